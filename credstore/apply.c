@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "basic/limits.h"
+#include "credstore/shard.h"
+#include "credstore/signed-file.h"
+#include "credstore/transaction.h"
+
+/*
+ * store_commit(): works out the state after the transaction, writes its files aside, passes the
+ * commit point, and only then lets the new state take the place of the old one in memory.
+ */
+
+/* The state after a commit, made ready before it, so that nothing can fail behind the commit point.
+ */
+typedef struct NextState {
+    Header header; /* slots are borrowed from the store */
+    CommitPlan plan;
+    Record **records; /* the array is owned, the records are not */
+    size_t n_records;
+    Change **changes; /* in the order of their ids, the array is owned */
+    size_t n_changes;
+} NextState;
+
+static void next_state_done(NextState *next)
+{
+    commit_plan_done(&next->plan);
+    free(next->records);
+    free(next->changes);
+}
+
+static int compare_changes(const void *a, const void *b)
+{
+    uint64_t x = (*(Change *const *)a)->number, y = (*(Change *const *)b)->number;
+
+    return x < y ? -1 : x > y;
+}
+
+static void sort_changes(const StoreTransaction *t, NextState *next)
+{
+    struct lh_entry *entry;
+
+    lh_foreach(t->changes, entry) next->changes[next->n_changes++] = lh_entry_v(entry);
+    qsort(next->changes, next->n_changes, sizeof(*next->changes), compare_changes);
+}
+
+static void plan_change(const Store *s, Change *change, NextState *next)
+{
+    unsigned shard = shard_of(change->number);
+
+    change->stored = store_find_record(s, change->number);
+    if (change->record) {
+        change->record->listed = true;
+        next->plan.replace[next->plan.n_replace++] = change->number;
+        next->records[next->n_records++] = change->record;
+    } else
+        next->plan.remove[next->plan.n_remove++] = change->number;
+    /* The index of a broken shard stays as it is, for all to see, until its last record is gone. */
+    if (s->shard_errors[shard] == 0 && (change->record || change->stored->listed))
+        next->plan.shards |= (uint64_t)1 << shard;
+}
+
+/* Merges the sorted records of the store with the sorted changes. */
+static void merge_records(const Store *s, NextState *next)
+{
+    size_t i = 0;
+
+    for (size_t k = 0; k < next->n_changes; k++) {
+        Change *change = next->changes[k];
+
+        while (i < s->n_records && s->records[i]->number < change->number)
+            next->records[next->n_records++] = s->records[i++];
+        if (i < s->n_records && s->records[i]->number == change->number)
+            i++;
+        plan_change(s, change, next);
+    }
+    while (i < s->n_records)
+        next->records[next->n_records++] = s->records[i++];
+}
+
+/* A broken shard whose last record goes away starts again, empty. */
+static void heal_shards(const Store *s, NextState *next)
+{
+    bool left[STORE_SHARDS] = {false};
+
+    for (size_t i = 0; i < next->n_records; i++)
+        left[shard_of(next->records[i]->number)] = true;
+    for (unsigned n = 0; n < STORE_SHARDS; n++)
+        if (s->shard_errors[n] < 0 && !left[n])
+            next->plan.shards |= (uint64_t)1 << n;
+}
+
+static int make_next_state(const StoreTransaction *t, NextState *next)
+{
+    const Store *s = t->store;
+    size_t n = (size_t)lh_table_length(t->changes);
+
+    next->changes = calloc(n, sizeof(*next->changes));
+    next->records = calloc(s->n_records + n, sizeof(*next->records));
+    next->plan.replace = calloc(n, sizeof(*next->plan.replace));
+    next->plan.remove = calloc(n, sizeof(*next->plan.remove));
+    if (!next->changes || !next->records || !next->plan.replace || !next->plan.remove)
+        return -ENOMEM;
+
+    sort_changes(t, next);
+    merge_records(s, next);
+    heal_shards(s, next);
+    next->header = s->header;
+    next->header.generation++;
+    next->plan.generation = next->header.generation;
+    for (unsigned i = 0; i < STORE_SHARDS; i++)
+        if (next->plan.shards >> i & 1)
+            next->header.shards[i] = s->shard_seen[i] + 1;
+    return 0;
+}
+
+static int put_signed(const Store *s, const CommitPlan *plan, const char *label, int dirfd,
+                      const char *name, const char *body, size_t max)
+{
+    _cleanup_(freep) char *text = NULL;
+    size_t size;
+    int r = signed_file_format(s->sealer, s->key, label, body, &text, &size);
+
+    if (r < 0)
+        return r;
+    return size > max ? -E2BIG : commit_put(plan, dirfd, name, text, size);
+}
+
+/* Writes the index of a shard, which has n of the records from first on. */
+static int put_shard(const Store *s, const NextState *next, unsigned number, size_t first, size_t n)
+{
+    _cleanup_(shard_done) Shard shard = {.number = number,
+                                         .generation = next->header.shards[number],
+                                         .entries = calloc(n + 1, sizeof(ShardEntry))};
+    _cleanup_(freep) char *body = NULL;
+    char name[DIRS_NAME_SIZE];
+    int r;
+
+    if (!shard.entries)
+        return -ENOMEM;
+    for (size_t i = first; i < first + n; i++) {
+        const Record *record = next->records[i];
+
+        if (record->listed)
+            shard.entries[shard.n_entries++] =
+                (ShardEntry){record->number, record->public.generation};
+    }
+    r = shard_format(&shard, &body);
+    if (r < 0)
+        return r;
+    dirs_shard_name(number, "", name);
+    return put_signed(s, &next->plan, SIGNED_LABEL_SHARD, s->dirs.index, name, body,
+                      STORE_SHARD_MAX);
+}
+
+static int put_shards(const Store *s, const NextState *next)
+{
+    for (size_t first = 0, number = 0; number < STORE_SHARDS; number++) {
+        size_t n = 0;
+        int r;
+
+        while (first + n < next->n_records && shard_of(next->records[first + n]->number) == number)
+            n++;
+        r = next->plan.shards >> number & 1 ? put_shard(s, next, (unsigned)number, first, n) : 0;
+        if (r < 0)
+            return r;
+        first += n;
+    }
+    return 0;
+}
+
+static int put_record(const Store *s, const NextState *next, const Record *record)
+{
+    _cleanup_(freep) char *text = NULL;
+    char name[DIRS_NAME_SIZE];
+    size_t size;
+    int r = record_format(record, &text, &size);
+
+    if (r < 0)
+        return r;
+    dirs_record_name(record->number, "", name);
+    return commit_put(&next->plan, s->dirs.records, name, text, size);
+}
+
+static int put_all(const Store *s, const NextState *next)
+{
+    _cleanup_(freep) char *body = NULL;
+    int r;
+
+    for (size_t k = 0; k < next->n_changes; k++)
+        if (next->changes[k]->record) {
+            r = put_record(s, next, next->changes[k]->record);
+            if (r < 0)
+                return r;
+        }
+    r = put_shards(s, next);
+    if (r < 0)
+        return r;
+    r = header_format(&next->header, &body);
+    if (r < 0)
+        return r;
+    return put_signed(s, &next->plan, SIGNED_LABEL_HEADER, s->dirs.root, DIRS_HEADER, body,
+                      STORE_HEADER_MAX);
+}
+
+/* Ends what the last commit could not: nothing new may be written over its files before. */
+static int settle(Store *s)
+{
+    int r = s->unsettled == TO_FINISH    ? commit_finish(&s->dirs, &s->plan)
+            : s->unsettled == TO_RETRACT ? commit_retract(&s->dirs, &s->plan)
+                                         : 0;
+
+    if (r == 0) {
+        s->unsettled = SETTLED;
+        commit_plan_done(&s->plan);
+    }
+    return r;
+}
+
+static void leave_unsettled(Store *s, Unsettled how, NextState *next)
+{
+    s->unsettled = how;
+    s->plan = next->plan;
+    next->plan = (CommitPlan){.generation = 0};
+}
+
+/* Puts the new state in force in memory; nothing here can fail. */
+static void switch_over(StoreTransaction *t, NextState *next)
+{
+    Store *s = t->store;
+
+    for (size_t k = 0; k < next->n_changes; k++) {
+        record_free(next->changes[k]->stored);
+        next->changes[k]->record = NULL;
+    }
+    free(s->records);
+    s->records = TAKE_PTR(next->records);
+    s->n_records = next->n_records;
+    s->header = next->header;
+    for (unsigned n = 0; n < STORE_SHARDS; n++)
+        if (next->plan.shards >> n & 1) {
+            s->shard_errors[n] = 0;
+            s->shard_seen[n] = s->header.shards[n];
+        }
+    t->committed = true;
+}
+
+int store_commit(StoreTransaction *t)
+{
+    _cleanup_(next_state_done) NextState next = {.n_records = 0};
+    Store *s = t->store;
+    int r;
+
+    if (t->committed)
+        return -EINVAL;
+    if (lh_table_length(t->changes) == 0) {
+        t->committed = true;
+        return 0;
+    }
+    r = settle(s);
+    if (r < 0)
+        return r;
+    r = make_next_state(t, &next);
+    if (r < 0)
+        return r;
+    r = put_all(s, &next);
+    if (r < 0) {
+        commit_discard(&s->dirs, &next.plan);
+        return r;
+    }
+    r = commit_publish(&s->dirs, &next.plan, s->sealer, s->key);
+    if (r < 0) {
+        if (commit_retract(&s->dirs, &next.plan) < 0)
+            leave_unsettled(s, TO_RETRACT, &next);
+        return r;
+    }
+
+    switch_over(t, &next);
+    if (commit_finish(&s->dirs, &next.plan) < 0)
+        leave_unsettled(s, TO_FINISH, &next);
+    return 0;
+}

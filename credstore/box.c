@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "basic/encoding.h"
+#include "credstore/box.h"
+
+#define NONCE_KEY "{\"nonce\":\""
+#define CIPHERTEXT_KEY "\",\"ciphertext\":\""
+#define TAG_KEY "\",\"tag\":\""
+#define END "\"}"
+
+#define NONCE_LENGTH BASE64_LENGTH(SEAL_NONCE_SIZE)
+#define TAG_LENGTH BASE64_LENGTH(SEAL_TAG_SIZE)
+#define LENGTH(literal) (sizeof(literal) - 1)
+/* All but the ciphertext. */
+#define FRAME_LENGTH                                                                               \
+    (LENGTH(NONCE_KEY) + NONCE_LENGTH + LENGTH(CIPHERTEXT_KEY) + LENGTH(TAG_KEY) + TAG_LENGTH +    \
+     LENGTH(END))
+
+size_t box_length(size_t size)
+{
+    return FRAME_LENGTH + BASE64_LENGTH(size);
+}
+
+int box_format(const SealedBox *box, char **ret)
+{
+    char nonce[NONCE_LENGTH + 1], tag[TAG_LENGTH + 1];
+    _cleanup_(freep) char *ciphertext = malloc(BASE64_LENGTH(box->size) + 1);
+    char *text;
+
+    if (!ciphertext)
+        return -ENOMEM;
+
+    base64_encode(box->nonce, SEAL_NONCE_SIZE, nonce);
+    base64_encode(box->ciphertext, box->size, ciphertext);
+    base64_encode(box->tag, SEAL_TAG_SIZE, tag);
+    if (asprintf(&text, NONCE_KEY "%s" CIPHERTEXT_KEY "%s" TAG_KEY "%s" END, nonce, ciphertext,
+                 tag) < 0)
+        return -ENOMEM;
+
+    *ret = text;
+    return 0;
+}
+
+/* Moves on over literal, which must be there; the caller has checked the whole length. */
+static bool skip(const char **p, const char *literal)
+{
+    size_t n = strlen(literal);
+
+    if (memcmp(*p, literal, n) != 0)
+        return false;
+    *p += n;
+    return true;
+}
+
+/* Moves on over length characters that must decode to exactly size bytes. */
+static bool decode(const char **p, size_t length, uint8_t *ret, size_t size)
+{
+    size_t n;
+
+    if (base64_decode(*p, length, ret, size, &n) < 0 || n != size)
+        return false;
+    *p += length;
+    return true;
+}
+
+int box_parse(const char *text, size_t size, SealedBox **ret)
+{
+    _cleanup_(freep) SealedBox *box = NULL;
+    size_t length, pad;
+    const char *p = text;
+
+    if (size <= FRAME_LENGTH || (size - FRAME_LENGTH) % 4 != 0)
+        return -EBADMSG;
+
+    length = size - FRAME_LENGTH;
+    box = calloc(1, sizeof(*box) + length / 4 * 3);
+    if (!box)
+        return -ENOMEM;
+    if (!skip(&p, NONCE_KEY) || !decode(&p, NONCE_LENGTH, box->nonce, SEAL_NONCE_SIZE) ||
+        !skip(&p, CIPHERTEXT_KEY))
+        return -EBADMSG;
+
+    pad = p[length - 1] != '=' ? 0 : p[length - 2] != '=' ? 1 : 2;
+    box->size = length / 4 * 3 - pad;
+    if (!decode(&p, length, box->ciphertext, box->size) || !skip(&p, TAG_KEY) ||
+        !decode(&p, TAG_LENGTH, box->tag, SEAL_TAG_SIZE) || !skip(&p, END))
+        return -EBADMSG;
+
+    *ret = TAKE_PTR(box);
+    return 0;
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "basic/json.h"
+#include "basic/limits.h"
+#include "credstore/header.h"
+
+#define FORMAT_NAME "nvme-keyd store"
+#define FORMAT_VERSION 1
+/* The header, slots, one slot, its wrapped key; a slot type may need two more. */
+#define HEADER_JSON_DEPTH 6
+
+void header_done(Header *header)
+{
+    json_object_put(header->slots);
+    header->slots = NULL;
+}
+
+static int check_version(json_object *o)
+{
+    const char *format;
+    uint64_t version;
+
+    if (json_get_string(o, "format", &format) <= 0 || strcmp(format, FORMAT_NAME) != 0 ||
+        json_get_uint(o, "version", UINT32_MAX, &version) <= 0)
+        return -EBADMSG;
+    return version == FORMAT_VERSION ? 0 : version > FORMAT_VERSION ? -EPROTONOSUPPORT : -EBADMSG;
+}
+
+static bool slots_valid(json_object *slots)
+{
+    size_t n = json_object_array_length(slots);
+
+    if (n == 0 || n > STORE_SLOTS_MAX)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (!json_object_is_type(json_object_array_get_idx(slots, i), json_type_object))
+            return false;
+    return true;
+}
+
+static bool parse_shards(json_object *array, uint64_t ret[static STORE_SHARDS])
+{
+    if (json_object_array_length(array) != STORE_SHARDS)
+        return false;
+
+    for (size_t i = 0; i < STORE_SHARDS; i++) {
+        json_object *o = json_object_array_get_idx(array, i);
+        int64_t v;
+
+        if (!json_object_is_type(o, json_type_int))
+            return false;
+        v = json_object_get_int64(o);
+        if (v < 0 || (uint64_t)v > GENERATION_MAX)
+            return false;
+        ret[i] = (uint64_t)v;
+    }
+    return true;
+}
+
+int header_parse(const char *body, size_t size, Header *ret)
+{
+    _cleanup_(json_putp) json_object *o = NULL;
+    Header header = {.generation = 0};
+    json_object *shards;
+    const char *id;
+    int r;
+
+    r = json_parse(body, size, HEADER_JSON_DEPTH, &o);
+    if (r < 0)
+        return r;
+    r = check_version(o);
+    if (r < 0)
+        return r;
+    if (json_get_string(o, "id", &id) <= 0 || strlen(id) != HEADER_ID_SIZE - 1 ||
+        strspn(id, "0123456789abcdef") != HEADER_ID_SIZE - 1 ||
+        json_get_uint(o, "generation", GENERATION_MAX, &header.generation) <= 0 ||
+        json_get_array(o, "slots", &header.slots) <= 0 || !slots_valid(header.slots) ||
+        json_get_array(o, "shards", &shards) <= 0 || !parse_shards(shards, header.shards))
+        return -EBADMSG;
+
+    memcpy(header.id, id, HEADER_ID_SIZE);
+    json_object_get(header.slots);
+    *ret = header;
+    return 0;
+}
+
+static int add_shards(json_object *o, const uint64_t shards[static STORE_SHARDS])
+{
+    _cleanup_(json_putp) json_object *array = json_object_new_array();
+
+    if (!array)
+        return -ENOMEM;
+    for (size_t i = 0; i < STORE_SHARDS; i++)
+        if (json_append_take(array, json_object_new_uint64(shards[i])) < 0)
+            return -ENOMEM;
+    return json_add_take(o, "shards", TAKE_PTR(array));
+}
+
+int header_format(const Header *header, char **ret)
+{
+    _cleanup_(json_putp) json_object *o = json_object_new_object();
+    const char *text;
+
+    if (!o || json_add_string(o, "format", FORMAT_NAME) < 0 ||
+        json_add_uint(o, "version", FORMAT_VERSION) < 0 ||
+        json_add_string(o, "id", header->id) < 0 ||
+        json_add_uint(o, "generation", header->generation) < 0 ||
+        json_add_take(o, "slots", json_object_get(header->slots)) < 0 ||
+        add_shards(o, header->shards) < 0)
+        return -ENOMEM;
+
+    text =
+        json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+    *ret = text ? strdup(text) : NULL;
+    return *ret ? 0 : -ENOMEM;
+}

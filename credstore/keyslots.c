@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "basic/encoding.h"
+#include "basic/json.h"
+#include "credstore/box.h"
+#include "credstore/detail.h"
+#include "credstore/keyslots.h"
+#include "credstore/slot.h"
+
+#define SLOT_ID_BYTES 4
+/* "nvme-keyd slot ", the store's id, the slot's id and the name of a type. */
+#define WRAP_AAD_SIZE 128
+
+static const char *slot_member(json_object *slot, const char *key)
+{
+    const char *s;
+
+    return json_get_string(slot, key, &s) > 0 ? s : NULL;
+}
+
+/* Returns the length of what the wrapped key is bound to. */
+static int format_aad(const char *store_id, json_object *slot, char ret[static WRAP_AAD_SIZE])
+{
+    const char *type = slot_member(slot, "type"), *id = slot_member(slot, "id");
+    int n;
+
+    if (!type || !id)
+        return -EBADMSG;
+    n = snprintf(ret, WRAP_AAD_SIZE, "nvme-keyd slot %s %s %s", store_id, id, type);
+    return n < WRAP_AAD_SIZE ? n : -EBADMSG;
+}
+
+int keyslots_wrap(Sealer *s, const char *store_id, json_object *slot, const Secret *kek,
+                  const Secret *key)
+{
+    _cleanup_(freep) SealedBox *box = NULL;
+    _cleanup_(freep) char *text = NULL;
+    char aad[WRAP_AAD_SIZE];
+    int n = format_aad(store_id, slot, aad), r;
+
+    if (n < 0 || kek->size != STORE_KEY_SIZE)
+        return -EINVAL;
+    r = sealer_seal(s, kek->data, aad, (size_t)n, key, &box);
+    if (r < 0)
+        return r;
+    r = box_format(box, &text);
+    if (r < 0)
+        return r;
+    return json_add_take(slot, "wrapped", json_tokener_parse(text));
+}
+
+static int unwrap(Sealer *s, const char *store_id, json_object *slot, const Secret *kek,
+                  Secret **ret)
+{
+    _cleanup_(freep) SealedBox *box = NULL;
+    char aad[WRAP_AAD_SIZE];
+    json_object *wrapped;
+    const char *text;
+    int n = format_aad(store_id, slot, aad), r;
+
+    if (n < 0 || json_get_object(slot, "wrapped", &wrapped) <= 0 || kek->size != STORE_KEY_SIZE)
+        return -EBADMSG;
+    text = json_object_to_json_string_ext(wrapped,
+                                          JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+    if (!text)
+        return -ENOMEM;
+    r = box_parse(text, strlen(text), &box);
+    if (r < 0)
+        return r;
+    if (box->size != STORE_KEY_SIZE)
+        return -EBADMSG;
+    r = sealer_unseal(s, kek->data, aad, (size_t)n, box, ret);
+    return r == -EBADMSG ? -EKEYREJECTED : r;
+}
+
+/* One more line's worth about a slot: what failed before stays in it. */
+static void add_detail(char **reterr_detail, const char *type, int error, const char *why)
+{
+    _cleanup_(freep) char *before = reterr_detail ? TAKE_PTR(*reterr_detail) : NULL;
+
+    (void)detail_set(reterr_detail, 0, "%s%s%s: %s", before ? before : "", before ? "; " : "", type,
+                     why ? why : strerror(-error));
+}
+
+/* Unseals what was just sealed: a key that cannot be had back would take the store with it. */
+static int check_seal(const SlotType *type, json_object *slot, const Secret *kek,
+                      char **reterr_detail)
+{
+    _cleanup_(secret_freep) Secret *again = NULL;
+    int r = type->unseal(slot, &again, reterr_detail);
+
+    if (r < 0)
+        return r;
+    if (!secret_equal(again, kek))
+        return detail_set(reterr_detail, -EKEYREJECTED, "unseals another key than it sealed");
+    return 0;
+}
+
+static int enrol(Sealer *s, const SlotType *type, const char *store_id, const Secret *key,
+                 json_object **ret, char **reterr_detail)
+{
+    _cleanup_(json_putp) json_object *slot = json_object_new_object();
+    _cleanup_(secret_freep) Secret *kek = NULL, *id = NULL;
+    char id_text[2 * SLOT_ID_BYTES + 1];
+    int r;
+
+    r = type->usable();
+    if (r < 0)
+        return r;
+    r = secret_random(STORE_KEY_SIZE, &kek);
+    if (r < 0)
+        return r;
+    r = secret_random(SLOT_ID_BYTES, &id);
+    if (r < 0)
+        return r;
+    hex_encode(id->data, id->size, id_text);
+    if (!slot || json_add_string(slot, "type", type->name) < 0 ||
+        json_add_string(slot, "id", id_text) < 0)
+        return -ENOMEM;
+    r = type->seal(kek, slot, reterr_detail);
+    if (r < 0)
+        return r;
+    r = check_seal(type, slot, kek, reterr_detail);
+    if (r < 0)
+        return r;
+    r = keyslots_wrap(s, store_id, slot, kek, key);
+    if (r < 0)
+        return r;
+
+    *ret = TAKE_PTR(slot);
+    return 0;
+}
+
+int keyslots_enrol(Sealer *s, const char *store_id, const Secret *key, json_object **ret_slot,
+                   const char **ret_type, char **reterr_detail)
+{
+    int error = -EOPNOTSUPP;
+
+    for (const SlotType *const *type = slot_types; *type; type++) {
+        _cleanup_(freep) char *why = NULL;
+        int r = enrol(s, *type, store_id, key, ret_slot, &why);
+
+        if (r == 0) {
+            *ret_type = (*type)->name;
+            return 0;
+        }
+        add_detail(reterr_detail, (*type)->name, r, why);
+        error = r;
+    }
+    return error;
+}
+
+static int unlock(Sealer *s, const SlotType *type, const Header *header, json_object *slot,
+                  Secret **ret_key, char **reterr_detail)
+{
+    _cleanup_(secret_freep) Secret *kek = NULL;
+    int r = type->unseal(slot, &kek, reterr_detail);
+
+    if (r < 0)
+        return r;
+    r = unwrap(s, header->id, slot, kek, ret_key);
+    if (r == -EKEYREJECTED)
+        return detail_set(reterr_detail, r, "what it unseals is not the key of this slot");
+    return r;
+}
+
+static const SlotType *find_type(const char *name)
+{
+    const SlotType *const *type = slot_types;
+
+    while (*type && (!name || strcmp((*type)->name, name) != 0))
+        type++;
+    return *type;
+}
+
+/* Tries the slots of one type; error carries what the others said. */
+static int unlock_type(Sealer *s, const SlotType *type, const Header *header, int error,
+                       Secret **ret_key, char **reterr_detail)
+{
+    for (size_t i = 0; i < json_object_array_length(header->slots); i++) {
+        json_object *slot = json_object_array_get_idx(header->slots, i);
+        _cleanup_(freep) char *why = NULL;
+        int r;
+
+        if (find_type(slot_member(slot, "type")) != type)
+            continue;
+        r = unlock(s, type, header, slot, ret_key, &why);
+        if (r == 0)
+            return 0;
+        add_detail(reterr_detail, type->name, r, why);
+        if (r == -ENOMEM || r == -ETIMEDOUT)
+            error = r;
+    }
+    return error;
+}
+
+int keyslots_unlock(Sealer *s, const Header *header, Secret **ret_key, const char **ret_type,
+                    char **reterr_detail)
+{
+    int error = -EKEYREJECTED;
+
+    for (const SlotType *const *type = slot_types; *type; type++) {
+        error = unlock_type(s, *type, header, error, ret_key, reterr_detail);
+        if (error == 0) {
+            *ret_type = (*type)->name;
+            return 0;
+        }
+    }
+    for (size_t i = 0; i < json_object_array_length(header->slots); i++) {
+        const char *type = slot_member(json_object_array_get_idx(header->slots, i), "type");
+
+        if (!find_type(type))
+            add_detail(reterr_detail, "slot", 0, "of a type that this version does not know");
+    }
+    return error;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "credstore/commit.h"
+#include "credstore/header.h"
+#include "credstore/record.h"
+#include "credstore/store.h"
+
+/* The inside of a store: everything on the disk is in memory, the secrets sealed. */
+
+typedef enum Unsettled {
+    SETTLED,
+    TO_FINISH,  /* a commit is a fact, but its files are not all in place */
+    TO_RETRACT, /* a commit has failed, but commit.json may be on the disk */
+} Unsettled;
+
+struct Store {
+    StoreDirs dirs;
+    Sealer *sealer;
+    Secret *key;
+    const char *slot_type;
+    Header header;
+    /* Why the index of a shard cannot be believed, -EBADMSG or -ESTALE; 0 where it can. All records
+     * of such a shard are broken. */
+    int shard_errors[STORE_SHARDS];
+    /* The highest generation of each shard that was seen: the next one is above. */
+    uint64_t shard_seen[STORE_SHARDS];
+    Record **records; /* in the order of their ids */
+    size_t n_records;
+    bool in_transaction;
+    Unsettled unsettled;
+    CommitPlan plan; /* of the unsettled commit */
+};
+
+/* The record of that id, or NULL. */
+Record *store_find_record(const Store *s, uint64_t id);
+
+/* Reads index and records into an empty store whose header is authentic. What is wrong with them
+ * becomes errors of records. Returns -ENOMEM and the like. */
+int store_load(Store *s) _must_check_;

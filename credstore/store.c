@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "basic/encoding.h"
+#include "basic/io.h"
+#include "basic/json.h"
+#include "basic/limits.h"
+#include "credstore/detail.h"
+#include "credstore/keyslots.h"
+#include "credstore/signed-file.h"
+#include "credstore/store-private.h"
+
+Store *store_close(Store *s)
+{
+    if (!s)
+        return NULL;
+
+    for (size_t i = 0; i < s->n_records; i++)
+        record_free(s->records[i]);
+    free(s->records);
+    commit_plan_done(&s->plan);
+    header_done(&s->header);
+    secret_free(s->key);
+    sealer_free(s->sealer);
+    dirs_done(&s->dirs);
+    free(s);
+    return NULL;
+}
+
+/* A store with its directory locked and nothing else. */
+static int store_new(const char *dir, Store **ret, char **reterr_detail)
+{
+    _cleanup_(store_closep) Store *s = calloc(1, sizeof(*s));
+    int r;
+
+    if (!s)
+        return -ENOMEM;
+    s->dirs = (StoreDirs){-EBADF, -EBADF, -EBADF};
+    r = sealer_new(&s->sealer);
+    if (r < 0)
+        return r;
+    r = dirs_open(dir, &s->dirs, reterr_detail);
+    if (r < 0)
+        return r;
+
+    *ret = TAKE_PTR(s);
+    return 0;
+}
+
+static int header_detail(int error, char **reterr_detail)
+{
+    return detail_set(reterr_detail, error, DIRS_HEADER ": %s",
+                      error == -EBADMSG           ? "not authentic or not readable"
+                      : error == -EPROTONOSUPPORT ? "made by a newer version"
+                                                  : strerror(-error));
+}
+
+/* Reads the header into s, unwraps the store key unless s has it, and checks the header with it. */
+static int read_header(Store *s, char **reterr_detail)
+{
+    _cleanup_(header_done) Header header = {.generation = 0};
+    _cleanup_(freep) char *text = NULL;
+    uint8_t mac[SEAL_MAC_SIZE];
+    size_t size, body_size;
+    int r;
+
+    r = io_read_file_at(s->dirs.root, DIRS_HEADER, STORE_HEADER_MAX, &text, &size);
+    if (r == -ENOENT && dirs_has_remains(&s->dirs))
+        return detail_set(reterr_detail, -EBADMSG,
+                          DIRS_HEADER " is missing, but there are records");
+    if (r == 0)
+        r = signed_file_split(text, size, &body_size, mac);
+    if (r == 0)
+        r = header_parse(text, body_size, &header);
+    if (r < 0)
+        return header_detail(r, reterr_detail);
+    if (!s->key) {
+        r = keyslots_unlock(s->sealer, &header, &s->key, &s->slot_type, reterr_detail);
+        if (r < 0)
+            return r;
+    }
+    r = signed_file_verify(s->sealer, s->key, SIGNED_LABEL_HEADER, text, body_size, mac);
+    if (r < 0)
+        return header_detail(r, reterr_detail);
+
+    header_done(&s->header);
+    s->header = header;
+    header.slots = NULL;
+    return 0;
+}
+
+static int recover(Store *s, char **reterr_detail)
+{
+    _cleanup_(commit_plan_done) CommitPlan plan = {.generation = 0};
+    int r = commit_read(&s->dirs, s->sealer, s->key, s->header.generation, &plan, reterr_detail);
+
+    if (r < 0)
+        return r;
+    if (r > 0) {
+        r = commit_finish(&s->dirs, &plan);
+        if (r < 0)
+            return detail_set(reterr_detail, r, "cannot finish an interrupted change: %s",
+                              strerror(-r));
+        r = read_header(s, reterr_detail);
+        if (r < 0)
+            return r;
+        if (s->header.generation != plan.generation)
+            return detail_set(reterr_detail, -EBADMSG,
+                              DIRS_HEADER " is not the one of the interrupted change");
+    }
+    dirs_sweep(&s->dirs);
+    return 0;
+}
+
+int store_open(const char *dir, Store **ret, char **reterr_detail)
+{
+    _cleanup_(store_closep) Store *s = NULL;
+    int r;
+
+    r = store_new(dir, &s, reterr_detail);
+    if (r < 0)
+        return r;
+    r = read_header(s, reterr_detail);
+    if (r < 0)
+        return r;
+    r = recover(s, reterr_detail);
+    if (r < 0)
+        return r;
+    r = store_load(s);
+    if (r < 0)
+        return detail_set(reterr_detail, r, "cannot read the records: %s", strerror(-r));
+
+    *ret = TAKE_PTR(s);
+    return 0;
+}
+
+/* Random bytes that are no secret, as hex. */
+static int make_id(size_t size, char *ret)
+{
+    _cleanup_(secret_freep) Secret *random = NULL;
+    int r = secret_random(size, &random);
+
+    if (r == 0)
+        hex_encode(random->data, size, ret);
+    return r;
+}
+
+static int make_header(Store *s, char **reterr_detail)
+{
+    json_object *slot;
+    int r;
+
+    r = secret_random(STORE_KEY_SIZE, &s->key);
+    if (r < 0)
+        return r;
+    r = make_id((HEADER_ID_SIZE - 1) / 2, s->header.id);
+    if (r < 0)
+        return r;
+    r = keyslots_enrol(s->sealer, s->header.id, s->key, &slot, &s->slot_type, reterr_detail);
+    if (r < 0)
+        return r;
+    s->header.generation = 1;
+    s->header.slots = json_object_new_array();
+    if (!s->header.slots) {
+        json_object_put(slot);
+        return -ENOMEM;
+    }
+    return json_append_take(s->header.slots, slot);
+}
+
+/* The first header. A single file needs no commit. */
+static int write_header(Store *s)
+{
+    _cleanup_(freep) char *body = NULL, *text = NULL;
+    size_t size;
+    int r;
+
+    r = header_format(&s->header, &body);
+    if (r < 0)
+        return r;
+    r = signed_file_format(s->sealer, s->key, SIGNED_LABEL_HEADER, body, &text, &size);
+    if (r < 0)
+        return r;
+    r = io_write_file_at(s->dirs.root, DIRS_HEADER DIRS_NEW, text, size);
+    if (r < 0)
+        return r;
+    if (renameat(s->dirs.root, DIRS_HEADER DIRS_NEW, s->dirs.root, DIRS_HEADER) < 0)
+        return -errno;
+    return io_sync_dir(s->dirs.root);
+}
+
+int store_create(const char *dir, Store **ret, char **reterr_detail)
+{
+    _cleanup_(store_closep) Store *s = NULL;
+    int r;
+
+    r = store_new(dir, &s, reterr_detail);
+    if (r < 0)
+        return r;
+    if (faccessat(s->dirs.root, DIRS_HEADER, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
+        dirs_has_remains(&s->dirs))
+        return detail_set(reterr_detail, -EEXIST, "there is a store in %s already", dir);
+    r = make_header(s, reterr_detail);
+    if (r < 0)
+        return r;
+    r = write_header(s);
+    if (r < 0)
+        return detail_set(reterr_detail, r, "cannot write " DIRS_HEADER ": %s", strerror(-r));
+
+    *ret = TAKE_PTR(s);
+    return 0;
+}
+
+const char *store_slot_type(const Store *s)
+{
+    return s->slot_type;
+}
+
+static int compare_record(const void *key, const void *element)
+{
+    uint64_t id = *(const uint64_t *)key, other = (*(Record *const *)element)->number;
+
+    return id < other ? -1 : id > other;
+}
+
+Record *store_find_record(const Store *s, uint64_t id)
+{
+    Record **found = s->n_records > 0 ? bsearch(&id, s->records, s->n_records, sizeof(*s->records),
+                                                compare_record)
+                                      : NULL;
+
+    return found ? *found : NULL;
+}
+
+static Record *find_by_name(const Store *s, const char *id)
+{
+    uint64_t number;
+
+    return record_id_parse(id, &number) ? store_find_record(s, number) : NULL;
+}
+
+int store_for_each(Store *s, StoreVisit visit, void *userdata)
+{
+    for (size_t i = 0; i < s->n_records; i++) {
+        int r = visit(&s->records[i]->public, userdata);
+
+        if (r != 0)
+            return r;
+    }
+    return 0;
+}
+
+const StoreRecord *store_find(Store *s, const char *id)
+{
+    const Record *record = find_by_name(s, id);
+
+    return record ? &record->public : NULL;
+}
+
+int store_unseal(Store *s, const char *id, Secret **ret)
+{
+    const Record *record = find_by_name(s, id);
+
+    return record ? record_unseal(s->sealer, s->key, record, ret) : -ENOENT;
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "basic/macro.h"
+#include "basic/secret.h"
+
+/*
+ * A directory of sealed records. A record is public metadata (a JSON object) and a secret, bound to
+ * each other, to the record's id and to its generation by authenticated encryption. The store knows
+ * nothing of what they mean. docs/CREDSTORE.md is the format.
+ *
+ * All changes go through a transaction; after a crash at any instruction the store opens with all
+ * of it or nothing of it.
+ */
+
+/* 16 lower-case hex digits and a NUL. */
+#define STORE_ID_SIZE 17
+
+typedef struct Store Store;
+typedef struct StoreTransaction StoreTransaction;
+
+/* What is known of a record. Owned by the store, valid until the next commit that touches it. */
+typedef struct StoreRecord {
+    char id[STORE_ID_SIZE];
+    uint64_t generation; /* rises with each commit of this record, from 1 */
+    json_object *meta;   /* NULL where error is set */
+    /* 0, or why this record cannot be used while the others can:
+     * -ENOENT missing, -ESTALE older than the index says, -EBADMSG not authentic or not readable. */
+    int error;
+} StoreRecord;
+
+/* Opens the store in dir, which must exist: takes the lock, finishes or drops an interrupted commit,
+ * unwraps the store key with the first slot that can, checks header, index and every record.
+ * A broken record is not an error of this call. *reterr_detail, if not NULL, gets one line for people
+ * about the failure, to be freed.
+ * Returns -ENOENT (nothing there yet), -EBUSY (another process has it open), -EBADMSG (header not
+ * authentic or unreadable), -EPROTONOSUPPORT (a newer format), -EKEYREJECTED (no slot opened it),
+ * -ETIMEDOUT, or an I/O error. */
+int store_open(const char *dir, Store **ret, char **reterr_detail) _must_check_;
+
+/* Makes a store with a fresh key and one slot of the best type this machine has, and opens it.
+ * Returns -EEXIST when there is one already, else as store_open(). */
+int store_create(const char *dir, Store **ret, char **reterr_detail) _must_check_;
+
+/* Wipes the store key, drops the lock; accepts NULL; returns NULL. */
+Store *store_close(Store *s);
+DEFINE_CLEANUP(Store, store_close)
+
+/* The slot type that opened the store, e.g. "systemd-creds". */
+const char *store_slot_type(const Store *s);
+
+/* Calls visit for each record, broken ones included, in the order of their ids; stops at the first
+ * result other than 0 and returns it. */
+typedef int (*StoreVisit)(const StoreRecord *record, void *userdata);
+int store_for_each(Store *s, StoreVisit visit, void *userdata);
+
+/* Returns NULL where there is none of that id. */
+const StoreRecord *store_find(Store *s, const char *id);
+
+/* Decrypts the secret of a record, without reading the disk. Returns -ENOENT, the record's error,
+ * or -ENOMEM. */
+int store_unseal(Store *s, const char *id, Secret **ret) _must_check_;
+
+/* Starts a transaction; one at a time. Nothing is changed before the commit. */
+int store_begin(Store *s, StoreTransaction **ret) _must_check_;
+
+/* Adds a record under a new random id (written to ret_id). meta is borrowed. */
+int store_add(StoreTransaction *t, json_object *meta, const Secret *secret,
+              char ret_id[static STORE_ID_SIZE]) _must_check_;
+
+/* Replaces metadata of a record, and its secret unless secret is NULL. Returns -ENOENT. */
+int store_replace(StoreTransaction *t, const char *id, json_object *meta,
+                  const Secret *secret) _must_check_;
+
+/* Removes a record, a broken one too. Returns -ENOENT. */
+int store_remove(StoreTransaction *t, const char *id) _must_check_;
+
+/* Makes all of it durable, or returns an error and leaves the old state in force. */
+int store_commit(StoreTransaction *t) _must_check_;
+
+/* Drops an uncommitted transaction, frees a committed one; accepts NULL; returns NULL. */
+StoreTransaction *store_end(StoreTransaction *t);
+DEFINE_CLEANUP(StoreTransaction, store_end)

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <json-c/json.h>
+#include <stdint.h>
+#include <tss2/tss2_tpm2_types.h>
+
+#include "basic/macro.h"
+
+/* What a slot of type "tpm2" keeps. None of it is secret. */
+typedef struct Tpm2Slot {
+    TPM2B_NAME srk_name; /* the one TPM that can unseal it */
+    TPMI_ALG_HASH bank;
+    uint32_t pcrs; /* a bit for each, never 0 */
+    TPM2B_PUBLIC public;
+    TPM2B_PRIVATE private;
+} Tpm2Slot;
+
+/* What every sealed key has in common; its policy digest is empty. */
+extern const TPM2B_PUBLIC tpm2_sealed_template;
+
+/* The members of object are "srkName", "bank" ("sha256" or "sha1"), "pcrs" (numbers, rising),
+ * "public" and "private" (Base64 of TPM2B_PUBLIC and TPM2B_PRIVATE); others are not looked at.
+ * Returns -EBADMSG for anything that the formatter would not have written. */
+int tpm2_slot_parse(json_object *object, Tpm2Slot *ret) _must_check_;
+
+/* Adds them to object. Returns -ENOMEM, or -EINVAL when slot is none that can be parsed again. */
+int tpm2_slot_format(const Tpm2Slot *slot, json_object *object) _must_check_;

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "credstore/tpm2-context.h"
+
+/* The storage root key: the parent of what is sealed, shared with systemd and others. */
+
+/* Where the TCG's provisioning guidance puts it. */
+#define TPM2_SRK_HANDLE ((TPMI_DH_PERSISTENT)0x81000001)
+
+/* Finds the storage root key, of whatever algorithm. ret is good until the context closes.
+ * Returns -ENOENT without a detail when there is none, or as tpm2_check(). */
+int tpm2_srk_find(Tpm2Context *c, ESYS_TR *ret) _must_check_;
+
+/* Finds it, or makes and persists an ECC P-256 one. Returns -EKEYREJECTED when that takes the password
+ * of the owner hierarchy, or as tpm2_check(). */
+int tpm2_srk_require(Tpm2Context *c, ESYS_TR *ret) _must_check_;
+
+/* The name of key: an algorithm and a digest, computed here from the very public key that ESYS
+ * encrypts the salt of a session to, so that comparing it to a pinned one authenticates the TPM. */
+int tpm2_key_name(Tpm2Context *c, ESYS_TR key, TPM2B_NAME *ret) _must_check_;
+
+/* What a session is for: a TPM refuses one that authorizes nothing and has no other use. */
+typedef enum Tpm2SessionUse {
+    TPM2_SESSION_ENCRYPT, /* encrypts the first parameter of commands and responses, AES-128-CFB */
+    TPM2_SESSION_AUDIT,   /* only authenticates commands and responses that have none */
+} Tpm2SessionUse;
+
+/* Starts an HMAC session salted to srk: neither a listener nor, srk being the right one, an interposer
+ * on the bus learns what it encrypts or changes what it authenticates. ret is from TPM2_TRANSIENT(). */
+int tpm2_session_start(Tpm2Context *c, ESYS_TR srk, Tpm2SessionUse use,
+                       Tpm2Transient *ret) _must_check_;

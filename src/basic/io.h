@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "basic/macro.h"
+
+/* CLOCK_MONOTONIC and CLOCK_REALTIME in microseconds. */
+uint64_t now_monotonic(void);
+uint64_t now_realtime(void);
+
+/* Waits until fd is ready for events (poll(2)); deadline_usec is CLOCK_MONOTONIC, 0 for none.
+ * Returns 0, -ETIMEDOUT, or the error of poll(2). */
+int io_wait(int fd, short events, uint64_t deadline_usec) _must_check_;
+
+/* Writes all of data. Returns 0 or the error of write(2). */
+int io_write_all(int fd, const void *data, size_t size) _must_check_;
+
+/* Reads a regular file of at most max bytes below dirfd, never through a symbolic link. The result
+ * is NUL-terminated behind its size bytes; the caller frees it. Not for secrets.
+ * Returns -EFBIG, -ENOMEM, -EINVAL (not a regular file), or the error of open(2) or read(2). */
+int io_read_file_at(int dirfd, const char *name, size_t max, char **ret, size_t *ret_size)
+    _must_check_;
+
+/* Reads the first line of a small text file, without blanks around it, as a NUL-terminated string of
+ * at most size - 1 bytes. Returns -ENODATA for an empty line, -ENOBUFS for a longer one, or the error
+ * of io_read_file_at(). */
+int io_read_line(const char *path, char *ret, size_t size) _must_check_;
+
+/* Creates name below dirfd with mode 0600, writes data and syncs it. An older file of that name is
+ * replaced by a new inode; nothing is renamed. A file half written is removed again. */
+int io_write_file_at(int dirfd, const char *name, const void *data, size_t size) _must_check_;
+
+/* Syncs a directory, so that renames and removals in it are on the disk. */
+int io_sync_dir(int dirfd) _must_check_;

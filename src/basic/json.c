@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#include "basic/json.h"
+
+static inline void tokener_freep(json_tokener **t)
+{
+    if (*t)
+        json_tokener_free(*t);
+}
+
+int json_parse(const char *text, size_t size, int depth, json_object **ret)
+{
+    _cleanup_(tokener_freep) json_tokener *t = json_tokener_new_ex(depth);
+    _cleanup_(json_putp) json_object *o = NULL;
+    size_t end;
+
+    if (!t)
+        return -ENOMEM;
+    if (size == 0 || size > INT_MAX)
+        return -EBADMSG;
+
+    json_tokener_set_flags(t, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8 |
+                                  JSON_TOKENER_ALLOW_TRAILING_CHARS);
+    o = json_tokener_parse_ex(t, text, (int)size);
+    if (json_tokener_get_error(t) != json_tokener_success ||
+        !json_object_is_type(o, json_type_object))
+        return -EBADMSG;
+    for (end = json_tokener_get_parse_end(t); end < size; end++)
+        if (!strchr(" \t\r\n", text[end]) || text[end] == '\0')
+            return -EBADMSG;
+
+    *ret = TAKE_PTR(o);
+    return 0;
+}
+
+static int get(json_object *object, const char *key, json_type type, json_object **ret)
+{
+    json_object *o;
+
+    if (!object || !json_object_object_get_ex(object, key, &o) || !o)
+        return 0;
+    if (!json_object_is_type(o, type))
+        return -EINVAL;
+    *ret = o;
+    return 1;
+}
+
+int json_get_string(json_object *object, const char *key, const char **ret)
+{
+    json_object *o;
+    int r = get(object, key, json_type_string, &o);
+
+    if (r <= 0)
+        return r;
+    if (strlen(json_object_get_string(o)) != (size_t)json_object_get_string_len(o))
+        return -EINVAL;
+    *ret = json_object_get_string(o);
+    return 1;
+}
+
+int json_get_uint(json_object *object, const char *key, uint64_t max, uint64_t *ret)
+{
+    json_object *o;
+    int r = get(object, key, json_type_int, &o);
+    uint64_t v;
+
+    if (r <= 0)
+        return r;
+    v = json_object_get_uint64(o);
+    if (json_object_get_int64(o) < 0 || v > max)
+        return -EINVAL;
+    *ret = v;
+    return 1;
+}
+
+int json_get_bool(json_object *object, const char *key, bool *ret)
+{
+    json_object *o;
+    int r = get(object, key, json_type_boolean, &o);
+
+    if (r <= 0)
+        return r;
+    *ret = json_object_get_boolean(o);
+    return 1;
+}
+
+int json_get_object(json_object *object, const char *key, json_object **ret)
+{
+    return get(object, key, json_type_object, ret);
+}
+
+int json_get_array(json_object *object, const char *key, json_object **ret)
+{
+    return get(object, key, json_type_array, ret);
+}
+
+void json_string_erase(json_object *string)
+{
+    /* json-c hands out its own buffer; nothing else refers to it here. */
+    explicit_bzero((char *)(uintptr_t)json_object_get_string(string),
+                   (size_t)json_object_get_string_len(string));
+}
+
+int json_add_take(json_object *object, const char *key, json_object *value)
+{
+    if (!value)
+        return -ENOMEM;
+    if (json_object_object_add(object, key, value) < 0) {
+        json_object_put(value);
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+int json_append_take(json_object *array, json_object *value)
+{
+    if (!value)
+        return -ENOMEM;
+    if (json_object_array_add(array, value) < 0) {
+        json_object_put(value);
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+int json_add_string(json_object *object, const char *key, const char *value)
+{
+    return json_add_take(object, key, json_object_new_string(value));
+}
+
+int json_add_uint(json_object *object, const char *key, uint64_t value)
+{
+    return json_add_take(object, key, json_object_new_uint64(value));
+}
+
+int json_add_bool(json_object *object, const char *key, bool value)
+{
+    return json_add_take(object, key, json_object_new_boolean(value));
+}

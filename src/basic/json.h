@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "basic/macro.h"
+
+/* Typed access to JSON from outside, on json-c. */
+
+static inline void json_putp(json_object **o)
+{
+    json_object_put(*o);
+}
+
+/* Parses exactly size bytes as one JSON object in valid UTF-8, nested at most depth deep, with
+ * nothing behind it. Returns -EBADMSG for anything else, -ENOMEM. The caller puts the result. */
+int json_parse(const char *text, size_t size, int depth, json_object **ret) _must_check_;
+
+/* The getters return 1 and set *ret when object has the member with the right type (and range, and
+ * for strings no embedded NUL), 0 when it is absent or null, -EINVAL otherwise. Strings and objects
+ * are borrowed: they live as long as object. */
+int json_get_string(json_object *object, const char *key, const char **ret);
+int json_get_uint(json_object *object, const char *key, uint64_t max, uint64_t *ret);
+int json_get_bool(json_object *object, const char *key, bool *ret);
+int json_get_object(json_object *object, const char *key, json_object **ret);
+int json_get_array(json_object *object, const char *key, json_object **ret);
+
+/* Overwrites the text of a string object that held a secret, before it is put. */
+void json_string_erase(json_object *string);
+
+/* Adds members; return -ENOMEM when json-c does, which callers may collect with |=-style chaining.
+ */
+int json_add_string(json_object *object, const char *key, const char *value) _must_check_;
+int json_add_uint(json_object *object, const char *key, uint64_t value) _must_check_;
+int json_add_bool(json_object *object, const char *key, bool value) _must_check_;
+/* Takes ownership of value in every case; NULL counts as -ENOMEM. */
+int json_add_take(json_object *object, const char *key, json_object *value) _must_check_;
+int json_append_take(json_object *array, json_object *value) _must_check_;

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <stdint.h>
+
+/*
+ * Every number that bounds something a peer, a file or the kernel can make grow, each with its
+ * reason. Durations are in microseconds.
+ */
+
+#define USEC_PER_SEC ((uint64_t)1000000)
+
+/* NVMe Base Specification 2.0, 4.5: a qualified name has at most 223 bytes. */
+#define NQN_LENGTH_MAX 223
+/* "nqn." and at least one character more. */
+#define NQN_LENGTH_MIN 5
+
+/* "NVMe1R02 " + two NQNs with a blank each + a Base64 SHA-384 digest. */
+#define PSK_IDENTITY_MAX (9 + 2 * (NQN_LENGTH_MAX + 1) + 64)
+/* SHA-384 output; configured, retained and TLS PSKs are 32 or 48 bytes. */
+#define PSK_SIZE_MAX 48
+/* "NVMeTLSkey-1:02:" + Base64 of 48 + 4 bytes + ":". */
+#define PSK_INTERCHANGE_MAX 89
+
+/* The kernel refuses longer descriptions (KEY_MAX_DESC_SIZE in security/keys/keyctl.c). */
+#define KEY_DESCRIPTION_MAX 4095
+
+/* A call carries two NQNs, a PSK and a comment: 64 KiB leave room and bound what a peer can cost.
+ */
+#define VARLINK_MESSAGE_MAX ((size_t)64 * 1024)
+/* A reply to List streams one message per key; a client that does not read is dropped here. */
+#define VARLINK_OUTPUT_MAX ((size_t)64 * 1024 * 1024)
+#define VARLINK_CONNECTIONS_MAX 256
+#define VARLINK_JSON_DEPTH_MAX 16
+
+/* The kernel starts one shim per request; 200 connects at once is a large storage reconnect. */
+#define UPCALL_CONNECTIONS_MAX 1024
+/* The whole life of a shim: nvme_tcp gives a handshake 10 s, and the requester waits for us. */
+#define UPCALL_DEADLINE_USEC (8 * USEC_PER_SEC)
+/* How long the kernel remembers a miss unless the configuration says otherwise. */
+#define UPCALL_NEGATIVE_TIMEOUT_SEC 5
+
+/* A comment is a line for people. */
+#define COMMENT_LENGTH_MAX 256
+
+/* One record: metadata with two NQNs and a comment, and a sealed PSK with its derived keys. */
+#define STORE_RECORD_MAX ((size_t)16 * 1024)
+/* One index shard at a million records. */
+#define STORE_SHARD_MAX ((size_t)4 * 1024 * 1024)
+/* Slots hold a systemd credential each (up to a few kilobytes with TPM data). */
+#define STORE_HEADER_MAX ((size_t)256 * 1024)
+/* Store and key-encryption keys. */
+#define STORE_KEY_SIZE 32
+#define STORE_SLOTS_MAX 16
+
+/* systemd-creds may wait for a TPM: discrete ones were seen to take 11 s for one unseal. */
+#define SEAL_TIMEOUT_USEC (60 * USEC_PER_SEC)
+
+/* Locked memory for secrets. A secret lives for one operation, so some hundred fit at once. */
+#define SECRET_ARENA_SIZE ((size_t)256 * 1024)
+
+#define IDLE_EXIT_SEC_MIN 30

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Every string that another program sees: paths, interface, environment, journal fields and ids. */
+
+#define NAMES_MANAGER_INTERFACE "org.nvmekeyd.Manager"
+#define NAMES_MANAGER_SOCKET "/run/nvme-keyd/org.nvmekeyd.Manager"
+#define NAMES_REQUEST_SOCKET "/run/nvme-keyd/request"
+/* FileDescriptorName= of the two socket units. */
+#define NAMES_FD_VARLINK "varlink"
+#define NAMES_FD_REQUEST "request"
+
+#define NAMES_CONFIG_FILE "/etc/nvme-keyd/nvme-keyd.conf"
+#define NAMES_STATE_DIRECTORY "/var/lib/nvme-keyd"
+#define NAMES_HOSTNQN_FILE "/etc/nvme/hostnqn"
+
+/* The keyring and the key type of the kernel's NVMe code (drivers/nvme/common/keyring.c). */
+#define NAMES_RING ".nvme"
+#define NAMES_KEY_TYPE "psk"
+/* What stands in for them where the kernel has neither ([Keyring] StandIn=yes). */
+#define NAMES_RING_STAND_IN "nvme-keyd-stand-in"
+#define NAMES_KEY_TYPE_STAND_IN "user"
+
+/* Description of a request for all PSKs of a pair: "nvme-tls-psk:HOSTNQN SUBNQN". */
+#define NAMES_PAIR_REQUEST "nvme-tls-psk:"
+
+/* The systemd credential that holds the key-encryption key. */
+#define NAMES_KEK_CREDENTIAL "nvme-keyd.kek"
+
+#define NAMES_ENV_LOG_LEVEL "NVME_KEYD_LOG_LEVEL"
+
+/* Journal fields besides systemd's own. */
+#define NAMES_FIELD_HOSTNQN "NVME_HOSTNQN"
+#define NAMES_FIELD_SUBSYSNQN "NVME_SUBSYSNQN"
+#define NAMES_FIELD_KEY_ID "NVME_KEY_ID"
+
+/* MESSAGE_IDs; catalog/nvme-keyd.catalog explains each. */
+#define MESSAGE_STORE_CREATED "78bcb2e5e61d47b6975c8a66e883b04f"
+#define MESSAGE_STORE_UNAVAILABLE "d7dabd904759410d8fa505d064780d7e"
+#define MESSAGE_RECORD_BROKEN "be1900cbecb344ca9e45853a067a383e"
+#define MESSAGE_RING_ABSENT "82f6f98b947c42adae1138baf9aeb245"
+#define MESSAGE_KEY_ADDED "1f30f5df326a467a8b88fd1fad5c239c"
+#define MESSAGE_KEY_ROTATED "639a5b3c7900413a85d00f7f0be44508"
+#define MESSAGE_KEY_REMOVED "827535579fa84f90bf731d28279be9b3"
+#define MESSAGE_REQUEST_MISS "3458a615853b4a6c9f9deb1043472ae3"
+#define MESSAGE_REQUEST_REFUSED "27e917b425e84c49a4936e673069d372"

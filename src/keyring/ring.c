@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <keyutils.h>
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "basic/limits.h"
+#include "basic/names.h"
+#include "keyring/ring.h"
+
+/* "type;uid;gid;perm;" before the description itself. */
+#define DESCRIBE_MAX (KEY_DESCRIPTION_MAX + 64)
+
+struct Ring {
+    key_serial_t serial;
+    const char *name;
+    const char *key_type;
+};
+
+int32_t ring_serial(const Ring *r)
+{
+    return r->serial;
+}
+
+const char *ring_name(const Ring *r)
+{
+    return r->name;
+}
+
+const char *ring_key_type(const Ring *r)
+{
+    return r->key_type;
+}
+
+/* As the kernel protects `.nvme`: everything but changing its attributes, for root and possessors.
+ */
+#define STAND_IN_PERMISSIONS                                                                       \
+    ((KEY_POS_ALL | KEY_USR_ALL) & ~(key_perm_t)(KEY_POS_SETATTR | KEY_USR_SETATTR))
+
+static key_serial_t stand_in_open(void)
+{
+    key_serial_t s =
+        (key_serial_t)keyctl_search(KEY_SPEC_USER_KEYRING, "keyring", NAMES_RING_STAND_IN, 0);
+
+    if (s >= 0)
+        return s;
+    s = add_key("keyring", NAMES_RING_STAND_IN, NULL, 0, KEY_SPEC_USER_KEYRING);
+    if (s >= 0 && keyctl_setperm(s, STAND_IN_PERMISSIONS) < 0)
+        return -1;
+    return s;
+}
+
+int ring_open(bool stand_in, Ring **ret)
+{
+    _cleanup_(freep) Ring *r = calloc(1, sizeof(*r));
+
+    if (!r)
+        return -ENOMEM;
+
+    r->name = stand_in ? NAMES_RING_STAND_IN : NAMES_RING;
+    r->key_type = stand_in ? NAMES_KEY_TYPE_STAND_IN : NAMES_KEY_TYPE;
+    /* User space cannot make a keyring whose name begins with a dot, so there is one `.nvme`. */
+    r->serial = stand_in ? stand_in_open() : find_key_by_type_and_desc("keyring", NAMES_RING, 0);
+    if (r->serial < 0)
+        return stand_in ? -errno : -ENOKEY;
+    if (keyctl_link(r->serial, KEY_SPEC_PROCESS_KEYRING) < 0)
+        return -errno;
+
+    *ret = TAKE_PTR(r);
+    return 0;
+}
+
+Ring *ring_close(Ring *r)
+{
+    if (r)
+        (void)keyctl_unlink(r->serial, KEY_SPEC_PROCESS_KEYRING);
+    free(r);
+    return NULL;
+}
+
+void ring_list_done(const RingList *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        free(l->keys[i].description);
+    free(l->keys);
+}
+
+/* Splits "type;uid;gid;perm;description"; the description may hold semicolons itself. */
+static int parse_description(char *text, const char *type, RingKey *ret)
+{
+    char *fields[4], *p = text;
+    unsigned long gid;
+
+    for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+        fields[i] = p;
+        p = strchr(p, ';');
+        if (!p)
+            return -EBADMSG;
+        *p++ = '\0';
+    }
+    if (strcmp(fields[0], type) != 0)
+        return -ENOENT;
+
+    errno = 0;
+    gid = strtoul(fields[2], NULL, 10);
+    if (errno != 0 || gid > UINT32_MAX)
+        return -EBADMSG;
+    ret->description = strdup(p);
+    if (!ret->description)
+        return -ENOMEM;
+    ret->gid = (gid_t)gid;
+    return 0;
+}
+
+/* Returns 1 when the key belongs in the list, 0 when not, or -ENOMEM. */
+static int describe(const Ring *r, key_serial_t serial, RingKey *ret)
+{
+    char text[DESCRIBE_MAX + 1];
+    long n = keyctl_describe(serial, text, sizeof(text) - 1);
+    int e;
+
+    /* Gone in the meantime, dead, or not ours to see: not something we could have published. */
+    if (n < 0 || (size_t)n >= sizeof(text))
+        return 0;
+    text[n] = '\0';
+    e = parse_description(text, r->key_type, ret);
+    if (e == -ENOMEM)
+        return e;
+    ret->serial = serial;
+    return e == 0;
+}
+
+/* The ring may grow between two calls: ask until what it holds fits. */
+static int read_serials(const Ring *r, key_serial_t **ret, size_t *ret_n)
+{
+    _cleanup_(freep) key_serial_t *serials = NULL;
+    size_t capacity = 0;
+    long n;
+
+    while ((n = keyctl_read(r->serial, (char *)serials, capacity)) >= 0 && (size_t)n > capacity) {
+        /* Room for a few more saves the next round. */
+        capacity = (size_t)n + 64 * sizeof(*serials);
+        free(serials);
+        serials = malloc(capacity);
+        if (!serials)
+            return -ENOMEM;
+    }
+    if (n < 0)
+        return -errno;
+
+    *ret = TAKE_PTR(serials);
+    *ret_n = (size_t)n / sizeof(**ret);
+    return 0;
+}
+
+int ring_list(const Ring *r, RingList *ret)
+{
+    _cleanup_(freep) key_serial_t *serials = NULL;
+    _cleanup_(ring_list_done) RingList list = {NULL, 0};
+    size_t n = 0;
+    int e;
+
+    e = read_serials(r, &serials, &n);
+    if (e < 0)
+        return e;
+    list.keys = calloc(n + 1, sizeof(*list.keys));
+    if (!list.keys)
+        return -ENOMEM;
+    for (size_t i = 0; i < n; i++) {
+        e = describe(r, serials[i], &list.keys[list.n]);
+        if (e < 0)
+            return e;
+        list.n += (size_t)e;
+    }
+
+    *ret = list;
+    list = (RingList){NULL, 0};
+    return 0;
+}
+
+int ring_add(const Ring *r, const char *description, const void *payload, size_t size,
+             int32_t *ret_serial)
+{
+    key_serial_t s = add_key(r->key_type, description, payload, size, r->serial);
+
+    if (s < 0)
+        return -errno;
+    *ret_serial = s;
+    return 0;
+}
+
+bool ring_holds(const Ring *r, const char *description, int32_t serial)
+{
+    /* The kernel compares `psk` descriptions by their beginning, so another key may come back. */
+    return keyctl_search(r->serial, r->key_type, description, 0) == serial;
+}
+
+int ring_unlink(const Ring *r, int32_t serial)
+{
+    if (keyctl_unlink(serial, r->serial) == 0 || errno == ENOENT)
+        return 0;
+    /* A key that has been collected is not linked either; a ring that is gone is another matter. */
+    return errno == ENOKEY && keyctl_read(r->serial, NULL, 0) >= 0 ? 0 : -errno;
+}
+
+int ring_key_equals(int32_t serial, const void *payload, size_t size)
+{
+    uint8_t bytes[PSK_SIZE_MAX + 1];
+    CLEANUP_ERASE(bytes);
+    long n = keyctl_read(serial, (char *)bytes, sizeof(bytes));
+
+    if (n < 0)
+        return -errno;
+    return (size_t)n == size && CRYPTO_memcmp(bytes, payload, size) == 0;
+}

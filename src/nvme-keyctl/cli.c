@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "basic/io.h"
+#include "basic/json.h"
+#include "basic/limits.h"
+#include "basic/names.h"
+#include "nvme-keyctl/cli.h"
+#include "psk/nqn.h"
+#include "varlink/client.h"
+
+/* Opening the store may mean waiting for a TPM (SEAL_TIMEOUT_USEC), and 10,000 keys take a while.
+ */
+#define CALL_TIMEOUT_USEC (SEAL_TIMEOUT_USEC + 60 * USEC_PER_SEC)
+
+static const struct {
+    const char *error;
+    ExitCode code;
+} error_codes[] = {
+    {NAMES_MANAGER_INTERFACE ".InvalidKey", EXIT_INVALID},
+    {NAMES_MANAGER_INTERFACE ".NoHostNQN", EXIT_INVALID},
+    {"org.varlink.service.InvalidParameter", EXIT_INVALID},
+    {NAMES_MANAGER_INTERFACE ".NoSuchKey", EXIT_NO_KEY},
+    {NAMES_MANAGER_INTERFACE ".KeyExists", EXIT_CONFLICT},
+    {NAMES_MANAGER_INTERFACE ".KeyShadowed", EXIT_CONFLICT},
+    {NAMES_MANAGER_INTERFACE ".WrongState", EXIT_CONFLICT},
+    {"org.varlink.service.PermissionDenied", EXIT_PERMISSION},
+    {NAMES_MANAGER_INTERFACE ".StoreUnavailable", EXIT_STORE},
+    {NAMES_MANAGER_INTERFACE ".KeyringAbsent", EXIT_KEYRING},
+    {NAMES_MANAGER_INTERFACE ".KeyringFailed", EXIT_KEYRING},
+};
+
+int cli_fail(ExitCode code, const char *format, ...)
+{
+    va_list ap;
+
+    (void)fputs("nvme-keyctl: ", stderr);
+    va_start(ap, format);
+    (void)vfprintf(stderr, format, ap);
+    va_end(ap);
+    (void)fputc('\n', stderr);
+    return code;
+}
+
+static int fail_with_error(const char *error, json_object *parameters)
+{
+    const char *message = NULL;
+    ExitCode code = EXIT_OTHER;
+
+    for (size_t i = 0; i < ARRAY_SIZE(error_codes); i++)
+        if (strcmp(error, error_codes[i].error) == 0)
+            code = error_codes[i].code;
+    if (json_get_string(parameters, "message", &message) > 0)
+        return cli_fail(code, "%s", message);
+    if (code == EXIT_PERMISSION)
+        return cli_fail(code, "permission denied: only root may do this");
+    if (json_get_string(parameters, "parameter", &message) > 0)
+        return cli_fail(code, "\"%s\" makes no sense to nvme-keyd", message);
+    return cli_fail(code, "nvme-keyd answered %s", error);
+}
+
+static int fail_with_errno(int error)
+{
+    return cli_fail(EXIT_UNREACHABLE, "nvme-keyd did not answer: %s", strerror(-error));
+}
+
+static int connect_client(const Options *o, VarlinkClient **ret)
+{
+    const char *path = o->socket ? o->socket : NAMES_MANAGER_SOCKET;
+    int r = varlink_client_connect(path, ret);
+
+    if (r == -EACCES)
+        return cli_fail(EXIT_PERMISSION, "permission denied: be root or in the group of %s", path);
+    if (r < 0)
+        return cli_fail(EXIT_UNREACHABLE,
+                        "nvme-keyd cannot be reached at %s (%s): systemctl start nvme-keyd.socket",
+                        path, strerror(-r));
+    return EXIT_OK;
+}
+
+int cli_call(const Options *o, const char *method, json_object *parameters, json_object **ret)
+{
+    _cleanup_(varlink_client_freep) VarlinkClient *client = NULL;
+    _cleanup_(json_putp) json_object *reply = NULL;
+    _cleanup_(freep) char *error = NULL, *name = NULL;
+    int r;
+
+    r = connect_client(o, &client);
+    if (r != EXIT_OK || asprintf(&name, NAMES_MANAGER_INTERFACE ".%s", method) < 0) {
+        json_object_put(parameters);
+        return r != EXIT_OK ? r : EXIT_OTHER;
+    }
+    r = varlink_client_call(client, name, parameters, CALL_TIMEOUT_USEC, &reply, &error);
+    if (r < 0)
+        return fail_with_errno(r);
+    if (error)
+        return fail_with_error(error, reply);
+    *ret = TAKE_PTR(reply);
+    return EXIT_OK;
+}
+
+typedef struct Collect {
+    const char *member;
+    json_object *array;
+} Collect;
+
+/* The client erases a reply behind us, so what is kept is a copy. */
+static int collect(json_object *parameters, void *userdata)
+{
+    const Collect *c = userdata;
+    json_object *value, *copy = NULL;
+
+    if (json_get_object(parameters, c->member, &value) <= 0)
+        return 0;
+    if (json_object_deep_copy(value, &copy, NULL) < 0)
+        return -ENOMEM;
+    return json_append_take(c->array, copy);
+}
+
+int cli_call_list(const Options *o, const char *method, const char *member, json_object *ret)
+{
+    _cleanup_(varlink_client_freep) VarlinkClient *client = NULL;
+    _cleanup_(json_putp) json_object *reply = NULL;
+    _cleanup_(freep) char *error = NULL, *name = NULL;
+    Collect c = {member, ret};
+    int r;
+
+    r = connect_client(o, &client);
+    if (r != EXIT_OK)
+        return r;
+    if (asprintf(&name, NAMES_MANAGER_INTERFACE ".%s", method) < 0)
+        return EXIT_OTHER;
+    r = varlink_client_call_more(client, name, NULL, CALL_TIMEOUT_USEC, collect, &c, &reply,
+                                 &error);
+    if (r < 0)
+        return fail_with_errno(r);
+    return error ? fail_with_error(error, reply) : EXIT_OK;
+}
+
+void cli_print_json(const Options *o, json_object *object)
+{
+    int flags = JSON_C_TO_STRING_NOSLASHESCAPE |
+                (o->json == JSON_PRETTY ? JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED : 0);
+
+    printf("%s\n", json_object_to_json_string_ext(object, flags));
+}
+
+static bool use_colours(void)
+{
+    const char *term = getenv("TERM"), *colours = getenv("SYSTEMD_COLORS");
+
+    if (colours)
+        return strcmp(colours, "0") != 0 && strcmp(colours, "no") != 0 &&
+               strcmp(colours, "false") != 0;
+    return isatty(STDOUT_FILENO) && !getenv("NO_COLOR") && term && strcmp(term, "dumb") != 0;
+}
+
+static void print_row(const char *const *row, const size_t *widths, size_t n_columns)
+{
+    for (size_t column = 0; column + 1 < n_columns; column++)
+        printf("%-*s ", (int)widths[column], row[column]);
+    (void)fputs(row[n_columns - 1], stdout);
+}
+
+void cli_print_table(const Options *o, const char *const *cells, size_t n_columns, size_t n_rows)
+{
+    _cleanup_(freep) size_t *widths = calloc(n_columns, sizeof(*widths));
+    size_t first = o->legend ? 0 : 1;
+    bool underline = use_colours();
+
+    if (!widths)
+        return;
+    for (size_t i = first * n_columns; i < n_rows * n_columns; i++)
+        widths[i % n_columns] = CONST_MAX(widths[i % n_columns], strlen(cells[i]));
+    for (size_t row = first; row < n_rows; row++) {
+        if (row == 0 && underline)
+            (void)fputs("\033[4m", stdout);
+        print_row(cells + row * n_columns, widths, n_columns);
+        printf("%s\n", row == 0 && underline ? "\033[0m" : "");
+    }
+}
+
+int cli_hostnqn(const Options *o, char ret[static NQN_LENGTH_MAX + 2])
+{
+    _cleanup_(freep) char *detail = NULL;
+    int r;
+
+    if (o->hostnqn) {
+        r = nqn_check_text(o->hostnqn, "host NQN", &detail);
+        if (r == 0)
+            strcpy(ret, o->hostnqn);
+    } else {
+        r = io_read_line(NAMES_HOSTNQN_FILE, ret, NQN_LENGTH_MAX + 2);
+        if (r < 0)
+            return cli_fail(EXIT_INVALID,
+                            "no --hostnqn= given, and none in " NAMES_HOSTNQN_FILE " (%s)",
+                            strerror(-r));
+        r = nqn_check_text(ret, "host NQN of " NAMES_HOSTNQN_FILE, &detail);
+    }
+    return r < 0 ? cli_fail(EXIT_INVALID, "%s", detail ? detail : strerror(-r)) : EXIT_OK;
+}

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "basic/names.h"
+#include "build-config.h"
+#include "nvme-keyctl/cli.h"
+
+/* One bit for each option, so that a verb can say which it takes. */
+enum {
+    OPT_SUBSYSNQN = 1 << 0,
+    OPT_HOSTNQN = 1 << 1,
+    OPT_ROLE = 1 << 2,
+    OPT_IDENTITY_VERSION = 1 << 3,
+    OPT_DERIVATION = 1 << 4,
+    OPT_HMAC = 1 << 5,
+    OPT_COMMENT = 1 << 6,
+    OPT_KEY_FILE = 1 << 7,
+    OPT_GENERATE = 1 << 8,
+    OPT_PRINT_KEY = 1 << 9,
+    OPT_FORCE = 1 << 10,
+    /* These go with every verb. */
+    OPT_JSON = 1 << 11,
+    OPT_NO_LEGEND = 1 << 12,
+    OPT_SOCKET = 1 << 13,
+    OPT_HELP = 1 << 14,
+    OPT_VERSION = 1 << 15,
+};
+
+#define OPTS_COMMON (OPT_JSON | OPT_NO_LEGEND | OPT_SOCKET)
+#define OPTS_PAIR (OPT_SUBSYSNQN | OPT_HOSTNQN)
+#define OPTS_NEW                                                                                   \
+    (OPTS_PAIR | OPT_ROLE | OPT_IDENTITY_VERSION | OPT_DERIVATION | OPT_COMMENT | OPT_FORCE)
+
+typedef struct Option {
+    int bit;
+    const char *name;
+    const char *argument; /* or NULL */
+    const char *help;
+} Option;
+
+static const Option option_table[] = {
+    {OPT_SUBSYSNQN, "subsysnqn", "NQN", "NQN of the subsystem (add, generate, identity)"},
+    {OPT_HOSTNQN, "hostnqn", "NQN", "NQN of the host (" NAMES_HOSTNQN_FILE ")"},
+    {OPT_ROLE, "role", "ROLE", "host, target or both (host)"},
+    {OPT_IDENTITY_VERSION, "identity-version", "LIST", "0, 1 or 0,1 (1; 0,1 on a target)"},
+    {OPT_DERIVATION, "derivation", "NAME", "rfc8446, or compat for libnvme before 1.16"},
+    {OPT_HMAC, "hmac", "HASH", "of a generated PSK: sha256, sha384 or none (sha256)"},
+    {OPT_COMMENT, "comment", "TEXT", "a line for people"},
+    {OPT_KEY_FILE, "key-file", "FILE", "read the PSK from FILE, - for standard input"},
+    {OPT_GENERATE, "generate", NULL, "rotate to a new random PSK"},
+    {OPT_PRINT_KEY, "print-key", NULL, "print the generated PSK, for the other end"},
+    {OPT_FORCE, "force", NULL, "add although the subsystem NQN begins with another"},
+    {OPT_JSON, "json", "MODE", "pretty, short or off (off)"},
+    {OPT_NO_LEGEND, "no-legend", NULL, "print no head and no totals"},
+    {OPT_SOCKET, "socket", "PATH", "talk to the service at PATH"},
+    {OPT_HELP, "help", NULL, "show this help"},
+    {OPT_VERSION, "version", NULL, "show the version"},
+};
+
+typedef struct Verb {
+    const char *name;
+    const char *argument; /* what it takes behind its name, or NULL */
+    int options;
+    int (*run)(const Options *o);
+    const char *help;
+} Verb;
+
+static const Verb verb_table[] = {
+    {"list", NULL, 0, verb_list, "list all keys"},
+    {"show", "ID", 0, verb_show, "show all about one key"},
+    {"add", NULL, OPTS_NEW | OPT_KEY_FILE, verb_add,
+     "keep a PSK: standard input, --key-file= or a prompt"},
+    {"generate", NULL, OPTS_NEW | OPT_HMAC | OPT_PRINT_KEY, verb_generate, "keep a new random PSK"},
+    {"rotate", "ID", OPT_KEY_FILE | OPT_GENERATE | OPT_HMAC | OPT_PRINT_KEY | OPT_COMMENT,
+     verb_rotate, "put another PSK in the place of one"},
+    {"remove", "ID", 0, verb_remove, "forget a PSK"},
+    {"sync", NULL, 0, verb_sync, "make the kernel's keyring hold what it should"},
+    {"status", NULL, 0, verb_status, "show the state of service, store and keyring"},
+    {"identity", NULL, OPTS_PAIR | OPT_KEY_FILE, verb_identity,
+     "print what a PSK is called, keep nothing"},
+};
+
+static int print_help(void)
+{
+    printf("nvme-keyctl [OPTIONS] COMMAND\n\n"
+           "Keeps the TLS pre-shared keys of NVMe/TCP, by nvme-keyd.\n\nCommands:\n");
+    for (size_t i = 0; i < ARRAY_SIZE(verb_table); i++)
+        printf("  %-8s %-3s            %s\n", verb_table[i].name,
+               verb_table[i].argument ? verb_table[i].argument : "", verb_table[i].help);
+    printf("\nOptions:\n");
+    for (size_t i = 0; i < ARRAY_SIZE(option_table); i++) {
+        char text[48];
+
+        (void)snprintf(text, sizeof(text), "--%s%s%s", option_table[i].name,
+                       option_table[i].argument ? "=" : "",
+                       option_table[i].argument ? option_table[i].argument : "");
+        printf("  %-24s %s\n", text, option_table[i].help);
+    }
+    printf("\nA PSK is never a word of the command line. See nvme-keyctl(1).\n");
+    return EXIT_OK;
+}
+
+static int set_json(Options *o, const char *mode)
+{
+    static const char *const modes[] = {
+        [JSON_OFF] = "off", [JSON_SHORT] = "short", [JSON_PRETTY] = "pretty"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(modes); i++)
+        if (strcmp(mode, modes[i]) == 0) {
+            o->json = (JsonMode)i;
+            return EXIT_OK;
+        }
+    return cli_fail(EXIT_USAGE, "--json= is pretty, short or off");
+}
+
+static bool is_one_of(const char *s, const char *const *words)
+{
+    while (*words && strcmp(*words, s) != 0)
+        words++;
+    return *words;
+}
+
+static int set_word(const char **target, const char *value, const char *name,
+                    const char *const *words, const char *list)
+{
+    if (!is_one_of(value, words))
+        return cli_fail(EXIT_USAGE, "--%s= is %s", name, list);
+    *target = value;
+    return EXIT_OK;
+}
+
+static int set_option(Options *o, int bit, const char *value)
+{
+    static const char *const roles[] = {"host", "target", "both", NULL};
+    static const char *const derivations[] = {"rfc8446", "compat", NULL};
+    static const char *const hashes[] = {"sha256", "sha384", "none", NULL};
+
+    switch (bit) {
+    case OPT_SUBSYSNQN:
+        o->subsysnqn = value;
+        break;
+    case OPT_HOSTNQN:
+        o->hostnqn = value;
+        break;
+    case OPT_ROLE:
+        return set_word(&o->role, value, "role", roles, "host, target or both");
+    case OPT_IDENTITY_VERSION:
+        o->versions = value;
+        break;
+    case OPT_DERIVATION:
+        return set_word(&o->derivation, value, "derivation", derivations, "rfc8446 or compat");
+    case OPT_HMAC:
+        return set_word(&o->hash, value, "hmac", hashes, "sha256, sha384 or none");
+    case OPT_COMMENT:
+        o->comment = value;
+        break;
+    case OPT_KEY_FILE:
+        o->key_file = value;
+        break;
+    case OPT_GENERATE:
+        o->generate = true;
+        break;
+    case OPT_PRINT_KEY:
+        o->print_key = true;
+        break;
+    case OPT_FORCE:
+        o->force = true;
+        break;
+    case OPT_JSON:
+        return set_json(o, value);
+    case OPT_NO_LEGEND:
+        o->legend = false;
+        break;
+    case OPT_SOCKET:
+        o->socket = value;
+        break;
+    }
+    return EXIT_OK;
+}
+
+static int parse_options(int argc, char **argv, Options *o, int *ret_given)
+{
+    struct option long_options[ARRAY_SIZE(option_table) + 1] = {{NULL, 0, NULL, 0}};
+    int index = 0, c, r;
+
+    for (size_t i = 0; i < ARRAY_SIZE(option_table); i++)
+        long_options[i] =
+            (struct option){option_table[i].name,
+                            option_table[i].argument ? required_argument : no_argument, NULL, 1};
+    while ((c = getopt_long(argc, argv, "hj", long_options, &index)) >= 0) {
+        if (c == '?')
+            return EXIT_USAGE;
+        if (c == 'j') {
+            o->json = JSON_PRETTY;
+            continue;
+        }
+        if (c == 'h') {
+            *ret_given |= OPT_HELP;
+            continue;
+        }
+        *ret_given |= option_table[index].bit;
+        r = set_option(o, option_table[index].bit, optarg);
+        if (r != EXIT_OK)
+            return r;
+    }
+    return EXIT_OK;
+}
+
+static const Verb *find_verb(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(verb_table); i++)
+        if (strcmp(verb_table[i].name, name) == 0)
+            return &verb_table[i];
+    return NULL;
+}
+
+static int check_usage(const Verb *verb, int given, int n_arguments)
+{
+    int expected = verb->argument ? 1 : 0;
+
+    for (size_t i = 0; i < ARRAY_SIZE(option_table); i++)
+        if (given & option_table[i].bit & ~(verb->options | OPTS_COMMON))
+            return cli_fail(EXIT_USAGE, "%s does not take --%s", verb->name, option_table[i].name);
+    if (n_arguments < expected)
+        return cli_fail(EXIT_USAGE, "%s needs %s", verb->name, verb->argument);
+    /* It may be a PSK, so it is not repeated. */
+    if (n_arguments > expected)
+        return cli_fail(EXIT_USAGE, "%s takes %s, but %d more words were given", verb->name,
+                        verb->argument ? "one word" : "no words", n_arguments - expected);
+    return EXIT_OK;
+}
+
+int main(int argc, char **argv)
+{
+    Options o = {.legend = true};
+    const Verb *verb;
+    int given = 0, r;
+
+    r = secret_memory_init();
+    if (r < 0)
+        return cli_fail(EXIT_OTHER, "cannot lock memory for secrets: %s", strerror(-r));
+    r = parse_options(argc, argv, &o, &given);
+    if (r != EXIT_OK)
+        return r;
+    if (given & OPT_HELP)
+        return print_help();
+    if (given & OPT_VERSION) {
+        printf("nvme-keyctl " PROJECT_VERSION "\n");
+        return EXIT_OK;
+    }
+    verb = find_verb(optind < argc ? argv[optind] : "list");
+    if (!verb)
+        return cli_fail(EXIT_USAGE, "no such command, see --help");
+    o.arguments = argv + (optind < argc ? optind + 1 : optind);
+    r = check_usage(verb, given, (int)(argv + argc - o.arguments));
+    return r != EXIT_OK ? r : verb->run(&o);
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <termios.h>
+
+#include "basic/limits.h"
+#include "nvme-keyctl/cli.h"
+
+/* Room for white space around it and for telling what is too long. */
+#define INPUT_MAX 4096
+
+typedef struct Echo {
+    int fd;
+    struct termios saved;
+} Echo;
+
+static void echo_restore(const Echo *e)
+{
+    if (e->fd >= 0) {
+        (void)tcsetattr(e->fd, TCSAFLUSH, &e->saved);
+        (void)fputc('\n', stderr);
+    }
+}
+
+/* One line from a terminal, not echoed. */
+static int read_prompt(int fd, Secret **ret)
+{
+    _cleanup_(echo_restore) Echo echo = {.fd = -EBADF};
+    _cleanup_(secret_freep) Secret *line = secret_new(INPUT_MAX);
+    struct termios silent;
+    ssize_t n;
+
+    if (!line)
+        return -ENOMEM;
+    if (tcgetattr(fd, &silent) < 0)
+        return -errno;
+    echo = (Echo){fd, silent};
+    silent.c_lflag &= ~(tcflag_t)ECHO;
+    (void)fputs("PSK (NVMeTLSkey-1:...:): ", stderr);
+    if (tcsetattr(fd, TCSAFLUSH, &silent) < 0)
+        return -errno;
+    /* A terminal hands out whole lines. */
+    n = read(fd, line->data, line->size);
+    if (n <= 0)
+        return n < 0 ? -errno : -ENODATA;
+    *ret = secret_new_copy(line->data, (size_t)n);
+    return *ret ? 0 : -ENOMEM;
+}
+
+static int open_key_file(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    struct stat st;
+
+    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 077))
+        (void)cli_fail(EXIT_OK, "warning: %s can be read by others (mode %04o)", path,
+                       (unsigned)st.st_mode & 07777);
+    return fd;
+}
+
+static bool is_space(uint8_t c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* White space around it is what editors and echo(1) leave; anything else is the parser's. */
+static Secret *trim(const Secret *s)
+{
+    size_t start = 0, end = s->size;
+
+    while (start < end && is_space(s->data[start]))
+        start++;
+    while (end > start && is_space(s->data[end - 1]))
+        end--;
+    return secret_new_copy(s->data + start, end - start);
+}
+
+int cli_read_psk(const Options *o, Secret **ret)
+{
+    _cleanup_(closep) int file = -EBADF;
+    _cleanup_(secret_freep) Secret *raw = NULL, *psk = NULL, *configured = NULL;
+    const char *from = o->key_file ? o->key_file : "standard input";
+    PskHash hash;
+    int r;
+
+    if (o->key_file && strcmp(o->key_file, "-") != 0) {
+        file = open_key_file(o->key_file);
+        if (file < 0)
+            return cli_fail(EXIT_INVALID, "cannot open %s: %s", o->key_file, strerror(errno));
+    }
+    r = file < 0 && isatty(STDIN_FILENO)
+            ? read_prompt(STDIN_FILENO, &raw)
+            : secret_read_fd(file >= 0 ? file : STDIN_FILENO, INPUT_MAX, 0, &raw);
+    if (r == -ENODATA)
+        return cli_fail(EXIT_INVALID, "no PSK on %s", from);
+    if (r == -EFBIG)
+        return cli_fail(EXIT_INVALID, "%s is longer than a PSK", from);
+    if (r == 0)
+        psk = trim(raw);
+    if (r < 0 || !psk)
+        return cli_fail(EXIT_OTHER, "cannot read the PSK from %s: %s", from,
+                        strerror(r < 0 ? -r : ENOMEM));
+
+    r = psk_interchange_parse((const char *)psk->data, psk->size, &hash, &configured);
+    if (r != 0)
+        return cli_fail(EXIT_INVALID, "not a PSK: %s", psk_error_text(r));
+    *ret = TAKE_PTR(psk);
+    return EXIT_OK;
+}

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
+#include <string.h>
+
+#include "basic/json.h"
+#include "nvme-keyctl/cli.h"
+#include "psk/nqn.h"
+#include "varlink/json-wire.h"
+
+/* add, generate, rotate, remove, sync: what changes something. */
+
+static int out_of_memory(void)
+{
+    return cli_fail(EXIT_OTHER, "out of memory");
+}
+
+/* "0", "1" or "0,1". */
+static int add_versions(json_object *p, const char *versions)
+{
+    json_object *array;
+    int r;
+
+    if (!versions)
+        return EXIT_OK;
+    array = json_object_new_array();
+    r = json_add_take(p, "identityVersions", array);
+    for (const char *s = versions; r == 0; s += 2) {
+        if (s[0] != '0' && s[0] != '1')
+            return cli_fail(EXIT_USAGE, "--identity-version= is 0, 1 or 0,1");
+        r = json_append_take(array, json_object_new_int(s[0] - '0'));
+        if (s[1] != ',' && s[1] != '\0')
+            return cli_fail(EXIT_USAGE, "--identity-version= is 0, 1 or 0,1");
+        if (s[1] == '\0')
+            break;
+    }
+    return r < 0 ? out_of_memory() : EXIT_OK;
+}
+
+static int add_optional(json_object *p, const char *member, const char *value)
+{
+    return value && json_add_string(p, member, value) < 0 ? out_of_memory() : EXIT_OK;
+}
+
+static int add_psk(const Options *o, json_object *p)
+{
+    _cleanup_(secret_freep) Secret *psk = NULL;
+    int r = cli_read_psk(o, &psk);
+
+    if (r != EXIT_OK)
+        return r;
+    return json_add_take(p, "psk",
+                         json_object_new_string_len((const char *)psk->data, (int)psk->size)) < 0
+               ? out_of_memory()
+               : EXIT_OK;
+}
+
+/* The members that add and generate share. The host NQN is looked up here, where the user is. */
+static int add_description(const Options *o, json_object *p)
+{
+    _cleanup_(freep) char *detail = NULL;
+    char hostnqn[NQN_LENGTH_MAX + 2];
+    int r;
+
+    if (!o->subsysnqn)
+        return cli_fail(EXIT_USAGE, "--subsysnqn= is missing");
+    if (nqn_check_text(o->subsysnqn, "subsystem NQN", &detail) < 0)
+        return cli_fail(EXIT_INVALID, "%s", detail ? detail : "out of memory");
+    r = cli_hostnqn(o, hostnqn);
+    if (r != EXIT_OK)
+        return r;
+    if ((r = add_optional(p, "subsystemNQN", o->subsysnqn)) != EXIT_OK ||
+        (r = add_optional(p, "hostNQN", hostnqn)) != EXIT_OK ||
+        (r = add_optional(p, "role", o->role)) != EXIT_OK ||
+        (r = add_optional(p, "derivation", o->derivation)) != EXIT_OK ||
+        (r = add_optional(p, "comment", o->comment)) != EXIT_OK ||
+        (r = add_versions(p, o->versions)) != EXIT_OK)
+        return r;
+    return o->force && json_add_bool(p, "force", true) < 0 ? out_of_memory() : EXIT_OK;
+}
+
+static void warn_unpublished(json_object *key, const char *id)
+{
+    json_object *identities;
+
+    if (json_get_array(key, "identities", &identities) <= 0)
+        return;
+    for (size_t i = 0; i < json_object_array_length(identities); i++) {
+        uint64_t serial = 0;
+
+        if (json_get_uint(json_object_array_get_idx(identities, i), "serial", INT32_MAX, &serial) <=
+            0) {
+            (void)cli_fail(EXIT_OK,
+                           "warning: key %s is kept, but not in the kernel's keyring, see "
+                           "nvme-keyctl status",
+                           id);
+            return;
+        }
+    }
+}
+
+/* Prints the id of the key in the reply, and its PSK where there is one. */
+static int print_key(const Options *o, json_object *reply)
+{
+    const char *id, *psk = NULL;
+    json_object *key;
+
+    if (json_get_object(reply, "key", &key) <= 0 || json_get_string(key, "id", &id) <= 0)
+        return cli_fail(EXIT_OTHER, "nvme-keyd answered without a key");
+    if (o->json != JSON_OFF)
+        cli_print_json(o, reply);
+    else
+        printf("%s\n", id);
+    if (o->json == JSON_OFF && json_get_string(reply, "psk", &psk) > 0)
+        printf("%s\n", psk);
+    warn_unpublished(key, id);
+    return EXIT_OK;
+}
+
+static int call_and_print(const Options *o, const char *method, json_object *parameters)
+{
+    json_object *reply = NULL;
+    int r = cli_call(o, method, parameters, &reply);
+
+    if (r == EXIT_OK)
+        r = print_key(o, reply);
+    /* The reply may hold a PSK, and so may what was printed from it. */
+    varlink_json_erase_put(reply);
+    return r;
+}
+
+int verb_add(const Options *o)
+{
+    _cleanup_(varlink_json_erase_putp) json_object *p = json_object_new_object();
+    int r;
+
+    if (!p)
+        return out_of_memory();
+    if ((r = add_description(o, p)) != EXIT_OK || (r = add_psk(o, p)) != EXIT_OK)
+        return r;
+    return call_and_print(o, "Add", TAKE_PTR(p));
+}
+
+int verb_generate(const Options *o)
+{
+    _cleanup_(json_putp) json_object *p = json_object_new_object();
+    int r;
+
+    if (!p)
+        return out_of_memory();
+    if ((r = add_description(o, p)) != EXIT_OK || (r = add_optional(p, "hash", o->hash)) != EXIT_OK)
+        return r;
+    if (o->print_key && json_add_bool(p, "returnPSK", true) < 0)
+        return out_of_memory();
+    return call_and_print(o, "Generate", TAKE_PTR(p));
+}
+
+int verb_rotate(const Options *o)
+{
+    _cleanup_(varlink_json_erase_putp) json_object *p = json_object_new_object();
+    int r;
+
+    if (o->generate && o->key_file)
+        return cli_fail(EXIT_USAGE, "--generate and --key-file= exclude each other");
+    if (!o->generate && (o->print_key || o->hash))
+        return cli_fail(EXIT_USAGE, "--print-key and --hmac= go with --generate");
+    if (!p)
+        return out_of_memory();
+    if ((r = add_optional(p, "id", o->arguments[0])) != EXIT_OK ||
+        (r = add_optional(p, "hash", o->hash)) != EXIT_OK ||
+        (r = add_optional(p, "comment", o->comment)) != EXIT_OK ||
+        (!o->generate && (r = add_psk(o, p)) != EXIT_OK))
+        return r;
+    if (o->print_key && json_add_bool(p, "returnPSK", true) < 0)
+        return out_of_memory();
+    return call_and_print(o, "Rotate", TAKE_PTR(p));
+}
+
+int verb_remove(const Options *o)
+{
+    _cleanup_(json_putp) json_object *p = json_object_new_object(), *reply = NULL;
+    int r;
+
+    if (!p || (r = add_optional(p, "id", o->arguments[0])) != EXIT_OK)
+        return out_of_memory();
+    r = cli_call(o, "Remove", TAKE_PTR(p), &reply);
+    if (r == EXIT_OK && o->json != JSON_OFF)
+        cli_print_json(o, reply);
+    return r;
+}
+
+int verb_sync(const Options *o)
+{
+    _cleanup_(json_putp) json_object *reply = NULL;
+    uint64_t added = 0, kept = 0, removed = 0;
+    int r = cli_call(o, "Sync", NULL, &reply);
+
+    if (r != EXIT_OK)
+        return r;
+    if (o->json != JSON_OFF) {
+        cli_print_json(o, reply);
+    } else if (json_get_uint(reply, "added", INT64_MAX, &added) > 0 &&
+               json_get_uint(reply, "kept", INT64_MAX, &kept) > 0 &&
+               json_get_uint(reply, "removed", INT64_MAX, &removed) > 0 && o->legend) {
+        printf("%llu right, %llu added, %llu removed\n", (unsigned long long)kept,
+               (unsigned long long)added, (unsigned long long)removed);
+    }
+    return EXIT_OK;
+}

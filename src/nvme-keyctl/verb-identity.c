@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
+#include <string.h>
+
+#include "basic/json.h"
+#include "nvme-keyctl/cli.h"
+#include "psk/derive.h"
+#include "psk/nqn.h"
+
+/* identity: what a PSK is called, without a daemon and without keeping it. */
+
+#define N_IDENTITIES 4
+#define N_COLUMNS 3
+
+typedef struct Identities {
+    const char *versions[N_IDENTITIES];
+    const char *derivations[N_IDENTITIES];
+    TlsPsk keys[N_IDENTITIES];
+    size_t n;
+} Identities;
+
+static void identities_done(const Identities *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        tls_psk_done(&l->keys[i]);
+}
+
+static int derive_all(PskSource *source, Identities *l)
+{
+    for (unsigned version = 0; version < 2; version++)
+        for (PskDerivation d = PSK_RFC8446; d <= PSK_COMPAT; d++) {
+            int r;
+
+            source->derivation = d;
+            r = psk_derive(source, version, &l->keys[l->n]);
+            if (r == PSK_E_IDENTITY_LENGTH) {
+                (void)cli_fail(EXIT_OK, "warning: %s", psk_error_text(r));
+                break;
+            }
+            if (r != 0)
+                return cli_fail(EXIT_OTHER, "cannot derive the TLS PSK: %s", psk_error_text(r));
+            l->versions[l->n] = version == 0 ? "0" : "1";
+            l->derivations[l->n++] = psk_derivation_to_string(d);
+        }
+    return EXIT_OK;
+}
+
+static int print_json(const Options *o, const Identities *l)
+{
+    _cleanup_(json_putp) json_object *reply = json_object_new_object();
+    json_object *array = json_object_new_array();
+    int r = json_add_take(reply, "identities", array);
+
+    for (size_t i = 0; i < l->n && r == 0; i++) {
+        json_object *entry = json_object_new_object();
+
+        r = json_append_take(array, entry);
+        if (r == 0)
+            r = json_add_uint(entry, "version", (uint64_t)(l->versions[i][0] - '0')) |
+                json_add_string(entry, "derivation", l->derivations[i]) |
+                json_add_string(entry, "identity", l->keys[i].identity);
+    }
+    if (r < 0)
+        return cli_fail(EXIT_OTHER, "out of memory");
+    cli_print_json(o, reply);
+    return EXIT_OK;
+}
+
+static void print_table(const Options *o, const Identities *l)
+{
+    const char *cells[(N_IDENTITIES + 1) * N_COLUMNS] = {"VERSION", "DERIVATION", "IDENTITY"};
+
+    for (size_t i = 0; i < l->n; i++) {
+        cells[(i + 1) * N_COLUMNS] = l->versions[i];
+        cells[(i + 1) * N_COLUMNS + 1] = l->derivations[i];
+        cells[(i + 1) * N_COLUMNS + 2] = l->keys[i].identity;
+    }
+    cli_print_table(o, cells, N_COLUMNS, l->n + 1);
+}
+
+int verb_identity(const Options *o)
+{
+    _cleanup_(secret_freep) Secret *text = NULL, *configured = NULL;
+    _cleanup_(identities_done) Identities list = {.n = 0};
+    _cleanup_(freep) char *detail = NULL;
+    char hostnqn[NQN_LENGTH_MAX + 2];
+    PskSource source = {.subsysnqn = o->subsysnqn, .hostnqn = hostnqn};
+    int r;
+
+    if (!o->subsysnqn)
+        return cli_fail(EXIT_USAGE, "--subsysnqn= is missing");
+    if (nqn_check_text(o->subsysnqn, "subsystem NQN", &detail) < 0)
+        return cli_fail(EXIT_INVALID, "%s", detail ? detail : "out of memory");
+    if ((r = cli_hostnqn(o, hostnqn)) != EXIT_OK || (r = cli_read_psk(o, &text)) != EXIT_OK)
+        return r;
+    r = psk_interchange_parse((const char *)text->data, text->size, &source.hash, &configured);
+    if (r != 0)
+        return cli_fail(EXIT_INVALID, "not a PSK: %s", psk_error_text(r));
+    source.configured = configured;
+
+    r = derive_all(&source, &list);
+    if (r != EXIT_OK)
+        return r;
+    if (o->json != JSON_OFF)
+        return print_json(o, &list);
+    print_table(o, &list);
+    return EXIT_OK;
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "basic/json.h"
+#include "basic/limits.h"
+#include "nvme-keyctl/cli.h"
+
+/* list, show and status: what is there. */
+
+#define N_COLUMNS 8
+
+/* A row of the table; text holds what is not already a string of the reply. */
+typedef struct Row {
+    char versions[8];
+    char serials[32];
+} Row;
+
+static const char *text_or_dash(json_object *o, const char *member)
+{
+    const char *s = "-";
+
+    return json_get_string(o, member, &s) > 0 ? s : "-";
+}
+
+/* Appends "text" with a comma before it where it is not the first, as far as there is room. */
+static void append(char *buffer, size_t size, const char *text)
+{
+    size_t n = strlen(buffer);
+
+    (void)snprintf(buffer + n, size - n, "%s%s", n > 0 ? "," : "", text);
+}
+
+static void fill_row(json_object *key, Row *row)
+{
+    json_object *identities;
+
+    if (json_get_array(key, "identities", &identities) > 0)
+        for (size_t i = 0; i < json_object_array_length(identities); i++) {
+            json_object *identity = json_object_array_get_idx(identities, i);
+            uint64_t version = 0, serial = 0;
+            char text[16];
+
+            if (json_get_uint(identity, "version", 9, &version) > 0)
+                append(row->versions, sizeof(row->versions), version == 0 ? "0" : "1");
+            /* As /sys/class/nvme/nvmeX/tls_key and /proc/keys print it. */
+            if (json_get_uint(identity, "serial", INT32_MAX, &serial) > 0) {
+                (void)snprintf(text, sizeof(text), "%08x", (unsigned)serial);
+                append(row->serials, sizeof(row->serials), text);
+            }
+        }
+    if (row->versions[0] == '\0')
+        strcpy(row->versions, "-");
+    if (row->serials[0] == '\0')
+        strcpy(row->serials, "-");
+}
+
+static int print_list(const Options *o, json_object *keys)
+{
+    static const char *const head[N_COLUMNS] = {"ID",         "STATE",      "ROLE",
+                                                "KEY SERIAL", "HOST NQN",   "SUBSYSTEM NQN",
+                                                "IDENTITY",   "FINGERPRINT"};
+    size_t n = json_object_array_length(keys);
+    _cleanup_(freep) const char **cells = calloc((n + 1) * N_COLUMNS, sizeof(*cells));
+    _cleanup_(freep) Row *rows = calloc(n + 1, sizeof(*rows));
+
+    if (!cells || !rows)
+        return cli_fail(EXIT_OTHER, "out of memory");
+    memcpy(cells, head, sizeof(head));
+    for (size_t i = 0; i < n; i++) {
+        json_object *key = json_object_array_get_idx(keys, i);
+        const char **c = cells + (i + 1) * N_COLUMNS;
+
+        fill_row(key, &rows[i]);
+        *c++ = text_or_dash(key, "id");
+        *c++ = text_or_dash(key, "state");
+        *c++ = text_or_dash(key, "role");
+        *c++ = rows[i].serials;
+        *c++ = text_or_dash(key, "hostNQN");
+        *c++ = text_or_dash(key, "subsystemNQN");
+        *c++ = rows[i].versions;
+        *c++ = text_or_dash(key, "fingerprint");
+    }
+    cli_print_table(o, cells, N_COLUMNS, n + 1);
+    if (o->legend)
+        printf("\n%zu keys listed.\n", n);
+    return EXIT_OK;
+}
+
+int verb_list(const Options *o)
+{
+    _cleanup_(json_putp) json_object *reply = json_object_new_object();
+    json_object *keys = json_object_new_array();
+    int r;
+
+    if (json_add_take(reply, "keys", keys) < 0)
+        return cli_fail(EXIT_OTHER, "out of memory");
+    r = cli_call_list(o, "List", "key", keys);
+    if (r != EXIT_OK)
+        return r;
+    if (o->json == JSON_OFF)
+        return print_list(o, keys);
+    cli_print_json(o, reply);
+    return EXIT_OK;
+}
+
+static void print_field(const char *label, const char *value)
+{
+    printf("%14s: %s\n", label, value);
+}
+
+static void print_text(json_object *key, const char *label, const char *member)
+{
+    const char *s;
+
+    if (json_get_string(key, member, &s) > 0)
+        print_field(label, s);
+}
+
+static void print_time(json_object *key, const char *label, const char *member)
+{
+    char text[64];
+    struct tm tm;
+    uint64_t usec;
+    time_t t;
+
+    if (json_get_uint(key, member, INT64_MAX, &usec) <= 0)
+        return;
+    t = (time_t)(usec / USEC_PER_SEC);
+    if (localtime_r(&t, &tm) && strftime(text, sizeof(text), "%a %Y-%m-%d %H:%M:%S %Z", &tm) > 0)
+        print_field(label, text);
+}
+
+static void print_identities(json_object *key)
+{
+    json_object *identities;
+
+    if (json_get_array(key, "identities", &identities) <= 0)
+        return;
+    for (size_t i = 0; i < json_object_array_length(identities); i++) {
+        json_object *identity = json_object_array_get_idx(identities, i);
+        const char *text = text_or_dash(identity, "identity");
+        uint64_t serial = 0;
+
+        print_field(i == 0 ? "Identities" : "", text);
+        if (json_get_uint(identity, "serial", INT32_MAX, &serial) > 0)
+            printf("%16sin the keyring as %08x\n", "", (unsigned)serial);
+        else
+            printf("%16snot in the keyring\n", "");
+    }
+}
+
+int verb_show(const Options *o)
+{
+    _cleanup_(json_putp) json_object *p = json_object_new_object(), *reply = NULL;
+    json_object *key;
+    int r;
+
+    if (!p || json_add_string(p, "id", o->arguments[0]) < 0)
+        return cli_fail(EXIT_OTHER, "out of memory");
+    r = cli_call(o, "Describe", TAKE_PTR(p), &reply);
+    if (r != EXIT_OK)
+        return r;
+    if (json_get_object(reply, "key", &key) <= 0)
+        return cli_fail(EXIT_OTHER, "nvme-keyd answered without a key");
+    if (o->json != JSON_OFF) {
+        cli_print_json(o, reply);
+        return EXIT_OK;
+    }
+    print_text(key, "ID", "id");
+    print_text(key, "State", "state");
+    print_text(key, "Error", "error");
+    print_text(key, "Role", "role");
+    print_text(key, "Host NQN", "hostNQN");
+    print_text(key, "Subsystem NQN", "subsystemNQN");
+    print_text(key, "Hash", "hash");
+    print_text(key, "Derivation", "derivation");
+    print_text(key, "Fingerprint", "fingerprint");
+    print_identities(key);
+    print_time(key, "Created", "created");
+    print_time(key, "Changed", "changed");
+    print_time(key, "Deadline", "deadline");
+    print_text(key, "Comment", "comment");
+    return EXIT_OK;
+}
+
+static int print_status(json_object *status)
+{
+    json_object *store, *keyring;
+    uint64_t keys, broken, identities, published, serial = 0;
+
+    if (json_get_object(status, "store", &store) <= 0 ||
+        json_get_object(status, "keyring", &keyring) <= 0 ||
+        json_get_uint(status, "keys", INT64_MAX, &keys) <= 0 ||
+        json_get_uint(status, "broken", INT64_MAX, &broken) <= 0 ||
+        json_get_uint(status, "identities", INT64_MAX, &identities) <= 0 ||
+        json_get_uint(status, "published", INT64_MAX, &published) <= 0)
+        return cli_fail(EXIT_OTHER, "nvme-keyd answered without a status");
+
+    print_text(status, "Version", "version");
+    print_text(store, "Store", "state");
+    print_text(store, "Sealed by", "slot");
+    print_text(store, "", "detail");
+    print_text(keyring, "Keyring", "name");
+    print_text(keyring, "Key type", "keyType");
+    if (json_get_uint(keyring, "serial", INT32_MAX, &serial) > 0)
+        printf("%14s: %08x\n", "Serial", (unsigned)serial);
+    else
+        print_field("", "not in this kernel now: load nvme_keyring (modprobe nvme-tcp)");
+    printf("%14s: %llu, %llu broken\n", "Keys", (unsigned long long)keys,
+           (unsigned long long)broken);
+    printf("%14s: %llu of %llu identities\n", "Published", (unsigned long long)published,
+           (unsigned long long)identities);
+    return EXIT_OK;
+}
+
+int verb_status(const Options *o)
+{
+    _cleanup_(json_putp) json_object *reply = NULL;
+    int r = cli_call(o, "Status", NULL, &reply);
+
+    if (r != EXIT_OK)
+        return r;
+    if (o->json == JSON_OFF)
+        return print_status(reply);
+    cli_print_json(o, reply);
+    return EXIT_OK;
+}

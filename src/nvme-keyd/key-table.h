@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <json-c/linkhash.h>
+
+#include "nvme-keyd/key.h"
+
+/* The keys in memory, by id and by pair of host and subsystem NQN; each look-up takes constant
+ * time. */
+typedef struct KeyTable {
+    struct lh_table *by_id;
+    struct lh_table *by_pair; /* "HOSTNQN SUBSYSNQN" to the first Key of the pair */
+} KeyTable;
+
+int key_table_init(KeyTable *t) _must_check_;
+void key_table_done(KeyTable *t);
+
+/* Takes ownership of k on success. Broken keys are found by id only. */
+int key_table_insert(KeyTable *t, Key *k) _must_check_;
+/* Takes k out and frees it. */
+void key_table_remove(KeyTable *t, Key *k);
+
+size_t key_table_size(const KeyTable *t);
+Key *key_table_find(const KeyTable *t, const char *id);
+/* The chain (next_of_pair) of all keys of a pair, or NULL. The NQNs need not be terminated. */
+Key *key_table_pair(const KeyTable *t, const char *hostnqn, size_t hostnqn_length,
+                    const char *subsysnqn, size_t subsysnqn_length);
+
+/* Iterates in the order of insertion. The body must not insert or remove. */
+#define KEY_TABLE_FOREACH(t, k)                                                                    \
+    for (struct lh_entry *e_ = lh_table_head((t)->by_id);                                          \
+         e_ && ((k) = (Key *)(uintptr_t)lh_entry_v(e_), true); e_ = lh_entry_next(e_))

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "basic/limits.h"
+#include "credstore/store.h"
+#include "psk/derive.h"
+
+/*
+ * A PSK that nvme-keyd keeps, as everything but its secrets: what a record's metadata says, and
+ * where its keys are in the kernel. The secrets stay sealed in the store.
+ */
+
+typedef enum KeyRole {
+    KEY_ROLE_HOST = 1,
+    KEY_ROLE_TARGET = 2,
+    KEY_ROLE_BOTH = KEY_ROLE_HOST | KEY_ROLE_TARGET,
+} KeyRole;
+
+/* pending -> active -> retiring -> gone; revoked from anywhere. */
+typedef enum KeyState {
+    KEY_PENDING,
+    KEY_ACTIVE,
+    KEY_RETIRING,
+    KEY_REVOKED,
+    KEY_BROKEN, /* the store has a record, but not one that can be trusted */
+} KeyState;
+
+/* Identity versions 0 and 1. */
+#define KEY_VERSIONS 2
+#define KEY_VERSION_BIT(v) (1u << (v))
+
+typedef struct Key {
+    char id[STORE_ID_SIZE];
+    uint64_t generation;
+    int error; /* why it is broken, see StoreRecord.error */
+
+    char *hostnqn;
+    char *subsysnqn;
+    char *comment; /* or NULL */
+    KeyRole role;
+    KeyState state;
+    PskHash hash;
+    PskDerivation derivation;
+    unsigned versions; /* KEY_VERSION_BIT()s of the identities to publish */
+    char digest[PSK_DIGEST_MAX + 1];
+    uint64_t created_usec;  /* CLOCK_REALTIME, as the next two */
+    uint64_t changed_usec;  /* when the state was entered */
+    uint64_t deadline_usec; /* when a retiring key goes, 0 for none */
+
+    /* By version; NULL where it is not to be published. */
+    char *identities[KEY_VERSIONS];
+    /* Serial in the ring as of the last look, 0 when it is not there. */
+    int32_t serials[KEY_VERSIONS];
+
+    struct Key *next_of_pair; /* other keys of the same host and subsystem NQN */
+} Key;
+
+Key *key_free(Key *k);
+DEFINE_CLEANUP(Key, key_free)
+
+const char *key_role_to_string(KeyRole role);
+int key_role_from_string(const char *s, KeyRole *ret) _must_check_;
+const char *key_state_to_string(KeyState state);
+
+/* True when `.nvme` should hold it: a target accepts a PSK before hosts offer it and until they
+ * have stopped, a host offers exactly the active one. */
+bool key_is_publishable(const Key *k, uint64_t now_realtime_usec);
+
+/* True when a kernel that looks for other's subsystem could be given this key instead: the kernel
+ * compares the beginning of a description only, so "nqn.x:ab" answers for "nqn.x:a". */
+bool key_shadows(const Key *k, const Key *other);
+
+/* Reads the metadata of a record. Returns -EBADMSG where it makes no sense, or -ENOMEM. */
+int key_from_meta(json_object *meta, Key **ret) _must_check_;
+int key_to_meta(const Key *k, json_object **ret) _must_check_;
+
+/* Fills in digest and identities of a key whose other members are set, and makes what the record is
+ * to seal: the configured PSK and a TLS PSK for each version, so that publishing derives nothing.
+ * Returns 0, PSK_E_IDENTITY_LENGTH, -ENOMEM or -EIO. */
+int key_derive(Key *k, const Secret *configured, Secret **ret_payload) _must_check_;
+
+/* Points into payload at the TLS PSK of a version. Returns -EBADMSG, -ENOENT. */
+int key_payload_tls_psk(const Secret *payload, unsigned version, const uint8_t **ret,
+                        size_t *ret_size) _must_check_;
+/* The same for the configured PSK. */
+int key_payload_configured(const Secret *payload, const uint8_t **ret, size_t *ret_size)
+    _must_check_;

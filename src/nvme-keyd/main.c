@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+
+#include "basic/io.h"
+#include "basic/limits.h"
+#include "basic/log.h"
+#include "basic/names.h"
+#include "build-config.h"
+#include "nvme-keyd/methods.h"
+#include "nvme-keyd/upcall.h"
+
+typedef struct Daemon {
+    const char *config_path;
+    sd_event *event;
+    Manager *manager;
+    VarlinkServer *varlink;
+    UpcallServer *upcall;
+    sd_event_source *idle;     /* CLOCK_MONOTONIC */
+    sd_event_source *deadline; /* CLOCK_REALTIME */
+} Daemon;
+
+static void daemon_done(Daemon *d)
+{
+    sd_event_source_disable_unref(d->idle);
+    sd_event_source_disable_unref(d->deadline);
+    upcall_server_free(d->upcall);
+    varlink_server_free(d->varlink);
+    manager_free(d->manager);
+    sd_event_unref(d->event);
+}
+
+static int load_config(const char *path, Config *ret)
+{
+    _cleanup_(freep) char *detail = NULL;
+    int r = config_load(path, ret, &detail);
+
+    if (r < 0 && detail)
+        log_error("%s", detail);
+    else if (r < 0)
+        (void)log_error_errno(r, "Cannot read %s", path);
+    return r;
+}
+
+static void log_broken_records(const KeyTable *keys)
+{
+    Key *k;
+
+    KEY_TABLE_FOREACH(keys, k)
+    {
+        const LogFields fields = {.message_id = MESSAGE_RECORD_BROKEN, .key_id = k->id};
+
+        if (k->state == KEY_BROKEN)
+            (void)log_full(LOG_ERR, k->error, &fields, "Record %s cannot be used", k->id);
+    }
+}
+
+/* Opens the store and publishes. Whatever fails is logged once, and tried again when it is needed:
+ * a daemon that answers with the reason is of more use than none. */
+static void publish_all(Daemon *d)
+{
+    static const LogFields unavailable = {.message_id = MESSAGE_STORE_UNAVAILABLE};
+    static const LogFields absent = {.message_id = MESSAGE_RING_ABSENT};
+    bool was_open = manager_store(d->manager);
+    SyncResult s = {0};
+    int r = manager_sync(d->manager, &s);
+
+    if (!manager_store(d->manager) && manager_store_detail(d->manager))
+        (void)log_full(LOG_ERR, 0, &unavailable, "Cannot open the store: %s",
+                       manager_store_detail(d->manager));
+    else if (r == -ENOKEY)
+        (void)log_full(LOG_NOTICE, 0, &absent, "Nothing published: " MANAGER_NO_RING);
+    else if (r < 0)
+        (void)log_error_errno(r, "Cannot publish %zu of the keys", s.failed);
+    else
+        log_info("%zu keys in the keyring were right, %zu added, %zu removed", s.kept, s.added,
+                 s.removed);
+    if (!was_open)
+        log_broken_records(manager_keys(d->manager));
+}
+
+static void arm(sd_event_source *source, uint64_t usec)
+{
+    (void)sd_event_source_set_enabled(source, usec > 0 ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
+    if (usec > 0)
+        (void)sd_event_source_set_time(source, usec);
+}
+
+/* Something happened: the idle time starts anew, and there may be another deadline. */
+static void on_activity(void *userdata)
+{
+    Daemon *d = userdata;
+    uint64_t span = manager_config(d->manager)->idle_exit_usec;
+    uint64_t deadline = manager_deadline(d->manager);
+    bool busy = varlink_server_connections(d->varlink) > 0 ||
+                (d->upcall && upcall_server_connections(d->upcall) > 0) || deadline > 0;
+
+    arm(d->idle, busy || span == UINT64_MAX ? 0 : now_monotonic() + span);
+    arm(d->deadline, deadline);
+    (void)sd_notifyf(0, "STATUS=%zu keys", key_table_size(manager_keys(d->manager)));
+}
+
+static void on_varlink_activity(VarlinkServer *s, void *userdata)
+{
+    (void)s;
+    on_activity(userdata);
+}
+
+static int on_idle(sd_event_source *source, uint64_t usec, void *userdata)
+{
+    (void)usec;
+    (void)userdata;
+    /* Whoever connects from here on waits in the socket's queue and starts the next instance. */
+    return sd_event_exit(sd_event_source_get_event(source), 0);
+}
+
+static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
+{
+    (void)source;
+    (void)usec;
+    publish_all(userdata);
+    on_activity(userdata);
+    return 0;
+}
+
+static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
+{
+    Daemon *d = userdata;
+    Config config;
+
+    (void)source;
+    (void)si;
+    (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)now_monotonic());
+    if (load_config(d->config_path, &config) == 0)
+        manager_set_config(d->manager, &config);
+    publish_all(d);
+    (void)sd_notify(0, "READY=1");
+    on_activity(d);
+    return 0;
+}
+
+/* Root may do all; others may read when they are in the group that the daemon runs with, which is
+ * also the group of the socket. Methods that change something ask for root themselves. */
+static int authorize(int fd, const struct ucred *peer, void *userdata)
+{
+    gid_t groups[256], own = getegid();
+    socklen_t size = sizeof(groups);
+
+    (void)userdata;
+    if (peer->uid == 0)
+        return 0;
+    if (own == 0)
+        return -EACCES;
+    if (peer->gid == own)
+        return 0;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) < 0)
+        return -EACCES;
+    for (size_t i = 0; i < size / sizeof(groups[0]); i++)
+        if (groups[i] == own)
+            return 0;
+    return -EACCES;
+}
+
+static int take_socket(Daemon *d, int fd, const char *name)
+{
+    bool is_varlink = strcmp(name, NAMES_FD_VARLINK) == 0;
+    bool is_request = strcmp(name, NAMES_FD_REQUEST) == 0;
+    int flags = fcntl(fd, F_GETFL);
+
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+        return log_error_errno(-errno, "Cannot use the socket %s", name);
+    if (is_varlink && sd_is_socket_unix(fd, SOCK_STREAM, 1, NULL, 0) > 0)
+        return varlink_server_listen(d->varlink, fd);
+    if (is_request && !d->upcall && sd_is_socket_unix(fd, SOCK_SEQPACKET, 1, NULL, 0) > 0)
+        return upcall_server_new(d->event, fd, d->manager, on_activity, d, &d->upcall);
+    return log_error_errno(-EINVAL,
+                           "Socket \"%s\" is not one of ours: \"" NAMES_FD_VARLINK
+                           "\" is a stream, \"" NAMES_FD_REQUEST "\" a seqpacket socket",
+                           name);
+}
+
+static int take_sockets(Daemon *d)
+{
+    char **names = NULL;
+    int n = sd_listen_fds_with_names(true, &names), r = 0;
+
+    if (n <= 0)
+        return log_error_errno(n < 0 ? n : -EDESTADDRREQ,
+                               "No sockets were passed: start nvme-keyd.socket instead");
+    for (int i = 0; i < n && r >= 0; i++)
+        r = take_socket(d, SD_LISTEN_FDS_START + i, names[i]);
+    for (int i = 0; i < n; i++)
+        free(names[i]);
+    free(names);
+    return r;
+}
+
+static int setup_signals(Daemon *d)
+{
+    sigset_t set;
+    int r;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+        return -errno;
+    /* Without a handler an event loop exits with 0. */
+    if ((r = sd_event_add_signal(d->event, NULL, SIGTERM, NULL, NULL)) < 0 ||
+        (r = sd_event_add_signal(d->event, NULL, SIGINT, NULL, NULL)) < 0)
+        return r;
+    return sd_event_add_signal(d->event, NULL, SIGHUP, on_hangup, d);
+}
+
+static int setup(Daemon *d, const Config *config, const char *state_dir)
+{
+    static const VarlinkServiceInfo info = {"nvme-keyd", "nvme-keyd", PROJECT_VERSION,
+                                            "man:nvme-keyd.service(8)"};
+    int r;
+
+    if ((r = sd_event_default(&d->event)) < 0 || (r = setup_signals(d)) < 0 ||
+        (r = sd_event_add_time(d->event, &d->idle, CLOCK_MONOTONIC, 0, 0, on_idle, d)) < 0 ||
+        (r = sd_event_add_time(d->event, &d->deadline, CLOCK_REALTIME, 0, 0, on_deadline, d)) < 0 ||
+        (r = manager_new(config, state_dir, &d->manager)) < 0 ||
+        (r = varlink_server_new(d->event, &info, &d->varlink)) < 0 ||
+        (r = varlink_server_add_interface(d->varlink, &manager_interface, d->manager)) < 0)
+        return log_error_errno(r, "Cannot set up");
+    arm(d->idle, 0);
+    arm(d->deadline, 0);
+    varlink_server_set_authorize(d->varlink, authorize, NULL);
+    varlink_server_set_idle_hook(d->varlink, on_varlink_activity, d);
+    (void)sd_event_set_watchdog(d->event, true);
+    return take_sockets(d);
+}
+
+static int run(const char *config_path)
+{
+    _cleanup_(daemon_done) Daemon d = {.config_path = config_path};
+    const char *state_dir = getenv("STATE_DIRECTORY");
+    Config config;
+    int r;
+
+    r = load_config(config_path, &config);
+    if (r < 0)
+        return r;
+    r = setup(&d, &config, state_dir ? state_dir : NAMES_STATE_DIRECTORY);
+    if (r < 0)
+        return r;
+    publish_all(&d);
+    on_activity(&d);
+    (void)sd_notify(0, "READY=1");
+
+    r = sd_event_loop(d.event);
+    (void)sd_notify(0, "STOPPING=1");
+    return r < 0 ? log_error_errno(r, "The event loop failed") : 0;
+}
+
+static void print_help(void)
+{
+    printf("nvme-keyd [OPTIONS]\n\n"
+           "Keeps the TLS pre-shared keys of NVMe/TCP. Started by nvme-keyd.socket.\n\n"
+           "  -c --config=FILE  read FILE and FILE.d/*.conf (" NAMES_CONFIG_FILE ")\n"
+           "  -h --help         show this help\n"
+           "     --version      show the version\n\n"
+           "See nvme-keyd.service(8).\n");
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'},
+        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'v'},
+        {NULL, 0, NULL, 0},
+    };
+    const char *config_path = NAMES_CONFIG_FILE;
+    int c, r;
+
+    log_setup("nvme-keyd");
+    while ((c = getopt_long(argc, argv, "c:h", options, NULL)) >= 0) {
+        switch (c) {
+        case 'c':
+            config_path = optarg;
+            break;
+        case 'h':
+            print_help();
+            return EXIT_SUCCESS;
+        case 'v':
+            printf("nvme-keyd " PROJECT_VERSION "\n");
+            return EXIT_SUCCESS;
+        default:
+            return EXIT_FAILURE;
+        }
+    }
+    if (optind < argc) {
+        log_error("\"%s\" is one word too many, see --help", argv[optind]);
+        return EXIT_FAILURE;
+    }
+
+    umask(0077);
+    r = secret_memory_init();
+    if (r < 0) {
+        (void)log_error_errno(r, "Cannot lock memory for secrets (LimitMEMLOCK=)");
+        return EXIT_FAILURE;
+    }
+    return run(config_path) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "nvme-keyd/config.h"
+#include "nvme-keyd/sync.h"
+
+/*
+ * What should be: the keys, their life, and the rules between them. Every change is sealed in the
+ * store first, and then made so in the ring.
+ */
+typedef struct Manager Manager;
+
+/* What to tell people where manager_ring() finds none. */
+#define MANAGER_NO_RING                                                                            \
+    "the kernel has no keyring .nvme: load nvme_keyring (modprobe nvme-tcp or nvmet-tcp), or use " \
+    "a "                                                                                           \
+    "kernel with CONFIG_NVME_TCP_TLS; the keys are published when it appears"
+
+/* What a new key is to be. Borrows its strings. */
+typedef struct KeyRequest {
+    const char *hostnqn; /* NULL: that of this machine, /etc/nvme/hostnqn */
+    const char *subsysnqn;
+    const char *comment; /* or NULL */
+    KeyRole role;
+    unsigned versions; /* KEY_VERSION_BIT()s, 0: what the role wants */
+    PskDerivation derivation;
+    PskHash hash;
+    const Secret *configured; /* NULL: make one for hash */
+    bool force;               /* although it shadows, or is shadowed by, another */
+} KeyRequest;
+
+/* Does not touch the store yet. state_dir is borrowed. */
+int manager_new(const Config *config, const char *state_dir, Manager **ret) _must_check_;
+Manager *manager_free(Manager *m);
+DEFINE_CLEANUP(Manager, manager_free)
+
+/* Puts a new configuration in force. */
+void manager_set_config(Manager *m, const Config *config);
+const Config *manager_config(const Manager *m);
+
+/* Opens the store, if there is one and it is not open, and reads the keys.
+ * Returns 0 also when there is none yet; else an error of store_open(), with a line in
+ * manager_store_detail(). */
+int manager_open(Manager *m) _must_check_;
+/* Closes the store and forgets the keys; what is in the ring stays. */
+void manager_close(Manager *m);
+/* NULL when the store is not open. */
+const Store *manager_store(const Manager *m);
+/* Why the store cannot be opened, or NULL. */
+const char *manager_store_detail(const Manager *m);
+
+/* The ring, opened if need be; NULL and *ret_error where it cannot be. */
+const Ring *manager_ring(Manager *m, int *ret_error);
+
+const KeyTable *manager_keys(const Manager *m);
+
+/* All of the following log nothing. *reterr_detail gets a line for people, to be freed. */
+
+/* Adds an active key and publishes it.
+ * Returns -EINVAL (detail says what), -EEXIST (an active key has this pair and role: *ret is it),
+ * -ENOTUNIQ (shadows *ret), -ENODATA (no host NQN on this machine), or an error of the store. A key
+ * that is stored but could not be published is no error here: its serials tell. */
+int manager_add(Manager *m, const KeyRequest *request, Key **ret, char **reterr_detail)
+    _must_check_;
+
+/* Puts a new PSK in the place of an active key's. On a host the new one is published, then the old
+ * one is withdrawn and removed; on a target the old one is accepted until Config.retire_usec from
+ * now. request: hash, configured and comment are used. Returns as manager_add(), -ENOENT, or -EBUSY
+ * when the key is not active. */
+int manager_rotate(Manager *m, const char *id, const KeyRequest *request, Key **ret,
+                   char **reterr_detail) _must_check_;
+
+/* Removes a key from the store and from the ring. Returns -ENOENT. */
+int manager_remove(Manager *m, const char *id, char **reterr_detail) _must_check_;
+
+/* Makes the ring right, after opening store and ring if they were not. Then lets go of retiring
+ * keys whose time is over. Returns -ENOKEY where there is no ring, or an error of the store. */
+int manager_sync(Manager *m, SyncResult *ret) _must_check_;
+
+/* Publishes all publishable keys of a pair; for an upcall. Returns their number. */
+size_t manager_publish_pair(Manager *m, const Key *first);
+
+/* Unseals what key_derive() made of a key: its configured PSK and its TLS PSKs. */
+int manager_unseal(Manager *m, const Key *k, Secret **ret_payload) _must_check_;
+
+/* Sees which keys are in the ring now, and sets their serials. Returns the ring, or NULL. */
+const Ring *manager_refresh(Manager *m);
+
+/* When manager_sync() has something to do again (CLOCK_REALTIME), 0 for never. */
+uint64_t manager_deadline(const Manager *m);

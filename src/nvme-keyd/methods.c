@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "basic/encoding.h"
+#include "basic/io.h"
+#include "basic/json.h"
+#include "basic/log.h"
+#include "basic/names.h"
+#include "build-config.h"
+#include "nvme-keyd/key-json.h"
+#include "nvme-keyd/methods.h"
+
+/* What goes wrong in a Manager, and what it is called on the wire; anything else is the store's. */
+static const struct {
+    int error;
+    const char *name;
+} error_names[] = {
+    {-EINVAL, NAMES_MANAGER_INTERFACE ".InvalidKey"},
+    {-ENOENT, NAMES_MANAGER_INTERFACE ".NoSuchKey"},
+    {-EEXIST, NAMES_MANAGER_INTERFACE ".KeyExists"},
+    {-ENOTUNIQ, NAMES_MANAGER_INTERFACE ".KeyShadowed"},
+    {-EBUSY, NAMES_MANAGER_INTERFACE ".WrongState"},
+    {-ENODATA, NAMES_MANAGER_INTERFACE ".NoHostNQN"},
+};
+
+static int reply_error(VarlinkCall *call, const char *name, const char *message, const char *id)
+{
+    _cleanup_(json_putp) json_object *o = json_object_new_object();
+
+    if (!o || json_add_string(o, "message", message) < 0 ||
+        (id && json_add_string(o, "id", id) < 0))
+        return -ENOMEM;
+    return varlink_call_error(call, name, TAKE_PTR(o));
+}
+
+/* Answers a failed change; other: the key that is in the way, or NULL. */
+static int reply_failure(VarlinkCall *call, int error, const char *detail, const Key *other)
+{
+    const char *name = NAMES_MANAGER_INTERFACE ".StoreUnavailable";
+
+    if (error == -ENOMEM)
+        return error;
+    for (size_t i = 0; i < ARRAY_SIZE(error_names); i++)
+        if (error_names[i].error == error)
+            name = error_names[i].name;
+    return reply_error(call, name, detail ? detail : strerror(-error), other ? other->id : NULL);
+}
+
+static void log_change(VarlinkCall *call, const char *message_id, const Key *k, const char *what)
+{
+    const LogFields fields = {message_id, k->hostnqn, k->subsysnqn, k->id};
+
+    (void)log_full(LOG_INFO, 0, &fields, "Key %s for %s %s by uid %u", k->id,
+                   k->subsysnqn ? k->subsysnqn : "(unknown)", what,
+                   (unsigned)varlink_call_peer(call)->uid);
+    /* The change is made; that its key is not where it should be is another matter. */
+    for (unsigned v = 0; v < KEY_VERSIONS; v++)
+        if (k->identities[v] && !k->serials[v] && key_is_publishable(k, k->changed_usec))
+            (void)log_full(LOG_WARNING, 0, &fields,
+                           "Key %s is kept, but not in the keyring (see nvme-keyctl status)",
+                           k->id);
+}
+
+/* Reads {hash, role, derivation, identityVersions, comment, force, hostNQN, subsystemNQN}; each may
+ * be absent. Returns 0, or -EINVAL with the member's name. */
+static int read_request(json_object *p, KeyRequest *q, const char **reterr_member)
+{
+    const char *s;
+    int r;
+
+#define OPTIONAL_ENUM(member, from_string, target)                                                 \
+    do {                                                                                           \
+        *reterr_member = (member);                                                                 \
+        r = json_get_string(p, member, &s);                                                        \
+        if (r < 0 || (r > 0 && from_string(s, target) < 0))                                        \
+            return -EINVAL;                                                                        \
+    } while (0)
+
+    OPTIONAL_ENUM("hash", psk_hash_from_string, &q->hash);
+    OPTIONAL_ENUM("role", key_role_from_string, &q->role);
+    OPTIONAL_ENUM("derivation", psk_derivation_from_string, &q->derivation);
+#undef OPTIONAL_ENUM
+
+    *reterr_member = "identityVersions";
+    if (key_versions_from_json(p, &q->versions) < 0)
+        return -EINVAL;
+    *reterr_member = "force";
+    if (json_get_bool(p, "force", &q->force) < 0)
+        return -EINVAL;
+    *reterr_member = "hostNQN";
+    if (json_get_string(p, "hostNQN", &q->hostnqn) < 0)
+        return -EINVAL;
+    *reterr_member = "subsystemNQN";
+    if (json_get_string(p, "subsystemNQN", &q->subsysnqn) < 0)
+        return -EINVAL;
+    *reterr_member = "comment";
+    r = json_get_string(p, "comment", &q->comment);
+    if (r < 0 ||
+        (r > 0 && (strlen(q->comment) > COMMENT_LENGTH_MAX || !text_is_printable(q->comment))))
+        return -EINVAL;
+    return 0;
+}
+
+static int read_id(json_object *p, const char **ret)
+{
+    return json_get_string(p, "id", ret) > 0 ? 0 : -EINVAL;
+}
+
+/* Takes the configured PSK out of its member. Returns 1, 0 when there is none, -EINVAL when it is
+ * no string, -ENOMEM, or -EBADMSG with a line about what is wrong with it. */
+static int read_psk(json_object *p, KeyRequest *q, Secret **ret, const char **reterr_detail)
+{
+    const char *s;
+    int r = json_get_string(p, "psk", &s);
+
+    if (r <= 0)
+        return r;
+    r = psk_interchange_parse(s, strlen(s), &q->hash, ret);
+    if (r < 0)
+        return r;
+    if (r > 0) {
+        *reterr_detail = psk_error_text(r);
+        return -EBADMSG;
+    }
+    q->configured = *ret;
+    return 1;
+}
+
+static int reply_invalid_psk(VarlinkCall *call, int error, const char *detail)
+{
+    if (error == -EBADMSG)
+        return reply_error(call, NAMES_MANAGER_INTERFACE ".InvalidKey", detail, NULL);
+    return error == -ENOMEM ? error : varlink_call_invalid_parameter(call, "psk");
+}
+
+static int add_psk(json_object *o, Manager *m, const Key *k)
+{
+    _cleanup_(secret_freep) Secret *payload = NULL, *configured = NULL, *text = NULL;
+    const uint8_t *bytes;
+    size_t size;
+    int r;
+
+    if ((r = manager_unseal(m, k, &payload)) < 0 ||
+        (r = key_payload_configured(payload, &bytes, &size)) < 0)
+        return r;
+    configured = secret_new_copy(bytes, size);
+    if (!configured)
+        return -ENOMEM;
+    r = psk_interchange_format(k->hash, configured, &text);
+    return r != 0 ? (r < 0 ? r : -EBADMSG) : json_add_string(o, "psk", (const char *)text->data);
+}
+
+/* Answers with a key, and with its PSK where the caller asked for it. */
+static int reply_key(VarlinkCall *call, Manager *m, const Key *k, bool with_psk)
+{
+    _cleanup_(json_putp) json_object *o = json_object_new_object(), *key = NULL;
+    int r;
+
+    if (!o)
+        return -ENOMEM;
+    if ((r = key_to_json(k, &key)) < 0 || (r = json_add_take(o, "key", TAKE_PTR(key))) < 0)
+        return r;
+    if (!with_psk)
+        return varlink_call_reply(call, TAKE_PTR(o));
+    r = add_psk(o, m, k);
+    return r < 0 ? r : varlink_call_reply_sensitive(call, TAKE_PTR(o));
+}
+
+/* The common part of Add and Generate. */
+static int add(VarlinkCall *call, Manager *m, const KeyRequest *q, bool return_psk)
+{
+    _cleanup_(freep) char *detail = NULL;
+    const Store *before = manager_store(m);
+    Key *k = NULL;
+    int r;
+
+    r = manager_add(m, q, &k, &detail);
+    if (!before && manager_store(m)) {
+        const LogFields fields = {.message_id = MESSAGE_STORE_CREATED};
+
+        (void)log_full(LOG_NOTICE, 0, &fields,
+                       "Made the store, sealed by %s; keep another copy of the PSKs it will hold",
+                       store_slot_type(manager_store(m)));
+    }
+    if (r < 0)
+        return reply_failure(call, r, detail, k);
+    log_change(call, MESSAGE_KEY_ADDED, k, "added");
+    return reply_key(call, m, k, return_psk);
+}
+
+static int method_add(VarlinkCall *call, json_object *p, void *userdata)
+{
+    _cleanup_(secret_freep) Secret *psk = NULL;
+    KeyRequest q = {.role = KEY_ROLE_HOST};
+    const char *bad;
+    int r;
+
+    if (read_request(p, &q, &bad) < 0)
+        return varlink_call_invalid_parameter(call, bad);
+    if (!q.subsysnqn)
+        return varlink_call_invalid_parameter(call, "subsystemNQN");
+    r = read_psk(p, &q, &psk, &bad);
+    if (r <= 0)
+        return reply_invalid_psk(call, r, bad);
+    return add(call, userdata, &q, false);
+}
+
+static int method_generate(VarlinkCall *call, json_object *p, void *userdata)
+{
+    KeyRequest q = {.role = KEY_ROLE_HOST, .hash = PSK_HASH_SHA256};
+    bool return_psk = false;
+    const char *bad;
+
+    if (read_request(p, &q, &bad) < 0)
+        return varlink_call_invalid_parameter(call, bad);
+    if (!q.subsysnqn)
+        return varlink_call_invalid_parameter(call, "subsystemNQN");
+    if (json_get_bool(p, "returnPSK", &return_psk) < 0)
+        return varlink_call_invalid_parameter(call, "returnPSK");
+    return add(call, userdata, &q, return_psk);
+}
+
+static int method_rotate(VarlinkCall *call, json_object *p, void *userdata)
+{
+    _cleanup_(secret_freep) Secret *psk = NULL;
+    _cleanup_(freep) char *detail = NULL;
+    KeyRequest q = {.hash = PSK_HASH_NONE};
+    const char *id, *bad, *hash = NULL;
+    bool return_psk = false;
+    Key *k = NULL;
+    int r;
+
+    if (read_id(p, &id) < 0)
+        return varlink_call_invalid_parameter(call, "id");
+    if (read_request(p, &q, &bad) < 0)
+        return varlink_call_invalid_parameter(call, bad);
+    if (json_get_bool(p, "returnPSK", &return_psk) < 0)
+        return varlink_call_invalid_parameter(call, "returnPSK");
+    r = read_psk(p, &q, &psk, &bad);
+    if (r < 0)
+        return reply_invalid_psk(call, r, bad);
+    if (r == 0 && json_get_string(p, "hash", &hash) == 0)
+        q.hash = PSK_HASH_SHA256;
+
+    r = manager_rotate(userdata, id, &q, &k, &detail);
+    if (r < 0)
+        return reply_failure(call, r, detail, NULL);
+    log_change(call, MESSAGE_KEY_ROTATED, k, "rotated in");
+    return reply_key(call, userdata, k, return_psk);
+}
+
+/* For the methods that read: keys that a store cannot be opened for are not "none". */
+static int need_open(VarlinkCall *call, Manager *m, int *ret_answer)
+{
+    int r = manager_open(m);
+
+    if (r < 0)
+        *ret_answer = reply_failure(call, -EIO, manager_store_detail(m), NULL);
+    return r;
+}
+
+static int method_list(VarlinkCall *call, json_object *p, void *userdata)
+{
+    Manager *m = userdata;
+    size_t left;
+    Key *k;
+    int r;
+
+    (void)p;
+    if (need_open(call, m, &r) < 0)
+        return r;
+    (void)manager_refresh(m);
+    left = key_table_size(manager_keys(m));
+    if (left == 0)
+        return varlink_call_reply(call, NULL);
+
+    KEY_TABLE_FOREACH(manager_keys(m), k)
+    {
+        _cleanup_(json_putp) json_object *o = json_object_new_object(), *key = NULL;
+
+        if (!o)
+            return -ENOMEM;
+        if ((r = key_to_json(k, &key)) < 0 || (r = json_add_take(o, "key", TAKE_PTR(key))) < 0)
+            return r;
+        r = --left > 0 ? varlink_call_notify(call, TAKE_PTR(o))
+                       : varlink_call_reply(call, TAKE_PTR(o));
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int method_describe(VarlinkCall *call, json_object *p, void *userdata)
+{
+    _cleanup_(freep) char *detail = NULL;
+    Manager *m = userdata;
+    const char *id;
+    Key *k;
+    int r;
+
+    if (read_id(p, &id) < 0)
+        return varlink_call_invalid_parameter(call, "id");
+    if (need_open(call, m, &r) < 0)
+        return r;
+    (void)manager_refresh(m);
+    k = key_table_find(manager_keys(m), id);
+    if (k)
+        return reply_key(call, m, k, false);
+    if (asprintf(&detail, "no key has the id \"%s\"", id) < 0)
+        return -ENOMEM;
+    return reply_failure(call, -ENOENT, detail, NULL);
+}
+
+static int method_remove(VarlinkCall *call, json_object *p, void *userdata)
+{
+    _cleanup_(freep) char *detail = NULL;
+    const char *id;
+    int r;
+
+    if (read_id(p, &id) < 0)
+        return varlink_call_invalid_parameter(call, "id");
+    r = manager_remove(userdata, id, &detail);
+    if (r < 0)
+        return reply_failure(call, r, detail, NULL);
+    (void)log_full(LOG_INFO, 0, &(LogFields){.message_id = MESSAGE_KEY_REMOVED, .key_id = id},
+                   "Key %s removed by uid %u", id, (unsigned)varlink_call_peer(call)->uid);
+    return varlink_call_reply(call, NULL);
+}
+
+static int method_sync(VarlinkCall *call, json_object *p, void *userdata)
+{
+    _cleanup_(json_putp) json_object *o = json_object_new_object();
+    SyncResult s = {0};
+    int r = manager_sync(userdata, &s);
+
+    (void)p;
+    if (r == -ENOKEY)
+        return reply_error(call, NAMES_MANAGER_INTERFACE ".KeyringAbsent", MANAGER_NO_RING, NULL);
+    if (r < 0 && !manager_store(userdata))
+        return reply_failure(call, -EIO, manager_store_detail(userdata), NULL);
+    if (r < 0)
+        return reply_error(call, NAMES_MANAGER_INTERFACE ".KeyringFailed", strerror(-r), NULL);
+    if (!o || json_add_uint(o, "added", s.added) < 0 || json_add_uint(o, "kept", s.kept) < 0 ||
+        json_add_uint(o, "removed", s.removed) < 0 || json_add_uint(o, "failed", s.failed) < 0)
+        return -ENOMEM;
+    return varlink_call_reply(call, TAKE_PTR(o));
+}
+
+static json_object *store_status(Manager *m)
+{
+    _cleanup_(json_putp) json_object *o = json_object_new_object();
+    const char *detail = manager_store_detail(m);
+    const Store *store = manager_store(m);
+    const char *state = store ? "open" : detail ? "unavailable" : "absent";
+
+    if (!o || json_add_string(o, "state", state) < 0 ||
+        (store && json_add_string(o, "slot", store_slot_type(store)) < 0) ||
+        (detail && json_add_string(o, "detail", detail) < 0))
+        return NULL;
+    return TAKE_PTR(o);
+}
+
+static json_object *keyring_status(const Manager *m, const Ring *ring)
+{
+    _cleanup_(json_putp) json_object *o = json_object_new_object();
+    bool stand_in = manager_config(m)->stand_in;
+
+    if (!o || json_add_string(o, "name", stand_in ? NAMES_RING_STAND_IN : NAMES_RING) < 0 ||
+        json_add_string(o, "keyType", stand_in ? NAMES_KEY_TYPE_STAND_IN : NAMES_KEY_TYPE) < 0 ||
+        (ring && json_add_uint(o, "serial", (uint64_t)ring_serial(ring)) < 0))
+        return NULL;
+    return TAKE_PTR(o);
+}
+
+static int method_status(VarlinkCall *call, json_object *p, void *userdata)
+{
+    _cleanup_(json_putp) json_object *o = json_object_new_object();
+    size_t broken = 0, identities = 0, published = 0;
+    Manager *m = userdata;
+    const Ring *ring;
+    Key *k;
+
+    (void)p;
+    /* If it fails, store_status() tells. */
+    if (manager_open(m) == -ENOMEM)
+        return -ENOMEM;
+    ring = manager_refresh(m);
+    KEY_TABLE_FOREACH(manager_keys(m), k)
+    {
+        broken += k->state == KEY_BROKEN;
+        for (unsigned v = 0; v < KEY_VERSIONS; v++) {
+            identities += k->identities[v] && key_is_publishable(k, now_realtime());
+            published += k->serials[v] != 0;
+        }
+    }
+    if (!o || json_add_string(o, "version", PROJECT_VERSION) < 0 ||
+        json_add_take(o, "store", store_status(m)) < 0 ||
+        json_add_take(o, "keyring", keyring_status(m, ring)) < 0 ||
+        json_add_uint(o, "keys", key_table_size(manager_keys(m))) < 0 ||
+        json_add_uint(o, "broken", broken) < 0 || json_add_uint(o, "identities", identities) < 0 ||
+        json_add_uint(o, "published", published) < 0)
+        return -ENOMEM;
+    return varlink_call_reply(call, TAKE_PTR(o));
+}
+
+static const VarlinkMethod methods[] = {
+    {"Add", VARLINK_METHOD_ROOT | VARLINK_METHOD_SENSITIVE, method_add},
+    {"Generate", VARLINK_METHOD_ROOT, method_generate},
+    {"List", VARLINK_METHOD_MORE_REQUIRED, method_list},
+    {"Describe", 0, method_describe},
+    {"Rotate", VARLINK_METHOD_ROOT | VARLINK_METHOD_SENSITIVE, method_rotate},
+    {"Remove", VARLINK_METHOD_ROOT, method_remove},
+    {"Sync", VARLINK_METHOD_ROOT, method_sync},
+    {"Status", 0, method_status},
+    {NULL, 0, NULL},
+};
+
+const VarlinkInterface manager_interface = {
+    NAMES_MANAGER_INTERFACE,
+    manager_interface_description,
+    methods,
+};

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <string.h>
+
+#include "basic/io.h"
+#include "nvme-keyd/sync.h"
+
+/* An identity of the table, whether it should be in the ring, and where it is. */
+typedef struct Want {
+    Key *key;
+    unsigned version;
+    bool publish;
+    int32_t found; /* serial of a key of this identity with the right bytes, or 0 */
+} Want;
+
+typedef struct Plan {
+    Want *wants;
+    size_t n_wants;
+    struct lh_table *by_identity; /* identity -> Want */
+    int32_t *stale;               /* serials to unlink once all that is wanted is there */
+    size_t n_stale;
+    bool keep_unknown; /* a broken record may be theirs */
+} Plan;
+
+static void plan_done(const Plan *p)
+{
+    if (p->by_identity)
+        lh_table_free(p->by_identity);
+    free(p->wants);
+    free(p->stale);
+}
+
+/* Two keys of one pair share their version 0 identity during a target's overlap: the active one has
+ * it. */
+static int plan_want(Plan *p, Want want)
+{
+    const char *identity = want.key->identities[want.version];
+    struct lh_entry *e = lh_table_lookup_entry(p->by_identity, identity);
+    Want *slot;
+
+    if (e) {
+        Want loser = want;
+
+        slot = (Want *)(uintptr_t)lh_entry_v(e);
+        if (want.publish && (!slot->publish || want.key->state == KEY_ACTIVE)) {
+            loser = *slot;
+            *slot = want;
+        }
+        loser.key->serials[loser.version] = 0;
+        return 0;
+    }
+    slot = &p->wants[p->n_wants++];
+    *slot = want;
+    return lh_table_insert(p->by_identity, identity, slot) < 0 ? -ENOMEM : 0;
+}
+
+static int plan_collect(Plan *p, const KeyTable *table)
+{
+    size_t n = key_table_size(table) * KEY_VERSIONS;
+    uint64_t now = now_realtime();
+    Key *k;
+
+    p->wants = calloc(n + 1, sizeof(*p->wants));
+    /* Twice the room, so that it never grows on the way. */
+    p->by_identity = lh_kchar_table_new((int)(2 * n + 16), NULL);
+    if (!p->wants || !p->by_identity)
+        return -ENOMEM;
+
+    KEY_TABLE_FOREACH(table, k)
+    {
+        p->keep_unknown |= k->state == KEY_BROKEN;
+        for (unsigned v = 0; v < KEY_VERSIONS; v++) {
+            Want want = {k, v, key_is_publishable(k, now), 0};
+
+            if (k->identities[v] && plan_want(p, want) < 0)
+                return -ENOMEM;
+        }
+    }
+    return 0;
+}
+
+/* "NVMe?R": keys of a configured PSK. "NVMe?G" keys are the kernel's own. */
+static bool is_configured_psk(const char *description)
+{
+    return strncmp(description, "NVMe", 4) == 0 && description[4] != '\0' && description[5] == 'R';
+}
+
+/* Keys that we added carry our group. A daemon without a group of its own cannot tell them from
+ * those that root added by other means; then only identities of the table count as ours. */
+static bool is_stale(const Plan *p, const RingKey *have, const Want *want)
+{
+    gid_t mark = getegid();
+
+    if (want && want->publish)
+        return false;
+    if (mark == 0)
+        return want;
+    return have->gid == mark && (want || !p->keep_unknown);
+}
+
+/* Whether the kernel's key has the bytes of our record: known by its serial, else compared. */
+static bool is_current(Store *store, const Want *want, const RingKey *have)
+{
+    _cleanup_(secret_freep) Secret *payload = NULL;
+    const uint8_t *bytes;
+    size_t size;
+
+    if (want->key->serials[want->version] == have->serial)
+        return true;
+    return store_unseal(store, want->key->id, &payload) == 0 &&
+           key_payload_tls_psk(payload, want->version, &bytes, &size) == 0 &&
+           ring_key_equals(have->serial, bytes, size) == 1;
+}
+
+static int plan_match(Plan *p, Store *store, const RingList *list)
+{
+    p->stale = calloc(list->n + 1, sizeof(*p->stale));
+    if (!p->stale)
+        return -ENOMEM;
+
+    for (size_t i = 0; i < list->n; i++) {
+        const RingKey *have = &list->keys[i];
+        void *v = NULL;
+        Want *want;
+
+        if (!is_configured_psk(have->description))
+            continue;
+        want = lh_table_lookup_ex(p->by_identity, have->description, &v) ? v : NULL;
+        if (is_stale(p, have, want))
+            p->stale[p->n_stale++] = have->serial;
+        else if (want && want->publish && is_current(store, want, have))
+            want->found = have->serial;
+    }
+    return 0;
+}
+
+static int add_version(const Ring *ring, const Secret *payload, Key *k, unsigned version)
+{
+    const uint8_t *bytes;
+    size_t size;
+    int r = key_payload_tls_psk(payload, version, &bytes, &size);
+
+    if (r < 0)
+        return r;
+    return ring_add(ring, k->identities[version], bytes, size, &k->serials[version]);
+}
+
+static void plan_apply(const Plan *p, const Ring *ring, Store *store, SyncResult *result)
+{
+    /* The versions of a key stand side by side and are sealed together. */
+    _cleanup_(secret_freep) Secret *payload = NULL;
+    const Key *payload_of = NULL;
+
+    for (size_t i = 0; i < p->n_wants; i++) {
+        const Want *want = &p->wants[i];
+        int r = 0;
+
+        want->key->serials[want->version] = want->found;
+        if (!want->publish)
+            continue;
+        if (want->found) {
+            result->kept++;
+            continue;
+        }
+        if (payload_of != want->key) {
+            payload_of = NULL;
+            payload = secret_free(payload);
+            r = store_unseal(store, want->key->id, &payload);
+        }
+        if (r == 0) {
+            payload_of = want->key;
+            r = add_version(ring, payload, want->key, want->version);
+        }
+        if (r < 0) {
+            result->failed++;
+            result->error = r;
+        } else {
+            result->added++;
+        }
+    }
+}
+
+static void plan_remove_stale(const Plan *p, const Ring *ring, SyncResult *result)
+{
+    for (size_t i = 0; i < p->n_stale; i++) {
+        int r = ring_unlink(ring, p->stale[i]);
+
+        if (r < 0) {
+            result->failed++;
+            result->error = r;
+        } else {
+            result->removed++;
+        }
+    }
+}
+
+int sync_all(const Ring *ring, Store *store, const KeyTable *table, SyncResult *ret)
+{
+    _cleanup_(ring_list_done) RingList list = {NULL, 0};
+    _cleanup_(plan_done) Plan plan = {.wants = NULL};
+    SyncResult result = {0};
+    int r;
+
+    /* Without a store nothing says that a key is not wanted any more. */
+    plan.keep_unknown = !store;
+    if ((r = ring_list(ring, &list)) < 0 || (r = plan_collect(&plan, table)) < 0 ||
+        (r = plan_match(&plan, store, &list)) < 0)
+        return r;
+
+    plan_apply(&plan, ring, store, &result);
+    /* What could not be added may be what a stale key still stands in for. */
+    if (result.failed == 0)
+        plan_remove_stale(&plan, ring, &result);
+    *ret = result;
+    return 0;
+}
+
+int sync_publish(const Ring *ring, Store *store, Key *k)
+{
+    _cleanup_(secret_freep) Secret *payload = NULL;
+    int r = 0;
+
+    for (unsigned v = 0; v < KEY_VERSIONS && r == 0; v++) {
+        if (!k->identities[v] ||
+            (k->serials[v] && ring_holds(ring, k->identities[v], k->serials[v])))
+            continue;
+        if (!payload)
+            r = store_unseal(store, k->id, &payload);
+        if (r == 0)
+            r = add_version(ring, payload, k, v);
+    }
+    return r;
+}
+
+static int compare_serials(const void *a, const void *b)
+{
+    const int32_t *x = a, *y = b;
+
+    return (*x > *y) - (*x < *y);
+}
+
+int sync_refresh(const Ring *ring, const KeyTable *table)
+{
+    _cleanup_(ring_list_done) RingList list = {NULL, 0};
+    _cleanup_(freep) int32_t *serials = NULL;
+    Key *k;
+    int r;
+
+    r = ring_list(ring, &list);
+    if (r < 0)
+        return r;
+    serials = calloc(list.n + 1, sizeof(*serials));
+    if (!serials)
+        return -ENOMEM;
+    for (size_t i = 0; i < list.n; i++)
+        serials[i] = list.keys[i].serial;
+    qsort(serials, list.n, sizeof(*serials), compare_serials);
+
+    KEY_TABLE_FOREACH(table, k)
+    {
+        for (unsigned v = 0; v < KEY_VERSIONS; v++)
+            if (!bsearch(&k->serials[v], serials, list.n, sizeof(*serials), compare_serials))
+                k->serials[v] = 0;
+    }
+    return 0;
+}
+
+int sync_withdraw(const Ring *ring, Key *k)
+{
+    for (unsigned v = 0; v < KEY_VERSIONS; v++) {
+        int r = k->serials[v] ? ring_unlink(ring, k->serials[v]) : 0;
+
+        if (r < 0)
+            return r;
+        k->serials[v] = 0;
+    }
+    return 0;
+}

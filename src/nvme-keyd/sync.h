@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "credstore/store.h"
+#include "keyring/ring.h"
+#include "nvme-keyd/key-table.h"
+
+/*
+ * Makes the ring hold what it should: the publishable keys of the table, plus whatever is not ours.
+ * Keys are added before any is unlinked, and an add displaces a key of the same identity in one
+ * step, so that at no moment a key that should be there is not.
+ */
+
+typedef struct SyncResult {
+    size_t added;   /* were missing or had other bytes */
+    size_t kept;    /* were right */
+    size_t removed; /* ours, but no longer wanted */
+    size_t failed;  /* could not be added or read; nothing is removed then */
+    int error;      /* of the last failure */
+} SyncResult;
+
+/* Looks at the whole ring; linear in the number of keys in it and in the table. Updates the serials
+ * of the table's keys. Returns 0 (failures of single keys are in *ret), -ENOMEM, or the error that
+ * says the ring is gone. */
+int sync_all(const Ring *ring, Store *store, const KeyTable *table, SyncResult *ret) _must_check_;
+
+/* Adds those TLS PSKs of one key that are not in the ring. */
+int sync_publish(const Ring *ring, Store *store, Key *k) _must_check_;
+
+/* Unlinks what is in the ring of one key; its serials become 0. */
+int sync_withdraw(const Ring *ring, Key *k) _must_check_;
+
+/* Looks which serials of the table are still in the ring; the others become 0. Linear. */
+int sync_refresh(const Ring *ring, const KeyTable *table) _must_check_;

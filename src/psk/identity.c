@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
+#include <string.h>
+
+#include "basic/encoding.h"
+#include "psk/identity.h"
+#include "psk/nqn.h"
+
+#define HEAD_LENGTH (sizeof("NVMe0R01 ") - 1)
+
+void psk_identity_format(unsigned version, PskHash hash, const char *hostnqn, const char *subsysnqn,
+                         const char *digest, char ret[static PSK_IDENTITY_MAX + 1])
+{
+    (void)snprintf(ret, PSK_IDENTITY_MAX + 1, "NVMe%uR%02u %s %s%s%s", version, (unsigned)hash,
+                   hostnqn, subsysnqn, digest ? " " : "", digest ? digest : "");
+}
+
+/* Splits off what stands before the next blank; returns NULL behind the last part. */
+static const char *next_part(const char **p, const char *end, size_t *ret_length)
+{
+    const char *start = *p, *blank;
+
+    if (!start)
+        return NULL;
+    blank = memchr(start, ' ', (size_t)(end - start));
+    *ret_length = (size_t)((blank ? blank : end) - start);
+    *p = blank ? blank + 1 : NULL;
+    return start;
+}
+
+static int parse_head(const char *text, size_t length, PskIdentity *i)
+{
+    if (length <= HEAD_LENGTH || memcmp(text, "NVMe", 4) != 0 ||
+        (text[4] != '0' && text[4] != '1') || memcmp(text + 5, "R0", 2) != 0 ||
+        (text[7] != '1' && text[7] != '2') || text[8] != ' ')
+        return PSK_E_IDENTITY;
+
+    i->version = (unsigned)(text[4] - '0');
+    i->hash = (PskHash)(text[7] - '0');
+    return 0;
+}
+
+/* Only the form: the digest is compared with ours as a whole afterwards. */
+static bool digest_is_valid(const PskIdentity *i)
+{
+    return i->version == 1 && i->digest_length == BASE64_LENGTH(psk_hash_size(i->hash));
+}
+
+int psk_identity_parse(const char *text, size_t length, PskIdentity *ret)
+{
+    const char *p = text + HEAD_LENGTH, *end = text + length;
+    PskIdentity i = {0};
+    size_t position;
+
+    if (length > PSK_IDENTITY_MAX || parse_head(text, length, &i) != 0)
+        return PSK_E_IDENTITY;
+
+    i.hostnqn = next_part(&p, end, &i.hostnqn_length);
+    i.subsysnqn = next_part(&p, end, &i.subsysnqn_length);
+    i.digest = next_part(&p, end, &i.digest_length);
+    if (!i.subsysnqn || p || nqn_check(i.hostnqn, i.hostnqn_length, &position) != NQN_OK ||
+        nqn_check(i.subsysnqn, i.subsysnqn_length, &position) != NQN_OK ||
+        (i.digest && !digest_is_valid(&i)))
+        return PSK_E_IDENTITY;
+
+    *ret = i;
+    return 0;
+}

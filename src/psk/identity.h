@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <stddef.h>
+
+#include "basic/limits.h"
+#include "psk/interchange.h"
+
+/* The parts of a retained-PSK identity, pointing into its text. */
+typedef struct PskIdentity {
+    unsigned version;
+    PskHash hash; /* of the cipher suite: SHA-256 or SHA-384 */
+    const char *hostnqn;
+    size_t hostnqn_length;
+    const char *subsysnqn;
+    size_t subsysnqn_length;
+    const char *digest; /* NULL in version 0, and in a version 1 text that lacks it */
+    size_t digest_length;
+} PskIdentity;
+
+/* Writes "NVMe0Rhh HOSTNQN SUBSYSNQN" or, with a digest, "NVMe1Rhh HOSTNQN SUBSYSNQN DIGEST"
+ * (NVMe/TCP Transport Specification 1.0, 3.6.1.3). The NQNs have been checked. */
+void psk_identity_format(unsigned version, PskHash hash, const char *hostnqn, const char *subsysnqn,
+                         const char *digest, char ret[static PSK_IDENTITY_MAX + 1]);
+
+/* Parses an identity of a configured PSK ("R"), as a peer or a request names it: exactly one blank
+ * between its parts and valid NQNs. A version 1 identity may lack its digest, which a requester
+ * cannot know. Returns 0 or PSK_E_IDENTITY. */
+int psk_identity_parse(const char *text, size_t length, PskIdentity *ret) _must_check_;

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "basic/limits.h"
+#include "psk/nqn.h"
+
+NqnFault nqn_check(const char *name, size_t length, size_t *ret_position)
+{
+    for (size_t i = 0; i < length; i++) {
+        unsigned char c = (unsigned char)name[i];
+
+        *ret_position = i;
+        if (i >= NQN_LENGTH_MAX)
+            return NQN_TOO_LONG;
+        if (c <= ' ' || c >= 0x7f || c == ';')
+            return NQN_CHARACTER;
+        if (i < 4 && c != "nqn."[i])
+            return NQN_PREFIX;
+    }
+    *ret_position = length;
+    return length < NQN_LENGTH_MIN ? NQN_TOO_SHORT : NQN_OK;
+}
+
+int nqn_check_text(const char *name, const char *what, char **reterr_text)
+{
+    size_t position, length = strlen(name);
+    unsigned char c;
+    int n;
+
+    switch (nqn_check(name, length, &position)) {
+    case NQN_OK:
+        return 0;
+    case NQN_TOO_SHORT:
+        n = asprintf(reterr_text, "%s \"%s\" is too short: \"nqn.\" and a name after it", what,
+                     name);
+        break;
+    case NQN_TOO_LONG:
+        n = asprintf(reterr_text, "%s has %zu characters, at most %d are allowed", what, length,
+                     NQN_LENGTH_MAX);
+        break;
+    case NQN_PREFIX:
+        n = asprintf(reterr_text, "%s does not begin with \"nqn.\" (character %zu)", what,
+                     position + 1);
+        break;
+    case NQN_CHARACTER:
+    default:
+        c = (unsigned char)name[position];
+        if (c > ' ' && c < 0x7f)
+            n = asprintf(reterr_text, "%s has '%c' at character %zu, which is not allowed", what, c,
+                         position + 1);
+        else
+            n = asprintf(reterr_text, "%s has %s (0x%02x) at character %zu, which is not allowed",
+                         what, c == ' ' ? "a blank" : "a byte", c, position + 1);
+        break;
+    }
+    return n < 0 ? -ENOMEM : -EINVAL;
+}

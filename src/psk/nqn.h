@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <stddef.h>
+
+#include "basic/macro.h"
+
+/* Why a name is no NQN, and where. */
+typedef enum NqnFault {
+    NQN_OK = 0,
+    NQN_TOO_SHORT,
+    NQN_TOO_LONG,
+    NQN_PREFIX,
+    NQN_CHARACTER,
+} NqnFault;
+
+/* Checks the first length bytes of name: an NVMe Qualified Name as an identity can carry it (NVMe
+ * Base Specification 2.0, 4.5): "nqn." and more, at most 223 bytes, printable ASCII without blank
+ * (it separates the parts of an identity) and without ';' (it ends a key's description for
+ * keyctl(1) and tlshd). *ret_position is the offset of the character that offends. */
+NqnFault nqn_check(const char *name, size_t length, size_t *ret_position);
+
+/* Checks a NUL-terminated name; on failure *reterr_text gets a line for people that names the
+ * character and its place, to be freed. what: "host NQN". Returns 0, -EINVAL or -ENOMEM. */
+int nqn_check_text(const char *name, const char *what, char **reterr_text) _must_check_;

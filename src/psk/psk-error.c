@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
+#include "psk/psk-error.h"
+
+const char *psk_error_text(int error)
+{
+    if (error < 0)
+        return strerror(-error);
+
+    switch ((PskError)error) {
+    case PSK_E_PREFIX:
+        return "prefix: a configured PSK begins with \"NVMeTLSkey-1:\"";
+    case PSK_E_HASH:
+        return "hash: after the prefix stand 00 (none), 01 (SHA-256) or 02 (SHA-384) and a colon";
+    case PSK_E_LENGTH:
+        return "length: a configured PSK has 65 characters (32-byte key) or 89 (48-byte key)";
+    case PSK_E_COLON:
+        return "colon: a configured PSK ends with \":\"";
+    case PSK_E_BASE64:
+        return "base64: the key between the colons is not valid Base64";
+    case PSK_E_CRC:
+        return "CRC: the checksum does not match, a character was mistyped or lost";
+    case PSK_E_HASH_LENGTH:
+        return "length: hash 01 takes a 32-byte key and hash 02 a 48-byte key";
+    case PSK_E_IDENTITY_LENGTH:
+        return "the NQNs are too long for identity version 0 (255 characters with its prefix), "
+               "use version 1";
+    case PSK_E_IDENTITY:
+        return "not an identity: NVMe0Rhh HOSTNQN SUBSYSNQN or NVMe1Rhh HOSTNQN SUBSYSNQN DIGEST";
+    }
+    return "unknown error";
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Functions of this room return 0, a negative errno when the machine failed (-ENOMEM, -EIO), or one
+ * of these positive codes when the input is wrong: an answer for whoever gave it, not to be passed
+ * on as an errno.
+ */
+typedef enum PskError {
+    PSK_E_PREFIX = 1,
+    PSK_E_HASH,
+    PSK_E_LENGTH,
+    PSK_E_COLON,
+    PSK_E_BASE64,
+    PSK_E_CRC,
+    PSK_E_HASH_LENGTH,
+    PSK_E_IDENTITY_LENGTH,
+    PSK_E_IDENTITY,
+} PskError;
+
+/* One line for people: which part is wrong and what it should be. Never contains the input. */
+const char *psk_error_text(int error);

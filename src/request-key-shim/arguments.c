@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <string.h>
+
+#include "request-key-shim/arguments.h"
+#include "request-key-shim/upcall-protocol.h"
+
+/* Decimal digits only: no sign, no blank, no locale. */
+static int parse_number(const char *s, uint64_t max, uint64_t *ret)
+{
+    uint64_t n = 0;
+
+    if (*s == '\0')
+        return -EINVAL;
+    for (; *s; s++) {
+        if (*s < '0' || *s > '9')
+            return -EINVAL;
+        n = n * 10 + (uint64_t)(*s - '0');
+        if (n > max)
+            return -ERANGE;
+    }
+    *ret = n;
+    return 0;
+}
+
+int shim_arguments_parse(int argc, char *const *argv, ShimArguments *ret)
+{
+    ShimArguments a = {0};
+    uint64_t key, uid;
+    int r = -EINVAL;
+
+    if (argc > 1 && parse_number(argv[1], INT32_MAX, &key) == 0)
+        a.key = (int32_t)key;
+    if (argc == 5 && a.key > 0 && parse_number(argv[2], UINT32_MAX, &uid) == 0 &&
+        argv[3][0] != '\0' && strnlen(argv[3], UPCALL_TYPE_MAX + 1) <= UPCALL_TYPE_MAX &&
+        argv[4][0] != '\0' && strnlen(argv[4], KEY_DESCRIPTION_MAX + 1) <= KEY_DESCRIPTION_MAX) {
+        a.uid = (uid_t)uid;
+        a.type = argv[3];
+        a.description = argv[4];
+        r = 0;
+    }
+
+    *ret = a;
+    return r;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <stdint.h>
+
+#include "basic/limits.h"
+
+/*
+ * The exchange between the shim, which runs once for each request_key(2) that the kernel hands up,
+ * and the daemon: one packet each way on a SOCK_SEQPACKET socket, then both close it. Both ends are
+ * of one build and one machine, so integers are in host order.
+ */
+
+#define UPCALL_MAGIC 0x4b4d564eu /* "NVMK" */
+
+#define UPCALL_TYPE_MAX 31
+/* Room for the serials of some hundred keys of one pair, or for a TLS PSK. */
+#define UPCALL_PAYLOAD_MAX 2048
+
+/* Sent with as many bytes of description as it has, without a terminator. */
+typedef struct UpcallRequest {
+    uint32_t magic;
+    char type[UPCALL_TYPE_MAX + 1]; /* of the key that is asked for, NUL-terminated */
+    char description[KEY_DESCRIPTION_MAX];
+} UpcallRequest;
+
+/* Sent whole. With error 0 the key is to be instantiated with payload, else to be rejected with
+ * error (a positive errno), which the kernel then remembers for timeout_sec. */
+typedef struct UpcallReply {
+    uint32_t magic;
+    uint32_t error;
+    uint32_t timeout_sec;
+    uint32_t size;
+    uint8_t payload[UPCALL_PAYLOAD_MAX];
+} UpcallReply;

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <string.h>
+
+#include "basic/json.h"
+#include "basic/log.h"
+#include "varlink/connection.h"
+#include "varlink/json-wire.h"
+
+/* A call in a connection: which method it means, who may call it, and its answers. */
+
+static int append_answer(VarlinkCall *call, const char *error, json_object *parameters,
+                         bool continues)
+{
+    VarlinkConnection *c = call->connection;
+    int r;
+
+    if (call->answered)
+        return -EPROTO;
+    if (c->broken)
+        return -ECONNRESET;
+    if (call->message->oneway)
+        r = 0;
+    else if (error)
+        r = varlink_message_append_error(&c->output, error, parameters);
+    else
+        r = varlink_message_append_reply(&c->output, parameters, continues);
+    /* A missing reply would leave the peer with the wrong answer to its next call. */
+    if (r == -ENOBUFS || r == -ENOMEM)
+        c->broken = true;
+    if (r < 0)
+        return r;
+
+    call->answered = !continues;
+    if (varlink_buffer_size(&c->output) > CONNECTION_OUTPUT_PAUSE)
+        varlink_connection_send(c);
+    return c->broken ? -ECONNRESET : 0;
+}
+
+int varlink_call_reply(VarlinkCall *call, json_object *parameters)
+{
+    _cleanup_(json_putp) json_object *p = parameters;
+
+    return append_answer(call, NULL, p, false);
+}
+
+int varlink_call_reply_sensitive(VarlinkCall *call, json_object *parameters)
+{
+    _cleanup_(varlink_json_erase_putp) json_object *p = parameters;
+
+    return append_answer(call, NULL, p, false);
+}
+
+int varlink_call_notify(VarlinkCall *call, json_object *parameters)
+{
+    _cleanup_(json_putp) json_object *p = parameters;
+
+    return call->message->more ? append_answer(call, NULL, p, true) : -EPROTO;
+}
+
+int varlink_call_error(VarlinkCall *call, const char *error, json_object *parameters)
+{
+    _cleanup_(json_putp) json_object *p = parameters;
+
+    return append_answer(call, error, p, false);
+}
+
+static int error_with_string(VarlinkCall *call, const char *error, const char *key,
+                             const char *value, size_t length)
+{
+    _cleanup_(json_putp) json_object *p = json_object_new_object();
+
+    if (!p || json_add_take(p, key, json_object_new_string_len(value, (int)length)) < 0)
+        return -ENOMEM;
+    return varlink_call_error(call, error, TAKE_PTR(p));
+}
+
+int varlink_call_invalid_parameter(VarlinkCall *call, const char *name)
+{
+    return error_with_string(call, VARLINK_ERROR_INVALID_PARAMETER, "parameter", name,
+                             strlen(name));
+}
+
+const struct ucred *varlink_call_peer(const VarlinkCall *call)
+{
+    return &call->connection->peer;
+}
+
+bool varlink_call_wants_more(const VarlinkCall *call)
+{
+    return call->message->more;
+}
+
+/* The one place where an errno becomes an error on the wire. */
+static int answer_errno(VarlinkCall *call, int error)
+{
+    _cleanup_(json_putp) json_object *p = NULL;
+
+    switch (error) {
+    case -EINVAL:
+        return varlink_call_invalid_parameter(call, "");
+    case -EACCES:
+    case -EPERM:
+        return varlink_call_error(call, VARLINK_ERROR_PERMISSION_DENIED, NULL);
+    }
+
+    p = json_object_new_object();
+    if (!p || json_add_string(p, "origin", "linux") < 0 ||
+        json_add_uint(p, "errno", (uint64_t)-error) < 0)
+        return -ENOMEM;
+    return varlink_call_error(call, VARLINK_ERROR_SYSTEM, TAKE_PTR(p));
+}
+
+static const VarlinkMethod *find_method(const VarlinkInterface *interface, const char *name)
+{
+    for (const VarlinkMethod *m = interface->methods; m->name; m++)
+        if (strcmp(m->name, name) == 0)
+            return m;
+    return NULL;
+}
+
+/* Returns 0 when *ret is the method to call, 1 when the call is answered, or an error. */
+static int find_call(VarlinkCall *call, const VarlinkMethod **ret, void **ret_userdata)
+{
+    const VarlinkCallMessage *m = call->message;
+    const VarlinkMethod *method;
+    const InterfaceEntry *entry;
+    size_t length;
+    int r;
+
+    if (call->connection->refused)
+        return -EACCES;
+    if (m->invalid) {
+        r = varlink_call_invalid_parameter(call, m->invalid);
+        return r < 0 ? r : 1;
+    }
+
+    length = (size_t)(strrchr(m->method, '.') - m->method);
+    entry = varlink_server_find_interface(call->connection->server, m->method, length);
+    if (!entry) {
+        r = error_with_string(call, VARLINK_ERROR_INTERFACE_NOT_FOUND, "interface", m->method,
+                              length);
+        return r < 0 ? r : 1;
+    }
+    method = find_method(entry->interface, m->method + length + 1);
+    if (!method) {
+        r = error_with_string(call, VARLINK_ERROR_METHOD_NOT_FOUND, "method", m->method,
+                              strlen(m->method));
+        return r < 0 ? r : 1;
+    }
+
+    *ret = method;
+    *ret_userdata = entry->userdata;
+    return 0;
+}
+
+static int call_method(VarlinkCall *call, const VarlinkMethod *method, void *userdata)
+{
+    int r;
+
+    if ((method->flags & VARLINK_METHOD_ROOT) && call->connection->peer.uid != 0)
+        return -EACCES;
+    if ((method->flags & VARLINK_METHOD_MORE_REQUIRED) && !call->message->more)
+        return varlink_call_error(call, VARLINK_ERROR_EXPECTED_MORE, NULL);
+
+    r = method->fn(call, call->message->parameters, userdata);
+    return r == 0 && !call->answered ? -EPROTO : r;
+}
+
+static void handle_call(VarlinkConnection *c, VarlinkCallMessage *m)
+{
+    VarlinkCall call = {.connection = c, .message = m};
+    const VarlinkMethod *method = NULL;
+    void *userdata = NULL;
+    int r = find_call(&call, &method, &userdata);
+
+    if (r == 0)
+        r = call_method(&call, method, userdata);
+    if (r < 0 && !call.answered && !c->broken)
+        r = answer_errno(&call, r);
+    if (!call.answered)
+        c->broken = true;
+    if (c->broken)
+        log_debug_errno(r, "varlink: connection dropped");
+
+    /* Only a method may have kept a part of it; whatever came for none may be a secret. */
+    if (!method || (method->flags & VARLINK_METHOD_SENSITIVE))
+        varlink_json_erase(m->root);
+    json_object_put(m->root);
+}
+
+/* No object: tells so, though not knowing whom the next reply would be for. */
+static void refuse_message(VarlinkConnection *c)
+{
+    static const VarlinkCallMessage none = {0};
+    VarlinkCall call = {.connection = c, .message = &none};
+
+    if (varlink_call_invalid_parameter(&call, "") < 0)
+        c->broken = true;
+    c->ending = true;
+}
+
+void varlink_connection_dispatch(VarlinkConnection *c, const char *data, size_t size)
+{
+    VarlinkCallMessage m;
+    int r = varlink_call_message_parse(data, size, &m);
+
+    if (r == 0) {
+        handle_call(c, &m);
+        return;
+    }
+    log_debug_errno(r, "varlink: message not understood");
+    if (r == -EBADMSG)
+        refuse_message(c);
+    else
+        /* oneway with more forbids a reply and asks for several. */
+        c->ending = true;
+}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "basic/json.h"
+#include "basic/limits.h"
+#include "varlink/json-wire.h"
+
+static inline void tokener_freep(json_tokener **t)
+{
+    if (*t)
+        json_tokener_free(*t);
+}
+
+/* Makes a JSON string that is longer than any string in a text of size bytes. */
+static char *filler_new(size_t size)
+{
+    char *s = malloc(size + 2);
+
+    if (s) {
+        memset(s, 'x', size + 2);
+        s[0] = s[size + 1] = '"';
+    }
+    return s;
+}
+
+/* Parses the filler: json-c's buffer for string text gets that long, and all of it overwritten. */
+static int overwrite_text(json_tokener *t, const char *filler, size_t size)
+{
+    _cleanup_(json_putp) json_object *o = NULL;
+
+    json_tokener_reset(t);
+    o = json_tokener_parse_ex(t, filler, (int)(size + 2));
+    return o ? 0 : -ENOMEM;
+}
+
+int varlink_json_parse(const char *data, size_t size, json_object **ret)
+{
+    _cleanup_(tokener_freep) json_tokener *t = NULL;
+    _cleanup_(varlink_json_erase_putp) json_object *o = NULL;
+    _cleanup_(freep) char *filler = NULL;
+    enum json_tokener_error error;
+
+    if (size == 0 || size > INT_MAX - 2 || memchr(data, '\0', size))
+        return -EBADMSG;
+
+    t = json_tokener_new_ex(VARLINK_JSON_DEPTH_MAX);
+    filler = filler_new(size);
+    if (!t || !filler || overwrite_text(t, filler, size) < 0)
+        return -ENOMEM;
+
+    json_tokener_set_flags(t, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+    o = json_tokener_parse_ex(t, data, (int)size);
+    error = json_tokener_get_error(t);
+    if (overwrite_text(t, filler, size) < 0)
+        return -ENOMEM;
+    if (error != json_tokener_success || !json_object_is_type(o, json_type_object))
+        return -EBADMSG;
+
+    *ret = TAKE_PTR(o);
+    return 0;
+}
+
+static void erase_members(json_object *object)
+{
+    json_object_object_foreach (object, key, value) {
+        (void)key;
+        varlink_json_erase(value);
+    }
+}
+
+void varlink_json_erase(json_object *o)
+{
+    switch (json_object_get_type(o)) {
+    case json_type_string:
+        json_string_erase(o);
+        break;
+    case json_type_array:
+        for (size_t i = 0; i < json_object_array_length(o); i++)
+            varlink_json_erase(json_object_array_get_idx(o, i));
+        break;
+    case json_type_object:
+        erase_members(o);
+        break;
+    case json_type_null:
+    case json_type_boolean:
+    case json_type_double:
+    case json_type_int:
+        break;
+    }
+}
+
+void varlink_json_erase_put(json_object *o)
+{
+    varlink_json_erase(o);
+    json_object_put(o);
+}
+
+static int append_escaped(VarlinkBuffer *b, char c)
+{
+    static const char digits[] = "0123456789abcdef";
+    const char code[] = {
+        '\\', 'u', '0', '0', digits[(unsigned char)c >> 4], digits[(unsigned char)c & 15]};
+    const char quoted[] = {'\\', c};
+
+    return (unsigned char)c < ' ' ? varlink_buffer_append(b, code, sizeof(code))
+                                  : varlink_buffer_append(b, quoted, sizeof(quoted));
+}
+
+int varlink_json_append_string(VarlinkBuffer *b, const char *s, size_t length)
+{
+    size_t plain = 0;
+    int r = varlink_buffer_append(b, "\"", 1);
+
+    for (size_t i = 0; i < length && r == 0; i++) {
+        if ((unsigned char)s[i] >= ' ' && s[i] != '"' && s[i] != '\\')
+            continue;
+        r = varlink_buffer_append(b, s + plain, i - plain);
+        if (r == 0)
+            r = append_escaped(b, s[i]);
+        plain = i + 1;
+    }
+    if (r == 0)
+        r = varlink_buffer_append(b, s + plain, length - plain);
+    return r < 0 ? r : varlink_buffer_append(b, "\"", 1);
+}
+
+static int append_array(VarlinkBuffer *b, json_object *array)
+{
+    int r = varlink_buffer_append(b, "[", 1);
+
+    for (size_t i = 0; i < json_object_array_length(array) && r == 0; i++) {
+        if (i > 0)
+            r = varlink_buffer_append(b, ",", 1);
+        if (r == 0)
+            r = varlink_json_append(b, json_object_array_get_idx(array, i));
+    }
+    return r < 0 ? r : varlink_buffer_append(b, "]", 1);
+}
+
+static int append_object(VarlinkBuffer *b, json_object *object)
+{
+    const char *separator = "{";
+    int r = 0;
+
+    json_object_object_foreach (object, key, value) {
+        r = varlink_buffer_append(b, separator, 1);
+        if (r == 0)
+            r = varlink_json_append_string(b, key, strlen(key));
+        if (r == 0)
+            r = varlink_buffer_append(b, ":", 1);
+        if (r == 0)
+            r = varlink_json_append(b, value);
+        if (r < 0)
+            return r;
+        separator = ",";
+    }
+    return *separator == '{' ? varlink_buffer_append(b, "{}", 2) : varlink_buffer_append(b, "}", 1);
+}
+
+int varlink_json_append(VarlinkBuffer *b, json_object *o)
+{
+    size_t length;
+    const char *s;
+
+    switch (json_object_get_type(o)) {
+    case json_type_string:
+        return varlink_json_append_string(b, json_object_get_string(o),
+                                          (size_t)json_object_get_string_len(o));
+    case json_type_array:
+        return append_array(b, o);
+    case json_type_object:
+        return append_object(b, o);
+    case json_type_double:
+        /* JSON has no form for the others. */
+        if (!isfinite(json_object_get_double(o)))
+            return -EINVAL;
+        break;
+    case json_type_null:
+    case json_type_boolean:
+    case json_type_int:
+        break;
+    }
+    /* No secret is a number. */
+    s = json_object_to_json_string_length(o, JSON_C_TO_STRING_PLAIN, &length);
+    return s ? varlink_buffer_append(b, s, length) : -ENOMEM;
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/socket.h>
+#include <systemd/sd-event.h>
+
+#include "basic/macro.h"
+#include "varlink/message.h"
+
+/*
+ * A Varlink server on an event loop. Methods are synchronous: a connection has one call at a time,
+ * and its replies go out in the order of its calls. A peer that does not read is not called for:
+ * its calls wait, and past VARLINK_OUTPUT_MAX of unread replies its connection is dropped.
+ */
+typedef struct VarlinkServer VarlinkServer;
+typedef struct VarlinkCall VarlinkCall;
+
+/* Answers call, once (varlink_call_*), and returns what the answering function returned; or returns
+ * a negative errno, and the server answers: InvalidParameter("") for -EINVAL, PermissionDenied for
+ * -EACCES and -EPERM, io.systemd.System with the errno for others, which is also what a method gets
+ * that returns without an answer (EPROTO). parameters, an object, are valid until it returns. */
+typedef int (*VarlinkMethodFn)(VarlinkCall *call, json_object *parameters, void *userdata);
+
+enum {
+    /* Callers must say that they take more than one reply. */
+    VARLINK_METHOD_MORE_REQUIRED = 1 << 0,
+    /* The peer must be uid 0. */
+    VARLINK_METHOD_ROOT = 1 << 1,
+    /* Strings in the parameters are erased when fn has returned: it must not keep references. */
+    VARLINK_METHOD_SENSITIVE = 1 << 2,
+};
+
+typedef struct VarlinkMethod {
+    const char *name; /* without the interface */
+    unsigned flags;
+    VarlinkMethodFn fn;
+} VarlinkMethod;
+
+typedef struct VarlinkInterface {
+    const char *name;
+    const char *description;      /* in the interface definition language */
+    const VarlinkMethod *methods; /* up to one without a name */
+} VarlinkInterface;
+
+/* What GetInfo tells. */
+typedef struct VarlinkServiceInfo {
+    const char *vendor, *product, *version, *url;
+} VarlinkServiceInfo;
+
+/* A server with org.varlink.service alone. The texts of info are borrowed for its life.
+ * Returns -ENOMEM. */
+int varlink_server_new(sd_event *event, const VarlinkServiceInfo *info, VarlinkServer **ret)
+    _must_check_;
+
+/* Closes listeners and connections; accepts NULL; returns NULL. Not to be called by a method. */
+VarlinkServer *varlink_server_free(VarlinkServer *s);
+DEFINE_CLEANUP(VarlinkServer, varlink_server_free)
+
+/* Adds an interface, borrowed for the life of the server; userdata goes to its methods.
+ * Returns -EINVAL for a bad name, -EEXIST, -ENOMEM. */
+int varlink_server_add_interface(VarlinkServer *s, const VarlinkInterface *interface,
+                                 void *userdata) _must_check_;
+
+/* Accepts connections on a listening AF_UNIX stream socket, which is taken in every case. May be
+ * called more than once. */
+int varlink_server_listen(VarlinkServer *s, int listen_fd) _must_check_;
+
+/* Serves one connected AF_UNIX stream socket, which is taken in every case.
+ * Returns -EBUSY past VARLINK_CONNECTIONS_MAX, or a quarter of it for one user other than root;
+ * -ENOMEM, or the error of getsockopt(2). */
+int varlink_server_add_connection(VarlinkServer *s, int fd) _must_check_;
+
+/* Asks fn once for each new connection; fd is its socket, for what SO_PEERCRED does not tell. With
+ * other than 0, its calls get PermissionDenied. */
+typedef int (*VarlinkAuthorizeFn)(int fd, const struct ucred *peer, void *userdata);
+void varlink_server_set_authorize(VarlinkServer *s, VarlinkAuthorizeFn fn, void *userdata);
+
+/* Calls fn when a connection was opened or closed and when a call was handled, so that the owner
+ * may time how long nothing happened. fn must not free the server. */
+typedef void (*VarlinkIdleFn)(VarlinkServer *s, void *userdata);
+void varlink_server_set_idle_hook(VarlinkServer *s, VarlinkIdleFn fn, void *userdata);
+
+/* How many connections are open. */
+size_t varlink_server_connections(const VarlinkServer *s);
+
+/*
+ * In a method. The answering functions take parameters (NULL for none) in every case and return 0
+ * (for a oneway call they send nothing), -EPROTO when the call is already answered, -EINVAL for
+ * parameters that are no object, -EMSGSIZE past VARLINK_REPLY_MAX (it may be answered otherwise),
+ * and -ENOBUFS, -ENOMEM or a socket error when the connection is lost: there is nobody to answer.
+ */
+
+/* The answer, or the last one to a call with more. */
+int varlink_call_reply(VarlinkCall *call, json_object *parameters) _must_check_;
+
+/* The same for parameters with a secret: strings are erased, so nobody else may use them. */
+int varlink_call_reply_sensitive(VarlinkCall *call, json_object *parameters) _must_check_;
+
+/* One of several answers; another must follow. -EPROTO where the caller did not ask for more. */
+int varlink_call_notify(VarlinkCall *call, json_object *parameters) _must_check_;
+
+/* error: INTERFACE.Name. */
+int varlink_call_error(VarlinkCall *call, const char *error, json_object *parameters) _must_check_;
+int varlink_call_invalid_parameter(VarlinkCall *call, const char *name) _must_check_;
+
+/* Who connected (SO_PEERCRED). */
+const struct ucred *varlink_call_peer(const VarlinkCall *call);
+
+/* True when the caller takes several replies. */
+bool varlink_call_wants_more(const VarlinkCall *call);

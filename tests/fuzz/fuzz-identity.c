@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdlib.h>
+#include <string.h>
+
+#include "basic/limits.h"
+#include "psk/identity.h"
+#include "psk/nqn.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Copies a part of an identity as a string; false when it holds a NUL, as a digest may. */
+static bool copy_part(const char *part, size_t length, char ret[static PSK_IDENTITY_MAX + 1])
+{
+    if (length > PSK_IDENTITY_MAX)
+        abort();
+    memcpy(ret, part, length);
+    ret[length] = '\0';
+    return strlen(ret) == length;
+}
+
+/* The parts of what is accepted are names within their limits and make the same text again. */
+static void check_accepted(const char *text, size_t length, const PskIdentity *i)
+{
+    char host[PSK_IDENTITY_MAX + 1], subsys[PSK_IDENTITY_MAX + 1], digest[PSK_IDENTITY_MAX + 1];
+    char again[PSK_IDENTITY_MAX + 1];
+    size_t position;
+
+    if (i->version > 1 || (i->hash != PSK_HASH_SHA256 && i->hash != PSK_HASH_SHA384) ||
+        nqn_check(i->hostnqn, i->hostnqn_length, &position) != NQN_OK ||
+        nqn_check(i->subsysnqn, i->subsysnqn_length, &position) != NQN_OK ||
+        !copy_part(i->hostnqn, i->hostnqn_length, host) ||
+        !copy_part(i->subsysnqn, i->subsysnqn_length, subsys))
+        abort();
+    if (i->digest && i->version == 0)
+        abort();
+    if (i->digest && !copy_part(i->digest, i->digest_length, digest))
+        return;
+    psk_identity_format(i->version, i->hash, host, subsys, i->digest ? digest : NULL, again);
+    if (strlen(again) != length || memcmp(again, text, length) != 0)
+        abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    const char *text = (const char *)data;
+    PskIdentity i;
+    int r = psk_identity_parse(text, size, &i);
+
+    if (r == 0)
+        check_accepted(text, size, &i);
+    else if (r != PSK_E_IDENTITY)
+        abort();
+    return 0;
+}

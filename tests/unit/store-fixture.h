@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "basic/encoding.h"
+#include "basic/io.h"
+#include "basic/json.h"
+#include "basic/limits.h"
+#include "basic/names.h"
+#include "credstore/header.h"
+#include "credstore/keyslots.h"
+#include "credstore/signed-file.h"
+#include "credstore/store.h"
+
+/*
+ * An empty store in a directory of its own. Its one slot is of type systemd-creds and opens with the
+ * KEK that $CREDENTIALS_DIRECTORY holds, as in a unit with LoadCredentialEncrypted=: this needs
+ * neither root nor systemd-creds.
+ */
+typedef struct Fixture {
+    char top[64];
+    char dir[80];
+} Fixture;
+
+static const char fixture_kek[] = "0123456789abcdef0123456789ABCDEF";
+
+static inline int fixture_remove_one(const char *path, _unused_ const struct stat *st,
+                                     _unused_ int type, _unused_ struct FTW *ftw)
+{
+    return remove(path);
+}
+
+static inline void fixture_remove(const char *path)
+{
+    (void)nftw(path, fixture_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static inline void fixture_done(Fixture *f)
+{
+    if (f->top[0])
+        fixture_remove(f->top);
+}
+
+static inline int fixture_write(const char *path, const void *data, size_t size)
+{
+    return io_write_file_at(AT_FDCWD, path, data, size);
+}
+
+static inline int fixture_read(const char *path, char **ret, size_t *ret_size)
+{
+    return io_read_file_at(AT_FDCWD, path, (size_t)1 << 26, ret, ret_size);
+}
+
+/* Makes header.json for a new key that is wrapped by fixture_kek; slot_members are added to the slot. */
+static inline int fixture_write_header(const char *dir, const char *slot_members)
+{
+    _cleanup_(json_putp) json_object *slot = json_tokener_parse(slot_members);
+    _cleanup_(secret_freep) Secret *kek = secret_new_copy(fixture_kek, STORE_KEY_SIZE), *key = NULL;
+    _cleanup_(header_done) Header header = {.generation = 1, .slots = json_object_new_array()};
+    _cleanup_(sealer_freep) Sealer *s = NULL;
+    _cleanup_(freep) char *body = NULL, *text = NULL;
+    char path[128];
+    size_t size;
+
+    strcpy(header.id, "00112233445566778899aabbccddeeff");
+    if (sealer_new(&s) < 0 || secret_random(STORE_KEY_SIZE, &key) < 0 || !kek ||
+        json_add_string(slot, "type", "systemd-creds") < 0 ||
+        json_add_string(slot, "id", "01020304") < 0 ||
+        keyslots_wrap(s, header.id, slot, kek, key) < 0 ||
+        json_append_take(header.slots, json_object_get(slot)) < 0 ||
+        header_format(&header, &body) < 0 ||
+        signed_file_format(s, key, SIGNED_LABEL_HEADER, body, &text, &size) < 0)
+        return -EIO;
+    snprintf(path, sizeof(path), "%s/header.json", dir);
+    return fixture_write(path, text, size);
+}
+
+/* Below $TMPDIR, or /tmp. */
+static inline int fixture_new_in(const char *below, Fixture *f)
+{
+    char path[128];
+
+    snprintf(f->top, sizeof(f->top), "%s/test-store-XXXXXX", below);
+    if (!mkdtemp(f->top)) {
+        f->top[0] = '\0';
+        return -errno;
+    }
+    snprintf(f->dir, sizeof(f->dir), "%s/store", f->top);
+    if (mkdir(f->dir, 0700) < 0)
+        return -errno;
+    snprintf(path, sizeof(path), "%s/" NAMES_KEK_CREDENTIAL, f->top);
+    setenv("CREDENTIALS_DIRECTORY", f->top, 1);
+    if (fixture_write(path, fixture_kek, STORE_KEY_SIZE) < 0)
+        return -EIO;
+    return fixture_write_header(f->dir, "{}");
+}
+
+static inline int fixture_new(Fixture *f)
+{
+    const char *below = getenv("TMPDIR");
+
+    return fixture_new_in(below && strlen(below) < 32 ? below : "/tmp", f);
+}
+
+static inline void fixture_path(const Fixture *f, const char *name, char ret[static 160])
+{
+    snprintf(ret, 160, "%s/%s", f->dir, name);
+}
+
+static inline bool fixture_exists(const Fixture *f, const char *name)
+{
+    char path[160];
+
+    fixture_path(f, name, path);
+    return access(path, F_OK) == 0;
+}
+
+/* The name of a record's file, and of its shard's. */
+static inline void fixture_record_name(const char *id, char ret[static 64])
+{
+    snprintf(ret, 64, "records/%s.json", id);
+}
+
+static inline void fixture_shard_name(const char *id, char ret[static 64])
+{
+    char digits[3] = {id[0], id[1], '\0'};
+
+    snprintf(ret, 64, "index/%02lx.json", strtoul(digits, NULL, 16) >> 2);
+}
+
+static const char *fixture_copy_from;
+static const char *fixture_copy_to;
+
+static inline int fixture_copy_one(const char *path, const struct stat *st, _unused_ int type,
+                                   _unused_ struct FTW *ftw)
+{
+    _cleanup_(freep) char *data = NULL;
+    char to[256];
+    size_t size;
+
+    snprintf(to, sizeof(to), "%s%s", fixture_copy_to, path + strlen(fixture_copy_from));
+    if (S_ISDIR(st->st_mode))
+        return mkdir(to, 0700);
+    return fixture_read(path, &data, &size) < 0 || fixture_write(to, data, size) < 0;
+}
+
+/* Makes to, which must not exist, a copy of the directory from. */
+static inline int fixture_copy(const char *from, const char *to)
+{
+    fixture_copy_from = from;
+    fixture_copy_to = to;
+    return nftw(from, fixture_copy_one, 16, FTW_PHYS) == 0 ? 0 : -EIO;
+}
+
+static inline json_object *fixture_meta(const char *name)
+{
+    json_object *meta = json_object_new_object();
+
+    if (meta)
+        json_object_object_add(meta, "name", json_object_new_string(name));
+    return meta;
+}
+
+static inline const char *fixture_name(const StoreRecord *record)
+{
+    json_object *name;
+
+    return record && record->meta && json_object_object_get_ex(record->meta, "name", &name)
+               ? json_object_get_string(name)
+               : NULL;
+}
+
+/* Adds a record with this name and this secret, by a commit of its own. */
+static inline int fixture_add(Store *s, const char *name, const char *secret,
+                              char ret_id[static STORE_ID_SIZE])
+{
+    _cleanup_(secret_freep) Secret *copy = secret_new_copy(secret, strlen(secret));
+    _cleanup_(json_putp) json_object *meta = fixture_meta(name);
+    _cleanup_(store_endp) StoreTransaction *t = NULL;
+    int r = store_begin(s, &t);
+
+    if (r == 0)
+        r = store_add(t, meta, copy, ret_id);
+    return r < 0 ? r : store_commit(t);
+}
+
+/* Replaces it; secret NULL keeps the old one. */
+static inline int fixture_replace(Store *s, const char *id, const char *name, const char *secret)
+{
+    _cleanup_(secret_freep) Secret *copy = secret ? secret_new_copy(secret, strlen(secret)) : NULL;
+    _cleanup_(json_putp) json_object *meta = fixture_meta(name);
+    _cleanup_(store_endp) StoreTransaction *t = NULL;
+    int r = store_begin(s, &t);
+
+    if (r == 0)
+        r = store_replace(t, id, meta, copy);
+    return r < 0 ? r : store_commit(t);
+}
+
+static inline int fixture_delete(Store *s, const char *id)
+{
+    _cleanup_(store_endp) StoreTransaction *t = NULL;
+    int r = store_begin(s, &t);
+
+    if (r == 0)
+        r = store_remove(t, id);
+    return r < 0 ? r : store_commit(t);
+}
+
+/* Whether the record is sound and has this name and secret. */
+static inline bool fixture_has(Store *s, const char *id, const char *name, const char *secret)
+{
+    _cleanup_(secret_freep) Secret *got = NULL;
+    const StoreRecord *record = store_find(s, id);
+
+    return record && record->error == 0 && fixture_name(record) &&
+           strcmp(fixture_name(record), name) == 0 && store_unseal(s, id, &got) == 0 &&
+           got->size == strlen(secret) && memcmp(got->data, secret, got->size) == 0;
+}
+
+static inline int fixture_count_one(const StoreRecord *record, void *userdata)
+{
+    size_t *n = userdata;
+
+    n[record->error < 0]++;
+    return 0;
+}
+
+/* Counts the sound and the broken records. */
+static inline void fixture_count(Store *s, size_t *ret_sound, size_t *ret_broken)
+{
+    size_t n[2] = {0, 0};
+
+    store_for_each(s, fixture_count_one, n);
+    *ret_sound = n[0];
+    *ret_broken = n[1];
+}

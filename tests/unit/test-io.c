@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "basic/io.h"
+#include "basic/limits.h"
+#include "test.h"
+
+/* A directory of its own for one test; all tests together use these names and no other. */
+static const char *const names[] = {"file", "other", "link", "dangling", "fifo", "socket"};
+
+typedef struct Place {
+    char path[32];
+    int fd;
+} Place;
+
+static void place_done(const Place *p)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        (void)unlinkat(p->fd, names[i], 0);
+    (void)unlinkat(p->fd, "dir", AT_REMOVEDIR);
+    closep(&p->fd);
+    /* One where something was mounted, one for the directory itself. */
+    (void)umount2(p->path, MNT_DETACH);
+    (void)rmdir(p->path);
+}
+
+static Place place_new(void)
+{
+    Place p = {"/tmp/test-io.XXXXXX", -EBADF};
+
+    if (mkdtemp(p.path))
+        p.fd = open(p.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return p;
+}
+
+static bool exists(const Place *p, const char *name)
+{
+    struct stat st;
+
+    return fstatat(p->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* The result of a read that must fail and leave its outputs alone. */
+static int read_refused(const Place *p, const char *name, size_t max)
+{
+    char untouched, *data = &untouched;
+    size_t size = 99;
+    int r = io_read_file_at(p->fd, name, max, &data, &size);
+
+    return data == &untouched && size == 99 ? r : 1;
+}
+
+static bool holds(const Place *p, const char *name, const char *expected)
+{
+    _cleanup_(freep) char *data = NULL;
+    size_t size;
+
+    return io_read_file_at(p->fd, name, 100, &data, &size) == 0 && size == strlen(expected) &&
+           strcmp(data, expected) == 0;
+}
+
+TEST(read_sizes)
+{
+    _cleanup_(place_done) Place p = place_new();
+    static const char content[] = "a\0b\nc";
+
+    for (size_t size = 0; size <= sizeof(content); size++) {
+        _cleanup_(freep) char *data = NULL;
+        size_t n;
+
+        ASSERT_OK(io_write_file_at(p.fd, "file", content, size));
+        ASSERT_OK(io_read_file_at(p.fd, "file", size, &data, &n));
+        ASSERT_EQ(n, size);
+        ASSERT_MEM(data, content, size);
+        ASSERT_EQ(data[size], '\0');
+        if (size > 0)
+            ASSERT_EQ(read_refused(&p, "file", size - 1), -EFBIG);
+    }
+}
+
+TEST(read_refuses_other_than_files)
+{
+    _cleanup_(place_done) Place p = place_new();
+    _cleanup_(closep) int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+    ASSERT_OK(io_write_file_at(p.fd, "file", "x", 1));
+    ASSERT_OK(symlinkat("file", p.fd, "link"));
+    ASSERT_OK(symlinkat("nowhere", p.fd, "dangling"));
+    ASSERT_OK(mkfifoat(p.fd, "fifo", 0600));
+    ASSERT_OK(mkdirat(p.fd, "dir", 0700));
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s/socket", p.path);
+    ASSERT_OK(bind(sock, (const struct sockaddr *)&address, sizeof(address)));
+
+    ASSERT_EQ(read_refused(&p, "link", 100), -ELOOP);
+    ASSERT_EQ(read_refused(&p, "dangling", 100), -ELOOP);
+    ASSERT_EQ(read_refused(&p, "fifo", 100), -EINVAL);
+    ASSERT_EQ(read_refused(&p, "dir", 100), -EINVAL);
+    ASSERT_EQ(read_refused(&p, "socket", 100), -ENXIO);
+    ASSERT_EQ(read_refused(&p, "/dev/null", 100), -EINVAL);
+    ASSERT_EQ(read_refused(&p, "other", 100), -ENOENT);
+    ASSERT_EQ(read_refused(&p, "file/other", 100), -ENOTDIR);
+}
+
+TEST(write_is_private)
+{
+    _cleanup_(place_done) Place p = place_new();
+    mode_t old = umask(0);
+    struct stat st;
+
+    ASSERT_OK(io_write_file_at(p.fd, "file", "secret", 6));
+    umask(old);
+    ASSERT_OK(fstatat(p.fd, "file", &st, AT_SYMLINK_NOFOLLOW));
+    ASSERT_EQ(st.st_mode, S_IFREG | 0600);
+    ASSERT_TRUE(holds(&p, "file", "secret"));
+    ASSERT_OK(io_sync_dir(p.fd));
+    ASSERT_EQ(io_sync_dir(-1), -EBADF);
+}
+
+TEST(write_replaces)
+{
+    _cleanup_(place_done) Place p = place_new();
+    _cleanup_(closep) int old = -EBADF;
+    char text[8] = "";
+
+    ASSERT_OK(io_write_file_at(p.fd, "file", "longer text", 11));
+    old = openat(p.fd, "file", O_RDONLY | O_CLOEXEC);
+    ASSERT_OK(fchmodat(p.fd, "file", 0644, 0));
+    ASSERT_OK(io_write_file_at(p.fd, "file", "new", 3));
+    ASSERT_TRUE(holds(&p, "file", "new"));
+    ASSERT_EQ(pread(old, text, 6, 0), 6);
+    ASSERT_STR(text, "longer");
+
+    /* A symbolic link is replaced, what it points to is left alone. */
+    ASSERT_OK(symlinkat("file", p.fd, "link"));
+    ASSERT_OK(io_write_file_at(p.fd, "link", "own", 3));
+    ASSERT_TRUE(holds(&p, "link", "own") && holds(&p, "file", "new"));
+    ASSERT_OK(symlinkat("other", p.fd, "dangling"));
+    ASSERT_OK(io_write_file_at(p.fd, "dangling", "own", 3));
+    ASSERT_TRUE(holds(&p, "dangling", "own") && !exists(&p, "other"));
+}
+
+TEST(write_errors)
+{
+    _cleanup_(place_done) Place p = place_new();
+
+    ASSERT_OK(mkdirat(p.fd, "dir", 0700));
+    ASSERT_EQ(io_write_file_at(p.fd, "dir", "x", 1), -EISDIR);
+    ASSERT_TRUE(exists(&p, "dir"));
+    ASSERT_EQ(io_write_file_at(p.fd, "missing/file", "x", 1), -ENOENT);
+    ASSERT_EQ(io_write_file_at(-1, "file", "x", 1), -EBADF);
+}
+
+TEST(write_without_space)
+{
+    _cleanup_(place_done) Place p = place_new();
+    _cleanup_(freep) char *data = calloc(1, 65536);
+    static const char options[] = "size=16k,mode=0700";
+
+    ASSERT_TRUE(data);
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("tmpfs", p.path, "tmpfs", 0, options) < 0)
+        TEST_SKIP("needs the right to mount");
+    close(p.fd);
+    p.fd = open(p.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    ASSERT_EQ(io_write_file_at(p.fd, "file", data, 65536), -ENOSPC);
+    ASSERT_TRUE(!exists(&p, "file"));
+    /* All the space is there again. */
+    ASSERT_OK(io_write_file_at(p.fd, "other", data, 12000));
+    ASSERT_EQ(io_write_file_at(p.fd, "file", data, 8000), -ENOSPC);
+    ASSERT_TRUE(!exists(&p, "file") && exists(&p, "other"));
+}
+
+static void on_alarm(int signal)
+{
+    (void)signal;
+}
+
+/* Interrupts system calls each millisecond, without SA_RESTART. */
+static void interrupt_often(bool on)
+{
+    struct sigaction action = {.sa_handler = on_alarm};
+    struct itimerval timer = {{0, on ? 1000 : 0}, {0, on ? 1000 : 0}};
+
+    (void)sigaction(SIGALRM, &action, NULL);
+    (void)setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+TEST(wait)
+{
+    uint64_t start = now_monotonic();
+    int ends[2], r;
+
+    ASSERT_OK(pipe2(ends, O_CLOEXEC));
+    ASSERT_OK(io_wait(ends[1], POLLOUT, 0));
+    ASSERT_OK(io_wait(ends[1], POLLOUT, start + 10 * USEC_PER_SEC));
+    ASSERT_EQ(io_wait(ends[1], POLLOUT, 1), -ETIMEDOUT);
+    ASSERT_EQ(io_wait(ends[0], POLLIN, start + 20000), -ETIMEDOUT);
+    ASSERT_TRUE(now_monotonic() >= start + 20000);
+
+    start = now_monotonic();
+    interrupt_often(true);
+    r = io_wait(ends[0], POLLIN, start + 50000);
+    interrupt_often(false);
+    ASSERT_EQ(r, -ETIMEDOUT);
+    ASSERT_TRUE(now_monotonic() >= start + 50000 && now_monotonic() < start + 5 * USEC_PER_SEC);
+
+    ASSERT_EQ(write(ends[1], "x", 1), 1);
+    ASSERT_OK(io_wait(ends[0], POLLIN, 0));
+    ASSERT_OK(io_wait(ends[0], POLLIN, now_monotonic() + 3600 * USEC_PER_SEC));
+    close(ends[1]);
+    close(ends[0]);
+}
+
+/* Reads slowly to the end and tells whether it was size bytes of i % 251. */
+static _Noreturn void read_slowly(int fd, size_t size)
+{
+    uint8_t buffer[5000];
+    size_t have = 0;
+    ssize_t n;
+
+    while ((n = read(fd, buffer, sizeof(buffer))) > 0) {
+        for (ssize_t i = 0; i < n; i++, have++)
+            if (buffer[i] != have % 251)
+                _exit(1);
+        (void)poll(NULL, 0, 2);
+    }
+    _exit(have != size);
+}
+
+TEST(write_all_in_parts)
+{
+    enum { SIZE = 300000 };
+    _cleanup_(freep) uint8_t *data = malloc(SIZE);
+    int ends[2], status, r;
+    pid_t child;
+
+    ASSERT_TRUE(data);
+    for (size_t i = 0; i < SIZE; i++)
+        data[i] = (uint8_t)(i % 251);
+    ASSERT_OK(pipe2(ends, O_CLOEXEC));
+    fflush(stdout);
+    child = fork();
+    if (child == 0) {
+        close(ends[1]);
+        read_slowly(ends[0], SIZE);
+    }
+    close(ends[0]);
+    interrupt_often(true);
+    r = io_write_all(ends[1], data, SIZE);
+    interrupt_often(false);
+    close(ends[1]);
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    ASSERT_OK(r);
+    ASSERT_OK(status);
+}
+
+TEST(write_all_errors)
+{
+    int ends[2];
+
+    ASSERT_TRUE(signal(SIGPIPE, SIG_IGN) != SIG_ERR);
+    ASSERT_OK(pipe2(ends, O_CLOEXEC));
+    close(ends[0]);
+    ASSERT_EQ(io_write_all(ends[1], "x", 1), -EPIPE);
+    ASSERT_OK(io_write_all(ends[1], "", 0));
+    close(ends[1]);
+    ASSERT_EQ(io_write_all(ends[1], "x", 1), -EBADF);
+}
+
+TEST(clocks)
+{
+    uint64_t monotonic = now_monotonic(), seconds = (uint64_t)time(NULL);
+
+    (void)poll(NULL, 0, 3);
+    ASSERT_TRUE(now_monotonic() >= monotonic + 3000);
+    ASSERT_TRUE(now_monotonic() < monotonic + 60 * USEC_PER_SEC);
+    ASSERT_TRUE(now_realtime() / USEC_PER_SEC - seconds < 60);
+}
+
+TEST_MAIN(TEST_ENTRY(read_sizes), TEST_ENTRY(read_refuses_other_than_files),
+          TEST_ENTRY(write_is_private), TEST_ENTRY(write_replaces), TEST_ENTRY(write_errors),
+          TEST_ENTRY(write_without_space), TEST_ENTRY(wait), TEST_ENTRY(write_all_in_parts),
+          TEST_ENTRY(write_all_errors), TEST_ENTRY(clocks))

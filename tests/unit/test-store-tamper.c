@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "store-fixture.h"
+#include "test.h"
+
+#include "credstore/commit.h"
+#include "credstore/store-private.h"
+
+/* A store of three records in three shards. */
+typedef struct Victim {
+    Fixture f;
+    char id[3][STORE_ID_SIZE];
+} Victim;
+
+static const char *const names[] = {"one", "two", "three"};
+static const char *const secrets[] = {"secret 1", "secret 2", "secret 3"};
+
+static void victim_done(Victim *v)
+{
+    fixture_done(&v->f);
+}
+
+static int victim_new(Victim *v)
+{
+    _cleanup_(store_closep) Store *s = NULL;
+    int r = fixture_new(&v->f);
+
+    if (r == 0)
+        r = store_open(v->f.dir, &s, NULL);
+    for (size_t i = 0; r == 0 && i < 3; i++) {
+        r = fixture_add(s, names[i], secrets[i], v->id[i]);
+        /* Another shard than those before, so that each is on its own. */
+        for (size_t k = 0; r == 0 && k < i; k++)
+            if (strtoul(v->id[i], NULL, 16) >> 58 == strtoul(v->id[k], NULL, 16) >> 58) {
+                r = fixture_delete(s, v->id[i--]);
+                break;
+            }
+    }
+    return r;
+}
+
+/* Opens the store: all but broken must be sound, and broken, unless it is -1, have this error. */
+static bool others_load(const Victim *v, int broken, int error)
+{
+    _cleanup_(store_closep) Store *s = NULL;
+    int r = store_open(v->f.dir, &s, NULL);
+
+    if (r < 0) {
+        printf("# store_open: %s\n", strerror(-r));
+        return false;
+    }
+    for (int i = 0; i < 3; i++) {
+        _cleanup_(secret_freep) Secret *secret = NULL;
+        const StoreRecord *record = store_find(s, v->id[i]);
+
+        if (i != broken && !fixture_has(s, v->id[i], names[i], secrets[i])) {
+            printf("# record %d is not sound\n", i);
+            return false;
+        }
+        if (i == broken &&
+            (!record || record->error != error || record->meta ||
+             store_unseal(s, v->id[i], &secret) != error)) {
+            printf("# record %d has error %d, not %d\n", i, record ? record->error : 1, error);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void record_path(const Victim *v, size_t i, char ret[static 160])
+{
+    char name[64];
+
+    fixture_record_name(v->id[i], name);
+    fixture_path(&v->f, name, ret);
+}
+
+static void shard_path(const Victim *v, size_t i, char ret[static 160])
+{
+    char name[64];
+
+    fixture_shard_name(v->id[i], name);
+    fixture_path(&v->f, name, ret);
+}
+
+TEST(each_byte_of_a_record)
+{
+    _cleanup_(victim_done) Victim v = {.f.top = ""};
+    _cleanup_(freep) char *text = NULL;
+    char path[160];
+    size_t size;
+
+    ASSERT_OK(victim_new(&v));
+    ASSERT_TRUE(others_load(&v, -1, 0));
+    record_path(&v, 1, path);
+    ASSERT_OK(fixture_read(path, &text, &size));
+    for (size_t i = 0; i < size; i++) {
+        text[i] = (char)(text[i] ^ (1 << i % 8));
+        ASSERT_OK(fixture_write(path, text, size));
+        text[i] = (char)(text[i] ^ (1 << i % 8));
+        ASSERT_TRUE(others_load(&v, 1, -EBADMSG));
+    }
+    for (size_t i = 0; i < size; i++) {
+        ASSERT_OK(fixture_write(path, text, i));
+        ASSERT_TRUE(others_load(&v, 1, -EBADMSG));
+    }
+    text[size] = '\n';
+    ASSERT_OK(fixture_write(path, text, size + 1));
+    ASSERT_TRUE(others_load(&v, 1, -EBADMSG));
+    ASSERT_OK(fixture_write(path, text, size));
+    ASSERT_TRUE(others_load(&v, -1, 0));
+}
+
+TEST(each_byte_of_a_shard)
+{
+    _cleanup_(victim_done) Victim v = {.f.top = ""};
+    _cleanup_(freep) char *text = NULL;
+    char path[160];
+    size_t size;
+
+    ASSERT_OK(victim_new(&v));
+    shard_path(&v, 1, path);
+    ASSERT_OK(fixture_read(path, &text, &size));
+    for (size_t i = 0; i < size; i++) {
+        text[i] = (char)(text[i] ^ (1 << i % 8));
+        ASSERT_OK(fixture_write(path, text, size));
+        text[i] = (char)(text[i] ^ (1 << i % 8));
+        ASSERT_TRUE(others_load(&v, 1, -EBADMSG));
+    }
+    for (size_t i = 0; i < size; i++) {
+        ASSERT_OK(fixture_write(path, text, i));
+        ASSERT_TRUE(others_load(&v, 1, -EBADMSG));
+    }
+}
+
+TEST(each_byte_of_the_header)
+{
+    _cleanup_(victim_done) Victim v = {.f.top = ""};
+    _cleanup_(freep) char *text = NULL;
+    char path[160];
+    size_t size;
+
+    ASSERT_OK(victim_new(&v));
+    fixture_path(&v.f, "header.json", path);
+    ASSERT_OK(fixture_read(path, &text, &size));
+    for (size_t i = 0; i < 2 * size; i++) {
+        _cleanup_(store_closep) Store *s = NULL;
+        _cleanup_(freep) char *detail = NULL;
+        size_t k = i / 2;
+        int r;
+
+        /* Cut at k, or with one bit changed there. */
+        text[k] = (char)(text[k] ^ (1 << k % 8));
+        ASSERT_OK(fixture_write(path, text, i % 2 == 0 ? k : size));
+        text[k] = (char)(text[k] ^ (1 << k % 8));
+        r = store_open(v.f.dir, &s, &detail);
+        if ((r != -EBADMSG && r != -EKEYREJECTED && r != -EPROTONOSUPPORT) || !detail)
+            TEST_FAIL("byte %zu: store_open() returned %d, detail %s", k, r, detail);
+    }
+}
+
+TEST(a_newer_format_is_told_apart)
+{
+    _cleanup_(victim_done) Victim v = {.f.top = ""};
+    _cleanup_(store_closep) Store *s = NULL;
+    _cleanup_(freep) char *text = NULL;
+    char path[160], *version;
+    size_t size;
+
+    ASSERT_OK(victim_new(&v));
+    fixture_path(&v.f, "header.json", path);
+    ASSERT_OK(fixture_read(path, &text, &size));
+    version = strstr(text, "\"version\":1");
+    ASSERT_TRUE(version != NULL);
+    version[10] = '2';
+    ASSERT_OK(fixture_write(path, text, size));
+    ASSERT_EQ(store_open(v.f.dir, &s, NULL), -EPROTONOSUPPORT);
+}
+
+TEST(records_swapped)
+{
+    _cleanup_(victim_done) Victim v = {.f.top = ""};
+    _cleanup_(store_closep) Store *s = NULL;
+    char a[160], b[160], c[160];
+
+    ASSERT_OK(victim_new(&v));
+    record_path(&v, 0, a);
+    record_path(&v, 1, b);
+    fixture_path(&v.f, "c", c);
+    ASSERT_OK(rename(a, c));
+    ASSERT_OK(rename(b, a));
+    ASSERT_OK(rename(c, b));
+    ASSERT_OK(store_open(v.f.dir, &s, NULL));
+    ASSERT_EQ(store_find(s, v.id[0])->error, -EBADMSG);
+    ASSERT_EQ(store_find(s, v.id[1])->error, -EBADMSG);
+    ASSERT_TRUE(fixture_has(s, v.id[2], names[2], secrets[2]));
+}
+
+TEST(a_record_is_missing)
+{
+    _cleanup_(victim_done) Victim v = {.f.top = ""};
+    _cleanup_(store_closep) Store *s = NULL;
+    char path[160];
+
+    ASSERT_OK(victim_new(&v));
+    record_path(&v, 1, path);
+    ASSERT_OK(unlink(path));
+    ASSERT_TRUE(others_load(&v, 1, -ENOENT));
+    /* A file that is no regular one is not followed. */
+    ASSERT_OK(symlink("/etc/passwd", path));
+    ASSERT_TRUE(others_load(&v, 1, -EBADMSG));
+    ASSERT_OK(unlink(path));
+
+    ASSERT_OK(store_open(v.f.dir, &s, NULL));
+    ASSERT_EQ(fixture_replace(s, v.id[1], "two", NULL), -ENOENT);
+    ASSERT_OK(fixture_replace(s, v.id[1], "two", "secret 2"));
+    ASSERT_EQ(store_find(s, v.id[1])->generation, 2);
+    s = store_close(s);
+    ASSERT_TRUE(others_load(&v, -1, 0));
+
+    ASSERT_OK(unlink(path));
+    ASSERT_OK(store_open(v.f.dir, &s, NULL));
+    ASSERT_OK(fixture_delete(s, v.id[1]));
+    s = store_close(s);
+    ASSERT_OK(store_open(v.f.dir, &s, NULL));
+    ASSERT_TRUE(store_find(s, v.id[1]) == NULL);
+}
+
+/* Changes record 1 to "new" and its secret to "newer", and returns the files as they were before. */
+static int change_one(Victim *v, Victim *before)
+{
+    _cleanup_(store_closep) Store *s = NULL;
+    int r;
+
+    *before = *v;
+    snprintf(before->f.dir, sizeof(before->f.dir), "%s/old", v->f.top);
+    r = fixture_copy(v->f.dir, before->f.dir);
+    if (r == 0)
+        r = store_open(v->f.dir, &s, NULL);
+    return r < 0 ? r : fixture_replace(s, v->id[1], "new", "newer");
+}
+
+static int put_back(const char *from, const char *to)
+{
+    _cleanup_(freep) char *text = NULL;
+    size_t size;
+    int r = fixture_read(from, &text, &size);
+
+    return r < 0 ? r : fixture_write(to, text, size);
+}
+
+TEST(an_older_record)
+{
+    _cleanup_(victim_done) Victim v = {.f.top = ""};
+    _cleanup_(store_closep) Store *s = NULL;
+    char old[160], path[160];
+    Victim before;
+
+    ASSERT_OK(victim_new(&v));
+    ASSERT_OK(change_one(&v, &before));
+    record_path(&before, 1, old);
+    record_path(&v, 1, path);
+    ASSERT_OK(put_back(old, path));
+    ASSERT_TRUE(others_load(&v, 1, -ESTALE));
+    /* The next generation is above both. */
+    ASSERT_OK(store_open(v.f.dir, &s, NULL));
+    ASSERT_OK(fixture_replace(s, v.id[1], "two", "secret 2"));
+    ASSERT_EQ(store_find(s, v.id[1])->generation, 3);
+    s = store_close(s);
+    ASSERT_TRUE(others_load(&v, -1, 0));
+}
+
+TEST(an_older_shard)
+{
+    _cleanup_(victim_done) Victim v = {.f.top = ""};
+    char old[160], path[160];
+    Victim before;
+
+    ASSERT_OK(victim_new(&v));
+    ASSERT_OK(change_one(&v, &before));
+    shard_path(&before, 1, old);
+    shard_path(&v, 1, path);
+    ASSERT_OK(put_back(old, path));
+    ASSERT_TRUE(others_load(&v, 1, -ESTALE));
+    record_path(&before, 1, old);
+    record_path(&v, 1, path);
+    ASSERT_OK(put_back(old, path));
+    ASSERT_TRUE(others_load(&v, 1, -ESTALE));
+}
+
+TEST(an_older_header)
+{
+    _cleanup_(victim_done) Victim v = {.f.top = ""};
+    char old[160], path[160];
+    Victim before;
+
+    ASSERT_OK(victim_new(&v));
+    ASSERT_OK(change_one(&v, &before));
+    fixture_path(&before.f, "header.json", old);
+    fixture_path(&v.f, "header.json", path);
+    ASSERT_OK(put_back(old, path));
+    ASSERT_TRUE(others_load(&v, 1, -ESTALE));
+    /* With the shard that goes with it, the record is newer than both. */
+    shard_path(&before, 1, old);
+    shard_path(&v, 1, path);
+    ASSERT_OK(put_back(old, path));
+    ASSERT_TRUE(others_load(&v, 1, -ESTALE));
+}
+
+/* A broken shard is repaired by removing what was in it. */
+static void check_repair(const Victim *v, bool record_left)
+{
+    _cleanup_(store_closep) Store *s = NULL;
+    char id[STORE_ID_SIZE] = "0000000000000000", placeholder[STORE_ID_SIZE];
+    size_t sound, broken;
+
+    snprintf(placeholder, sizeof(placeholder), "%016llx",
+             strtoull(v->id[1], NULL, 16) >> 58 << 58);
+    ASSERT_OK(store_open(v->f.dir, &s, NULL));
+    fixture_count(s, &sound, &broken);
+    ASSERT_EQ(sound, 2);
+    ASSERT_EQ(broken, 1);
+    ASSERT_EQ(store_find(s, record_left ? v->id[1] : placeholder)->error, -EBADMSG);
+    if (record_left)
+        ASSERT_EQ(fixture_replace(s, v->id[1], "x", "y"), -EBADMSG);
+    /* Nothing new goes there meanwhile. */
+    for (int i = 0; i < 40; i++) {
+        ASSERT_OK(fixture_add(s, "x", "y", id));
+        ASSERT_TRUE(strtoull(id, NULL, 16) >> 58 != strtoull(v->id[1], NULL, 16) >> 58);
+        ASSERT_OK(fixture_delete(s, id));
+    }
+    s = store_close(s);
+    ASSERT_OK(store_open(v->f.dir, &s, NULL));
+    ASSERT_OK(fixture_delete(s, record_left ? v->id[1] : placeholder));
+    for (int open = 0; open < 2; open++) {
+        fixture_count(s, &sound, &broken);
+        ASSERT_EQ(sound, 2);
+        ASSERT_EQ(broken, 0);
+        s = store_close(s);
+        ASSERT_OK(store_open(v->f.dir, &s, NULL));
+    }
+}
+
+TEST(a_shard_is_missing)
+{
+    _cleanup_(victim_done) Victim v = {.f.top = ""};
+    char path[160];
+
+    ASSERT_OK(victim_new(&v));
+    shard_path(&v, 1, path);
+    ASSERT_OK(unlink(path));
+    ASSERT_TRUE(others_load(&v, 1, -EBADMSG));
+    check_repair(&v, true);
+}
+
+TEST(a_shard_is_missing_with_its_records)
+{
+    _cleanup_(victim_done) Victim v = {.f.top = ""};
+    char path[160];
+
+    ASSERT_OK(victim_new(&v));
+    shard_path(&v, 1, path);
+    ASSERT_OK(unlink(path));
+    record_path(&v, 1, path);
+    ASSERT_OK(unlink(path));
+    check_repair(&v, false);
+}
+
+/* Of two records in a broken shard, each is removed on its own. */
+TEST(a_shard_with_two_records)
+{
+    _cleanup_(victim_done) Victim v = {.f.top = ""};
+    _cleanup_(store_closep) Store *s = NULL;
+    char id[STORE_ID_SIZE], path[160];
+    size_t sound, broken;
+
+    ASSERT_OK(victim_new(&v));
+    ASSERT_OK(store_open(v.f.dir, &s, NULL));
+    for (;;) {
+        ASSERT_OK(fixture_add(s, "x", "y", id));
+        if (strtoull(id, NULL, 16) >> 58 == strtoull(v.id[1], NULL, 16) >> 58)
+            break;
+        ASSERT_OK(fixture_delete(s, id));
+    }
+    s = store_close(s);
+    shard_path(&v, 1, path);
+    ASSERT_OK(truncate(path, 7));
+    for (size_t left = 2; left > 0; left--) {
+        ASSERT_OK(store_open(v.f.dir, &s, NULL));
+        fixture_count(s, &sound, &broken);
+        ASSERT_EQ(sound, 2);
+        ASSERT_EQ(broken, left);
+        ASSERT_OK(fixture_delete(s, left == 2 ? id : v.id[1]));
+        fixture_count(s, &sound, &broken);
+        ASSERT_EQ(broken, left - 1);
+        s = store_close(s);
+    }
+    ASSERT_OK(store_open(v.f.dir, &s, NULL));
+    fixture_count(s, &sound, &broken);
+    ASSERT_EQ(sound, 2);
+    ASSERT_EQ(broken, 0);
+}
+
+TEST(a_removed_record_is_put_back)
+{
+    _cleanup_(victim_done) Victim v = {.f.top = ""};
+    _cleanup_(store_closep) Store *s = NULL;
+    char old[160], path[160];
+
+    ASSERT_OK(victim_new(&v));
+    record_path(&v, 1, path);
+    fixture_path(&v.f, "old", old);
+    ASSERT_OK(put_back(path, old));
+    ASSERT_OK(store_open(v.f.dir, &s, NULL));
+    ASSERT_OK(fixture_delete(s, v.id[1]));
+    s = store_close(s);
+    ASSERT_OK(put_back(old, path));
+    ASSERT_TRUE(others_load(&v, 1, -ESTALE));
+    ASSERT_OK(fixture_write(path, "{}\n{}\n", 6));
+    ASSERT_TRUE(others_load(&v, 1, -EBADMSG));
+    ASSERT_OK(store_open(v.f.dir, &s, NULL));
+    ASSERT_OK(fixture_delete(s, v.id[1]));
+    ASSERT_TRUE(access(path, F_OK) < 0);
+}
+
+/* commit.json with the MAC of this store, or of its key with another label. */
+static int plant_commit(const Victim *v, const char *label, const char *body)
+{
+    _cleanup_(store_closep) Store *s = NULL;
+    _cleanup_(freep) char *text = NULL;
+    size_t size;
+    char path[160];
+    int r = store_open(v->f.dir, &s, NULL);
+
+    if (r == 0)
+        r = signed_file_format(s->sealer, s->key, label, body, &text, &size);
+    fixture_path(&v->f, "commit.json", path);
+    return r < 0 ? r : fixture_write(path, text, size);
+}
+
+TEST(a_forged_commit)
+{
+    static const char *const bodies[] = {
+        "{\"generation\":1000,\"replace\":[\"header.json\"],\"remove\":[]}",
+        "{\"generation\":4,\"replace\":[],\"remove\":[]}",
+        "{\"generation\":4,\"replace\":[\"header.json\",\"../../etc/passwd\"],\"remove\":[]}",
+        "{\"generation\":4,\"replace\":[\"header.json\"],\"remove\":[\"records/../header.json\"]}",
+        "{\"generation\":4,\"replace\":[\"header.json\"],\"remove\":[\"header.json\"]}",
+        "{\"generation\":4,\"replace\":[\"header.json\",\"index/40.json\"],\"remove\":[]}",
+        "{\"generation\":4,\"replace\":[\"header.json\",7],\"remove\":[]}",
+        "{\"generation\":4,\"replace\":[\"header.json\"]}",
+    };
+    static const char removal[] =
+        "{\"generation\":4,\"replace\":[\"header.json\"],\"remove\":[\"records/%s.json\"]}";
+    _cleanup_(victim_done) Victim v = {.f.top = ""};
+    _cleanup_(store_closep) Store *s = NULL;
+    char path[160], body[200];
+
+    ASSERT_OK(victim_new(&v));
+    fixture_path(&v.f, "commit.json", path);
+    for (size_t i = 0; i < ARRAY_SIZE(bodies); i++) {
+        _cleanup_(freep) char *detail = NULL;
+
+        ASSERT_OK(plant_commit(&v, SIGNED_LABEL_COMMIT, bodies[i]));
+        ASSERT_EQ(store_open(v.f.dir, &s, &detail), -EBADMSG);
+        ASSERT_TRUE(detail && strstr(detail, "commit.json"));
+        ASSERT_OK(unlink(path));
+    }
+    snprintf(body, sizeof(body), removal, v.id[1]);
+    ASSERT_OK(plant_commit(&v, SIGNED_LABEL_SHARD, body));
+    ASSERT_EQ(store_open(v.f.dir, &s, NULL), -EBADMSG);
+    ASSERT_OK(unlink(path));
+    ASSERT_TRUE(others_load(&v, -1, 0));
+}
+
+TEST_MAIN(TEST_ENTRY(each_byte_of_a_record), TEST_ENTRY(each_byte_of_a_shard),
+          TEST_ENTRY(each_byte_of_the_header), TEST_ENTRY(a_newer_format_is_told_apart),
+          TEST_ENTRY(records_swapped), TEST_ENTRY(a_record_is_missing), TEST_ENTRY(an_older_record),
+          TEST_ENTRY(an_older_shard), TEST_ENTRY(an_older_header), TEST_ENTRY(a_shard_is_missing),
+          TEST_ENTRY(a_shard_is_missing_with_its_records), TEST_ENTRY(a_shard_with_two_records),
+          TEST_ENTRY(a_removed_record_is_put_back), TEST_ENTRY(a_forged_commit))

@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "store-fixture.h"
+#include "test.h"
+
+#include "credstore/dirs.h"
+
+TEST(open_needs_a_private_directory_with_a_store)
+{
+    _cleanup_(fixture_done) Fixture f = {.dir = ""};
+    _cleanup_(store_closep) Store *s = NULL;
+    _cleanup_(freep) char *detail = NULL;
+    char path[160];
+
+    ASSERT_OK(fixture_new(&f));
+    fixture_path(&f, "none", path);
+    ASSERT_EQ(store_open(path, &s, NULL), -ENOENT);
+    fixture_path(&f, "header.json", path);
+    ASSERT_EQ(store_open(path, &s, NULL), -ENOTDIR);
+
+    ASSERT_OK(chmod(f.dir, 0710));
+    ASSERT_EQ(store_open(f.dir, &s, &detail), -EPERM);
+    ASSERT_TRUE(detail && strstr(detail, "0710"));
+    ASSERT_OK(chmod(f.dir, 0700));
+    ASSERT_TRUE(s == NULL);
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_STR(store_slot_type(s), "systemd-creds");
+    store_close(TAKE_PTR(s));
+
+    ASSERT_OK(unlink(path));
+    ASSERT_EQ(store_open(f.dir, &s, NULL), -ENOENT);
+}
+
+TEST(one_process_at_a_time)
+{
+    _cleanup_(fixture_done) Fixture f = {.dir = ""};
+    _cleanup_(store_closep) Store *s = NULL, *second = NULL;
+    _cleanup_(freep) char *detail = NULL;
+
+    ASSERT_OK(fixture_new(&f));
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_EQ(store_open(f.dir, &second, &detail), -EBUSY);
+    ASSERT_TRUE(detail != NULL);
+    store_close(TAKE_PTR(s));
+    ASSERT_OK(store_open(f.dir, &second, NULL));
+}
+
+TEST(records_come_back)
+{
+    _cleanup_(fixture_done) Fixture f = {.dir = ""};
+    _cleanup_(store_closep) Store *s = NULL;
+    char a[STORE_ID_SIZE], b[STORE_ID_SIZE];
+
+    ASSERT_OK(fixture_new(&f));
+    for (int open = 0; open < 2; open++) {
+        ASSERT_OK(store_open(f.dir, &s, NULL));
+        if (open == 0) {
+            ASSERT_OK(fixture_add(s, "a", "secret of a", a));
+            ASSERT_OK(fixture_add(s, "b", "secret of b", b));
+        }
+        ASSERT_EQ(strlen(a), 16);
+        ASSERT_TRUE(fixture_has(s, a, "a", "secret of a"));
+        ASSERT_TRUE(fixture_has(s, b, "b", "secret of b"));
+        ASSERT_EQ(store_find(s, a)->generation, 1);
+        ASSERT_STR(store_find(s, a)->id, a);
+        ASSERT_TRUE(store_find(s, "0000") == NULL);
+        ASSERT_TRUE(store_find(s, "../../etc/passwd") == NULL);
+        store_close(TAKE_PTR(s));
+    }
+}
+
+TEST(metadata_is_opaque)
+{
+    static const char text[] = "{\"a\":[1,2.5,null,true,{\"b\":\"/\\n\\u0000\\\"\"}],\"\":\"\xc3\xa9\"}";
+    _cleanup_(fixture_done) Fixture f = {.dir = ""};
+    _cleanup_(store_closep) Store *s = NULL;
+    _cleanup_(store_endp) StoreTransaction *t = NULL;
+    _cleanup_(json_putp) json_object *meta = json_tokener_parse(text);
+    _cleanup_(secret_freep) Secret *secret = secret_new_copy("x", 1);
+    char id[STORE_ID_SIZE];
+
+    ASSERT_OK(fixture_new(&f));
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(store_begin(s, &t));
+    ASSERT_OK(store_add(t, meta, secret, id));
+    ASSERT_OK(store_commit(t));
+    t = store_end(t);
+    ASSERT_TRUE(json_object_equal(store_find(s, id)->meta, meta));
+    /* It is a copy. */
+    json_object_object_del(meta, "a");
+    ASSERT_TRUE(!json_object_equal(store_find(s, id)->meta, meta));
+
+    s = store_close(s);
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    json_object_put(meta);
+    meta = json_tokener_parse(text);
+    ASSERT_TRUE(json_object_equal(store_find(s, id)->meta, meta));
+}
+
+TEST(replace_and_remove)
+{
+    _cleanup_(fixture_done) Fixture f = {.dir = ""};
+    _cleanup_(store_closep) Store *s = NULL;
+    char a[STORE_ID_SIZE], b[STORE_ID_SIZE], name[64];
+    size_t sound, broken;
+
+    ASSERT_OK(fixture_new(&f));
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(fixture_add(s, "a", "first", a));
+    ASSERT_OK(fixture_add(s, "b", "other", b));
+    ASSERT_OK(fixture_replace(s, a, "a2", NULL));
+    ASSERT_TRUE(fixture_has(s, a, "a2", "first"));
+    ASSERT_EQ(store_find(s, a)->generation, 2);
+    ASSERT_OK(fixture_replace(s, a, "a3", "second"));
+    ASSERT_TRUE(fixture_has(s, a, "a3", "second"));
+    ASSERT_EQ(store_find(s, a)->generation, 3);
+    ASSERT_OK(fixture_delete(s, b));
+    ASSERT_EQ(fixture_delete(s, b), -ENOENT);
+    ASSERT_EQ(fixture_replace(s, b, "b2", "x"), -ENOENT);
+
+    for (int open = 0; open < 2; open++) {
+        fixture_count(s, &sound, &broken);
+        ASSERT_EQ(sound, 1);
+        ASSERT_EQ(broken, 0);
+        ASSERT_TRUE(fixture_has(s, a, "a3", "second"));
+        s = store_close(s);
+        ASSERT_OK(store_open(f.dir, &s, NULL));
+    }
+    fixture_record_name(b, name);
+    ASSERT_TRUE(!fixture_exists(&f, name));
+}
+
+TEST(nothing_before_the_commit)
+{
+    _cleanup_(fixture_done) Fixture f = {.dir = ""};
+    _cleanup_(store_closep) Store *s = NULL;
+    _cleanup_(store_endp) StoreTransaction *t = NULL, *other = NULL;
+    _cleanup_(json_putp) json_object *meta = fixture_meta("x");
+    _cleanup_(secret_freep) Secret *secret = secret_new_copy("y", 1), *got = NULL;
+    char id[STORE_ID_SIZE];
+
+    ASSERT_OK(fixture_new(&f));
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(store_begin(s, &t));
+    ASSERT_EQ(store_begin(s, &other), -EBUSY);
+    ASSERT_OK(store_add(t, meta, secret, id));
+    ASSERT_TRUE(store_find(s, id) == NULL);
+    ASSERT_EQ(store_unseal(s, id, &got), -ENOENT);
+    t = store_end(t);
+    ASSERT_OK(store_begin(s, &t));
+    ASSERT_EQ(store_remove(t, id), -ENOENT);
+    ASSERT_OK(store_commit(t));
+    ASSERT_EQ(store_commit(t), -EINVAL);
+    ASSERT_EQ(store_add(t, meta, secret, id), -EINVAL);
+}
+
+/* Several changes of one record are one. */
+TEST(a_transaction_sees_itself)
+{
+    _cleanup_(fixture_done) Fixture f = {.dir = ""};
+    _cleanup_(store_closep) Store *s = NULL;
+    _cleanup_(store_endp) StoreTransaction *t = NULL;
+    _cleanup_(json_putp) json_object *one = fixture_meta("1"), *two = fixture_meta("2");
+    _cleanup_(secret_freep) Secret *x = secret_new_copy("x", 1), *y = secret_new_copy("y", 1);
+    char old[STORE_ID_SIZE], a[STORE_ID_SIZE], b[STORE_ID_SIZE];
+    size_t sound, broken;
+
+    ASSERT_OK(fixture_new(&f));
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(fixture_add(s, "old", "o", old));
+    ASSERT_OK(store_begin(s, &t));
+    ASSERT_OK(store_add(t, one, x, a));
+    ASSERT_OK(store_replace(t, a, two, NULL));
+    ASSERT_OK(store_add(t, one, x, b));
+    ASSERT_OK(store_remove(t, b));
+    ASSERT_EQ(store_remove(t, b), -ENOENT);
+    ASSERT_OK(store_replace(t, old, one, y));
+    ASSERT_OK(store_replace(t, old, two, NULL));
+    ASSERT_OK(store_commit(t));
+    t = store_end(t);
+    for (int open = 0; open < 2; open++) {
+        fixture_count(s, &sound, &broken);
+        ASSERT_EQ(sound, 2);
+        ASSERT_TRUE(fixture_has(s, a, "2", "x"));
+        ASSERT_EQ(store_find(s, a)->generation, 1);
+        ASSERT_TRUE(fixture_has(s, old, "2", "y"));
+        ASSERT_EQ(store_find(s, old)->generation, 2);
+        s = store_close(s);
+        ASSERT_OK(store_open(f.dir, &s, NULL));
+    }
+
+    ASSERT_OK(store_begin(s, &t));
+    ASSERT_OK(store_replace(t, old, one, y));
+    ASSERT_OK(store_remove(t, old));
+    ASSERT_EQ(store_replace(t, old, one, y), -ENOENT);
+    ASSERT_OK(store_commit(t));
+    ASSERT_TRUE(store_find(s, old) == NULL);
+}
+
+TEST(what_cannot_be_stored_is_refused)
+{
+    _cleanup_(fixture_done) Fixture f = {.dir = ""};
+    _cleanup_(store_closep) Store *s = NULL;
+    _cleanup_(store_endp) StoreTransaction *t = NULL;
+    _cleanup_(json_putp) json_object *meta = fixture_meta("x"), *big = json_object_new_object();
+    _cleanup_(json_putp) json_object *deep = json_object_new_object();
+    _cleanup_(json_putp) json_object *bad_utf8 = fixture_meta("\xff\xfe");
+    _cleanup_(secret_freep) Secret *x = secret_new_copy("x", 1), *empty = secret_new(0);
+    _cleanup_(secret_freep) Secret *long_secret = secret_new(STORE_RECORD_MAX);
+    _cleanup_(freep) char *long_text = calloc(1, STORE_RECORD_MAX + 1);
+    char id[STORE_ID_SIZE];
+
+    memset(long_text, 'z', STORE_RECORD_MAX);
+    json_object_object_add(big, "z", json_object_new_string(long_text));
+    for (json_object *o = deep, *inner; json_object_object_length(o) == 0; o = inner) {
+        static int depth;
+
+        inner = json_object_new_object();
+        json_object_object_add(o, "o", inner);
+        if (++depth == 20)
+            break;
+    }
+
+    ASSERT_OK(fixture_new(&f));
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(store_begin(s, &t));
+    ASSERT_EQ(store_add(t, meta, empty, id), -EINVAL);
+    ASSERT_EQ(store_add(t, big, x, id), -E2BIG);
+    ASSERT_EQ(store_add(t, meta, long_secret, id), -E2BIG);
+    ASSERT_EQ(store_add(t, deep, x, id), -EINVAL);
+    ASSERT_EQ(store_add(t, bad_utf8, x, id), -EINVAL);
+    /* The largest that fits can be read back. */
+    json_object_object_del(big, "z");
+    long_text[STORE_RECORD_MAX - 300] = '\0';
+    json_object_object_add(big, "z", json_object_new_string(long_text));
+    ASSERT_OK(store_add(t, big, x, id));
+    ASSERT_OK(store_commit(t));
+    t = store_end(t);
+    s = store_close(s);
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_EQ(store_find(s, id)->error, 0);
+}
+
+static int check_order(const StoreRecord *record, void *userdata)
+{
+    char *last = userdata;
+    int c = strcmp(last, record->id);
+
+    strcpy(last, record->id);
+    return c < 0 ? 0 : 7;
+}
+
+static int stop(_unused_ const StoreRecord *record, void *userdata)
+{
+    ++*(int *)userdata;
+    return -ECANCELED;
+}
+
+/* More than one file system sync is worth, in every shard, in two batches. */
+TEST(many_records_in_order)
+{
+    _cleanup_(fixture_done) Fixture f = {.dir = ""};
+    _cleanup_(store_closep) Store *s = NULL;
+    _cleanup_(json_putp) json_object *meta = fixture_meta("x");
+    _cleanup_(secret_freep) Secret *x = secret_new_copy("x", 1);
+    char id[1000][STORE_ID_SIZE], last[STORE_ID_SIZE] = "";
+    size_t sound, broken;
+    int visits = 0;
+
+    ASSERT_OK(fixture_new(&f));
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    for (size_t batch = 0; batch < 2; batch++) {
+        _cleanup_(store_endp) StoreTransaction *t = NULL;
+
+        ASSERT_OK(store_begin(s, &t));
+        for (size_t i = 0; i < 500; i++)
+            ASSERT_OK(store_add(t, meta, x, id[500 * batch + i]));
+        for (size_t i = 0; batch > 0 && i < 500; i += 5)
+            ASSERT_OK(store_remove(t, id[i]));
+        ASSERT_OK(store_commit(t));
+    }
+    for (int open = 0; open < 2; open++) {
+        fixture_count(s, &sound, &broken);
+        ASSERT_EQ(sound, 900);
+        ASSERT_EQ(broken, 0);
+        last[0] = '\0';
+        ASSERT_EQ(store_for_each(s, check_order, last), 0);
+        for (size_t i = 0; i < 1000; i++)
+            ASSERT_EQ(store_find(s, id[i]) == NULL, i < 500 && i % 5 == 0);
+        s = store_close(s);
+        ASSERT_OK(store_open(f.dir, &s, NULL));
+    }
+    ASSERT_EQ(store_for_each(s, stop, &visits), -ECANCELED);
+    ASSERT_EQ(visits, 1);
+}
+
+/* A directory in the way of a rename stands for an I/O error behind the commit point. */
+TEST(a_commit_that_cannot_be_finished_is_in_force)
+{
+    _cleanup_(fixture_done) Fixture f = {.dir = ""};
+    _cleanup_(store_closep) Store *s = NULL;
+    char a[STORE_ID_SIZE], b[STORE_ID_SIZE], name[64], path[160], inside[168];
+
+    ASSERT_OK(fixture_new(&f));
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(fixture_add(s, "a", "first", a));
+    fixture_record_name(a, name);
+    fixture_path(&f, name, path);
+    snprintf(inside, sizeof(inside), "%s/x", path);
+    ASSERT_OK(unlink(path));
+    ASSERT_OK(mkdir(path, 0700));
+    ASSERT_OK(mkdir(inside, 0700));
+
+    ASSERT_OK(fixture_replace(s, a, "a2", "second"));
+    ASSERT_TRUE(fixture_has(s, a, "a2", "second"));
+    ASSERT_TRUE(fixture_exists(&f, "commit.json"));
+    ASSERT_TRUE(fixture_add(s, "b", "other", b) < 0);
+    ASSERT_TRUE(fixture_has(s, a, "a2", "second"));
+
+    ASSERT_OK(rmdir(inside));
+    ASSERT_OK(rmdir(path));
+    ASSERT_OK(fixture_add(s, "b", "other", b));
+    ASSERT_TRUE(!fixture_exists(&f, "commit.json"));
+    s = store_close(s);
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_TRUE(fixture_has(s, a, "a2", "second"));
+    ASSERT_TRUE(fixture_has(s, b, "b", "other"));
+}
+
+/* The same, but the process goes away and the next one finishes. */
+TEST(open_finishes_a_commit)
+{
+    _cleanup_(fixture_done) Fixture f = {.dir = ""};
+    _cleanup_(store_closep) Store *s = NULL;
+    _cleanup_(freep) char *detail = NULL;
+    char a[STORE_ID_SIZE], name[64], path[160], inside[168];
+
+    ASSERT_OK(fixture_new(&f));
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(fixture_add(s, "a", "first", a));
+    fixture_record_name(a, name);
+    fixture_path(&f, name, path);
+    snprintf(inside, sizeof(inside), "%s/x", path);
+    ASSERT_OK(unlink(path));
+    ASSERT_OK(mkdir(path, 0700));
+    ASSERT_OK(mkdir(inside, 0700));
+    ASSERT_OK(fixture_replace(s, a, "a2", "second"));
+    s = store_close(s);
+
+    ASSERT_TRUE(store_open(f.dir, &s, &detail) < 0);
+    ASSERT_TRUE(detail && strstr(detail, "interrupted"));
+    ASSERT_OK(rmdir(inside));
+    ASSERT_OK(rmdir(path));
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_TRUE(fixture_has(s, a, "a2", "second"));
+    ASSERT_TRUE(!fixture_exists(&f, "commit.json"));
+}
+
+TEST(open_sweeps_what_a_crash_left)
+{
+    static const char *const stray[] = {"header.json.new", "commit.json.new", "index/00.json.new",
+                                        "records/0123456789abcdef.json.new"};
+    static const char *const foreign[] = {"notes", "index/40.json.new", "records/x.json",
+                                          "records/0123456789abcdef.json.new~"};
+    _cleanup_(fixture_done) Fixture f = {.dir = ""};
+    _cleanup_(store_closep) Store *s = NULL;
+    size_t sound, broken;
+    char path[160];
+
+    ASSERT_OK(fixture_new(&f));
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    s = store_close(s);
+    for (size_t i = 0; i < 4; i++) {
+        fixture_path(&f, stray[i], path);
+        ASSERT_OK(fixture_write(path, "half a fi", 9));
+        fixture_path(&f, foreign[i], path);
+        ASSERT_OK(fixture_write(path, "not ours", 8));
+    }
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    fixture_count(s, &sound, &broken);
+    ASSERT_EQ(sound + broken, 0);
+    for (size_t i = 0; i < 4; i++) {
+        ASSERT_TRUE(!fixture_exists(&f, stray[i]));
+        ASSERT_TRUE(fixture_exists(&f, foreign[i]));
+    }
+}
+
+TEST(create_keeps_what_is_there)
+{
+    _cleanup_(fixture_done) Fixture f = {.dir = ""};
+    _cleanup_(store_closep) Store *s = NULL;
+    _cleanup_(freep) char *detail = NULL;
+    char id[STORE_ID_SIZE], path[160];
+
+    ASSERT_OK(fixture_new(&f));
+    ASSERT_EQ(store_create(f.dir, &s, NULL), -EEXIST);
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(fixture_add(s, "a", "first", id));
+    s = store_close(s);
+    /* Without its header a store is broken, not absent. */
+    fixture_path(&f, "header.json", path);
+    ASSERT_OK(unlink(path));
+    ASSERT_EQ(store_open(f.dir, &s, &detail), -EBADMSG);
+    ASSERT_TRUE(detail && strstr(detail, "missing"));
+    ASSERT_EQ(store_create(f.dir, &s, NULL), -EEXIST);
+}
+
+TEST_MAIN(TEST_ENTRY(open_needs_a_private_directory_with_a_store), TEST_ENTRY(one_process_at_a_time),
+          TEST_ENTRY(records_come_back), TEST_ENTRY(metadata_is_opaque),
+          TEST_ENTRY(replace_and_remove), TEST_ENTRY(nothing_before_the_commit),
+          TEST_ENTRY(a_transaction_sees_itself), TEST_ENTRY(what_cannot_be_stored_is_refused),
+          TEST_ENTRY(many_records_in_order),
+          TEST_ENTRY(a_commit_that_cannot_be_finished_is_in_force),
+          TEST_ENTRY(open_finishes_a_commit), TEST_ENTRY(open_sweeps_what_a_crash_left),
+          TEST_ENTRY(create_keeps_what_is_there))

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <sys/resource.h>
+
+#include "test.h"
+#include "varlink-fixture.h"
+
+#define INVALID(name)                                                                              \
+    "{\"error\":\"org.varlink.service.InvalidParameter\",\"parameters\":{\"parameter\":\"" name    \
+    "\"}}"
+#define DENIED "{\"error\":\"org.varlink.service.PermissionDenied\",\"parameters\":{}}"
+#define PING "{\"method\":\"org.example.test.Ping\"}"
+#define PONG "{\"parameters\":{}}"
+
+TEST(service)
+{
+    FIXTURE;
+
+    SEND(f, fd, "{\"method\":\"org.varlink.service.GetInfo\",\"parameters\":null,\"unknown\":[1]}");
+    ASSERT_STR(next_text(f, fd, &in),
+               "{\"parameters\":{\"vendor\":\"Example\",\"product\":\"Test \\\"service\\\"\","
+               "\"version\":\"1\\u000a\",\"url\":\"https://example.org/\","
+               "\"interfaces\":[\"org.varlink.service\",\"org.example.test\"]}}");
+    SEND(f, fd,
+         "{\"method\":\"org.varlink.service.GetInterfaceDescription\","
+         "\"parameters\":{\"interface\":\"org.example.test\"}}");
+    ASSERT_STR(next_text(f, fd, &in),
+               "{\"parameters\":{\"description\":\"interface org.example.test\\u000a\"}}");
+    SEND(f, fd, "{\"method\":\"org.varlink.service.GetInterfaceDescription\"}");
+    ASSERT_STR(next_text(f, fd, &in), INVALID("interface"));
+    SEND(f, fd,
+         "{\"method\":\"org.varlink.service.GetInterfaceDescription\","
+         "\"parameters\":{\"interface\":\"org.example.tes\"}}");
+    ASSERT_STR(next_text(f, fd, &in), "{\"error\":\"org.varlink.service.InterfaceNotFound\","
+                                      "\"parameters\":{\"interface\":\"org.example.tes\"}}");
+    SEND(f, fd, "{\"method\":\"org.example.tests.Ping\"}");
+    ASSERT_STR(next_text(f, fd, &in), "{\"error\":\"org.varlink.service.InterfaceNotFound\","
+                                      "\"parameters\":{\"interface\":\"org.example.tests\"}}");
+    SEND(f, fd, "{\"method\":\"org.example.test.Pin\"}");
+    ASSERT_STR(next_text(f, fd, &in), "{\"error\":\"org.varlink.service.MethodNotFound\","
+                                      "\"parameters\":{\"method\":\"org.example.test.Pin\"}}");
+    ASSERT_EQ(varlink_server_add_interface(f->server, &interface, f), -EEXIST);
+}
+
+/* What is wrong in a well-formed object is named, and the connection goes on. */
+TEST(invalid_members)
+{
+    static const char *const cases[][2] = {
+        {"{}", INVALID("method")},
+        {"{\"method\":1}", INVALID("method")},
+        {"{\"method\":\"Ping\"}", INVALID("method")},
+        {"{\"method\":\"org.example.test.ping\"}", INVALID("method")},
+        {"{\"method\":\"org.example.test.P\\u0000\"}", INVALID("method")},
+        {"{\"method\":\"org.example.test.Ping\",\"parameters\":[]}", INVALID("parameters")},
+        {"{\"method\":\"org.example.test.Ping\",\"more\":1}", INVALID("more")},
+        {"{\"method\":\"org.example.test.Ping\",\"oneway\":\"\"}", INVALID("oneway")},
+        {"{\"method\":\"org.example.test.Ping\",\"upgrade\":true}", INVALID("upgrade")},
+        {"{\"method\":\"org.example.test.Ping\",\"upgrade\":false,\"more\":null}", PONG},
+        {"{\"method\":\"org.example.test.Ping\",\"more\":true}", PONG},
+        {"{\"method\":\"org.example.test.Stream\",\"parameters\":{\"n\":1}}",
+         "{\"error\":\"org.varlink.service.ExpectedMore\",\"parameters\":{}}"},
+    };
+    FIXTURE;
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        send_text(f, fd, cases[i][0], strlen(cases[i][0]) + 1);
+        ASSERT_STR(next_text(f, fd, &in), cases[i][1]);
+    }
+    ASSERT_EQ(varlink_server_connections(f->server), 1);
+}
+
+/* Answers, then closes, and handles nothing behind it. */
+TEST(no_object)
+{
+    static const char *const garbage[] = {"", "x", "[]", "1", "{\"method\"", "\x80\xff", "{}{}"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(garbage); i++) {
+        FIXTURE;
+
+        send_text(f, fd, garbage[i], strlen(garbage[i]) + 1);
+        SEND(f, fd, PING);
+        ASSERT_STR(next_text(f, fd, &in), INVALID(""));
+        ASSERT_TRUE(is_closed(f, fd));
+        ASSERT_EQ(f->pinged, 0);
+        ASSERT_EQ(varlink_server_connections(f->server), 0);
+    }
+}
+
+/* A NUL inside an object ends the message there. */
+TEST(embedded_nul)
+{
+    FIXTURE;
+
+    SEND(f, fd, PING "\0{\"method\":\"org.example\0.test.Ping\"}");
+    ASSERT_STR(next_text(f, fd, &in), PONG);
+    ASSERT_STR(next_text(f, fd, &in), INVALID(""));
+    ASSERT_TRUE(is_closed(f, fd));
+}
+
+TEST(oneway)
+{
+    FIXTURE;
+
+    SEND(f, fd, "{\"method\":\"org.example.test.Ping\",\"oneway\":true}");
+    SEND(f, fd, "{\"method\":\"org.example.test.None\",\"oneway\":true}");
+    SEND(f, fd, "{\"method\":\"bad\",\"oneway\":true}");
+    SEND(f, fd,
+         "{\"method\":\"org.example.test.Fail\",\"parameters\":{\"errno\":5},\"oneway\":true}");
+    SEND(f, fd, "{\"method\":\"org.example.test.Echo\",\"parameters\":{\"a\":1}}");
+    ASSERT_STR(next_text(f, fd, &in), "{\"parameters\":{\"a\":1}}");
+    ASSERT_EQ(f->pinged, 1);
+    SEND(f, fd, "{\"method\":\"org.example.test.Ping\",\"oneway\":true,\"more\":true}");
+    ASSERT_TRUE(is_closed(f, fd));
+    ASSERT_EQ(f->pinged, 1);
+}
+
+TEST(answers)
+{
+    FIXTURE;
+
+    SEND(f, fd, "{\"method\":\"org.example.test.Twice\"}");
+    ASSERT_STR(next_text(f, fd, &in), PONG);
+    ASSERT_EQ(f->twice, -EPROTO);
+    SEND(f, fd, "{\"method\":\"org.example.test.Fail\",\"parameters\":{\"errno\":2}}");
+    ASSERT_STR(
+        next_text(f, fd, &in),
+        "{\"error\":\"io.systemd.System\",\"parameters\":{\"origin\":\"linux\",\"errno\":2}}");
+    SEND(f, fd, "{\"method\":\"org.example.test.Fail\",\"parameters\":{\"errno\":22}}");
+    ASSERT_STR(next_text(f, fd, &in), INVALID(""));
+    SEND(f, fd, "{\"method\":\"org.example.test.Fail\",\"parameters\":{\"errno\":1}}");
+    ASSERT_STR(next_text(f, fd, &in), DENIED);
+    /* Returned 0 and did not answer. */
+    SEND(f, fd, "{\"method\":\"org.example.test.Fail\",\"parameters\":{}}");
+    ASSERT_STR(next_text(f, fd, &in), "{\"error\":\"io.systemd.System\","
+                                      "\"parameters\":{\"origin\":\"linux\",\"errno\":71}}");
+    SEND(f, fd, PING);
+    ASSERT_STR(next_text(f, fd, &in), PONG);
+}
+
+TEST(fragments)
+{
+    static const char call[] =
+        "{\"method\":\"org.example.test.Echo\",\"parameters\":{\"text\":\"\u00e4 \\u20ac\"}}";
+    FIXTURE;
+
+    for (size_t i = 0; i < sizeof(call); i++) {
+        ASSERT_EQ(f->echoed, 0);
+        send_text(f, fd, call + i, 1);
+    }
+    ASSERT_STR(next_text(f, fd, &in), "{\"parameters\":{\"text\":\"\u00e4 \u20ac\"}}");
+}
+
+/* All calls at once, then the end: a peer that has said all still gets all its answers. */
+TEST(pipelining)
+{
+    FIXTURE;
+    char text[80000];
+    size_t size = 0;
+
+    for (int i = 0; i < 1000; i++)
+        size += (size_t)snprintf(text + size, sizeof(text) - size,
+                                 "{\"method\":\"org.example.test.Echo\",\"parameters\":{\"i\":%d}}",
+                                 i) +
+                1;
+    ASSERT_EQ(send(fd, text, size, 0), (long long)size);
+    ASSERT_OK(shutdown(fd, SHUT_WR));
+    ASSERT_TRUE(pump(f));
+    ASSERT_EQ(f->echoed, 1000);
+    for (int i = 0; i < 1000; i++) {
+        snprintf(text, sizeof(text), "{\"parameters\":{\"i\":%d}}", i);
+        ASSERT_STR(next_text(f, fd, &in), text);
+    }
+    ASSERT_TRUE(is_closed(f, fd));
+    ASSERT_EQ(varlink_server_connections(f->server), 0);
+    ASSERT_EQ(f->noticed, 1002);
+}
+
+/* A call behind a stream that is not read waits, though it is received already. */
+TEST(slow_reader)
+{
+    FIXTURE;
+    char text[100];
+
+    SEND(f, fd,
+         "{\"method\":\"org.example.test.Stream\","
+         "\"parameters\":{\"n\":10000,\"size\":20},\"more\":true}\0" PING);
+    ASSERT_TRUE(pump(f));
+    ASSERT_EQ(f->pinged, 0);
+    for (int i = 1; i <= 10000; i++) {
+        snprintf(text, sizeof(text),
+                 "{\"parameters\":{\"i\":%d,\"text\":\"tttttttttttttttttttt\"}%s}", i,
+                 i < 10000 ? ",\"continues\":true" : "");
+        ASSERT_STR(next_text(f, fd, &in), text);
+    }
+    ASSERT_STR(next_text(f, fd, &in), PONG);
+}
+
+/* VARLINK_OUTPUT_MAX: a peer that does not read is dropped, and the method told so. */
+TEST(no_reader)
+{
+    FIXTURE;
+
+    SEND(f, fd,
+         "{\"method\":\"org.example.test.Stream\",\"parameters\":{\"n\":2000,\"size\":60000},"
+         "\"more\":true}");
+    ASSERT_TRUE(pump(f));
+    ASSERT_EQ(f->last_stream, -ENOBUFS);
+    ASSERT_EQ(varlink_server_connections(f->server), 0);
+}
+
+TEST(peer_vanishes)
+{
+    _cleanup_(fixture_freep) Fixture *f = fixture_new();
+
+    for (int i = 0; i < 3; i++) {
+        int fd = client_socket(f);
+
+        SEND(f, fd,
+             "{\"method\":\"org.example.test.Stream\",\"parameters\":{\"n\":20000},\"more\":true}");
+        ASSERT_TRUE(pump(f));
+        ASSERT_EQ(varlink_server_connections(f->server), 1);
+        if (i == 1)
+            ASSERT_OK(shutdown(fd, SHUT_RD));
+        if (i == 2)
+            ASSERT_OK(shutdown(fd, SHUT_RDWR));
+        if (i > 0)
+            ASSERT_TRUE(pump(f));
+        close(fd);
+        ASSERT_TRUE(pump(f));
+        ASSERT_EQ(varlink_server_connections(f->server), 0);
+    }
+
+    /* In the middle of a message. */
+    int fd = client_socket(f);
+    send_text(f, fd, "{\"method\"", 9);
+    close(fd);
+    ASSERT_TRUE(pump(f));
+    ASSERT_EQ(varlink_server_connections(f->server), 0);
+}
+
+TEST(message_size)
+{
+    _cleanup_(freep) char *text = malloc(VARLINK_MESSAGE_MAX + 2);
+    FIXTURE;
+
+    memset(text, ' ', VARLINK_MESSAGE_MAX + 2);
+    memcpy(text, PING, strlen(PING));
+    text[VARLINK_MESSAGE_MAX] = '\0';
+    send_text(f, fd, text, VARLINK_MESSAGE_MAX + 1);
+    ASSERT_STR(next_text(f, fd, &in), PONG);
+
+    /* One more; it is not needed that its end ever comes. */
+    text[VARLINK_MESSAGE_MAX] = ' ';
+    send_text(f, fd, text, VARLINK_MESSAGE_MAX + 1);
+    ASSERT_TRUE(is_closed(f, fd));
+    ASSERT_EQ(f->pinged, 1);
+}
+
+TEST(refused_peer)
+{
+    _cleanup_(fixture_freep) Fixture *f = fixture_new();
+    VarlinkBuffer in = VARLINK_BUFFER(VARLINK_REPLY_MAX);
+    int fd;
+
+    f->authorized = -EACCES;
+    fd = client_socket(f);
+    for (int i = 0; i < 3; i++) {
+        SEND(f, fd, PING);
+        ASSERT_STR(next_text(f, fd, &in), DENIED);
+        /* It is asked once. */
+        f->authorized = 0;
+    }
+    SEND(f, fd, "{\"method\":\"org.varlink.service.GetInfo\"}");
+    ASSERT_STR(next_text(f, fd, &in), DENIED);
+    ASSERT_EQ(f->pinged, 0);
+    close(fd);
+    varlink_buffer_done(&in);
+}
+
+/* As another user where this one is root. */
+static int user_socket(const Fixture *f)
+{
+    bool root = geteuid() == 0;
+    int fd;
+
+    if (root && seteuid(65534) < 0)
+        abort();
+    fd = client_socket(f);
+    if (root && seteuid(0) < 0)
+        abort();
+    return fd;
+}
+
+TEST(root_method)
+{
+    FIXTURE;
+    int user = user_socket(f);
+
+    varlink_server_set_authorize(f->server, NULL, NULL);
+    SEND(f, user, "{\"method\":\"org.example.test.Admin\"}");
+    ASSERT_STR(next_text(f, user, &in), DENIED);
+    ASSERT_EQ(f->pinged, 0);
+    SEND(f, user, PING);
+    ASSERT_STR(next_text(f, user, &in), PONG);
+    SEND(f, fd, "{\"method\":\"org.example.test.Admin\"}");
+    ASSERT_STR(next_text(f, fd, &in), geteuid() == 0 ? PONG : DENIED);
+    close(user);
+}
+
+/* A user other than root gets a quarter of the connections, root all; the others are closed. */
+TEST(connection_limits)
+{
+    enum {
+        USER = VARLINK_CONNECTIONS_MAX / 4
+    };
+    _cleanup_(fixture_freep) Fixture *f = fixture_new();
+    int fds[VARLINK_CONNECTIONS_MAX + 10], n = 0;
+
+    while (n < USER + 5)
+        fds[n++] = user_socket(f);
+    ASSERT_TRUE(pump(f));
+    ASSERT_EQ(varlink_server_connections(f->server), USER);
+    ASSERT_TRUE(is_closed(f, fds[USER]));
+    ASSERT_TRUE(!is_closed(f, fds[0]));
+    if (geteuid() == 0) {
+        while (n < VARLINK_CONNECTIONS_MAX + 10)
+            fds[n++] = client_socket(f);
+        ASSERT_TRUE(pump(f));
+        ASSERT_EQ(varlink_server_connections(f->server), VARLINK_CONNECTIONS_MAX);
+        ASSERT_TRUE(is_closed(f, fds[n - 1]));
+    }
+    while (n > 0)
+        close(fds[--n]);
+    ASSERT_TRUE(pump(f));
+    ASSERT_EQ(varlink_server_connections(f->server), 0);
+}
+
+/* Without file descriptors the listener rests instead of spinning, and comes back. */
+TEST(accept_pause)
+{
+    struct rlimit old, none;
+    FIXTURE;
+
+    ASSERT_OK(getrlimit(RLIMIT_NOFILE, &old));
+    none = (struct rlimit){3, old.rlim_max};
+    ASSERT_OK(setrlimit(RLIMIT_NOFILE, &none));
+    ASSERT_TRUE(pump(f));
+    ASSERT_OK(setrlimit(RLIMIT_NOFILE, &old));
+    ASSERT_EQ(varlink_server_connections(f->server), 0);
+    ASSERT_EQ(sd_event_run(f->event, 5 * USEC_PER_SEC), 1);
+    SEND(f, fd, PING);
+    ASSERT_STR(next_text(f, fd, &in), PONG);
+}
+
+TEST_MAIN(TEST_ENTRY(service), TEST_ENTRY(invalid_members), TEST_ENTRY(no_object),
+          TEST_ENTRY(embedded_nul), TEST_ENTRY(oneway), TEST_ENTRY(answers), TEST_ENTRY(fragments),
+          TEST_ENTRY(pipelining), TEST_ENTRY(slow_reader), TEST_ENTRY(no_reader),
+          TEST_ENTRY(peer_vanishes), TEST_ENTRY(message_size), TEST_ENTRY(refused_peer),
+          TEST_ENTRY(root_method), TEST_ENTRY(connection_limits), TEST_ENTRY(accept_pause))

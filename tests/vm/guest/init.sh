@@ -1,0 +1,103 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# Runs the scenarios that the kernel command line names and powers the guest off.
+
+set -u
+
+here=/opt/vm
+state=/var/lib/nvme-keyd-vm
+
+# The last word, whatever happens before. Nothing on the disk is kept, so there is nothing to stop in order.
+trap 'journalctl --sync; sync; systemctl poweroff --force --force' EXIT
+
+stty -F /dev/ttyS1 raw -echo
+exec >/dev/ttyS1
+mkdir -p "$state"
+
+kernel_param() {
+        tr ' ' '\n' </proc/cmdline | sed -n "s/^nvme_keyd_vm\\.$1=//p"
+}
+
+VM_KEYS=$(kernel_param keys)
+export VM_KEYS
+
+header() {
+        sed -n "s/^# $2: *//p" "$here/scenarios/$1.sh" | head -n 1
+}
+
+# A scenario that asks for a restart (reboot_into in lib.sh) is run again with VM_PHASE set to what it asked for.
+run_scenario() {
+        local name=$1 phase=$2 status=0 timeout
+
+        timeout=$(header "$name" timeout)
+        echo "$name" >"$state/running"
+        sync
+        [ "$phase" != 1 ] || echo "begin $name"
+        # A session keyring of its own: what a scenario links there is gone with it.
+        VM_PHASE=$phase VM_STATE=$state timeout --kill-after=10 "${timeout:-120}" \
+                keyctl session - bash "$here/scenarios/$name.sh" 2> >(sed '/^Joined session keyring/d; s/^/stderr: /') || status=$?
+        if [ -e "$state/phase" ]; then
+                rm "$state/running"
+                sync
+                trap - EXIT
+                systemctl reboot
+                sleep infinity
+        fi
+        case $status in
+        0) ;;
+        1) ;; # a failed check, which has its own line
+        124 | 137) echo "not ok - still running after ${timeout:-120} s" ;;
+        *) echo "not ok - script ended with status $status" ;;
+        esac
+        clean_slate_check "$name"
+        echo "end $name"
+        rm "$state/running"
+        echo "$name" >>"$state/finished"
+}
+
+# Scenarios clean up behind themselves; what they leave all the same must not fall on the next one.
+clean_slate_check() {
+        timeout --kill-after=10 60 keyctl session - bash -c ". $here/lib.sh; clean_slate" >/dev/null 2>&1 ||
+                echo "not ok - could not clean up after $1"
+}
+
+kernel_log_check() {
+        local found
+
+        found=$(journalctl -k -o cat | grep -E 'BUG:|Oops|WARNING: CPU|blocked for more than|soft lockup')
+        if [ -z "$found" ]; then
+                echo "ok - no kernel warnings"
+        else
+                echo "not ok - no kernel warnings"
+                echo "$found"
+        fi
+}
+
+phase=1
+current=
+if [ -e "$state/phase" ]; then
+        read -r current phase <"$state/phase"
+        rm "$state/phase"
+elif [ -e "$state/running" ]; then
+        # The guest went down under a scenario and came up again: the kernel panicked.
+        read -r crashed <"$state/running"
+        echo "not ok - the guest restarted by itself"
+        echo "end $crashed"
+        echo "$crashed" >>"$state/finished"
+else
+        echo "kernel $(uname -r), systemd $(systemctl --version | awk 'NR == 1 { print $2 }')," \
+                "$(nvme version | head -n 1), up after $(cut -d. -f1 /proc/uptime) s"
+fi
+
+IFS=, read -r -a scenarios < <(kernel_param scenarios)
+for s in "${scenarios[@]}"; do
+        [ -e "$state/finished" ] && grep -qxF "$s" "$state/finished" && continue
+        if [ "$s" = "$current" ]; then
+                run_scenario "$s" "$phase"
+        else
+                run_scenario "$s" 1
+        fi
+done
+kernel_log_check
+echo "done"

@@ -1,0 +1,291 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# What scenarios share. Everything on stdout is TAP or a diagnostic.
+
+set -u
+
+PATH=/opt/vm/bin:/usr/sbin:/usr/bin
+HOSTNQN=$(cat /etc/nvme/hostnqn)
+HOSTID=$(cat /etc/nvme/hostid)
+NVMET=/sys/kernel/config/nvmet
+
+tmp=$(mktemp -d /run/vm.XXXXXX)
+_failed=0
+_deferred=()
+
+# --- results
+
+ok() { echo "ok - $*"; }
+not_ok() {
+        echo "not ok - $*"
+        _failed=$((_failed + 1))
+}
+skip() { echo "ok - $1 # SKIP $2"; }
+diag() { printf '# %s\n' "$*"; }
+
+# check TEXT COMMAND...: the command has to succeed. Its output is shown only if it does not.
+check() {
+        local text=$1 status=0
+        shift
+        "$@" >"$tmp/check.out" 2>&1 || status=$?
+        if [ "$status" = 0 ]; then
+                ok "$text"
+                return 0
+        fi
+        not_ok "$text"
+        diag "$(printf '%q ' "$@"): status $status"
+        head -n 20 "$tmp/check.out" | sed 's/^/#   /'
+        return 1
+}
+
+# check_fails TEXT COMMAND...: the command has to fail.
+check_fails() {
+        local text=$1
+        shift
+        if "$@" >"$tmp/check.out" 2>&1; then
+                not_ok "$text"
+                diag "$(printf '%q ' "$@"): succeeded"
+                head -n 20 "$tmp/check.out" | sed 's/^/#   /'
+                return 1
+        fi
+        ok "$text"
+}
+
+is() {
+        if [ "$2" = "$3" ]; then
+                ok "$1"
+                return 0
+        fi
+        not_ok "$1"
+        diag "got:  $2"
+        diag "want: $3"
+        return 1
+}
+
+# bail TEXT: nothing after this point makes sense.
+bail() {
+        not_ok "$*"
+        exit 1
+}
+
+# defer COMMAND: run at the end, the last one first.
+defer() { _deferred+=("$*"); }
+
+_at_exit() {
+        local status=$? i
+        for ((i = ${#_deferred[@]} - 1; i >= 0; i--)); do
+                eval "${_deferred[i]}" >/dev/null 2>&1
+        done
+        rm -rf "$tmp"
+        # Status 1 means "a check failed and said so"; a script that broke must not look like that.
+        [ "$_failed" = 0 ] || exit 1
+        [ "$status" != 1 ] || exit 3
+        exit "$status"
+}
+trap _at_exit EXIT
+trap 'exit 143' TERM
+
+# wait_until SECONDS COMMAND...
+wait_until() {
+        local deadline=$((SECONDS + $1))
+        shift
+        until "$@" >/dev/null 2>&1; do
+                [ "$SECONDS" -lt "$deadline" ] || return 1
+                sleep 0.2
+        done
+}
+
+# Milliseconds since boot, to take times with.
+now_ms() { awk '{ printf "%d\n", $1 * 1000 }' /proc/uptime; }
+
+# mark=$(journal_mark); ...; journal_since "$mark" [journalctl arguments]
+journal_mark() {
+        journalctl --sync
+        journalctl --lines=1 --show-cursor --quiet | sed -n 's/^-- cursor: //p'
+}
+journal_since() {
+        local mark=$1
+        shift
+        journalctl --sync
+        journalctl --after-cursor="$mark" --output=cat --quiet "$@"
+}
+
+# After the next restart of the guest this same script is run with VM_PHASE=$1.
+next_phase() {
+        echo "$(basename "$0" .sh) $1" >"$VM_STATE/phase"
+        sync -f "$VM_STATE"
+}
+
+reboot_into() {
+        next_phase "$1"
+        exit 0
+}
+
+# No shutdown, no sync: what is not on the disk by now is lost.
+power_cut() {
+        echo b >/proc/sysrq-trigger
+        sleep infinity
+}
+
+# --- NVMe
+
+# target_up SUBNQN: a subsystem with a 64 MB namespace on the TLS port.
+target_up() {
+        local sub=$1 port=$NVMET/ports/1 dir=$NVMET/subsystems/$1 file
+
+        # Not nvme-tcp: the kernel loads that one itself when the first connection asks for it. nvme-fabrics is loaded
+        # at boot by nvme-cli's units, and never again.
+        modprobe -a nvmet-tcp nvme-fabrics || return
+        if [ ! -d "$port" ]; then
+                mkdir "$port"
+                echo 127.0.0.1 >"$port/addr_traddr"
+                echo ipv4 >"$port/addr_adrfam"
+                echo tcp >"$port/addr_trtype"
+                echo 4420 >"$port/addr_trsvcid"
+                echo tls1.3 >"$port/addr_tsas"
+        fi
+        file=$(mktemp /run/vm-namespace.XXXXXX)
+        truncate -s 64M "$file"
+        mkdir "$dir" || return
+        echo 1 >"$dir/attr_allow_any_host"
+        mkdir "$dir/namespaces/1"
+        echo "$file" >"$dir/namespaces/1/device_path"
+        echo 1 >"$dir/namespaces/1/buffered_io"
+        echo 1 >"$dir/namespaces/1/enable"
+        ln -s "$dir" "$port/subsystems/$sub"
+}
+
+# target_down: all of them.
+target_down() {
+        local f
+
+        for f in "$NVMET"/ports/*/subsystems/*; do [ ! -L "$f" ] || rm "$f"; done
+        for f in "$NVMET"/subsystems/*/namespaces/*; do
+                [ ! -d "$f" ] || { echo 0 >"$f/enable" && rmdir "$f"; }
+        done
+        for f in "$NVMET"/subsystems/* "$NVMET"/ports/*; do [ ! -d "$f" ] || rmdir "$f"; done
+        rm -f /run/vm-namespace.*
+}
+
+# connect_tls SUBNQN [nvme arguments]. The long keep-alive is for slow guests.
+connect_tls() {
+        local sub=$1
+        shift
+        timeout 60 nvme connect -t tcp -a 127.0.0.1 -s 4420 -n "$sub" --hostnqn="$HOSTNQN" --hostid="$HOSTID" \
+                --keep-alive-tmo=30 --tls "$@" || return
+        wait_until 10 bdev_of "$sub"
+}
+
+# connect_with SUBNQN KERNEL-OPTIONS: what nvme-cli does not pass on, such as keyring= without tls_key=
+connect_with() {
+        [ -c /dev/nvme-fabrics ] || return
+        timeout 60 bash -c 'printf %s "$1" >&3 && cat <&3' \
+                bash "transport=tcp,traddr=127.0.0.1,trsvcid=4420,nqn=$1,hostnqn=$HOSTNQN,hostid=$HOSTID,keep_alive_tmo=30,tls,$2" \
+                3<>/dev/nvme-fabrics
+}
+
+disconnect() { nvme disconnect -n "$1"; }
+
+# ctrl_of SUBNQN: nvme0
+ctrl_of() {
+        local f
+
+        for f in /sys/class/nvme/*/subsysnqn; do
+                if [ "$(cat "$f" 2>/dev/null)" = "$1" ]; then
+                        basename "$(dirname "$f")"
+                        return 0
+                fi
+        done
+        return 1
+}
+
+# bdev_of SUBNQN: /dev/nvme0n1
+bdev_of() {
+        local f n
+
+        for f in /sys/class/nvme-subsystem/*/subsysnqn; do
+                [ "$(cat "$f" 2>/dev/null)" = "$1" ] || continue
+                for n in "$(dirname "$f")"/nvme*n*; do
+                        n=/dev/$(basename "$n")
+                        [ -b "$n" ] || continue
+                        echo "$n"
+                        return 0
+                done
+        done
+        return 1
+}
+
+# Decimal, as nvme-keyctl prints it; sysfs has hex.
+tls_key_of() {
+        local hex
+
+        hex=$(cat "/sys/class/nvme/$(ctrl_of "$1")/tls_key") && [ -n "$hex" ] && echo $((16#$hex))
+}
+
+ctrl_live() { [ "$(cat "/sys/class/nvme/$1/state")" = live ]; }
+
+# data_check DEVICE: random bytes written past the caches come back the same.
+data_check() {
+        dd if=/dev/urandom of="$tmp/data" bs=1M count=4 status=none &&
+                dd if="$tmp/data" of="$1" bs=1M oflag=direct status=none &&
+                dd if="$1" of="$tmp/back" bs=1M count=4 iflag=direct status=none &&
+                cmp "$tmp/data" "$tmp/back"
+}
+
+# --- keys
+
+nvme_ring() {
+        local hex
+
+        # A ring of an unloaded nvme_keyring stays for a while, revoked.
+        hex=$(awk '$8 == "keyring" && $9 == ".nvme:" && $2 !~ /R/ { print $1 }' /proc/keys)
+        [ -n "$hex" ] && echo $((16#$hex))
+}
+
+# All of .nvme, one line each: SERIAL HEX DESCRIPTION (guest/ringls.c)
+ring_list() { ringls; }
+ring_count() { ringls | wc -l; }
+key_hex() { ringls | awk -v d="$1" '{ h = $2; sub(/^[^ ]* [^ ]* /, ""); if ($0 == d) print h }'; }
+key_serial() { ringls | awk -v d="$1" '{ s = $1; sub(/^[^ ]* [^ ]* /, ""); if ($0 == d) print s }'; }
+# key_identity SERIAL
+key_identity() { ringls | awk -v s="$1" '$1 == s { sub(/^[^ ]* [^ ]* /, ""); print }'; }
+
+# Straight from the machine's random source, not through the code under test.
+new_psk() {
+        nvme gen-tls-key --hmac="${1:-1}" --hostnqn="$HOSTNQN" --subsysnqn=nqn.unused 2>/dev/null |
+                grep '^NVMeTLSkey-1:'
+}
+
+# --- nvme-keyd
+
+# The record of a subsystem as JSON.
+record_of() { nvme-keyctl list --json=short | jq -ce --arg s "$1" '.keys[] | select(.subsystemNQN == $s)'; }
+# record_serial ID [VERSION]: the serial of its published key
+record_serial() {
+        nvme-keyctl list --json=short |
+                jq -re --arg id "$1" --argjson v "${2:-1}" \
+                        '.keys[] | select(.id == $id) | .published[] | select(.version == $v) | .serial'
+}
+
+have_product() { command -v nvme-keyctl >/dev/null; }
+
+# Back to a guest without connections, targets, records and keys.
+clean_slate() {
+        local id ring status=0
+
+        nvme disconnect-all
+        target_down
+        if have_product; then
+                systemctl reset-failed
+                systemctl start nvme-keyd.socket nvme-keyd-request.socket || status=1
+                for id in $(nvme-keyctl list --json=short | jq -r '.keys[].id'); do
+                        nvme-keyctl remove "$id" || status=1
+                done
+        fi
+        if ring=$(nvme_ring); then
+                keyctl clear "$ring" || status=1
+        fi
+        systemctl is-active --quiet tlshd || systemctl restart tlshd || status=1
+        return "$status"
+}

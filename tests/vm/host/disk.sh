@@ -1,0 +1,41 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# The guest's root disk: the image's tree with nvme-keyd installed and enabled as a package would do it, and the
+# scenarios. So the first boot of the guest is an ordinary boot of a machine that has nvme-keyd.
+
+disk_make() {
+        local image=$1 work=$2
+
+        mkdir -p "$work/disk-overlay"/{upper,work,root}
+        cp "$image"/tree/boot/vmlinuz-* "$work/vmlinuz"
+        cp "$image"/tree/boot/initrd.img-* "$work/initrd"
+        unshare --mount --propagation private bash -exc '
+                . "$1/host/disk.sh"
+                mount -t overlay overlay -o "lowerdir=$2/tree,upperdir=$3/disk-overlay/upper,workdir=$3/disk-overlay/work" \
+                        "$3/disk-overlay/root"
+                disk_fill "$1" "$3" "$3/disk-overlay/root"
+                mke2fs -q -t ext4 -d "$3/disk-overlay/root" "$3/root.img" 4G' \
+                bash "$vm_dir" "$image" "$work"
+        rm -rf "$work/disk-overlay"
+}
+
+disk_fill() {
+        local vm_dir=$1 work=$2 root=$3 unit
+
+        mkdir -p "$root/opt/vm/bin"
+        cp -r "$vm_dir/guest/." "$vm_dir/scenarios" "$root/opt/vm/"
+        cp "$work"/helpers/* "$root/opt/vm/bin/"
+        # only the build needs these, and copying them takes as long as all the rest
+        rm -rf "$root"/usr/src/* "$root"/usr/lib/gcc "$root"/usr/libexec/gcc "$root"/usr/include
+
+        [ -e "$work/payload.tar" ] || return 0
+        tar -C "$root" --keep-directory-symlink -xf "$work/payload.tar"
+        chroot "$root" systemd-sysusers
+        chroot "$root" journalctl --update-catalog
+        for unit in nvme-keyd.socket nvme-keyd-request.socket nvme-keyd-preload.service; do
+                chroot "$root" systemctl enable "$unit"
+        done
+        # a kernel module of ours, if one was built
+        chroot "$root" sh -c 'depmod -a "$(ls /usr/lib/modules)"'
+}

@@ -1,0 +1,117 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# The guest's base tree: a plain Debian 13 that can also build the project.
+
+image_suite=trixie
+image_packages=(
+        # the machine
+        systemd systemd-sysv udev kmod linux-image-amd64 procps iproute2 util-linux
+        # what nvme-keyd works with
+        nvme-cli ktls-utils keyutils dracut-core
+        # what it is built with
+        gcc make meson ninja-build pkgconf libc6-dev libsystemd-dev systemd-dev libkeyutils-dev
+        libssl-dev libjson-c-dev libtss2-dev libinih-dev scdoc linux-headers-amd64
+        # libtss2 opens this one with dlopen(), so no dependency names it
+        libtss2-tcti-device0t64
+        # what the scenarios use
+        strace jq openssl python3-minimal
+)
+
+# A second nvme-cli that derives TLS PSKs as RFC 8446 says; the one in Debian 13 is older than that.
+image_second_suite=sid
+
+image_hostnqn=nqn.2014-08.org.nvmexpress:uuid:6f1f3c0a-52c4-4b0b-9d1c-3a5d7e0c9b21
+image_hostid=6f1f3c0a-52c4-4b0b-9d1c-3a5d7e0c9b21
+
+# A changed recipe is another image. The packages' own versions are not part of the key: remove the cache
+# directory to get newer ones.
+image_key() {
+        cat "$vm_dir/host/image.sh" "$vm_dir/guest/nvme-keyd-vm.service" | sha256sum | cut -c1-16
+}
+
+image_build() {
+        local dir=$1 tmp
+
+        # Of a build that was killed only a directory image.* is left, which is never taken for an image.
+        rm -rf "$cache_dir"/image.tmp.*
+        tmp=$(mktemp -d "$cache_dir/image.tmp.XXXXXX")
+
+        image_tree "$tmp/tree"
+        image_second_nvme "$tmp"
+        image_settings "$tmp/tree"
+        image_verify "$tmp/tree"
+        sync -f "$tmp"
+        rm -rf "$cache_dir"/image-* "$cache_dir"/build-*
+        mv "$tmp" "$dir"
+}
+
+image_tree() {
+        local list
+
+        list=$(IFS=, && echo "${image_packages[*]}")
+        # The manual pages and translations would only make the disk bigger.
+        mmdebstrap --mode=root --variant=minbase --include="$list" \
+                --dpkgopt='path-exclude=/usr/share/man/*' \
+                --dpkgopt='path-exclude=/usr/share/locale/*' \
+                --dpkgopt='path-exclude=/usr/share/doc/*' \
+                "$image_suite" "$1"
+}
+
+# Only unpacked, with its own C library: nothing of that suite may leak into the Debian 13 under test.
+image_second_nvme() {
+        local unpacked=$1/second dest=$1/tree/opt/nvme-sid
+
+        # The release file of a development suite on a mirror that lags behind may be past its date. Its
+        # signature is checked all the same.
+        mmdebstrap --mode=root --variant=extract --include=nvme-cli \
+                --aptopt='Acquire::Check-Valid-Until "false"' \
+                "$image_second_suite" "$unpacked"
+        mkdir -p "$dest/lib"
+        cp "$unpacked/usr/sbin/nvme" "$dest/nvme.bin"
+        cp -L "$unpacked"/usr/lib/x86_64-linux-gnu/*.so.* "$dest/lib/"
+        cat >"$dest/nvme" <<'EOF'
+#!/bin/sh
+exec /opt/nvme-sid/lib/ld-linux-x86-64.so.2 --library-path /opt/nvme-sid/lib --argv0 nvme \
+        /opt/nvme-sid/nvme.bin "$@"
+EOF
+        chmod 755 "$dest/nvme"
+        rm -rf "$unpacked"
+}
+
+image_settings() {
+        local tree=$1
+
+        echo "$image_hostnqn" >"$tree/etc/nvme/hostnqn"
+        echo "$image_hostid" >"$tree/etc/nvme/hostid"
+        echo nvme-keyd-vm >"$tree/etc/hostname"
+        echo '127.0.0.1 localhost nvme-keyd-vm' >"$tree/etc/hosts"
+        echo '/dev/vda / ext4 rw 0 1' >"$tree/etc/fstab"
+        # A fixed one, because systemd treats its absence as a first boot and enables units by preset.
+        echo 6f1f3c0a52c44b0b9d1c3a5d7e0c9b22 >"$tree/etc/machine-id"
+
+        # The journal goes to a serial port as it is written: that is what is left of a guest that hangs.
+        mkdir -p "$tree/etc/systemd/journald.conf.d"
+        cat >"$tree/etc/systemd/journald.conf.d/vm.conf" <<'EOF'
+[Journal]
+Storage=volatile
+ForwardToConsole=yes
+TTYPath=/dev/ttyS2
+MaxLevelConsole=debug
+RateLimitBurst=0
+EOF
+        install -m 644 "$vm_dir/guest/nvme-keyd-vm.service" "$tree/etc/systemd/system/"
+
+        # The timers and the login would only take time from the scenarios.
+        chroot "$tree" systemctl enable nvme-keyd-vm.service
+        chroot "$tree" systemctl mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer \
+                e2scrub_all.timer fstrim.timer e2scrub_reap.service getty@tty1.service getty-static.service \
+                serial-getty@ttyS0.service
+}
+
+image_verify() {
+        chroot "$1" nvme version
+        chroot "$1" /opt/nvme-sid/nvme version
+        test -e "$1/usr/sbin/tlshd"
+        ls "$1"/boot/vmlinuz-* "$1"/boot/initrd.img-*
+}

@@ -1,0 +1,27 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# in-chroot.sh TREE OVERLAY SRC BUILD COMMAND... (called by build_in_image() in namespaces of its own)
+
+set -euo pipefail
+
+tree=$1 overlay=$2 src=$3 build=$4
+shift 4
+root=$overlay/root
+
+mount -t overlay overlay -o "lowerdir=$tree,upperdir=$overlay/upper,workdir=$overlay/work" "$root"
+mkdir -p "$root/src" "$root/build"
+mount --bind "$src" "$root/src"
+mount -o remount,bind,ro "$root/src"
+mount --bind "$build" "$root/build"
+mount -t proc proc "$root/proc"
+# A few harmless nodes are enough for a build; the machine's own disks stay out of its reach.
+mount -t tmpfs -o mode=755 tmpfs "$root/dev"
+for node in null zero full random urandom; do
+        touch "$root/dev/$node"
+        mount --bind "/dev/$node" "$root/dev/$node"
+done
+mkdir "$root/dev/shm"
+ln -s /proc/self/fd "$root/dev/fd"
+
+exec chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin HOME=/root LC_ALL=C.UTF-8 "$@"

@@ -1,0 +1,47 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# boot: alone
+# needs: nvme-keyd
+# shows: keys are there before anything can connect, and survive a power cut
+# timeout: 240
+
+. /opt/vm/lib.sh
+
+sub=nqn.2026-11.org.example:boot
+cut=nqn.2026-11.org.example:cut
+
+# Microseconds since boot of a property of a unit.
+stamp() { systemctl show --property="$2" --value "$1"; }
+
+case $VM_PHASE in
+1)
+        check "nvme-keyctl add" nvme-keyctl add --subsysnqn="$sub" <<<"$(new_psk)"
+        ring_list | cut -d' ' -f2- >"$VM_STATE/keys"
+        reboot_into 2
+        ;;
+2)
+        is "the same identity and bytes after a restart" "$(ring_list | cut -d' ' -f2-)" "$(cat "$VM_STATE/keys")"
+        is "the preload unit did it" "$(stamp nvme-keyd-preload.service Result)" success
+        done_at=$(stamp nvme-keyd-preload.service ExecMainExitTimestampMonotonic)
+        for unit in tlshd.service nvmf-autoconnect.service; do
+                started=$(stamp "$unit" ExecMainStartTimestampMonotonic)
+                diag "nvme-keyd-preload done at $done_at us, $unit started at $started us"
+                check "before $unit" test 0 -lt "$done_at" -a "$done_at" -lt "$started"
+        done
+        check "nvme_tcp is not loaded yet" test ! -e /sys/module/nvme_tcp
+        target_up "$sub"
+        defer target_down
+        check "the first connect works" connect_tls "$sub"
+        disconnect "$sub" >/dev/null
+
+        next_phase 3
+        check "nvme-keyctl add, then the power is cut" nvme-keyctl add --subsysnqn="$cut" <<<"$(new_psk)"
+        power_cut
+        ;;
+3)
+        check "the old record" record_of "$sub"
+        check "the record of the last moment" record_of "$cut"
+        is "both have their keys" "$(ring_count)" 2
+        ;;
+esac

@@ -1,0 +1,45 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# boot: shared
+# needs: nvme-keyd
+# shows: a wrong key fails soon and harms nothing else
+
+. /opt/vm/lib.sh
+
+sub=nqn.2026-11.org.example:wrong
+other=nqn.2026-11.org.example:other
+
+for s in "$sub" "$other"; do
+        check "a target $s" target_up "$s" || bail "no target"
+        id=$(nvme-keyctl add --subsysnqn="$s" <<<"$(new_psk)") || bail "nvme-keyctl add"
+        defer "nvme-keyctl remove $id"
+done
+defer target_down
+check "another connection" connect_tls "$other"
+defer "disconnect $other"
+keys=$(ring_list)
+
+# Host and target share .nvme here. So the host alone is given a second keyring that has the same identity with other
+# bytes. tlshd has to reach that key without possessing it, hence the permissions.
+identity=$(record_of "$sub" | jq -r '.published[0].identity')
+ring=$(keyctl newring vm-wrong @s)
+wrong=$(head -c 32 /dev/urandom | keyctl padd psk "$identity" "$ring")
+keyctl setperm "$ring" 0x3f3f0000
+keyctl setperm "$wrong" 0x3f3f0000
+
+mark=$(journal_mark)
+start=$(now_ms)
+check_fails "connect with the wrong key fails" connect_with "$sub" "keyring=$ring"
+took=$(($(now_ms) - start))
+diag "after $took ms"
+check "in bounded time" test "$took" -lt 30000
+check "it was the handshake" grep -q 'Handshake with .* failed' <(journal_since "$mark" -t tlshd)
+check_fails "and there is no controller" ctrl_of "$sub"
+
+is "the keys are unharmed" "$(ring_list)" "$keys"
+check "the other connection lives" ctrl_live "$(ctrl_of "$other")"
+check "and works" data_check "$(bdev_of "$other")"
+check "the right key connects" connect_tls "$sub"
+defer "disconnect $sub"
+check "data comes back" data_check "$(bdev_of "$sub")"

@@ -1,0 +1,66 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# boot: alone
+# needs: nvme-keyd
+# shows: 10,000 keys: time to publish, cold start, memory
+# timeout: 540
+
+. /opt/vm/lib.sh
+
+n=${VM_KEYS:-10000}
+modprobe nvme-keyring
+ring=$(nvme_ring)
+
+daemon_memory() {
+        grep -E 'VmRSS|VmHWM' "/proc/$(systemctl show --property=MainPID --value nvme-keyd.service)/status" |
+                tr -s '\t\n ' ' '
+}
+# Cleared keys are freed a little later; that work must not fall into a measurement.
+clear_ring() {
+        keyctl clear "$ring"
+        sleep 3
+}
+
+nvme-keyctl list >/dev/null
+diag "memory without keys: $(daemon_memory)"
+start=$(now_ms)
+check "generate $n keys" python3 /opt/vm/generate.py "$n" || bail "no keys"
+diag "generate: $(($(now_ms) - start)) ms"
+is "all are published" "$(ring_count)" "$n"
+
+systemctl stop nvme-keyd.service 2>/dev/null
+clear_ring
+bare_us=$(addkeys "$n")
+is "bare add_key() loop" "$(ring_count)" "$n"
+clear_ring
+
+start=$(now_ms)
+nvme-keyctl list --json=short >"$tmp/list"
+cold_ms=$(($(now_ms) - start))
+is "a cold start lists all" "$(jq '.keys | length' "$tmp/list")" "$n"
+diag "memory with $n keys: $(daemon_memory)"
+
+clear_ring
+start=$(now_ms)
+check "nvme-keyctl sync" nvme-keyctl sync
+sync_ms=$(($(now_ms) - start))
+is "all are published again" "$(ring_count)" "$n"
+diag "memory after it: $(daemon_memory)"
+start=$(now_ms)
+nvme-keyctl sync >/dev/null
+diag "sync with nothing to do: $(($(now_ms) - start)) ms"
+
+diag "bare add_key() loop of $n: $((bare_us / 1000)) ms"
+diag "nvme-keyctl sync of $n:    $sync_ms ms"
+diag "ratio:                     $(awk -v a="$sync_ms" -v b="$bare_us" 'BEGIN { printf "%.1f", a * 1000 / b }')"
+diag "cold socket to first list: $cold_ms ms"
+
+sub=nqn.2026-11.org.example:many
+target_up "$sub"
+defer target_down
+nvme-keyctl add --subsysnqn="$sub" <<<"$(new_psk)" >/dev/null
+start=$(now_ms)
+check "connect among $n keys" connect_tls "$sub"
+diag "connect: $(($(now_ms) - start)) ms"
+defer "disconnect $sub"
