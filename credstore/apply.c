@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "basic/limits.h"
 #include "credstore/shard.h"
@@ -12,8 +13,7 @@
  * commit point, and only then lets the new state take the place of the old one in memory.
  */
 
-/* The state after a commit, made ready before it, so that nothing can fail behind the commit point.
- */
+/* The state after a commit, made ready before it: nothing can fail behind the commit point. */
 typedef struct NextState {
     Header header; /* slots are borrowed from the store */
     CommitPlan plan;
@@ -47,8 +47,6 @@ static void sort_changes(const StoreTransaction *t, NextState *next)
 
 static void plan_change(const Store *s, Change *change, NextState *next)
 {
-    unsigned shard = shard_of(change->number);
-
     change->stored = store_find_record(s, change->number);
     if (change->record) {
         change->record->listed = true;
@@ -56,9 +54,17 @@ static void plan_change(const Store *s, Change *change, NextState *next)
         next->records[next->n_records++] = change->record;
     } else
         next->plan.remove[next->plan.n_remove++] = change->number;
-    /* The index of a broken shard stays as it is, for all to see, until its last record is gone. */
-    if (s->shard_errors[shard] == 0 && (change->record || change->stored->listed))
-        next->plan.shards |= (uint64_t)1 << shard;
+    /* Nothing in a broken shard is listed: its index stays as it is, for all to see. */
+    if (change->record || change->stored->listed)
+        next->plan.shards |= (uint64_t)1 << shard_of(change->number);
+}
+
+static void keep_records(const Store *s, size_t from, size_t to, NextState *next)
+{
+    if (to > from)
+        memcpy(next->records + next->n_records, s->records + from,
+               (to - from) * sizeof(*s->records));
+    next->n_records += to - from;
 }
 
 /* Merges the sorted records of the store with the sorted changes. */
@@ -68,27 +74,36 @@ static void merge_records(const Store *s, NextState *next)
 
     for (size_t k = 0; k < next->n_changes; k++) {
         Change *change = next->changes[k];
+        size_t at = store_lower_bound(s->records, s->n_records, change->number);
 
-        while (i < s->n_records && s->records[i]->number < change->number)
-            next->records[next->n_records++] = s->records[i++];
-        if (i < s->n_records && s->records[i]->number == change->number)
-            i++;
+        keep_records(s, i, at, next);
         plan_change(s, change, next);
+        i = at + (change->stored ? 1 : 0);
     }
-    while (i < s->n_records)
-        next->records[next->n_records++] = s->records[i++];
+    keep_records(s, i, s->n_records, next);
+}
+
+/* The number of records in a shard; *ret_first is the first of them. */
+static size_t find_shard(const NextState *next, unsigned number, size_t *ret_first)
+{
+    size_t first, end = next->n_records;
+
+    first = store_lower_bound(next->records, next->n_records, shard_first_id(number));
+    if (number + 1 < STORE_SHARDS)
+        end = store_lower_bound(next->records, next->n_records, shard_first_id(number + 1));
+    *ret_first = first;
+    return end - first;
 }
 
 /* A broken shard whose last record goes away starts again, empty. */
 static void heal_shards(const Store *s, NextState *next)
 {
-    bool left[STORE_SHARDS] = {false};
+    for (unsigned n = 0; n < STORE_SHARDS; n++) {
+        size_t first;
 
-    for (size_t i = 0; i < next->n_records; i++)
-        left[shard_of(next->records[i]->number)] = true;
-    for (unsigned n = 0; n < STORE_SHARDS; n++)
-        if (s->shard_errors[n] < 0 && !left[n])
+        if (s->shard_errors[n] < 0 && find_shard(next, n, &first) == 0)
             next->plan.shards |= (uint64_t)1 << n;
+    }
 }
 
 static int make_next_state(const StoreTransaction *t, NextState *next)
@@ -127,9 +142,9 @@ static int put_signed(const Store *s, const CommitPlan *plan, const char *label,
     return size > max ? -E2BIG : commit_put(plan, dirfd, name, text, size);
 }
 
-/* Writes the index of a shard, which has n of the records from first on. */
-static int put_shard(const Store *s, const NextState *next, unsigned number, size_t first, size_t n)
+static int put_shard(const Store *s, const NextState *next, unsigned number)
 {
+    size_t first, n = find_shard(next, number, &first);
     _cleanup_(shard_done) Shard shard = {.number = number,
                                          .generation = next->header.shards[number],
                                          .entries = calloc(n + 1, sizeof(ShardEntry))};
@@ -152,22 +167,6 @@ static int put_shard(const Store *s, const NextState *next, unsigned number, siz
     dirs_shard_name(number, "", name);
     return put_signed(s, &next->plan, SIGNED_LABEL_SHARD, s->dirs.index, name, body,
                       STORE_SHARD_MAX);
-}
-
-static int put_shards(const Store *s, const NextState *next)
-{
-    for (size_t first = 0, number = 0; number < STORE_SHARDS; number++) {
-        size_t n = 0;
-        int r;
-
-        while (first + n < next->n_records && shard_of(next->records[first + n]->number) == number)
-            n++;
-        r = next->plan.shards >> number & 1 ? put_shard(s, next, (unsigned)number, first, n) : 0;
-        if (r < 0)
-            return r;
-        first += n;
-    }
-    return 0;
 }
 
 static int put_record(const Store *s, const NextState *next, const Record *record)
@@ -194,9 +193,12 @@ static int put_all(const Store *s, const NextState *next)
             if (r < 0)
                 return r;
         }
-    r = put_shards(s, next);
-    if (r < 0)
-        return r;
+    for (unsigned n = 0; n < STORE_SHARDS; n++)
+        if (next->plan.shards >> n & 1) {
+            r = put_shard(s, next, n);
+            if (r < 0)
+                return r;
+        }
     r = header_format(&next->header, &body);
     if (r < 0)
         return r;

@@ -94,7 +94,7 @@ static int load_shard(Store *s, unsigned number, Candidates *c)
     }
     /* So that a shard of which nothing is left does not vanish without a word. */
     if (s->shard_errors[number] < 0)
-        return add_candidate(c, (uint64_t)number << 58, 0);
+        return add_candidate(c, shard_first_id(number), 0);
     for (size_t i = 0; i < shard.n_entries; i++) {
         r = add_candidate(c, shard.entries[i].id, shard.entries[i].generation);
         if (r < 0)
@@ -136,8 +136,8 @@ static bool is_superfluous(const Store *s, const Candidates *c, size_t i)
 
     if (i > 0 && c->items[i - 1].id == id)
         return true;
-    return s->shard_errors[shard_of(id)] < 0 && id << 6 == 0 && i + 1 < c->n &&
-           c->items[i + 1].id != id && shard_of(c->items[i + 1].id) == shard_of(id);
+    return s->shard_errors[shard_of(id)] < 0 && id == shard_first_id(shard_of(id)) &&
+           i + 1 < c->n && c->items[i + 1].id != id && shard_of(c->items[i + 1].id) == shard_of(id);
 }
 
 int store_load(Store *s)

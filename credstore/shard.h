@@ -27,6 +27,12 @@ static inline unsigned shard_of(uint64_t id)
     return (unsigned)(id >> 58);
 }
 
+/* The lowest id that belongs to a shard. */
+static inline uint64_t shard_first_id(unsigned number)
+{
+    return (uint64_t)number << 58;
+}
+
 /* Frees what shard owns. */
 void shard_done(Shard *shard);
 

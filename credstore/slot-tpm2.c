@@ -11,10 +11,10 @@
 #include "credstore/tpm2-srk.h"
 
 /*
- * Seals the KEK in a TPM2: a keyed-hash object below the storage root key, to be unsealed by that very
- * TPM only, and only while PCR 7 (the Secure Boot policy) has the value it had at sealing. It never
- * crosses the bus in clear. At sealing the storage root key is taken on trust; from then on its
- * name is pinned.
+ * Seals the KEK in a TPM2: a keyed-hash object below the storage root key, to be unsealed by that
+ * very TPM only, and only while PCR 7 (the Secure Boot policy) has the value it had at sealing. It
+ * never crosses the bus in clear. At sealing the storage root key is taken on trust; from then on
+ * its name is pinned.
  */
 
 #define SEAL_PCR 7
@@ -45,8 +45,8 @@ static int create_sealed(Tpm2Context *c, ESYS_TR srk, ESYS_TR session, const Sec
     template.publicArea.authPolicy = *policy;
     secret.sensitive.data.size = (uint16_t)kek->size;
     memcpy(secret.sensitive.data.buffer, kek->data, kek->size);
-    rc = Esys_Create(c->esys, srk, session, ESYS_TR_NONE, ESYS_TR_NONE, &secret, &template, &no_data,
-                     &no_pcrs, &private, &public, NULL, NULL, NULL);
+    rc = Esys_Create(c->esys, srk, session, ESYS_TR_NONE, ESYS_TR_NONE, &secret, &template,
+                     &no_data, &no_pcrs, &private, &public, NULL, NULL, NULL);
     r = tpm2_check(c, rc, "seal the key");
     if (r < 0)
         return r;
@@ -56,8 +56,8 @@ static int create_sealed(Tpm2Context *c, ESYS_TR srk, ESYS_TR session, const Sec
     return 0;
 }
 
-/* Binds to PCR 7 as it is now. The value read is authenticated: else an interposer could have the key
- * sealed to a state of its choice. */
+/* Binds to PCR 7 as it is now. The value read is authenticated: else an interposer could have the
+ * key sealed to a state of its choice. */
 static int make_policy(Tpm2Context *c, ESYS_TR srk, Tpm2Slot *ret, TPM2B_DIGEST *ret_policy)
 {
     _cleanup_(tpm2_transient_flush) Tpm2Transient session = TPM2_TRANSIENT(c);
@@ -192,7 +192,10 @@ static int unseal_in_tpm(const Tpm2Slot *slot, Secret **ret, char **reterr_detai
     for (int i = 0; r == -EAGAIN && i < UNSEAL_TRIES; i++)
         r = unseal_once(c, object.tr, session.tr, slot, ret);
     /* It may work later, so it is no rejection. */
-    return r == -EAGAIN ? -ETIMEDOUT : r;
+    if (r == -EAGAIN)
+        return detail_set(reterr_detail, -ETIMEDOUT,
+                          "cannot unseal the key: PCRs change over and over");
+    return r;
 }
 
 static int tpm2_usable(void)

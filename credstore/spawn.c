@@ -80,6 +80,34 @@ static int fill_input(Child *child, const void *input, size_t size)
     return fcntl(child->in, F_SETFL, 0) < 0 ? -errno : 0;
 }
 
+/* As the functions of posix_spawn(3), these return a positive error. */
+static int add_redirections(const Child *child, posix_spawn_file_actions_t *actions)
+{
+    int r = posix_spawn_file_actions_adddup2(actions, child->in, STDIN_FILENO);
+
+    if (r == 0)
+        r = posix_spawn_file_actions_adddup2(actions, child->out, STDOUT_FILENO);
+    if (r == 0)
+        r = posix_spawn_file_actions_adddup2(actions, child->err, STDERR_FILENO);
+    /* All of ours are close-on-exec; this is for those that others left open in us. */
+    return r != 0 ? r : posix_spawn_file_actions_addclosefrom_np(actions, STDERR_FILENO + 1);
+}
+
+static int reset_signals(posix_spawnattr_t *attributes)
+{
+    sigset_t none, all;
+    int r;
+
+    sigemptyset(&none);
+    sigfillset(&all);
+    r = posix_spawnattr_setsigmask(attributes, &none);
+    if (r == 0)
+        r = posix_spawnattr_setsigdefault(attributes, &all);
+    return r != 0 ? r
+                  : posix_spawnattr_setflags(attributes,
+                                             POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+}
+
 static int spawn(Child *child, const char *const argv[])
 {
     /* Its messages go to standard error, plain, and only those about a failure. */
@@ -88,30 +116,24 @@ static int spawn(Child *child, const char *const argv[])
                                               "SYSTEMD_COLORS=0",           NULL};
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
-    sigset_t none, all;
     int r;
 
-    sigemptyset(&none);
-    sigfillset(&all);
     r = posix_spawn_file_actions_init(&actions);
     if (r != 0)
         return -r;
     r = posix_spawnattr_init(&attributes);
-    if (r == 0) {
-        r = posix_spawn_file_actions_adddup2(&actions, child->in, STDIN_FILENO);
-        if (r == 0)
-            r = posix_spawn_file_actions_adddup2(&actions, child->out, STDOUT_FILENO);
-        if (r == 0)
-            r = posix_spawn_file_actions_adddup2(&actions, child->err, STDERR_FILENO);
-        (void)posix_spawnattr_setsigmask(&attributes, &none);
-        (void)posix_spawnattr_setsigdefault(&attributes, &all);
-        (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-        if (r == 0)
-            /* It changes neither; its prototype is older than const. */
-            r = posix_spawn(&child->pid, argv[0], &actions, &attributes,
-                            (char *const *)(uintptr_t)argv, (char *const *)(uintptr_t)environment);
-        posix_spawnattr_destroy(&attributes);
+    if (r != 0) {
+        posix_spawn_file_actions_destroy(&actions);
+        return -r;
     }
+    r = add_redirections(child, &actions);
+    if (r == 0)
+        r = reset_signals(&attributes);
+    /* It changes neither vector; its prototype is older than const. */
+    if (r == 0)
+        r = posix_spawn(&child->pid, argv[0], &actions, &attributes, (char *const *)(uintptr_t)argv,
+                        (char *const *)(uintptr_t)environment);
+    posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     return -r;
 }

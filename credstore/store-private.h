@@ -32,6 +32,9 @@ struct Store {
     CommitPlan plan; /* of the unsettled commit */
 };
 
+/* The first of n sorted records whose id is not below id; n when there is none. */
+size_t store_lower_bound(Record *const *records, size_t n, uint64_t id);
+
 /* The record of that id, or NULL. */
 Record *store_find_record(const Store *s, uint64_t id);
 

@@ -219,20 +219,27 @@ const char *store_slot_type(const Store *s)
     return s->slot_type;
 }
 
-static int compare_record(const void *key, const void *element)
+size_t store_lower_bound(Record *const *records, size_t n, uint64_t id)
 {
-    uint64_t id = *(const uint64_t *)key, other = (*(Record *const *)element)->number;
+    size_t first = 0;
 
-    return id < other ? -1 : id > other;
+    while (n > 0) {
+        size_t half = n / 2;
+
+        if (records[first + half]->number < id) {
+            first += half + 1;
+            n -= half + 1;
+        } else
+            n = half;
+    }
+    return first;
 }
 
 Record *store_find_record(const Store *s, uint64_t id)
 {
-    Record **found = s->n_records > 0 ? bsearch(&id, s->records, s->n_records, sizeof(*s->records),
-                                                compare_record)
-                                      : NULL;
+    size_t i = store_lower_bound(s->records, s->n_records, id);
 
-    return found ? *found : NULL;
+    return i < s->n_records && s->records[i]->number == id ? s->records[i] : NULL;
 }
 
 static Record *find_by_name(const Store *s, const char *id)

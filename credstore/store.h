@@ -26,27 +26,29 @@ typedef struct StoreTransaction StoreTransaction;
 /* What is known of a record. Owned by the store, valid until the next commit that touches it. */
 typedef struct StoreRecord {
     char id[STORE_ID_SIZE];
-    uint64_t generation; /* rises with each commit of this record, from 1 */
+    uint64_t generation; /* rises with each commit of this record, from 1; 0 where it is unknown */
     json_object *meta;   /* NULL where error is set */
-    /* 0, or why this record cannot be used while the others can:
-     * -ENOENT missing, -ESTALE older than the index says, -EBADMSG not authentic or not readable. */
+    /* 0, or why this record cannot be used while the others can: -ENOENT missing, -ESTALE of
+     * another time than the index, -EBADMSG not authentic or not readable. If it is the index that
+     * is broken, all records of its shard have that error and can only be removed. */
     int error;
 } StoreRecord;
 
-/* Opens the store in dir, which must exist: takes the lock, finishes or drops an interrupted commit,
- * unwraps the store key with the first slot that can, checks header, index and every record.
- * A broken record is not an error of this call. *reterr_detail, if not NULL, gets one line for people
- * about the failure, to be freed.
- * Returns -ENOENT (nothing there yet), -EBUSY (another process has it open), -EBADMSG (header not
- * authentic or unreadable), -EPROTONOSUPPORT (a newer format), -EKEYREJECTED (no slot opened it),
- * -ETIMEDOUT, or an I/O error. */
+/* Opens the store in dir, which must exist: takes the lock, finishes or drops an interrupted
+ * commit, unwraps the store key with the first slot that can, checks header, index and every
+ * record. A broken record is not an error of this call. *reterr_detail, if not NULL, gets one line
+ * for people about the failure, to be freed; it has to be NULL before. Returns -ENOENT (nothing
+ * there yet), -EPERM (dir is not ours alone), -EBUSY (another process has it open), -EBADMSG
+ * (header or commit.json not authentic or unreadable), -EPROTONOSUPPORT (a newer format),
+ * -EKEYREJECTED (no slot opened it), -ETIMEDOUT, -ENOMEM, or an I/O error. */
 int store_open(const char *dir, Store **ret, char **reterr_detail) _must_check_;
 
 /* Makes a store with a fresh key and one slot of the best type this machine has, and opens it.
- * Returns -EEXIST when there is one already, else as store_open(). */
+ * Returns -EEXIST when there is one already or the remains of one, -EOPNOTSUPP or the error of the
+ * last type when nothing can seal here, else as store_open(). */
 int store_create(const char *dir, Store **ret, char **reterr_detail) _must_check_;
 
-/* Wipes the store key, drops the lock; accepts NULL; returns NULL. */
+/* Wipes the store key, drops the lock; accepts NULL; returns NULL. Any transaction ends before. */
 Store *store_close(Store *s);
 DEFINE_CLEANUP(Store, store_close)
 
@@ -54,7 +56,7 @@ DEFINE_CLEANUP(Store, store_close)
 const char *store_slot_type(const Store *s);
 
 /* Calls visit for each record, broken ones included, in the order of their ids; stops at the first
- * result other than 0 and returns it. */
+ * result other than 0 and returns it. visit must not commit. */
 typedef int (*StoreVisit)(const StoreRecord *record, void *userdata);
 int store_for_each(Store *s, StoreVisit visit, void *userdata);
 
@@ -65,21 +67,28 @@ const StoreRecord *store_find(Store *s, const char *id);
  * or -ENOMEM. */
 int store_unseal(Store *s, const char *id, Secret **ret) _must_check_;
 
-/* Starts a transaction; one at a time. Nothing is changed before the commit. */
+/* Starts a transaction; one at a time, else -EBUSY. Nothing is changed before the commit. Its calls
+ * see what it has done so far; after a commit they return -EINVAL. */
 int store_begin(Store *s, StoreTransaction **ret) _must_check_;
 
-/* Adds a record under a new random id (written to ret_id). meta is borrowed. */
+/* Adds a record under a new random id (written to ret_id). meta is copied.
+ * Returns -EINVAL (secret empty, meta not valid UTF-8 or nested more than 15 deep), -E2BIG (record
+ * above STORE_RECORD_MAX), -EBADMSG (every index shard is broken), -ENOMEM, -EIO. */
 int store_add(StoreTransaction *t, json_object *meta, const Secret *secret,
               char ret_id[static STORE_ID_SIZE]) _must_check_;
 
-/* Replaces metadata of a record, and its secret unless secret is NULL. Returns -ENOENT. */
-int store_replace(StoreTransaction *t, const char *id, json_object *meta,
-                  const Secret *secret) _must_check_;
+/* Replaces metadata of a record, and its secret unless secret is NULL. Returns -ENOENT, the
+ * record's error where its secret cannot be kept or its shard is broken, else as store_add(). */
+int store_replace(StoreTransaction *t, const char *id, json_object *meta, const Secret *secret)
+    _must_check_;
 
 /* Removes a record, a broken one too. Returns -ENOENT. */
 int store_remove(StoreTransaction *t, const char *id) _must_check_;
 
-/* Makes all of it durable, or returns an error and leaves the old state in force. */
+/* Makes all of it durable, or returns an error and leaves the old state in force, in memory and on
+ * the disk; the transaction can then be committed again. An error past the point of no return is
+ * none of the commit: what is left to be tidied is tried again by the next one, whose error it then
+ * is. */
 int store_commit(StoreTransaction *t) _must_check_;
 
 /* Drops an uncommitted transaction, frees a committed one; accepts NULL; returns NULL. */

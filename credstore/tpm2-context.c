@@ -14,7 +14,7 @@
 
 #define LOG_LEVEL "all+NONE"
 
-/* The error number and its format in a response code of format one; the rest names the parameter. */
+/* The error number and its format in a response code of format one; the rest says where. */
 #define FMT1_MASK (TPM2_RC_FMT1 | 0x3f)
 
 typedef struct Reason {
@@ -26,7 +26,6 @@ typedef struct Reason {
 static const Reason reasons[] = {
     {TPM2_RC_POLICY_FAIL, -EKEYREJECTED,
      "the PCRs are not what they were at sealing: firmware or Secure Boot settings have changed"},
-    {TPM2_RC_PCR_CHANGED, -EAGAIN, "a PCR changes over and over"},
     {TPM2_RC_INTEGRITY, -EKEYREJECTED,
      "this is another TPM, it was cleared, or the slot is damaged"},
     {TPM2_RC_LOCKOUT, -EKEYREJECTED,
@@ -117,9 +116,10 @@ int tpm2_context_open(char **reterr_detail, Tpm2Context **ret)
     tpm2_silence();
     rc = Tss2_TctiLdr_Initialize(tcti_conf(), &c->tcti);
     if (rc != TSS2_RC_SUCCESS)
-        return detail_set(reterr_detail, -ENODEV,
-                          "cannot reach the TPM (%s): nobody answers, or its TCTI library is missing",
-                          tcti_conf());
+        return detail_set(
+            reterr_detail, -ENODEV,
+            "cannot reach the TPM (%s): nobody answers, or its TCTI library is missing",
+            tcti_conf());
     r = tpm2_check(c, Esys_Initialize(&c->esys, c->tcti, NULL), "start ESYS");
     if (r < 0)
         return r;
@@ -158,6 +158,8 @@ bool tpm2_rc_is(TSS2_RC rc, TPM2_RC code)
 
 int tpm2_check(Tpm2Context *c, TSS2_RC rc, const char *what)
 {
+    if (tpm2_rc_is(rc, TPM2_RC_PCR_CHANGED))
+        return -EAGAIN;
     if (rc != TSS2_RC_SUCCESS) {
         for (size_t i = 0; i < ARRAY_SIZE(reasons); i++)
             if (reasons[i].code == rc_code(rc))

@@ -8,17 +8,18 @@
 #include "basic/macro.h"
 
 /*
- * One conversation with the TPM through ESYS. The device is opened as late and closed as early as can
- * be: what a resource manager holds for us goes with it.
+ * One conversation with the TPM through ESYS. The device is opened as late and closed as early as
+ * can be: what a resource manager holds for us goes with it.
  *
  * A TPM command, once sent, can be neither interrupted nor given up: even close(2) on the device
- * waits for it. The deadline of a conversation is therefore looked at between commands, and a caller
- * that must not stall keeps the conversation off its main thread.
+ * waits for it. The deadline of a conversation is therefore looked at between commands, and a
+ * caller that must not stall keeps the conversation off its main thread.
  */
 
 /* Not tctildr's own order of defaults, which ends in simulators on the network. */
 #define TPM2_TCTI_DEFAULT "device:/dev/tpmrm0"
-/* Names another TCTI, e.g. "swtpm:path=/tmp/tpm", for tests; ignored where secure_getenv(3) does. */
+/* Names another TCTI, e.g. "swtpm:path=/tmp/tpm", for tests; ignored where secure_getenv(3) does.
+ */
 #define TPM2_ENV_TCTI "NVME_KEYD_TCTI"
 
 typedef struct Tpm2Context {
@@ -29,12 +30,13 @@ typedef struct Tpm2Context {
 } Tpm2Context;
 
 /* Whether the TCTI's device or socket is there and may be opened, without a word to the TPM.
- * Returns the error of open(2), e.g. -ENOENT or -EACCES, and -EOPNOTSUPP for a TCTI without a path. */
+ * Returns the error of open(2), e.g. -ENOENT or -EACCES, and -EOPNOTSUPP for a TCTI without a path.
+ */
 int tpm2_device_check(void) _must_check_;
 
-/* Keeps the TSS from writing to standard error, whatever TSS2_LOG says: its deeper levels print keys.
- * The environment is the only way to tell it, and the first call changes that; so it should come
- * before other threads read the environment. */
+/* Keeps the TSS from writing to standard error, whatever TSS2_LOG says: its deeper levels print
+ * keys. The environment is the only way to tell it, and the first call changes that; so it should
+ * come before other threads read the environment. */
 void tpm2_silence(void);
 
 /* Opens the TPM; what fails from here to the close is told in *reterr_detail, if not NULL.
@@ -48,8 +50,9 @@ DEFINE_CLEANUP(Tpm2Context, tpm2_context_close)
 
 /* The error of a call of ESYS, and the detail to it: what is the verb of "cannot ...".
  * Returns 0, -ETIMEDOUT past the deadline of c even if the call succeeded, -EKEYREJECTED (changed
- * PCRs, another TPM, lockout, a password, a response not authentic), -EAGAIN (PCRs changed within
- * a session), -EBADMSG, -EOPNOTSUPP, -ENOMEM, -EIO for the rest. */
+ * PCRs, another TPM, lockout, a password, a response not authentic), -EBADMSG, -EOPNOTSUPP,
+ * -ENOMEM, -EIO for the rest, and without a detail -EAGAIN (a PCR changed within the policy
+ * session). */
 int tpm2_check(Tpm2Context *c, TSS2_RC rc, const char *what);
 
 /* Whether rc is that response code of the TPM, for whichever of its parameters. */
@@ -61,7 +64,7 @@ static inline void esys_freep(void *p)
     Esys_Free(*(void **)p);
 }
 
-/* A transient object or a session, which leaves the TPM with its scope. tr is ESYS_TR_NONE for none. */
+/* A transient object or a session, flushed with its scope. tr is ESYS_TR_NONE for none. */
 typedef struct Tpm2Transient {
     ESYS_CONTEXT *esys;
     ESYS_TR tr;

@@ -57,7 +57,8 @@ static int pcr_read(Tpm2Context *c, ESYS_TR session, const Bank *bank, unsigned 
     int r;
 
     tpm2_pcr_select(bank->id, UINT32_C(1) << pcr, &selection);
-    rc = Esys_PCR_Read(c->esys, session, ESYS_TR_NONE, ESYS_TR_NONE, &selection, NULL, NULL, &values);
+    rc = Esys_PCR_Read(c->esys, session, ESYS_TR_NONE, ESYS_TR_NONE, &selection, NULL, NULL,
+                       &values);
     /* An algorithm that the TPM does not know at all. */
     if (tpm2_rc_is(rc, TPM2_RC_HASH))
         return 0;
@@ -121,7 +122,8 @@ int tpm2_pcr_policy(TPMI_ALG_HASH bank, unsigned pcr, const TPM2B_DIGEST *value,
             TSS2_RC_SUCCESS ||
         sizeof(input) - n < TPM2_SHA256_DIGEST_SIZE ||
         EVP_Digest(value->buffer, value->size, input + n, NULL, EVP_sha256(), NULL) != 1 ||
-        EVP_Digest(input, n + TPM2_SHA256_DIGEST_SIZE, policy.buffer, NULL, EVP_sha256(), NULL) != 1)
+        EVP_Digest(input, n + TPM2_SHA256_DIGEST_SIZE, policy.buffer, NULL, EVP_sha256(), NULL) !=
+            1)
         return -EIO;
 
     *ret = policy;

@@ -18,8 +18,7 @@ const TPM2B_PUBLIC tpm2_sealed_template = {
             .type = TPM2_ALG_KEYEDHASH,
             .nameAlg = TPM2_ALG_SHA256,
             /* Without USERWITHAUTH there is no way past the policy. */
-            .objectAttributes =
-                TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT | TPMA_OBJECT_NODA,
+            .objectAttributes = TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT | TPMA_OBJECT_NODA,
             .parameters.keyedHashDetail.scheme.scheme = TPM2_ALG_NULL,
         },
 };
@@ -148,6 +147,7 @@ int tpm2_slot_format(const Tpm2Slot *slot, json_object *object)
     const char *bank = tpm2_bank_to_string(slot->bank);
     int r;
 
+    tpm2_silence();
     if (!bank ||
         Tss2_MU_TPM2B_PUBLIC_Marshal(&slot->public, public, sizeof(public), &public_size) !=
             TSS2_RC_SUCCESS ||

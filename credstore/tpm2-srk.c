@@ -4,8 +4,8 @@
 #include "credstore/detail.h"
 #include "credstore/tpm2-srk.h"
 
-/* Template L-2 of the TCG's EK Credential Profile as its Provisioning Guidance (7.5.1) changes it for
- * an SRK. Its unique field is empty like systemd's, so that both make the same key. */
+/* Template L-2 of the TCG's EK Credential Profile as its Provisioning Guidance (7.5.1) changes it
+ * for an SRK. Its unique field is empty like systemd's, so that both make the same key. */
 static const TPM2B_PUBLIC srk_template = {
     .publicArea =
         {
@@ -65,8 +65,8 @@ static int srk_create(Tpm2Context *c)
     int r;
 
     rc = Esys_CreatePrimary(c->esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
-                            &no_secret, &srk_template, &no_data, &no_pcrs, &made.tr, NULL, NULL, NULL,
-                            NULL);
+                            &no_secret, &srk_template, &no_data, &no_pcrs, &made.tr, NULL, NULL,
+                            NULL, NULL);
     r = owner_check(c, rc, "make a storage root key");
     if (r < 0)
         return r;
@@ -121,6 +121,7 @@ int tpm2_session_start(Tpm2Context *c, ESYS_TR srk, Tpm2SessionUse use, Tpm2Tran
     r = tpm2_check(c, rc, "start an encrypted session");
     if (r < 0)
         return r;
-    rc = Esys_TRSess_SetAttributes(c->esys, ret->tr, flags[use] | TPMA_SESSION_CONTINUESESSION, 0xff);
+    rc = Esys_TRSess_SetAttributes(c->esys, ret->tr, flags[use] | TPMA_SESSION_CONTINUESESSION,
+                                   0xff);
     return tpm2_check(c, rc, "set the attributes of a session");
 }

@@ -12,8 +12,8 @@
  * Returns -ENOENT without a detail when there is none, or as tpm2_check(). */
 int tpm2_srk_find(Tpm2Context *c, ESYS_TR *ret) _must_check_;
 
-/* Finds it, or makes and persists an ECC P-256 one. Returns -EKEYREJECTED when that takes the password
- * of the owner hierarchy, or as tpm2_check(). */
+/* Finds it, or makes and persists an ECC P-256 one. Returns -EKEYREJECTED when that takes the
+ * password of the owner hierarchy, or as tpm2_check(). */
 int tpm2_srk_require(Tpm2Context *c, ESYS_TR *ret) _must_check_;
 
 /* The name of key: an algorithm and a digest, computed here from the very public key that ESYS
@@ -26,7 +26,8 @@ typedef enum Tpm2SessionUse {
     TPM2_SESSION_AUDIT,   /* only authenticates commands and responses that have none */
 } Tpm2SessionUse;
 
-/* Starts an HMAC session salted to srk: neither a listener nor, srk being the right one, an interposer
- * on the bus learns what it encrypts or changes what it authenticates. ret is from TPM2_TRANSIENT(). */
-int tpm2_session_start(Tpm2Context *c, ESYS_TR srk, Tpm2SessionUse use,
-                       Tpm2Transient *ret) _must_check_;
+/* Starts an HMAC session salted to srk: neither a listener nor, srk being the right one, an
+ * interposer on the bus learns what it encrypts or changes what it authenticates. ret is from
+ * TPM2_TRANSIENT(). */
+int tpm2_session_start(Tpm2Context *c, ESYS_TR srk, Tpm2SessionUse use, Tpm2Transient *ret)
+    _must_check_;

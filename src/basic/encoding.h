@@ -30,5 +30,8 @@ void hex_encode(const uint8_t *data, size_t size, char *ret);
 /* CRC-32 of IEEE 802.3 (reflected polynomial 0xEDB88320), as zlib's crc32(). */
 uint32_t crc32_ieee(const uint8_t *data, size_t size);
 
+/* True for size bytes of valid UTF-8 (RFC 3629); a NUL is a character like others. */
+bool utf8_is_valid(const char *text, size_t size);
+
 /* True for valid UTF-8 without control characters: safe to print, to log and to put into JSON. */
 bool text_is_printable(const char *s);

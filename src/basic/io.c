@@ -31,6 +31,9 @@ int io_wait(int fd, short events, uint64_t deadline_usec)
 {
     struct pollfd p = {.fd = fd, .events = events};
 
+    /* poll(2) would wait, for nothing. */
+    if (fd < 0)
+        return -EBADF;
     for (;;) {
         int timeout = -1, n;
 
@@ -39,7 +42,10 @@ int io_wait(int fd, short events, uint64_t deadline_usec)
 
             if (t >= deadline_usec)
                 return -ETIMEDOUT;
-            timeout = (int)((deadline_usec - t + 999) / 1000);
+            /* poll(2) counts milliseconds in an int; the rest is for the next round. */
+            timeout = deadline_usec - t >= 3600 * USEC_PER_SEC
+                          ? 3600 * 1000
+                          : (int)((deadline_usec - t + 999) / 1000);
         }
         n = poll(&p, 1, timeout);
         if (n > 0)
@@ -111,10 +117,12 @@ int io_read_line(const char *path, char *ret, size_t size)
     int r;
 
     r = io_read_file_at(AT_FDCWD, path, 4096, &text, &have);
-    if (r < 0)
+    if (!text)
         return r;
     line = text + strspn(text, " \t");
-    length = strcspn(line, " \t\r\n");
+    length = strcspn(line, "\r\n");
+    while (length > 0 && strchr(" \t", line[length - 1]))
+        length--;
     if (length == 0)
         return -ENODATA;
     if (length >= size)

@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "basic/encoding.h"
 #include "basic/json.h"
 
 static inline void tokener_freep(json_tokener **t)
@@ -19,11 +20,11 @@ int json_parse(const char *text, size_t size, int depth, json_object **ret)
 
     if (!t)
         return -ENOMEM;
-    if (size == 0 || size > INT_MAX)
+    /* json-c's own check lets overlong forms and surrogates through. */
+    if (size == 0 || size > INT_MAX || !utf8_is_valid(text, size))
         return -EBADMSG;
 
-    json_tokener_set_flags(t, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8 |
-                                  JSON_TOKENER_ALLOW_TRAILING_CHARS);
+    json_tokener_set_flags(t, JSON_TOKENER_STRICT | JSON_TOKENER_ALLOW_TRAILING_CHARS);
     o = json_tokener_parse_ex(t, text, (int)size);
     if (json_tokener_get_error(t) != json_tokener_success ||
         !json_object_is_type(o, json_type_object))
@@ -70,7 +71,8 @@ int json_get_uint(json_object *object, const char *key, uint64_t max, uint64_t *
     if (r <= 0)
         return r;
     v = json_object_get_uint64(o);
-    if (json_object_get_int64(o) < 0 || v > max)
+    /* json-c turns what is too large for it into UINT64_MAX. */
+    if (json_object_get_int64(o) < 0 || v > max || v == UINT64_MAX)
         return -EINVAL;
     *ret = v;
     return 1;

@@ -18,8 +18,8 @@ int secret_memory_init(void)
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &no_core) < 0)
         return -errno;
 #ifdef M_PERTURB
-    /* json-c, libsystemd and OpenSSL keep copies on the ordinary heap for as long as they need
-     * them; glibc overwrites each block as it is freed. */
+    /* A second line behind our own wiping: glibc overwrites what libraries free, but for blocks of up
+     * to 1032 bytes, which its thread cache takes as they are. */
     mallopt(M_PERTURB, 0xff);
 #endif
     /* 1: locked and guarded; 2: mapped, but mlock() or madvise() failed; 0: no memory. */
@@ -35,7 +35,7 @@ int secret_memory_init(void)
 
 Secret *secret_new(size_t size)
 {
-    Secret *s = OPENSSL_secure_zalloc(sizeof(*s) + size);
+    Secret *s = size < SECRET_ARENA_SIZE ? OPENSSL_secure_zalloc(sizeof(*s) + size) : NULL;
 
     if (s)
         s->size = size;

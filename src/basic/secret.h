@@ -19,8 +19,7 @@ typedef struct Secret {
 } Secret;
 
 /* Prepares the process for secrets: a locked arena of SECRET_ARENA_SIZE bytes, no core file, no
- * ptrace by the same user, and an allocator that overwrites what is freed, so that no library's own
- * copy outlives its use. To be called once, first thing in main().
+ * ptrace by the same user. To be called once, first thing in main().
  * Returns -ENOMEM or -EPERM where memory cannot be locked (RLIMIT_MEMLOCK). */
 int secret_memory_init(void) _must_check_;
 

@@ -98,7 +98,7 @@ int cli_read_psk(const Options *o, Secret **ret)
         return cli_fail(EXIT_INVALID, "no PSK on %s", from);
     if (r == -EFBIG)
         return cli_fail(EXIT_INVALID, "%s is longer than a PSK", from);
-    if (r == 0)
+    if (raw)
         psk = trim(raw);
     if (r < 0 || !psk)
         return cli_fail(EXIT_OTHER, "cannot read the PSK from %s: %s", from,

@@ -84,7 +84,7 @@ static int print_list(const Options *o, json_object *keys)
     }
     cli_print_table(o, cells, N_COLUMNS, n + 1);
     if (o->legend)
-        printf("\n%zu keys listed.\n", n);
+        printf("\n%zu key%s listed.\n", n, n == 1 ? "" : "s");
     return EXIT_OK;
 }
 

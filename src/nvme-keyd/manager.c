@@ -113,7 +113,7 @@ static int load_record(const StoreRecord *record, void *userdata)
         r = key_from_meta(record->meta, &k);
     if (r == -ENOMEM)
         return r;
-    if (r < 0) {
+    if (!k) {
         /* It cannot be used, but people must see that it is there. */
         k = calloc(1, sizeof(*k));
         if (!k)
@@ -221,18 +221,16 @@ static int check_neighbours(Manager *m, const Key *new, bool force, Key **ret, c
     return 0;
 }
 
-static int set_text(char **ret, const char *s)
-{
-    *ret = s ? strdup(s) : NULL;
-    return s && !*ret ? -ENOMEM : 0;
-}
-
 static int new_key(const KeyRequest *q, const char *hostnqn, Key **ret)
 {
     _cleanup_(key_freep) Key *k = calloc(1, sizeof(*k));
 
-    if (!k || set_text(&k->hostnqn, hostnqn) < 0 || set_text(&k->subsysnqn, q->subsysnqn) < 0 ||
-        set_text(&k->comment, q->comment) < 0)
+    if (!k)
+        return -ENOMEM;
+    k->hostnqn = strdup(hostnqn);
+    k->subsysnqn = strdup(q->subsysnqn);
+    k->comment = q->comment ? strdup(q->comment) : NULL;
+    if (!k->hostnqn || !k->subsysnqn || (q->comment && !k->comment))
         return -ENOMEM;
     k->role = q->role;
     k->state = KEY_ACTIVE;
@@ -393,17 +391,19 @@ static int seal_retiring(Manager *m, StoreTransaction *t, Key *k)
     return r;
 }
 
-static int find_active(Manager *m, const char *id, Key **ret, char **reterr_detail)
+/* An identity that both keys have is the new key's now: the kernel displaced the old one, or, with
+ * the stand-in's key type, updated it in place. */
+static void forget_displaced(Key *old, const Key *new)
 {
-    Key *k = key_table_find(&m->keys, id);
+    for (unsigned v = 0; v < KEY_VERSIONS; v++)
+        if (new->serials[v] && old->identities[v] &&
+            strcmp(old->identities[v], new->identities[v]) == 0)
+            old->serials[v] = 0;
+}
 
-    if (!k)
-        return fail(reterr_detail, -ENOENT, "no key has the id \"%s\"", id);
-    if (k->state != KEY_ACTIVE)
-        return fail(reterr_detail, -EBUSY, "key %s is %s, only an active one can be rotated", id,
-                    key_state_to_string(k->state));
-    *ret = k;
-    return 0;
+static int no_such_key(const char *id, char **reterr_detail)
+{
+    return fail(reterr_detail, -ENOENT, "no key has the id \"%s\"", id);
 }
 
 int manager_rotate(Manager *m, const char *id, const KeyRequest *request, Key **ret,
@@ -413,11 +413,18 @@ int manager_rotate(Manager *m, const char *id, const KeyRequest *request, Key **
     _cleanup_(secret_freep) Secret *payload = NULL;
     _cleanup_(key_freep) Key *k = NULL;
     KeyRequest q = *request;
-    Key *old = NULL;
+    Key *old;
     int r;
 
-    if ((r = need_store(m, reterr_detail)) < 0 || (r = find_active(m, id, &old, reterr_detail)) < 0)
+    r = need_store(m, reterr_detail);
+    if (r < 0)
         return r;
+    old = key_table_find(&m->keys, id);
+    if (!old)
+        return no_such_key(id, reterr_detail);
+    if (old->state != KEY_ACTIVE)
+        return fail(reterr_detail, -EBUSY, "key %s is %s, only an active one can be rotated", id,
+                    key_state_to_string(old->state));
     q.hostnqn = old->hostnqn;
     q.subsysnqn = old->subsysnqn;
     q.role = old->role;
@@ -445,6 +452,7 @@ int manager_rotate(Manager *m, const char *id, const KeyRequest *request, Key **
     update_deadline(m);
     /* The old key stays in the ring until the new one is there; manager_sync() tries again. */
     r = publish(m, *ret);
+    forget_displaced(old, *ret);
     if (r == 0 || !m->ring)
         (void)settle(m);
     return 0;
@@ -461,7 +469,7 @@ int manager_remove(Manager *m, const char *id, char **reterr_detail)
         return fail(reterr_detail, r, "%s", m->store_detail ? m->store_detail : strerror(-r));
     k = key_table_find(&m->keys, id);
     if (!k)
-        return fail(reterr_detail, -ENOENT, "no key has the id \"%s\"", id);
+        return no_such_key(id, reterr_detail);
 
     if ((r = store_begin(m->store, &t)) < 0 || (r = store_remove(t, id)) < 0 ||
         (r = store_commit(t)) < 0)

@@ -73,31 +73,42 @@ static int find_tls_psk(Manager *m, const PskIdentity *i, const char *text, Secr
     return r < 0 ? r : key_payload_tls_psk(*ret_payload, i->version, ret, ret_size);
 }
 
-/* A request for one key of the ring's type. Its description never changes, so only a whole identity
- * can be instantiated; for a version 1 identity without digest the real keys go into the ring. */
-static void answer_identity(Manager *m, const char *text, UpcallReply *reply)
+/* A version 1 identity holds a digest that only who has the PSK can know. Without it a key cannot
+ * be instantiated: its description never changes, and would go out as a wrong identity. The real
+ * keys go into the ring, for the next search. */
+static bool publish_for_search(Manager *m, const PskIdentity *i, UpcallReply *reply)
+{
+    const Key *first = key_table_pair(manager_keys(m), i->hostnqn, i->hostnqn_length, i->subsysnqn,
+                                      i->subsysnqn_length);
+
+    reject(reply, EAGAIN, SEARCH_AGAIN_TIMEOUT_SEC);
+    return manager_publish_pair(m, first) > 0;
+}
+
+static bool copy_tls_psk(Manager *m, const PskIdentity *i, const char *text, UpcallReply *reply)
 {
     _cleanup_(secret_freep) Secret *payload = NULL;
     const uint8_t *bytes;
-    PskIdentity i;
     size_t size;
 
-    if (psk_identity_parse(text, strlen(text), &i) != 0) {
-        miss(m, text, reply);
-    } else if (i.version == 1 && !i.digest) {
-        const Key *first = key_table_pair(manager_keys(m), i.hostnqn, i.hostnqn_length, i.subsysnqn,
-                                          i.subsysnqn_length);
+    if (find_tls_psk(m, i, text, &payload, &bytes, &size) < 0)
+        return false;
+    memcpy(reply->payload, bytes, size);
+    reply->size = (uint32_t)size;
+    return true;
+}
 
-        if (manager_publish_pair(m, first) > 0)
-            reject(reply, EAGAIN, SEARCH_AGAIN_TIMEOUT_SEC);
-        else
-            miss(m, text, reply);
-    } else if (find_tls_psk(m, &i, text, &payload, &bytes, &size) < 0) {
+/* A request for one key of the ring's type. */
+static void answer_identity(Manager *m, const char *text, UpcallReply *reply)
+{
+    bool found = false;
+    PskIdentity i;
+
+    if (psk_identity_parse(text, strlen(text), &i) == 0)
+        found = i.version == 1 && !i.digest ? publish_for_search(m, &i, reply)
+                                            : copy_tls_psk(m, &i, text, reply);
+    if (!found)
         miss(m, text, reply);
-    } else {
-        memcpy(reply->payload, bytes, size);
-        reply->size = (uint32_t)size;
-    }
 }
 
 static void put_serials(const Key *k, UpcallReply *reply)

@@ -48,13 +48,14 @@ static bool digest_is_valid(const PskIdentity *i)
 
 int psk_identity_parse(const char *text, size_t length, PskIdentity *ret)
 {
-    const char *p = text + HEAD_LENGTH, *end = text + length;
+    const char *p, *end = text + length;
     PskIdentity i = {0};
     size_t position;
 
     if (length > PSK_IDENTITY_MAX || parse_head(text, length, &i) != 0)
         return PSK_E_IDENTITY;
 
+    p = text + HEAD_LENGTH;
     i.hostnqn = next_part(&p, end, &i.hostnqn_length);
     i.subsysnqn = next_part(&p, end, &i.subsysnqn_length);
     i.digest = next_part(&p, end, &i.digest_length);

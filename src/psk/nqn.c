@@ -16,7 +16,7 @@ NqnFault nqn_check(const char *name, size_t length, size_t *ret_position)
             return NQN_TOO_LONG;
         if (c <= ' ' || c >= 0x7f || c == ';')
             return NQN_CHARACTER;
-        if (i < 4 && c != "nqn."[i])
+        if (i < 4 && name[i] != "nqn."[i])
             return NQN_PREFIX;
     }
     *ret_position = length;

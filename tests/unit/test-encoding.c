@@ -15,7 +15,8 @@ static bool is_digit(int c)
     return c != '\0' && strchr(ALPHABET, c);
 }
 
-/* Decodes from and into buffers without a spare byte, so that a sanitizer sees each step outside. */
+/* Decodes from and into buffers without a spare byte, so that a sanitizer sees each step outside.
+ */
 static int decode_exactly(const char *text, size_t length, size_t capacity, uint8_t **ret,
                           size_t *ret_size)
 {
@@ -44,8 +45,13 @@ TEST(base64_known_answers)
 {
     /* RFC 4648 section 10. */
     static const char *const pairs[][2] = {
-        {"", ""},         {"f", "Zg=="},        {"fo", "Zm8="},         {"foo", "Zm9v"},
-        {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"},
+        {"", ""},
+        {"f", "Zg=="},
+        {"fo", "Zm8="},
+        {"foo", "Zm9v"},
+        {"foob", "Zm9vYg=="},
+        {"fooba", "Zm9vYmE="},
+        {"foobar", "Zm9vYmFy"},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(pairs); i++) {
@@ -115,7 +121,7 @@ TEST(base64_padding)
 {
     static const char *const good[] = {"QQ==", "QUI=", "QUJDQQ==", "gA==", "/w=="};
     static const char *const bad[] = {
-        "=",    "==",   "===",  "====",     "Q===",     "QQ=Q",     "=QQQ",     "Q=QQ",
+        "=",    "==",   "===",  "====",     "Q===",     "QQ=Q",     "=QQQ",         "Q=QQ",
         "Q=Q=", "=Q==", "A===", "QQ==QQ==", "QUI=QUI=", "QUJD====", "QQ==\n\n\n\n",
     };
 
@@ -206,8 +212,8 @@ TEST(printable_every_code_point)
 {
     for (uint32_t c = 1; c < 0x1fffff; c++) {
         size_t least = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-        bool good = c >= 0x20 && (c < 0x7f || c >= 0xa0) && (c < 0xd800 || c > 0xdfff) &&
-                    c <= 0x10ffff;
+        bool good =
+            c >= 0x20 && (c < 0x7f || c >= 0xa0) && (c < 0xd800 || c > 0xdfff) && c <= 0x10ffff;
 
         for (size_t n = least; n <= 4; n++) {
             char text[5];
@@ -222,10 +228,26 @@ TEST(printable_every_code_point)
 TEST(printable_broken_sequences)
 {
     static const char *const bad[] = {
-        "\x80",     "\xbf",         "a\x80",        "\xc3",         "\xc3z",      "\xe2\x82",
-        "\xe2\x82z", "\xe2z\x82",   "\xf0\x9f\x98", "\xf0\x9f\x98z", "\xf8\x88\x80\x80\x80",
-        "\xfe",     "\xff",         "\xc0\x80",     "\xed\xa0\x80", "a\xc2\x85z", "good\n",
-        "\tgood",   "go\x1b[2Jod",  "\x7f",
+        "\x80",
+        "\xbf",
+        "a\x80",
+        "\xc3",
+        "\xc3z",
+        "\xe2\x82",
+        "\xe2\x82z",
+        "\xe2z\x82",
+        "\xf0\x9f\x98",
+        "\xf0\x9f\x98z",
+        "\xf8\x88\x80\x80\x80",
+        "\xfe",
+        "\xff",
+        "\xc0\x80",
+        "\xed\xa0\x80",
+        "a\xc2\x85z",
+        "good\n",
+        "\tgood",
+        "go\x1b[2Jod",
+        "\x7f",
     };
 
     ASSERT_TRUE(text_is_printable(""));

@@ -25,7 +25,8 @@ static bool refused(const char *text, size_t length)
     _cleanup_(freep) char *copy = NULL;
     PskIdentity untouched = {.version = 99}, i = untouched;
 
-    return parse(text, length, &copy, &i) == PSK_E_IDENTITY && memcmp(&i, &untouched, sizeof(i)) == 0;
+    return parse(text, length, &copy, &i) == PSK_E_IDENTITY &&
+           memcmp(&i, &untouched, sizeof(i)) == 0;
 }
 
 #define ASSERT_REFUSED(literal)                                                                    \

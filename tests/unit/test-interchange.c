@@ -80,7 +80,8 @@ TEST(round_trips)
             ASSERT_OK(psk_interchange_format(kinds[i].hash, key, &text));
             ASSERT_EQ(text->size, kinds[i].length + 1);
             ASSERT_EQ(strlen((const char *)text->data), kinds[i].length);
-            ASSERT_OK(psk_interchange_parse((const char *)text->data, text->size - 1, &hash, &again));
+            ASSERT_OK(
+                psk_interchange_parse((const char *)text->data, text->size - 1, &hash, &again));
             ASSERT_EQ(hash, kinds[i].hash);
             ASSERT_TRUE(secret_equal(key, again));
         }
@@ -282,8 +283,8 @@ TEST(format_refuses)
     for (size_t size = 0; size <= 70; size++)
         for (PskHash hash = PSK_HASH_NONE; hash <= PSK_HASH_SHA384; hash++) {
             _cleanup_(secret_freep) Secret *key = secret_new(size), *text = NULL;
-            bool good = (size == 32 && hash != PSK_HASH_SHA384) ||
-                        (size == 48 && hash != PSK_HASH_SHA256);
+            bool good =
+                (size == 32 && hash != PSK_HASH_SHA384) || (size == 48 && hash != PSK_HASH_SHA256);
 
             ASSERT_TRUE(key);
             ASSERT_EQ(psk_interchange_format(hash, key, &text), good ? 0 : PSK_E_HASH_LENGTH);

@@ -32,7 +32,7 @@ static void place_done(const Place *p)
         (void)unlinkat(p->fd, names[i], 0);
     (void)unlinkat(p->fd, "dir", AT_REMOVEDIR);
     closep(&p->fd);
-    /* One where something was mounted, one for the directory itself. */
+    /* One test mounts a file system here. */
     (void)umount2(p->path, MNT_DETACH);
     (void)rmdir(p->path);
 }
@@ -113,6 +113,52 @@ TEST(read_refuses_other_than_files)
     ASSERT_EQ(read_refused(&p, "/dev/null", 100), -EINVAL);
     ASSERT_EQ(read_refused(&p, "other", 100), -ENOENT);
     ASSERT_EQ(read_refused(&p, "file/other", 100), -ENOTDIR);
+}
+
+/* io_read_line() on a file of this content, into room for 8 characters. */
+static int read_line(const Place *p, const char *content, size_t size, char ret[static 9])
+{
+    char path[64];
+
+    if (io_write_file_at(p->fd, "file", content, size) < 0)
+        return -EIO;
+    (void)snprintf(path, sizeof(path), "%s/file", p->path);
+    return io_read_line(path, ret, 9);
+}
+
+TEST(read_first_line)
+{
+    static const char *const same[] = {"abc",        "abc\n",      "abc\r\n", " \tabc \t\n",
+                                       "abc\nxyz\n", "abc\n\nxyz", "abc\t"};
+    _cleanup_(place_done) Place p = place_new();
+    char line[9], large[4097];
+
+    for (size_t i = 0; i < ARRAY_SIZE(same); i++) {
+        ASSERT_OK(read_line(&p, same[i], strlen(same[i]), line));
+        ASSERT_STR(line, "abc");
+    }
+    ASSERT_OK(read_line(&p, "12345678\n", 9, line));
+    ASSERT_STR(line, "12345678");
+
+    strcpy(line, "same");
+    ASSERT_EQ(read_line(&p, "123456789\n", 10, line), -ENOBUFS);
+    ASSERT_EQ(read_line(&p, "", 0, line), -ENODATA);
+    ASSERT_EQ(read_line(&p, " \t\n", 3, line), -ENODATA);
+    ASSERT_EQ(read_line(&p, "\nabc\n", 5, line), -ENODATA);
+    memset(large, 'x', sizeof(large));
+    ASSERT_EQ(read_line(&p, large, sizeof(large), line), -EFBIG);
+    ASSERT_EQ(io_read_line("/nonexistent", line, sizeof(line)), -ENOENT);
+    ASSERT_STR(line, "same");
+}
+
+/* What follows a blank is a part of the line: whoever reads a name must see that it is none. */
+TEST(read_line_with_blanks_inside)
+{
+    _cleanup_(place_done) Place p = place_new();
+    char line[9] = "";
+
+    ASSERT_OK(read_line(&p, " ab cd \n", 8, line));
+    ASSERT_STR(line, "ab cd");
 }
 
 TEST(write_is_private)
@@ -244,7 +290,9 @@ static _Noreturn void read_slowly(int fd, size_t size)
 
 TEST(write_all_in_parts)
 {
-    enum { SIZE = 300000 };
+    enum {
+        SIZE = 300000
+    };
     _cleanup_(freep) uint8_t *data = malloc(SIZE);
     int ends[2], status, r;
     pid_t child;
@@ -293,6 +341,7 @@ TEST(clocks)
 }
 
 TEST_MAIN(TEST_ENTRY(read_sizes), TEST_ENTRY(read_refuses_other_than_files),
+          TEST_ENTRY(read_first_line), TEST_ENTRY(read_line_with_blanks_inside),
           TEST_ENTRY(write_is_private), TEST_ENTRY(write_replaces), TEST_ENTRY(write_errors),
           TEST_ENTRY(write_without_space), TEST_ENTRY(wait), TEST_ENTRY(write_all_in_parts),
           TEST_ENTRY(write_all_errors), TEST_ENTRY(clocks))

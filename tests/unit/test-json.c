@@ -46,7 +46,8 @@ static int refused(const char *text, size_t size)
 TEST(parse_good)
 {
     static const char *const good[] = {
-        "{}", " \t\r\n{ } \t\r\n", "{\"a\":1}", "{\"a\":[1,\"\\u00fc\",null,true,false,{}]}",
+        "{}",          " \t\r\n{ } \t\r\n",
+        "{\"a\":1}",   "{\"a\":[1,\"\\u00fc\",null,true,false,{}]}",
         "{\"\":\"\"}",
     };
 
@@ -299,5 +300,5 @@ TEST_MAIN(TEST_ENTRY(parse_good), TEST_ENTRY(parse_broken), TEST_ENTRY(parse_oth
           TEST_ENTRY(parse_trailing), TEST_ENTRY(parse_depth), TEST_ENTRY(parse_utf8),
           TEST_ENTRY(parse_utf8_overlong_and_surrogates), TEST_ENTRY(embedded_nul),
           TEST_ENTRY(get_types), TEST_ENTRY(get_absent), TEST_ENTRY(get_number_ranges),
-          TEST_ENTRY(get_number_past_the_largest),
-          TEST_ENTRY(add_and_get_back), TEST_ENTRY(string_erase))
+          TEST_ENTRY(get_number_past_the_largest), TEST_ENTRY(add_and_get_back),
+          TEST_ENTRY(string_erase))

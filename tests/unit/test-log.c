@@ -145,7 +145,8 @@ TEST(long_message)
         ASSERT_TRUE(capture_begin(&c));
         (void)log_error_errno(-ENOENT, "%.*s", (int)length, text);
         (void)capture_end(&c);
-        ASSERT_TRUE(strlen(c.text) <= 1024 && strspn(c.text, "x") >= (length < 1000 ? length : 1000));
+        ASSERT_TRUE(strlen(c.text) <= 1024 &&
+                    strspn(c.text, "x") >= (length < 1000 ? length : 1000));
         ASSERT_EQ(c.text[strlen(c.text) - 1], '\n');
     }
     ASSERT_TRUE(capture_begin(&c));
@@ -191,8 +192,8 @@ static const LogFields all_fields = {
 };
 
 /* Logs once with the stream matching or not; *ret_entry is what the journal got. */
-static bool log_to_journal(int journal, bool matching, const LogFields *fields, int error, Capture *c,
-                           char *ret_entry, size_t size)
+static bool log_to_journal(int journal, bool matching, const LogFields *fields, int error,
+                           Capture *c, char *ret_entry, size_t size)
 {
     ssize_t n;
     bool good;

@@ -133,10 +133,13 @@ TEST(texts)
     ASSERT_TRUE(says("nqn.", "host NQN \"nqn.\" is too short: \"nqn.\" and a name after it"));
     ASSERT_TRUE(says("NQN.io-1", "host NQN does not begin with \"nqn.\" (character 1)"));
     ASSERT_TRUE(says("nqn;io-1", "host NQN has ';' at character 4, which is not allowed"));
-    ASSERT_TRUE(says("nqn.a b", "host NQN has a blank (0x20) at character 6, which is not allowed"));
+    ASSERT_TRUE(
+        says("nqn.a b", "host NQN has a blank (0x20) at character 6, which is not allowed"));
     ASSERT_TRUE(says("nqn.ab;", "host NQN has ';' at character 7, which is not allowed"));
-    ASSERT_TRUE(says("nqn.ab\n", "host NQN has a byte (0x0a) at character 7, which is not allowed"));
-    ASSERT_TRUE(says("nqn.\x7f", "host NQN has a byte (0x7f) at character 5, which is not allowed"));
+    ASSERT_TRUE(
+        says("nqn.ab\n", "host NQN has a byte (0x0a) at character 7, which is not allowed"));
+    ASSERT_TRUE(
+        says("nqn.\x7f", "host NQN has a byte (0x7f) at character 5, which is not allowed"));
     ASSERT_TRUE(
         says("nqn.\xc3\xbc", "host NQN has a byte (0xc3) at character 5, which is not allowed"));
     make_name(name, 224);
@@ -159,7 +162,8 @@ TEST(texts_are_printable)
             r = nqn_check_text(name, "subsystem NQN", &text);
             ASSERT_TRUE(r == 0 || r == -EINVAL);
             ASSERT_EQ(text != NULL, r != 0);
-            ASSERT_TRUE(!text || (text_is_printable(text) && strstr(text, "subsystem NQN") == text));
+            ASSERT_TRUE(!text ||
+                        (text_is_printable(text) && strstr(text, "subsystem NQN") == text));
         }
 }
 

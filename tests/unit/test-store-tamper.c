@@ -56,9 +56,8 @@ static bool others_load(const Victim *v, int broken, int error)
             printf("# record %d is not sound\n", i);
             return false;
         }
-        if (i == broken &&
-            (!record || record->error != error || record->meta ||
-             store_unseal(s, v->id[i], &secret) != error)) {
+        if (i == broken && (!record || record->error != error || record->meta ||
+                            store_unseal(s, v->id[i], &secret) != error)) {
             printf("# record %d has error %d, not %d\n", i, record ? record->error : 1, error);
             return false;
         }
@@ -225,7 +224,8 @@ TEST(a_record_is_missing)
     ASSERT_TRUE(store_find(s, v.id[1]) == NULL);
 }
 
-/* Changes record 1 to "new" and its secret to "newer", and returns the files as they were before. */
+/* Changes record 1 to "new" and its secret to "newer", and returns the files as they were before.
+ */
 static int change_one(Victim *v, Victim *before)
 {
     _cleanup_(store_closep) Store *s = NULL;
@@ -290,6 +290,7 @@ TEST(an_older_shard)
 TEST(an_older_header)
 {
     _cleanup_(victim_done) Victim v = {.f.top = ""};
+    _cleanup_(store_closep) Store *s = NULL;
     char old[160], path[160];
     Victim before;
 
@@ -304,6 +305,9 @@ TEST(an_older_header)
     shard_path(&v, 1, path);
     ASSERT_OK(put_back(old, path));
     ASSERT_TRUE(others_load(&v, 1, -ESTALE));
+    ASSERT_OK(store_open(v.f.dir, &s, NULL));
+    ASSERT_OK(fixture_replace(s, v.id[1], "two", "secret 2"));
+    ASSERT_EQ(store_find(s, v.id[1])->generation, 3);
 }
 
 /* A broken shard is repaired by removing what was in it. */
@@ -313,8 +317,7 @@ static void check_repair(const Victim *v, bool record_left)
     char id[STORE_ID_SIZE] = "0000000000000000", placeholder[STORE_ID_SIZE];
     size_t sound, broken;
 
-    snprintf(placeholder, sizeof(placeholder), "%016llx",
-             strtoull(v->id[1], NULL, 16) >> 58 << 58);
+    snprintf(placeholder, sizeof(placeholder), "%016llx", strtoull(v->id[1], NULL, 16) >> 58 << 58);
     ASSERT_OK(store_open(v->f.dir, &s, NULL));
     fixture_count(s, &sound, &broken);
     ASSERT_EQ(sound, 2);
@@ -422,54 +425,69 @@ TEST(a_removed_record_is_put_back)
     ASSERT_TRUE(access(path, F_OK) < 0);
 }
 
-/* commit.json with the MAC of this store, or of its key with another label. */
-static int plant_commit(const Victim *v, const char *label, const char *body)
+/* Makes commit.json with the MAC of this store for a label. Its generation is the one of the
+ * header, so that nothing but the rest is wrong, plus more. */
+static int plant_commit(const Victim *v, const char *label, unsigned more, const char *rest)
 {
     _cleanup_(store_closep) Store *s = NULL;
     _cleanup_(freep) char *text = NULL;
+    char path[160], body[200];
     size_t size;
-    char path[160];
     int r = store_open(v->f.dir, &s, NULL);
 
-    if (r == 0)
-        r = signed_file_format(s->sealer, s->key, label, body, &text, &size);
+    if (r < 0)
+        return r;
+    snprintf(body, sizeof(body), "{\"generation\":%u,%s}", (unsigned)s->header.generation + more,
+             rest);
+    r = signed_file_format(s->sealer, s->key, label, body, &text, &size);
     fixture_path(&v->f, "commit.json", path);
     return r < 0 ? r : fixture_write(path, text, size);
 }
 
 TEST(a_forged_commit)
 {
-    static const char *const bodies[] = {
-        "{\"generation\":1000,\"replace\":[\"header.json\"],\"remove\":[]}",
-        "{\"generation\":4,\"replace\":[],\"remove\":[]}",
-        "{\"generation\":4,\"replace\":[\"header.json\",\"../../etc/passwd\"],\"remove\":[]}",
-        "{\"generation\":4,\"replace\":[\"header.json\"],\"remove\":[\"records/../header.json\"]}",
-        "{\"generation\":4,\"replace\":[\"header.json\"],\"remove\":[\"header.json\"]}",
-        "{\"generation\":4,\"replace\":[\"header.json\",\"index/40.json\"],\"remove\":[]}",
-        "{\"generation\":4,\"replace\":[\"header.json\",7],\"remove\":[]}",
-        "{\"generation\":4,\"replace\":[\"header.json\"]}",
+    static const char good[] = "\"replace\":[\"header.json\"],\"remove\":[]";
+    static const struct {
+        const char *label;
+        unsigned more;
+        const char *rest;
+        const char *detail;
+    } forged[] = {
+        {SIGNED_LABEL_SHARD, 0, good, "not authentic"},
+        {SIGNED_LABEL_COMMIT, 2, good, "another state"},
+        {SIGNED_LABEL_COMMIT, 1, good, "not the one of the interrupted change"},
+        {SIGNED_LABEL_COMMIT, 0, "\"replace\":[],\"remove\":[]", "not authentic"},
+        {SIGNED_LABEL_COMMIT, 0, "\"replace\":[\"header.json\"]", "not authentic"},
+        {SIGNED_LABEL_COMMIT, 0, "\"replace\":[\"header.json\",7],\"remove\":[]", "not authentic"},
+        {SIGNED_LABEL_COMMIT, 0, "\"replace\":[\"header.json\",\"/etc/x\"],\"remove\":[]",
+         "not authentic"},
+        {SIGNED_LABEL_COMMIT, 0, "\"replace\":[\"header.json\",\"index/40.json\"],\"remove\":[]",
+         "not authentic"},
+        {SIGNED_LABEL_COMMIT, 0, "\"replace\":[\"header.json\"],\"remove\":[\"header.json\"]",
+         "not authentic"},
+        {SIGNED_LABEL_COMMIT, 0,
+         "\"replace\":[\"header.json\"],\"remove\":[\"records/../header.json\"]", "not authentic"},
     };
-    static const char removal[] =
-        "{\"generation\":4,\"replace\":[\"header.json\"],\"remove\":[\"records/%s.json\"]}";
     _cleanup_(victim_done) Victim v = {.f.top = ""};
     _cleanup_(store_closep) Store *s = NULL;
-    char path[160], body[200];
+    char path[160];
 
     ASSERT_OK(victim_new(&v));
     fixture_path(&v.f, "commit.json", path);
-    for (size_t i = 0; i < ARRAY_SIZE(bodies); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(forged); i++) {
         _cleanup_(freep) char *detail = NULL;
 
-        ASSERT_OK(plant_commit(&v, SIGNED_LABEL_COMMIT, bodies[i]));
+        ASSERT_OK(plant_commit(&v, forged[i].label, forged[i].more, forged[i].rest));
         ASSERT_EQ(store_open(v.f.dir, &s, &detail), -EBADMSG);
-        ASSERT_TRUE(detail && strstr(detail, "commit.json"));
-        ASSERT_OK(unlink(path));
+        if (!detail || !strstr(detail, forged[i].detail))
+            TEST_FAIL("%zu: %s", i, detail);
+        (void)unlink(path);
     }
-    snprintf(body, sizeof(body), removal, v.id[1]);
-    ASSERT_OK(plant_commit(&v, SIGNED_LABEL_SHARD, body));
-    ASSERT_EQ(store_open(v.f.dir, &s, NULL), -EBADMSG);
-    ASSERT_OK(unlink(path));
     ASSERT_TRUE(others_load(&v, -1, 0));
+    /* The counter-check: one that is right is finished and gone. */
+    ASSERT_OK(plant_commit(&v, SIGNED_LABEL_COMMIT, 0, good));
+    ASSERT_TRUE(others_load(&v, -1, 0));
+    ASSERT_TRUE(!fixture_exists(&v.f, "commit.json"));
 }
 
 TEST_MAIN(TEST_ENTRY(each_byte_of_a_record), TEST_ENTRY(each_byte_of_a_shard),

@@ -70,7 +70,8 @@ TEST(records_come_back)
 
 TEST(metadata_is_opaque)
 {
-    static const char text[] = "{\"a\":[1,2.5,null,true,{\"b\":\"/\\n\\u0000\\\"\"}],\"\":\"\xc3\xa9\"}";
+    static const char text[] =
+        "{\"a\":[1,2.5,null,true,{\"b\":\"/\\n\\u0000\\\"\"}],\"\":\"\xc3\xa9\"}";
     _cleanup_(fixture_done) Fixture f = {.dir = ""};
     _cleanup_(store_closep) Store *s = NULL;
     _cleanup_(store_endp) StoreTransaction *t = NULL;
@@ -355,6 +356,53 @@ TEST(open_finishes_a_commit)
     ASSERT_TRUE(!fixture_exists(&f, "commit.json"));
 }
 
+/* Nor may a commit come to life later that was reported as failed. */
+TEST(a_commit_that_cannot_be_published_is_not)
+{
+    _cleanup_(fixture_done) Fixture f = {.dir = ""};
+    _cleanup_(store_closep) Store *s = NULL;
+    char a[STORE_ID_SIZE], b[STORE_ID_SIZE], path[160];
+
+    ASSERT_OK(fixture_new(&f));
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(fixture_add(s, "a", "first", a));
+    fixture_path(&f, "commit.json", path);
+    ASSERT_OK(mkdir(path, 0700));
+    for (int i = 0; i < 2; i++) {
+        ASSERT_EQ(fixture_replace(s, a, "a2", "second"), -EISDIR);
+        ASSERT_TRUE(fixture_has(s, a, "a", "first"));
+    }
+    ASSERT_OK(rmdir(path));
+    ASSERT_OK(fixture_add(s, "b", "other", b));
+    s = store_close(s);
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_TRUE(fixture_has(s, a, "a", "first"));
+    ASSERT_TRUE(fixture_has(s, b, "b", "other"));
+}
+
+/* A commit that failed can be tried again with the same transaction. */
+TEST(commit_again)
+{
+    _cleanup_(fixture_done) Fixture f = {.dir = ""};
+    _cleanup_(store_closep) Store *s = NULL;
+    _cleanup_(store_endp) StoreTransaction *t = NULL;
+    _cleanup_(json_putp) json_object *meta = fixture_meta("a");
+    _cleanup_(secret_freep) Secret *secret = secret_new_copy("first", 5);
+    char id[STORE_ID_SIZE], path[160];
+
+    ASSERT_OK(fixture_new(&f));
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    fixture_path(&f, "header.json.new", path);
+    ASSERT_OK(mkdir(path, 0700));
+    ASSERT_OK(store_begin(s, &t));
+    ASSERT_OK(store_add(t, meta, secret, id));
+    ASSERT_EQ(store_commit(t), -EISDIR);
+    ASSERT_TRUE(store_find(s, id) == NULL);
+    ASSERT_OK(rmdir(path));
+    ASSERT_OK(store_commit(t));
+    ASSERT_TRUE(fixture_has(s, id, "a", "first"));
+}
+
 TEST(open_sweeps_what_a_crash_left)
 {
     static const char *const stray[] = {"header.json.new", "commit.json.new", "index/00.json.new",
@@ -404,11 +452,12 @@ TEST(create_keeps_what_is_there)
     ASSERT_EQ(store_create(f.dir, &s, NULL), -EEXIST);
 }
 
-TEST_MAIN(TEST_ENTRY(open_needs_a_private_directory_with_a_store), TEST_ENTRY(one_process_at_a_time),
-          TEST_ENTRY(records_come_back), TEST_ENTRY(metadata_is_opaque),
-          TEST_ENTRY(replace_and_remove), TEST_ENTRY(nothing_before_the_commit),
-          TEST_ENTRY(a_transaction_sees_itself), TEST_ENTRY(what_cannot_be_stored_is_refused),
-          TEST_ENTRY(many_records_in_order),
+TEST_MAIN(TEST_ENTRY(open_needs_a_private_directory_with_a_store),
+          TEST_ENTRY(one_process_at_a_time), TEST_ENTRY(records_come_back),
+          TEST_ENTRY(metadata_is_opaque), TEST_ENTRY(replace_and_remove),
+          TEST_ENTRY(nothing_before_the_commit), TEST_ENTRY(a_transaction_sees_itself),
+          TEST_ENTRY(what_cannot_be_stored_is_refused), TEST_ENTRY(many_records_in_order),
           TEST_ENTRY(a_commit_that_cannot_be_finished_is_in_force),
-          TEST_ENTRY(open_finishes_a_commit), TEST_ENTRY(open_sweeps_what_a_crash_left),
+          TEST_ENTRY(open_finishes_a_commit), TEST_ENTRY(a_commit_that_cannot_be_published_is_not),
+          TEST_ENTRY(commit_again), TEST_ENTRY(open_sweeps_what_a_crash_left),
           TEST_ENTRY(create_keeps_what_is_there))

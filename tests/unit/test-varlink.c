@@ -150,7 +150,20 @@ TEST(fragments)
     ASSERT_STR(next_text(f, fd, &in), "{\"parameters\":{\"text\":\"\u00e4 \u20ac\"}}");
 }
 
-/* All calls at once, then the end: a peer that has said all still gets all its answers. */
+/* More calls than a connection handles in one turn, received in one piece. */
+TEST(turns)
+{
+    FIXTURE;
+    char text[100 * sizeof(PING)];
+
+    for (size_t i = 0; i < 100; i++)
+        memcpy(text + i * sizeof(PING), PING, sizeof(PING));
+    ASSERT_EQ(send(fd, text, sizeof(text), 0), sizeof(text));
+    ASSERT_TRUE(pump(f));
+    ASSERT_EQ(f->pinged, 100);
+    ASSERT_STR(next_text(f, fd, &in), PONG);
+}
+
 TEST(pipelining)
 {
     FIXTURE;
@@ -163,19 +176,22 @@ TEST(pipelining)
                                  i) +
                 1;
     ASSERT_EQ(send(fd, text, size, 0), (long long)size);
-    ASSERT_OK(shutdown(fd, SHUT_WR));
     ASSERT_TRUE(pump(f));
     ASSERT_EQ(f->echoed, 1000);
     for (int i = 0; i < 1000; i++) {
         snprintf(text, sizeof(text), "{\"parameters\":{\"i\":%d}}", i);
         ASSERT_STR(next_text(f, fd, &in), text);
     }
-    ASSERT_TRUE(is_closed(f, fd));
+    ASSERT_EQ(f->noticed, 1001);
+    closep(&fd);
+    fd = -EBADF;
+    ASSERT_TRUE(pump(f));
     ASSERT_EQ(varlink_server_connections(f->server), 0);
     ASSERT_EQ(f->noticed, 1002);
 }
 
-/* A call behind a stream that is not read waits, though it is received already. */
+/* A call behind a stream that is not read waits, though it is received already; and a peer that has
+ * said all it had to say still gets its answers. */
 TEST(slow_reader)
 {
     FIXTURE;
@@ -184,6 +200,7 @@ TEST(slow_reader)
     SEND(f, fd,
          "{\"method\":\"org.example.test.Stream\","
          "\"parameters\":{\"n\":10000,\"size\":20},\"more\":true}\0" PING);
+    ASSERT_OK(shutdown(fd, SHUT_WR));
     ASSERT_TRUE(pump(f));
     ASSERT_EQ(f->pinged, 0);
     for (int i = 1; i <= 10000; i++) {
@@ -193,6 +210,8 @@ TEST(slow_reader)
         ASSERT_STR(next_text(f, fd, &in), text);
     }
     ASSERT_STR(next_text(f, fd, &in), PONG);
+    ASSERT_TRUE(is_closed(f, fd));
+    ASSERT_EQ(varlink_server_connections(f->server), 0);
 }
 
 /* VARLINK_OUTPUT_MAX: a peer that does not read is dropped, and the method told so. */
@@ -354,6 +373,6 @@ TEST(accept_pause)
 
 TEST_MAIN(TEST_ENTRY(service), TEST_ENTRY(invalid_members), TEST_ENTRY(no_object),
           TEST_ENTRY(embedded_nul), TEST_ENTRY(oneway), TEST_ENTRY(answers), TEST_ENTRY(fragments),
-          TEST_ENTRY(pipelining), TEST_ENTRY(slow_reader), TEST_ENTRY(no_reader),
+          TEST_ENTRY(turns), TEST_ENTRY(pipelining), TEST_ENTRY(slow_reader), TEST_ENTRY(no_reader),
           TEST_ENTRY(peer_vanishes), TEST_ENTRY(message_size), TEST_ENTRY(refused_peer),
           TEST_ENTRY(root_method), TEST_ENTRY(connection_limits), TEST_ENTRY(accept_pause))

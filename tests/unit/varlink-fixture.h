@@ -141,11 +141,11 @@ static inline void on_idle(VarlinkServer *s, void *userdata)
     ((Fixture *)userdata)->noticed++;
 }
 
-static inline int authorize(_unused_ int fd, const struct ucred *peer, void *userdata)
+static inline int authorize(int fd, const struct ucred *peer, void *userdata)
 {
     Fixture *f = userdata;
 
-    return peer->uid == geteuid() ? f->authorized : -EACCES;
+    return fd >= 0 && peer->uid == geteuid() ? f->authorized : -EACCES;
 }
 
 static inline int fixture_listen(Fixture *f)

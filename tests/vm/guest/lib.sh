@@ -261,11 +261,17 @@ new_psk() {
 
 # The record of a subsystem as JSON.
 record_of() { nvme-keyctl list --json=short | jq -ce --arg s "$1" '.keys[] | select(.subsystemNQN == $s)'; }
-# record_serial ID [VERSION]: the serial of its published key
+# record_serial ID [VERSION]: the serial of its key, if that is published
 record_serial() {
         nvme-keyctl list --json=short |
                 jq -re --arg id "$1" --argjson v "${2:-1}" \
-                        '.keys[] | select(.id == $id) | .published[] | select(.version == $v) | .serial'
+                        '.keys[] | select(.id == $id) | .identities[] | select(.version == $v) | .serial // empty'
+}
+# record_identity ID [VERSION]
+record_identity() {
+        nvme-keyctl list --json=short |
+                jq -re --arg id "$1" --argjson v "${2:-1}" \
+                        '.keys[] | select(.id == $id) | .identities[] | select(.version == $v) | .identity'
 }
 
 have_product() { command -v nvme-keyctl >/dev/null; }

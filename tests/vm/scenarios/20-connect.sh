@@ -18,8 +18,8 @@ id=$(nvme-keyctl add --subsysnqn="$sub" <<<"$(new_psk)") || bail "nvme-keyctl ad
 ok "nvme-keyctl add"
 defer "nvme-keyctl remove $id"
 is "the record is active" "$(record_of "$sub" | jq -r .state)" active
-serial=$(record_serial "$id")
-is "the listed serial is the key's" "$serial" "$(key_serial "$(record_of "$sub" | jq -r '.published[0].identity')")"
+serial=$(record_serial "$id") || bail "the record is not published"
+is "the listed serial is the key's" "$serial" "$(key_serial "$(record_identity "$id")")"
 
 check "connect" connect_tls "$sub" || bail "no connection"
 defer "disconnect $sub"

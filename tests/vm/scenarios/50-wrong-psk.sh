@@ -14,6 +14,7 @@ for s in "$sub" "$other"; do
         check "a target $s" target_up "$s" || bail "no target"
         id=$(nvme-keyctl add --subsysnqn="$s" <<<"$(new_psk)") || bail "nvme-keyctl add"
         defer "nvme-keyctl remove $id"
+        [ "$s" != "$sub" ] || identity=$(record_identity "$id")
 done
 defer target_down
 check "another connection" connect_tls "$other"
@@ -22,7 +23,6 @@ keys=$(ring_list)
 
 # Host and target share .nvme here. So the host alone is given a second keyring that has the same identity with other
 # bytes. tlshd has to reach that key without possessing it, hence the permissions.
-identity=$(record_of "$sub" | jq -r '.published[0].identity')
 ring=$(keyctl newring vm-wrong @s)
 wrong=$(head -c 32 /dev/urandom | keyctl padd psk "$identity" "$ring")
 keyctl setperm "$ring" 0x3f3f0000

@@ -41,8 +41,9 @@ compare() {
         nvme-keyctl remove "$id"
 }
 
-# The first two are published test vectors of libnvme; hash 00 means that the key is used as it is.
+# The first three are published test vectors of libnvme; hash 00 means that the key is used as it is.
 keys=(
+        'NVMeTLSkey-1:00:VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwNf9LrZ:'
         'NVMeTLSkey-1:01:VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwNf9LrZ:'
         'NVMeTLSkey-1:02:VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwP/w0S89ELi3W2LxIcLXVsDn8kXZQ==:'
         "$(new_psk 1)"

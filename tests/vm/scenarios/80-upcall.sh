@@ -22,8 +22,9 @@ payload_of_request() {
 id=$(nvme-keyctl add --subsysnqn="$sub" <<<"$(new_psk)") || bail "nvme-keyctl add"
 defer "nvme-keyctl remove $id"
 modprobe nvme-keyring
-identity=$(record_of "$sub" | jq -r '.published[0].identity')
+identity=$(record_identity "$id")
 want=$(key_hex "$identity")
+check "the key is published" test -n "$want"
 
 # With nothing in .nvme the answer can only come from the store.
 keyctl clear "$(nvme_ring)"

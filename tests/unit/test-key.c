@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+
+#include "basic/json.h"
+#include "basic/limits.h"
+#include "nvme-keyd/key-json.h"
+#include "test.h"
+
+#define HOST "nqn.2014-08.org.nvmexpress:uuid:11111111-2222-3333-4444-555555555555"
+#define SUBSYSTEM "nqn.2026-11.org.example:a"
+#define NOW ((uint64_t)1700000000 * USEC_PER_SEC)
+
+static const KeyRole roles[] = {KEY_ROLE_HOST, KEY_ROLE_TARGET, KEY_ROLE_BOTH};
+static const KeyState states[] = {KEY_PENDING, KEY_ACTIVE, KEY_RETIRING, KEY_REVOKED};
+static const PskHash hashes[] = {PSK_HASH_NONE, PSK_HASH_SHA256, PSK_HASH_SHA384};
+
+static Secret *configured_of(PskHash hash)
+{
+    Secret *s = secret_new(hash == PSK_HASH_SHA384 ? 48 : 32);
+
+    for (size_t i = 0; s && i < s->size; i++)
+        s->data[i] = (uint8_t)(i * 7 + 1);
+    return s;
+}
+
+/* A key with all that key_derive() fills in. */
+static Key *new_key(const char *subsysnqn, KeyRole role, unsigned versions, PskHash hash,
+                    Secret **ret_payload)
+{
+    _cleanup_(secret_freep) Secret *configured = configured_of(hash), *payload = NULL;
+    _cleanup_(key_freep) Key *k = calloc(1, sizeof(*k));
+
+    if (!k || !configured)
+        return NULL;
+    k->hostnqn = strdup(HOST);
+    k->subsysnqn = strdup(subsysnqn);
+    k->role = role;
+    k->state = KEY_ACTIVE;
+    k->hash = hash;
+    k->versions = versions;
+    k->created_usec = NOW;
+    k->changed_usec = NOW + 1;
+    if (key_derive(k, configured, &payload) != 0)
+        return NULL;
+    if (ret_payload)
+        *ret_payload = TAKE_PTR(payload);
+    return TAKE_PTR(k);
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return !a || !b ? a == b : strcmp(a, b) == 0;
+}
+
+static bool same_key(const Key *a, const Key *b)
+{
+    return strcmp(a->hostnqn, b->hostnqn) == 0 && strcmp(a->subsysnqn, b->subsysnqn) == 0 &&
+           same_text(a->comment, b->comment) && a->role == b->role && a->state == b->state &&
+           a->hash == b->hash && a->derivation == b->derivation && a->versions == b->versions &&
+           strcmp(a->digest, b->digest) == 0 && a->created_usec == b->created_usec &&
+           a->changed_usec == b->changed_usec && a->deadline_usec == b->deadline_usec &&
+           same_text(a->identities[0], b->identities[0]) &&
+           same_text(a->identities[1], b->identities[1]);
+}
+
+static bool survives_meta(const Key *k)
+{
+    _cleanup_(json_putp) json_object *meta = NULL;
+    _cleanup_(key_freep) Key *copy = NULL;
+
+    return key_to_meta(k, &meta) == 0 && key_from_meta(meta, &copy) == 0 && same_key(k, copy);
+}
+
+TEST(meta_round_trip)
+{
+    for (size_t role = 0; role < ARRAY_SIZE(roles); role++)
+        for (size_t hash = 0; hash < ARRAY_SIZE(hashes); hash++)
+            for (unsigned versions = 1; versions < 1u << KEY_VERSIONS; versions++) {
+                _cleanup_(key_freep) Key *k =
+                    new_key(SUBSYSTEM, roles[role], versions, hashes[hash], NULL);
+
+                ASSERT_TRUE(k);
+                for (size_t state = 0; state < ARRAY_SIZE(states); state++) {
+                    k->state = states[state];
+                    k->deadline_usec = k->state == KEY_RETIRING ? INT64_MAX : 0;
+                    k->derivation = state % 2 ? PSK_COMPAT : PSK_RFC8446;
+                    ASSERT_TRUE(survives_meta(k));
+                }
+                k->comment = strdup("Regal 7, f\xc3\xbcr Anna");
+                ASSERT_TRUE(survives_meta(k));
+            }
+}
+
+/* Each member in turn is missing, of another type, or of a value that makes no sense. */
+TEST(meta_bad)
+{
+    static const struct {
+        const char *member;
+        const char *json; /* NULL: missing */
+    } cases[] = {
+        {"hostNQN", NULL},
+        {"hostNQN", "7"},
+        {"hostNQN", "\"\""},
+        {"hostNQN", "\"nqn.a b\""},
+        {"hostNQN", "\"nqn.a\\u0000\""},
+        {"subsystemNQN", NULL},
+        {"subsystemNQN", "[]"},
+        {"subsystemNQN", "\"iqn.a:b\""},
+        {"role", NULL},
+        {"role", "\"\""},
+        {"role", "\"hosts\""},
+        {"role", "3"},
+        {"state", NULL},
+        {"state", "\"broken\""},
+        {"state", "\"gone\""},
+        {"hash", NULL},
+        {"hash", "\"sha512\""},
+        {"derivation", NULL},
+        {"derivation", "\"\""},
+        {"digest", NULL},
+        {"digest", "\"\""},
+        {"digest", "\"VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwN\""},
+        {"digest", "\"VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwN==\""},
+        {"identityVersions", NULL},
+        {"identityVersions", "[]"},
+        {"identityVersions", "[2]"},
+        {"identityVersions", "[-1]"},
+        {"identityVersions", "[1.0]"},
+        {"identityVersions", "[\"1\"]"},
+        {"identityVersions", "1"},
+        {"created", NULL},
+        {"created", "-1"},
+        {"created", "\"1\""},
+        {"created", "9223372036854775808"},
+        {"changed", NULL},
+        {"changed", "1.5"},
+        {"deadline", "-1"},
+        {"deadline", "true"},
+        {"comment", "1"},
+        {"comment", "\"a\\u0000b\""},
+    };
+    _cleanup_(key_freep) Key *k = new_key(SUBSYSTEM, KEY_ROLE_BOTH, 3, PSK_HASH_SHA256, NULL);
+
+    ASSERT_TRUE(k);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        _cleanup_(json_putp) json_object *meta = NULL;
+        Key *untouched = k;
+        int r;
+
+        ASSERT_OK(key_to_meta(k, &meta));
+        json_object_object_del(meta, cases[i].member);
+        if (cases[i].json)
+            json_object_object_add(meta, cases[i].member, json_tokener_parse(cases[i].json));
+        r = key_from_meta(meta, &untouched);
+        if (r != -EBADMSG || untouched != k)
+            TEST_FAIL("%s: %s gave %d", cases[i].member, cases[i].json ? cases[i].json : "missing",
+                      r);
+    }
+}
+
+static bool publishable(KeyState state, KeyRole role, uint64_t deadline_usec)
+{
+    const Key k = {.state = state, .role = role, .deadline_usec = deadline_usec};
+
+    return key_is_publishable(&k, NOW);
+}
+
+/* DESIGN.md, "A key's life". A deadline counts for a retiring key only. */
+TEST(publishable)
+{
+    static const uint64_t deadlines[] = {0, 1, NOW - 1, NOW, NOW + 1, UINT64_MAX};
+
+    for (size_t i = 0; i < ARRAY_SIZE(deadlines); i++) {
+        uint64_t deadline = deadlines[i];
+
+        for (size_t role = 0; role < ARRAY_SIZE(roles); role++) {
+            bool target = roles[role] == KEY_ROLE_TARGET;
+
+            ASSERT_EQ(publishable(KEY_PENDING, roles[role], deadline), target);
+            ASSERT_EQ(publishable(KEY_ACTIVE, roles[role], deadline), true);
+            ASSERT_EQ(publishable(KEY_RETIRING, roles[role], deadline),
+                      target && (deadline == 0 || deadline > NOW));
+            ASSERT_EQ(publishable(KEY_REVOKED, roles[role], deadline), false);
+            ASSERT_EQ(publishable(KEY_BROKEN, roles[role], deadline), false);
+        }
+    }
+}
+
+static bool shadows(const char *subsysnqn, unsigned versions, const char *other_subsysnqn,
+                    KeyRole other_role, unsigned other_versions)
+{
+    const Key k = {.hostnqn = (char *)(uintptr_t)HOST,
+                   .subsysnqn = (char *)(uintptr_t)subsysnqn,
+                   .role = KEY_ROLE_HOST,
+                   .versions = versions};
+    const Key other = {.hostnqn = (char *)(uintptr_t)HOST,
+                       .subsysnqn = (char *)(uintptr_t)other_subsysnqn,
+                       .role = other_role,
+                       .versions = other_versions};
+
+    return key_shadows(&k, &other);
+}
+
+TEST(shadow)
+{
+    const Key elsewhere = {.hostnqn = (char *)(uintptr_t) "nqn.other",
+                           .subsysnqn = (char *)(uintptr_t) "nqn.x:ab",
+                           .role = KEY_ROLE_HOST,
+                           .versions = 3};
+    const Key short_one = {.hostnqn = (char *)(uintptr_t)HOST,
+                           .subsysnqn = (char *)(uintptr_t) "nqn.x:a",
+                           .role = KEY_ROLE_HOST,
+                           .versions = 3};
+
+    ASSERT_TRUE(shadows("nqn.x:ab", 2, "nqn.x:a", KEY_ROLE_HOST, 2));
+    ASSERT_TRUE(shadows("nqn.x:ab", 1, "nqn.x:a", KEY_ROLE_HOST, 2));
+    ASSERT_TRUE(shadows("nqn.x:ab", 2, "nqn.x:a", KEY_ROLE_BOTH, 2));
+    /* The longer one is found only by a search for the shorter one. */
+    ASSERT_TRUE(!shadows("nqn.x:a", 3, "nqn.x:ab", KEY_ROLE_HOST, 3));
+    ASSERT_TRUE(!shadows("nqn.x:a", 3, "nqn.x:a", KEY_ROLE_HOST, 3));
+    ASSERT_TRUE(!shadows("nqn.x:b", 3, "nqn.x:a", KEY_ROLE_HOST, 3));
+    /* A target looks for whole identities: one of version 0 ends with the subsystem NQN. */
+    ASSERT_TRUE(shadows("nqn.x:ab", 1, "nqn.x:a", KEY_ROLE_TARGET, 1));
+    ASSERT_TRUE(shadows("nqn.x:ab", 3, "nqn.x:a", KEY_ROLE_TARGET, 3));
+    ASSERT_TRUE(!shadows("nqn.x:ab", 2, "nqn.x:a", KEY_ROLE_TARGET, 3));
+    ASSERT_TRUE(!shadows("nqn.x:ab", 3, "nqn.x:a", KEY_ROLE_TARGET, 2));
+    ASSERT_TRUE(!key_shadows(&elsewhere, &short_one));
+}
+
+/* What is sealed is what psk_derive() makes, each version under its own tag. */
+static bool payload_is_right(const Key *k, const Secret *payload)
+{
+    _cleanup_(secret_freep) Secret *configured = configured_of(k->hash);
+    const PskSource source = {configured, k->hash, k->derivation, k->hostnqn, k->subsysnqn};
+    const uint8_t *bytes;
+    size_t size;
+
+    if (key_payload_configured(payload, &bytes, &size) < 0 || size != configured->size ||
+        memcmp(bytes, configured->data, size) != 0)
+        return false;
+    for (unsigned v = 0; v < KEY_VERSIONS; v++) {
+        _cleanup_(tls_psk_done) TlsPsk tls = {.key = NULL};
+        int r = key_payload_tls_psk(payload, v, &bytes, &size);
+
+        if (!(k->versions & KEY_VERSION_BIT(v))) {
+            if (r != -ENOENT || k->identities[v])
+                return false;
+            continue;
+        }
+        if (r != 0 || psk_derive(&source, v, &tls) != 0 || size != tls.key->size ||
+            memcmp(bytes, tls.key->data, size) != 0 || !same_text(k->identities[v], tls.identity))
+            return false;
+    }
+    return true;
+}
+
+TEST(derive)
+{
+    for (size_t hash = 0; hash < ARRAY_SIZE(hashes); hash++)
+        for (unsigned versions = 1; versions < 1u << KEY_VERSIONS; versions++) {
+            _cleanup_(secret_freep) Secret *payload = NULL;
+            _cleanup_(key_freep) Key *k =
+                new_key(SUBSYSTEM, KEY_ROLE_HOST, versions, hashes[hash], &payload);
+
+            ASSERT_TRUE(k);
+            ASSERT_TRUE(payload_is_right(k, payload));
+        }
+}
+
+/* Version 0 leaves room for 255 characters; the caller is told, and nothing is made. */
+TEST(derive_too_long)
+{
+    _cleanup_(secret_freep) Secret *configured = configured_of(PSK_HASH_SHA256), *payload = NULL;
+    _cleanup_(key_freep) Key *k = calloc(1, sizeof(*k));
+    char nqn[NQN_LENGTH_MAX + 1];
+
+    ASSERT_TRUE(k && configured);
+    memset(nqn, 'x', sizeof(nqn) - 1);
+    memcpy(nqn, "nqn.", 4);
+    nqn[sizeof(nqn) - 1] = '\0';
+    k->hostnqn = strdup(nqn);
+    k->subsysnqn = strdup(nqn);
+    k->hash = PSK_HASH_SHA256;
+    k->versions = KEY_VERSION_BIT(0);
+    ASSERT_EQ(key_derive(k, configured, &payload), PSK_E_IDENTITY_LENGTH);
+    ASSERT_TRUE(!payload);
+}
+
+static bool finds_nothing(const Secret *payload, int error)
+{
+    static const uint8_t untouched[1];
+    const uint8_t *bytes = untouched;
+    size_t size = 4711;
+
+    return key_payload_tls_psk(payload, 1, &bytes, &size) == error && bytes == untouched &&
+           size == 4711;
+}
+
+/* Every way to cut a payload short is noticed; results never point outside. */
+TEST(payload_truncated)
+{
+    _cleanup_(secret_freep) Secret *payload = NULL;
+    _cleanup_(key_freep) Key *k = new_key(SUBSYSTEM, KEY_ROLE_BOTH, 3, PSK_HASH_SHA384, &payload);
+
+    ASSERT_TRUE(k);
+    for (size_t n = 0; n < payload->size; n++) {
+        _cleanup_(secret_freep) Secret *part = secret_new_copy(payload->data, n);
+
+        ASSERT_TRUE(part);
+        /* Three items of 50 bytes; the last is the one that is asked for. */
+        ASSERT_TRUE(finds_nothing(part, n % 50 == 0 ? -ENOENT : -EBADMSG));
+    }
+}
+
+TEST(payload_garbage)
+{
+    static const uint8_t empty[] = {'1', 0}, wrong[2 + 31] = {'1', 31}, huge[] = {'1', 255, 0},
+                         odd[] = {'1'};
+    _cleanup_(secret_freep) Secret *a = secret_new_copy(empty, sizeof(empty)),
+                                   *b = secret_new_copy(wrong, sizeof(wrong)),
+                                   *c = secret_new_copy(huge, sizeof(huge)),
+                                   *d = secret_new_copy(odd, sizeof(odd)),
+                                   *zeros = secret_new(4096), *none = secret_new(0);
+
+    ASSERT_TRUE(a && b && c && d && zeros && none);
+    ASSERT_TRUE(finds_nothing(a, -EBADMSG));
+    ASSERT_TRUE(finds_nothing(b, -EBADMSG));
+    ASSERT_TRUE(finds_nothing(c, -EBADMSG));
+    ASSERT_TRUE(finds_nothing(d, -EBADMSG));
+    ASSERT_TRUE(finds_nothing(zeros, -ENOENT));
+    ASSERT_TRUE(finds_nothing(none, -ENOENT));
+}
+
+TEST(names)
+{
+    KeyRole role = KEY_ROLE_BOTH;
+
+    for (size_t i = 0; i < ARRAY_SIZE(roles); i++) {
+        ASSERT_OK(key_role_from_string(key_role_to_string(roles[i]), &role));
+        ASSERT_EQ(role, roles[i]);
+    }
+    ASSERT_EQ(key_role_from_string("", &role), -EINVAL);
+    ASSERT_EQ(key_role_from_string("Host", &role), -EINVAL);
+    ASSERT_EQ(role, KEY_ROLE_BOTH);
+    ASSERT_STR(key_state_to_string(KEY_PENDING), "pending");
+    ASSERT_STR(key_state_to_string(KEY_ACTIVE), "active");
+    ASSERT_STR(key_state_to_string(KEY_RETIRING), "retiring");
+    ASSERT_STR(key_state_to_string(KEY_REVOKED), "revoked");
+    ASSERT_STR(key_state_to_string(KEY_BROKEN), "broken");
+}
+
+/* What people are told of a key: its names and its place, not its PSK. */
+TEST(json)
+{
+    _cleanup_(json_putp) json_object *o = NULL;
+    _cleanup_(key_freep) Key *k = new_key(SUBSYSTEM, KEY_ROLE_TARGET, 3, PSK_HASH_SHA256, NULL);
+    json_object *identities;
+    const char *s;
+    uint64_t n;
+
+    ASSERT_TRUE(k);
+    k->serials[1] = 42;
+    ASSERT_OK(key_to_json(k, &o));
+    ASSERT_EQ(json_get_string(o, "role", &s), 1);
+    ASSERT_STR(s, "target");
+    ASSERT_EQ(json_get_string(o, "fingerprint", &s), 1);
+    ASSERT_EQ(strlen(s), 12);
+    ASSERT_EQ(strncmp(s, k->digest, 12), 0);
+    ASSERT_EQ(json_get_array(o, "identities", &identities), 1);
+    ASSERT_EQ(json_object_array_length(identities), 2);
+    ASSERT_EQ(json_get_uint(json_object_array_get_idx(identities, 0), "serial", 99, &n), 0);
+    ASSERT_EQ(json_get_uint(json_object_array_get_idx(identities, 1), "serial", 99, &n), 1);
+    ASSERT_EQ(n, 42);
+    ASSERT_EQ(json_get_uint(o, "deadline", INT64_MAX, &n), 0);
+    ASSERT_EQ(json_get_string(o, "comment", &s), 0);
+}
+
+/* A broken key tells its id and why, whatever the reason. */
+TEST(json_broken)
+{
+    static const struct {
+        int error;
+        const char *text;
+    } cases[] = {
+        {-ENOENT, "the record is missing"},
+        {-ESTALE, "the record is older than the index says"},
+        {-EBADMSG, "authentication failed"},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        const Key k = {.id = "0123456789abcdef", .state = KEY_BROKEN, .error = cases[i].error};
+        _cleanup_(json_putp) json_object *o = NULL;
+        const char *s;
+
+        ASSERT_OK(key_to_json(&k, &o));
+        ASSERT_EQ(json_object_object_length(o), 4);
+        ASSERT_EQ(json_get_string(o, "id", &s), 1);
+        ASSERT_STR(s, "0123456789abcdef");
+        ASSERT_EQ(json_get_string(o, "error", &s), 1);
+        ASSERT_STR(s, cases[i].text);
+    }
+}
+
+TEST_MAIN(TEST_ENTRY(meta_round_trip), TEST_ENTRY(meta_bad), TEST_ENTRY(publishable),
+          TEST_ENTRY(shadow), TEST_ENTRY(derive), TEST_ENTRY(derive_too_long),
+          TEST_ENTRY(payload_truncated), TEST_ENTRY(payload_garbage), TEST_ENTRY(names),
+          TEST_ENTRY(json), TEST_ENTRY(json_broken))

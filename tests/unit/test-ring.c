@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "keyd-fixture.h"
+
+#define PAYLOAD "0123456789abcdef0123456789abcdef"
+#define IDENTITY "NVMe1R01 " HOST " " SUBSYSTEM " digest="
+
+static void ring_listp(const RingList *l)
+{
+    ring_list_done(l);
+}
+
+#define RING                                                                                       \
+    FIXTURE;                                                                                       \
+    _cleanup_(ring_closep) Ring *r = NULL;                                                         \
+                                                                                                   \
+    ASSERT_OK(ring_open(true, &r))
+
+static const RingKey *find(const RingList *l, const char *description)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (strcmp(l->keys[i].description, description) == 0)
+            return &l->keys[i];
+    return NULL;
+}
+
+TEST(absent)
+{
+    Ring *r = NULL;
+    FIXTURE;
+
+    if (find_key_by_type_and_desc("keyring", NAMES_RING, 0) >= 0)
+        TEST_SKIP("this kernel has " NAMES_RING);
+    ASSERT_EQ(ring_open(false, &r), -ENOKEY);
+    ASSERT_TRUE(!r);
+}
+
+TEST(names)
+{
+    RING;
+
+    ASSERT_EQ(ring_serial(r), fixture_ring());
+    ASSERT_STR(ring_name(r), NAMES_RING_STAND_IN);
+    ASSERT_STR(ring_key_type(r), NAMES_KEY_TYPE_STAND_IN);
+}
+
+/* Who opens next finds the same ring, and what is in it. */
+TEST(again)
+{
+    key_serial_t first;
+    int32_t serial;
+    RING;
+
+    first = ring_serial(r);
+    ASSERT_OK(ring_add(r, IDENTITY, PAYLOAD, 32, &serial));
+    r = ring_close(r);
+    ASSERT_OK(ring_open(true, &r));
+    ASSERT_EQ(ring_serial(r), first);
+    ASSERT_TRUE(ring_holds(r, IDENTITY, serial));
+}
+
+/* As a service of systemd: the session keyring does not lead to the user's. */
+static void leave_user_keyring(void)
+{
+    (void)keyctl_unlink(KEY_SPEC_USER_KEYRING, KEY_SPEC_SESSION_KEYRING);
+}
+
+static void return_to_user_keyring(_unused_ const int *dummy)
+{
+    (void)keyctl_link(KEY_SPEC_USER_KEYRING, KEY_SPEC_SESSION_KEYRING);
+}
+
+/* Only who has the ring open possesses what is in it. */
+TEST(possession)
+{
+    _cleanup_(return_to_user_keyring) _unused_ int dummy = 0;
+    int32_t serial;
+    RING;
+
+    leave_user_keyring();
+    ASSERT_OK(ring_add(r, IDENTITY, PAYLOAD, 32, &serial));
+    ASSERT_EQ(ring_key_equals(serial, PAYLOAD, 32), 1);
+    r = ring_close(r);
+    ASSERT_EQ(ring_key_equals(serial, PAYLOAD, 32), -EACCES);
+    ASSERT_EQ(ring_find(IDENTITY), serial);
+}
+
+TEST(private_session)
+{
+    _cleanup_(return_to_user_keyring) _unused_ int dummy = 0;
+    _cleanup_(ring_closep) Ring *r = NULL;
+    int32_t serial;
+    FIXTURE;
+
+    leave_user_keyring();
+    ASSERT_OK(ring_open(true, &r));
+    ASSERT_OK(ring_add(r, IDENTITY, PAYLOAD, 32, &serial));
+    ASSERT_EQ(ring_key_equals(serial, PAYLOAD, 32), 1);
+}
+
+TEST(key_equals)
+{
+    int32_t serial;
+    RING;
+
+    ASSERT_OK(ring_add(r, IDENTITY, PAYLOAD, 32, &serial));
+    ASSERT_EQ(ring_key_equals(serial, PAYLOAD, 31), 0);
+    ASSERT_EQ(ring_key_equals(serial, "0123456789abcdef0123456789abcdeF", 32), 0);
+    ASSERT_EQ(ring_key_equals(serial, PAYLOAD PAYLOAD, 64), 0);
+    ASSERT_OK(keyctl_unlink(serial, ring_serial(r)));
+    ASSERT_TRUE(ring_key_equals(serial, PAYLOAD, 32) < 0);
+}
+
+TEST(list)
+{
+    _cleanup_(ring_listp) RingList l = {NULL, 0};
+    const RingKey *k;
+    int32_t serial;
+    RING;
+
+    ASSERT_OK(ring_list(r, &l));
+    ASSERT_EQ(l.n, 0);
+    ring_list_done(&l);
+    ASSERT_OK(ring_add(r, IDENTITY, PAYLOAD, 32, &serial));
+    ASSERT_TRUE(ring_put(MARK, "with;semicolons;0;in;it", "x") > 0);
+    ASSERT_TRUE(ring_put(4294967294, "y", "y") > 0);
+    /* Of another type: not ours to look at. */
+    ASSERT_TRUE(add_key("keyring", "nested", NULL, 0, ring_serial(r)) > 0);
+
+    ASSERT_OK(ring_list(r, &l));
+    ASSERT_EQ(l.n, 3);
+    k = find(&l, IDENTITY);
+    ASSERT_TRUE(k && k->serial == serial && k->gid == 0);
+    k = find(&l, "with;semicolons;0;in;it");
+    ASSERT_TRUE(k && k->gid == MARK);
+    k = find(&l, "y");
+    ASSERT_TRUE(k && k->gid == 4294967294);
+}
+
+/* More than fit into the first buffer, with the longest descriptions. */
+TEST(list_many)
+{
+    _cleanup_(ring_listp) RingList l = {NULL, 0};
+    char description[KEY_DESCRIPTION_MAX + 1];
+    RING;
+
+    memset(description, 'x', sizeof(description));
+    description[sizeof(description) - 1] = '\0';
+    for (int i = 0; i < 300; i++) {
+        int32_t serial;
+
+        memcpy(description, (char[]){(char)('a' + i % 20), (char)('a' + i / 20)}, 2);
+        ASSERT_OK(ring_add(r, description, PAYLOAD, 32, &serial));
+    }
+    ASSERT_OK(ring_list(r, &l));
+    ASSERT_EQ(l.n, 300);
+    for (size_t i = 0; i < l.n; i++)
+        ASSERT_EQ(strlen(l.keys[i].description), KEY_DESCRIPTION_MAX);
+}
+
+/* One of the same description takes its place; the ring has it at every moment. */
+TEST(displace)
+{
+    int32_t first, second;
+    RING;
+
+    ASSERT_OK(ring_add(r, IDENTITY, PAYLOAD, 32, &first));
+    ASSERT_OK(ring_add(r, IDENTITY, "fedcba9876543210fedcba9876543210", 32, &second));
+    ASSERT_EQ(ring_size(), 1);
+    ASSERT_TRUE(ring_holds(r, IDENTITY, second));
+    ASSERT_EQ(ring_key_equals(second, "fedcba9876543210fedcba9876543210", 32), 1);
+}
+
+TEST(holds)
+{
+    int32_t serial, other;
+    RING;
+
+    ASSERT_OK(ring_add(r, IDENTITY, PAYLOAD, 32, &serial));
+    ASSERT_OK(ring_add(r, IDENTITY "x", PAYLOAD, 32, &other));
+    ASSERT_TRUE(ring_holds(r, IDENTITY, serial));
+    ASSERT_TRUE(!ring_holds(r, IDENTITY, other));
+    ASSERT_TRUE(!ring_holds(r, "NVMe1R01", serial));
+    ASSERT_OK(ring_unlink(r, serial));
+    ASSERT_TRUE(!ring_holds(r, IDENTITY, serial));
+    /* What is revoked is linked, but of no use. */
+    ASSERT_OK(keyctl_revoke(other));
+    ASSERT_TRUE(!ring_holds(r, IDENTITY "x", other));
+}
+
+TEST(unlink_twice)
+{
+    int32_t serial;
+    RING;
+
+    ASSERT_OK(ring_add(r, IDENTITY, PAYLOAD, 32, &serial));
+    ASSERT_OK(ring_unlink(r, serial));
+    ASSERT_EQ(ring_size(), 0);
+    ASSERT_OK(ring_unlink(r, serial));
+    ASSERT_OK(ring_unlink(r, 0x7ffffff0));
+}
+
+/* What the module does when it is unloaded. */
+TEST(revoked)
+{
+    _cleanup_(ring_listp) RingList l = {NULL, 0};
+    _cleanup_(ring_closep) Ring *next = NULL;
+    int32_t serial, untouched = 4711;
+    RING;
+
+    ASSERT_OK(ring_add(r, IDENTITY, PAYLOAD, 32, &serial));
+    ASSERT_OK(keyctl_revoke(ring_serial(r)));
+    ASSERT_EQ(ring_list(r, &l), -EKEYREVOKED);
+    ASSERT_EQ(ring_add(r, IDENTITY, PAYLOAD, 32, &untouched), -EKEYREVOKED);
+    ASSERT_EQ(untouched, 4711);
+    ASSERT_EQ(ring_unlink(r, serial), -EKEYREVOKED);
+    ASSERT_TRUE(!ring_holds(r, IDENTITY, serial));
+
+    ASSERT_OK(ring_open(true, &next));
+    ASSERT_TRUE(ring_serial(next) != ring_serial(r));
+    ASSERT_OK(ring_list(next, &l));
+    ASSERT_EQ(l.n, 0);
+}
+
+TEST(read_only)
+{
+    int32_t serial = 4711;
+    RING;
+
+    r = ring_close(r);
+    ASSERT_OK(keyctl_unlink(fixture_ring(), KEY_SPEC_USER_KEYRING));
+    ASSERT_TRUE(ring_make());
+    ASSERT_OK(ring_open(true, &r));
+    ASSERT_TRUE(ring_set_writable(false));
+    ASSERT_EQ(ring_add(r, IDENTITY, PAYLOAD, 32, &serial), -EACCES);
+    ASSERT_EQ(serial, 4711);
+}
+
+TEST_MAIN(TEST_ENTRY(absent), TEST_ENTRY(names), TEST_ENTRY(again), TEST_ENTRY(possession), TEST_ENTRY(private_session),
+          TEST_ENTRY(key_equals), TEST_ENTRY(list), TEST_ENTRY(list_many), TEST_ENTRY(displace),
+          TEST_ENTRY(holds), TEST_ENTRY(unlink_twice), TEST_ENTRY(revoked), TEST_ENTRY(read_only))

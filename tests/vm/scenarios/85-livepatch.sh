@@ -1,0 +1,116 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# boot: alone
+# needs: nvme-keyd
+# shows: with the livepatch module the kernel asks for a missing key, and without it again no more
+# timeout: 400
+
+. /opt/vm/lib.sh
+
+module=nvme_keyd_upcall
+patch=/sys/kernel/livepatch/$module
+sub=nqn.2026-11.org.example:livepatch
+request="nvme-tls-psk:$HOSTNQN $sub"
+
+if ! modinfo "$module" >/dev/null 2>&1; then
+        skip "the livepatch module" "it was not built for this kernel"
+        exit 0
+fi
+
+forget_keys() { keyctl clear "$(nvme_ring)" && [ "$(ring_count)" = 0 ]; }
+patch_settled() { [ "$(cat "$patch/transition")" = 0 ]; }
+patch_gone() { [ ! -e "$patch" ]; }
+request_gone() { ! grep -q 'nvme-tls-psk:' /proc/keys; }
+# References to .nvme. They settle only when what just used it is gone.
+ring_usage() { awk '$8 == "keyring" && $9 == ".nvme:" && $2 !~ /R/ { print $3 }' /proc/keys; }
+ring_usage_is() { [ "$(ring_usage)" = "$1" ]; }
+
+# connect_asks TEXT: connect with nothing in .nvme
+connect_asks() {
+        check "$1: nothing in .nvme" forget_keys
+        check "$1: connect" connect_tls "$sub" || bail "no connection"
+        is "$1: with the key that nvme-keyd published" "$(tls_key_of "$sub")" "$(record_serial "$id")"
+}
+
+check "a target with TLS" target_up "$sub" || bail "no target"
+defer target_down
+id=$(nvme-keyctl add --subsysnqn="$sub" <<<"$(new_psk)") || bail "nvme-keyctl add"
+defer "nvme-keyctl remove $id"
+
+forget_keys
+check_fails "stock kernel: connect without a key fails" connect_tls "$sub"
+is "stock kernel: nothing was asked for" "$(ring_count)" 0
+usage=$(ring_usage)
+
+check "the module loads" modprobe "$module" || bail "$(dmesg | tail -n 5)"
+defer "disconnect $sub; echo 0 >$patch/enabled; wait_until 30 patch_gone; rmmod $module"
+is "the patch is enabled" "$(cat "$patch/enabled")" 1
+check "all tasks use it" wait_until 60 patch_settled
+check_fails "it cannot be unloaded while it is enabled" rmmod "$module"
+
+# --- the first connect
+
+connect_asks "first"
+check "first: data comes back" data_check "$(bdev_of "$sub")"
+
+# --- a reconnect, which is a kernel worker's
+
+ctrl=$(ctrl_of "$sub")
+check "reset: nothing in .nvme" forget_keys
+check "reset" nvme reset "/dev/$ctrl"
+check "reset: the controller is live again" wait_until 60 ctrl_live "$ctrl"
+is "reset: with the key that nvme-keyd published" "$(tls_key_of "$sub")" "$(record_serial "$id")"
+disconnect "$sub"
+
+# --- the keyrings of whoever connects
+
+check "no answer is kept" wait_until 20 request_gone
+keyctl add user "$request" forged @s >/dev/null
+connect_asks "a forged answer in the session"
+is "a forged answer in the session: it is the only one there" \
+        "$(keyctl list @s | grep -c 'user: nvme-tls-psk:')" 1
+keyctl clear @s
+disconnect "$sub"
+
+check "another keyring: nothing in .nvme" forget_keys
+other=$(keyctl newring vm-other @s)
+start=$(now_ms)
+check_fails "another keyring: connect fails" connect_with "$sub" "keyring=$other"
+diag "after $(($(now_ms) - start)) ms"
+is "another keyring: nothing was asked for" "$(ring_count)" 0
+
+# --- no such key, nobody there
+
+nobody=nqn.2026-11.org.example:nobody
+mark=$(journal_mark)
+start=$(now_ms)
+check_fails "unknown: connect fails" connect_tls "$nobody"
+took=$(($(now_ms) - start))
+check "unknown: in less than 12 s ($took ms)" test "$took" -lt 12000
+check "unknown: nvme-keyd says so" grep -q "PSK that is not here: nvme-tls-psk:.*$nobody" <(journal_since "$mark")
+check "unknown: the kernel says why" grep -q 'no valid PSK found' <(journal_since "$mark" -k)
+
+systemctl stop nvme-keyd.socket nvme-keyd-request.socket nvme-keyd.service
+forget_keys
+start=$(now_ms)
+check_fails "nobody answers: connect fails" connect_tls "$sub"
+took=$(($(now_ms) - start))
+check "nobody answers: in less than 12 s ($took ms)" test "$took" -lt 12000
+systemctl start nvme-keyd.socket nvme-keyd-request.socket
+# the shim had it remembered for one second
+sleep 2
+connect_asks "answered again"
+disconnect "$sub"
+
+# --- remove
+
+echo 0 >"$patch/enabled"
+check "the patch can be disabled" wait_until 60 patch_gone
+check "the module can be unloaded" rmmod "$module"
+check "nothing of it is left in /proc/keys" wait_until 20 \
+        bash -c "! grep -qE 'nvme_keyd_(upcall|probe)|nvme-tls-psk:' /proc/keys"
+forget_keys
+check "no reference to .nvme is left" wait_until 20 ring_usage_is "$usage"
+check_fails "stock kernel again: connect without a key fails" connect_tls "$sub"
+is "stock kernel again: nothing was asked for" "$(ring_count)" 0
