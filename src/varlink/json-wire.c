@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "basic/encoding.h"
 #include "basic/json.h"
 #include "basic/limits.h"
 #include "varlink/json-wire.h"
@@ -44,7 +45,8 @@ int varlink_json_parse(const char *data, size_t size, json_object **ret)
     _cleanup_(freep) char *filler = NULL;
     enum json_tokener_error error;
 
-    if (size == 0 || size > INT_MAX - 2 || memchr(data, '\0', size))
+    /* json-c's own check lets overlong forms and surrogates through. */
+    if (size == 0 || size > INT_MAX - 2 || memchr(data, '\0', size) || !utf8_is_valid(data, size))
         return -EBADMSG;
 
     t = json_tokener_new_ex(VARLINK_JSON_DEPTH_MAX);
@@ -52,7 +54,7 @@ int varlink_json_parse(const char *data, size_t size, json_object **ret)
     if (!t || !filler || overwrite_text(t, filler, size) < 0)
         return -ENOMEM;
 
-    json_tokener_set_flags(t, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+    json_tokener_set_flags(t, JSON_TOKENER_STRICT);
     o = json_tokener_parse_ex(t, data, (int)size);
     error = json_tokener_get_error(t);
     if (overwrite_text(t, filler, size) < 0)

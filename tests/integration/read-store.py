@@ -162,7 +162,6 @@ def read_all(directory, key, header):
     """Yields (id, generation, metadata, secret, error)."""
     names = os.listdir(os.path.join(directory, "records"))
     on_disk = {m[1] for m in map(RECORD_NAME.fullmatch, names) if m}
-               if m}
     for number in range(SHARDS):
         here = {record for record in on_disk if int(record, 16) >> 58 == number}
         try:

@@ -1,0 +1,223 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# test-dracut.sh BUILD-DIRECTORY: makes initramfs images with the dracut module and looks at what is in them.
+#
+# What the build installs is laid over the machine's own files, in a mount namespace that goes with the test, so
+# that dracut finds nvme-keyd installed. Kernel modules are left out (--no-kernel).
+
+# Functions are called by check(), and the text in quotes is for another shell.
+# shellcheck disable=SC2016,SC2317
+
+set -u
+
+build=$(realpath "$1")
+n=0 failed=0
+
+report() {
+        n=$((n + 1))
+        echo "$1 $n - $2"
+        [ "${1#not}" = "$1" ] || failed=$((failed + 1))
+}
+
+# check TEXT COMMAND...
+check() {
+        local text=$1
+        shift
+        if "$@" >"$tmp/check.out" 2>&1; then
+                report ok "$text"
+                return 0
+        fi
+        report "not ok" "$text"
+        sed 's/^/#   /' "$tmp/check.out"
+        return 1
+}
+
+# bail LOG: nothing after this point makes sense.
+bail() {
+        sed 's/^/#   /' "$1"
+        finish
+}
+
+finish() {
+        echo "1..$n"
+        [ "$failed" = 0 ]
+        exit
+}
+
+skip_rest() {
+        report ok "images # SKIP $1"
+        finish
+}
+
+# The second stage of this script, in namespaces of its own.
+if [ "${2:-}" != --in-namespace ]; then
+        tmp=$(mktemp -d)
+        trap 'rm -rf "$tmp"' EXIT
+
+        setup=$build/dracut/module-setup.sh
+        [ -e "$setup" ] || { echo "1..0 # SKIP built without -Ddracut=true"; exit 0; }
+        check "bash can read it" bash -n "$setup"
+        if command -v shellcheck >/dev/null; then
+                check "shellcheck" shellcheck "$setup"
+        else
+                report ok "shellcheck # SKIP it is not installed"
+        fi
+        check "nothing is left to substitute" bash -c '! grep -n "@[A-Z_]*@" "$1"' bash "$setup"
+
+        command -v dracut >/dev/null || skip_rest "dracut is not installed"
+        command -v cpio >/dev/null || skip_rest "cpio is not installed"
+        namespaces=(unshare --mount --propagation private)
+        [ "$(id -u)" = 0 ] || namespaces+=(--user --map-root-user)
+        mkdir "$tmp/mnt"
+        "${namespaces[@]}" bash -c 'mount -t tmpfs tmpfs "$1" && mkdir "$1"/{upper,work,root} &&
+                mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root"' \
+                bash "$tmp/mnt" 2>/dev/null || skip_rest "no overlay may be mounted here"
+        DESTDIR=$tmp/dest meson install -C "$build" --no-rebuild --quiet >"$tmp/install.log" 2>&1 || {
+                report "not ok" "meson install"
+                bail "$tmp/install.log"
+        }
+        "${namespaces[@]}" bash "$0" "$build" --in-namespace "$tmp" "$n" "$failed"
+        exit
+fi
+
+tmp=$3 n=$4 failed=$5
+root=$tmp/mnt/root
+gid=46711
+canary=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+
+# The machine as it is, and nvme-keyd on top.
+mount -t tmpfs -o mode=755 tmpfs "$tmp/mnt"
+mkdir "$tmp/mnt"/{upper,work,root}
+mount -t overlay overlay -o "lowerdir=/,upperdir=$tmp/mnt/upper,workdir=$tmp/mnt/work" "$root"
+# not another layer: an overlay wants layers that do not lie in each other
+tar -C "$tmp/dest" -cf - . | tar -C "$root" --keep-directory-symlink -xf -
+for d in proc sys dev; do mount --rbind "/$d" "$root/$d"; done
+mount -t tmpfs tmpfs "$root/var/tmp"
+
+helpers=$(dirname "$(find "$tmp/dest" -name request-key-shim -type f -printf '/%P')")
+units=$(dirname "$(find "$tmp/dest" -name nvme-keyd.socket -printf '/%P')")
+bin=$(dirname "$(find "$tmp/dest" -name nvme-keyctl -type f -printf '/%P')")
+rules=$(find "$tmp/dest" -path '*request-key.d/nvme-keyd.conf' -printf '/%P')
+group=$(sed -n 's/^Group=//p' "$root$units/nvme-keyd.service")
+
+# What a machine in use has. Only the store, sealed as it is, may go into an image.
+sed -i "/^$group:/d" "$root/etc/group"
+echo "$group:x:$gid:" >>"$root/etc/group"
+rm -rf "$root/var/lib/nvme-keyd"
+(umask 077 && mkdir -p "$root"/var/lib/nvme-keyd/{records,index})
+store=(header.json records/00000000000000a1.json index/0a.json)
+for f in "${store[@]}"; do (umask 077 && echo '{}' >"$root/var/lib/nvme-keyd/$f"); done
+echo leftover >"$root/var/lib/nvme-keyd/records/.tmp"
+mkdir -p "$root"/etc/nvme "$root"/etc/nvme-keyd/nvme-keyd.conf.d "$root"/var/lib/systemd
+echo nqn.2014-08.org.nvmexpress:uuid:6f1f3c0a-52c4-4b0b-9d1c-3a5d7e0c9b21 >"$root/etc/nvme/hostnqn"
+echo '[Store]' >"$root/etc/nvme-keyd/nvme-keyd.conf.d/10-test.conf"
+# The plaintext keys of nvme-cli, and the key that opens credentials without a TPM.
+echo "$canary" >"$root/etc/nvme/tls-keys"
+rm -f "$root/var/lib/systemd/credential.secret"
+echo "$canary" >"$root/var/lib/systemd/credential.secret"
+
+# make_image NAME DRACUT-OPTIONS...: as an archive and unpacked, below $root/var/tmp
+make_image() {
+        local name=$1 status=0
+        shift
+        chroot "$root" dracut --force --no-kernel --no-compress --no-early-microcode --tmpdir /var/tmp "$@" \
+                "/var/tmp/$name.img" "$(uname -r)" >"$tmp/$name.log" 2>&1 || status=$?
+        [ "$status" = 0 ] || return
+        mkdir "$root/var/tmp/$name"
+        (cd "$root/var/tmp/$name" && cpio --quiet -idm <"../$name.img") 2>"$tmp/cpio.log"
+}
+
+in_image() { [ -e "$image$1" ] || [ -L "$image$1" ]; }
+not_in_image() { ! in_image "$1"; }
+mode_of() { [ "$(stat -c %a "$image$1")" = "$2" ]; }
+# A wants link of a unit, wherever systemctl puts it.
+wanted_by() { [ -L "$image/etc/systemd/system/$1.wants/$2" ] || [ -L "$image$units/$1.wants/$2" ]; }
+no_canary() { ! grep -rqF "$canary" "$image"; }
+
+# check_common WHICH: what is the same in every image
+check_common() {
+        local f unit
+
+        for f in "$helpers/nvme-keyd" "$helpers/request-key-shim" "$bin/nvme-keyctl" "$rules" \
+                "$units/nvme-keyd.service" "$units/nvme-keyd.socket" "$units/nvme-keyd-request.socket" \
+                "$units/nvme-keyd-preload.service" "$units/nvme-keyd-preload.service.d/10-initrd.conf" \
+                "$units/nvme-keyd.service.d/10-initrd.conf" "$units/nvme-keyd.service.d/10-stop.conf"; do
+                check "$1: $f" in_image "$f"
+        done
+        # where the machine has it at all
+        for f in /sbin/request-key /etc/request-key.conf /usr/sbin/tlshd "$units/tlshd.service" /etc/tlshd.conf \
+                /usr/lib/x86_64-linux-gnu/libtss2-tcti-device.so.0 /usr/bin/systemd-creds; do
+                [ ! -e "$root$f" ] || check "$1: $f" in_image "$f"
+        done
+        check "$1: modules-load.d" grep -rqx nvme_keyring "$image/usr/lib/modules-load.d"
+        check "$1: udev rule" test -n "$(find "$image" -name 90-nvme-keyd.rules)"
+        for unit in nvme-keyd.socket nvme-keyd-request.socket; do
+                check "$1: $unit is enabled" wanted_by sockets.target "$unit"
+        done
+        check "$1: preload is enabled" wanted_by sysinit.target nvme-keyd-preload.service
+        [ ! -e "$root$units/tlshd.service" ] || check "$1: tlshd is enabled" wanted_by initrd.target tlshd.service
+        check "$1: preload comes before the queue of dracut" grep -q '^Before=dracut-initqueue.service' \
+                "$image$units/nvme-keyd-preload.service.d/10-initrd.conf"
+        check "$1: the group has its number" grep -qx "$group:x:$gid:" "$image/etc/group"
+        check "$1: and no other" [ "$(grep -c "^$group:" "$image/etc/group")" = 1 ]
+        for f in "$helpers/nvme-keyd" "$bin/nvme-keyctl"; do
+                check "$1: $f finds its libraries" chroot "$image" "$f" --version
+        done
+        check "$1: no plaintext" no_canary
+        check "$1: no key of systemd-creds" not_in_image /var/lib/systemd/credential.secret
+}
+
+check "an image for this machine" make_image host --hostonly --modules nvme-keyd || bail "$tmp/host.log"
+image=$root/var/tmp/host
+check_common host
+for f in "${store[@]}"; do
+        check "host: $f is there" cmp "$root/var/lib/nvme-keyd/$f" "$image/var/lib/nvme-keyd/$f"
+        check "host: $f is private" mode_of "/var/lib/nvme-keyd/$f" 600
+        check "host: $f belongs to this host" grep -rq "^/*var/lib/nvme-keyd/$f" "$image/lib/dracut/hostonly-files"
+done
+for d in "" /records /index; do
+        check "host: directory $d is private" mode_of "/var/lib/nvme-keyd$d" 700
+done
+check "host: no leftover" not_in_image /var/lib/nvme-keyd/records/.tmp
+check "host: hostnqn" in_image /etc/nvme/hostnqn
+check "host: drop-in of the configuration" in_image /etc/nvme-keyd/nvme-keyd.conf.d/10-test.conf
+
+check "an image for any machine" make_image any --no-hostonly --modules nvme-keyd || bail "$tmp/any.log"
+image=$root/var/tmp/any
+check_common any
+check "any: no store" not_in_image /var/lib/nvme-keyd
+check "any: no hostnqn" not_in_image /etc/nvme/hostnqn
+check "any: dracut says so" grep -q 'no keys in this image' "$tmp/any.log"
+
+# Whatever dracut takes by itself, this is not it: no controller over TLS is there.
+if ! cat /sys/class/nvme/nvme*/tls_key >/dev/null 2>&1; then
+        check "an image of a machine that does not need it" make_image default --hostonly --modules base
+        image=$root/var/tmp/default
+        check "default: not in it" not_in_image "$helpers/nvme-keyd"
+fi
+
+# refuses WHY: dracut makes no image, and says why
+refuses() {
+        if chroot "$root" dracut --force --no-kernel --hostonly --modules nvme-keyd /var/tmp/refused.img \
+                >"$tmp/refused.log" 2>&1; then
+                echo "it did not fail"
+                return 1
+        fi
+        [ ! -e "$root/var/tmp/refused.img" ] && grep "$1" "$tmp/refused.log" >/dev/null && return
+        cat "$tmp/refused.log"
+        return 1
+}
+
+echo '{}' >"$root/var/lib/nvme-keyd/commit.json"
+check "no image while keys are changed" refuses 'the keys are being changed'
+rm "$root/var/lib/nvme-keyd/commit.json"
+
+cp "$root/etc/group" "$tmp/group"
+sed -i "/^$group:/d" "$root/etc/group"
+check "no image without the group" refuses "there is no group $group"
+cp "$tmp/group" "$root/etc/group"
+
+rm "$root$helpers/request-key-shim"
+check "no image without the shim" refuses "nvme-keyd.*cannot be found or installed"
+finish
