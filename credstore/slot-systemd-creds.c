@@ -104,8 +104,10 @@ static char *join_lines(const Secret *text)
 
 static int seal(const Secret *kek, json_object *slot, char **reterr_detail)
 {
+    /* Without PCRs: a firmware update must not lock the only slot away. */
     static const char *const argv[] = {
-        SYSTEMD_CREDS_PATH, "encrypt", NAME_OPTION, "--with-key=auto", "-", "-", NULL};
+        SYSTEMD_CREDS_PATH, "encrypt", NAME_OPTION, "--with-key=auto",
+        "--tpm2-pcrs=",     "-",       "-",         NULL};
     _cleanup_(secret_freep) Secret *output = NULL;
     _cleanup_(freep) char *credential = NULL;
     const char *key_type;

@@ -47,6 +47,7 @@ static const struct cred *request_cred;
 static bool has_version_1;
 
 /* The order is the kernel's own. */
+/* clang-format off */
 static const struct psk_kind {
 	unsigned int version;
 	char origin;
@@ -61,6 +62,8 @@ static const struct psk_kind {
 	{ 0, 'G', NVME_TCP_TLS_CIPHER_SHA384 },
 	{ 0, 'G', NVME_TCP_TLS_CIPHER_SHA256 },
 };
+
+/* clang-format on */
 
 static key_serial_t search_identity(struct key *ring, const char *identity)
 {
@@ -138,13 +141,19 @@ static key_serial_t search_or_request(struct key *ring, const char *hostnqn, con
 }
 
 static struct klp_func functions[] = {
-	{ .old_name = "nvme_tls_psk_default", .new_func = search_or_request },
-	{ }
+	{
+		.old_name = "nvme_tls_psk_default",
+		.new_func = search_or_request,
+	},
+	{},
 };
 
 static struct klp_object objects[] = {
-	{ .name = IS_BUILTIN(CONFIG_NVME_KEYRING) ? NULL : "nvme_keyring", .funcs = functions },
-	{ }
+	{
+		.name = IS_BUILTIN(CONFIG_NVME_KEYRING) ? NULL : "nvme_keyring",
+		.funcs = functions,
+	},
+	{},
 };
 
 static struct klp_patch patch = {
@@ -174,8 +183,8 @@ static int __init find_psk_type(struct key *scratch)
 	key_ref_t probe;
 
 	probe = key_create_or_update(make_key_ref(scratch, true), "psk",
-				     "NVMe1R01 nqn.probe nqn.probe digest", "", 1,
-				     KEY_POS_ALL, KEY_ALLOC_NOT_IN_QUOTA);
+				     "NVMe1R01 nqn.probe nqn.probe digest", "", 1, KEY_POS_ALL,
+				     KEY_ALLOC_NOT_IN_QUOTA);
 	if (IS_ERR(probe)) {
 		pr_err("there is no key type psk, error %ld\n", PTR_ERR(probe));
 		return PTR_ERR(probe);

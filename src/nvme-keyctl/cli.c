@@ -11,6 +11,7 @@
 #include "nvme-keyctl/cli.h"
 #include "psk/nqn.h"
 #include "varlink/client.h"
+#include "varlink/json-wire.h"
 
 /* Opening the store may mean waiting for a TPM (SEAL_TIMEOUT_USEC), and 10,000 keys take a while.
  */
@@ -29,7 +30,7 @@ static const struct {
     {NAMES_MANAGER_INTERFACE ".WrongState", EXIT_CONFLICT},
     {"org.varlink.service.PermissionDenied", EXIT_PERMISSION},
     {NAMES_MANAGER_INTERFACE ".StoreUnavailable", EXIT_STORE},
-    {NAMES_MANAGER_INTERFACE ".KeyringAbsent", EXIT_KEYRING},
+    {NAMES_MANAGER_INTERFACE ".KeyringAbsent", EXIT_NO_KEYRING},
     {NAMES_MANAGER_INTERFACE ".KeyringFailed", EXIT_KEYRING},
 };
 
@@ -56,7 +57,8 @@ static int fail_with_error(const char *error, json_object *parameters)
     if (json_get_string(parameters, "message", &message) > 0)
         return cli_fail(code, "%s", message);
     if (code == EXIT_PERMISSION)
-        return cli_fail(code, "permission denied: only root may do this");
+        return cli_fail(code,
+                        "permission denied: root may do all, the group of the socket may look");
     if (json_get_string(parameters, "parameter", &message) > 0)
         return cli_fail(code, "\"%s\" makes no sense to nvme-keyd", message);
     return cli_fail(code, "nvme-keyd answered %s", error);
@@ -90,7 +92,7 @@ int cli_call(const Options *o, const char *method, json_object *parameters, json
 
     r = connect_client(o, &client);
     if (r != EXIT_OK || asprintf(&name, NAMES_MANAGER_INTERFACE ".%s", method) < 0) {
-        json_object_put(parameters);
+        varlink_json_erase_put(parameters);
         return r != EXIT_OK ? r : EXIT_OTHER;
     }
     r = varlink_client_call(client, name, parameters, CALL_TIMEOUT_USEC, &reply, &error);

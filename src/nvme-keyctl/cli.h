@@ -18,7 +18,8 @@ typedef enum ExitCode {
     EXIT_PERMISSION = 6,  /* not root */
     EXIT_UNREACHABLE = 7, /* no daemon answers */
     EXIT_STORE = 8,       /* the store cannot be read or written */
-    EXIT_KEYRING = 9,     /* the kernel has no `.nvme`, or refused a key */
+    EXIT_NO_KEYRING = 9,  /* the kernel has no `.nvme` now */
+    EXIT_KEYRING = 10,    /* the kernel refused a key */
 } ExitCode;
 
 typedef enum JsonMode {

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <termios.h>
 
@@ -12,36 +15,70 @@
 /* Room for white space around it and for telling what is too long. */
 #define INPUT_MAX 4096
 
-typedef struct Echo {
+/* A terminal without echo, and the signals that end a program waiting until it has it back. */
+typedef struct Prompt {
     int fd;
     struct termios saved;
-} Echo;
+    sigset_t mask;
+    int signals; /* signalfd */
+} Prompt;
 
-static void echo_restore(const Echo *e)
+static void prompt_done(Prompt *p)
 {
-    if (e->fd >= 0) {
-        (void)tcsetattr(e->fd, TCSAFLUSH, &e->saved);
+    if (p->fd >= 0) {
+        (void)tcsetattr(p->fd, TCSAFLUSH, &p->saved);
         (void)fputc('\n', stderr);
+    }
+    if (p->signals >= 0) {
+        /* One that came meanwhile is still pending and takes effect now. */
+        close(p->signals);
+        (void)sigprocmask(SIG_SETMASK, &p->mask, NULL);
     }
 }
 
-/* One line from a terminal, not echoed. */
+static int prompt_start(Prompt *p, int fd)
+{
+    struct termios silent;
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGQUIT);
+    sigaddset(&set, SIGTSTP);
+    if (tcgetattr(fd, &silent) < 0 || sigprocmask(SIG_BLOCK, &set, &p->mask) < 0)
+        return -errno;
+    p->signals = signalfd(-1, &set, SFD_CLOEXEC);
+    if (p->signals < 0)
+        return -errno;
+    p->fd = fd;
+    p->saved = silent;
+    silent.c_lflag &= ~(tcflag_t)ECHO;
+    (void)fputs("PSK (NVMeTLSkey-1:...): ", stderr);
+    return tcsetattr(fd, TCSAFLUSH, &silent) < 0 ? -errno : 0;
+}
+
+/* One line from a terminal, not echoed. Returns -EINTR when a signal is to end us. */
 static int read_prompt(int fd, Secret **ret)
 {
-    _cleanup_(echo_restore) Echo echo = {.fd = -EBADF};
+    _cleanup_(prompt_done) Prompt prompt = {.fd = -EBADF, .signals = -EBADF};
     _cleanup_(secret_freep) Secret *line = secret_new(INPUT_MAX);
-    struct termios silent;
+    struct pollfd wait[2];
     ssize_t n;
+    int r;
 
     if (!line)
         return -ENOMEM;
-    if (tcgetattr(fd, &silent) < 0)
+    r = prompt_start(&prompt, fd);
+    if (r < 0)
+        return r;
+    wait[0] = (struct pollfd){.fd = fd, .events = POLLIN};
+    wait[1] = (struct pollfd){.fd = prompt.signals, .events = POLLIN};
+    if (poll(wait, 2, -1) < 0)
         return -errno;
-    echo = (Echo){fd, silent};
-    silent.c_lflag &= ~(tcflag_t)ECHO;
-    (void)fputs("PSK (NVMeTLSkey-1:...:): ", stderr);
-    if (tcsetattr(fd, TCSAFLUSH, &silent) < 0)
-        return -errno;
+    if (wait[1].revents)
+        return -EINTR;
     /* A terminal hands out whole lines. */
     n = read(fd, line->data, line->size);
     if (n <= 0)

@@ -16,6 +16,9 @@
 #include "nvme-keyd/methods.h"
 #include "nvme-keyd/upcall.h"
 
+/* Between two tries to let go of a retired key, when ring or disk refuse. */
+#define RETRY_USEC (60 * USEC_PER_SEC)
+
 typedef struct Daemon {
     const char *config_path;
     sd_event *event;
@@ -68,6 +71,7 @@ static void publish_all(Daemon *d)
     static const LogFields unavailable = {.message_id = MESSAGE_STORE_UNAVAILABLE};
     static const LogFields absent = {.message_id = MESSAGE_RING_ABSENT};
     bool was_open = manager_store(d->manager);
+    size_t before = key_table_size(manager_keys(d->manager)), after;
     SyncResult s = {0};
     int r = manager_sync(d->manager, &s);
 
@@ -81,6 +85,9 @@ static void publish_all(Daemon *d)
     else
         log_info("%zu keys in the keyring were right, %zu added, %zu removed", s.kept, s.added,
                  s.removed);
+    after = key_table_size(manager_keys(d->manager));
+    if (was_open && after < before)
+        log_info("%zu retired keys removed", before - after);
     if (!was_open)
         log_broken_records(manager_keys(d->manager));
 }
@@ -97,11 +104,14 @@ static void on_activity(void *userdata)
 {
     Daemon *d = userdata;
     uint64_t span = manager_config(d->manager)->idle_exit_usec;
-    uint64_t deadline = manager_deadline(d->manager);
+    uint64_t deadline = manager_deadline(d->manager), earliest = now_realtime();
     bool busy = varlink_server_connections(d->varlink) > 0 ||
                 (d->upcall && upcall_server_connections(d->upcall) > 0) || deadline > 0;
 
     arm(d->idle, busy || span == UINT64_MAX ? 0 : now_monotonic() + span);
+    /* A deadline that has passed is one that could not be met: not again at once. */
+    if (deadline > 0 && deadline <= earliest)
+        deadline = earliest + RETRY_USEC;
     arm(d->deadline, deadline);
     (void)sd_notifyf(0, "STATUS=%zu keys", key_table_size(manager_keys(d->manager)));
 }

@@ -200,11 +200,13 @@ static int check_neighbours(Manager *m, const Key *new, bool force, Key **ret, c
     for (k = key_table_pair(&m->keys, new->hostnqn, strlen(new->hostnqn), new->subsysnqn,
                             strlen(new->subsysnqn));
          k; k = k->next_of_pair)
-        if ((k->role & new->role) && (k->state == KEY_ACTIVE || k->state == KEY_PENDING)) {
+        if (k->state == KEY_ACTIVE || k->state == KEY_PENDING) {
             *ret = k;
             return fail(reterr_detail, -EEXIST,
-                        "key %s is already %s for this host and subsystem NQN: rotate or remove it",
-                        k->id, key_state_to_string(k->state));
+                        "key %s is already %s for this host and subsystem NQN: %s", k->id,
+                        key_state_to_string(k->state),
+                        k->role & new->role ? "rotate or remove it"
+                                            : "have one key of role both in its place");
         }
     if (force)
         return 0;
@@ -270,6 +272,47 @@ static int seal_new(StoreTransaction *t, Key *k, const Secret *payload)
     return r < 0 ? r : store_add(t, meta, payload, k->id);
 }
 
+/* Makes the ring right, opening it if need be. */
+static int resync(Manager *m, SyncResult *ret)
+{
+    int r = 0;
+
+    for (int attempt = 0; attempt < 2; attempt++) {
+        const Ring *ring = manager_ring(m, &r);
+
+        if (!ring)
+            return r;
+        *ret = (SyncResult){0};
+        r = sync_all(ring, m->store, &m->keys, ret);
+        if (r == 0)
+            r = ret->error;
+        /* nvme_keyring was unloaded; a new one may be there by now. */
+        if (r != -EKEYREVOKED && r != -ENOKEY)
+            break;
+        m->ring = ring_close(m->ring);
+        forget_serials(m);
+    }
+    return r;
+}
+
+/* The versions whose identity is this key's: while a target accepts two keys of a pair, their
+ * version 0 identity is the active one's. */
+static unsigned own_versions(const Manager *m, const Key *k)
+{
+    unsigned versions = k->versions;
+    const Key *other;
+
+    if (k->state == KEY_ACTIVE)
+        return versions;
+    for (other = key_table_pair(&m->keys, k->hostnqn, strlen(k->hostnqn), k->subsysnqn,
+                                strlen(k->subsysnqn));
+         other; other = other->next_of_pair)
+        if (other->state == KEY_ACTIVE && k->identities[0] && other->identities[0] &&
+            strcmp(other->identities[0], k->identities[0]) == 0)
+            versions &= ~KEY_VERSION_BIT(0);
+    return versions;
+}
+
 /* Publishes one key. When the ring turns out to be gone, the new one gets all keys. */
 static int publish(Manager *m, Key *k)
 {
@@ -280,10 +323,8 @@ static int publish(Manager *m, Key *k)
     ring = manager_ring(m, &r);
     if (!ring)
         return r;
-    r = sync_publish(ring, m->store, k);
-    if (r != -EKEYREVOKED && r != -ENOKEY)
-        return r;
-    return manager_sync(m, &result);
+    r = sync_publish(ring, m->store, k, own_versions(m, k));
+    return r == -EKEYREVOKED || r == -ENOKEY ? resync(m, &result) : r;
 }
 
 static int store_failed(int error, char **reterr_detail)
@@ -396,7 +437,7 @@ static int seal_retiring(Manager *m, StoreTransaction *t, Key *k)
 static void forget_displaced(Key *old, const Key *new)
 {
     for (unsigned v = 0; v < KEY_VERSIONS; v++)
-        if (new->serials[v] && old->identities[v] &&
+        if (new->serials[v] && old->identities[v] && new->identities[v] &&
             strcmp(old->identities[v], new->identities[v]) == 0)
             old->serials[v] = 0;
 }
@@ -458,6 +499,18 @@ int manager_rotate(Manager *m, const char *id, const KeyRequest *request, Key **
     return 0;
 }
 
+/* A key that goes leaves the version 0 identity to a retiring one of its pair, before it is gone.
+ */
+static void make_way(Manager *m, Key *gone)
+{
+    gone->state = KEY_REVOKED;
+    for (Key *k = key_table_pair(&m->keys, gone->hostnqn, strlen(gone->hostnqn), gone->subsysnqn,
+                                 strlen(gone->subsysnqn));
+         k; k = k->next_of_pair)
+        if (k != gone && key_is_publishable(k, now_realtime()) && publish(m, k) == 0)
+            forget_displaced(gone, k);
+}
+
 int manager_remove(Manager *m, const char *id, char **reterr_detail)
 {
     _cleanup_(store_endp) StoreTransaction *t = NULL;
@@ -474,8 +527,11 @@ int manager_remove(Manager *m, const char *id, char **reterr_detail)
     if ((r = store_begin(m->store, &t)) < 0 || (r = store_remove(t, id)) < 0 ||
         (r = store_commit(t)) < 0)
         return store_failed(r, reterr_detail);
-    if (manager_ring(m, &r))
+    if (manager_ring(m, &r)) {
+        if (k->hostnqn)
+            make_way(m, k);
         r = sync_withdraw(m->ring, k);
+    }
     key_table_remove(&m->keys, k);
     if (r < 0 && r != -ENOKEY && r != -EKEYREVOKED)
         return fail(reterr_detail, r, "removed, but still in the keyring: %s", strerror(-r));
@@ -484,26 +540,17 @@ int manager_remove(Manager *m, const char *id, char **reterr_detail)
 
 int manager_sync(Manager *m, SyncResult *ret)
 {
-    int r = manager_open(m);
+    int r = manager_open(m), settled;
 
     if (r < 0)
         return r;
-    for (int attempt = 0; attempt < 2; attempt++) {
-        const Ring *ring = manager_ring(m, &r);
-
-        if (!ring)
-            return r;
-        *ret = (SyncResult){0};
-        r = sync_all(ring, m->store, &m->keys, ret);
-        if (r == 0)
-            r = ret->error;
-        /* nvme_keyring was unloaded; a new one may be there by now. */
-        if (r != -EKEYREVOKED && r != -ENOKEY)
-            break;
-        m->ring = ring_close(m->ring);
-        forget_serials(m);
-    }
-    return r == 0 && m->store ? settle(m) : r;
+    r = resync(m, ret);
+    /* What could not be published may be what a retiring key still stands in for; without a ring
+     * there is nothing to stand in. */
+    if (!m->store || (r < 0 && m->ring))
+        return r;
+    settled = settle(m);
+    return r < 0 ? r : settled;
 }
 
 size_t manager_publish_pair(Manager *m, const Key *first)

@@ -55,12 +55,19 @@ static void log_change(VarlinkCall *call, const char *message_id, const Key *k, 
     (void)log_full(LOG_INFO, 0, &fields, "Key %s for %s %s by uid %u", k->id,
                    k->subsysnqn ? k->subsysnqn : "(unknown)", what,
                    (unsigned)varlink_call_peer(call)->uid);
-    /* The change is made; that its key is not where it should be is another matter. */
+}
+
+/* The change is made; that its key is not where it should be is another matter. */
+static void log_unpublished(const Key *k)
+{
+    const LogFields fields = {NULL, k->hostnqn, k->subsysnqn, k->id};
+    bool missing = false;
+
     for (unsigned v = 0; v < KEY_VERSIONS; v++)
-        if (k->identities[v] && !k->serials[v] && key_is_publishable(k, k->changed_usec))
-            (void)log_full(LOG_WARNING, 0, &fields,
-                           "Key %s is kept, but not in the keyring (see nvme-keyctl status)",
-                           k->id);
+        missing |= k->identities[v] && !k->serials[v];
+    if (missing)
+        (void)log_full(LOG_WARNING, 0, &fields,
+                       "Key %s is kept, but not in the keyring (see nvme-keyctl status)", k->id);
 }
 
 /* Reads {hash, role, derivation, identityVersions, comment, force, hostNQN, subsystemNQN}; each may
@@ -187,6 +194,7 @@ static int add(VarlinkCall *call, Manager *m, const KeyRequest *q, bool return_p
     if (r < 0)
         return reply_failure(call, r, detail, k);
     log_change(call, MESSAGE_KEY_ADDED, k, "added");
+    log_unpublished(k);
     return reply_key(call, m, k, return_psk);
 }
 
@@ -229,7 +237,7 @@ static int method_rotate(VarlinkCall *call, json_object *p, void *userdata)
     KeyRequest q = {.hash = PSK_HASH_NONE};
     const char *id, *bad, *hash = NULL;
     bool return_psk = false;
-    Key *k = NULL;
+    Key *k = NULL, *old;
     int r;
 
     if (read_id(p, &id) < 0)
@@ -241,13 +249,16 @@ static int method_rotate(VarlinkCall *call, json_object *p, void *userdata)
     r = read_psk(p, &q, &psk, &bad);
     if (r < 0)
         return reply_invalid_psk(call, r, bad);
-    if (r == 0 && json_get_string(p, "hash", &hash) == 0)
-        q.hash = PSK_HASH_SHA256;
+    /* A new random PSK is of the same kind as the old one, unless asked for otherwise. */
+    old = key_table_find(manager_keys(userdata), id);
+    if (r == 0 && old && json_get_string(p, "hash", &hash) == 0)
+        q.hash = old->hash;
 
     r = manager_rotate(userdata, id, &q, &k, &detail);
     if (r < 0)
         return reply_failure(call, r, detail, NULL);
     log_change(call, MESSAGE_KEY_ROTATED, k, "rotated in");
+    log_unpublished(k);
     return reply_key(call, userdata, k, return_psk);
 }
 

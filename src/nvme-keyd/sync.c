@@ -215,13 +215,13 @@ int sync_all(const Ring *ring, Store *store, const KeyTable *table, SyncResult *
     return 0;
 }
 
-int sync_publish(const Ring *ring, Store *store, Key *k)
+int sync_publish(const Ring *ring, Store *store, Key *k, unsigned versions)
 {
     _cleanup_(secret_freep) Secret *payload = NULL;
     int r = 0;
 
     for (unsigned v = 0; v < KEY_VERSIONS && r == 0; v++) {
-        if (!k->identities[v] ||
+        if (!(versions & KEY_VERSION_BIT(v)) || !k->identities[v] ||
             (k->serials[v] && ring_holds(ring, k->identities[v], k->serials[v])))
             continue;
         if (!payload)

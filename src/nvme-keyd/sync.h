@@ -24,8 +24,8 @@ typedef struct SyncResult {
  * says the ring is gone. */
 int sync_all(const Ring *ring, Store *store, const KeyTable *table, SyncResult *ret) _must_check_;
 
-/* Adds those TLS PSKs of one key that are not in the ring. */
-int sync_publish(const Ring *ring, Store *store, Key *k) _must_check_;
+/* Adds those TLS PSKs of one key that are not in the ring, of the versions given. */
+int sync_publish(const Ring *ring, Store *store, Key *k, unsigned versions) _must_check_;
 
 /* Unlinks what is in the ring of one key; its serials become 0. */
 int sync_withdraw(const Ring *ring, Key *k) _must_check_;

@@ -95,9 +95,10 @@ tar -C "$tmp/dest" -cf - . | tar -C "$root" --keep-directory-symlink -xf -
 for d in proc sys dev; do mount --rbind "/$d" "$root/$d"; done
 mount -t tmpfs tmpfs "$root/var/tmp"
 
-helpers=$(dirname "$(find "$tmp/dest" -name request-key-shim -type f -printf '/%P')")
+helpers=$(dirname "$(find "$tmp/dest" -name request-key-shim -perm -100 -printf '/%P')")
 units=$(dirname "$(find "$tmp/dest" -name nvme-keyd.socket -printf '/%P')")
-bin=$(dirname "$(find "$tmp/dest" -name nvme-keyctl -type f -printf '/%P')")
+bin=$(dirname "$(find "$tmp/dest" -name nvme-keyctl -perm -100 -printf '/%P')")
+modules=$(dirname "$(find "$tmp/dest" -path '*/50nvme-keyd/module-setup.sh' -printf '/%P')")
 rules=$(find "$tmp/dest" -path '*request-key.d/nvme-keyd.conf' -printf '/%P')
 group=$(sed -n 's/^Group=//p' "$root$units/nvme-keyd.service")
 
@@ -190,12 +191,28 @@ check "any: no store" not_in_image /var/lib/nvme-keyd
 check "any: no hostnqn" not_in_image /etc/nvme/hostnqn
 check "any: dracut says so" grep -q 'no keys in this image' "$tmp/any.log"
 
-# Whatever dracut takes by itself, this is not it: no controller over TLS is there.
-if ! cat /sys/class/nvme/nvme*/tls_key >/dev/null 2>&1; then
-        check "an image of a machine that does not need it" make_image default --hostonly --modules base
-        image=$root/var/tmp/default
-        check "default: not in it" not_in_image "$helpers/nvme-keyd"
-fi
+# check_is STATUS HOSTONLY MISSING: what check() of the module returns
+check_is() {
+        local status=0
+
+        chroot "$root" bash -c 'hostonly=$1 missing=$2; require_binaries() { [[ " $* " != *"/$missing "* ]]; }
+                . "$3"; check' bash "$2" "$3" "$modules/module-setup.sh" || status=$?
+        echo "it is $status"
+        [ "$status" = "$1" ]
+}
+
+# Only below our root: controllers over TLS, and one that is not.
+mount -t tmpfs tmpfs "$root/sys/class"
+mkdir -p "$root"/sys/class/nvme/nvme{0,1}
+check "not by itself, for a machine without a controller over TLS" check_is 255 -h ''
+echo >"$root/sys/class/nvme/nvme0/tls_key"
+check "not by itself, for a controller without a key" check_is 255 -h ''
+echo 2f0a1b3c >"$root/sys/class/nvme/nvme1/tls_key"
+check "by itself, for a machine with a controller over TLS" check_is 0 -h ''
+check "not by itself, for any machine" check_is 255 '' ''
+for f in nvme-keyd request-key-shim nvme-keyctl; do
+        check "never without $f" check_is 1 -h "$f"
+done
 
 # refuses WHY: dracut makes no image, and says why
 refuses() {

@@ -391,13 +391,14 @@ TEST(deadline_without_ring)
     if (find_key_by_type_and_desc("keyring", NAMES_RING, 0) >= 0)
         TEST_SKIP("this kernel has " NAMES_RING);
     f.config.stand_in = false;
-    f.config.retire_usec = 1000;
+    f.config.retire_usec = SOON_USEC;
     manager_set_config(f.m, &f.config);
     k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_TARGET, 1);
     ASSERT_TRUE(k);
     ASSERT_EQ(k->serials[1], 0);
     ASSERT_TRUE(fixture_rotate(&f, k->id, 2));
-    (void)usleep(2000);
+    ASSERT_EQ(fixture_keys(&f), 2);
+    (void)usleep(SOON_USEC);
     ASSERT_EQ(try_sync(&f, &s), -ENOKEY);
     ASSERT_EQ(manager_deadline(f.m), 0);
     ASSERT_EQ(fixture_keys(&f), 1);
@@ -514,6 +515,26 @@ TEST(no_gap)
     ASSERT_EQ(status, 0);
     ASSERT_TRUE(ring_has_key(&f, k, 1));
     ASSERT_EQ(fixture_keys(&f), 1);
+}
+
+/* The ring is another one since the last look: the new one gets all keys but the old key's. */
+TEST(rotate_ring_gone)
+{
+    char id[STORE_ID_SIZE];
+    Key *k, *other, *new;
+    FIXTURE;
+
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1);
+    other = fixture_add(&f, "nqn.2026-11.org.example:b", KEY_ROLE_HOST, 1);
+    ASSERT_TRUE(k && other);
+    strcpy(id, k->id);
+    ASSERT_OK(keyctl_revoke(fixture_ring()));
+    new = fixture_rotate(&f, id, 2);
+    ASSERT_TRUE(new);
+    ASSERT_TRUE(ring_has_key(&f, new, 1) && ring_has_key(&f, other, 1));
+    ASSERT_EQ(ring_size(), 2);
+    ASSERT_EQ(fixture_keys(&f), 2);
+    ASSERT_TRUE(!key_table_find(manager_keys(f.m), id));
 }
 
 /* Another process dies between the commit and the ring. */
@@ -678,4 +699,5 @@ TEST_MAIN(TEST_ENTRY(empty), TEST_ENTRY(add), TEST_ENTRY(restart), TEST_ENTRY(ba
           TEST_ENTRY(rotate_back), TEST_ENTRY(rotate_back_at_once),
           TEST_ENTRY(publish_pair_in_overlap), TEST_ENTRY(no_gap),
           TEST_ENTRY(crash_after_commit), TEST_ENTRY(crash_after_publish),
-          TEST_ENTRY(rotate_read_only), TEST_ENTRY(store_unreadable), TEST_ENTRY(store_locked))
+          TEST_ENTRY(rotate_read_only), TEST_ENTRY(rotate_ring_gone),
+          TEST_ENTRY(store_unreadable), TEST_ENTRY(store_locked))

@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""generate.py N: has nvme-keyd generate N keys over one Varlink connection."""
+"""generate.py N SECONDS: has nvme-keyd generate N keys over one Varlink connection, and gives up after SECONDS."""
 
 import json
 import socket
 import sys
+import time
 
 HOSTNQN = open("/etc/nvme/hostnqn").read().strip()
 
@@ -27,7 +28,13 @@ def main():
     sock.settimeout(60)
     sock.connect("/run/nvme-keyd/org.nvmekeyd.Manager")
     replies = messages(sock)
+    start = time.monotonic()
     for i in range(int(sys.argv[1])):
+        took = time.monotonic() - start
+        if i in (100, 300, 1000, 3000):
+            print("%d keys after %.1f s" % (i, took), flush=True)
+        if took > float(sys.argv[2]):
+            sys.exit("only %d keys in %.0f s" % (i, took))
         call = {
             "method": "org.nvmekeyd.Manager.Generate",
             "parameters": {

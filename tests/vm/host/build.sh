@@ -60,7 +60,13 @@ build_payload() {
                 fi
                 meson compile -C /build/b
                 rm -rf /build/dest
-                meson install -C /build/b --destdir /build/dest --no-rebuild'
+                meson install -C /build/b --destdir /build/dest --no-rebuild
+                # what DKMS would do on a machine that has it
+                rm -rf /build/kernel
+                cp -r /src/kernel /build/kernel
+                kernel=$(ls /usr/lib/modules)
+                make -C /build/kernel KERNEL="$kernel"
+                install -D -m 644 -t "/build/dest/usr/lib/modules/$kernel/updates/dkms" /build/kernel/*.ko'
         tar -C "$dir/obj/dest" --owner=0 --group=0 -cf "$payload" .
 }
 

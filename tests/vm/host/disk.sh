@@ -36,6 +36,5 @@ disk_fill() {
         for unit in nvme-keyd.socket nvme-keyd-request.socket nvme-keyd-preload.service; do
                 chroot "$root" systemctl enable "$unit"
         done
-        # a kernel module of ours, if one was built
         chroot "$root" sh -c 'depmod -a "$(ls /usr/lib/modules)"'
 }

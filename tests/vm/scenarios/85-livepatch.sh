@@ -75,9 +75,9 @@ disconnect "$sub"
 
 check "another keyring: nothing in .nvme" forget_keys
 other=$(keyctl newring vm-other @s)
-start=$(now_ms)
+mark=$(journal_mark)
 check_fails "another keyring: connect fails" connect_with "$sub" "keyring=$other"
-diag "after $(($(now_ms) - start)) ms"
+check "another keyring: the kernel says why" grep -q 'no valid PSK found' <(journal_since "$mark" -k)
 is "another keyring: nothing was asked for" "$(ring_count)" 0
 
 # --- no such key, nobody there
@@ -103,9 +103,21 @@ sleep 2
 connect_asks "answered again"
 disconnect "$sub"
 
-# --- remove
+# --- remove, while a request is under way that nobody answers
 
+forget_keys
+systemctl kill --signal=STOP nvme-keyd.service
+mark=$(journal_mark)
+start=$(now_ms)
+connect_tls "$sub" >"$tmp/connect.out" 2>&1 &
+wait_until 10 pgrep request-key-shim
 echo 0 >"$patch/enabled"
+check_fails "hangs: connect fails" wait "$!"
+took=$(($(now_ms) - start))
+check "hangs: in less than 15 s ($took ms)" test "$took" -lt 15000
+check "hangs: the shim says so" grep -q 'nvme-keyd did not answer' <(journal_since "$mark")
+systemctl kill --signal=CONT nvme-keyd.service
+
 check "the patch can be disabled" wait_until 60 patch_gone
 check "the module can be unloaded" rmmod "$module"
 check "nothing of it is left in /proc/keys" wait_until 20 \

@@ -22,11 +22,27 @@ clear_ring() {
         sleep 3
 }
 
+# The store is on a tmpfs here: this is about the ring, and what the scenario leaves is gone at once. The journal
+# would send a line for each key through a slow serial port.
+systemctl stop nvme-keyd.service 2>/dev/null
+mount -t tmpfs -o mode=700 tmpfs /var/lib/nvme-keyd || bail "tmpfs"
+mkdir -p /run/systemd/journald.conf.d
+printf '[Journal]\nMaxLevelConsole=warning\n' >/run/systemd/journald.conf.d/many.conf
+systemctl restart systemd-journald
+defer "systemctl stop nvme-keyd.service; umount /var/lib/nvme-keyd; keyctl clear $ring"
+
 nvme-keyctl list >/dev/null
 diag "memory without keys: $(daemon_memory)"
 start=$(now_ms)
-check "generate $n keys" python3 /opt/vm/generate.py "$n" || bail "no keys"
-diag "generate: $(($(now_ms) - start)) ms"
+if python3 /opt/vm/generate.py "$n" 300 >"$tmp/generate" 2>&1; then
+        ok "generate $n keys"
+else
+        # the rest is still worth knowing for those there are
+        not_ok "generate $n keys"
+        n=$(nvme-keyctl list --json=short | jq '.keys | length')
+fi
+sed 's/^/# generate: /' "$tmp/generate"
+diag "generate: $n keys in $(($(now_ms) - start)) ms"
 is "all are published" "$(ring_count)" "$n"
 
 systemctl stop nvme-keyd.service 2>/dev/null
@@ -56,7 +72,7 @@ diag "nvme-keyctl sync of $n:    $sync_ms ms"
 diag "ratio:                     $(awk -v a="$sync_ms" -v b="$bare_us" 'BEGIN { printf "%.1f", a * 1000 / b }')"
 diag "cold socket to first list: $cold_ms ms"
 
-sub=nqn.2026-11.org.example:many
+sub=nqn.2026-11.org.example:crowd
 target_up "$sub"
 defer target_down
 nvme-keyctl add --subsysnqn="$sub" <<<"$(new_psk)" >/dev/null

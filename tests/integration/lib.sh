@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash
+#
+# What the integration tests share; each is called with the build directory and prints TAP. They run
+# in a user namespace of their own, where root has other keyrings than outside: the stand-in keyring
+# is theirs alone, no key of this machine is touched, and they may run side by side.
+set -uo pipefail
+export LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1
+
+readonly HOST=nqn.2014-08.org.nvmexpress:uuid:11111111-2222-3333-4444-555555555555
+readonly SUBSYSTEM=nqn.2026-11.org.example:a
+build=$(realpath "${1:?usage: $0 BUILD}")
+source=$(realpath "$(dirname "$0")/../..")
+# The interpreter itself: a wrapper may be out of reach for other users.
+python=$(python3 -c 'import sys; print(sys.executable)')
+readonly build source python
+
+# --- TAP
+
+results=0
+
+diag() {
+    printf '%s\n' "$@" | sed 's/^/# /'
+}
+
+# result STATUS TEXT
+result() {
+    results=$((results + 1))
+    if [ "$1" -eq 0 ]; then
+        echo "ok $results - $2"
+    else
+        echo "not ok $results - $2"
+    fi
+    return "$1"
+}
+
+# check TEXT COMMAND...
+check() {
+    local text=$1
+    shift
+    "$@"
+    result $? "$text"
+}
+
+# is TEXT GOT EXPECTED
+is() {
+    [ "$2" = "$3" ]
+    result $? "$1" || diag "got: $2" "expected: $3"
+}
+
+# like TEXT GOT REGEX
+like() {
+    [[ $2 =~ $3 ]]
+    result $? "$1" || diag "got: $2" "expected: $3"
+}
+
+skip() {
+    results=$((results + 1))
+    echo "ok $results - $1 # SKIP $2"
+}
+
+skip_all() {
+    echo "1..0 # SKIP $1"
+    exit 0
+}
+
+bail() {
+    echo "Bail out! $1"
+    [ ! -f "$log" ] || diag "$(tail -n 20 "$log")"
+    exit 1
+}
+
+# relay: takes results from standard input, "ok TEXT" or "not ok TEXT"; the rest is for people.
+relay() {
+    local line
+    while IFS= read -r line; do
+        case $line in
+        "ok "*) result 0 "${line#ok }" ;;
+        "not ok "*) result 1 "${line#not ok }" ;;
+        *) diag "$line" ;;
+        esac
+    done
+}
+
+# The last line of each test.
+finish() {
+    echo "1..$results"
+}
+
+# --- the place
+
+# enter ARGUMENT...: runs the test again, with its arguments, in the namespace.
+enter() {
+    local gate pid
+    [ -z "${KEYD_TEST_INSIDE-}" ] || return 0
+    [ "$(id -u)" -eq 0 ] || skip_all "needs root"
+    unshare --user true 2>/dev/null || skip_all "needs user namespaces"
+    keyctl show @u >/dev/null 2>&1 || skip_all "needs keyctl(1) and keyrings"
+    gate=$(mktemp -u)
+    mkfifo -m 600 "$gate"
+    # Until the maps are there it is nobody, who loses all capabilities by an exec; the last one brings
+    # them back. The session leads to the user keyring, as one of a login does.
+    # shellcheck disable=SC2016 # expands inside
+    KEYD_TEST_INSIDE=1 unshare --user bash -c '
+        read -r _ <"$1" && rm "$1" && shift &&
+            exec keyctl session - bash -c "keyctl link @u @s && exec bash \"\$@\"" bash "$@" 2> >(grep -v "^Joined session" >&2)' \
+        bash "$gate" "$0" "$@" &
+    pid=$!
+    until [ "$(readlink "/proc/$pid/ns/user")" != "$(readlink /proc/self/ns/user)" ]; do
+        sleep 0.01
+    done
+    echo "0 0 4294967295" >"/proc/$pid/uid_map"
+    echo "0 0 4294967295" >"/proc/$pid/gid_map"
+    echo >"$gate"
+    trap 'kill "$pid"' INT TERM
+    wait "$pid"
+    exit
+}
+enter "$@"
+
+tmp=$(mktemp -d /tmp/keyd-test.XXXXXX)
+readonly tmp
+varlink=$tmp/varlink request=$tmp/request
+readonly conf=$tmp/keyd.conf log=$tmp/log
+state=$tmp/state
+mkdir -m 700 "$state"
+printf '[Keyring]\nStandIn=yes\n' >"$conf"
+
+daemon= # process id, first of the activator, then of the daemon itself
+cleanups=()
+
+# defer COMMAND: to be done at the end, the last one first.
+defer() {
+    cleanups=("$1" "${cleanups[@]}")
+}
+
+clean_up() {
+    local command
+    daemon_stop
+    for command in "${cleanups[@]}"; do
+        eval "$command"
+    done
+    rm -rf "$tmp"
+}
+trap clean_up EXIT
+
+# --- the daemon
+
+# wait_for SECONDS COMMAND...
+wait_for() {
+    local end=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        [ "$SECONDS" -le "$end" ] || return 1
+        sleep 0.02
+    done
+}
+
+# daemon_listen [OPTION...]: of systemd-socket-activate. The daemon starts with the first connection to
+# $varlink. Two activators, because one makes sockets of one type only.
+daemon_listen() {
+    local each=(-E "STATE_DIRECTORY=$state" -E "NVME_KEYD_LOG_LEVEL=${log_level:-info}" "$@")
+    rm -f "$varlink" "$request"
+    systemd-socket-activate --fdname=varlink -l "$varlink" "${each[@]}" \
+        systemd-socket-activate --seqpacket --fdname=varlink:request -l "$request" "${each[@]}" \
+        "$build/nvme-keyd" -c "$conf" 2>>"$log" &
+    daemon=$!
+    wait_for 10 test -S "$varlink" || bail "systemd-socket-activate"
+}
+
+is_daemon() {
+    [ "$(readlink "/proc/$daemon/exe")" = "$build/nvme-keyd" ]
+}
+
+# daemon_start [OPTION...]
+daemon_start() {
+    daemon_listen "$@"
+    ctl status >/dev/null 2>>"$log" || bail "the daemon does not start"
+    is_daemon || bail "process $daemon is not the daemon"
+}
+
+# Its exit status is left in daemon_status.
+daemon_stop() {
+    [ -n "$daemon" ] || return 0
+    kill -CONT "$daemon" 2>/dev/null
+    kill "$daemon" 2>/dev/null
+    wait "$daemon" 2>/dev/null
+    daemon_status=$?
+    daemon=
+}
+
+daemon_restart() {
+    daemon_stop
+    daemon_start "$@"
+}
+
+ctl() {
+    "$build/nvme-keyctl" --socket="$varlink" "$@"
+}
+
+# --- what commands do
+
+# run COMMAND...: sets status, out and err.
+run() {
+    "$@" >"$tmp/out" 2>"$tmp/err"
+    status=$?
+    out=$(<"$tmp/out")
+    err=$(<"$tmp/err")
+}
+
+# A digest of every name and every byte in the store.
+store_digest() {
+    (cd "$state" && find . -print0 | sort -z && find . -type f -print0 | sort -z | xargs -r0 sha256sum) |
+        sha256sum
+}
+
+# refused TEXT STATUS REGEX COMMAND...: it says one line, prints nothing, and the store is as before.
+refused() {
+    local text=$1 expected=$2 regex=$3 before lines
+    shift 3
+    before=$(store_digest)
+    run "$@" </dev/null
+    judge_refusal "$text" "$expected" "$regex" "$before"
+}
+
+# The same with a line on standard input.
+refused_with() {
+    local text=$1 expected=$2 regex=$3 input=$4 before
+    shift 4
+    before=$(store_digest)
+    run "$@" <<<"$input"
+    judge_refusal "$text" "$expected" "$regex" "$before"
+}
+
+judge_refusal() {
+    local lines
+    lines=$(wc -l <"$tmp/err")
+    [ "$status" -eq "$2" ] && [ "$lines" -eq 1 ] && [ -z "$out" ] && [[ $err =~ $3 ]] &&
+        [ "$(store_digest)" = "$4" ]
+    result $? "$1" || diag "status: $status, expected $2" "stderr: $err" "stdout: $out" "expected: $3"
+}
+
+# psk SEED [HASH]: a configured PSK of the interchange format, always the same for a seed.
+psk() {
+    python3 - "$1" "${2:-1}" <<'PY'
+import base64, hashlib, sys, zlib
+seed, hash_id = sys.argv[1], int(sys.argv[2])
+key = hashlib.sha384(seed.encode()).digest()[:48 if hash_id == 2 else 32]
+text = base64.b64encode(key + zlib.crc32(key).to_bytes(4, "little")).decode()
+print(f"NVMeTLSkey-1:{hash_id:02d}:{text}:")
+PY
+}
+
+# add SEED NAME [OPTION...]: adds a key for the subsystem nqn.2026-11.org.example:NAME, prints its id.
+add() {
+    local seed=$1 name=$2
+    shift 2
+    psk "$seed" | ctl add --hostnqn="$HOST" --subsysnqn="nqn.2026-11.org.example:$name" "$@"
+}
+
+# Reads JSON on standard input: json PYTHON-EXPRESSION over o.
+json() {
+    python3 -c 'import json, sys; o = json.load(sys.stdin); print(eval(sys.argv[1]))' "$1"
+}
+
+# The stand-in keyring.
+ring() {
+    keyctl search @u keyring nvme-keyd-stand-in
+}
+
+# Descriptions of its keys, sorted.
+ring_names() {
+    local serial
+    for serial in $(keyctl rlist "$(ring)" 2>/dev/null); do
+        keyctl rdescribe "$serial" 2>/dev/null | cut -d ';' -f 5-
+    done | sort
+}

@@ -1,0 +1,189 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck source-path=SCRIPTDIR
+# The daemon's life under a service manager: started by a call, told when it is ready, reloaded,
+# watched, gone when it has nothing to do, and back with the next call. The idle time cannot be below
+# 30 s, so several daemons wait for it side by side.
+. "$(dirname "$0")/lib.sh"
+
+# --- what ends it before it begins
+
+refused "no sockets" 1 "^nvme-keyd: No sockets were passed: start nvme-keyd.socket instead" \
+    env -u LISTEN_FDS -u LISTEN_PID "$build/nvme-keyd" -c "$conf"
+refused "sockets of another process" 1 "No sockets were passed" \
+    env LISTEN_FDS=1 LISTEN_PID=1 "$build/nvme-keyd" -c "$conf"
+printf '[Manager]\nIdleExitSec=29\n' >"$tmp/bad.conf"
+refused "a bad configuration" 1 "$tmp/bad.conf:2: IdleExitSec= in \[Manager\] cannot be \"29\"" \
+    "$build/nvme-keyd" -c "$tmp/bad.conf"
+refused "a word too many" 1 '"x" is one word too many' "$build/nvme-keyd" x
+refused "an unknown option" 1 "option" "$build/nvme-keyd" --nonsense
+run "$build/nvme-keyd" --version
+like "--version" "$status$out" '^0nvme-keyd [0-9]'
+run "$build/nvme-keyd" --help
+like "--help" "$status$out" '^0nvme-keyd \[OPTIONS\]'
+
+# --- service managers, each in a directory of its own
+
+pids=()
+stop_all() {
+    local pid
+    for pid in "${pids[@]}"; do
+        kill "$pid" && wait "$pid"
+    done 2>/dev/null
+    pids=()
+}
+defer stop_all
+
+# manage NAME [VARIABLE=VALUE...]: the configuration is $tmp/NAME/conf.
+manage() {
+    local name=$1
+    shift
+    mkdir -p -m 700 "$tmp/$name/state"
+    [ -f "$tmp/$name/conf" ] || cp "$conf" "$tmp/$name/conf"
+    printf '%s\n' "STATE_DIRECTORY=$tmp/$name/state" "PATH=$PATH" "$@" >"$tmp/$name/environment"
+    python3 "$source/tests/integration/activator.py" "$tmp/$name" \
+        "$build/nvme-keyd" -c "$tmp/$name/conf" >"$tmp/$name/events" &
+    pids+=($!)
+    wait_for 5 grep -qs ready "$tmp/$name/events" || bail "activator.py"
+}
+
+# event NAME REGEX: how often it happened.
+event() {
+    grep -cE "^[0-9.]+ $2" "$tmp/$1/events"
+}
+
+# happens NAME COUNT REGEX
+happens() {
+    # shellcheck disable=SC2317 # called by name
+    is_so() { [ "$(event "$1" "$3")" -ge "$2" ]; }
+    wait_for 10 is_so "$@"
+}
+
+# at NAME REGEX: when it happened last, in milliseconds.
+at() {
+    grep -E "^[0-9.]+ $2" "$tmp/$1/events" | tail -n 1 | cut -d ' ' -f 1 | tr -d .
+}
+
+main_pid() {
+    grep -E "^[0-9.]+ start" "$tmp/$1/events" | tail -n 1 | cut -d ' ' -f 3
+}
+
+ask() {
+    local name=$1
+    shift
+    "$build/nvme-keyctl" --socket="$tmp/$name/varlink" "$@"
+}
+
+add_to() {
+    psk "$2" | ask "$1" add --hostnqn="$HOST" --subsysnqn="nqn.2026-11.org.example:$1" "${@:3}"
+}
+
+manage a WATCHDOG_USEC=1000000
+is "not started before a call" "$(event a start)" 0
+id=$(add_to a one)
+like "started by a call" "$id" '^[0-9a-f]{16}$'
+check "READY=1" happens a 1 "notify [0-9]+ READY=1"
+check "STATUS= counts the keys" happens a 1 "notify [0-9]+ STATUS=1 keys"
+first=$(main_pid a)
+
+# --- reload
+
+printf '[Keyring]\nStandIn=no\n' >"$tmp/a/conf"
+kill -HUP "$first"
+check "reload: RELOADING=1" happens a 1 "notify [0-9]+ RELOADING=1"
+like "reload: with the time" "$(grep MONOTONIC_USEC= "$tmp/a/events")" 'MONOTONIC_USEC=[0-9]+$'
+check "reload: READY=1 again" happens a 2 "notify [0-9]+ READY=1"
+is "reload: the new configuration" "$(ask a status --json=short | json 'o["keyring"]["name"]')" .nvme
+printf '[Keyring]\nStandIn=perhaps\n' >"$tmp/a/conf"
+kill -HUP "$first"
+check "reload, bad: READY=1 all the same" happens a 3 "notify [0-9]+ READY=1"
+like "reload, bad: it says why" "$(<"$tmp/a/log")" "$tmp/a/conf:2: StandIn= in \[Keyring\] cannot be \"perhaps\""
+is "reload, bad: the old configuration" "$(ask a status --json=short | json 'o["keyring"]["name"]')" .nvme
+cp "$conf" "$tmp/a/conf"
+kill -HUP "$first"
+check "reload: back" happens a 4 "notify [0-9]+ READY=1"
+is "reload: what should be published is" "$(ask a status --json=short | json 'o["published"]')" 1
+is "reload: the same process" "$(main_pid a)" "$first"
+
+# --- watchdog, end, start
+
+check "the watchdog is fed" happens a 3 "notify [0-9]+ WATCHDOG=1"
+kill -TERM "$first"
+check "SIGTERM: ends with 0" happens a 1 "exit $first 0"
+is "SIGTERM: STOPPING=1" "$(event a "notify $first STOPPING=1")" 1
+is "the next call starts it" "$(ask a list --json=short | json 'o["keys"][0]["id"]')" "$id"
+check "as another process" test "$(main_pid a)" != "$first"
+second=$(main_pid a)
+kill -INT "$second"
+check "SIGINT: ends with 0" happens a 1 "exit $second 0"
+ask a list >/dev/null
+third=$(main_pid a)
+kill -KILL "$third"
+check "SIGKILL: is dead" happens a 1 "exit $third -9"
+is "and the store is as it was" "$(ask a list --json=short | json 'o["keys"][0]["id"]')" "$id"
+
+# --- idle
+
+short() {
+    mkdir -p "$tmp/$1"
+    printf '[Manager]\nIdleExitSec=30\nRetireSec=%s\n[Keyring]\nStandIn=%s\n' "$2" "$3" >"$tmp/$1/conf"
+}
+
+# idle: nothing happens. held: somebody is connected. waiting: a deadline is pending. due: a deadline
+# passes. absent: a deadline passes, and there is no keyring.
+short idle 1d yes
+short held 1d yes
+short waiting 1d yes
+short due 3s yes
+short absent 3s no
+for name in idle held waiting due absent; do
+    manage "$name"
+done
+for name in waiting due absent; do
+    old=$(add_to "$name" one --role=target 2>/dev/null)
+    ask "$name" rotate "$old" --generate >/dev/null 2>&1
+done
+due=$(ask due list --json=short | json '[k["identities"][1]["identity"] for k in o["keys"] if k["state"] == "retiring"][0]')
+check "retiring: is in the ring" grep -qxF "$due" <(ring_names)
+ask held list >/dev/null
+python3 -c 'import socket, sys, time
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+time.sleep(3600)' "$tmp/held/varlink" &
+pids+=($!)
+idle_id=$(add_to idle one)
+idle_since=$(at idle "notify [0-9]+ STATUS")
+sleep 8
+check "retiring: is out of the ring after its deadline, without a call" test -z "$(ring_names | grep -xF "$due")"
+is "retiring: is out of the store" "$(find "$tmp/due/state/records" -type f | wc -l)" 1
+sleep 24.5
+
+idle=$(main_pid idle)
+check "idle: it goes" happens idle 1 "exit $idle 0"
+is "idle: STOPPING=1" "$(event idle "notify $idle STOPPING=1")" 1
+took=$(($(at idle "exit $idle") - idle_since))
+{ [ "$took" -ge 29900 ] && [ "$took" -le 32000 ]; }
+result $? "idle: after 30 s" || diag "$took ms"
+is "idle: the next call starts it" "$(ask idle list --json=short | json 'o["keys"][0]["id"]')" "$idle_id"
+is "somebody is connected: it stays" "$(event held exit)" 0
+is "a deadline is pending: it stays" "$(event waiting exit)" 0
+ask waiting list >/dev/null
+is "a deadline is pending: the same process" "$(event waiting start)" 1
+
+if keyctl search %:.nvme keyring .nvme >/dev/null 2>&1 || grep -q ' keyring *\.nvme: ' /proc/keys; then
+    skip "no keyring and a deadline that has passed: the daemon rests" "this kernel has .nvme"
+else
+    absent=$(main_pid absent)
+    # User and system time of a daemon that has had nothing to do for 30 s, in hundredths.
+    if [ "$(event absent "exit $absent")" -eq 0 ]; then
+        read -r -a times <"/proc/$absent/stat"
+        used=$((times[13] + times[14]))
+    else
+        used=0
+    fi
+    check "no keyring and a deadline that has passed: the daemon rests" test "$used" -lt 100
+    check "no keyring and a deadline that has passed: it is told once" \
+        test "$(grep -c "Nothing published" "$tmp/absent/log")" -le 4
+fi
+
+finish

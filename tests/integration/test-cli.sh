@@ -1,0 +1,304 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck source-path=SCRIPTDIR
+# Every verb of nvme-keyctl, what it prints, and each line for what cannot be.
+. "$(dirname "$0")/lib.sh"
+
+unset NO_COLOR SYSTEMD_COLORS
+daemon_start
+
+# --- without a key
+
+run ctl
+is "list is the default verb" "$status" 0
+like "list: nothing there" "$out" "^ID +STATE.*FINGERPRINT"$'\n\n'"0 keys listed\.$"
+run ctl list --json=short
+is "list: nothing there, JSON" "$out" '{"keys":[]}'
+run ctl list --no-legend
+is "list: nothing there, no legend" "$out" ""
+run ctl status
+like "status: no store yet" "$out" "Store: absent"
+like "status: the stand-in" "$out" "Keyring: nvme-keyd-stand-in"
+run ctl sync
+is "sync: nothing to do" "$out" "0 right, 0 added, 0 removed"
+check "no store is made by looking" test ! -e "$state/header.json"
+
+# --- add
+
+id=$(add one a)
+like "add prints the id" "$id" '^[0-9a-f]{16}$'
+run ctl list --no-legend
+like "list: the key" "$out" "^$id active host [0-9a-f]{8} $HOST $SUBSYSTEM 1 [A-Za-z0-9+/]{12}$"
+run ctl list
+like "list: one key" "$out" "1 key listed\.$"
+is "list: JSON" "$(ctl list --json=short | json '[k["id"] for k in o["keys"]] + [o["keys"][0]["state"]]')" "['$id', 'active']"
+is "list: pretty JSON is the same" "$(ctl -j list | json o)" "$(ctl --json=short list | json o)"
+check "list: pretty JSON has lines" test "$(ctl --json=pretty list | wc -l)" -gt 10
+identity=$(ring_names)
+like "add publishes" "$identity" "^NVMe1R01 $HOST $SUBSYSTEM [A-Za-z0-9+/]{43}=$"
+
+run ctl show "$id"
+like "show: ID" "$out" " ID: $id"
+like "show: identity" "$out" "Identities: NVMe1R01 $HOST $SUBSYSTEM [^ ]+="$'\n'" +in the keyring as [0-9a-f]{8}"
+is "show: JSON" "$(ctl show "$id" --json=short | json 'o["key"]["identities"][0]["identity"]')" "$identity"
+
+two=$(add two t --role=target --comment="a shelf" --derivation=compat)
+is "add: target" "$(ctl show "$two" --json=short | json 'o["key"]["role"], o["key"]["identityVersions"], o["key"]["comment"], o["key"]["derivation"]')" \
+    "('target', [0, 1], 'a shelf', 'compat')"
+three=$(psk three 2 | ctl add --hostnqn="$HOST" --subsysnqn=nqn.2026-11.org.example:b --identity-version=0,1 --role=both --json=short | json 'o["key"]["id"]')
+is "add: SHA-384" "$(ctl show "$three" --json=short | json 'o["key"]["hash"]')" sha384
+psk four >"$tmp/psk"
+chmod 600 "$tmp/psk"
+run ctl add --subsysnqn=nqn.2026-11.org.example:c --hostnqn="$HOST" --key-file="$tmp/psk"
+is "add: from a file" "$status$err" 0
+four=$out
+chmod 644 "$tmp/psk"
+run ctl add --subsysnqn=nqn.2026-11.org.example:d --hostnqn="$HOST" --key-file="$tmp/psk"
+like "add: from a file others can read" "$status$err" "^0nvme-keyctl: warning: $tmp/psk can be read by others \(mode 0644\)$"
+run ctl add --subsysnqn=nqn.2026-11.org.example:e --hostnqn="$HOST" --key-file=- <<<"  $(psk five)	"
+is "add: white space around it" "$status$err" 0
+
+# --- generate and rotate
+
+run ctl generate --subsysnqn=nqn.2026-11.org.example:g --hostnqn="$HOST" --hmac=sha384 --print-key
+like "generate: prints the key" "$out" $'^[0-9a-f]{16}\nNVMeTLSkey-1:02:[A-Za-z0-9+/]{70}==:$|^[0-9a-f]{16}\nNVMeTLSkey-1:02:[A-Za-z0-9+/=]{72}:$'
+made=${out%%$'\n'*}
+run ctl generate --subsysnqn=nqn.2026-11.org.example:h --hostnqn="$HOST"
+like "generate: keeps it to itself" "$out" '^[0-9a-f]{16}$'
+run ctl rotate "$made" --generate --print-key --json=short
+is "rotate: JSON" "$(json 'o["psk"][:16]' <<<"$out")" NVMeTLSkey-1:01:
+run ctl show "$made"
+is "rotate: the old one is gone" "$status" 4
+run ctl rotate "$two" <<<"$(psk six)"
+new=$out
+is "rotate: target" "$(ctl list --json=short | json "sorted(k['state'] for k in o['keys'] if k['id'] in ('$two', '$new'))")" "['active', 'retiring']"
+check "rotate: the old one has a deadline" test "$(ctl show "$two" --json=short | json '"deadline" in o["key"]')" = True
+is "rotate: the comment stays" "$(ctl show "$new" --json=short | json 'o["key"]["comment"]')" "a shelf"
+
+# --- remove, sync, status
+
+run ctl remove "$new"
+is "remove: says nothing" "$status$out$err" 0
+run ctl remove "$two" --json=short
+is "remove: JSON" "$out" "{}"
+keyctl unlink "$(keyctl rlist "$(ring)" | cut -d ' ' -f 1)" "$(ring)" >/dev/null
+run ctl sync
+like "sync: adds what is missing" "$out" "^[0-9]+ right, 1 added, 0 removed$"
+is "sync: JSON" "$(ctl sync --json=short | json 'o["added"], o["removed"], o["failed"]')" "(0, 0, 0)"
+is "sync: no legend" "$(ctl sync --no-legend)" ""
+run ctl status
+like "status: all is there" "$out" $'Store: open\n +Sealed by: systemd-creds\n.*Published: ([0-9]+) of \\1 identities$|Published: [0-9]+ of [0-9]+ identities$'
+is "status: JSON" "$(ctl status --json=short | json 'o["published"] == o["identities"], o["broken"], o["store"]["state"]')" "(True, 0, 'open')"
+
+# --- identity, without the daemon
+
+run "$build/nvme-keyctl" --socket=/nonexistent identity --subsysnqn="$SUBSYSTEM" --hostnqn="$HOST" <<<"$(psk one)"
+check "identity: what is in the keyring" grep -qxF "1       rfc8446    $identity" <<<"$out"
+is "identity: JSON" "$("$build/nvme-keyctl" identity --json=short --subsysnqn="$SUBSYSTEM" --hostnqn="$HOST" <<<"$(psk one)" | json 'len(o["identities"])')" 4
+
+# --- help and usage
+
+for option in --help -h; do
+    run "$build/nvme-keyctl" "$option"
+    check "$option: every verb" test "$(grep -cE '^  (list|show|add|generate|rotate|remove|sync|status|identity) ' <<<"$out")" -eq 9
+done
+like "--version" "$("$build/nvme-keyctl" --version)" '^nvme-keyctl [0-9]'
+refused "an unknown verb" 2 "no such command" ctl lsit
+refused "an unknown option" 2 "" ctl list --nonsense
+refused "an option with a secret is not repeated" 2 "^[^:]*: .*option[^:]*$" ctl add --psk="$(psk one)"
+refused "a PSK behind the verb is not repeated" 2 "add takes no words, but 1 more words were given" ctl add "$(psk one)"
+refused "an option of another verb" 2 "list does not take --role" ctl list --role=host
+refused "a missing id" 2 "show needs ID" ctl show
+refused "two ids" 2 "remove takes one word" ctl remove "$id" "$id"
+refused "--json= of no mode" 2 "--json= is pretty, short or off" ctl list --json=yaml
+refused "--role= of none" 2 "--role= is host, target or both" ctl add --role=client
+refused "--hmac= of none" 2 "--hmac= is sha256, sha384 or none" ctl generate --hmac=md5
+refused "--derivation= of none" 2 "--derivation= is" ctl add --derivation=tls12
+for versions in 2 "" 0,2 01 "0," ,1 "0 1"; do
+    refused_with "--identity-version=\"$versions\"" 2 "--identity-version= is 0, 1 or 0,1" "$(psk one)" \
+        ctl add --subsysnqn=nqn.2026-11.org.example:z --hostnqn="$HOST" --identity-version="$versions"
+done
+refused "--subsysnqn= is missing" 2 "--subsysnqn= is missing" ctl add --hostnqn="$HOST"
+refused "--print-key without --generate" 2 "go with --generate" ctl rotate "$id" --print-key
+refused "--generate with --key-file=" 2 "exclude each other" ctl rotate "$id" --generate --key-file=-
+
+# --- bad PSKs
+
+# no_psk TEXT REGEX INPUT
+no_psk() {
+    refused_with "PSK: $1" 3 "^nvme-keyctl: $2" "$3" ctl add --subsysnqn=nqn.2026-11.org.example:z --hostnqn="$HOST"
+}
+good=$(psk one)
+no_psk "nothing" "no PSK on standard input|not a PSK: prefix" ""
+no_psk "of another kind" "not a PSK: prefix" "DHHC-1:01:${good:16}"
+no_psk "of another version" "not a PSK: prefix" "NVMeTLSkey-2:01:${good:16}"
+no_psk "an unknown hash" "not a PSK: hash" "NVMeTLSkey-1:03:${good:16}"
+no_psk "no number as hash" "not a PSK: hash" "NVMeTLSkey-1:xx:${good:16}"
+no_psk "without the last colon" "not a PSK: (length|colon)" "${good%:}"
+no_psk "another character than the last colon" "not a PSK: colon" "${good%:};"
+no_psk "too short" "not a PSK: length" "${good:0:40}:"
+no_psk "no Base64" "not a PSK: base64" "${good:0:20}!${good:21}"
+[ "${good:20:1}" = A ] && other=B || other=A
+no_psk "a character mistyped" "not a PSK: CRC" "${good:0:20}$other${good:21}"
+no_psk "a hash of another size" "not a PSK: length: hash 02 takes|not a PSK: length: hash 01 takes" "NVMeTLSkey-1:02:${good:16}"
+no_psk "two lines" "not a PSK: length" "$good"$'\n'"$good"
+no_psk "longer than any" "standard input is longer than a PSK" "$(printf 'x%.0s' {1..5000})"
+refused "PSK: no such file" 3 "cannot open /nonexistent: No such file" \
+    ctl add --subsysnqn=nqn.2026-11.org.example:z --hostnqn="$HOST" --key-file=/nonexistent
+refused "PSK: a directory" 1 "cannot read the PSK from /" \
+    ctl add --subsysnqn=nqn.2026-11.org.example:z --hostnqn="$HOST" --key-file=/
+no_psk "with a hint of itself in the message" "[^:]*: [^+/]*$" "${good:0:20}!${good:21}"
+refused_with "rotate: not a PSK" 3 "not a PSK: CRC" "${good:0:20}$other${good:21}" ctl rotate "$id"
+refused_with "rotate: to the same PSK" 3 "the new PSK is the one that key $id has already" "$good" ctl rotate "$id"
+refused_with "identity: not a PSK" 3 "not a PSK: CRC" "${good:0:20}$other${good:21}" \
+    ctl identity --subsysnqn="$SUBSYSTEM" --hostnqn="$HOST"
+
+# --- bad names
+
+# no_nqn TEXT REGEX HOSTNQN SUBSYSNQN
+no_nqn() {
+    refused_with "NQN: $1" 3 "^nvme-keyctl: $2" "$good" ctl add --hostnqn="$3" --subsysnqn="$4"
+}
+no_nqn "empty" 'subsystem NQN "" is too short' "$HOST" ""
+no_nqn "only the prefix" 'subsystem NQN "nqn." is too short' "$HOST" nqn.
+no_nqn "another prefix" 'host NQN does not begin with "nqn." \(character 1\)' iqn.2026 "$SUBSYSTEM"
+no_nqn "a blank" 'subsystem NQN has a blank \(0x20\) at character 6' "$HOST" "nqn.a b"
+no_nqn "a semicolon" "host NQN has ';' at character 7" "nqn.ab;c" "$SUBSYSTEM"
+no_nqn "a newline" 'subsystem NQN has a byte \(0x0a\) at character 6' "$HOST" nqn.a$'\n'
+no_nqn "not ASCII" 'host NQN has a byte \(0xc3\) at character 6' nqn.aä "$SUBSYSTEM"
+no_nqn "too long" 'subsystem NQN has 224 characters, at most 223 are allowed' "$HOST" "nqn.$(printf 'x%.0s' {1..220})"
+long=nqn.$(printf 'x%.0s' {1..219})
+refused_with "NQN: too long for version 0" 3 "too long for identity version 0" "$good" \
+    ctl add --hostnqn="$long" --subsysnqn="$long" --identity-version=0
+# Whether this machine has one is not ours to change, so the file is another one for the command.
+if unshare --mount true 2>/dev/null; then
+    without_hostnqn() {
+        # shellcheck disable=SC2016 # expands inside
+        unshare --mount bash -c 'mkdir -p "$0" && { [ ! -d /etc/nvme ] || mount --bind "$0" /etc/nvme; } && exec "$@"' \
+            "$tmp/no-nvme" "$@"
+    }
+    refused_with "NQN: none of this machine" 3 "no --hostnqn= given, and none in /etc/nvme/hostnqn" "$good" \
+        without_hostnqn "$build/nvme-keyctl" --socket="$varlink" add --subsysnqn=nqn.2026-11.org.example:z
+else
+    skip "NQN: none of this machine" "no mount namespace"
+fi
+
+# --- conflicts
+
+refused "show: an unknown id" 4 'no key has the id "0000000000000000"' ctl show 0000000000000000
+refused "remove: an unknown id" 4 'no key has the id "0000000000000000"' ctl remove 0000000000000000
+refused "remove: no id at all" 4 'no key has the id "\.\./header"' ctl remove ../header
+refused "rotate: an unknown id" 4 'no key has the id "0000000000000000"' ctl rotate 0000000000000000 --generate
+refused_with "add: twice" 5 "key $id is already active .*: rotate or remove it" "$(psk other)" \
+    ctl add --hostnqn="$HOST" --subsysnqn="$SUBSYSTEM"
+refused_with "add: one name begins with the other" 5 "begins with the other: rename it, or force it" "$(psk other)" \
+    ctl add --hostnqn="$HOST" --subsysnqn="${SUBSYSTEM}b"
+refused "generate: twice" 5 "key $id is already active" ctl generate --hostnqn="$HOST" --subsysnqn="$SUBSYSTEM"
+target=$(add seven r --role=target)
+newer=$(ctl rotate "$target" --generate)
+refused "rotate: a retiring one" 5 "key $target is retiring, only an active one" ctl rotate "$target" --generate
+ctl remove "$newer" && ctl remove "$target"
+run ctl add --hostnqn="$HOST" --subsysnqn="${SUBSYSTEM}b" --force <<<"$(psk other)"
+is "add: forced" "$status$err" 0
+refused_with "add: a comment with a control character" 3 '"comment" makes no sense' "$good" \
+    ctl add --subsysnqn=nqn.2026-11.org.example:z --hostnqn="$HOST" --comment=$'a\tb'
+refused_with "add: a comment that is too long" 3 '"comment" makes no sense' "$good" \
+    ctl add --subsysnqn=nqn.2026-11.org.example:z --hostnqn="$HOST" --comment="$(printf 'x%.0s' {1..257})"
+
+# --- secrets
+
+secrets_in() {
+    local secret
+    for secret in "$(psk one)" "$(psk three 2)" "$(psk four)" "$(psk five)"; do
+        grep -F -e "${secret:16:40}" && return
+    done
+    return 1
+}
+no_secrets() {
+    ! "$@" | secrets_in
+}
+check "list tells no secret" no_secrets ctl list --json=short
+check "show tells no secret" no_secrets ctl show "$id" --json=short
+check "status tells no secret" no_secrets ctl status --json=short
+check "help knows no option for a PSK" no_secrets ctl --help
+
+# --- permissions
+
+chmod 711 "$tmp"
+chmod 666 "$varlink"
+as_nobody() {
+    setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
+}
+refused "another user may not look" 6 "permission denied" as_nobody "$build/nvme-keyctl" --socket="$varlink" list
+refused "another user may not remove" 6 "permission denied" as_nobody "$build/nvme-keyctl" --socket="$varlink" remove "$id"
+chmod 600 "$varlink"
+refused "another user may not connect" 6 "permission denied: be root or in the group of $varlink" \
+    as_nobody "$build/nvme-keyctl" --socket="$varlink" list
+chmod 700 "$tmp"
+
+# --- the store
+
+before=$(ring_names)
+daemon_stop
+cp "$state/header.json" "$tmp/header.json"
+truncate -s 100 "$state/header.json"
+daemon_start
+refused "store: list" 8 "header.json" ctl list
+refused "store: show" 8 "header.json" ctl show "$id"
+refused_with "store: add" 8 "header.json" "$good" ctl add --subsysnqn=nqn.2026-11.org.example:z --hostnqn="$HOST"
+refused "store: generate" 8 "header.json" ctl generate --subsysnqn=nqn.2026-11.org.example:z --hostnqn="$HOST"
+refused "store: rotate" 8 "header.json" ctl rotate "$id" --generate
+refused "store: remove" 8 "header.json" ctl remove "$id"
+refused "store: sync" 8 "header.json" ctl sync
+run ctl status
+like "store: status tells why" "$out" $'Store: unavailable\n *: header.json'
+is "store: what is published stays" "$(ring_names)" "$before"
+cp "$tmp/header.json" "$state/header.json"
+run ctl list --no-legend
+is "store: it is tried again with the next call" "$status" 0
+
+daemon_stop
+chmod 755 "$state"
+daemon_start
+refused "store: open to others" 8 "$state" ctl list
+chmod 700 "$state"
+
+record=$(find "$state/records" -name "$id.json")
+daemon_stop
+truncate -s 30 "$record"
+daemon_start
+run ctl list --no-legend
+like "store: a broken record is listed" "$out" "(^|"$'\n'")$id broken +- +- +- +- +- +-($|"$'\n'")"
+like "store: the others work" "$out" " active "
+run ctl show "$id"
+like "store: show tells what is wrong" "$out" "State: broken"$'\n'" +Error: authentication failed"
+refused "store: a broken one is not rotated" 5 "key $id is broken" ctl rotate "$id" --generate
+check "store: a broken one can be removed" ctl remove "$id"
+
+# --- no daemon
+
+daemon_stop
+refused "no socket" 7 "cannot be reached at $varlink" ctl list
+# A socket that nobody serves any more.
+python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$tmp/dead"
+refused "nobody listens" 7 "cannot be reached at $tmp/dead" "$build/nvme-keyctl" --socket="$tmp/dead" list
+refused "a path that is too long" 7 "cannot be reached" "$build/nvme-keyctl" --socket="/$(printf 'x%.0s' {1..200})" list
+python3 - "$tmp/rude" <<'PY' &
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.bind(sys.argv[1])
+s.listen()
+for answer in b"", b"nonsense\0", b'{"parameters":[]}\0', b"{}":
+    c = s.accept()[0]
+    c.recv(65536)
+    c.sendall(answer)
+    c.close()
+PY
+rude=$!
+wait_for 5 test -S "$tmp/rude"
+for what in "says nothing" "speaks no Varlink" "answers nonsense" "stops half-way"; do
+    refused "a service that $what" 7 "nvme-keyd did not answer" "$build/nvme-keyctl" --socket="$tmp/rude" list
+done
+wait "$rude"
+
+finish

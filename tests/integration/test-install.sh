@@ -1,0 +1,130 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck source-path=SCRIPTDIR
+# What meson install puts where: every file that a distribution wants, and nothing else. With all that
+# can be left out left out, too.
+. "$(dirname "$0")/lib.sh"
+
+# variable PACKAGE NAME DEFAULT: a directory as pkg-config knows it, without a slash before it.
+variable() {
+    local value
+    value=$(pkg-config --variable="$2" "$1" 2>/dev/null)
+    value=${value:-$3}
+    echo "${value#/}"
+}
+unit_dir=$(variable systemd systemdsystemunitdir /usr/lib/systemd/system)
+tmpfiles_dir=$(variable systemd tmpfilesdir /usr/lib/tmpfiles.d)
+sysusers_dir=$(variable systemd sysusersdir /usr/lib/sysusers.d)
+catalog_dir=$(variable systemd catalogdir /usr/lib/systemd/catalog)
+modules_load_dir=$(variable systemd modulesloaddir /usr/lib/modules-load.d)
+udev_dir=$(variable udev udevdir /usr/lib/udev)
+
+# Mode and path of what is always installed.
+minimum() {
+    cat <<END
+755 usr/bin/nvme-keyctl
+755 usr/lib/nvme-keyd/nvme-keyd
+755 usr/lib/nvme-keyd/request-key-shim
+644 etc/request-key.d/nvme-keyd.conf
+644 usr/share/bash-completion/completions/nvme-keyctl
+644 $unit_dir/nvme-keyd.service
+644 $unit_dir/nvme-keyd.socket
+644 $unit_dir/nvme-keyd-request.socket
+644 $unit_dir/nvme-keyd-preload.service
+644 $unit_dir/nvmf-connect@.service.d/10-nvme-keyd.conf
+644 $udev_dir/rules.d/90-nvme-keyd.rules
+644 $tmpfiles_dir/nvme-keyd.conf
+644 $sysusers_dir/nvme-keyd.conf
+644 $catalog_dir/nvme-keyd.catalog
+644 $modules_load_dir/nvme-keyd.conf
+END
+}
+
+manuals() {
+    cat <<END
+644 usr/share/man/man1/nvme-keyctl.1
+644 usr/share/man/man5/nvme-keyd.conf.5
+644 usr/share/man/man8/nvme-keyd.service.8
+777 usr/share/man/man8/nvme-keyd.8
+777 usr/share/man/man8/nvme-keyd.socket.8
+777 usr/share/man/man8/nvme-keyd-request.socket.8
+777 usr/share/man/man8/nvme-keyd-preload.service.8
+644 usr/share/man/man8/request-key-shim.8
+END
+}
+
+dracut() {
+    cat <<END
+755 usr/lib/dracut/modules.d/50nvme-keyd/module-setup.sh
+644 usr/lib/dracut/modules.d/50nvme-keyd/preload.conf
+644 usr/lib/dracut/modules.d/50nvme-keyd/service.conf
+644 usr/lib/dracut/modules.d/50nvme-keyd/stop.conf
+644 usr/lib/dracut/modules.d/50nvme-keyd/tlshd.conf
+END
+}
+
+# dkms(8) looks below /usr/src for NAME-VERSION.
+kernel() {
+    cat <<END
+644 usr/src/nvme-keyd-$version/Makefile
+644 usr/src/nvme-keyd-$version/README.md
+644 usr/src/nvme-keyd-$version/dkms.conf
+644 usr/src/nvme-keyd-$version/nvme_keyd_upcall.c
+END
+}
+
+# installs TEXT BUILD: exactly what standard input lists. Installed by a packager with a strict umask.
+installs() {
+    local root=$tmp/root
+    rm -rf "$root"
+    (umask 077 && DESTDIR=$root meson install -C "$2" --no-rebuild --quiet) >"$tmp/install.log" 2>&1
+    check "$1: meson install" test $? -eq 0
+    sort -k 2 >"$tmp/expected"
+    find "$root" ! -type d -printf '%m %P\n' | sort -k 2 >"$tmp/installed"
+    diff -u "$tmp/expected" "$tmp/installed" >"$tmp/diff"
+    result $? "$1: every file, and nothing else" || diag "$(tail -n +3 "$tmp/diff")"
+    is "$1: no placeholder is left" "$(grep -rlE '@[A-Z_]+@' "$root" --include='*.service' --include='*.socket' --include='*.conf' --include='*.sh' --include='*.[158]')" ""
+    is "$1: no path of the build" "$(grep -rlF -e "$2" -e "$source" "$root" --include='*.service' --include='*.socket' --include='*.conf' --include='*.sh' --include='*.[158]')" ""
+}
+
+version=$(meson introspect --projectinfo "$build" | json 'o["version"]')
+
+# fresh DIRECTORY OPTION...
+fresh() {
+    local directory=$1
+    shift
+    meson setup "$directory" "$source" "$@" >"$tmp/setup.log" 2>&1 && ninja -C "$directory" >>"$tmp/setup.log" 2>&1
+    result $? "builds with $*" || diag "$(grep -E 'error|ERROR|FAILED' "$tmp/setup.log" | head -n 20)"
+}
+
+if command -v scdoc >/dev/null; then
+    man=(-Dman=enabled)
+else
+    man=(-Dman=disabled)
+fi
+fresh "$tmp/full" "${man[@]}" -Dkernel=true -Ddracut=true -Dtests=false
+installs "all" "$tmp/full" < <(
+    minimum
+    dracut
+    kernel
+    [ "${man[0]}" = -Dman=disabled ] || manuals
+)
+
+fresh "$tmp/least" -Dtpm2=disabled -Dman=disabled -Dtests=false -Dkernel=false -Ddracut=false
+installs "least" "$tmp/least" < <(minimum)
+for program in nvme-keyd nvme-keyctl; do
+    is "least: $program does without tpm2-tss" "$(ldd "$tmp/least/$program" | grep -c tss2)" 0
+done
+is "the shim loads libc and libkeyutils only" \
+    "$(ldd "$tmp/full/src/request-key-shim/request-key-shim" | grep -vcE 'libc\.|libkeyutils|linux-vdso|ld-linux')" 0
+
+fresh "$tmp/local" --prefix=/opt/keyd -Dtpm2=disabled -Dman=disabled -Dtests=false -Dkernel=false -Ddracut=false -Dgroup=keyring
+rm -rf "$tmp/root"
+DESTDIR=$tmp/root meson install -C "$tmp/local" --no-rebuild --quiet >/dev/null 2>&1
+check "another prefix: the daemon" test -x "$tmp/root/opt/keyd/lib/nvme-keyd/nvme-keyd"
+is "another prefix: the unit knows" "$(grep -rh ^ExecStart=/ "$tmp/root" | sort | tr '\n' ' ')" \
+    "ExecStart=/opt/keyd/bin/nvme-keyctl sync --no-legend ExecStart=/opt/keyd/lib/nvme-keyd/nvme-keyd "
+check "another prefix: request-key knows" grep -rq "/opt/keyd/lib/nvme-keyd/request-key-shim %k" "$tmp/root"
+is "another group: everywhere" "$(grep -rlE '^(Group=|SocketGroup=|g )keyring' "$tmp/root" | wc -l)" 3
+
+finish

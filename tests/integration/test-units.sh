@@ -1,0 +1,74 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck source-path=SCRIPTDIR
+# What is installed for systemd, udev and request-key(8), as their own tools see it.
+. "$(dirname "$0")/lib.sh"
+
+root=$tmp/root
+DESTDIR=$root meson install -C "$build" --no-rebuild --quiet >"$log" 2>&1 || bail "meson install"
+
+# one NAME: the one installed file of that name.
+one() {
+    find "$root" -path "*$1"
+}
+
+# quiet TEXT COMMAND...: it succeeds, and has nothing to say.
+quiet() {
+    local text=$1
+    shift
+    run "$@"
+    { [ "$status" -eq 0 ] && [ -z "$out$err" ]; }
+    result $? "$text" || diag "status $status" "$out" "$err"
+}
+
+# --- units
+
+units=$(dirname "$(one /nvme-keyd.service)")
+# What they name of others: systemd's own units, and two programs.
+mkdir -p "$root/usr/lib/systemd/system" "$root/bin"
+cp -an /usr/lib/systemd/system/. "$root/usr/lib/systemd/system/"
+install -m 755 /dev/null "$root/bin/kill"
+install -D -m 755 /dev/null "$root$(sed -n 's/^ExecStartPre=[-+]*\([^ ]*\).*/\1/p' "$units/nvme-keyd.service")"
+for unit in nvme-keyd.service nvme-keyd.socket nvme-keyd-request.socket nvme-keyd-preload.service; do
+    quiet "$unit: systemd-analyze verify" systemd-analyze verify --man=no --root="$root" "$unit"
+done
+run systemd-analyze security --offline=true --threshold=15 --root="$root" --no-pager nvme-keyd.service
+is "nvme-keyd.service: exposure is at most 1.5" "$status" 0
+diag "$(tail -n 1 <<<"$out")"
+like "the varlink socket is where nvme-keyctl looks" "$(<"$units/nvme-keyd.socket")" \
+    "ListenStream=$(sed -n 's/^#define NAMES_MANAGER_SOCKET "\(.*\)"/\1/p' "$source/src/basic/names.h")"$'\n'
+like "the request socket is where the shim looks" "$(<"$units/nvme-keyd-request.socket")" \
+    "ListenSequentialPacket=$(sed -n 's/^#define NAMES_REQUEST_SOCKET "\(.*\)"/\1/p' "$source/src/basic/names.h")"$'\n'
+
+# --- udev, request-key, modules
+
+rules=$(one /90-nvme-keyd.rules)
+if udevadm verify --help >/dev/null 2>&1; then
+    check "udev rules: udevadm verify" udevadm verify "$rules"
+else
+    skip "udev rules: udevadm verify" "not in this version of systemd"
+fi
+is "udev rules: no line that is no comment, and no rule" "$(grep -cvE '^(#|$|[A-Z]+(\{[A-Z_]+\})?[=!+]=?)' "$rules")" 0
+is "modules-load.d: one module" "$(grep -v '^#' "$(one /modules-load.d/nvme-keyd.conf)")" nvme_keyring
+while read -r op type description callout program words; do
+    is "request-key.d: $type $description" "$op $callout $words" "create * %k %u %t %d"
+    check "request-key.d: $program is there" test -x "$root$program"
+done < <(grep -v '^#' "$(one /request-key.d/nvme-keyd.conf)")
+
+# --- sysusers, tmpfiles, catalog
+
+group=$(sed -n 's/^Group=//p' "$units/nvme-keyd.service")
+run systemd-sysusers --dry-run --root="$root" "$(one /sysusers.d/nvme-keyd.conf)"
+like "sysusers: makes the group of the service" "$out$err" "Creating group '$group'"
+quiet "tmpfiles: makes the sockets' directory" systemd-tmpfiles --create --root="$root" "$(one /tmpfiles.d/nvme-keyd.conf)"
+is "tmpfiles: as it should be" "$(stat -c '%F %a %u' "$root/run/nvme-keyd" 2>&1)" "directory 755 0"
+
+ids=$(sed -n 's/^#define MESSAGE_.* "\([0-9a-f]\{32\}\)"/\1/p' "$source/src/basic/names.h" | sort)
+catalog=$(one /nvme-keyd.catalog)
+is "catalog: an entry for each message" "$(sed -n 's/^-- \([0-9a-f]\{32\}\)$/\1/p' "$catalog" | sort)" "$ids"
+mkdir -p "$root/var/lib/systemd/catalog"
+run journalctl --root="$root" --update-catalog
+is "catalog: journalctl takes it" "$status" 0
+is "catalog: and lists it" "$(journalctl --root="$root" --list-catalog 2>/dev/null | cut -d ' ' -f 1 | grep -Fx "$ids" | sort)" "$ids"
+
+finish

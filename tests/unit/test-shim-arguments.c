@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+
+#include "basic/macro.h"
+#include "test.h"
+
+/* The shim is not linked with the library, so its one file with logic is compiled in here. */
+#include "request-key-shim/arguments.c"
+
+#define MANY (KEY_DESCRIPTION_MAX + 2)
+
+/* A command line of up to 6 words; NULL ends it. */
+static int parse(ShimArguments *ret, const char *const words[static 7])
+{
+    char *argv[7];
+    int argc = 0;
+
+    for (; words[argc]; argc++)
+        argv[argc] = (char *)(uintptr_t)words[argc];
+    argv[argc] = NULL;
+    memset(ret, 0xaa, sizeof(*ret));
+    return shim_arguments_parse(argc, argv, ret);
+}
+
+#define PARSE(ret, ...) parse(ret, (const char *const[7]){"shim", __VA_ARGS__})
+
+TEST(good)
+{
+    ShimArguments a;
+
+    ASSERT_OK(PARSE(&a, "123456", "0", "user", "nvme-tls-psk:a b c"));
+    ASSERT_EQ(a.key, 123456);
+    ASSERT_EQ(a.uid, 0);
+    ASSERT_STR(a.type, "user");
+    ASSERT_STR(a.description, "nvme-tls-psk:a b c");
+    ASSERT_OK(PARSE(&a, "2147483647", "4294967295", "t", "\x80"));
+    ASSERT_EQ(a.key, INT32_MAX);
+    ASSERT_EQ(a.uid, UINT32_MAX);
+    ASSERT_OK(PARSE(&a, "0001", "00", "psk", "-"));
+    ASSERT_EQ(a.key, 1);
+}
+
+/* Even then the key is known, so that it can be rejected. */
+TEST(bad_behind_key)
+{
+    static const char *const cases[][7] = {
+        {"shim", "7", NULL},
+        {"shim", "7", "0", NULL},
+        {"shim", "7", "0", "user", NULL},
+        {"shim", "7", "0", "user", "a", "b", NULL},
+        {"shim", "7", "", "user", "a", NULL},
+        {"shim", "7", "-1", "user", "a", NULL},
+        {"shim", "7", "+0", "user", "a", NULL},
+        {"shim", "7", " 0", "user", "a", NULL},
+        {"shim", "7", "0 ", "user", "a", NULL},
+        {"shim", "7", "0x0", "user", "a", NULL},
+        {"shim", "7", "root", "user", "a", NULL},
+        {"shim", "7", "4294967296", "user", "a", NULL},
+        {"shim", "7", "18446744073709551616", "user", "a", NULL},
+        {"shim", "7", "0", "", "a", NULL},
+        {"shim", "7", "0", "user", "", NULL},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        ShimArguments a;
+
+        if (parse(&a, cases[i]) != -EINVAL || a.key != 7 || a.type || a.description || a.uid != 0)
+            TEST_FAIL("case %zu", i);
+    }
+}
+
+TEST(bad_key)
+{
+    static const char *const keys[] = {
+        "",   "0",          "-1",         "+1", "1 ", " 1", "x", "1x", "0x1", "1e3",
+        "00", "2147483648", "4294967297", "18446744073709551617", "99999999999999999999999999",
+    };
+    ShimArguments a;
+
+    for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+        if (PARSE(&a, keys[i], "0", "user", "a") != -EINVAL || a.key != 0)
+            TEST_FAIL("\"%s\" is taken for key %d", keys[i], a.key);
+}
+
+TEST(no_words)
+{
+    char *nothing[] = {NULL};
+    ShimArguments a = {.key = 1};
+
+    ASSERT_EQ(shim_arguments_parse(0, nothing, &a), -EINVAL);
+    ASSERT_EQ(a.key, 0);
+    ASSERT_EQ(PARSE(&a, NULL), -EINVAL);
+    ASSERT_EQ(a.key, 0);
+}
+
+/* The longest that fit into a packet, and one byte more. */
+TEST(limits)
+{
+    char type[UPCALL_TYPE_MAX + 2], description[MANY];
+    ShimArguments a;
+
+    memset(type, 't', sizeof(type));
+    memset(description, 'd', sizeof(description));
+    type[UPCALL_TYPE_MAX] = '\0';
+    description[KEY_DESCRIPTION_MAX] = '\0';
+    ASSERT_OK(PARSE(&a, "7", "0", type, description));
+    type[UPCALL_TYPE_MAX] = 't';
+    type[UPCALL_TYPE_MAX + 1] = '\0';
+    ASSERT_EQ(PARSE(&a, "7", "0", type, description), -EINVAL);
+    ASSERT_EQ(a.key, 7);
+    description[KEY_DESCRIPTION_MAX] = 'd';
+    description[KEY_DESCRIPTION_MAX + 1] = '\0';
+    ASSERT_EQ(PARSE(&a, "7", "0", "user", description), -EINVAL);
+    ASSERT_EQ(a.key, 7);
+}
+
+TEST_MAIN(TEST_ENTRY(good), TEST_ENTRY(bad_behind_key), TEST_ENTRY(bad_key), TEST_ENTRY(no_words),
+          TEST_ENTRY(limits))

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "keyd-fixture.h"
+
+#define OTHER_SUBSYSTEM "nqn.2026-11.org.example:b"
+#define FOREIGN "NVMe1R01 nqn.foreign nqn.x:a VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwM="
+#define GENERATED "NVMe1G01 " HOST " " SUBSYSTEM " VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwM="
+#define PAYLOAD "0123456789abcdef0123456789abcdef"
+
+static SyncResult result;
+
+static int sync_now(Fixture *f)
+{
+    result = (SyncResult){0};
+    return manager_sync(f->m, &result);
+}
+
+static bool did(size_t kept, size_t added, size_t removed, size_t failed)
+{
+    if (result.kept == kept && result.added == added && result.removed == removed &&
+        result.failed == failed)
+        return true;
+    printf("# kept %zu, added %zu, removed %zu, failed %zu\n", result.kept, result.added,
+           result.removed, result.failed);
+    return false;
+}
+
+/* With a group of its own the daemon removes what carries it and is not wanted; nothing else. */
+TEST(marked)
+{
+    key_serial_t foreign, generated, short_one, other;
+    Key *k;
+    FIXTURE;
+
+    ASSERT_OK(setegid(MARK));
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1);
+    ASSERT_TRUE(k);
+    foreign = ring_put(0, FOREIGN, PAYLOAD);
+    generated = ring_put(MARK, GENERATED, PAYLOAD);
+    short_one = ring_put(MARK, "NVMe", "x");
+    other = ring_put(MARK, "swap:key", "x");
+    ASSERT_TRUE(ring_put(MARK, FOREIGN "x", PAYLOAD) > 0);
+    ASSERT_TRUE(ring_put(MARK, "NVMe0R02 nqn.gone nqn.x:a", PAYLOAD) > 0);
+
+    ASSERT_OK(sync_now(&f));
+    ASSERT_TRUE(did(1, 0, 2, 0));
+    ASSERT_EQ(ring_find(FOREIGN), foreign);
+    ASSERT_EQ(ring_find(GENERATED), generated);
+    ASSERT_EQ(ring_find("NVMe"), short_one);
+    ASSERT_EQ(ring_find("swap:key"), other);
+    ASSERT_EQ(ring_size(), 5);
+    ASSERT_TRUE(ring_has_key(&f, k, 1));
+}
+
+/* Without one it knows its keys by their identities alone. */
+TEST(unmarked)
+{
+    key_serial_t foreign;
+    Key *k, *new;
+    FIXTURE;
+
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1);
+    ASSERT_TRUE(k);
+    foreign = ring_put(0, FOREIGN, PAYLOAD);
+    ASSERT_OK(sync_now(&f));
+    ASSERT_TRUE(did(1, 0, 0, 0));
+    ASSERT_EQ(ring_find(FOREIGN), foreign);
+
+    new = fixture_rotate(&f, k->id, 2);
+    ASSERT_TRUE(new);
+    ASSERT_OK(sync_now(&f));
+    ASSERT_TRUE(did(1, 0, 0, 0));
+    ASSERT_EQ(ring_find(FOREIGN), foreign);
+    ASSERT_EQ(ring_size(), 2);
+}
+
+/* A foreign key of an identity of ours that is not to be published is not ours to remove. */
+TEST(marked_foreign_identity)
+{
+    char identity[PSK_IDENTITY_MAX + 1];
+    Key *k, *new;
+    FIXTURE;
+
+    ASSERT_TRUE(ring_make());
+    ASSERT_OK(setegid(MARK));
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1);
+    ASSERT_TRUE(k);
+    strcpy(identity, k->identities[1]);
+    ASSERT_TRUE(ring_set_writable(false));
+    new = fixture_rotate(&f, k->id, 2);
+    ASSERT_TRUE(new && ring_set_writable(true));
+    ASSERT_OK(keyctl_clear(fixture_ring()));
+    ASSERT_TRUE(ring_put(0, identity, PAYLOAD) > 0);
+
+    ASSERT_OK(sync_now(&f));
+    ASSERT_TRUE(did(0, 1, 0, 0));
+    ASSERT_TRUE(ring_find(identity) > 0);
+    ASSERT_TRUE(ring_has_key(&f, new, 1));
+}
+
+TEST(wrong_bytes)
+{
+    Key *k;
+    FIXTURE;
+
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_TARGET, 1);
+    ASSERT_TRUE(k);
+    /* Somebody else has put another PSK under the same identity; we have forgotten the serials. */
+    ASSERT_TRUE(ring_put(0, k->identities[0], PAYLOAD) > 0);
+    ASSERT_TRUE(fixture_restart(&f));
+    ASSERT_OK(sync_now(&f));
+    ASSERT_TRUE(did(1, 1, 0, 0));
+    KEY_TABLE_FOREACH(manager_keys(f.m), k)
+    {
+        ASSERT_TRUE(ring_has_key(&f, k, 0) && ring_has_key(&f, k, 1));
+    }
+}
+
+/* A key that is linked but revoked or expired is of no use to the kernel. */
+TEST(unusable)
+{
+    Key *k;
+    FIXTURE;
+
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_TARGET, 1);
+    ASSERT_TRUE(k);
+    ASSERT_OK(keyctl_revoke(k->serials[0]));
+    ASSERT_OK(keyctl_set_timeout(k->serials[1], 1));
+    (void)usleep(1200000);
+    ASSERT_OK(sync_now(&f));
+    ASSERT_TRUE(did(0, 2, 0, 0));
+    ASSERT_TRUE(ring_has_key(&f, k, 0) && ring_has_key(&f, k, 1));
+}
+
+TEST(cleared)
+{
+    Key *k, *other;
+    FIXTURE;
+
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_TARGET, 1);
+    other = fixture_add(&f, OTHER_SUBSYSTEM, KEY_ROLE_HOST, 1);
+    ASSERT_TRUE(k && other);
+    ASSERT_OK(keyctl_unlink(k->serials[0], fixture_ring()));
+    ASSERT_OK(sync_now(&f));
+    ASSERT_TRUE(did(2, 1, 0, 0));
+    ASSERT_OK(keyctl_clear(fixture_ring()));
+    ASSERT_OK(sync_now(&f));
+    ASSERT_TRUE(did(0, 3, 0, 0));
+    ASSERT_TRUE(ring_has_key(&f, k, 0) && ring_has_key(&f, k, 1) && ring_has_key(&f, other, 1));
+}
+
+/* What the module does when it is unloaded, and loaded again. */
+TEST(ring_gone)
+{
+    key_serial_t ring;
+    Key *k, *other;
+    FIXTURE;
+
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_TARGET, 1);
+    ASSERT_TRUE(k);
+    ring = fixture_ring();
+    ASSERT_OK(keyctl_revoke(ring));
+    ASSERT_OK(sync_now(&f));
+    ASSERT_TRUE(did(0, 2, 0, 0));
+    ASSERT_TRUE(fixture_ring() != ring);
+    ASSERT_TRUE(ring_has_key(&f, k, 0) && ring_has_key(&f, k, 1));
+
+    /* A change notices, too, and then all keys are published. */
+    ASSERT_OK(keyctl_revoke(fixture_ring()));
+    other = fixture_add(&f, OTHER_SUBSYSTEM, KEY_ROLE_HOST, 1);
+    ASSERT_TRUE(other);
+    ASSERT_TRUE(ring_has_key(&f, other, 1));
+    ASSERT_TRUE(ring_has_key(&f, k, 0) && ring_has_key(&f, k, 1));
+
+    ASSERT_OK(keyctl_revoke(fixture_ring()));
+    ASSERT_TRUE(manager_refresh(f.m));
+    ASSERT_EQ(k->serials[0] | k->serials[1] | other->serials[1], 0);
+
+    ASSERT_OK(keyctl_revoke(fixture_ring()));
+    ASSERT_OK(fixture_remove(&f, other->id));
+    ASSERT_OK(sync_now(&f));
+    ASSERT_TRUE(did(0, 2, 0, 0));
+    ASSERT_EQ(ring_size(), 2);
+}
+
+TEST(refresh)
+{
+    Key *k;
+    FIXTURE;
+
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_TARGET, 1);
+    ASSERT_TRUE(k);
+    ASSERT_TRUE(manager_refresh(f.m));
+    ASSERT_TRUE(k->serials[0] && k->serials[1]);
+    ASSERT_OK(keyctl_unlink(k->serials[0], fixture_ring()));
+    ASSERT_TRUE(manager_refresh(f.m));
+    ASSERT_EQ(k->serials[0], 0);
+    ASSERT_TRUE(ring_has_key(&f, k, 1));
+}
+
+/* The record may be that of any key: with it, what carries our group is kept. */
+TEST(broken_record)
+{
+    char path[128], id[STORE_ID_SIZE];
+    Key *k;
+    FIXTURE;
+
+    ASSERT_OK(setegid(MARK));
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1);
+    ASSERT_TRUE(k);
+    strcpy(id, k->id);
+    ASSERT_TRUE(fixture_add(&f, OTHER_SUBSYSTEM, KEY_ROLE_HOST, 1));
+    ASSERT_TRUE(fixture_restart(&f));
+    snprintf(path, sizeof(path), "%s/records/%s.json", f.dir, id);
+    ASSERT_OK(truncate(path, 20));
+
+    ASSERT_OK(sync_now(&f));
+    ASSERT_TRUE(did(1, 0, 0, 0));
+    k = key_table_find(manager_keys(f.m), id);
+    ASSERT_TRUE(k && k->state == KEY_BROKEN && k->error == -EBADMSG);
+    ASSERT_EQ(ring_size(), 2);
+    ASSERT_TRUE(ring_put(MARK, FOREIGN, PAYLOAD) > 0);
+    ASSERT_OK(sync_now(&f));
+    ASSERT_TRUE(did(1, 0, 0, 0));
+    ASSERT_EQ(ring_size(), 3);
+
+    ASSERT_OK(fixture_remove(&f, id));
+    ASSERT_OK(sync_now(&f));
+    ASSERT_TRUE(did(1, 0, 2, 0));
+    ASSERT_EQ(ring_size(), 1);
+}
+
+/* Where there is no store, nothing says that a key is not wanted any more. */
+TEST(no_store)
+{
+    FIXTURE;
+
+    ASSERT_OK(sync_now(&f));
+    ASSERT_OK(setegid(MARK));
+    ASSERT_TRUE(ring_put(MARK, FOREIGN, PAYLOAD) > 0);
+    ASSERT_OK(sync_now(&f));
+    ASSERT_TRUE(did(0, 0, 0, 0));
+    ASSERT_TRUE(ring_find(FOREIGN) > 0);
+}
+
+/* Nothing goes while something could not be added, and no key forgets where it is. */
+TEST(read_only)
+{
+    Key *k, *new;
+    FIXTURE;
+
+    ASSERT_TRUE(ring_make());
+    ASSERT_OK(setegid(MARK));
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1);
+    ASSERT_TRUE(k && ring_put(MARK, FOREIGN, PAYLOAD) > 0 && ring_set_writable(false));
+    new = fixture_rotate(&f, k->id, 2);
+    ASSERT_TRUE(new);
+    ASSERT_EQ(sync_now(&f), -EACCES);
+    ASSERT_TRUE(did(0, 0, 0, 1));
+    ASSERT_EQ(result.error, -EACCES);
+    ASSERT_EQ(ring_size(), 2);
+    ASSERT_TRUE(ring_has_key(&f, k, 1));
+    ASSERT_TRUE(ring_set_writable(true));
+    /* The one that is removed goes from the ring, too. */
+    ASSERT_OK(fixture_remove(&f, k->id));
+    ASSERT_EQ(ring_size(), 1);
+    ASSERT_OK(sync_now(&f));
+    ASSERT_TRUE(did(0, 1, 1, 0));
+    ASSERT_TRUE(ring_has_key(&f, new, 1));
+}
+
+TEST(withdraw_twice)
+{
+    const Ring *ring;
+    Key *k;
+    int r;
+    FIXTURE;
+
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_TARGET, 1);
+    ASSERT_TRUE(k);
+    ring = manager_ring(f.m, &r);
+    ASSERT_OK(sync_withdraw(ring, k));
+    ASSERT_EQ(k->serials[0] | k->serials[1], 0);
+    ASSERT_EQ(ring_size(), 0);
+    ASSERT_OK(sync_withdraw(ring, k));
+}
+
+/* What is there is left alone, what is missing is added. */
+TEST(publish_pair)
+{
+    int32_t serial;
+    Key *k;
+    FIXTURE;
+
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_TARGET, 1);
+    ASSERT_TRUE(k);
+    serial = k->serials[1];
+    ASSERT_OK(keyctl_unlink(k->serials[0], fixture_ring()));
+    ASSERT_EQ(manager_publish_pair(f.m, k), 1);
+    ASSERT_EQ(k->serials[1], serial);
+    ASSERT_TRUE(ring_has_key(&f, k, 0) && ring_has_key(&f, k, 1));
+    ASSERT_EQ(manager_publish_pair(f.m, NULL), 0);
+}
+
+/* The stand-in and `.nvme` take turns with the configuration. */
+TEST(reconfigured)
+{
+    Key *k;
+    int r;
+    FIXTURE;
+
+    if (find_key_by_type_and_desc("keyring", NAMES_RING, 0) >= 0)
+        TEST_SKIP("this kernel has " NAMES_RING);
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1);
+    ASSERT_TRUE(k);
+    f.config.stand_in = false;
+    manager_set_config(f.m, &f.config);
+    ASSERT_EQ(sync_now(&f), -ENOKEY);
+    ASSERT_TRUE(!manager_ring(f.m, &r));
+    ASSERT_EQ(r, -ENOKEY);
+    ASSERT_TRUE(!manager_refresh(f.m));
+    ASSERT_EQ(k->serials[1], 0);
+    f.config.stand_in = true;
+    manager_set_config(f.m, &f.config);
+    ASSERT_OK(sync_now(&f));
+    ASSERT_TRUE(did(1, 0, 0, 0));
+    ASSERT_TRUE(ring_has_key(&f, k, 1));
+}
+
+TEST(many)
+{
+    char subsysnqn[64];
+    FIXTURE;
+
+    for (int i = 0; i < 100; i++) {
+        snprintf(subsysnqn, sizeof(subsysnqn), "nqn.2026-11.org.example:%03d", i);
+        ASSERT_TRUE(fixture_add(&f, subsysnqn, KEY_ROLE_TARGET, (uint8_t)i));
+    }
+    ASSERT_OK(keyctl_clear(fixture_ring()));
+    ASSERT_TRUE(fixture_restart(&f));
+    ASSERT_OK(sync_now(&f));
+    ASSERT_TRUE(did(0, 200, 0, 0));
+    ASSERT_OK(sync_now(&f));
+    ASSERT_TRUE(did(200, 0, 0, 0));
+}
+
+TEST_MAIN(TEST_ENTRY(marked), TEST_ENTRY(unmarked), TEST_ENTRY(marked_foreign_identity),
+          TEST_ENTRY(wrong_bytes), TEST_ENTRY(unusable), TEST_ENTRY(cleared),
+          TEST_ENTRY(ring_gone), TEST_ENTRY(refresh), TEST_ENTRY(broken_record),
+          TEST_ENTRY(no_store), TEST_ENTRY(read_only), TEST_ENTRY(withdraw_twice),
+          TEST_ENTRY(publish_pair), TEST_ENTRY(reconfigured), TEST_ENTRY(many))
