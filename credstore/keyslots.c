@@ -107,9 +107,6 @@ static int enrol(Sealer *s, const SlotType *type, const char *store_id, const Se
     char id_text[2 * SLOT_ID_BYTES + 1];
     int r;
 
-    r = type->usable();
-    if (r < 0)
-        return r;
     r = secret_random(STORE_KEY_SIZE, &kek);
     if (r < 0)
         return r;
@@ -141,8 +138,13 @@ int keyslots_enrol(Sealer *s, const char *store_id, const Secret *key, json_obje
 
     for (const SlotType *const *type = slot_types; *type; type++) {
         _cleanup_(freep) char *why = NULL;
-        int r = enrol(s, *type, store_id, key, ret_slot, &why);
+        int r = (*type)->usable();
 
+        if (r < 0) {
+            add_detail(reterr_detail, (*type)->name, r, NULL);
+            continue;
+        }
+        r = enrol(s, *type, store_id, key, ret_slot, &why);
         if (r == 0) {
             *ret_type = (*type)->name;
             return 0;

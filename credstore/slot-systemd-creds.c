@@ -173,7 +173,7 @@ static int unseal(json_object *slot, Secret **ret_kek, char **reterr_detail)
     else if (r < 0)
         return detail_set(reterr_detail, r, "credential " NAMES_KEK_CREDENTIAL ": %s",
                           strerror(-r));
-    if (r < 0)
+    if (!kek)
         return r;
     if (kek->size != STORE_KEY_SIZE)
         return detail_set(reterr_detail, -EBADMSG,

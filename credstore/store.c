@@ -64,7 +64,7 @@ static int read_header(Store *s, char **reterr_detail)
     _cleanup_(header_done) Header header = {.generation = 0};
     _cleanup_(freep) char *text = NULL;
     uint8_t mac[SEAL_MAC_SIZE];
-    size_t size, body_size;
+    size_t size, body_size = 0;
     int r;
 
     r = io_read_file_at(s->dirs.root, DIRS_HEADER, STORE_HEADER_MAX, &text, &size);

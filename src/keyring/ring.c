@@ -45,8 +45,11 @@ static key_serial_t stand_in_open(void)
 
     if (s >= 0)
         return s;
-    s = add_key("keyring", NAMES_RING_STAND_IN, NULL, 0, KEY_SPEC_USER_KEYRING);
-    if (s >= 0 && keyctl_setperm(s, STAND_IN_PERMISSIONS) < 0)
+    /* A service's session does not lead to the user keyring, so the new ring is made where we
+     * possess it, and then put where others find it. */
+    s = add_key("keyring", NAMES_RING_STAND_IN, NULL, 0, KEY_SPEC_PROCESS_KEYRING);
+    if (s >= 0 &&
+        (keyctl_setperm(s, STAND_IN_PERMISSIONS) < 0 || keyctl_link(s, KEY_SPEC_USER_KEYRING) < 0))
         return -1;
     return s;
 }
@@ -90,7 +93,7 @@ void ring_list_done(const RingList *l)
 static int parse_description(char *text, const char *type, RingKey *ret)
 {
     char *fields[4], *p = text;
-    unsigned long gid;
+    long long gid;
 
     for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
         fields[i] = p;
@@ -103,8 +106,9 @@ static int parse_description(char *text, const char *type, RingKey *ret)
         return -ENOENT;
 
     errno = 0;
-    gid = strtoul(fields[2], NULL, 10);
-    if (errno != 0 || gid > UINT32_MAX)
+    /* The kernel prints it as a signed number. */
+    gid = strtoll(fields[2], NULL, 10);
+    if (errno != 0 || gid < INT32_MIN || gid > UINT32_MAX)
         return -EBADMSG;
     ret->description = strdup(p);
     if (!ret->description)

@@ -35,29 +35,28 @@ enum {
 
 typedef struct Option {
     int bit;
-    char letter; /* or 0 */
     const char *name;
     const char *argument; /* or NULL */
     const char *help;
 } Option;
 
 static const Option option_table[] = {
-    {OPT_SUBSYSNQN, 0, "subsysnqn", "NQN", "NQN of the subsystem (add, generate, identity)"},
-    {OPT_HOSTNQN, 0, "hostnqn", "NQN", "NQN of the host (" NAMES_HOSTNQN_FILE ")"},
-    {OPT_ROLE, 0, "role", "ROLE", "host, target or both (host)"},
-    {OPT_IDENTITY_VERSION, 0, "identity-version", "LIST", "0, 1 or 0,1 (1; 0,1 on a target)"},
-    {OPT_DERIVATION, 0, "derivation", "NAME", "rfc8446, or compat for libnvme before 1.16"},
-    {OPT_HMAC, 0, "hmac", "HASH", "of a generated PSK: sha256, sha384 or none (sha256)"},
-    {OPT_COMMENT, 0, "comment", "TEXT", "a line for people"},
-    {OPT_KEY_FILE, 0, "key-file", "FILE", "read the PSK from FILE, - for standard input"},
-    {OPT_GENERATE, 0, "generate", NULL, "rotate to a new random PSK"},
-    {OPT_PRINT_KEY, 0, "print-key", NULL, "print the generated PSK, for the other end"},
-    {OPT_FORCE, 0, "force", NULL, "add although the subsystem NQN begins with another"},
-    {OPT_JSON, 0, "json", "MODE", "pretty, short or off (off)"},
-    {OPT_NO_LEGEND, 0, "no-legend", NULL, "print no head and no totals"},
-    {OPT_SOCKET, 0, "socket", "PATH", "talk to the service at PATH"},
-    {OPT_HELP, 'h', "help", NULL, "show this help"},
-    {OPT_VERSION, 0, "version", NULL, "show the version"},
+    {OPT_SUBSYSNQN, "subsysnqn", "NQN", "NQN of the subsystem (add, generate, identity)"},
+    {OPT_HOSTNQN, "hostnqn", "NQN", "NQN of the host (" NAMES_HOSTNQN_FILE ")"},
+    {OPT_ROLE, "role", "ROLE", "host, target or both (host)"},
+    {OPT_IDENTITY_VERSION, "identity-version", "LIST", "0, 1 or 0,1 (1; 0,1 on a target)"},
+    {OPT_DERIVATION, "derivation", "NAME", "rfc8446, or compat for libnvme before 1.16"},
+    {OPT_HMAC, "hmac", "HASH", "of a generated PSK: sha256, sha384 or none (sha256)"},
+    {OPT_COMMENT, "comment", "TEXT", "a line for people"},
+    {OPT_KEY_FILE, "key-file", "FILE", "read the PSK from FILE, - for standard input"},
+    {OPT_GENERATE, "generate", NULL, "rotate to a new random PSK"},
+    {OPT_PRINT_KEY, "print-key", NULL, "print the generated PSK, for the other end"},
+    {OPT_FORCE, "force", NULL, "add although the subsystem NQN begins with another"},
+    {OPT_JSON, "json", "MODE", "pretty (-j), short or off (off)"},
+    {OPT_NO_LEGEND, "no-legend", NULL, "print no head and no totals"},
+    {OPT_SOCKET, "socket", "PATH", "talk to the service at PATH"},
+    {OPT_HELP, "help", NULL, "show this help (-h)"},
+    {OPT_VERSION, "version", NULL, "show the version"},
 };
 
 typedef struct Verb {
@@ -92,14 +91,13 @@ static int print_help(void)
                verb_table[i].argument ? verb_table[i].argument : "", verb_table[i].help);
     printf("\nOptions:\n");
     for (size_t i = 0; i < ARRAY_SIZE(option_table); i++) {
-        char text[48], letter[] = {'-', option_table[i].letter, '\0'};
+        char text[48];
 
-        (void)snprintf(text, sizeof(text), "%s --%s%s%s", option_table[i].letter ? letter : "  ",
-                       option_table[i].name, option_table[i].argument ? "=" : "",
+        (void)snprintf(text, sizeof(text), "--%s%s%s", option_table[i].name,
+                       option_table[i].argument ? "=" : "",
                        option_table[i].argument ? option_table[i].argument : "");
-        printf("  %-27s %s\n", text, option_table[i].help);
+        printf("  %-24s %s\n", text, option_table[i].help);
     }
-    printf("  -j                          the same as --json=pretty\n");
     printf("\nA PSK is never a word of the command line. See nvme-keyctl(1).\n");
     return EXIT_OK;
 }

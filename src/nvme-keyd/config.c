@@ -156,7 +156,6 @@ typedef struct Load {
     char *detail;
 } Load;
 
-/* inih stops at the first 0 and reports its line. */
 static int on_option(void *userdata, const char *section, const char *option, const char *value)
 {
     Load *l = userdata;
@@ -164,22 +163,34 @@ static int on_option(void *userdata, const char *section, const char *option, co
 
     if (r == -ENOENT)
         log_warning("%s: unknown option %s= in section [%s], ignored", l->path, option, section);
-    else if (r < 0 &&
+    /* inih goes on to the end, but the first one is what it reports. */
+    else if (r < 0 && !l->detail &&
              asprintf(&l->detail, "%s= in [%s] cannot be \"%s\"", option, section, value) < 0)
         l->detail = NULL;
     return r == 0 || r == -ENOENT;
 }
 
+static inline void fclosep(FILE **f)
+{
+    if (*f)
+        (void)fclose(*f);
+}
+
 static int load_file(Load *l, const char *path, char **reterr_detail)
 {
+    _cleanup_(fclosep) FILE *f = fopen(path, "re");
     int line;
 
+    if (!f)
+        return errno == ENOENT ? 0 : -errno;
     l->path = path;
-    line = ini_parse(path, on_option, l);
+    line = ini_parse_file(f, on_option, l);
+    if (ferror(f))
+        return -EIO;
     if (line == 0)
         return 0;
     if (line < 0)
-        return errno == ENOENT ? 0 : -EIO;
+        return -ENOMEM;
     if (asprintf(reterr_detail, "%s:%d: %s", path, line, l->detail ? l->detail : "not an option") <
         0)
         *reterr_detail = NULL;

@@ -242,9 +242,11 @@ static int payload_find(const Secret *payload, char tag, const uint8_t **ret, si
         if ((size_t)(end - p) - 2 < size)
             return -EBADMSG;
         if (p[0] == (uint8_t)tag) {
+            if (size != 32 && size != 48)
+                return -EBADMSG;
             *ret = p + 2;
             *ret_size = size;
-            return size == 32 || size == 48 ? 0 : -EBADMSG;
+            return 0;
         }
         p += 2 + size;
     }

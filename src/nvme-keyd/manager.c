@@ -432,14 +432,17 @@ static int seal_retiring(Manager *m, StoreTransaction *t, Key *k)
     return r;
 }
 
-/* An identity that both keys have is the new key's now: the kernel displaced the old one, or, with
- * the stand-in's key type, updated it in place. */
-static void forget_displaced(Key *old, const Key *new)
+/* An identity that another key of the pair had is the new key's now: the kernel displaced the old
+ * one, or, with the stand-in's key type, updated it in place. */
+static void forget_displaced(Manager *m, const Key *new)
 {
-    for (unsigned v = 0; v < KEY_VERSIONS; v++)
-        if (new->serials[v] && old->identities[v] && new->identities[v] &&
-            strcmp(old->identities[v], new->identities[v]) == 0)
-            old->serials[v] = 0;
+    for (Key *k = key_table_pair(&m->keys, new->hostnqn, strlen(new->hostnqn), new->subsysnqn,
+                                 strlen(new->subsysnqn));
+         k; k = k->next_of_pair)
+        for (unsigned v = 0; v < KEY_VERSIONS && k != new; v++)
+            if (new->serials[v] && k->identities[v] &&
+                strcmp(k->identities[v], new->identities[v]) == 0)
+                k->serials[v] = 0;
 }
 
 static int no_such_key(const char *id, char **reterr_detail)
@@ -493,7 +496,7 @@ int manager_rotate(Manager *m, const char *id, const KeyRequest *request, Key **
     update_deadline(m);
     /* The old key stays in the ring until the new one is there; manager_sync() tries again. */
     r = publish(m, *ret);
-    forget_displaced(old, *ret);
+    forget_displaced(m, *ret);
     if (r == 0 || !m->ring)
         (void)settle(m);
     return 0;
@@ -508,7 +511,7 @@ static void make_way(Manager *m, Key *gone)
                                  strlen(gone->subsysnqn));
          k; k = k->next_of_pair)
         if (k != gone && key_is_publishable(k, now_realtime()) && publish(m, k) == 0)
-            forget_displaced(gone, k);
+            forget_displaced(m, k);
 }
 
 int manager_remove(Manager *m, const char *id, char **reterr_detail)
@@ -533,6 +536,7 @@ int manager_remove(Manager *m, const char *id, char **reterr_detail)
         r = sync_withdraw(m->ring, k);
     }
     key_table_remove(&m->keys, k);
+    update_deadline(m);
     if (r < 0 && r != -ENOKEY && r != -EKEYREVOKED)
         return fail(reterr_detail, r, "removed, but still in the keyring: %s", strerror(-r));
     return 0;

@@ -10,7 +10,8 @@ typedef struct Want {
     Key *key;
     unsigned version;
     bool publish;
-    int32_t found; /* serial of a key of this identity with the right bytes, or 0 */
+    /* Serial of a key of this identity: with the right bytes, or to be unlinked. */
+    int32_t found;
 } Want;
 
 typedef struct Plan {
@@ -126,9 +127,12 @@ static int plan_match(Plan *p, Store *store, const RingList *list)
         if (!is_configured_psk(have->description))
             continue;
         want = lh_table_lookup_ex(p->by_identity, have->description, &v) ? v : NULL;
-        if (is_stale(p, have, want))
+        if (is_stale(p, have, want)) {
             p->stale[p->n_stale++] = have->serial;
-        else if (want && want->publish && is_current(store, want, have))
+            if (want)
+                want->found = have->serial;
+        }
+        if (want && want->publish && is_current(store, want, have))
             want->found = have->serial;
     }
     return 0;
@@ -192,6 +196,9 @@ static void plan_remove_stale(const Plan *p, const Ring *ring, SyncResult *resul
             result->removed++;
         }
     }
+    for (size_t i = 0; i < p->n_wants && result->failed == 0; i++)
+        if (!p->wants[i].publish)
+            p->wants[i].key->serials[p->wants[i].version] = 0;
 }
 
 int sync_all(const Ring *ring, Store *store, const KeyTable *table, SyncResult *ret)

@@ -147,7 +147,7 @@ static int exchange(VarlinkClient *c, uint64_t timeout_usec, json_object **ret_p
                     char **ret_error)
 {
     uint64_t deadline = deadline_after(timeout_usec);
-    VarlinkReplyMessage m;
+    VarlinkReplyMessage m = {.continues = false};
     int r = send_call(c, deadline);
 
     if (r == 0)
@@ -199,7 +199,7 @@ static int exchange_more(VarlinkClient *c, uint64_t timeout_usec, VarlinkReplyFn
     bool more = true;
 
     while (r == 0 && more) {
-        VarlinkReplyMessage m;
+        VarlinkReplyMessage m = {.continues = false};
 
         r = receive_reply(c, deadline_after(timeout_usec), &m);
         if (r < 0)

@@ -4,7 +4,8 @@
 What the service manager does for the daemon: holds DIRECTORY/varlink and DIRECTORY/request, starts
 PROGRAM with them when somebody connects, again after each exit, and listens to its notifications.
 Events go to standard output: "start PID", "notify PID TEXT", "exit PID STATUS", each with the time in
-seconds before it. The environment of PROGRAM is what is in DIRECTORY/environment.
+seconds before it. The environment of PROGRAM is what is in DIRECTORY/environment; GID there is the
+group it runs with.
 """
 
 import os
@@ -43,6 +44,7 @@ def start(sockets):
         os.dup2(fd, 3 + i, inheritable=True)
     os.dup2(os.open(f"{directory}/log", os.O_WRONLY | os.O_APPEND | os.O_CREAT), 2)
     os.closerange(3 + len(fds), 256)
+    os.setgid(int(environment.pop("GID", os.getgid())))
     environment.update(LISTEN_FDS=str(len(fds)), LISTEN_FDNAMES=names, LISTEN_PID=str(os.getpid()),
                        NOTIFY_SOCKET=f"{directory}/notify")
     os.execve(command[0], command, environment)

@@ -83,7 +83,6 @@ fi
 
 tmp=$3 n=$4 failed=$5
 root=$tmp/mnt/root
-gid=46711
 canary=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 
 # The machine as it is, and nvme-keyd on top.
@@ -100,11 +99,16 @@ units=$(dirname "$(find "$tmp/dest" -name nvme-keyd.socket -printf '/%P')")
 bin=$(dirname "$(find "$tmp/dest" -name nvme-keyctl -perm -100 -printf '/%P')")
 modules=$(dirname "$(find "$tmp/dest" -path '*/50nvme-keyd/module-setup.sh' -printf '/%P')")
 rules=$(find "$tmp/dest" -path '*request-key.d/nvme-keyd.conf' -printf '/%P')
-group=$(sed -n 's/^Group=//p' "$root$units/nvme-keyd.service")
 
 # What a machine in use has. Only the store, sealed as it is, may go into an image.
-sed -i "/^$group:/d" "$root/etc/group"
-echo "$group:x:$gid:" >>"$root/etc/group"
+declare -A groups=()
+while read -r group; do
+        groups[$group]=$((46711 + ${#groups[@]}))
+done < <(sed -nE 's/^(Socket|Supplementary)?Groups?=//p' "$root$units"/nvme-keyd*.s*)
+for group in "${!groups[@]}"; do
+        sed -i "/^$group:/d" "$root/etc/group"
+        echo "$group:x:${groups[$group]}:" >>"$root/etc/group"
+done
 rm -rf "$root/var/lib/nvme-keyd"
 (umask 077 && mkdir -p "$root"/var/lib/nvme-keyd/{records,index})
 store=(header.json records/00000000000000a1.json index/0a.json)
@@ -138,7 +142,7 @@ no_canary() { ! grep -rqF "$canary" "$image"; }
 
 # check_common WHICH: what is the same in every image
 check_common() {
-        local f unit
+        local f unit group
 
         for f in "$helpers/nvme-keyd" "$helpers/request-key-shim" "$bin/nvme-keyctl" "$rules" \
                 "$units/nvme-keyd.service" "$units/nvme-keyd.socket" "$units/nvme-keyd-request.socket" \
@@ -160,8 +164,10 @@ check_common() {
         [ ! -e "$root$units/tlshd.service" ] || check "$1: tlshd is enabled" wanted_by initrd.target tlshd.service
         check "$1: preload comes before the queue of dracut" grep -q '^Before=dracut-initqueue.service' \
                 "$image$units/nvme-keyd-preload.service.d/10-initrd.conf"
-        check "$1: the group has its number" grep -qx "$group:x:$gid:" "$image/etc/group"
-        check "$1: and no other" [ "$(grep -c "^$group:" "$image/etc/group")" = 1 ]
+        for group in "${!groups[@]}"; do
+                check "$1: group $group has its number" grep -qx "$group:x:${groups[$group]}:" "$image/etc/group"
+                check "$1: group $group has no other" [ "$(grep -c "^$group:" "$image/etc/group")" = 1 ]
+        done
         for f in "$helpers/nvme-keyd" "$bin/nvme-keyctl"; do
                 check "$1: $f finds its libraries" chroot "$image" "$f" --version
         done
@@ -202,6 +208,7 @@ check_is() {
 }
 
 # Only below our root: controllers over TLS, and one that is not.
+mkdir -p "$root/sys/class"
 mount -t tmpfs tmpfs "$root/sys/class"
 mkdir -p "$root"/sys/class/nvme/nvme{0,1}
 check "not by itself, for a machine without a controller over TLS" check_is 255 -h ''
@@ -216,6 +223,7 @@ done
 
 # refuses WHY: dracut makes no image, and says why
 refuses() {
+        rm -f "$root/var/tmp/refused.img"
         if chroot "$root" dracut --force --no-kernel --hostonly --modules nvme-keyd /var/tmp/refused.img \
                 >"$tmp/refused.log" 2>&1; then
                 echo "it did not fail"
@@ -231,10 +239,12 @@ check "no image while keys are changed" refuses 'the keys are being changed'
 rm "$root/var/lib/nvme-keyd/commit.json"
 
 cp "$root/etc/group" "$tmp/group"
-sed -i "/^$group:/d" "$root/etc/group"
-check "no image without the group" refuses "there is no group $group"
-cp "$tmp/group" "$root/etc/group"
+for group in "${!groups[@]}"; do
+        sed -i "/^$group:/d" "$root/etc/group"
+        check "no image without group $group" refuses "there is no group $group"
+        cp "$tmp/group" "$root/etc/group"
+done
 
 rm "$root$helpers/request-key-shim"
-check "no image without the shim" refuses "nvme-keyd.*cannot be found or installed"
+check "no image without the shim" refuses "nvme-keyd.*cannot be.* installed"
 finish

@@ -103,7 +103,8 @@ static inline void fixture_done(Fixture *f)
     key_serial_t ring = fixture_ring();
 
     manager_free(f->m);
-    (void)setegid(0);
+    if (setegid(0) < 0)
+        abort();
     if (ring >= 0)
         (void)keyctl_unlink(ring, KEY_SPEC_USER_KEYRING);
     if (f->dir[0])
