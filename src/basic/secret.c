@@ -18,8 +18,8 @@ int secret_memory_init(void)
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &no_core) < 0)
         return -errno;
 #ifdef M_PERTURB
-    /* A second line behind our own wiping: glibc overwrites what libraries free, but for blocks of up
-     * to 1032 bytes, which its thread cache takes as they are. */
+    /* A second line behind our own wiping: glibc overwrites what libraries free, but for blocks of
+     * up to 1032 bytes, which its thread cache takes as they are. */
     mallopt(M_PERTURB, 0xff);
 #endif
     /* 1: locked and guarded; 2: mapped, but mlock() or madvise() failed; 0: no memory. */

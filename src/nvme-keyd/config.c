@@ -153,6 +153,9 @@ int config_set(Config *c, const char *section, const char *option, const char *v
 typedef struct Load {
     Config config;
     const char *path;
+    FILE *file;
+    int line;        /* that was read last */
+    int detail_line; /* that detail is about */
     char *detail;
 } Load;
 
@@ -161,13 +164,25 @@ static int on_option(void *userdata, const char *section, const char *option, co
     Load *l = userdata;
     int r = config_set(&l->config, section, option, value);
 
-    if (r == -ENOENT)
+    if (r == -ENOENT) {
         log_warning("%s: unknown option %s= in section [%s], ignored", l->path, option, section);
-    /* inih goes on to the end, but the first one is what it reports. */
-    else if (r < 0 && !l->detail &&
-             asprintf(&l->detail, "%s= in [%s] cannot be \"%s\"", option, section, value) < 0)
-        l->detail = NULL;
-    return r == 0 || r == -ENOENT;
+        return 1;
+    }
+    if (r < 0 && !l->detail) {
+        l->detail_line = l->line;
+        if (asprintf(&l->detail, "%s= in [%s] cannot be \"%s\"", option, section, value) < 0)
+            l->detail = NULL;
+    }
+    return r == 0;
+}
+
+/* Counts: inih does not tell a handler the line it is about. */
+static char *read_line(char *buffer, int size, void *stream)
+{
+    Load *l = stream;
+
+    l->line++;
+    return fgets(buffer, size, l->file);
 }
 
 static inline void fclosep(FILE **f)
@@ -184,15 +199,18 @@ static int load_file(Load *l, const char *path, char **reterr_detail)
     if (!f)
         return errno == ENOENT ? 0 : -errno;
     l->path = path;
-    line = ini_parse_file(f, on_option, l);
+    l->file = f;
+    l->line = 0;
+    line = ini_parse_stream(read_line, l, on_option, l);
     if (ferror(f))
         return -EIO;
     if (line == 0)
         return 0;
     if (line < 0)
         return -ENOMEM;
-    if (asprintf(reterr_detail, "%s:%d: %s", path, line, l->detail ? l->detail : "not an option") <
-        0)
+    /* inih goes on to the end; the first fault counts, which may be a line that is no option. */
+    if (asprintf(reterr_detail, "%s:%d: %s", path, line,
+                 l->detail && l->detail_line == line ? l->detail : "not an option") < 0)
         *reterr_detail = NULL;
     free(TAKE_PTR(l->detail));
     return -EINVAL;

@@ -264,7 +264,7 @@ TEST(read_only)
     ASSERT_OK(fixture_remove(&f, k->id));
     ASSERT_EQ(ring_size(), 2);
     ASSERT_OK(sync_now(&f));
-    ASSERT_TRUE(did(0, 1, 1, 0));
+    ASSERT_TRUE(did(1, 0, 1, 0));
     ASSERT_TRUE(ring_has_key(&f, new, 1));
 }
 
