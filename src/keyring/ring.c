@@ -54,6 +54,42 @@ static key_serial_t stand_in_open(void)
     return s;
 }
 
+static inline void fclosep(FILE **f)
+{
+    if (*f)
+        (void)fclose(*f);
+}
+
+/* Reads "SERIAL FLAGS USAGE TIMEOUT PERM UID GID TYPE DESCRIPTION: SUMMARY". The old `.nvme` stays
+ * listed for minutes after nvme_keyring was unloaded, revoked. */
+static bool is_ring(const char *line, unsigned *ret_serial)
+{
+    char flags[8], type[16], description[16];
+    unsigned serial;
+
+    if (sscanf(line, "%x %7s %*s %*s %*s %*s %*s %15s %15s", &serial, flags, type, description) !=
+            4 ||
+        strchr(flags, 'R') || strchr(flags, 'D') || strcmp(type, "keyring") != 0 ||
+        strcmp(description, NAMES_RING ":") != 0)
+        return false;
+    *ret_serial = serial;
+    return true;
+}
+
+/* User space cannot make a keyring whose name begins with a dot, so there is one `.nvme`. */
+static key_serial_t find_ring(void)
+{
+    _cleanup_(fclosep) FILE *f = fopen("/proc/keys", "re");
+    _cleanup_(freep) char *line = NULL;
+    size_t size = 0;
+    unsigned serial;
+
+    while (f && getline(&line, &size, f) >= 0)
+        if (is_ring(line, &serial) && serial <= INT32_MAX)
+            return (key_serial_t)serial;
+    return -1;
+}
+
 int ring_open(bool stand_in, Ring **ret)
 {
     _cleanup_(freep) Ring *r = calloc(1, sizeof(*r));
@@ -63,8 +99,7 @@ int ring_open(bool stand_in, Ring **ret)
 
     r->name = stand_in ? NAMES_RING_STAND_IN : NAMES_RING;
     r->key_type = stand_in ? NAMES_KEY_TYPE_STAND_IN : NAMES_KEY_TYPE;
-    /* User space cannot make a keyring whose name begins with a dot, so there is one `.nvme`. */
-    r->serial = stand_in ? stand_in_open() : find_key_by_type_and_desc("keyring", NAMES_RING, 0);
+    r->serial = stand_in ? stand_in_open() : find_ring();
     if (r->serial < 0)
         return stand_in ? -errno : -ENOKEY;
     if (keyctl_link(r->serial, KEY_SPEC_PROCESS_KEYRING) < 0)

@@ -180,6 +180,17 @@ static int set_option(Options *o, int bit, const char *value)
     return EXIT_OK;
 }
 
+/* getopt's own words would repeat a value, which may be a secret. */
+static int refuse_option(char **argv, int why)
+{
+    const char *word = optopt && why == '?' ? NULL : argv[optind - 1];
+
+    if (!word)
+        return cli_fail(EXIT_USAGE, "an option is unknown or takes no value, see --help");
+    return cli_fail(EXIT_USAGE, "%.*s %s, see --help", (int)strcspn(word, "="), word,
+                    why == ':' ? "needs a value" : "is no option");
+}
+
 static int parse_options(int argc, char **argv, Options *o, int *ret_given)
 {
     struct option long_options[ARRAY_SIZE(option_table) + 1] = {{NULL, 0, NULL, 0}};
@@ -189,9 +200,9 @@ static int parse_options(int argc, char **argv, Options *o, int *ret_given)
         long_options[i] =
             (struct option){option_table[i].name,
                             option_table[i].argument ? required_argument : no_argument, NULL, 1};
-    while ((c = getopt_long(argc, argv, "hj", long_options, &index)) >= 0) {
-        if (c == '?')
-            return EXIT_USAGE;
+    while ((c = getopt_long(argc, argv, ":hj", long_options, &index)) >= 0) {
+        if (c == '?' || c == ':')
+            return refuse_option(argv, c);
         if (c == 'j') {
             o->json = JSON_PRETTY;
             continue;

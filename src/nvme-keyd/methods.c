@@ -416,16 +416,25 @@ static int method_status(VarlinkCall *call, json_object *p, void *userdata)
     return varlink_call_reply(call, TAKE_PTR(o));
 }
 
+#define NEW_KEY                                                                                    \
+    "subsystemNQN", "hostNQN", "role", "identityVersions", "derivation", "comment", "force"
+
+static const char *const add_parameters[] = {NEW_KEY, "psk", NULL};
+static const char *const generate_parameters[] = {NEW_KEY, "hash", "returnPSK", NULL};
+static const char *const rotate_parameters[] = {"id", "psk", "hash", "comment", "returnPSK", NULL};
+static const char *const id_parameters[] = {"id", NULL};
+static const char *const no_parameters[] = {NULL};
+
 static const VarlinkMethod methods[] = {
-    {"Add", VARLINK_METHOD_ROOT | VARLINK_METHOD_SENSITIVE, method_add},
-    {"Generate", VARLINK_METHOD_ROOT, method_generate},
-    {"List", VARLINK_METHOD_MORE_REQUIRED, method_list},
-    {"Describe", 0, method_describe},
-    {"Rotate", VARLINK_METHOD_ROOT | VARLINK_METHOD_SENSITIVE, method_rotate},
-    {"Remove", VARLINK_METHOD_ROOT, method_remove},
-    {"Sync", VARLINK_METHOD_ROOT, method_sync},
-    {"Status", 0, method_status},
-    {NULL, 0, NULL},
+    {"Add", VARLINK_METHOD_ROOT | VARLINK_METHOD_SENSITIVE, method_add, add_parameters},
+    {"Generate", VARLINK_METHOD_ROOT, method_generate, generate_parameters},
+    {"List", VARLINK_METHOD_MORE_REQUIRED, method_list, no_parameters},
+    {"Describe", 0, method_describe, id_parameters},
+    {"Rotate", VARLINK_METHOD_ROOT | VARLINK_METHOD_SENSITIVE, method_rotate, rotate_parameters},
+    {"Remove", VARLINK_METHOD_ROOT, method_remove, id_parameters},
+    {"Sync", VARLINK_METHOD_ROOT, method_sync, no_parameters},
+    {"Status", 0, method_status, no_parameters},
+    {NULL, 0, NULL, NULL},
 };
 
 const VarlinkInterface manager_interface = {

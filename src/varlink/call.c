@@ -154,8 +154,27 @@ static int find_call(VarlinkCall *call, const VarlinkMethod **ret, void **ret_us
     return 0;
 }
 
+/* The first parameter that the method does not have, or NULL. */
+static const char *find_unknown(const VarlinkMethod *method, json_object *parameters)
+{
+    struct json_object_iterator i = json_object_iter_begin(parameters);
+    struct json_object_iterator end = json_object_iter_end(parameters);
+
+    for (; method->parameters && !json_object_iter_equal(&i, &end); json_object_iter_next(&i)) {
+        const char *name = json_object_iter_peek_name(&i);
+        const char *const *known = method->parameters;
+
+        while (*known && strcmp(*known, name) != 0)
+            known++;
+        if (!*known)
+            return name;
+    }
+    return NULL;
+}
+
 static int call_method(VarlinkCall *call, const VarlinkMethod *method, void *userdata)
 {
+    const char *unknown;
     int r;
 
     if ((method->flags & VARLINK_METHOD_ROOT) && call->connection->peer.uid != 0)
@@ -163,6 +182,9 @@ static int call_method(VarlinkCall *call, const VarlinkMethod *method, void *use
     if ((method->flags & VARLINK_METHOD_MORE_REQUIRED) && !call->message->more)
         return varlink_call_error(call, VARLINK_ERROR_EXPECTED_MORE, NULL);
 
+    unknown = find_unknown(method, call->message->parameters);
+    if (unknown)
+        return varlink_call_invalid_parameter(call, unknown);
     r = method->fn(call, call->message->parameters, userdata);
     return r == 0 && !call->answered ? -EPROTO : r;
 }

@@ -66,7 +66,7 @@ made=${out%%$'\n'*}
 run ctl generate --subsysnqn=nqn.2026-11.org.example:h --hostnqn="$HOST"
 like "generate: keeps it to itself" "$out" '^[0-9a-f]{16}$'
 run ctl rotate "$made" --generate --print-key --json=short
-is "rotate: JSON" "$(json 'o["psk"][:16]' <<<"$out")" NVMeTLSkey-1:01:
+is "rotate: JSON" "$(json 'o["psk"][:16]' <<<"$out")" NVMeTLSkey-1:02:
 run ctl show "$made"
 is "rotate: the old one is gone" "$status" 4
 run ctl rotate "$two" <<<"$(psk six)"

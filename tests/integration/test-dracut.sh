@@ -186,6 +186,7 @@ done
 for d in "" /records /index; do
         check "host: directory $d is private" mode_of "/var/lib/nvme-keyd$d" 700
 done
+check "host: dracut warns of a store that will not open" grep -q 'the store has no tpm2 slot' "$tmp/host.log"
 check "host: no leftover" not_in_image /var/lib/nvme-keyd/records/.tmp
 check "host: hostnqn" in_image /etc/nvme/hostnqn
 check "host: drop-in of the configuration" in_image /etc/nvme-keyd/nvme-keyd.conf.d/10-test.conf
@@ -220,6 +221,10 @@ check "not by itself, for any machine" check_is 255 '' ''
 for f in nvme-keyd request-key-shim nvme-keyctl; do
         check "never without $f" check_is 1 -h "$f"
 done
+
+echo '{"slots":[{"type":"systemd-creds"},{"type":"tpm2"}]}' >"$root/var/lib/nvme-keyd/header.json"
+check "an image with a store that opens" make_image tpm2 --hostonly --modules nvme-keyd
+check "dracut does not warn then" bash -c '! grep "the store has no tpm2 slot" "$1"' bash "$tmp/tpm2.log"
 
 # refuses WHY: dracut makes no image, and says why
 refuses() {

@@ -123,14 +123,14 @@ static inline int exchange(VarlinkCall *call, json_object *parameters, void *use
 }
 
 static const VarlinkMethod methods[] = {
-    {"Echo", 0, echo},
-    {"Ping", 0, ping},
-    {"Stream", VARLINK_METHOD_MORE_REQUIRED, stream},
-    {"Fail", 0, fail},
-    {"Twice", 0, twice},
-    {"Admin", VARLINK_METHOD_ROOT, ping},
-    {"Exchange", VARLINK_METHOD_SENSITIVE, exchange},
-    {NULL, 0, NULL},
+    {"Echo", 0, echo, NULL},
+    {"Ping", 0, ping, NULL},
+    {"Stream", VARLINK_METHOD_MORE_REQUIRED, stream, NULL},
+    {"Fail", 0, fail, NULL},
+    {"Twice", 0, twice, NULL},
+    {"Admin", VARLINK_METHOD_ROOT, ping, NULL},
+    {"Exchange", VARLINK_METHOD_SENSITIVE, exchange, NULL},
+    {NULL, 0, NULL, NULL},
 };
 static const VarlinkInterface interface = {"org.example.test", "interface org.example.test\n",
                                            methods};

@@ -42,6 +42,18 @@ connect_asks() {
         is "$1: with the key that nvme-keyd published" "$(tls_key_of "$sub")" "$(record_serial "$id")"
 }
 
+# --- no keyring
+
+mark=$(journal_mark)
+check "unload nvme_keyring" modprobe -r nvme-fabrics nvme-keyring
+check_fails "without nvme_keyring it does not load" insmod "$(modinfo -n "$module")"
+check "the kernel says why" grep -q "$module: Unknown symbol nvme_keyring_id" <(journal_since "$mark" -k)
+modprobe nvme-keyring
+# which links .nvme only when it starts
+systemctl restart tlshd
+
+# --- as the kernel is
+
 check "a target with TLS" target_up "$sub" || bail "no target"
 defer target_down
 id=$(nvme-keyctl add --subsysnqn="$sub" <<<"$(new_psk)") || bail "nvme-keyctl add"

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "basic/macro.h"
+
+/* The shim is not linked with the library, so its one file with logic is compiled in here. */
+#include "request-key-shim/arguments.c"
+#include "request-key-shim/upcall-protocol.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define WORDS_MAX 8
+
+static void check_number(const char *word, uint64_t n)
+{
+    if (*word == '\0' || strspn(word, "0123456789") != strlen(word) || strtoull(word, NULL, 10) != n)
+        abort();
+}
+
+/* The input is a command line, its words separated by NUL. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    _cleanup_(freep) char *text = malloc(size + 1);
+    char *argv[WORDS_MAX + 1];
+    ShimArguments a;
+    int argc = 0, r;
+
+    if (!text)
+        return 0;
+    memcpy(text, data, size);
+    text[size] = '\0';
+    for (char *p = text; p <= text + size && argc < WORDS_MAX; p += strlen(p) + 1)
+        argv[argc++] = p;
+    argv[argc] = NULL;
+
+    r = shim_arguments_parse(argc, argv, &a);
+    if (r != 0 && r != -EINVAL)
+        abort();
+    if (a.key < 0 || (r == 0 && a.key == 0) || (r < 0 && (a.type || a.description || a.uid != 0)))
+        abort();
+    if (a.key > 0)
+        check_number(argv[1], (uint64_t)a.key);
+    if (r < 0)
+        return 0;
+    check_number(argv[2], a.uid);
+    if (argc != 5 || a.type != argv[3] || a.description != argv[4] || a.type[0] == '\0' ||
+        strlen(a.type) > UPCALL_TYPE_MAX || a.description[0] == '\0' ||
+        strlen(a.description) > KEY_DESCRIPTION_MAX)
+        abort();
+    return 0;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "basic/log.h"
+#include "basic/names.h"
+#include "nvme-keyd/upcall.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* A manager that has neither store nor ring: each request is a miss, or no request at all. */
+static Manager *make_manager(void)
+{
+    Manager *m = NULL;
+
+    setenv(NAMES_ENV_LOG_LEVEL, "emerg", 1);
+    log_setup(NULL);
+    if (manager_new(&config_default, "/nonexistent", &m) < 0)
+        abort();
+    return m;
+}
+
+static bool is_packet(const UpcallRequest *q, size_t size)
+{
+    return size > offsetof(UpcallRequest, description) && size <= sizeof(*q) &&
+           q->magic == UPCALL_MAGIC && q->type[UPCALL_TYPE_MAX] == '\0' &&
+           !memchr(q->description, '\0', size - offsetof(UpcallRequest, description));
+}
+
+/* The input is a packet as it is received: what is behind it is from another one. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    _cleanup_(manager_freep) Manager *m = make_manager();
+    _cleanup_(freep) UpcallRequest *q = malloc(sizeof(*q));
+    UpcallReply reply;
+
+    if (!q)
+        return 0;
+    memset(q, 'x', sizeof(*q));
+    memcpy(q, data, size < sizeof(*q) ? size : sizeof(*q));
+    upcall_answer(m, q, size, &reply);
+
+    if (reply.magic != UPCALL_MAGIC || reply.size != 0 ||
+        reply.timeout_sec != UPCALL_NEGATIVE_TIMEOUT_SEC ||
+        reply.error != (is_packet(q, size) ? ENOKEY : EINVAL))
+        abort();
+    for (size_t i = 0; i < sizeof(reply.payload); i++)
+        if (reply.payload[i] != 0)
+            abort();
+    return 0;
+}
