@@ -32,7 +32,7 @@ static int write_unsynced(int dirfd, const char *name, const char *text, size_t 
 
 int commit_put(const CommitPlan *plan, int dirfd, const char *name, const char *text, size_t size)
 {
-    char new_name[DIRS_NAME_SIZE];
+    char new_name[DIRS_NAME_SIZE + sizeof(DIRS_NEW)];
 
     snprintf(new_name, sizeof(new_name), "%s" DIRS_NEW, name);
     if (is_large(plan))
@@ -84,7 +84,7 @@ int commit_publish(const StoreDirs *dirs, const CommitPlan *plan, Sealer *s, con
 /* Done already, where an earlier try came so far. */
 static int move_new(int dirfd, const char *name)
 {
-    char new_name[DIRS_NAME_SIZE];
+    char new_name[DIRS_NAME_SIZE + sizeof(DIRS_NEW)];
 
     snprintf(new_name, sizeof(new_name), "%s" DIRS_NEW, name);
     return renameat(dirfd, new_name, dirfd, name) < 0 && errno != ENOENT ? -errno : 0;

@@ -43,7 +43,7 @@ int cli_fail(ExitCode code, const char *format, ...)
     (void)vfprintf(stderr, format, ap);
     va_end(ap);
     (void)fputc('\n', stderr);
-    return code;
+    return (int)code;
 }
 
 static int fail_with_error(const char *error, json_object *parameters)

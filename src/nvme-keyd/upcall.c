@@ -154,7 +154,8 @@ void upcall_answer(Manager *manager, const UpcallRequest *request, size_t size, 
 
     *ret = (UpcallReply){.magic = UPCALL_MAGIC};
     reject(ret, EINVAL, UPCALL_NEGATIVE_TIMEOUT_SEC);
-    if (size <= offsetof(UpcallRequest, description) || size > sizeof(*request) ||
+    if (size <= offsetof(UpcallRequest, description) ||
+        size > offsetof(UpcallRequest, description) + KEY_DESCRIPTION_MAX ||
         request->magic != UPCALL_MAGIC || request->type[UPCALL_TYPE_MAX] != '\0')
         return;
     length = size - offsetof(UpcallRequest, description);

@@ -37,8 +37,8 @@ typedef struct VarlinkMethod {
     const char *name; /* without the interface */
     unsigned flags;
     VarlinkMethodFn fn;
-    /* Names of all its parameters, up to a NULL: with another one, a call gets InvalidParameter. NULL:
-     * not checked. */
+    /* Names of all its parameters, up to a NULL: with another one, a call gets InvalidParameter.
+     * NULL: not checked. */
     const char *const *parameters;
 } VarlinkMethod;
 

@@ -35,7 +35,8 @@ static void check_file(const uint8_t *data, size_t size)
         return;
     }
     /* A failure has a line that says where, and changes nothing. */
-    if (r != -EINVAL || !detail || strncmp(detail, path, strlen(path)) != 0 || c.retire_usec != 4711)
+    if (r != -EINVAL || !detail || strncmp(detail, path, strlen(path)) != 0 ||
+        c.retire_usec != 4711)
         abort();
 }
 

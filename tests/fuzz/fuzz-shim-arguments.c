@@ -15,7 +15,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check_number(const char *word, uint64_t n)
 {
-    if (*word == '\0' || strspn(word, "0123456789") != strlen(word) || strtoull(word, NULL, 10) != n)
+    if (*word == '\0' || strspn(word, "0123456789") != strlen(word) ||
+        strtoull(word, NULL, 10) != n)
         abort();
 }
 

@@ -24,7 +24,8 @@ static Manager *make_manager(void)
 
 static bool is_packet(const UpcallRequest *q, size_t size)
 {
-    return size > offsetof(UpcallRequest, description) && size <= sizeof(*q) &&
+    return size > offsetof(UpcallRequest, description) &&
+           size <= offsetof(UpcallRequest, description) + KEY_DESCRIPTION_MAX &&
            q->magic == UPCALL_MAGIC && q->type[UPCALL_TYPE_MAX] == '\0' &&
            !memchr(q->description, '\0', size - offsetof(UpcallRequest, description));
 }

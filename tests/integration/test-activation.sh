@@ -38,7 +38,7 @@ defer stop_all
 manage() {
     local name=$1
     shift
-    mkdir -p -m 700 "$tmp/$name/state"
+    mkdir -p "$tmp/$name/state" && chmod 700 "$tmp/$name/state"
     [ -f "$tmp/$name/conf" ] || cp "$conf" "$tmp/$name/conf"
     printf '%s\n' "STATE_DIRECTORY=$tmp/$name/state" "PATH=$PATH" "$@" >"$tmp/$name/environment"
     python3 "$source/tests/integration/activator.py" "$tmp/$name" \

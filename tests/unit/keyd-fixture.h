@@ -136,7 +136,7 @@ static inline const char *fixture_new(Fixture *f)
     const char *cannot = fixture_new(&f);                                                          \
                                                                                                    \
     if (cannot)                                                                                    \
-        TEST_SKIP(cannot)
+    TEST_SKIP(cannot)
 
 /* As the next instance of the daemon: nothing is left but the store and the ring. */
 static inline bool fixture_restart(Fixture *f)
@@ -154,8 +154,8 @@ static inline Secret *fixture_psk(uint8_t seed)
     return s;
 }
 
-static inline int fixture_try_add(Fixture *f, const char *subsysnqn, KeyRole role, unsigned versions,
-                                  uint8_t seed, Key **ret)
+static inline int fixture_try_add(Fixture *f, const char *subsysnqn, KeyRole role,
+                                  unsigned versions, uint8_t seed, Key **ret)
 {
     _cleanup_(secret_freep) Secret *psk = fixture_psk(seed);
     const KeyRequest q = {.hostnqn = HOST,
@@ -198,6 +198,20 @@ static inline int fixture_remove(Fixture *f, const char *id)
     _cleanup_(freep) char *detail = NULL;
 
     return manager_remove(f->m, id, &detail);
+}
+
+static inline int fixture_sync(Fixture *f, SyncResult *ret)
+{
+    *ret = (SyncResult){0};
+    return manager_sync(f->m, ret);
+}
+
+/* The store has a sound record of a key that the manager knows. */
+static inline bool fixture_keeps(const Fixture *f, const Key *k)
+{
+    const StoreRecord *record = store_find((Store *)(uintptr_t)manager_store(f->m), k->id);
+
+    return record && record->error == 0 && key_table_find(manager_keys(f->m), k->id) == k;
 }
 
 static inline size_t fixture_keys(const Fixture *f)

@@ -25,7 +25,9 @@ static ssize_t longest_run(uintptr_t address, size_t size)
 {
     /* Not from the heap: that could hand out the very block to look at. */
     static uint8_t copy[256 * 1024];
-    struct iovec to = {copy, size}, from = {(void *)address, size};
+    /* So that the compiler does not take it for a use after free. */
+    volatile uintptr_t hidden = address;
+    struct iovec to = {copy, size}, from = {(void *)hidden, size};
     ssize_t run = 0, longest = 0;
 
     if (size > sizeof(copy) || process_vm_readv(getpid(), &to, 1, &from, 1, 0) != (ssize_t)size)
@@ -317,8 +319,8 @@ static bool other_allocator(void)
     return mallopt(M_TOP_PAD, 128 * 1024) != 1;
 }
 
-/* Of the blocks that the thread cache does not take; their last eight bytes lie in the header of the
- * next one. */
+/* Of the blocks that the thread cache does not take; their last eight bytes lie in the header of
+ * the next one. */
 TEST(heap_overwrites_large_blocks)
 {
     if (other_allocator())

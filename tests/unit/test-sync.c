@@ -87,7 +87,7 @@ TEST(marked_foreign_identity)
     strcpy(identity, k->identities[1]);
     ASSERT_TRUE(ring_set_writable(false));
     new = fixture_rotate(&f, k->id, 2);
-    ASSERT_TRUE(new && ring_set_writable(true));
+    ASSERT_TRUE(new &&ring_set_writable(true));
     ASSERT_OK(keyctl_clear(fixture_ring()));
     ASSERT_TRUE(ring_put(0, identity, PAYLOAD) > 0);
 
@@ -344,7 +344,7 @@ TEST(many)
 }
 
 TEST_MAIN(TEST_ENTRY(marked), TEST_ENTRY(unmarked), TEST_ENTRY(marked_foreign_identity),
-          TEST_ENTRY(wrong_bytes), TEST_ENTRY(unusable), TEST_ENTRY(cleared),
-          TEST_ENTRY(ring_gone), TEST_ENTRY(refresh), TEST_ENTRY(broken_record),
-          TEST_ENTRY(no_store), TEST_ENTRY(read_only), TEST_ENTRY(withdraw_twice),
-          TEST_ENTRY(publish_pair), TEST_ENTRY(reconfigured), TEST_ENTRY(many))
+          TEST_ENTRY(wrong_bytes), TEST_ENTRY(unusable), TEST_ENTRY(cleared), TEST_ENTRY(ring_gone),
+          TEST_ENTRY(refresh), TEST_ENTRY(broken_record), TEST_ENTRY(no_store),
+          TEST_ENTRY(read_only), TEST_ENTRY(withdraw_twice), TEST_ENTRY(publish_pair),
+          TEST_ENTRY(reconfigured), TEST_ENTRY(many))

@@ -64,7 +64,7 @@ check_fails "stock kernel: connect without a key fails" connect_tls "$sub"
 is "stock kernel: nothing was asked for" "$(ring_count)" 0
 usage=$(settled_ring_usage)
 
-check "the module loads" modprobe "$module" || bail "$(dmesg | tail -n 5)"
+check "the module loads" modprobe "$module" || bail "$(dmesg | grep -E "livepatch|$module" | tail -n 1)"
 defer "disconnect $sub; echo 0 >$patch/enabled; wait_until 30 patch_gone; rmmod $module"
 is "the patch is enabled" "$(cat "$patch/enabled")" 1
 check "all tasks use it" wait_until 60 patch_settled
