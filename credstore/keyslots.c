@@ -131,28 +131,39 @@ static int enrol(Sealer *s, const SlotType *type, const char *store_id, const Se
     return 0;
 }
 
-int keyslots_enrol(Sealer *s, const char *store_id, const Secret *key, json_object **ret_slot,
+int keyslots_enrol(Sealer *s, const char *store_id, const Secret *key, json_object *slots,
                    const char **ret_type, char **reterr_detail)
 {
+    _cleanup_(freep) char *detail = NULL;
+    const char *first = NULL;
     int error = -EOPNOTSUPP;
 
     for (const SlotType *const *type = slot_types; *type; type++) {
         _cleanup_(freep) char *why = NULL;
+        json_object *slot;
         int r = (*type)->usable();
 
         if (r < 0) {
-            add_detail(reterr_detail, (*type)->name, r, NULL);
+            add_detail(&detail, (*type)->name, r, NULL);
             continue;
         }
-        r = enrol(s, *type, store_id, key, ret_slot, &why);
-        if (r == 0) {
-            *ret_type = (*type)->name;
-            return 0;
+        r = enrol(s, *type, store_id, key, &slot, &why);
+        if (r == 0)
+            r = json_append_take(slots, slot);
+        if (r < 0) {
+            add_detail(&detail, (*type)->name, r, why);
+            error = r;
+        } else if (!first) {
+            first = (*type)->name;
         }
-        add_detail(reterr_detail, (*type)->name, r, why);
-        error = r;
     }
-    return error;
+    if (!first) {
+        if (reterr_detail)
+            *reterr_detail = TAKE_PTR(detail);
+        return error;
+    }
+    *ret_type = first;
+    return 0;
 }
 
 static int unlock(Sealer *s, const SlotType *type, const Header *header, json_object *slot,

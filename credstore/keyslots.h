@@ -16,10 +16,10 @@
 int keyslots_wrap(Sealer *s, const char *store_id, json_object *slot, const Secret *kek,
                   const Secret *key) _must_check_;
 
-/* Makes a slot of the first type that can seal here, and tries that it unseals again. The caller
- * puts the slot. Returns -EOPNOTSUPP when no type can, else the error of the last that failed; then
- * *reterr_detail tells of each. */
-int keyslots_enrol(Sealer *s, const char *store_id, const Secret *key, json_object **ret_slot,
+/* Appends a slot of each type that can seal here to slots, after trying that it unseals again; each
+ * alone opens the store. *ret_type is the first of them. Returns -EOPNOTSUPP when no type can, else
+ * the error of the last that failed; then *reterr_detail tells of each. */
+int keyslots_enrol(Sealer *s, const char *store_id, const Secret *key, json_object *slots,
                    const char **ret_type, char **reterr_detail) _must_check_;
 
 /* Unwraps the store key with the first slot that can; the header need not be authentic yet.

@@ -104,7 +104,7 @@ static char *join_lines(const Secret *text)
 
 static int seal(const Secret *kek, json_object *slot, char **reterr_detail)
 {
-    /* Without PCRs: a firmware update must not lock the only slot away. */
+    /* Without PCRs: one slot has to survive a firmware update. */
     static const char *const argv[] = {
         SYSTEMD_CREDS_PATH, "encrypt", NAME_OPTION, "--with-key=auto",
         "--tpm2-pcrs=",     "-",       "-",         NULL};

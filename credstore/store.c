@@ -150,7 +150,6 @@ static int make_id(size_t size, char *ret)
 
 static int make_header(Store *s, char **reterr_detail)
 {
-    json_object *slot;
     int r;
 
     r = secret_random(STORE_KEY_SIZE, &s->key);
@@ -159,16 +158,12 @@ static int make_header(Store *s, char **reterr_detail)
     r = make_id((HEADER_ID_SIZE - 1) / 2, s->header.id);
     if (r < 0)
         return r;
-    r = keyslots_enrol(s->sealer, s->header.id, s->key, &slot, &s->slot_type, reterr_detail);
-    if (r < 0)
-        return r;
     s->header.generation = 1;
     s->header.slots = json_object_new_array();
-    if (!s->header.slots) {
-        json_object_put(slot);
+    if (!s->header.slots)
         return -ENOMEM;
-    }
-    return json_append_take(s->header.slots, slot);
+    return keyslots_enrol(s->sealer, s->header.id, s->key, s->header.slots, &s->slot_type,
+                          reterr_detail);
 }
 
 /* The first header. A single file needs no commit. */

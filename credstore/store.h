@@ -43,7 +43,7 @@ typedef struct StoreRecord {
  * -EKEYREJECTED (no slot opened it), -ETIMEDOUT, -ENOMEM, or an I/O error. */
 int store_open(const char *dir, Store **ret, char **reterr_detail) _must_check_;
 
-/* Makes a store with a fresh key and one slot of the best type this machine has, and opens it.
+/* Makes a store with a fresh key and a slot of each type that works on this machine, and opens it.
  * Returns -EEXIST when there is one already or the remains of one, -EOPNOTSUPP or the error of the
  * last type when nothing can seal here, else as store_open(). */
 int store_create(const char *dir, Store **ret, char **reterr_detail) _must_check_;

@@ -10,6 +10,7 @@
 #include "basic/json.h"
 #include "basic/limits.h"
 #include "credstore/slot.h"
+#include "credstore/store.h"
 #include "credstore/tpm2-context.h"
 #include "credstore/tpm2-pcr.h"
 #include "credstore/tpm2-slot.h"
@@ -477,6 +478,31 @@ TEST(wrong_size_of_key)
     ASSERT_EQ(slot_tpm2.seal(kek, slot, NULL), -EINVAL);
 }
 
+/* A new store has a slot of each kind: when the PCR has changed, the other one opens it. */
+TEST(store_with_two_slots)
+{
+    char dir[] = "/tmp/test-two-slots-XXXXXX", command[64];
+    _cleanup_(store_closep) Store *s = NULL;
+    SWTPM(tpm);
+    int r = -ENOENT;
+
+    if (slot_systemd_creds.usable() < 0 || geteuid() != 0)
+        TEST_SKIP("needs root and systemd-creds");
+    ASSERT_TRUE(mkdtemp(dir));
+    if (store_create(dir, &s, NULL) == 0) {
+        s = store_close(s);
+        r = store_open(dir, &s, NULL);
+    }
+    ASSERT_OK(r);
+    ASSERT_STR(store_slot_type(s), "tpm2");
+    s = store_close(s);
+    ASSERT_EQ(tpm_do(extend_pcr7), TSS2_RC_SUCCESS);
+    ASSERT_OK(store_open(dir, &s, NULL));
+    ASSERT_STR(store_slot_type(s), "systemd-creds");
+    snprintf(command, sizeof(command), "rm -r %s", dir);
+    ASSERT_OK(system(command));
+}
+
 TEST(time_to_unseal)
 {
     SWTPM(tpm);
@@ -498,4 +524,4 @@ TEST_MAIN(TEST_ENTRY(wrong_size_of_key), TEST_ENTRY(nothing_on_standard_error),
           TEST_ENTRY(owner_password), TEST_ENTRY(lockout), TEST_ENTRY(bank_of_sha1),
           TEST_ENTRY(bank_without_measurements), TEST_ENTRY(no_tpm),
           TEST_ENTRY(key_is_never_on_the_wire), TEST_ENTRY(damaged_slot),
-          TEST_ENTRY(time_to_unseal))
+          TEST_ENTRY(store_with_two_slots), TEST_ENTRY(time_to_unseal))
