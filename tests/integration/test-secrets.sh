@@ -5,6 +5,8 @@
 # writes, logs, executes or has in its environment.
 . "$(dirname "$0")/lib.sh"
 
+! grep -q __asan_init "$build/nvme-keyd" || skip_all "a sanitizer keeps what was freed"
+
 # forms LABEL PSK: the ways in which a configured PSK may lie about, as "LABEL HEX" lines.
 forms() {
     python3 - "$@" <<'PY'
