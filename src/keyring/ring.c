@@ -76,7 +76,21 @@ static bool is_ring(const char *line, unsigned *ret_serial)
     return true;
 }
 
-/* User space cannot make a keyring whose name begins with a dot, so there is one `.nvme`. */
+/* A line of /proc/keys proves nothing: anyone's description may hold a newline, and a whole line
+ * behind it. User space cannot make a keyring whose name begins with a dot, so this is the
+ * kernel's. */
+static bool is_nvme_keyring(key_serial_t serial)
+{
+    char text[64];
+    long n = keyctl_describe(serial, text, sizeof(text) - 1);
+
+    if (n <= 0 || (size_t)n >= sizeof(text))
+        return false;
+    text[n] = '\0';
+    return strncmp(text, "keyring;0;", strlen("keyring;0;")) == 0 &&
+           strcmp(strrchr(text, ';'), ";" NAMES_RING) == 0;
+}
+
 static key_serial_t find_ring(void)
 {
     _cleanup_(fclosep) FILE *f = fopen("/proc/keys", "re");
@@ -85,7 +99,7 @@ static key_serial_t find_ring(void)
     unsigned serial;
 
     while (f && getline(&line, &size, f) >= 0)
-        if (is_ring(line, &serial) && serial <= INT32_MAX)
+        if (is_ring(line, &serial) && serial <= INT32_MAX && is_nvme_keyring((key_serial_t)serial))
             return (key_serial_t)serial;
     return -1;
 }

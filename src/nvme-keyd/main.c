@@ -16,7 +16,7 @@
 #include "nvme-keyd/methods.h"
 #include "nvme-keyd/upcall.h"
 
-/* Between two tries to let go of a retired key, when ring or disk refuse. */
+/* Between two tries to publish or to let go of a retired key, when store, ring or disk refuse. */
 #define RETRY_USEC (60 * USEC_PER_SEC)
 
 typedef struct Daemon {
@@ -27,6 +27,7 @@ typedef struct Daemon {
     UpcallServer *upcall;
     sd_event_source *idle;     /* CLOCK_MONOTONIC */
     sd_event_source *deadline; /* CLOCK_REALTIME */
+    bool retry;                /* not all could be published */
 } Daemon;
 
 static void daemon_done(Daemon *d)
@@ -75,6 +76,8 @@ static void publish_all(Daemon *d)
     SyncResult s = {0};
     int r = manager_sync(d->manager, &s);
 
+    /* The ring comes with an event of its own. */
+    d->retry = r < 0 && r != -ENOKEY;
     if (!manager_store(d->manager) && manager_store_detail(d->manager))
         (void)log_full(LOG_ERR, 0, &unavailable, "Cannot open the store: %s",
                        manager_store_detail(d->manager));
@@ -111,6 +114,8 @@ static void on_activity(void *userdata)
     arm(d->idle, busy || span == UINT64_MAX ? 0 : now_monotonic() + span);
     /* A deadline that has passed is one that could not be met: not again at once. */
     if (deadline > 0 && deadline <= earliest)
+        deadline = earliest + RETRY_USEC;
+    if (d->retry && (deadline == 0 || deadline > earliest + RETRY_USEC))
         deadline = earliest + RETRY_USEC;
     arm(d->deadline, deadline);
     (void)sd_notifyf(0, "STATUS=%zu keys", key_table_size(manager_keys(d->manager)));

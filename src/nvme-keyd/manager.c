@@ -14,7 +14,9 @@ struct Manager {
     Config config;
     const char *state_dir;
     Store *store;
+    int store_error; /* why the last, slow, try to open it failed, or 0 */
     char *store_detail;
+    uint64_t store_tried_usec; /* CLOCK_MONOTONIC, when */
     Ring *ring;
     KeyTable keys;
     uint64_t deadline_usec; /* the earliest of the retiring keys', 0 for none */
@@ -129,12 +131,21 @@ static int load_record(const StoreRecord *record, void *userdata)
     return r;
 }
 
-int manager_open(Manager *m)
+/* After a try to open the store that failed and took its time, waiting for a TPM perhaps, there is
+ * none for a while: whoever asks must not make the others wait again and again. */
+#define REOPEN_USEC (10 * USEC_PER_SEC)
+#define REOPEN_SLOW_USEC USEC_PER_SEC
+
+static int open_store(Manager *m)
 {
+    uint64_t start = now_monotonic();
     int r;
 
     if (m->store)
         return 0;
+    if (m->store_error < 0 && start - m->store_tried_usec < REOPEN_USEC)
+        return m->store_error;
+    m->store_error = 0;
     free(TAKE_PTR(m->store_detail));
     r = store_open(m->state_dir, &m->store, &m->store_detail);
     if (r == -ENOENT) {
@@ -146,6 +157,9 @@ int manager_open(Manager *m)
     update_deadline(m);
     if (r < 0 && m->store)
         manager_close(m);
+    m->store_tried_usec = now_monotonic();
+    if (m->store_tried_usec - start > REOPEN_SLOW_USEC)
+        m->store_error = r;
     return r;
 }
 
@@ -170,14 +184,30 @@ static int fail(char **reterr_detail, int error, const char *format, ...)
     return error;
 }
 
-/* The store for a change: opened, or made at the first one. */
-static int need_store(Manager *m, char **reterr_detail)
+/* What a store says is not what a Manager says by the same errno: -ENOENT is no missing key. */
+static int store_error(int r)
+{
+    return r < 0 && r != -ENOMEM ? -EIO : r;
+}
+
+static int need_open(Manager *m, char **reterr_detail)
 {
     int r = manager_open(m);
 
     if (r < 0)
-        return fail(reterr_detail, r, "%s", m->store_detail ? m->store_detail : strerror(-r));
-    return m->store ? 0 : store_create(m->state_dir, &m->store, reterr_detail);
+        return fail(reterr_detail, store_error(r), "%s",
+                    m->store_detail ? m->store_detail : strerror(-r));
+    return 0;
+}
+
+/* The store for a change: opened, or made at the first one. */
+static int need_store(Manager *m, char **reterr_detail)
+{
+    int r = need_open(m, reterr_detail);
+
+    if (r < 0 || m->store)
+        return r;
+    return store_error(store_create(m->state_dir, &m->store, reterr_detail));
 }
 
 static int read_hostnqn(char ret[static NQN_LENGTH_MAX + 2], char **reterr_detail)
@@ -313,6 +343,22 @@ static unsigned own_versions(const Manager *m, const Key *k)
     return versions;
 }
 
+int manager_open(Manager *m)
+{
+    bool was_open = m->store;
+    int r = open_store(m);
+
+    /* What could not be published at start is published now; if that fails, manager_sync() tells.
+     */
+    if (r == 0 && m->store && !was_open) {
+        SyncResult result;
+
+        if (resync(m, &result) == -ENOMEM)
+            return -ENOMEM;
+    }
+    return r;
+}
+
 /* Publishes one key. When the ring turns out to be gone, the new one gets all keys. */
 static int publish(Manager *m, Key *k)
 {
@@ -329,7 +375,7 @@ static int publish(Manager *m, Key *k)
 
 static int store_failed(int error, char **reterr_detail)
 {
-    return fail(reterr_detail, error, "cannot write the store: %s", strerror(-error));
+    return fail(reterr_detail, store_error(error), "cannot write the store: %s", strerror(-error));
 }
 
 int manager_add(Manager *m, const KeyRequest *request, Key **ret, char **reterr_detail)
@@ -368,6 +414,19 @@ int manager_add(Manager *m, const KeyRequest *request, Key **ret, char **reterr_
     return 0;
 }
 
+/* Whether a retiring key still stands in for one that could not be published yet. */
+static bool stands_in(const Manager *m, const Key *k)
+{
+    const Key *o = key_table_pair(&m->keys, k->hostnqn, strlen(k->hostnqn), k->subsysnqn,
+                                  strlen(k->subsysnqn));
+
+    for (; o && m->ring; o = o->next_of_pair)
+        for (unsigned v = 0; v < KEY_VERSIONS; v++)
+            if (o->state == KEY_ACTIVE && o->identities[v] && !o->serials[v])
+                return true;
+    return false;
+}
+
 /* Lets go of retiring keys whose time is over: out of the ring, then out of the store. */
 static int settle(Manager *m)
 {
@@ -382,7 +441,8 @@ static int settle(Manager *m)
         return -ENOMEM;
     KEY_TABLE_FOREACH(&m->keys, k)
     {
-        if (k->state == KEY_RETIRING && k->deadline_usec > 0 && k->deadline_usec <= now)
+        if (k->state == KEY_RETIRING && k->deadline_usec > 0 && k->deadline_usec <= now &&
+            !stands_in(m, k))
             gone[n++] = k;
     }
     update_deadline(m);
@@ -517,12 +577,14 @@ static void make_way(Manager *m, Key *gone)
 int manager_remove(Manager *m, const char *id, char **reterr_detail)
 {
     _cleanup_(store_endp) StoreTransaction *t = NULL;
+    SyncResult result;
+    bool broken;
     Key *k;
     int r;
 
-    r = manager_open(m);
+    r = need_open(m, reterr_detail);
     if (r < 0)
-        return fail(reterr_detail, r, "%s", m->store_detail ? m->store_detail : strerror(-r));
+        return r;
     k = key_table_find(&m->keys, id);
     if (!k)
         return no_such_key(id, reterr_detail);
@@ -535,8 +597,12 @@ int manager_remove(Manager *m, const char *id, char **reterr_detail)
             make_way(m, k);
         r = sync_withdraw(m->ring, k);
     }
+    broken = !k->hostnqn;
     key_table_remove(&m->keys, k);
     update_deadline(m);
+    /* Only the whole ring tells what a record that cannot be read had there. */
+    if (broken && m->ring)
+        r = resync(m, &result);
     if (r < 0 && r != -ENOKEY && r != -EKEYREVOKED)
         return fail(reterr_detail, r, "removed, but still in the keyring: %s", strerror(-r));
     return 0;
@@ -544,7 +610,7 @@ int manager_remove(Manager *m, const char *id, char **reterr_detail)
 
 int manager_sync(Manager *m, SyncResult *ret)
 {
-    int r = manager_open(m), settled;
+    int r = open_store(m), settled;
 
     if (r < 0)
         return r;

@@ -262,8 +262,8 @@ static int method_rotate(VarlinkCall *call, json_object *p, void *userdata)
     return reply_key(call, userdata, k, return_psk);
 }
 
-/* For the methods that read: keys that a store cannot be opened for are not "none". */
-static int need_open(VarlinkCall *call, Manager *m, int *ret_answer)
+/* For the methods that read: keys of a store that cannot be opened are not "none". */
+static int open_or_reply(VarlinkCall *call, Manager *m, int *ret_answer)
 {
     int r = manager_open(m);
 
@@ -280,7 +280,7 @@ static int method_list(VarlinkCall *call, json_object *p, void *userdata)
     int r;
 
     (void)p;
-    if (need_open(call, m, &r) < 0)
+    if (open_or_reply(call, m, &r) < 0)
         return r;
     (void)manager_refresh(m);
     left = key_table_size(manager_keys(m));
@@ -313,7 +313,7 @@ static int method_describe(VarlinkCall *call, json_object *p, void *userdata)
 
     if (read_id(p, &id) < 0)
         return varlink_call_invalid_parameter(call, "id");
-    if (need_open(call, m, &r) < 0)
+    if (open_or_reply(call, m, &r) < 0)
         return r;
     (void)manager_refresh(m);
     k = key_table_find(manager_keys(m), id);

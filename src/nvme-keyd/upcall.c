@@ -26,6 +26,7 @@ typedef struct Connection {
 struct UpcallServer {
     sd_event *event;
     sd_event_source *listen;
+    sd_event_source *rest; /* turns listen on again */
     Manager *manager;
     void (*on_activity)(void *userdata);
     void *userdata;
@@ -164,6 +165,11 @@ void upcall_answer(Manager *manager, const UpcallRequest *request, size_t size, 
     memcpy(text, request->description, length);
     text[length] = '\0';
 
+    /* A store that cannot be opened now is not a store without the key. */
+    if (!manager_store(manager) && manager_open(manager) < 0) {
+        reject(ret, EAGAIN, SEARCH_AGAIN_TIMEOUT_SEC);
+        return;
+    }
     reject(ret, 0, 0);
     if (strcmp(request->type, "user") == 0 &&
         strncmp(text, NAMES_PAIR_REQUEST, strlen(NAMES_PAIR_REQUEST)) == 0)
@@ -268,15 +274,43 @@ static void admit(UpcallServer *s, int fd)
         owned = -EBADF;
 }
 
+/* Out of descriptors or memory, the listener would be ready and of no use again and again. */
+#define REST_USEC USEC_PER_SEC
+/* Connections to accept before others have their turn. */
+#define ACCEPT_BATCH 64
+
+static int on_rested(sd_event_source *source, uint64_t usec, void *userdata)
+{
+    UpcallServer *s = userdata;
+
+    (void)source;
+    (void)usec;
+    return sd_event_source_set_enabled(s->listen, SD_EVENT_ON);
+}
+
+static void rest(UpcallServer *s)
+{
+    s->rest = sd_event_source_disable_unref(s->rest);
+    if (sd_event_add_time_relative(s->event, &s->rest, CLOCK_MONOTONIC, REST_USEC, 0, on_rested,
+                                   s) >= 0)
+        (void)sd_event_source_set_enabled(s->listen, SD_EVENT_OFF);
+}
+
 static int on_connect(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
     UpcallServer *s = userdata;
-    int peer;
+    int peer = -EBADF;
 
     (void)source;
     (void)revents;
-    while ((peer = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0)
+    for (int i = 0; i < ACCEPT_BATCH; i++) {
+        peer = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (peer < 0)
+            break;
         admit(s, peer);
+    }
+    if (peer < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+        rest(s);
     s->on_activity(s->userdata);
     return 0;
 }
@@ -307,6 +341,7 @@ UpcallServer *upcall_server_free(UpcallServer *s)
         return NULL;
     while (s->connections)
         connection_close(s->connections);
+    sd_event_source_disable_unref(s->rest);
     sd_event_source_disable_unref(s->listen);
     sd_event_unref(s->event);
     free(s);

@@ -279,11 +279,13 @@ TEST(drop_ins)
     ASSERT_TRUE(put(&f, "20-b.conf", "[Manager]\nRetireSec=3\n"));
     ASSERT_TRUE(put(&f, "10-a.conf", "[Manager]\nRetireSec=2\nIdleExitSec=50\n"));
     ASSERT_TRUE(put(&f, "30-c.conf.bak", "[Manager]\nRetireSec=4\n"));
-    ASSERT_TRUE(put(&f, ".40-d.conf", "[Manager]\nRetireSec=5\n"));
-    ASSERT_TRUE(put(&f, ".conf", "[Manager]\nRetireSec=6\n"));
+    ASSERT_TRUE(put(&f, ".40-d.conf", "[Upcall]\nNegativeTimeoutSec=9\n"));
+    ASSERT_TRUE(put(&f, ".conf", "[Keyring]\nStandIn=yes\n"));
     ASSERT_OK(config_load(f.path, &c, &detail));
     ASSERT_EQ(c.retire_usec, 3 * USEC_PER_SEC);
     ASSERT_EQ(c.idle_exit_usec, 50 * USEC_PER_SEC);
+    ASSERT_EQ(c.negative_timeout_sec, config_default.negative_timeout_sec);
+    ASSERT_TRUE(!c.stand_in);
 }
 
 TEST(drop_ins_alone)

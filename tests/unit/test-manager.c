@@ -252,7 +252,7 @@ TEST(store_unreadable)
     ASSERT_EQ(fixture_sync(&f, &s), -EBADMSG);
     ASSERT_EQ(ring_size(), 1);
     ASSERT_EQ(fixture_keys(&f), 0);
-    ASSERT_EQ(fixture_remove(&f, "0123456789abcdef"), -EBADMSG);
+    ASSERT_EQ(fixture_remove(&f, "0123456789abcdef"), -EIO);
     ASSERT_TRUE(!fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1));
 }
 

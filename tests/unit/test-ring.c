@@ -34,6 +34,28 @@ TEST(absent)
     ASSERT_TRUE(!r);
 }
 
+/* /proc/keys prints descriptions as they are, and anyone may put a line of its own into one. */
+TEST(forged)
+{
+    char description[128];
+    key_serial_t ring, key;
+    Ring *r = NULL;
+    FIXTURE;
+
+    ring = add_key("keyring", "forged", NULL, 0, KEY_SPEC_PROCESS_KEYRING);
+    ASSERT_TRUE(ring > 0);
+    snprintf(description, sizeof(description),
+             "x\n%08x I------     5 perm 1f3f0000     0     0 keyring   .nvme: 3\ny",
+             (unsigned)ring);
+    key = add_key("user", description, "x", 1, KEY_SPEC_PROCESS_KEYRING);
+    ASSERT_TRUE(key > 0);
+    if (ring_open(false, &r) == 0)
+        ASSERT_TRUE(ring_serial(r) != ring);
+    ring_close(r);
+    ASSERT_OK(keyctl_unlink(key, KEY_SPEC_PROCESS_KEYRING));
+    ASSERT_OK(keyctl_unlink(ring, KEY_SPEC_PROCESS_KEYRING));
+}
+
 TEST(names)
 {
     RING;
@@ -235,7 +257,7 @@ TEST(read_only)
     ASSERT_EQ(serial, 4711);
 }
 
-TEST_MAIN(TEST_ENTRY(absent), TEST_ENTRY(names), TEST_ENTRY(again), TEST_ENTRY(possession),
-          TEST_ENTRY(private_session), TEST_ENTRY(key_equals), TEST_ENTRY(list),
-          TEST_ENTRY(list_many), TEST_ENTRY(displace), TEST_ENTRY(holds), TEST_ENTRY(unlink_twice),
-          TEST_ENTRY(revoked), TEST_ENTRY(read_only))
+TEST_MAIN(TEST_ENTRY(absent), TEST_ENTRY(forged), TEST_ENTRY(names), TEST_ENTRY(again),
+          TEST_ENTRY(possession), TEST_ENTRY(private_session), TEST_ENTRY(key_equals),
+          TEST_ENTRY(list), TEST_ENTRY(list_many), TEST_ENTRY(displace), TEST_ENTRY(holds),
+          TEST_ENTRY(unlink_twice), TEST_ENTRY(revoked), TEST_ENTRY(read_only))

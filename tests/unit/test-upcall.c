@@ -295,14 +295,14 @@ TEST(bad_packets)
 
 TEST(huge)
 {
+    size_t head;
     UPCALL_FIXTURE;
 
-    (void)set_request("user", NAMES_PAIR_REQUEST);
-    memset(request.description + strlen(NAMES_PAIR_REQUEST), 'n',
-           sizeof(request.description) - strlen(NAMES_PAIR_REQUEST));
+    /* To its very end: it has a byte of padding, which is none of the description. */
+    head = set_request("user", NAMES_PAIR_REQUEST);
+    memset((char *)&request + head, 'n', sizeof(request) - head);
     ask_bytes(&f, offsetof(UpcallRequest, description) + KEY_DESCRIPTION_MAX);
     ASSERT_TRUE(rejected(ENOKEY, UPCALL_NEGATIVE_TIMEOUT_SEC));
-    /* The structure ends with a byte of padding, which is none of the description. */
     for (size_t n = 1; n < 8; n++) {
         ask_bytes(&f, offsetof(UpcallRequest, description) + KEY_DESCRIPTION_MAX + n);
         ASSERT_TRUE(rejected(EINVAL, UPCALL_NEGATIVE_TIMEOUT_SEC));

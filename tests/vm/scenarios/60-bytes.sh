@@ -59,7 +59,7 @@ for nvme in nvme /opt/nvme-sid/nvme; do
                 derivation=compat
         fi
         if ! "$nvme" check-tls-key --help 2>&1 | grep -q -- --insert; then
-                skip "nvme-cli $version_text" "it has no check-tls-key --insert"
+                not_ok "nvme-cli $version_text ($nvme) has check-tls-key --insert"
                 continue
         fi
         for version in 0 1; do
