@@ -18,7 +18,7 @@ import time
 sys.path.insert(0, sys.argv[1])
 from varlink import Connection, Interface
 
-path, key, psk = sys.argv[2:5]
+path, key, psk, pid, psk_none, psk_384 = sys.argv[2:]
 INVALID = "org.varlink.service.InvalidParameter"
 MANAGER = "org.nvmekeyd.Manager"
 
@@ -37,7 +37,7 @@ def ask(method, parameters=None, **members):
 
 def alive():
     try:
-        return "parameters" in ask(f"{MANAGER}.Status") and os.path.exists(f"/proc/{sys.argv[5]}")
+        return "parameters" in ask(f"{MANAGER}.Status") and os.path.exists(f"/proc/{pid}")
     except (OSError, TypeError):
         return False
 
@@ -138,6 +138,8 @@ for method, parameters in (
     ("Add", {"subsystemNQN": "nqn.x:y", "hostNQN": "nqn.host", "psk": "NVMeTLSkey-1:01:x:"}),
     ("Add", {"subsystemNQN": "nqn.x:y\u00e4", "hostNQN": "nqn.host", "psk": psk}),
     ("Add", {"subsystemNQN": "nqn.x:y", "hostNQN": "nqn.host", "psk": psk, "role": None, "comment": "c"}),
+    ("Add", {"subsystemNQN": "nqn.x:w", "hostNQN": "nqn.host", "psk": psk_none, "role": "target", "derivation": "compat"}),
+    ("Add", {"subsystemNQN": "nqn.x:v", "hostNQN": "nqn.host", "psk": psk_384, "role": "both", "identityVersions": [0]}),
     ("Sync", {}),
     ("Status", {}),
     ("Remove", {"id": made}),
@@ -152,7 +154,7 @@ with Connection(path) as c:
     while replies[-1].get("continues"):
         replies.append(c.reply())
     why = [as_described("List", r) for r in replies]
-    check("List: one reply for each key", len(replies) == 3 and not any(why), *why)
+    check("List: one reply for each key", len(replies) == 5 and not any(why), len(replies), *why)
     reply = c.ask(f"{MANAGER}.List")
     check("List without more", reply["error"] == "org.varlink.service.ExpectedMore", reply)
     c.call(f"{MANAGER}.Status", oneway=True)
@@ -225,7 +227,7 @@ for c in crowd:
 time.sleep(0.5)
 check("400 connections at once, and it lives", len(crowd) > 200 and alive(), len(crowd))
 PY
-relay < <(python3 "$tmp/checks.py" "$source/tests/integration" "$varlink" "$id" "$(psk two)" "$pid" 2>&1)
+relay < <(python3 "$tmp/checks.py" "$source/tests/integration" "$varlink" "$id" "$(psk two)" "$pid" "$(psk none 0)" "$(psk long 2)" 2>&1)
 check "all checks were made" test "$results" -gt 100
 
 # --- who is not root
