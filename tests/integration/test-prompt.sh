@@ -1,0 +1,78 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck source-path=SCRIPTDIR
+# The prompt for a PSK on a terminal: nothing is echoed, and the echo is back however it ends.
+. "$(dirname "$0")/lib.sh"
+
+cat >"$tmp/prompt.py" <<'PY'
+import fcntl
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import termios
+import time
+
+program, psk = sys.argv[1], sys.argv[2]
+
+
+def echo_is_on(fd):
+    return bool(termios.tcgetattr(fd)[3] & termios.ECHO)
+
+
+def read_until(fd, what, seconds=10):
+    text, end = b"", time.monotonic() + seconds
+    while what not in text and time.monotonic() < end:
+        if select.select([fd], [], [], 0.1)[0]:
+            try:
+                text += os.read(fd, 4096)
+            except OSError:
+                break
+    return text
+
+
+def take_terminal():
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    # A shell's background job ignores it.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def session(answer):
+    """Returns all that the terminal showed, the exit status, and whether the echo is back."""
+    master, slave = pty.openpty()
+    child = subprocess.Popen(
+        [program, "identity", "--hostnqn=nqn.host", "--subsysnqn=nqn.sub"],
+        stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+        preexec_fn=take_terminal)
+    shown = read_until(master, b"): ")
+    end = time.monotonic() + 5
+    while echo_is_on(slave) and time.monotonic() < end:
+        time.sleep(0.01)
+    silent = not echo_is_on(slave)
+    os.write(master, answer)
+    status = child.wait(10)
+    shown += read_until(master, b"\0", 0.3)
+    return shown.decode(), status, silent, echo_is_on(slave)
+
+
+def check(good, text, *details):
+    print("ok" if good else "not ok", text)
+    for detail in () if good else details:
+        print(repr(detail))
+
+
+shown, status, silent, back = session(psk.encode() + b"\n")
+check(shown.startswith("PSK ("), "asks", shown)
+check(silent and psk not in shown, "shows nothing of the answer", shown)
+check(status == 0 and "NVMe1R01 nqn.host nqn.sub" in shown, "takes the answer", status, shown)
+check(back, "the echo is back")
+shown, status, silent, back = session(b"\x03")
+check(status == -2, "an interrupt ends it", status)
+check(silent and back, "and the echo is back")
+shown, status, silent, back = session(b"nonsense\n")
+check(status == 3 and "not a PSK: prefix" in shown, "a wrong answer is refused", status, shown)
+PY
+relay < <(python3 "$tmp/prompt.py" "$build/nvme-keyctl" "$(psk one)" 2>&1)
+finish
