@@ -96,7 +96,8 @@ int config_parse_span(const char *s, uint64_t *ret_usec)
         s = end + strspn(end, " ");
     } while (*s);
 
-    *ret_usec = sum;
+    /* For ever: a time that far from now would not fit. */
+    *ret_usec = sum > INT64_MAX / 2 ? UINT64_MAX : sum;
     return 0;
 }
 

@@ -126,7 +126,8 @@ nowhere "what was refused" "$daemon"
 
 printf '\x00' | ctl add --hostnqn="$HOST" --subsysnqn=nqn.2026-11.org.example:z 2>/dev/null
 kill -HUP "$daemon"
-daemon_restart
+daemon_stop
+daemon_start
 ctl list >/dev/null
 sleep 1
 nowhere "start with a store" "$daemon"
@@ -143,11 +144,11 @@ sleep 1
 is "nvme-keyctl, waiting: it is the one" "$(readlink "/proc/$waiting/exe")" "$build/nvme-keyctl"
 found=$(python3 "$source/tests/integration/memory.py" "$waiting" 2>/dev/null < <(forms configured-1 "$one"))
 is "nvme-keyctl, waiting: nothing in its memory" "$found" ""
-in_process() {
-    tr '\0' '\n' <"/proc/$1/cmdline" | grep -qF "${one:16:20}" || tr '\0' '\n' <"/proc/$1/environ" | grep -qF "${one:16:20}"
+not_in_process() {
+    ! { tr '\0' '\n' <"/proc/$1/cmdline" | grep -qF "${one:16:20}" || tr '\0' '\n' <"/proc/$1/environ" | grep -qF "${one:16:20}"; }
 }
-check "nvme-keyctl, waiting: not in its words or environment" eval '! in_process "$waiting"'
-check "the daemon: not in its words or environment" eval '! in_process "$daemon"'
+check "nvme-keyctl, waiting: not in its words or environment" not_in_process "$waiting"
+check "the daemon: not in its words or environment" not_in_process "$daemon"
 kill -CONT "$daemon"
 wait "$waiting"
 

@@ -27,6 +27,7 @@ log_level=debug daemon_start
 # only an upcall can find it. As another user with user=(...) before it.
 user=()
 request() {
+    # shellcheck disable=SC2016 # expands inside
     keyctl session - "${user[@]}" bash -c '
         key=$(keyctl request2 "$1" "$2" "" @s) || exit 1
         keyctl pipe "$key"' bash "$@" 2>"$tmp/request.err"
@@ -98,6 +99,7 @@ chmod 711 "$tmp"
 install -m 666 /dev/null "$tmp/request.err"
 missed "uid 65534: an identity" "${names[1]}" "Permission denied"
 missed "uid 65534: a pair" "$pair" "Permission denied"
+# shellcheck disable=SC2016 # expands inside
 theirs=$(keyctl session - "${user[@]}" bash -c '
     keyctl request2 user "$1" "" @s
     for key in $(keyctl rlist @s); do keyctl pipe "$key"; done' bash "${names[1]}" 2>/dev/null | hex)

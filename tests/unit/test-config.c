@@ -102,6 +102,10 @@ TEST(spans)
         {"1min ", MINUTE},
         {"infinity", UINT64_MAX},
         {"18446744073709551615us", UINT64_MAX},
+        /* As good as for ever, and safe to add to a time. */
+        {"16000000w", UINT64_MAX},
+        {"4611686018427387903us", INT64_MAX / 2},
+        {"4611686018427387904us", UINT64_MAX},
     };
     static const char *const bad[] = {
         "",
