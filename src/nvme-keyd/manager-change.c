@@ -324,6 +324,7 @@ int manager_remove(Manager *m, const char *id, char **reterr_detail)
     if (broken && m->ring)
         r = manager_resync(m, &result);
     if (r < 0 && r != -ENOKEY && r != -EKEYREVOKED)
-        return fail(reterr_detail, r, "removed, but still in the keyring: %s", strerror(-r));
+        return fail(reterr_detail, -ENOTCONN, "removed, but still in the keyring: %s",
+                    strerror(-r));
     return 0;
 }

@@ -70,7 +70,8 @@ int manager_add(Manager *m, const KeyRequest *request, Key **ret, char **reterr_
 int manager_rotate(Manager *m, const char *id, const KeyRequest *request, Key **ret,
                    char **reterr_detail) _must_check_;
 
-/* Removes a key from the store and from the ring. Returns -ENOENT. */
+/* Removes a key from the store and from the ring. Returns -ENOENT, or -ENOTCONN when
+ * it is gone from the store, but the ring refused. */
 int manager_remove(Manager *m, const char *id, char **reterr_detail) _must_check_;
 
 /* Makes the ring right, after opening store and ring if they were not. Then lets go of retiring

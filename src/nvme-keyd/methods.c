@@ -23,6 +23,7 @@ static const struct {
     {-ENOTUNIQ, NAMES_MANAGER_INTERFACE ".KeyShadowed"},
     {-EBUSY, NAMES_MANAGER_INTERFACE ".WrongState"},
     {-ENODATA, NAMES_MANAGER_INTERFACE ".NoHostNQN"},
+    {-ENOTCONN, NAMES_MANAGER_INTERFACE ".KeyringFailed"},
 };
 
 static int reply_error(VarlinkCall *call, const char *name, const char *message, const char *id)
@@ -349,7 +350,7 @@ static int method_sync(VarlinkCall *call, json_object *p, void *userdata)
     (void)p;
     if (r == -ENOKEY)
         return reply_error(call, NAMES_MANAGER_INTERFACE ".KeyringAbsent", MANAGER_NO_RING, NULL);
-    if (r < 0 && !manager_store(userdata))
+    if (r < 0 && !manager_store(userdata) && manager_store_detail(userdata))
         return reply_failure(call, -EIO, manager_store_detail(userdata), NULL);
     if (r < 0)
         return reply_error(call, NAMES_MANAGER_INTERFACE ".KeyringFailed", strerror(-r), NULL);
