@@ -18,25 +18,13 @@ static bool is_large(const CommitPlan *plan)
     return plan->n_replace > SYNC_EACH_MAX;
 }
 
-static int write_unsynced(int dirfd, const char *name, const char *text, size_t size)
-{
-    _cleanup_(closep) int fd = -EBADF;
-
-    if (unlinkat(dirfd, name, 0) < 0 && errno != ENOENT)
-        return -errno;
-    fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return -errno;
-    return io_write_all(fd, text, size);
-}
-
 int commit_put(const CommitPlan *plan, int dirfd, const char *name, const char *text, size_t size)
 {
     char new_name[DIRS_NAME_SIZE + sizeof(DIRS_NEW)];
 
     snprintf(new_name, sizeof(new_name), "%s" DIRS_NEW, name);
     if (is_large(plan))
-        return write_unsynced(dirfd, new_name, text, size);
+        return io_write_file_unsynced_at(dirfd, new_name, text, size);
     return io_write_file_at(dirfd, new_name, text, size);
 }
 
