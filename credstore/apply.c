@@ -15,7 +15,7 @@
 
 /* The state after a commit, made ready before it: nothing can fail behind the commit point. */
 typedef struct NextState {
-    Header header; /* slots are borrowed from the store */
+    Header header; /* slots are borrowed from the store or the transaction */
     CommitPlan plan;
     Record **records; /* the array is owned, the records are not */
     size_t n_records;
@@ -109,7 +109,8 @@ static void heal_shards(const Store *s, NextState *next)
 static int make_next_state(const StoreTransaction *t, NextState *next)
 {
     const Store *s = t->store;
-    size_t n = (size_t)lh_table_length(t->changes);
+    /* One more: a change of slots alone has none, and no memory is no array. */
+    size_t n = (size_t)lh_table_length(t->changes) + 1;
 
     next->changes = calloc(n, sizeof(*next->changes));
     next->records = calloc(s->n_records + n, sizeof(*next->records));
@@ -122,6 +123,8 @@ static int make_next_state(const StoreTransaction *t, NextState *next)
     merge_records(s, next);
     heal_shards(s, next);
     next->header = s->header;
+    if (t->slots)
+        next->header.slots = t->slots;
     next->header.generation++;
     next->plan.generation = next->header.generation;
     for (unsigned i = 0; i < STORE_SHARDS; i++)
@@ -239,6 +242,9 @@ static void switch_over(StoreTransaction *t, NextState *next)
     free(s->records);
     s->records = TAKE_PTR(next->records);
     s->n_records = next->n_records;
+    if (t->slots)
+        json_object_put(s->header.slots);
+    t->slots = NULL;
     s->header = next->header;
     for (unsigned n = 0; n < STORE_SHARDS; n++)
         if (next->plan.shards >> n & 1) {
@@ -256,7 +262,7 @@ int store_commit(StoreTransaction *t)
 
     if (t->committed)
         return -EINVAL;
-    if (lh_table_length(t->changes) == 0) {
+    if (lh_table_length(t->changes) == 0 && !t->slots) {
         t->committed = true;
         return 0;
     }

@@ -10,7 +10,7 @@
 #include "credstore/keyslots.h"
 #include "credstore/slot.h"
 
-#define SLOT_ID_BYTES 4
+#define SLOT_ID_BYTES ((SLOT_ID_SIZE - 1) / 2)
 /* "nvme-keyd slot ", the store's id, the slot's id and the name of a type. */
 #define WRAP_AAD_SIZE 128
 
@@ -85,101 +85,6 @@ static void add_detail(char **reterr_detail, const char *type, int error, const 
                      why ? why : strerror(-error));
 }
 
-/* Unseals what was just sealed: a key that cannot be had back would take the store with it. */
-static int check_seal(const SlotType *type, json_object *slot, const Secret *kek,
-                      char **reterr_detail)
-{
-    _cleanup_(secret_freep) Secret *again = NULL;
-    int r = type->unseal(slot, &again, reterr_detail);
-
-    if (r < 0)
-        return r;
-    if (!secret_equal(again, kek))
-        return detail_set(reterr_detail, -EKEYREJECTED, "unseals another key than it sealed");
-    return 0;
-}
-
-static int enrol(Sealer *s, const SlotType *type, const char *store_id, const Secret *key,
-                 json_object **ret, char **reterr_detail)
-{
-    _cleanup_(json_putp) json_object *slot = json_object_new_object();
-    _cleanup_(secret_freep) Secret *kek = NULL, *id = NULL;
-    char id_text[2 * SLOT_ID_BYTES + 1];
-    int r;
-
-    r = secret_random(STORE_KEY_SIZE, &kek);
-    if (r < 0)
-        return r;
-    r = secret_random(SLOT_ID_BYTES, &id);
-    if (r < 0)
-        return r;
-    hex_encode(id->data, id->size, id_text);
-    if (!slot || json_add_string(slot, "type", type->name) < 0 ||
-        json_add_string(slot, "id", id_text) < 0)
-        return -ENOMEM;
-    r = type->seal(kek, slot, reterr_detail);
-    if (r < 0)
-        return r;
-    r = check_seal(type, slot, kek, reterr_detail);
-    if (r < 0)
-        return r;
-    r = keyslots_wrap(s, store_id, slot, kek, key);
-    if (r < 0)
-        return r;
-
-    *ret = TAKE_PTR(slot);
-    return 0;
-}
-
-int keyslots_enrol(Sealer *s, const char *store_id, const Secret *key, json_object *slots,
-                   const char **ret_type, char **reterr_detail)
-{
-    _cleanup_(freep) char *detail = NULL;
-    const char *first = NULL;
-    int error = -EOPNOTSUPP;
-
-    for (const SlotType *const *type = slot_types; *type; type++) {
-        _cleanup_(freep) char *why = NULL;
-        json_object *slot;
-        int r = (*type)->usable();
-
-        if (r < 0) {
-            add_detail(&detail, (*type)->name, r, NULL);
-            continue;
-        }
-        r = enrol(s, *type, store_id, key, &slot, &why);
-        if (r == 0)
-            r = json_append_take(slots, slot);
-        if (r < 0) {
-            add_detail(&detail, (*type)->name, r, why);
-            error = r;
-        } else if (!first) {
-            first = (*type)->name;
-        }
-    }
-    if (!first) {
-        if (reterr_detail)
-            *reterr_detail = TAKE_PTR(detail);
-        return error;
-    }
-    *ret_type = first;
-    return 0;
-}
-
-static int unlock(Sealer *s, const SlotType *type, const Header *header, json_object *slot,
-                  Secret **ret_key, char **reterr_detail)
-{
-    _cleanup_(secret_freep) Secret *kek = NULL;
-    int r = type->unseal(slot, &kek, reterr_detail);
-
-    if (r < 0)
-        return r;
-    r = unwrap(s, header->id, slot, kek, ret_key);
-    if (r == -EKEYREJECTED)
-        return detail_set(reterr_detail, r, "what it unseals is not the key of this slot");
-    return r;
-}
-
 static const SlotType *find_type(const char *name)
 {
     const SlotType *const *type = slot_types;
@@ -189,9 +94,149 @@ static const SlotType *find_type(const char *name)
     return *type;
 }
 
+json_object *keyslots_find(json_object *slots, const char *id)
+{
+    for (size_t i = 0; i < json_object_array_length(slots); i++) {
+        json_object *slot = json_object_array_get_idx(slots, i);
+        const char *own = slot_member(slot, "id");
+
+        if (own && strcmp(own, id) == 0)
+            return slot;
+    }
+    return NULL;
+}
+
+/* Unseals what was just sealed: a key that cannot be had back would take the store with it. */
+static int check_seal(const SlotType *type, json_object *slot, const SlotOptions *options,
+                      const Secret *kek, char **reterr_detail)
+{
+    _cleanup_(secret_freep) Secret *again = NULL;
+    int r;
+
+    /* What people keep cannot be asked for yet. */
+    if (!type->usable)
+        return 0;
+    r = type->unseal(slot, options, &again, reterr_detail);
+    if (r < 0)
+        return r;
+    if (!secret_equal(again, kek))
+        return detail_set(reterr_detail, -EKEYREJECTED, "unseals another key than it sealed");
+    return 0;
+}
+
+static int new_slot(const SlotType *type, const char *id, json_object **ret)
+{
+    _cleanup_(json_putp) json_object *slot = json_object_new_object();
+    _cleanup_(secret_freep) Secret *random = NULL;
+    char text[SLOT_ID_SIZE];
+    int r;
+
+    r = secret_random(SLOT_ID_BYTES, &random);
+    if (r < 0)
+        return r;
+    hex_encode(random->data, random->size, text);
+    if (!slot || json_add_string(slot, "type", type->name) < 0 ||
+        json_add_string(slot, "id", id ? id : text) < 0)
+        return -ENOMEM;
+    *ret = TAKE_PTR(slot);
+    return 0;
+}
+
+int keyslots_make(Sealer *s, const char *store_id, const Secret *key, const char *type_name,
+                  const char *id, const SlotOptions *options, json_object **ret_slot,
+                  Secret **ret_kek, char **reterr_detail)
+{
+    const SlotType *type = find_type(type_name);
+    _cleanup_(json_putp) json_object *slot = NULL;
+    _cleanup_(secret_freep) Secret *kek = NULL;
+    int r;
+
+    if (!type)
+        return detail_set(reterr_detail, -EINVAL, "there are no slots of type \"%s\"", type_name);
+    r = secret_random(STORE_KEY_SIZE, &kek);
+    if (r < 0)
+        return r;
+    r = new_slot(type, id, &slot);
+    if (r < 0)
+        return r;
+    r = type->seal(kek, options, slot, reterr_detail);
+    if (r < 0)
+        return r;
+    r = check_seal(type, slot, options, kek, reterr_detail);
+    if (r < 0)
+        return r;
+    r = keyslots_wrap(s, store_id, slot, kek, key);
+    if (r < 0)
+        return r;
+
+    *ret_slot = TAKE_PTR(slot);
+    if (ret_kek)
+        *ret_kek = TAKE_PTR(kek);
+    return 0;
+}
+
+int keyslots_enrol(Sealer *s, const char *store_id, const Secret *key, const SlotOptions *options,
+                   json_object *slots, char **reterr_detail)
+{
+    _cleanup_(freep) char *detail = NULL;
+    int error = -EOPNOTSUPP;
+
+    for (const SlotType *const *type = slot_types; *type; type++) {
+        _cleanup_(freep) char *why = NULL;
+        json_object *slot;
+        int r;
+
+        if (!(*type)->usable)
+            continue;
+        r = (*type)->usable();
+        if (r < 0) {
+            add_detail(&detail, (*type)->name, r, NULL);
+            continue;
+        }
+        r = keyslots_make(s, store_id, key, (*type)->name, NULL, options, &slot, NULL, &why);
+        if (r == 0)
+            r = json_append_take(slots, slot);
+        if (r < 0) {
+            add_detail(&detail, (*type)->name, r, why);
+            error = r;
+        }
+    }
+    if (json_object_array_length(slots) > 0)
+        return 0;
+    if (reterr_detail)
+        *reterr_detail = TAKE_PTR(detail);
+    return error;
+}
+
+static int unlock(Sealer *s, const SlotType *type, const Header *header, json_object *slot,
+                  const SlotOptions *options, Secret **ret_key, char **reterr_detail)
+{
+    _cleanup_(secret_freep) Secret *kek = NULL;
+    int r = type->unseal(slot, options, &kek, reterr_detail);
+
+    if (r < 0)
+        return r;
+    r = unwrap(s, header->id, slot, kek, ret_key);
+    if (r == -EKEYREJECTED)
+        return detail_set(reterr_detail, r, "what it unseals is not the key of this slot");
+    return r;
+}
+
+/* The id of a slot whose key was unwrapped, so that it has one. */
+static int take_id(json_object *slot, char ret[static SLOT_ID_SIZE])
+{
+    const char *id = slot_member(slot, "id");
+
+    if (!id || strlen(id) >= SLOT_ID_SIZE)
+        return -EBADMSG;
+    strcpy(ret, id);
+    return 0;
+}
+
 /* Tries the slots of one type; error carries what the others said. */
-static int unlock_type(Sealer *s, const SlotType *type, const Header *header, int error,
-                       Secret **ret_key, char **reterr_detail)
+static int unlock_type(Sealer *s, const SlotType *type, const Header *header,
+                       const SlotOptions *options, int error, Secret **ret_key,
+                       char ret_id[static SLOT_ID_SIZE], char **reterr_detail)
 {
     for (size_t i = 0; i < json_object_array_length(header->slots); i++) {
         json_object *slot = json_object_array_get_idx(header->slots, i);
@@ -200,7 +245,9 @@ static int unlock_type(Sealer *s, const SlotType *type, const Header *header, in
 
         if (find_type(slot_member(slot, "type")) != type)
             continue;
-        r = unlock(s, type, header, slot, ret_key, &why);
+        r = take_id(slot, ret_id);
+        if (r == 0)
+            r = unlock(s, type, header, slot, options, ret_key, &why);
         if (r == 0)
             return 0;
         add_detail(reterr_detail, type->name, r, why);
@@ -210,23 +257,42 @@ static int unlock_type(Sealer *s, const SlotType *type, const Header *header, in
     return error;
 }
 
-int keyslots_unlock(Sealer *s, const Header *header, Secret **ret_key, const char **ret_type,
-                    char **reterr_detail)
+int keyslots_unlock(Sealer *s, const Header *header, const SlotOptions *options, Secret **ret_key,
+                    char ret_id[static SLOT_ID_SIZE], char **reterr_detail)
 {
     int error = -EKEYREJECTED;
 
     for (const SlotType *const *type = slot_types; *type; type++) {
-        error = unlock_type(s, *type, header, error, ret_key, reterr_detail);
-        if (error == 0) {
-            *ret_type = (*type)->name;
+        error = unlock_type(s, *type, header, options, error, ret_key, ret_id, reterr_detail);
+        if (error == 0)
             return 0;
-        }
     }
     for (size_t i = 0; i < json_object_array_length(header->slots); i++) {
         const char *type = slot_member(json_object_array_get_idx(header->slots, i), "type");
 
         if (!find_type(type))
             add_detail(reterr_detail, "slot", 0, "of a type that this version does not know");
+    }
+    return error;
+}
+
+int keyslots_unlock_with(Sealer *s, const Header *header, const char *type, const Secret *kek,
+                         Secret **ret_key, char ret_id[static SLOT_ID_SIZE])
+{
+    int error = -ENOENT;
+
+    for (size_t i = 0; i < json_object_array_length(header->slots); i++) {
+        json_object *slot = json_object_array_get_idx(header->slots, i);
+        const char *own = slot_member(slot, "type");
+
+        if (!own || strcmp(own, type) != 0)
+            continue;
+        error = take_id(slot, ret_id);
+        if (error == 0)
+            error = unwrap(s, header->id, slot, kek, ret_key);
+        if (error == 0 || error == -ENOMEM)
+            return error;
+        error = -EKEYREJECTED;
     }
     return error;
 }

@@ -5,6 +5,7 @@
 
 #include "credstore/header.h"
 #include "credstore/seal.h"
+#include "credstore/store.h"
 
 /*
  * The slots of a header. Each wraps the store key by a key-encryption key (KEK) of its own, which
@@ -16,14 +17,28 @@
 int keyslots_wrap(Sealer *s, const char *store_id, json_object *slot, const Secret *kek,
                   const Secret *key) _must_check_;
 
-/* Appends a slot of each type that can seal here to slots, after trying that it unseals again; each
- * alone opens the store. *ret_type is the first of them. Returns -EOPNOTSUPP when no type can, else
- * the error of the last that failed; then *reterr_detail tells of each. */
-int keyslots_enrol(Sealer *s, const char *store_id, const Secret *key, json_object *slots,
-                   const char **ret_type, char **reterr_detail) _must_check_;
+/* The slot of that id, borrowed; NULL where there is none. */
+json_object *keyslots_find(json_object *slots, const char *id);
 
-/* Unwraps the store key with the first slot that can; the header need not be authentic yet.
- * Returns -EKEYREJECTED when none can, -ETIMEDOUT when one might have but for its deadline,
- * -ENOMEM; *reterr_detail tells of each. */
-int keyslots_unlock(Sealer *s, const Header *header, Secret **ret_key, const char **ret_type,
-                    char **reterr_detail) _must_check_;
+/* Makes a slot of a type, after trying that it unseals again; alone it opens the store. id: that of
+ * the slot whose place it is to take, or NULL for a new one. *ret_kek, unless ret_kek is NULL, gets
+ * what it was sealed with. Returns -EINVAL (no such type), or an error of SlotType.seal(). */
+int keyslots_make(Sealer *s, const char *store_id, const Secret *key, const char *type,
+                  const char *id, const SlotOptions *options, json_object **ret_slot,
+                  Secret **ret_kek, char **reterr_detail) _must_check_;
+
+/* Appends a slot of each type that can seal here to slots. Returns -EOPNOTSUPP when no type can,
+ * else the error of the last that failed; then *reterr_detail tells of each. */
+int keyslots_enrol(Sealer *s, const char *store_id, const Secret *key, const SlotOptions *options,
+                   json_object *slots, char **reterr_detail) _must_check_;
+
+/* Unwraps the store key with the first slot that can, whose id is written to ret_id; the header
+ * need not be authentic yet. Returns -EKEYREJECTED when none can, -ETIMEDOUT when one might have
+ * but for its deadline, -ENOMEM; *reterr_detail tells of each. */
+int keyslots_unlock(Sealer *s, const Header *header, const SlotOptions *options, Secret **ret_key,
+                    char ret_id[static SLOT_ID_SIZE], char **reterr_detail) _must_check_;
+
+/* The same with a KEK, with the slots of one type. Returns -EKEYREJECTED, -ENOENT when there is no
+ * slot of that type, or -ENOMEM. */
+int keyslots_unlock_with(Sealer *s, const Header *header, const char *type, const Secret *kek,
+                         Secret **ret_key, char ret_id[static SLOT_ID_SIZE]) _must_check_;

@@ -102,7 +102,7 @@ static char *join_lines(const Secret *text)
     return joined;
 }
 
-static int seal(const Secret *kek, json_object *slot, char **reterr_detail)
+static int seal(const Secret *kek, _unused_ const SlotOptions *options, json_object *slot, char **reterr_detail)
 {
     /* Without PCRs: one slot has to survive a firmware update. */
     static const char *const argv[] = {
@@ -163,7 +163,7 @@ static int decrypt(json_object *slot, Secret **ret, char **reterr_detail)
     return r == -EREMOTEIO || r == -ENOENT || r == -EACCES ? -EKEYREJECTED : r;
 }
 
-static int unseal(json_object *slot, Secret **ret_kek, char **reterr_detail)
+static int unseal(json_object *slot, _unused_ const SlotOptions *options, Secret **ret_kek, char **reterr_detail)
 {
     _cleanup_(secret_freep) Secret *kek = NULL;
     int r = read_given(&kek);

@@ -203,7 +203,7 @@ static int tpm2_usable(void)
     return tpm2_device_check();
 }
 
-static int tpm2_seal(const Secret *kek, json_object *slot, char **reterr_detail)
+static int tpm2_seal(const Secret *kek, _unused_ const SlotOptions *options, json_object *slot, char **reterr_detail)
 {
     Tpm2Slot sealed;
     int r;
@@ -216,7 +216,7 @@ static int tpm2_seal(const Secret *kek, json_object *slot, char **reterr_detail)
     return tpm2_slot_format(&sealed, slot);
 }
 
-static int tpm2_unseal(json_object *slot, Secret **ret_kek, char **reterr_detail)
+static int tpm2_unseal(json_object *slot, _unused_ const SlotOptions *options, Secret **ret_kek, char **reterr_detail)
 {
     Tpm2Slot sealed;
 

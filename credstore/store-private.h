@@ -3,6 +3,7 @@
 
 #include "credstore/commit.h"
 #include "credstore/header.h"
+#include "credstore/keyslots.h"
 #include "credstore/record.h"
 #include "credstore/store.h"
 
@@ -17,8 +18,8 @@ typedef enum Unsettled {
 struct Store {
     StoreDirs dirs;
     Sealer *sealer;
-    Secret *key;
-    const char *slot_type;
+    Secret *key;                  /* NULL: attached, not unlocked */
+    char opened_by[SLOT_ID_SIZE]; /* the slot that gave the key; empty in a new store */
     Header header;
     /* Why the index of a shard cannot be believed, -EBADMSG or -ESTALE; 0 where it can. All records
      * of such a shard are broken. */
@@ -34,6 +35,9 @@ struct Store {
 
 /* The first of n sorted records whose id is not below id; n when there is none. */
 size_t store_lower_bound(Record *const *records, size_t n, uint64_t id);
+
+/* Reads header.json into s; with the store key it is checked to be authentic. */
+int store_read_header(Store *s, char **reterr_detail) _must_check_;
 
 /* The record of that id, or NULL. */
 Record *store_find_record(const Store *s, uint64_t id);

@@ -11,16 +11,22 @@
 #include "credstore/detail.h"
 #include "credstore/keyslots.h"
 #include "credstore/signed-file.h"
-#include "credstore/store-private.h"
+#include "credstore/store-slots.h"
+
+static void forget_records(Store *s)
+{
+    for (size_t i = 0; i < s->n_records; i++)
+        record_free(s->records[i]);
+    free(TAKE_PTR(s->records));
+    s->n_records = 0;
+}
 
 Store *store_close(Store *s)
 {
     if (!s)
         return NULL;
 
-    for (size_t i = 0; i < s->n_records; i++)
-        record_free(s->records[i]);
-    free(s->records);
+    forget_records(s);
     commit_plan_done(&s->plan);
     header_done(&s->header);
     secret_free(s->key);
@@ -58,8 +64,7 @@ static int header_detail(int error, char **reterr_detail)
                                                   : strerror(-error));
 }
 
-/* Reads the header into s, unwraps the store key unless s has it, and checks the header with it. */
-static int read_header(Store *s, char **reterr_detail)
+int store_read_header(Store *s, char **reterr_detail)
 {
     _cleanup_(header_done) Header header = {.generation = 0};
     _cleanup_(freep) char *text = NULL;
@@ -75,14 +80,8 @@ static int read_header(Store *s, char **reterr_detail)
         r = signed_file_split(text, size, &body_size, mac);
     if (r == 0)
         r = header_parse(text, body_size, &header);
-    if (r < 0)
-        return header_detail(r, reterr_detail);
-    if (!s->key) {
-        r = keyslots_unlock(s->sealer, &header, &s->key, &s->slot_type, reterr_detail);
-        if (r < 0)
-            return r;
-    }
-    r = signed_file_verify(s->sealer, s->key, SIGNED_LABEL_HEADER, text, body_size, mac);
+    if (r == 0 && s->key)
+        r = signed_file_verify(s->sealer, s->key, SIGNED_LABEL_HEADER, text, body_size, mac);
     if (r < 0)
         return header_detail(r, reterr_detail);
 
@@ -104,7 +103,7 @@ static int recover(Store *s, char **reterr_detail)
         if (r < 0)
             return detail_set(reterr_detail, r, "cannot finish an interrupted change: %s",
                               strerror(-r));
-        r = read_header(s, reterr_detail);
+        r = store_read_header(s, reterr_detail);
         if (r < 0)
             return r;
         if (s->header.generation != plan.generation)
@@ -115,7 +114,7 @@ static int recover(Store *s, char **reterr_detail)
     return 0;
 }
 
-int store_open(const char *dir, Store **ret, char **reterr_detail)
+int store_attach(const char *dir, Store **ret, char **reterr_detail)
 {
     _cleanup_(store_closep) Store *s = NULL;
     int r;
@@ -123,7 +122,51 @@ int store_open(const char *dir, Store **ret, char **reterr_detail)
     r = store_new(dir, &s, reterr_detail);
     if (r < 0)
         return r;
-    r = read_header(s, reterr_detail);
+    r = store_read_header(s, reterr_detail);
+    if (r < 0)
+        return r;
+
+    *ret = TAKE_PTR(s);
+    return 0;
+}
+
+/* What opens a store: the id of the slot that gave it, with its NUL, and the store key. */
+#define FOUND_SIZE (SLOT_ID_SIZE + STORE_KEY_SIZE)
+
+static int pack_found(const char id[static SLOT_ID_SIZE], const Secret *key, Secret **ret)
+{
+    Secret *found = secret_new(FOUND_SIZE);
+
+    if (!found)
+        return -ENOMEM;
+    memcpy(found->data, id, SLOT_ID_SIZE);
+    memcpy(found->data + SLOT_ID_SIZE, key->data, STORE_KEY_SIZE);
+    *ret = found;
+    return 0;
+}
+
+int store_find_key(const Store *s, const SlotOptions *options, Secret **ret, char **reterr_detail)
+{
+    _cleanup_(secret_freep) Secret *key = NULL;
+    char id[SLOT_ID_SIZE] = "";
+    int r = keyslots_unlock(s->sealer, &s->header, options, &key, id, reterr_detail);
+
+    return r < 0 ? r : pack_found(id, key, ret);
+}
+
+int store_find_key_by_recovery(const Store *s, const Secret *recovery_key, Secret **ret)
+{
+    _cleanup_(secret_freep) Secret *key = NULL;
+    char id[SLOT_ID_SIZE] = "";
+    int r = keyslots_unlock_with(s->sealer, &s->header, "recovery", recovery_key, &key, id);
+
+    return r < 0 ? r : pack_found(id, key, ret);
+}
+
+static int unlock(Store *s, char **reterr_detail)
+{
+    int r = store_read_header(s, reterr_detail);
+
     if (r < 0)
         return r;
     r = recover(s, reterr_detail);
@@ -132,6 +175,43 @@ int store_open(const char *dir, Store **ret, char **reterr_detail)
     r = store_load(s);
     if (r < 0)
         return detail_set(reterr_detail, r, "cannot read the records: %s", strerror(-r));
+    return 0;
+}
+
+int store_unlock(Store *s, const Secret *found, char **reterr_detail)
+{
+    int r;
+
+    if (s->key || found->size != FOUND_SIZE || found->data[SLOT_ID_SIZE - 1] != '\0')
+        return -EINVAL;
+    s->key = secret_new_copy(found->data + SLOT_ID_SIZE, STORE_KEY_SIZE);
+    if (!s->key)
+        return -ENOMEM;
+    memcpy(s->opened_by, found->data, SLOT_ID_SIZE);
+    r = unlock(s, reterr_detail);
+    if (r < 0) {
+        forget_records(s);
+        s->key = secret_free(s->key);
+    }
+    return r;
+}
+
+int store_open(const char *dir, Store **ret, char **reterr_detail)
+{
+    static const SlotOptions options = {.pcrs_given = false};
+    _cleanup_(store_closep) Store *s = NULL;
+    _cleanup_(secret_freep) Secret *found = NULL;
+    int r;
+
+    r = store_attach(dir, &s, reterr_detail);
+    if (r < 0)
+        return r;
+    r = store_find_key(s, &options, &found, reterr_detail);
+    if (r < 0)
+        return r;
+    r = store_unlock(s, found, reterr_detail);
+    if (r < 0)
+        return r;
 
     *ret = TAKE_PTR(s);
     return 0;
@@ -146,24 +226,6 @@ static int make_id(size_t size, char *ret)
     if (r == 0)
         hex_encode(random->data, size, ret);
     return r;
-}
-
-static int make_header(Store *s, char **reterr_detail)
-{
-    int r;
-
-    r = secret_random(STORE_KEY_SIZE, &s->key);
-    if (r < 0)
-        return r;
-    r = make_id((HEADER_ID_SIZE - 1) / 2, s->header.id);
-    if (r < 0)
-        return r;
-    s->header.generation = 1;
-    s->header.slots = json_object_new_array();
-    if (!s->header.slots)
-        return -ENOMEM;
-    return keyslots_enrol(s->sealer, s->header.id, s->key, s->header.slots, &s->slot_type,
-                          reterr_detail);
 }
 
 /* The first header. A single file needs no commit. */
@@ -187,7 +249,7 @@ static int write_header(Store *s)
     return io_sync_dir(s->dirs.root);
 }
 
-int store_create(const char *dir, Store **ret, char **reterr_detail)
+int store_prepare(const char *dir, Store **ret, char **reterr_detail)
 {
     _cleanup_(store_closep) Store *s = NULL;
     int r;
@@ -198,20 +260,63 @@ int store_create(const char *dir, Store **ret, char **reterr_detail)
     if (faccessat(s->dirs.root, DIRS_HEADER, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
         dirs_has_remains(&s->dirs))
         return detail_set(reterr_detail, -EEXIST, "there is a store in %s already", dir);
-    r = make_header(s, reterr_detail);
+    r = secret_random(STORE_KEY_SIZE, &s->key);
     if (r < 0)
         return r;
-    r = write_header(s);
+    r = make_id((HEADER_ID_SIZE - 1) / 2, s->header.id);
     if (r < 0)
-        return detail_set(reterr_detail, r, "cannot write " DIRS_HEADER ": %s", strerror(-r));
+        return r;
+    s->header.generation = 1;
 
     *ret = TAKE_PTR(s);
     return 0;
 }
 
-const char *store_slot_type(const Store *s)
+int store_enrol(const Store *s, const SlotOptions *options, Secret **ret, char **reterr_detail)
 {
-    return s->slot_type;
+    _cleanup_(json_putp) json_object *slots = json_object_new_array();
+    int r;
+
+    if (!slots)
+        return -ENOMEM;
+    r = keyslots_enrol(s->sealer, s->header.id, s->key, options, slots, reterr_detail);
+    return r < 0 ? r : slots_pack(slots, ret);
+}
+
+int store_establish(Store *s, const Secret *slots, char **reterr_detail)
+{
+    int r;
+
+    json_object_put(s->header.slots);
+    s->header.slots = NULL;
+    r = slots_unpack(slots, json_type_array, &s->header.slots);
+    if (r < 0)
+        return r;
+    r = write_header(s);
+    if (r < 0)
+        return detail_set(reterr_detail, r, "cannot write " DIRS_HEADER ": %s", strerror(-r));
+    return 0;
+}
+
+int store_create(const char *dir, Store **ret, char **reterr_detail)
+{
+    static const SlotOptions options = {.pcrs_given = false};
+    _cleanup_(store_closep) Store *s = NULL;
+    _cleanup_(secret_freep) Secret *slots = NULL;
+    int r;
+
+    r = store_prepare(dir, &s, reterr_detail);
+    if (r < 0)
+        return r;
+    r = store_enrol(s, &options, &slots, reterr_detail);
+    if (r < 0)
+        return r;
+    r = store_establish(s, slots, reterr_detail);
+    if (r < 0)
+        return r;
+
+    *ret = TAKE_PTR(s);
+    return 0;
 }
 
 size_t store_lower_bound(Record *const *records, size_t n, uint64_t id)

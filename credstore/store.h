@@ -7,6 +7,7 @@
 
 #include "basic/macro.h"
 #include "basic/secret.h"
+#include "credstore/slot-options.h"
 
 /*
  * A directory of sealed records. A record is public metadata (a JSON object) and a secret, bound to
@@ -19,6 +20,8 @@
 
 /* 16 lower-case hex digits and a NUL. */
 #define STORE_ID_SIZE 17
+/* 8 lower-case hex digits and a NUL. */
+#define SLOT_ID_SIZE 9
 
 typedef struct Store Store;
 typedef struct StoreTransaction StoreTransaction;
@@ -48,11 +51,76 @@ int store_open(const char *dir, Store **ret, char **reterr_detail) _must_check_;
  * last type when nothing can seal here, else as store_open(). */
 int store_create(const char *dir, Store **ret, char **reterr_detail) _must_check_;
 
+/*
+ * The same in steps, for who must not wait for a TPM: what is slow only reads the store, so that a
+ * child process can do it, and its result is bytes.
+ *
+ *     store_attach(), store_find_key() [slow], store_unlock()
+ *     store_prepare(), store_enrol() [slow], store_establish()
+ *     store_seal_slot() [slow], store_put_slot()
+ */
+
+/* Takes the lock and reads the header, in which nothing can be believed yet. Until it is unlocked
+ * such a store can only be asked for its slots, or be closed. */
+int store_attach(const char *dir, Store **ret, char **reterr_detail) _must_check_;
+
+/* Finds the store key by the slots that need nobody. */
+int store_find_key(const Store *s, const SlotOptions *options, Secret **ret, char **reterr_detail)
+    _must_check_;
+
+/* Finds it by a recovery key. Returns -ENOENT when no recovery key has been made, -EKEYREJECTED
+ * when it is another. */
+int store_find_key_by_recovery(const Store *s, const Secret *recovery_key, Secret **ret)
+    _must_check_;
+
+/* Opens an attached store with what was found; after an error it is attached still. */
+int store_unlock(Store *s, const Secret *found, char **reterr_detail) _must_check_;
+
+/* A new store: locked, with a key and nothing on the disk. */
+int store_prepare(const char *dir, Store **ret, char **reterr_detail) _must_check_;
+
+/* Makes its slots, one of each type that works on this machine. */
+int store_enrol(const Store *s, const SlotOptions *options, Secret **ret, char **reterr_detail)
+    _must_check_;
+
+/* Writes the header with those slots; the store is open then. */
+int store_establish(Store *s, const Secret *slots, char **reterr_detail) _must_check_;
+
+/*
+ * Slots of an open store. Each alone opens it.
+ */
+
+/* Seals the store key anew, by a slot of a type. id: the slot that it is to take the place of, or
+ * NULL. *ret_recovery_key is set for type "recovery" and NULL otherwise. Returns -EINVAL (no such
+ * type, or an option makes no sense), or an error of the type, with a detail. */
+int store_seal_slot(const Store *s, const char *type, const char *id, const SlotOptions *options,
+                    Secret **ret, Secret **ret_recovery_key, char **reterr_detail) _must_check_;
+
+/* Adds what was sealed, or puts it in the place of the slot of its id. Returns -E2BIG past
+ * STORE_SLOTS_MAX, -EBUSY during a transaction, or as store_commit(). */
+int store_put_slot(Store *s, const Secret *slot, char ret_id[static SLOT_ID_SIZE]) _must_check_;
+
+/* Removes a slot. Who has an old copy of the header, and what the slot was sealed with, still has
+ * the store key. Returns -ENOENT, -EPERM for the last slot, or for the last that opens the store
+ * without somebody unless force is true; or as store_put_slot(). */
+int store_remove_slot(Store *s, const char *id, bool force) _must_check_;
+
+/* The slots, borrowed until one changes: an array of the objects that docs/CREDSTORE.md describes.
+ */
+json_object *store_slots(const Store *s);
+
+/* True when it is unlocked. */
+bool store_is_open(const Store *s);
+
+/* The slot that opened the store; of a new one, its first. Borrowed as the slots are; NULL when it
+ * has been removed. */
+json_object *store_opened_by(const Store *s);
+
 /* Wipes the store key, drops the lock; accepts NULL; returns NULL. Any transaction ends before. */
 Store *store_close(Store *s);
 DEFINE_CLEANUP(Store, store_close)
 
-/* The slot type that opened the store, e.g. "systemd-creds". */
+/* The type of the slot that opened the store, e.g. "systemd-creds"; "removed" when it is gone. */
 const char *store_slot_type(const Store *s);
 
 /* Calls visit for each record, broken ones included, in the order of their ids; stops at the first

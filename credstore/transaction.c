@@ -22,6 +22,7 @@ StoreTransaction *store_end(StoreTransaction *t)
     t->store->in_transaction = false;
     if (t->changes)
         lh_table_free(t->changes);
+    json_object_put(t->slots);
     free(t);
     return NULL;
 }

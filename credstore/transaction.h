@@ -16,5 +16,6 @@ typedef struct Change {
 struct StoreTransaction {
     Store *store;
     struct lh_table *changes; /* id -> Change */
+    json_object *slots;       /* the new ones, NULL: as they are */
     bool committed;
 };

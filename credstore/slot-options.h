@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What the administrator wants of a slot; all zero is the default. Borrows its strings. */
+typedef struct SlotOptions {
+    bool pcrs_given;
+    uint32_t pcrs;        /* tpm2: a bit for each PCR to bind to, if given; else PCR 7 */
+    const char *with_key; /* systemd-creds: as systemd-creds --with-key= has it; NULL: auto */
+    bool allow_null_key;  /* systemd-creds: although anybody can make such a credential */
+} SlotOptions;

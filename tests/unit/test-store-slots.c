@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "store-fixture.h"
+#include "test.h"
+
+static const SlotOptions no_options = {.pcrs_given = false};
+
+static size_t count_slots(const Store *s)
+{
+    return json_object_array_length(store_slots(s));
+}
+
+/* Adds a recovery slot, or puts one in the place of id. */
+static int add_recovery(Store *s, const char *id, Secret **ret_key,
+                        char ret_id[static SLOT_ID_SIZE])
+{
+    _cleanup_(secret_freep) Secret *slot = NULL;
+    int r = store_seal_slot(s, "recovery", id, &no_options, &slot, ret_key, NULL);
+
+    return r < 0 ? r : store_put_slot(s, slot, ret_id);
+}
+
+static int open_by_recovery(const char *dir, const Secret *key, Store **ret)
+{
+    _cleanup_(secret_freep) Secret *found = NULL;
+    _cleanup_(store_closep) Store *s = NULL;
+    int r = store_attach(dir, &s, NULL);
+
+    if (r == 0)
+        r = store_find_key_by_recovery(s, key, &found);
+    if (r == 0)
+        r = store_unlock(s, found, NULL);
+    if (r == 0)
+        *ret = TAKE_PTR(s);
+    return r;
+}
+
+TEST(a_recovery_key_opens_the_store)
+{
+    _cleanup_(secret_freep) Secret *key = NULL, *wrong = NULL, *found = NULL;
+    _cleanup_(fixture_done) Fixture f = {};
+    char id[STORE_ID_SIZE], slot[SLOT_ID_SIZE];
+    _cleanup_(store_closep) Store *s = NULL;
+
+    ASSERT_OK(fixture_new(&f));
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(fixture_add(s, "a", "secret", id));
+    ASSERT_OK(secret_random(STORE_KEY_SIZE, &wrong));
+    ASSERT_EQ(store_find_key_by_recovery(s, wrong, &found), -ENOENT);
+    ASSERT_OK(add_recovery(s, NULL, &key, slot));
+    ASSERT_EQ(count_slots(s), 2);
+    ASSERT_STR(store_slot_type(s), "systemd-creds");
+    s = store_close(s);
+
+    /* Without the other slot's key. */
+    unsetenv("CREDENTIALS_DIRECTORY");
+    ASSERT_EQ(store_open(f.dir, &s, NULL), -EKEYREJECTED);
+    ASSERT_OK(open_by_recovery(f.dir, key, &s));
+    ASSERT_TRUE(fixture_has(s, id, "a", "secret"));
+    ASSERT_STR(store_slot_type(s), "recovery");
+    s = store_close(s);
+
+    ASSERT_EQ(open_by_recovery(f.dir, wrong, &s), -EKEYREJECTED);
+    wrong = secret_free(wrong);
+    wrong = secret_new_copy(key->data, STORE_KEY_SIZE - 1);
+    ASSERT_TRUE(open_by_recovery(f.dir, wrong, &s) < 0);
+}
+
+TEST(a_slot_takes_the_place_of_another)
+{
+    _cleanup_(secret_freep) Secret *first = NULL, *second = NULL;
+    char slot[SLOT_ID_SIZE], again[SLOT_ID_SIZE];
+    _cleanup_(fixture_done) Fixture f = {};
+    _cleanup_(store_closep) Store *s = NULL;
+
+    ASSERT_OK(fixture_new(&f));
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(add_recovery(s, NULL, &first, slot));
+    ASSERT_OK(add_recovery(s, slot, &second, again));
+    ASSERT_STR(again, slot);
+    ASSERT_EQ(count_slots(s), 2);
+    s = store_close(s);
+    ASSERT_EQ(open_by_recovery(f.dir, first, &s), -EKEYREJECTED);
+    ASSERT_OK(open_by_recovery(f.dir, second, &s));
+}
+
+TEST(the_last_slot_stays)
+{
+    char own[SLOT_ID_SIZE] = "01020304", slot[SLOT_ID_SIZE];
+    _cleanup_(fixture_done) Fixture f = {};
+    _cleanup_(secret_freep) Secret *key = NULL;
+    _cleanup_(store_closep) Store *s = NULL;
+
+    ASSERT_OK(fixture_new(&f));
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_EQ(store_remove_slot(s, own, true), -EPERM);
+    ASSERT_EQ(store_remove_slot(s, "ffffffff", false), -ENOENT);
+    ASSERT_OK(add_recovery(s, NULL, &key, slot));
+    /* A store that opens for nobody without a human is of no use after a boot. */
+    ASSERT_EQ(store_remove_slot(s, own, false), -EPERM);
+    ASSERT_OK(store_remove_slot(s, slot, false));
+    key = secret_free(key);
+    ASSERT_OK(add_recovery(s, NULL, &key, slot));
+    ASSERT_OK(store_remove_slot(s, own, true));
+    ASSERT_STR(store_slot_type(s), "removed");
+    ASSERT_EQ(store_remove_slot(s, slot, true), -EPERM);
+    s = store_close(s);
+
+    ASSERT_EQ(store_open(f.dir, &s, NULL), -EKEYREJECTED);
+    ASSERT_OK(open_by_recovery(f.dir, key, &s));
+}
+
+TEST(there_is_an_end_to_slots)
+{
+    char slot[SLOT_ID_SIZE];
+    _cleanup_(fixture_done) Fixture f = {};
+    _cleanup_(store_closep) Store *s = NULL;
+    int r = 0;
+
+    ASSERT_OK(fixture_new(&f));
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    for (size_t n = 1; n <= STORE_SLOTS_MAX && r == 0; n++) {
+        _cleanup_(secret_freep) Secret *key = NULL;
+
+        r = add_recovery(s, NULL, &key, slot);
+        ASSERT_EQ(r, n < STORE_SLOTS_MAX ? 0 : -E2BIG);
+    }
+    ASSERT_EQ(count_slots(s), STORE_SLOTS_MAX);
+}
+
+TEST(a_slot_of_no_known_type)
+{
+    _cleanup_(secret_freep) Secret *slot = NULL, *key = NULL;
+    _cleanup_(fixture_done) Fixture f = {};
+    _cleanup_(freep) char *detail = NULL;
+    _cleanup_(store_closep) Store *s = NULL;
+
+    ASSERT_OK(fixture_new(&f));
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_EQ(store_seal_slot(s, "tpm1", NULL, &no_options, &slot, &key, &detail), -EINVAL);
+    ASSERT_TRUE(detail && strstr(detail, "tpm1"));
+}
+
+TEST(an_attached_store_tells_its_slots)
+{
+    _cleanup_(secret_freep) Secret *found = NULL, *bad = NULL;
+    _cleanup_(fixture_done) Fixture f = {};
+    _cleanup_(store_closep) Store *s = NULL;
+
+    ASSERT_OK(fixture_new(&f));
+    ASSERT_OK(store_attach(f.dir, &s, NULL));
+    ASSERT_TRUE(!store_is_open(s));
+    ASSERT_EQ(count_slots(s), 1);
+    ASSERT_OK(store_find_key(s, &no_options, &found, NULL));
+
+    /* Another key: the header is not authentic then, and the store as before. */
+    bad = secret_new_copy(found->data, found->size);
+    bad->data[found->size - 1] ^= 1;
+    ASSERT_EQ(store_unlock(s, bad, NULL), -EBADMSG);
+    ASSERT_TRUE(!store_is_open(s));
+    ASSERT_OK(store_unlock(s, found, NULL));
+    ASSERT_TRUE(store_is_open(s));
+    ASSERT_EQ(store_unlock(s, found, NULL), -EINVAL);
+}
+
+TEST_MAIN(TEST_ENTRY(a_recovery_key_opens_the_store), TEST_ENTRY(a_slot_takes_the_place_of_another),
+          TEST_ENTRY(the_last_slot_stays), TEST_ENTRY(there_is_an_end_to_slots),
+          TEST_ENTRY(a_slot_of_no_known_type), TEST_ENTRY(an_attached_store_tells_its_slots))
