@@ -21,3 +21,11 @@ int detail_set(char **reterr_detail, int error, const char *format, ...)
     *reterr_detail = line;
     return error;
 }
+
+void detail_append(char **detail, const char *line)
+{
+    _cleanup_(freep) char *before = *detail;
+
+    *detail = NULL;
+    (void)detail_set(detail, 0, "%s%s%s", before ? before : "", before ? "; " : "", line);
+}

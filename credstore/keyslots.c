@@ -76,15 +76,6 @@ static int unwrap(Sealer *s, const char *store_id, json_object *slot, const Secr
     return r == -EBADMSG ? -EKEYREJECTED : r;
 }
 
-/* One more line's worth about a slot: what failed before stays in it. */
-static void add_detail(char **reterr_detail, const char *type, int error, const char *why)
-{
-    _cleanup_(freep) char *before = reterr_detail ? TAKE_PTR(*reterr_detail) : NULL;
-
-    (void)detail_set(reterr_detail, 0, "%s%s%s: %s", before ? before : "", before ? "; " : "", type,
-                     why ? why : strerror(-error));
-}
-
 static const SlotType *find_type(const char *name)
 {
     const SlotType *const *type = slot_types;
@@ -175,51 +166,30 @@ int keyslots_make(Sealer *s, const char *store_id, const Secret *key, const char
     return 0;
 }
 
-int keyslots_enrol(Sealer *s, const char *store_id, const Secret *key, const SlotOptions *options,
-                   json_object *slots, char **reterr_detail)
+const SlotType *keyslots_automatic_type(size_t n)
 {
-    _cleanup_(freep) char *detail = NULL;
-    int error = -EOPNOTSUPP;
-
-    for (const SlotType *const *type = slot_types; *type; type++) {
-        _cleanup_(freep) char *why = NULL;
-        json_object *slot;
-        int r;
-
-        if (!(*type)->usable)
-            continue;
-        r = (*type)->usable();
-        if (r < 0) {
-            add_detail(&detail, (*type)->name, r, NULL);
-            continue;
-        }
-        r = keyslots_make(s, store_id, key, (*type)->name, NULL, options, &slot, NULL, &why);
-        if (r == 0)
-            r = json_append_take(slots, slot);
-        if (r < 0) {
-            add_detail(&detail, (*type)->name, r, why);
-            error = r;
-        }
-    }
-    if (json_object_array_length(slots) > 0)
-        return 0;
-    if (reterr_detail)
-        *reterr_detail = TAKE_PTR(detail);
-    return error;
+    for (const SlotType *const *type = slot_types; *type; type++)
+        if ((*type)->usable && n-- == 0)
+            return *type;
+    return NULL;
 }
 
-static int unlock(Sealer *s, const SlotType *type, const Header *header, json_object *slot,
-                  const SlotOptions *options, Secret **ret_key, char **reterr_detail)
+json_object *keyslots_nth(json_object *slots, size_t n)
 {
-    _cleanup_(secret_freep) Secret *kek = NULL;
-    int r = type->unseal(slot, options, &kek, reterr_detail);
+    size_t total = json_object_array_length(slots);
+    const SlotType *const *type = slot_types;
 
-    if (r < 0)
-        return r;
-    r = unwrap(s, header->id, slot, kek, ret_key);
-    if (r == -EKEYREJECTED)
-        return detail_set(reterr_detail, r, "what it unseals is not the key of this slot");
-    return r;
+    /* Those of no known type come last, at the end of the types. */
+    for (bool end = false; !end; type++) {
+        end = !*type;
+        for (size_t i = 0; i < total; i++) {
+            json_object *slot = json_object_array_get_idx(slots, i);
+
+            if (find_type(slot_member(slot, "type")) == *type && n-- == 0)
+                return slot;
+        }
+    }
+    return NULL;
 }
 
 /* The id of a slot whose key was unwrapped, so that it has one. */
@@ -233,47 +203,26 @@ static int take_id(json_object *slot, char ret[static SLOT_ID_SIZE])
     return 0;
 }
 
-/* Tries the slots of one type; error carries what the others said. */
-static int unlock_type(Sealer *s, const SlotType *type, const Header *header,
-                       const SlotOptions *options, int error, Secret **ret_key,
-                       char ret_id[static SLOT_ID_SIZE], char **reterr_detail)
+int keyslots_unlock(Sealer *s, const char *store_id, json_object *slot, const SlotOptions *options,
+                    Secret **ret_key, char ret_id[static SLOT_ID_SIZE], char **reterr_detail)
 {
-    for (size_t i = 0; i < json_object_array_length(header->slots); i++) {
-        json_object *slot = json_object_array_get_idx(header->slots, i);
-        _cleanup_(freep) char *why = NULL;
-        int r;
+    const SlotType *type = find_type(slot_member(slot, "type"));
+    _cleanup_(secret_freep) Secret *kek = NULL;
+    _cleanup_(freep) char *why = NULL;
+    int r = type ? type->unseal(slot, options, &kek, &why)
+                 : detail_set(&why, -EKEYREJECTED, "of a type that this version does not know");
 
-        if (find_type(slot_member(slot, "type")) != type)
-            continue;
+    if (r == 0) {
+        r = unwrap(s, store_id, slot, kek, ret_key);
+        if (r == -EKEYREJECTED)
+            (void)detail_set(&why, r, "what it unseals is not the key of this slot");
+    }
+    if (r == 0)
         r = take_id(slot, ret_id);
-        if (r == 0)
-            r = unlock(s, type, header, slot, options, ret_key, &why);
-        if (r == 0)
-            return 0;
-        add_detail(reterr_detail, type->name, r, why);
-        if (r == -ENOMEM || r == -ETIMEDOUT)
-            error = r;
-    }
-    return error;
-}
-
-int keyslots_unlock(Sealer *s, const Header *header, const SlotOptions *options, Secret **ret_key,
-                    char ret_id[static SLOT_ID_SIZE], char **reterr_detail)
-{
-    int error = -EKEYREJECTED;
-
-    for (const SlotType *const *type = slot_types; *type; type++) {
-        error = unlock_type(s, *type, header, options, error, ret_key, ret_id, reterr_detail);
-        if (error == 0)
-            return 0;
-    }
-    for (size_t i = 0; i < json_object_array_length(header->slots); i++) {
-        const char *type = slot_member(json_object_array_get_idx(header->slots, i), "type");
-
-        if (!find_type(type))
-            add_detail(reterr_detail, "slot", 0, "of a type that this version does not know");
-    }
-    return error;
+    if (r < 0)
+        return detail_set(reterr_detail, r, "%s: %s", type ? type->name : "slot",
+                          why ? why : strerror(-r));
+    return 0;
 }
 
 int keyslots_unlock_with(Sealer *s, const Header *header, const char *type, const Secret *kek,

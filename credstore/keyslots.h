@@ -5,6 +5,7 @@
 
 #include "credstore/header.h"
 #include "credstore/seal.h"
+#include "credstore/slot.h"
 #include "credstore/store.h"
 
 /*
@@ -27,18 +28,19 @@ int keyslots_make(Sealer *s, const char *store_id, const Secret *key, const char
                   const char *id, const SlotOptions *options, json_object **ret_slot,
                   Secret **ret_kek, char **reterr_detail) _must_check_;
 
-/* Appends a slot of each type that can seal here to slots. Returns -EOPNOTSUPP when no type can,
- * else the error of the last that failed; then *reterr_detail tells of each. */
-int keyslots_enrol(Sealer *s, const char *store_id, const Secret *key, const SlotOptions *options,
-                   json_object *slots, char **reterr_detail) _must_check_;
+/* The nth type that a store gets a slot of by itself; NULL past the last. */
+const SlotType *keyslots_automatic_type(size_t n);
 
-/* Unwraps the store key with the first slot that can, whose id is written to ret_id; the header
- * need not be authentic yet. Returns -EKEYREJECTED when none can, -ETIMEDOUT when one might have
- * but for its deadline, -ENOMEM; *reterr_detail tells of each. */
-int keyslots_unlock(Sealer *s, const Header *header, const SlotOptions *options, Secret **ret_key,
-                    char ret_id[static SLOT_ID_SIZE], char **reterr_detail) _must_check_;
+/* The nth slot in the order in which they are to be tried, borrowed; NULL past the last. */
+json_object *keyslots_nth(json_object *slots, size_t n);
 
-/* The same with a KEK, with the slots of one type. Returns -EKEYREJECTED, -ENOENT when there is no
- * slot of that type, or -ENOMEM. */
+/* Unwraps the store key with one slot; the header it is of need not be authentic yet.
+ * *reterr_detail tells of its type. Returns an error of SlotType.unseal(), or -ENOMEM. */
+int keyslots_unlock(Sealer *s, const char *store_id, json_object *slot, const SlotOptions *options,
+                    Secret **ret_key, char ret_id[static SLOT_ID_SIZE], char **reterr_detail)
+    _must_check_;
+
+/* Unwraps the store key by a KEK with the first slot of a type that it is for. Returns
+ * -EKEYREJECTED, -ENOENT when there is no slot of that type, or -ENOMEM. */
 int keyslots_unlock_with(Sealer *s, const Header *header, const char *type, const Secret *kek,
                          Secret **ret_key, char ret_id[static SLOT_ID_SIZE]) _must_check_;

@@ -145,12 +145,17 @@ static int pack_found(const char id[static SLOT_ID_SIZE], const Secret *key, Sec
     return 0;
 }
 
-int store_find_key(const Store *s, const SlotOptions *options, Secret **ret, char **reterr_detail)
+int store_find_key(const Store *s, size_t nth, const SlotOptions *options, Secret **ret,
+                   char **reterr_detail)
 {
+    json_object *slot = keyslots_nth(s->header.slots, nth);
     _cleanup_(secret_freep) Secret *key = NULL;
     char id[SLOT_ID_SIZE] = "";
-    int r = keyslots_unlock(s->sealer, &s->header, options, &key, id, reterr_detail);
+    int r;
 
+    if (!slot)
+        return -ERANGE;
+    r = keyslots_unlock(s->sealer, s->header.id, slot, options, &key, id, reterr_detail);
     return r < 0 ? r : pack_found(id, key, ret);
 }
 
@@ -196,9 +201,37 @@ int store_unlock(Store *s, const Secret *found, char **reterr_detail)
     return r;
 }
 
-int store_open(const char *dir, Store **ret, char **reterr_detail)
+/* Which of two errors of slots to report: one that may pass says more than a plain no. */
+static int worse(int error, int r)
+{
+    return r == -ENOMEM || r == -ETIMEDOUT ? r : error;
+}
+
+static int find_key(const Store *s, Secret **ret, char **reterr_detail)
 {
     static const SlotOptions options = {.pcrs_given = false};
+    _cleanup_(freep) char *detail = NULL;
+    int error = -EKEYREJECTED, r;
+
+    for (size_t n = 0;; n++) {
+        _cleanup_(freep) char *why = NULL;
+
+        r = store_find_key(s, n, &options, ret, &why);
+        if (r == 0)
+            return 0;
+        if (r == -ERANGE)
+            break;
+        error = worse(error, r);
+        if (why)
+            detail_append(&detail, why);
+    }
+    if (reterr_detail)
+        *reterr_detail = TAKE_PTR(detail);
+    return error;
+}
+
+int store_open(const char *dir, Store **ret, char **reterr_detail)
+{
     _cleanup_(store_closep) Store *s = NULL;
     _cleanup_(secret_freep) Secret *found = NULL;
     int r;
@@ -206,7 +239,7 @@ int store_open(const char *dir, Store **ret, char **reterr_detail)
     r = store_attach(dir, &s, reterr_detail);
     if (r < 0)
         return r;
-    r = store_find_key(s, &options, &found, reterr_detail);
+    r = find_key(s, &found, reterr_detail);
     if (r < 0)
         return r;
     r = store_unlock(s, found, reterr_detail);
@@ -267,51 +300,91 @@ int store_prepare(const char *dir, Store **ret, char **reterr_detail)
     if (r < 0)
         return r;
     s->header.generation = 1;
+    s->header.slots = json_object_new_array();
+    if (!s->header.slots)
+        return -ENOMEM;
 
     *ret = TAKE_PTR(s);
     return 0;
 }
 
-int store_enrol(const Store *s, const SlotOptions *options, Secret **ret, char **reterr_detail)
+int store_enrol(const Store *s, size_t nth, const SlotOptions *options, Secret **ret,
+                char **reterr_detail)
 {
-    _cleanup_(json_putp) json_object *slots = json_object_new_array();
+    const SlotType *type = keyslots_automatic_type(nth);
+    _cleanup_(json_putp) json_object *slot = NULL;
+    _cleanup_(freep) char *why = NULL;
     int r;
 
-    if (!slots)
-        return -ENOMEM;
-    r = keyslots_enrol(s->sealer, s->header.id, s->key, options, slots, reterr_detail);
-    return r < 0 ? r : slots_pack(slots, ret);
+    if (!type)
+        return -ERANGE;
+    r = type->usable();
+    if (r == 0)
+        r = keyslots_make(s->sealer, s->header.id, s->key, type->name, NULL, options, &slot, NULL,
+                          &why);
+    if (r < 0)
+        return detail_set(reterr_detail, r, "%s: %s", type->name, why ? why : strerror(-r));
+    return slots_pack(slot, ret);
 }
 
-int store_establish(Store *s, const Secret *slots, char **reterr_detail)
+int store_adopt_slot(Store *s, const Secret *slot)
+{
+    json_object *o;
+    int r = slots_unpack(slot, &o);
+
+    return r < 0 ? r : json_append_take(s->header.slots, o);
+}
+
+int store_establish(Store *s, char **reterr_detail)
 {
     int r;
 
-    json_object_put(s->header.slots);
-    s->header.slots = NULL;
-    r = slots_unpack(slots, json_type_array, &s->header.slots);
-    if (r < 0)
-        return r;
+    if (json_object_array_length(s->header.slots) == 0)
+        return -EOPNOTSUPP;
     r = write_header(s);
     if (r < 0)
         return detail_set(reterr_detail, r, "cannot write " DIRS_HEADER ": %s", strerror(-r));
     return 0;
 }
 
-int store_create(const char *dir, Store **ret, char **reterr_detail)
+/* A slot of each type that works; what is wrong with the others only matters if none does. */
+static int enrol_all(Store *s, char **reterr_detail)
 {
     static const SlotOptions options = {.pcrs_given = false};
+    _cleanup_(freep) char *detail = NULL;
+    int error = -EOPNOTSUPP, r = 0;
+
+    for (size_t n = 0; r != -ERANGE; n++) {
+        _cleanup_(secret_freep) Secret *slot = NULL;
+        _cleanup_(freep) char *why = NULL;
+
+        r = store_enrol(s, n, &options, &slot, &why);
+        if (r == 0)
+            r = store_adopt_slot(s, slot);
+        if (r < 0 && r != -ERANGE)
+            error = r;
+        if (why)
+            detail_append(&detail, why);
+    }
+    if (json_object_array_length(s->header.slots) > 0)
+        return 0;
+    if (reterr_detail)
+        *reterr_detail = TAKE_PTR(detail);
+    return error;
+}
+
+int store_create(const char *dir, Store **ret, char **reterr_detail)
+{
     _cleanup_(store_closep) Store *s = NULL;
-    _cleanup_(secret_freep) Secret *slots = NULL;
     int r;
 
     r = store_prepare(dir, &s, reterr_detail);
     if (r < 0)
         return r;
-    r = store_enrol(s, &options, &slots, reterr_detail);
+    r = enrol_all(s, reterr_detail);
     if (r < 0)
         return r;
-    r = store_establish(s, slots, reterr_detail);
+    r = store_establish(s, reterr_detail);
     if (r < 0)
         return r;
 

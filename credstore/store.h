@@ -56,7 +56,7 @@ int store_create(const char *dir, Store **ret, char **reterr_detail) _must_check
  * child process can do it, and its result is bytes.
  *
  *     store_attach(), store_find_key() [slow], store_unlock()
- *     store_prepare(), store_enrol() [slow], store_establish()
+ *     store_prepare(), store_enrol() [slow], store_adopt_slot(), store_establish()
  *     store_seal_slot() [slow], store_put_slot()
  */
 
@@ -64,9 +64,10 @@ int store_create(const char *dir, Store **ret, char **reterr_detail) _must_check
  * such a store can only be asked for its slots, or be closed. */
 int store_attach(const char *dir, Store **ret, char **reterr_detail) _must_check_;
 
-/* Finds the store key by the slots that need nobody. */
-int store_find_key(const Store *s, const SlotOptions *options, Secret **ret, char **reterr_detail)
-    _must_check_;
+/* Finds the store key by the nth slot to be tried. Returns -ERANGE past the last; any other error
+ * means that the next one may still do, with a detail that names the type. */
+int store_find_key(const Store *s, size_t nth, const SlotOptions *options, Secret **ret,
+                   char **reterr_detail) _must_check_;
 
 /* Finds it by a recovery key. Returns -ENOENT when no recovery key has been made, -EKEYREJECTED
  * when it is another. */
@@ -79,12 +80,14 @@ int store_unlock(Store *s, const Secret *found, char **reterr_detail) _must_chec
 /* A new store: locked, with a key and nothing on the disk. */
 int store_prepare(const char *dir, Store **ret, char **reterr_detail) _must_check_;
 
-/* Makes its slots, one of each type that works on this machine. */
-int store_enrol(const Store *s, const SlotOptions *options, Secret **ret, char **reterr_detail)
-    _must_check_;
+/* Makes a slot for it, of the nth type that needs nobody. Returns -ERANGE past the last; any other
+ * error means that the next one may still do, with a detail that names the type. */
+int store_enrol(const Store *s, size_t nth, const SlotOptions *options, Secret **ret,
+                char **reterr_detail) _must_check_;
+int store_adopt_slot(Store *s, const Secret *slot) _must_check_;
 
-/* Writes the header with those slots; the store is open then. */
-int store_establish(Store *s, const Secret *slots, char **reterr_detail) _must_check_;
+/* Writes the header; the store is open then. Returns -EOPNOTSUPP when it has no slot. */
+int store_establish(Store *s, char **reterr_detail) _must_check_;
 
 /*
  * Slots of an open store. Each alone opens it.

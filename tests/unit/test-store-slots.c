@@ -150,7 +150,7 @@ TEST(an_attached_store_tells_its_slots)
     ASSERT_OK(store_attach(f.dir, &s, NULL));
     ASSERT_TRUE(!store_is_open(s));
     ASSERT_EQ(count_slots(s), 1);
-    ASSERT_OK(store_find_key(s, &no_options, &found, NULL));
+    ASSERT_OK(store_find_key(s, 0, &no_options, &found, NULL));
 
     /* Another key: the header is not authentic then, and the store as before. */
     bad = secret_new_copy(found->data, found->size);
