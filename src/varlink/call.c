@@ -91,6 +91,21 @@ bool varlink_call_wants_more(const VarlinkCall *call)
     return call->message->more;
 }
 
+void varlink_call_set_state(VarlinkCall *call, void *state, VarlinkDestroyFn destroy)
+{
+    VarlinkConnection *c = call->connection;
+
+    if (c->destroy)
+        c->destroy(c->state);
+    c->state = state;
+    c->destroy = destroy;
+}
+
+void *varlink_call_state(const VarlinkCall *call)
+{
+    return call->connection->state;
+}
+
 /* The one place where an errno becomes an error on the wire. */
 static int answer_errno(VarlinkCall *call, int error)
 {
@@ -189,18 +204,21 @@ static int call_method(VarlinkCall *call, const VarlinkMethod *method, void *use
     return r == 0 && !call->answered ? -EPROTO : r;
 }
 
-static void handle_call(VarlinkConnection *c, VarlinkCallMessage *m)
+/* Returns false when the method says that its time has not come. */
+static bool handle_call(VarlinkConnection *c, VarlinkCallMessage *m)
 {
     VarlinkCall call = {.connection = c, .message = m};
     const VarlinkMethod *method = NULL;
     void *userdata = NULL;
+    bool later;
     int r = find_call(&call, &method, &userdata);
 
     if (r == 0)
         r = call_method(&call, method, userdata);
-    if (r < 0 && !call.answered && !c->broken)
+    later = r == -EINPROGRESS && !call.answered && !c->broken;
+    if (r < 0 && !later && !call.answered && !c->broken)
         r = answer_errno(&call, r);
-    if (!call.answered)
+    if (!call.answered && !later)
         c->broken = true;
     if (c->broken)
         log_debug_errno(r, "varlink: connection dropped");
@@ -209,6 +227,7 @@ static void handle_call(VarlinkConnection *c, VarlinkCallMessage *m)
     if (!method || (method->flags & VARLINK_METHOD_SENSITIVE))
         varlink_json_erase(m->root);
     json_object_put(m->root);
+    return !later;
 }
 
 /* No object: tells so, though not knowing whom the next reply would be for. */
@@ -222,19 +241,18 @@ static void refuse_message(VarlinkConnection *c)
     c->ending = true;
 }
 
-void varlink_connection_dispatch(VarlinkConnection *c, const char *data, size_t size)
+bool varlink_connection_dispatch(VarlinkConnection *c, const char *data, size_t size)
 {
     VarlinkCallMessage m;
     int r = varlink_call_message_parse(data, size, &m);
 
-    if (r == 0) {
-        handle_call(c, &m);
-        return;
-    }
+    if (r == 0)
+        return handle_call(c, &m);
     log_debug_errno(r, "varlink: message not understood");
     if (r == -EBADMSG)
         refuse_message(c);
     else
         /* oneway with more forbids a reply and asks for several. */
         c->ending = true;
+    return true;
 }

@@ -76,6 +76,8 @@ VarlinkConnection *varlink_connection_free(VarlinkConnection *c)
     close(c->fd);
     varlink_buffer_done(&c->input);
     varlink_buffer_done(&c->output);
+    if (c->destroy)
+        c->destroy(c->state);
     free(c);
     return NULL;
 }
@@ -101,7 +103,10 @@ static bool connection_step(VarlinkConnection *c)
         return false;
     }
     if (r > 0) {
-        varlink_connection_dispatch(c, data, size);
+        if (!varlink_connection_dispatch(c, data, size)) {
+            c->waiting = true;
+            return false;
+        }
         varlink_buffer_consume(&c->input, size + 1);
         varlink_server_notice(c->server);
         return true;
@@ -138,8 +143,10 @@ static uint32_t events_wanted(VarlinkConnection *c)
     uint32_t events = 0;
 
     /* A queued message waits for the output as well: writable means it is its turn. */
-    if (unsent > 0 || message_queued(c))
+    if (unsent > 0 || (message_queued(c) && !c->waiting))
         events |= EPOLLOUT;
+    if (c->waiting)
+        return events;
     if (unsent <= CONNECTION_OUTPUT_PAUSE && !c->at_end && !c->ending)
         events |= EPOLLIN;
     return events;
@@ -151,9 +158,11 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdat
     VarlinkServer *s = c->server;
 
     (void)fd;
-    (void)events;
+    /* Nobody is there any more for the answer, and it would be reported again and again. */
+    if (c->waiting && (events & (EPOLLHUP | EPOLLERR)))
+        c->broken = true;
     varlink_connection_send(c);
-    for (int i = 0; i < CONNECTION_CALLS_PER_TURN && !c->ending && !c->broken; i++)
+    for (int i = 0; i < CONNECTION_CALLS_PER_TURN && !c->ending && !c->broken && !c->waiting; i++)
         if (varlink_buffer_size(&c->output) > CONNECTION_OUTPUT_PAUSE || !connection_step(c))
             break;
     varlink_connection_send(c);
@@ -163,4 +172,17 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdat
     varlink_connection_free(c);
     varlink_server_notice(s);
     return 0;
+}
+
+void varlink_server_resume(VarlinkServer *s)
+{
+    VarlinkConnection *next;
+
+    for (VarlinkConnection *c = s->connections; c; c = next) {
+        next = c->next;
+        if (!c->waiting)
+            continue;
+        c->waiting = false;
+        (void)on_io(c->source, c->fd, 0, c);
+    }
 }

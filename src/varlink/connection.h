@@ -46,7 +46,10 @@ struct VarlinkConnection {
     bool at_end;  /* the peer sends no more */
     bool ending;  /* no further call is handled; what is queued is still sent */
     bool broken;  /* to be closed at once */
+    bool waiting; /* its first queued call is to be handled again later */
     VarlinkBuffer input, output;
+    void *state; /* of a method */
+    VarlinkDestroyFn destroy;
 };
 
 struct VarlinkCall {
@@ -61,8 +64,9 @@ DEFINE_CLEANUP(VarlinkConnection, varlink_connection_free)
 /* Sends what the socket takes; notes a lost peer. */
 void varlink_connection_send(VarlinkConnection *c);
 
-/* Handles one message: at the end it is answered, or the connection is ending or broken. */
-void varlink_connection_dispatch(VarlinkConnection *c, const char *data, size_t size);
+/* Handles one message: at the end it is answered, or the connection is ending or broken. Returns
+ * false when it is to be handled again later. */
+bool varlink_connection_dispatch(VarlinkConnection *c, const char *data, size_t size);
 
 /* Calls the idle hook. */
 void varlink_server_notice(VarlinkServer *s);

@@ -11,8 +11,8 @@
 #include "varlink/message.h"
 
 /*
- * A Varlink server on an event loop. Methods are synchronous: a connection has one call at a time,
- * and its replies go out in the order of its calls. A peer that does not read is not called for:
+ * A Varlink server on an event loop. A connection has one call at a time, and its replies go
+ * out in the order of its calls. A peer that does not read is not called for:
  * its calls wait, and past VARLINK_OUTPUT_MAX of unread replies its connection is dropped.
  */
 typedef struct VarlinkServer VarlinkServer;
@@ -21,7 +21,10 @@ typedef struct VarlinkCall VarlinkCall;
 /* Answers call, once (varlink_call_*), and returns what the answering function returned; or returns
  * a negative errno, and the server answers: InvalidParameter("") for -EINVAL, PermissionDenied for
  * -EACCES and -EPERM, io.systemd.System with the errno for others, which is also what a method gets
- * that returns without an answer (EPROTO). parameters, an object, are valid until it returns. */
+ * that returns without an answer (EPROTO). parameters, an object, are valid until it returns.
+ * -EINPROGRESS without an answer means: not yet. The call, and those behind it on its connection,
+ * wait for varlink_server_resume(), after which the method is called anew, as if for the first
+ * time; if the peer hangs up before, it is not. */
 typedef int (*VarlinkMethodFn)(VarlinkCall *call, json_object *parameters, void *userdata);
 
 enum {
@@ -81,6 +84,9 @@ int varlink_server_add_connection(VarlinkServer *s, int fd) _must_check_;
 typedef int (*VarlinkAuthorizeFn)(int fd, const struct ucred *peer, void *userdata);
 void varlink_server_set_authorize(VarlinkServer *s, VarlinkAuthorizeFn fn, void *userdata);
 
+/* Handles the calls that wait. Not to be called by a method. */
+void varlink_server_resume(VarlinkServer *s);
+
 /* Calls fn when a connection was opened or closed and when a call was handled, so that the owner
  * may time how long nothing happened. fn must not free the server. */
 typedef void (*VarlinkIdleFn)(VarlinkServer *s, void *userdata);
@@ -114,3 +120,9 @@ const struct ucred *varlink_call_peer(const VarlinkCall *call);
 
 /* True when the caller takes several replies. */
 bool varlink_call_wants_more(const VarlinkCall *call);
+
+/* What a method keeps for further calls on this connection: one object, NULL at first. destroy is
+ * called when another takes its place, and when the connection is closed. */
+typedef void (*VarlinkDestroyFn)(void *state);
+void varlink_call_set_state(VarlinkCall *call, void *state, VarlinkDestroyFn destroy);
+void *varlink_call_state(const VarlinkCall *call);

@@ -371,8 +371,67 @@ TEST(accept_pause)
     ASSERT_STR(next_text(f, fd, &in), PONG);
 }
 
+#define WAIT "{\"method\":\"org.example.test.Wait\",\"parameters\":{\"a\":\"b\"}}"
+
+/* A call whose time has not come waits, and those behind it; other connections go on. */
+TEST(later)
+{
+    FIXTURE;
+    _cleanup_(varlink_buffer_donep) VarlinkBuffer other = VARLINK_BUFFER(VARLINK_REPLY_MAX);
+    _cleanup_(closep) int second = client_socket(f);
+
+    SEND(f, fd, WAIT "\0" PING);
+    ASSERT_TRUE(pump(f));
+    ASSERT_EQ(f->waited, 1);
+    ASSERT_EQ(f->pinged, 0);
+    SEND(f, fd, PING);
+    SEND(f, second, PING);
+    ASSERT_STR(next_text(f, second, &other), PONG);
+    ASSERT_EQ(f->pinged, 1);
+
+    varlink_server_resume(f->server);
+    ASSERT_TRUE(pump(f));
+    ASSERT_EQ(f->waited, 2);
+    f->ready = true;
+    varlink_server_resume(f->server);
+    ASSERT_STR(next_text(f, fd, &in), "{\"parameters\":{\"a\":\"b\"}}");
+    ASSERT_STR(next_text(f, fd, &in), PONG);
+    ASSERT_STR(next_text(f, fd, &in), PONG);
+    ASSERT_EQ(f->waited, 3);
+    ASSERT_EQ(f->pinged, 3);
+}
+
+/* Nobody waits for the answer any more: the call is not made. */
+TEST(later_is_too_late)
+{
+    FIXTURE;
+    int second = client_socket(f);
+
+    SEND(f, second, WAIT);
+    ASSERT_TRUE(pump(f));
+    close(second);
+    ASSERT_TRUE(pump(f));
+    f->ready = true;
+    varlink_server_resume(f->server);
+    ASSERT_EQ(f->waited, 1);
+    ASSERT_EQ(f->echoed, 0);
+    SEND(f, fd, PING);
+    ASSERT_STR(next_text(f, fd, &in), PONG);
+    ASSERT_EQ(varlink_server_connections(f->server), 1);
+
+    /* Who only stops sending still gets it. */
+    f->ready = false;
+    SEND(f, fd, WAIT);
+    ASSERT_OK(shutdown(fd, SHUT_WR));
+    ASSERT_TRUE(pump(f));
+    f->ready = true;
+    varlink_server_resume(f->server);
+    ASSERT_STR(next_text(f, fd, &in), "{\"parameters\":{\"a\":\"b\"}}");
+}
+
 TEST_MAIN(TEST_ENTRY(service), TEST_ENTRY(invalid_members), TEST_ENTRY(no_object),
           TEST_ENTRY(embedded_nul), TEST_ENTRY(oneway), TEST_ENTRY(answers), TEST_ENTRY(fragments),
           TEST_ENTRY(turns), TEST_ENTRY(pipelining), TEST_ENTRY(slow_reader), TEST_ENTRY(no_reader),
           TEST_ENTRY(peer_vanishes), TEST_ENTRY(message_size), TEST_ENTRY(refused_peer),
-          TEST_ENTRY(root_method), TEST_ENTRY(connection_limits), TEST_ENTRY(accept_pause))
+          TEST_ENTRY(root_method), TEST_ENTRY(connection_limits), TEST_ENTRY(accept_pause),
+          TEST_ENTRY(later), TEST_ENTRY(later_is_too_late))

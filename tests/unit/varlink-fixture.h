@@ -19,7 +19,8 @@ typedef struct Fixture {
     char dir[32], path[64];
     sd_event *event;
     VarlinkServer *server;
-    unsigned noticed, echoed, pinged;
+    unsigned noticed, echoed, pinged, waited;
+    bool ready;
     int twice; /* what the second answer to a call returned */
     int authorized;
     int last_stream;
@@ -93,6 +94,15 @@ static inline int fail(VarlinkCall *call, json_object *parameters, void *userdat
     return json_get_uint(parameters, "errno", 4095, &error) < 0 ? -EINVAL : -(int)error;
 }
 
+/* Echoes, but not before it is ready. */
+static inline int wait_then_echo(VarlinkCall *call, json_object *parameters, void *userdata)
+{
+    Fixture *f = userdata;
+
+    f->waited++;
+    return f->ready ? echo(call, parameters, userdata) : -EINPROGRESS;
+}
+
 static inline int twice(VarlinkCall *call, json_object *parameters, void *userdata)
 {
     Fixture *f = userdata;
@@ -128,6 +138,7 @@ static const VarlinkMethod methods[] = {
     {"Stream", VARLINK_METHOD_MORE_REQUIRED, stream, NULL},
     {"Fail", 0, fail, NULL},
     {"Twice", 0, twice, NULL},
+    {"Wait", VARLINK_METHOD_SENSITIVE, wait_then_echo, NULL},
     {"Admin", VARLINK_METHOD_ROOT, ping, NULL},
     {"Exchange", VARLINK_METHOD_SENSITIVE, exchange, NULL},
     {NULL, 0, NULL, NULL},
