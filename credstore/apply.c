@@ -106,6 +106,19 @@ static void heal_shards(const Store *s, NextState *next)
     }
 }
 
+/* The counter is incremented when the commit is a fact: until then it is one behind. Where nobody
+ * could ask for it, it stays as it is. */
+static void set_counter(const StoreTransaction *t, Header *header)
+{
+    const Store *s = t->store;
+
+    if (t->counter) {
+        header->counter = *t->counter;
+        header->counter.value++;
+    } else if (s->counter_checked)
+        header->counter.value = s->counter_seen + 1;
+}
+
 static int make_next_state(const StoreTransaction *t, NextState *next)
 {
     const Store *s = t->store;
@@ -125,6 +138,7 @@ static int make_next_state(const StoreTransaction *t, NextState *next)
     next->header = s->header;
     if (t->slots)
         next->header.slots = t->slots;
+    set_counter(t, &next->header);
     next->header.generation++;
     next->plan.generation = next->header.generation;
     for (unsigned i = 0; i < STORE_SHARDS; i++)
@@ -246,6 +260,10 @@ static void switch_over(StoreTransaction *t, NextState *next)
         json_object_put(s->header.slots);
     t->slots = NULL;
     s->header = next->header;
+    if (t->counter) {
+        s->counter_checked = t->counter->present;
+        s->counter_seen = t->counter->value;
+    }
     for (unsigned n = 0; n < STORE_SHARDS; n++)
         if (next->plan.shards >> n & 1) {
             s->shard_errors[n] = 0;

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "basic/io.h"
 #include "credstore/commit.h"
@@ -44,6 +45,59 @@ static int sync_new_files(const StoreDirs *dirs, const CommitPlan *plan)
     return sync_dirs(dirs);
 }
 
+typedef int (*FileAction)(int dirfd, const char *name);
+
+/* Applies action to each file that plan replaces; suffix is appended to its name. */
+static int for_each_replaced(const StoreDirs *dirs, const CommitPlan *plan, const char *suffix,
+                             FileAction action)
+{
+    char name[DIRS_NAME_SIZE];
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < plan->n_replace; i++) {
+        dirs_record_name(plan->replace[i], suffix, name);
+        r = action(dirs->records, name);
+    }
+    for (unsigned n = 0; r == 0 && n < STORE_SHARDS; n++)
+        if (plan->shards >> n & 1) {
+            dirs_shard_name(n, suffix, name);
+            r = action(dirs->index, name);
+        }
+    if (r < 0)
+        return r;
+    snprintf(name, sizeof(name), DIRS_HEADER "%s", suffix);
+    return action(dirs->root, name);
+}
+
+static int for_each_removed(const StoreDirs *dirs, const CommitPlan *plan, FileAction action)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < plan->n_remove; i++) {
+        char name[DIRS_NAME_SIZE];
+
+        dirs_record_name(plan->remove[i], "", name);
+        r = action(dirs->records, name);
+    }
+    return r;
+}
+
+static int check_target(int dirfd, const char *name)
+{
+    struct stat st;
+
+    return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode) ? -EISDIR : 0;
+}
+
+/* What is published must come about, and a directory makes no room for a file: such a commit would
+ * never end, and the store never open. */
+static int check_targets(const StoreDirs *dirs, const CommitPlan *plan)
+{
+    int r = for_each_replaced(dirs, plan, "", check_target);
+
+    return r < 0 ? r : for_each_removed(dirs, plan, check_target);
+}
+
 int commit_publish(const StoreDirs *dirs, const CommitPlan *plan, Sealer *s, const Secret *key)
 {
     _cleanup_(freep) char *body = NULL, *text = NULL;
@@ -58,6 +112,9 @@ int commit_publish(const StoreDirs *dirs, const CommitPlan *plan, Sealer *s, con
         return r;
     if (size > COMMIT_FILE_MAX)
         return -E2BIG;
+    r = check_targets(dirs, plan);
+    if (r < 0)
+        return r;
     r = sync_new_files(dirs, plan);
     if (r < 0)
         return r;
@@ -91,40 +148,12 @@ static int remove_commit(const StoreDirs *dirs)
     return r < 0 ? r : io_sync_dir(dirs->root);
 }
 
-typedef int (*FileAction)(int dirfd, const char *name);
-
-/* Applies action to each file that plan replaces; suffix is appended to its name. */
-static int for_each_replaced(const StoreDirs *dirs, const CommitPlan *plan, const char *suffix,
-                             FileAction action)
-{
-    char name[DIRS_NAME_SIZE];
-    int r = 0;
-
-    for (size_t i = 0; r == 0 && i < plan->n_replace; i++) {
-        dirs_record_name(plan->replace[i], suffix, name);
-        r = action(dirs->records, name);
-    }
-    for (unsigned n = 0; r == 0 && n < STORE_SHARDS; n++)
-        if (plan->shards >> n & 1) {
-            dirs_shard_name(n, suffix, name);
-            r = action(dirs->index, name);
-        }
-    if (r < 0)
-        return r;
-    snprintf(name, sizeof(name), DIRS_HEADER "%s", suffix);
-    return action(dirs->root, name);
-}
-
 int commit_finish(const StoreDirs *dirs, const CommitPlan *plan)
 {
     int r = for_each_replaced(dirs, plan, "", move_new);
 
-    for (size_t i = 0; r == 0 && i < plan->n_remove; i++) {
-        char name[DIRS_NAME_SIZE];
-
-        dirs_record_name(plan->remove[i], "", name);
-        r = remove_file(dirs->records, name);
-    }
+    if (r == 0)
+        r = for_each_removed(dirs, plan, remove_file);
     if (r == 0)
         r = sync_dirs(dirs);
     return r < 0 ? r : remove_commit(dirs);

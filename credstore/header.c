@@ -61,11 +61,41 @@ static bool parse_shards(json_object *array, uint64_t ret[static STORE_SHARDS])
     return true;
 }
 
+int rollback_counter_parse(json_object *object, RollbackCounter *ret)
+{
+    RollbackCounter counter = {.present = object};
+
+    if (object && (tpm2_counter_parse(object, &counter.tpm) < 0 ||
+                   json_get_uint(object, "value", GENERATION_MAX, &counter.value) <= 0))
+        return -EBADMSG;
+    *ret = counter;
+    return 0;
+}
+
+int rollback_counter_format(const RollbackCounter *counter, json_object **ret)
+{
+    _cleanup_(json_putp) json_object *o = NULL;
+    int r;
+
+    *ret = NULL;
+    if (!counter->present)
+        return 0;
+    o = json_object_new_object();
+    if (!o)
+        return -ENOMEM;
+    r = tpm2_counter_format(&counter->tpm, o);
+    if (r == 0)
+        r = json_add_uint(o, "value", counter->value);
+    if (r == 0)
+        *ret = TAKE_PTR(o);
+    return r;
+}
+
 int header_parse(const char *body, size_t size, Header *ret)
 {
     _cleanup_(json_putp) json_object *o = NULL;
     Header header = {.generation = 0};
-    json_object *shards;
+    json_object *shards, *counter = NULL;
     const char *id;
     int r;
 
@@ -79,7 +109,9 @@ int header_parse(const char *body, size_t size, Header *ret)
         strspn(id, "0123456789abcdef") != HEADER_ID_SIZE - 1 ||
         json_get_uint(o, "generation", GENERATION_MAX, &header.generation) <= 0 ||
         json_get_array(o, "slots", &header.slots) <= 0 || !slots_valid(header.slots) ||
-        json_get_array(o, "shards", &shards) <= 0 || !parse_shards(shards, header.shards))
+        json_get_array(o, "shards", &shards) <= 0 || !parse_shards(shards, header.shards) ||
+        json_get_object(o, "rollbackCounter", &counter) < 0 ||
+        rollback_counter_parse(counter, &header.counter) < 0)
         return -EBADMSG;
 
     memcpy(header.id, id, HEADER_ID_SIZE);
@@ -103,7 +135,9 @@ static int add_shards(json_object *o, const uint64_t shards[static STORE_SHARDS]
 int header_format(const Header *header, char **ret)
 {
     _cleanup_(json_putp) json_object *o = json_object_new_object();
+    json_object *counter;
     const char *text;
+    int r;
 
     if (!o || json_add_string(o, "format", FORMAT_NAME) < 0 ||
         json_add_uint(o, "version", FORMAT_VERSION) < 0 ||
@@ -112,6 +146,11 @@ int header_format(const Header *header, char **ret)
         json_add_take(o, "slots", json_object_get(header->slots)) < 0 ||
         add_shards(o, header->shards) < 0)
         return -ENOMEM;
+    r = rollback_counter_format(&header->counter, &counter);
+    if (r == 0 && counter)
+        r = json_add_take(o, "rollbackCounter", counter);
+    if (r < 0)
+        return r;
 
     text =
         json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);

@@ -102,12 +102,14 @@ static int check_seal(const SlotType *type, json_object *slot, const SlotOptions
                       const Secret *kek, char **reterr_detail)
 {
     _cleanup_(secret_freep) Secret *again = NULL;
+    SlotOptions own = *options;
     int r;
 
     /* What people keep cannot be asked for yet. */
     if (!type->usable)
         return 0;
-    r = type->unseal(slot, options, &again, reterr_detail);
+    own.skip_given = true;
+    r = type->unseal(slot, &own, &again, reterr_detail);
     if (r < 0)
         return r;
     if (!secret_equal(again, kek))
@@ -203,25 +205,44 @@ static int take_id(json_object *slot, char ret[static SLOT_ID_SIZE])
     return 0;
 }
 
+static int unseal_and_unwrap(Sealer *s, const SlotType *type, const char *store_id,
+                             json_object *slot, const SlotOptions *options, Secret **ret_key,
+                             char **reterr_detail)
+{
+    _cleanup_(secret_freep) Secret *kek = NULL;
+    int r = type->unseal(slot, options, &kek, reterr_detail);
+
+    if (r < 0)
+        return r;
+    r = unwrap(s, store_id, slot, kek, ret_key);
+    /* The unit may have been given the credential of a slot that was replaced since. */
+    if (r == -EKEYREJECTED && type == &slot_systemd_creds && !options->skip_given) {
+        SlotOptions own = *options;
+
+        own.skip_given = true;
+        if (unseal_and_unwrap(s, type, store_id, slot, &own, ret_key, NULL) == 0)
+            return 0;
+    }
+    if (r == -EKEYREJECTED)
+        return detail_set(reterr_detail, r, "what it unseals is not the key of this slot");
+    return r;
+}
+
 int keyslots_unlock(Sealer *s, const char *store_id, json_object *slot, const SlotOptions *options,
                     Secret **ret_key, char ret_id[static SLOT_ID_SIZE], char **reterr_detail)
 {
     const SlotType *type = find_type(slot_member(slot, "type"));
-    _cleanup_(secret_freep) Secret *kek = NULL;
     _cleanup_(freep) char *why = NULL;
-    int r = type ? type->unseal(slot, options, &kek, &why)
-                 : detail_set(&why, -EKEYREJECTED, "of a type that this version does not know");
+    int r;
 
-    if (r == 0) {
-        r = unwrap(s, store_id, slot, kek, ret_key);
-        if (r == -EKEYREJECTED)
-            (void)detail_set(&why, r, "what it unseals is not the key of this slot");
-    }
+    if (!type)
+        return detail_set(reterr_detail, -EKEYREJECTED,
+                          "slot: of a type that this version does not know");
+    r = unseal_and_unwrap(s, type, store_id, slot, options, ret_key, &why);
     if (r == 0)
         r = take_id(slot, ret_id);
     if (r < 0)
-        return detail_set(reterr_detail, r, "%s: %s", type ? type->name : "slot",
-                          why ? why : strerror(-r));
+        return detail_set(reterr_detail, r, "%s: %s", type->name, why ? why : strerror(-r));
     return 0;
 }
 

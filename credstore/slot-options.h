@@ -7,7 +7,9 @@
 /* What the administrator wants of a slot; all zero is the default. Borrows its strings. */
 typedef struct SlotOptions {
     bool pcrs_given;
-    uint32_t pcrs;        /* tpm2: a bit for each PCR to bind to, if given; else PCR 7 */
-    const char *with_key; /* systemd-creds: as systemd-creds --with-key= has it; NULL: auto */
-    bool allow_null_key;  /* systemd-creds: although anybody can make such a credential */
+    uint32_t pcrs;         /* tpm2: a bit for each PCR to bind to, if given; else PCR 7 */
+    bool rollback_counter; /* tpm2: have a counter of the TPM tell old copies of the store */
+    const char *with_key;  /* systemd-creds: as systemd-creds --with-key= has it; NULL: auto */
+    bool skip_given;       /* systemd-creds: not the credential that the unit was given */
+    bool allow_null_key;   /* systemd-creds: although anybody can make such a credential */
 } SlotOptions;

@@ -11,12 +11,14 @@ static int tpm2_usable(void)
     return -EOPNOTSUPP;
 }
 
-static int tpm2_seal(_unused_ const Secret *kek, _unused_ const SlotOptions *options, _unused_ json_object *slot, char **reterr_detail)
+static int tpm2_seal(_unused_ const Secret *kek, _unused_ const SlotOptions *options,
+                     _unused_ json_object *slot, char **reterr_detail)
 {
     return detail_set(reterr_detail, -EOPNOTSUPP, "built without TPM2 support");
 }
 
-static int tpm2_unseal(_unused_ json_object *slot, _unused_ const SlotOptions *options, _unused_ Secret **ret_kek, char **reterr_detail)
+static int tpm2_unseal(_unused_ json_object *slot, _unused_ const SlotOptions *options,
+                       _unused_ Secret **ret_kek, char **reterr_detail)
 {
     return detail_set(reterr_detail, -EKEYREJECTED, "built without TPM2 support");
 }

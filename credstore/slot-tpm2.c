@@ -12,12 +12,12 @@
 
 /*
  * Seals the KEK in a TPM2: a keyed-hash object below the storage root key, to be unsealed by that
- * very TPM only, and only while PCR 7 (the Secure Boot policy) has the value it had at sealing. It
- * never crosses the bus in clear. At sealing the storage root key is taken on trust; from then on
- * its name is pinned.
+ * very TPM only, and only while some PCRs have the values they had at sealing. It never crosses the
+ * bus in clear. At sealing the storage root key is taken on trust; from then on its name is pinned.
  */
 
-#define SEAL_PCR 7
+/* The Secure Boot policy. */
+#define DEFAULT_PCRS (UINT32_C(1) << 7)
 
 /* Each try takes four commands. Boot phases are measured one at a time, seconds apart. */
 #define UNSEAL_TRIES 8
@@ -56,25 +56,32 @@ static int create_sealed(Tpm2Context *c, ESYS_TR srk, ESYS_TR session, const Sec
     return 0;
 }
 
-/* Binds to PCR 7 as it is now. The value read is authenticated: else an interposer could have the
- * key sealed to a state of its choice. */
-static int make_policy(Tpm2Context *c, ESYS_TR srk, Tpm2Slot *ret, TPM2B_DIGEST *ret_policy)
+/* Binds to pcrs as they are now. The values read are authenticated, and the policy is computed
+ * here: else an interposer could have the key sealed to a state of its choice. To a trial session
+ * of the TPM anybody on the bus can add. */
+static int make_policy(Tpm2Context *c, ESYS_TR srk, uint32_t pcrs, Tpm2Slot *ret,
+                       TPM2B_DIGEST *ret_policy)
 {
     _cleanup_(tpm2_transient_flush) Tpm2Transient session = TPM2_TRANSIENT(c);
-    TPM2B_DIGEST value;
+    TPM2B_DIGEST digest;
     int r;
 
+    ret->pcrs = pcrs;
+    if (pcrs == 0) {
+        ret->bank = TPM2_ALG_NULL;
+        *ret_policy = (TPM2B_DIGEST){.size = TPM2_SHA256_DIGEST_SIZE};
+        return 0;
+    }
     r = tpm2_session_start(c, srk, TPM2_SESSION_AUDIT, &session);
     if (r < 0)
         return r;
-    r = tpm2_pcr_choose(c, session.tr, SEAL_PCR, &ret->bank, &value);
+    r = tpm2_pcr_choose(c, session.tr, pcrs, &ret->bank, &digest);
     if (r < 0)
         return r;
-    ret->pcrs = UINT32_C(1) << SEAL_PCR;
-    return tpm2_pcr_policy(ret->bank, SEAL_PCR, &value, ret_policy);
+    return tpm2_pcr_policy(ret->bank, pcrs, &digest, ret_policy);
 }
 
-static int seal_in_tpm(const Secret *kek, Tpm2Slot *ret, char **reterr_detail)
+static int seal_in_tpm(const Secret *kek, uint32_t pcrs, Tpm2Slot *ret, char **reterr_detail)
 {
     _cleanup_(tpm2_context_closep) Tpm2Context *c = NULL;
     TPM2B_DIGEST policy;
@@ -93,34 +100,13 @@ static int seal_in_tpm(const Secret *kek, Tpm2Slot *ret, char **reterr_detail)
     r = tpm2_key_name(c, srk, &ret->srk_name);
     if (r < 0)
         return r;
-    r = make_policy(c, srk, ret, &policy);
+    r = make_policy(c, srk, pcrs, ret, &policy);
     if (r < 0)
         return r;
     r = tpm2_session_start(c, srk, TPM2_SESSION_ENCRYPT, &session);
     if (r < 0)
         return r;
     return create_sealed(c, srk, session.tr, kek, &policy, ret);
-}
-
-static int check_srk(Tpm2Context *c, const TPM2B_NAME *pinned, ESYS_TR *ret)
-{
-    TPM2B_NAME name;
-    int r;
-
-    r = tpm2_srk_find(c, ret);
-    if (r == -ENOENT)
-        return detail_set(c->reterr_detail, -EKEYREJECTED,
-                          "this is another TPM or it was cleared: it has no storage root key");
-    if (r < 0)
-        return r;
-    r = tpm2_key_name(c, *ret, &name);
-    if (r < 0)
-        return r;
-    if (name.size != pinned->size || memcmp(name.name, pinned->name, name.size) != 0)
-        return detail_set(c->reterr_detail, -EKEYREJECTED,
-                          "this is another TPM or it was cleared: its storage root key is not the "
-                          "one that sealed");
-    return 0;
 }
 
 static int load_sealed(Tpm2Context *c, ESYS_TR srk, ESYS_TR session, const Tpm2Slot *slot,
@@ -132,13 +118,39 @@ static int load_sealed(Tpm2Context *c, ESYS_TR srk, ESYS_TR session, const Tpm2S
     return tpm2_check(c, rc, "load the sealed key");
 }
 
+/* An object without a PCR has the empty policy, which any policy session satisfies. */
+static int apply_policy(Tpm2Context *c, ESYS_TR policy, const Tpm2Slot *slot)
+{
+    TPML_PCR_SELECTION selection;
+    TSS2_RC rc;
+
+    if (slot->pcrs == 0)
+        return 0;
+    tpm2_pcr_select(slot->bank, slot->pcrs, &selection);
+    rc =
+        Esys_PolicyPCR(c->esys, policy, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, NULL, &selection);
+    return tpm2_check(c, rc, "apply the PCR policy");
+}
+
+static int check_unsealed(Tpm2Context *c, TSS2_RC rc, const Tpm2Slot *slot)
+{
+    char pcrs[TPM2_PCRS_TEXT_SIZE];
+
+    if (slot->pcrs == 0 || !tpm2_rc_is(rc, TPM2_RC_POLICY_FAIL))
+        return tpm2_check(c, rc, "unseal the key");
+    tpm2_pcrs_describe(slot->bank, slot->pcrs, pcrs);
+    return detail_set(c->reterr_detail, -EKEYREJECTED,
+                      "cannot unseal the key: it is bound to %s and not to the values there now: "
+                      "firmware, Secure Boot settings or what was booted has changed",
+                      pcrs);
+}
+
 static int unseal_once(Tpm2Context *c, ESYS_TR object, ESYS_TR session, const Tpm2Slot *slot,
                        Secret **ret)
 {
     static const TPMT_SYM_DEF no_cipher = {.algorithm = TPM2_ALG_NULL};
     _cleanup_(sensitive_freep) TPM2B_SENSITIVE_DATA *data = NULL;
     _cleanup_(tpm2_transient_flush) Tpm2Transient policy = TPM2_TRANSIENT(c);
-    TPML_PCR_SELECTION selection;
     TSS2_RC rc;
     int r;
 
@@ -148,14 +160,11 @@ static int unseal_once(Tpm2Context *c, ESYS_TR object, ESYS_TR session, const Tp
     r = tpm2_check(c, rc, "start a policy session");
     if (r < 0)
         return r;
-    tpm2_pcr_select(slot->bank, slot->pcrs, &selection);
-    rc = Esys_PolicyPCR(c->esys, policy.tr, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, NULL,
-                        &selection);
-    r = tpm2_check(c, rc, "apply the PCR policy");
+    r = apply_policy(c, policy.tr, slot);
     if (r < 0)
         return r;
     rc = Esys_Unseal(c->esys, object, policy.tr, session, ESYS_TR_NONE, &data);
-    r = tpm2_check(c, rc, "unseal the key");
+    r = check_unsealed(c, rc, slot);
     if (r < 0)
         return r;
     if (data->size != STORE_KEY_SIZE)
@@ -178,7 +187,7 @@ static int unseal_in_tpm(const Tpm2Slot *slot, Secret **ret, char **reterr_detai
     _cleanup_(tpm2_transient_flush) Tpm2Transient session = TPM2_TRANSIENT(c);
     _cleanup_(tpm2_transient_flush) Tpm2Transient object = TPM2_TRANSIENT(c);
 
-    r = check_srk(c, &slot->srk_name, &srk);
+    r = tpm2_srk_pinned(c, &slot->srk_name, &srk);
     if (r < 0)
         return r;
     r = tpm2_session_start(c, srk, TPM2_SESSION_ENCRYPT, &session);
@@ -203,20 +212,23 @@ static int tpm2_usable(void)
     return tpm2_device_check();
 }
 
-static int tpm2_seal(const Secret *kek, _unused_ const SlotOptions *options, json_object *slot, char **reterr_detail)
+static int tpm2_seal(const Secret *kek, const SlotOptions *options, json_object *slot,
+                     char **reterr_detail)
 {
+    uint32_t pcrs = options->pcrs_given ? options->pcrs : DEFAULT_PCRS;
     Tpm2Slot sealed;
     int r;
 
-    if (kek->size != STORE_KEY_SIZE)
+    if (kek->size != STORE_KEY_SIZE || pcrs >> TPM2_PCRS != 0)
         return -EINVAL;
-    r = seal_in_tpm(kek, &sealed, reterr_detail);
+    r = seal_in_tpm(kek, pcrs, &sealed, reterr_detail);
     if (r < 0)
         return r;
     return tpm2_slot_format(&sealed, slot);
 }
 
-static int tpm2_unseal(json_object *slot, _unused_ const SlotOptions *options, Secret **ret_kek, char **reterr_detail)
+static int tpm2_unseal(json_object *slot, _unused_ const SlotOptions *options, Secret **ret_kek,
+                       char **reterr_detail)
 {
     Tpm2Slot sealed;
 

@@ -4,6 +4,8 @@
 
 #include "basic/json.h"
 #include "basic/limits.h"
+#include "credstore/detail.h"
+#include "credstore/store-counter.h"
 #include "credstore/store-slots.h"
 #include "credstore/transaction.h"
 
@@ -38,6 +40,26 @@ int slots_unpack(const Secret *packed, json_object **ret)
     return json_parse((const char *)packed->data, packed->size, SLOT_JSON_DEPTH, ret);
 }
 
+/* A counter travels in the slot that it was made with, and not on to the disk. */
+#define COUNTER_MEMBER "rollbackCounter"
+
+static int add_counter(const Store *s, json_object *slot, char **reterr_detail)
+{
+    RollbackCounter counter;
+    json_object *o;
+    int r;
+
+    if (strcmp(slot_type(slot), "tpm2") != 0)
+        return detail_set(reterr_detail, -EINVAL,
+                          "a rollback counter goes with a slot of type "
+                          "tpm2");
+    r = store_counter_make(s, &counter, reterr_detail);
+    if (r < 0)
+        return r;
+    r = rollback_counter_format(&counter, &o);
+    return r < 0 ? r : json_add_take(slot, COUNTER_MEMBER, o);
+}
+
 int store_seal_slot(const Store *s, const char *type, const char *id, const SlotOptions *options,
                     Secret **ret, Secret **ret_recovery_key, char **reterr_detail)
 {
@@ -47,6 +69,8 @@ int store_seal_slot(const Store *s, const char *type, const char *id, const Slot
 
     r = keyslots_make(s->sealer, s->header.id, s->key, type, id, options, &slot, &kek,
                       reterr_detail);
+    if (r == 0 && options->rollback_counter)
+        r = add_counter(s, slot, reterr_detail);
     if (r < 0)
         return r;
     r = slots_pack(slot, ret);
@@ -84,13 +108,19 @@ static int change_slots(json_object *slots, json_object *put, const char *id, js
     return 0;
 }
 
-static int commit_slots(Store *s, json_object *put, const char *id)
+static int commit_slots(Store *s, json_object *put, const char *id, const RollbackCounter *counter)
 {
     _cleanup_(store_endp) StoreTransaction *t = NULL;
     int r = store_begin(s, &t);
 
     if (r < 0)
         return r;
+    if (counter) {
+        t->counter = malloc(sizeof(*counter));
+        if (!t->counter)
+            return -ENOMEM;
+        *t->counter = *counter;
+    }
     r = change_slots(s->header.slots, put, id, &t->slots);
     return r < 0 ? r : store_commit(t);
 }
@@ -98,6 +128,8 @@ static int commit_slots(Store *s, json_object *put, const char *id)
 int store_put_slot(Store *s, const Secret *slot, char ret_id[static SLOT_ID_SIZE])
 {
     _cleanup_(json_putp) json_object *o = NULL;
+    RollbackCounter counter = {.present = false};
+    json_object *made = NULL;
     const char *id;
     int r;
 
@@ -106,7 +138,10 @@ int store_put_slot(Store *s, const Secret *slot, char ret_id[static SLOT_ID_SIZE
         return r;
     if (json_get_string(o, "id", &id) <= 0 || strlen(id) >= SLOT_ID_SIZE)
         return -EBADMSG;
-    r = commit_slots(s, o, id);
+    if (json_get_object(o, COUNTER_MEMBER, &made) < 0 || rollback_counter_parse(made, &counter) < 0)
+        return -EBADMSG;
+    json_object_object_del(o, COUNTER_MEMBER);
+    r = commit_slots(s, o, id, counter.present ? &counter : NULL);
     if (r == 0)
         strcpy(ret_id, id);
     return r;
@@ -127,8 +162,25 @@ static void count_others(json_object *slots, const json_object *without, size_t 
     }
 }
 
+/* The counter goes with the last slot that knows the TPM. */
+static bool is_last_of_tpm(const Store *s, const json_object *without)
+{
+    json_object *slots = s->header.slots;
+
+    if (!s->header.counter.present)
+        return false;
+    for (size_t i = 0; i < json_object_array_length(slots); i++) {
+        json_object *slot = json_object_array_get_idx(slots, i);
+
+        if (slot != without && strcmp(slot_type(slot), "tpm2") == 0)
+            return false;
+    }
+    return true;
+}
+
 int store_remove_slot(Store *s, const char *id, bool force)
 {
+    static const RollbackCounter no_counter = {.present = false};
     json_object *slot = keyslots_find(s->header.slots, id);
     size_t all, automatic;
 
@@ -137,7 +189,7 @@ int store_remove_slot(Store *s, const char *id, bool force)
     count_others(s->header.slots, slot, &all, &automatic);
     if (all == 0 || (automatic == 0 && !needs_somebody(slot) && !force))
         return -EPERM;
-    return commit_slots(s, NULL, id);
+    return commit_slots(s, NULL, id, is_last_of_tpm(s, slot) ? &no_counter : NULL);
 }
 
 json_object *store_slots(const Store *s)

@@ -11,6 +11,7 @@
 #include "credstore/detail.h"
 #include "credstore/keyslots.h"
 #include "credstore/signed-file.h"
+#include "credstore/store-counter.h"
 #include "credstore/store-slots.h"
 
 static void forget_records(Store *s)
@@ -130,18 +131,33 @@ int store_attach(const char *dir, Store **ret, char **reterr_detail)
     return 0;
 }
 
-/* What opens a store: the id of the slot that gave it, with its NUL, and the store key. */
-#define FOUND_SIZE (SLOT_ID_SIZE + STORE_KEY_SIZE)
+/* What opens a store, as bytes. */
+typedef struct Found {
+    char id[SLOT_ID_SIZE]; /* of the slot that gave the key */
+    bool counter_checked;
+    uint64_t counter_seen;
+    uint8_t key[STORE_KEY_SIZE];
+} Found;
 
-static int pack_found(const char id[static SLOT_ID_SIZE], const Secret *key, Secret **ret)
+static int pack_found(const Store *s, const char id[static SLOT_ID_SIZE], const Secret *key,
+                      bool ask_counter, Secret **ret, char **reterr_detail)
 {
-    Secret *found = secret_new(FOUND_SIZE);
+    _cleanup_(secret_freep) Secret *packed = secret_new(sizeof(Found));
+    Found *found;
+    int r;
 
-    if (!found)
+    if (!packed)
         return -ENOMEM;
-    memcpy(found->data, id, SLOT_ID_SIZE);
-    memcpy(found->data + SLOT_ID_SIZE, key->data, STORE_KEY_SIZE);
-    *ret = found;
+    found = (Found *)(void *)packed->data;
+    memcpy(found->id, id, SLOT_ID_SIZE);
+    memcpy(found->key, key->data, STORE_KEY_SIZE);
+    if (ask_counter) {
+        r = store_counter_read(s, key, &found->counter_checked, &found->counter_seen,
+                               reterr_detail);
+        if (r < 0)
+            return r;
+    }
+    *ret = TAKE_PTR(packed);
     return 0;
 }
 
@@ -156,7 +172,7 @@ int store_find_key(const Store *s, size_t nth, const SlotOptions *options, Secre
     if (!slot)
         return -ERANGE;
     r = keyslots_unlock(s->sealer, s->header.id, slot, options, &key, id, reterr_detail);
-    return r < 0 ? r : pack_found(id, key, ret);
+    return r < 0 ? r : pack_found(s, id, key, true, ret, reterr_detail);
 }
 
 int store_find_key_by_recovery(const Store *s, const Secret *recovery_key, Secret **ret)
@@ -165,7 +181,8 @@ int store_find_key_by_recovery(const Store *s, const Secret *recovery_key, Secre
     char id[SLOT_ID_SIZE] = "";
     int r = keyslots_unlock_with(s->sealer, &s->header, "recovery", recovery_key, &key, id);
 
-    return r < 0 ? r : pack_found(id, key, ret);
+    /* Who types it in knows what the store is a copy of. */
+    return r < 0 ? r : pack_found(s, id, key, false, ret, NULL);
 }
 
 static int unlock(Store *s, char **reterr_detail)
@@ -177,22 +194,28 @@ static int unlock(Store *s, char **reterr_detail)
     r = recover(s, reterr_detail);
     if (r < 0)
         return r;
+    r = store_counter_compare(s, reterr_detail);
+    if (r < 0)
+        return r;
     r = store_load(s);
     if (r < 0)
         return detail_set(reterr_detail, r, "cannot read the records: %s", strerror(-r));
     return 0;
 }
 
-int store_unlock(Store *s, const Secret *found, char **reterr_detail)
+int store_unlock(Store *s, const Secret *packed, char **reterr_detail)
 {
+    const Found *found = (const Found *)(const void *)packed->data;
     int r;
 
-    if (s->key || found->size != FOUND_SIZE || found->data[SLOT_ID_SIZE - 1] != '\0')
+    if (s->key || packed->size != sizeof(*found) || found->id[SLOT_ID_SIZE - 1] != '\0')
         return -EINVAL;
-    s->key = secret_new_copy(found->data + SLOT_ID_SIZE, STORE_KEY_SIZE);
+    s->key = secret_new_copy(found->key, STORE_KEY_SIZE);
     if (!s->key)
         return -ENOMEM;
-    memcpy(s->opened_by, found->data, SLOT_ID_SIZE);
+    memcpy(s->opened_by, found->id, SLOT_ID_SIZE);
+    s->counter_checked = found->counter_checked;
+    s->counter_seen = found->counter_seen;
     r = unlock(s, reterr_detail);
     if (r < 0) {
         forget_records(s);

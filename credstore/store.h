@@ -74,7 +74,8 @@ int store_find_key(const Store *s, size_t nth, const SlotOptions *options, Secre
 int store_find_key_by_recovery(const Store *s, const Secret *recovery_key, Secret **ret)
     _must_check_;
 
-/* Opens an attached store with what was found; after an error it is attached still. */
+/* Opens an attached store with what was found; after an error it is attached still. Returns -ESTALE
+ * when the rollback counter says that it is an old copy; a recovery key opens that as well. */
 int store_unlock(Store *s, const Secret *found, char **reterr_detail) _must_check_;
 
 /* A new store: locked, with a key and nothing on the disk. */
@@ -93,9 +94,11 @@ int store_establish(Store *s, char **reterr_detail) _must_check_;
  * Slots of an open store. Each alone opens it.
  */
 
-/* Seals the store key anew, by a slot of a type. id: the slot that it is to take the place of, or
- * NULL. *ret_recovery_key is set for type "recovery" and NULL otherwise. Returns -EINVAL (no such
- * type, or an option makes no sense), or an error of the type, with a detail. */
+/* Seals the store key anew, by a slot of a type; with options->rollback_counter, which is for tpm2,
+ * makes a rollback counter as well (-EEXIST where there is one that works). id: the slot that it is
+ * to take the place of, or NULL. *ret_recovery_key is set for type "recovery" and NULL otherwise.
+ * Returns -EINVAL (no such type, or an option makes no sense), or an error of the type, with a
+ * detail. */
 int store_seal_slot(const Store *s, const char *type, const char *id, const SlotOptions *options,
                     Secret **ret, Secret **ret_recovery_key, char **reterr_detail) _must_check_;
 
@@ -107,6 +110,20 @@ int store_put_slot(Store *s, const Secret *slot, char ret_id[static SLOT_ID_SIZE
  * the store key. Returns -ENOENT, -EPERM for the last slot, or for the last that opens the store
  * without somebody unless force is true; or as store_put_slot(). */
 int store_remove_slot(Store *s, const char *id, bool force) _must_check_;
+
+/*
+ * A counter of the TPM protects the whole store from being put back as it was. Each commit is one
+ * ahead of it until the counter has been incremented, which is slow too: some milliseconds in which
+ * the state before passes as well.
+ *
+ *     store_counter_behind(), store_count() [slow], store_counted()
+ */
+bool store_has_counter(const Store *s);
+bool store_counter_behind(const Store *s);
+/* Makes the counter what the header says, if it is behind. Returns an error of
+ * tpm2_counter_increment(); it may be tried again. */
+int store_count(const Store *s, Secret **ret, char **reterr_detail) _must_check_;
+int store_counted(Store *s, const Secret *value) _must_check_;
 
 /* The slots, borrowed until one changes: an array of the objects that docs/CREDSTORE.md describes.
  */

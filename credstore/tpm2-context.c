@@ -24,8 +24,6 @@ typedef struct Reason {
 } Reason;
 
 static const Reason reasons[] = {
-    {TPM2_RC_POLICY_FAIL, -EKEYREJECTED,
-     "the PCRs are not what they were at sealing: firmware or Secure Boot settings have changed"},
     {TPM2_RC_INTEGRITY, -EKEYREJECTED,
      "this is another TPM, it was cleared, or the slot is damaged"},
     {TPM2_RC_LOCKOUT, -EKEYREJECTED,
@@ -38,6 +36,8 @@ static const Reason reasons[] = {
     {TPM2_RC_INSUFFICIENT, -EBADMSG, "the TPM cannot read the sealed key"},
     {TPM2_RC_SYMMETRIC, -EOPNOTSUPP, "the TPM has no AES-128-CFB"},
     {TPM2_RC_MODE, -EOPNOTSUPP, "the TPM has no AES-128-CFB"},
+    {TPM2_RC_NV_SPACE, -ENOSPC, "the TPM has no room left in its memory"},
+    {TPM2_RC_NV_RATE, -EBUSY, "the TPM limits how often its memory is written; try later"},
     {TPM2_RC_HIERARCHY, -EOPNOTSUPP, "the TPM's owner hierarchy is disabled"},
     {TSS2_ESYS_RC_MEMORY, -ENOMEM, "out of memory"},
 };

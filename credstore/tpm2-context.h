@@ -11,9 +11,12 @@
  * One conversation with the TPM through ESYS. The device is opened as late and closed as early as
  * can be: what a resource manager holds for us goes with it.
  *
- * A TPM command, once sent, can be neither interrupted nor given up: even close(2) on the device
- * waits for it. The deadline of a conversation is therefore looked at between commands, and a
- * caller that must not stall keeps the conversation off its main thread.
+ * A TPM command, once sent, can be neither interrupted nor given up: write(2) to the device waits
+ * for it in the kernel, and so does close(2). Timeouts of ESYS do not help: the TCTIs ignore them.
+ * The deadline of a conversation is therefore looked at between commands only. Against a TPM that
+ * does not answer at all, the limit is that of the parent: the conversation runs in a process of
+ * its own, which is killed. The kernel lets it die when the driver gives up, after minutes at
+ * worst, so the parent should not wait for that. What the process had loaded goes with it.
  */
 
 /* Not tctildr's own order of defaults, which ends in simulators on the network. */
@@ -49,10 +52,10 @@ Tpm2Context *tpm2_context_close(Tpm2Context *c);
 DEFINE_CLEANUP(Tpm2Context, tpm2_context_close)
 
 /* The error of a call of ESYS, and the detail to it: what is the verb of "cannot ...".
- * Returns 0, -ETIMEDOUT past the deadline of c even if the call succeeded, -EKEYREJECTED (changed
- * PCRs, another TPM, lockout, a password, a response not authentic), -EBADMSG, -EOPNOTSUPP,
- * -ENOMEM, -EIO for the rest, and without a detail -EAGAIN (a PCR changed within the policy
- * session). */
+ * Returns 0, -ETIMEDOUT past the deadline of c even if the call succeeded, -EKEYREJECTED
+ * (another TPM, lockout, a password, a response not authentic), -EBADMSG, -EOPNOTSUPP, -ENOSPC and
+ * -EBUSY (its memory), -ENOMEM, -EIO for the rest, and without a detail -EAGAIN (a PCR changed
+ * within the policy session). */
 int tpm2_check(Tpm2Context *c, TSS2_RC rc, const char *what);
 
 /* Whether rc is that response code of the TPM, for whichever of its parameters. */

@@ -1,17 +1,27 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <openssl/evp.h>
+#include <stdio.h>
 #include <string.h>
 #include <tss2/tss2_mu.h>
 
 #include "credstore/detail.h"
 #include "credstore/tpm2-pcr.h"
 
+/* Each try takes three commands at most. */
+#define READ_TRIES 8
+
 typedef struct Bank {
     TPMI_ALG_HASH id;
     const char *name;
     uint16_t size;
 } Bank;
+
+typedef struct PcrValues {
+    uint32_t have;   /* a bit for each that has been read */
+    uint32_t update; /* rises with each change of a PCR */
+    TPM2B_DIGEST values[TPM2_PCRS];
+} PcrValues;
 
 /* In the order of preference. */
 static const Bank banks[] = {
@@ -37,6 +47,20 @@ int tpm2_bank_from_string(const char *name, TPMI_ALG_HASH *ret)
     return -EINVAL;
 }
 
+void tpm2_pcrs_describe(TPMI_ALG_HASH bank, uint32_t pcrs, char ret[static TPM2_PCRS_TEXT_SIZE])
+{
+    bool several = (pcrs & (pcrs - 1)) != 0;
+    const char *name = tpm2_bank_to_string(bank), *separator = " ";
+    size_t n = (size_t)snprintf(ret, TPM2_PCRS_TEXT_SIZE, several ? "PCRs" : "PCR");
+
+    for (unsigned pcr = 0; pcr < TPM2_PCRS; pcr++)
+        if (pcrs >> pcr & 1) {
+            n += (size_t)snprintf(ret + n, TPM2_PCRS_TEXT_SIZE - n, "%s%u", separator, pcr);
+            separator = ", ";
+        }
+    (void)snprintf(ret + n, TPM2_PCRS_TEXT_SIZE - n, " (%s)", name ? name : "?");
+}
+
 void tpm2_pcr_select(TPMI_ALG_HASH bank, uint32_t pcrs, TPML_PCR_SELECTION *ret)
 {
     *ret = (TPML_PCR_SELECTION){
@@ -47,29 +71,77 @@ void tpm2_pcr_select(TPMI_ALG_HASH bank, uint32_t pcrs, TPML_PCR_SELECTION *ret)
         ret->pcrSelections[0].pcrSelect[i] = (uint8_t)(pcrs >> (8 * i));
 }
 
-/* Returns 1 and the value, or 0 when the TPM has no such bank. */
-static int pcr_read(Tpm2Context *c, ESYS_TR session, const Bank *bank, unsigned pcr,
-                    TPM2B_DIGEST *ret)
+static uint32_t selected(const TPML_PCR_SELECTION *selection, TPMI_ALG_HASH bank)
 {
+    const TPMS_PCR_SELECTION *s = &selection->pcrSelections[0];
+    uint32_t pcrs = 0;
+
+    if (selection->count != 1 || s->hash != bank)
+        return 0;
+    for (size_t i = 0; i < s->sizeofSelect && i < TPM2_PCRS / 8; i++)
+        pcrs |= (uint32_t)s->pcrSelect[i] << (8 * i);
+    return pcrs;
+}
+
+/* Takes over what one command has read. Returns false when that makes no sense. */
+static bool take_values(const Bank *bank, uint32_t pcrs, const TPML_DIGEST *values, PcrValues *v)
+{
+    uint32_t n = 0;
+
+    for (unsigned pcr = 0; pcr < TPM2_PCRS; pcr++) {
+        if (!(pcrs >> pcr & 1))
+            continue;
+        if (n >= values->count || values->digests[n].size != bank->size)
+            return false;
+        v->values[pcr] = values->digests[n++];
+    }
+    v->have |= pcrs;
+    return n == values->count;
+}
+
+/* Reads as many of pcrs as a command takes, which may be 8. Returns 1, 0 when the TPM has none of
+ * them in that bank, -EAGAIN when some PCR has changed since the command before. */
+static int read_some(Tpm2Context *c, ESYS_TR session, const Bank *bank, uint32_t pcrs, PcrValues *v)
+{
+    _cleanup_(esys_freep) TPML_PCR_SELECTION *read = NULL;
     _cleanup_(esys_freep) TPML_DIGEST *values = NULL;
     TPML_PCR_SELECTION selection;
+    uint32_t update, got;
     TSS2_RC rc;
     int r;
 
-    tpm2_pcr_select(bank->id, UINT32_C(1) << pcr, &selection);
-    rc = Esys_PCR_Read(c->esys, session, ESYS_TR_NONE, ESYS_TR_NONE, &selection, NULL, NULL,
+    tpm2_pcr_select(bank->id, pcrs, &selection);
+    rc = Esys_PCR_Read(c->esys, session, ESYS_TR_NONE, ESYS_TR_NONE, &selection, &update, &read,
                        &values);
     /* An algorithm that the TPM does not know at all. */
     if (tpm2_rc_is(rc, TPM2_RC_HASH))
         return 0;
-    r = tpm2_check(c, rc, "read a PCR");
+    r = tpm2_check(c, rc, "read PCRs");
     if (r < 0)
         return r;
-    if (values->count != 1 || values->digests[0].size != bank->size)
-        return 0;
+    if (v->have != 0 && update != v->update)
+        return -EAGAIN;
 
-    *ret = values->digests[0];
-    return 1;
+    v->update = update;
+    got = selected(read, bank->id);
+    return got != 0 && (got & ~pcrs) == 0 && take_values(bank, got, values, v);
+}
+
+/* Reads all of pcrs as they were at one moment. Returns 1, or 0 when the TPM has not all of them in
+ * that bank. */
+static int read_values(Tpm2Context *c, ESYS_TR session, const Bank *bank, uint32_t pcrs,
+                       PcrValues *ret)
+{
+    for (int i = 0; i < READ_TRIES; i++) {
+        int r = 1;
+
+        ret->have = 0;
+        while (r > 0 && ret->have != pcrs)
+            r = read_some(c, session, bank, pcrs & ~ret->have, ret);
+        if (r != -EAGAIN)
+            return r;
+    }
+    return detail_set(c->reterr_detail, -ETIMEDOUT, "cannot read PCRs: they change over and over");
 }
 
 static bool is_measured(const TPM2B_DIGEST *value)
@@ -80,34 +152,55 @@ static bool is_measured(const TPM2B_DIGEST *value)
     return value->buffer[0] != 0x00 && value->buffer[0] != 0xff;
 }
 
-int tpm2_pcr_choose(Tpm2Context *c, ESYS_TR session, unsigned pcr, TPMI_ALG_HASH *ret_bank,
-                    TPM2B_DIGEST *ret_value)
+static bool any_is_measured(const PcrValues *v)
+{
+    for (unsigned pcr = 0; pcr < TPM2_PCRS; pcr++)
+        if (v->have >> pcr & 1 && is_measured(&v->values[pcr]))
+            return true;
+    return false;
+}
+
+static int digest_values(const PcrValues *v, TPM2B_DIGEST *ret)
+{
+    uint8_t all[TPM2_PCRS * TPM2_SHA256_DIGEST_SIZE];
+    size_t n = 0;
+
+    for (unsigned pcr = 0; pcr < TPM2_PCRS; pcr++)
+        if (v->have >> pcr & 1) {
+            memcpy(all + n, v->values[pcr].buffer, v->values[pcr].size);
+            n += v->values[pcr].size;
+        }
+    ret->size = TPM2_SHA256_DIGEST_SIZE;
+    return EVP_Digest(all, n, ret->buffer, NULL, EVP_sha256(), NULL) == 1 ? 0 : -EIO;
+}
+
+int tpm2_pcr_choose(Tpm2Context *c, ESYS_TR session, uint32_t pcrs, TPMI_ALG_HASH *ret_bank,
+                    TPM2B_DIGEST *ret_digest)
 {
     const Bank *best = NULL;
-    TPM2B_DIGEST best_value = {};
+    PcrValues values[ARRAY_SIZE(banks)];
 
     for (size_t i = 0; i < ARRAY_SIZE(banks); i++) {
-        TPM2B_DIGEST value;
-        int r = pcr_read(c, session, &banks[i], pcr, &value);
+        int r = read_values(c, session, &banks[i], pcrs, &values[i]);
 
         if (r < 0)
             return r;
-        if (r == 0 || (best && !is_measured(&value)))
+        if (r == 0 || (best && !any_is_measured(&values[i])))
             continue;
         best = &banks[i];
-        best_value = value;
-        if (is_measured(&value))
+        if (any_is_measured(&values[i]))
             break;
     }
     if (!best)
-        return detail_set(c->reterr_detail, -EOPNOTSUPP, "the TPM has no PCRs of SHA-256 or SHA-1");
+        return detail_set(c->reterr_detail, -EOPNOTSUPP,
+                          "the TPM has not these PCRs of SHA-256 or SHA-1");
 
     *ret_bank = best->id;
-    *ret_value = best_value;
-    return 0;
+    return digest_values(&values[best - banks], ret_digest);
 }
 
-int tpm2_pcr_policy(TPMI_ALG_HASH bank, unsigned pcr, const TPM2B_DIGEST *value, TPM2B_DIGEST *ret)
+int tpm2_pcr_policy(TPMI_ALG_HASH bank, uint32_t pcrs, const TPM2B_DIGEST *digest,
+                    TPM2B_DIGEST *ret)
 {
     /* The policy before the first command is all zero. */
     uint8_t input[TPM2_SHA256_DIGEST_SIZE + sizeof(TPM2_CC) + sizeof(TPML_PCR_SELECTION) +
@@ -116,14 +209,15 @@ int tpm2_pcr_policy(TPMI_ALG_HASH bank, unsigned pcr, const TPM2B_DIGEST *value,
     size_t n = TPM2_SHA256_DIGEST_SIZE;
     TPML_PCR_SELECTION selection;
 
-    tpm2_pcr_select(bank, UINT32_C(1) << pcr, &selection);
-    if (Tss2_MU_TPM2_CC_Marshal(TPM2_CC_PolicyPCR, input, sizeof(input), &n) != TSS2_RC_SUCCESS ||
+    tpm2_pcr_select(bank, pcrs, &selection);
+    if (digest->size != TPM2_SHA256_DIGEST_SIZE ||
+        Tss2_MU_TPM2_CC_Marshal(TPM2_CC_PolicyPCR, input, sizeof(input), &n) != TSS2_RC_SUCCESS ||
         Tss2_MU_TPML_PCR_SELECTION_Marshal(&selection, input, sizeof(input), &n) !=
             TSS2_RC_SUCCESS ||
-        sizeof(input) - n < TPM2_SHA256_DIGEST_SIZE ||
-        EVP_Digest(value->buffer, value->size, input + n, NULL, EVP_sha256(), NULL) != 1 ||
-        EVP_Digest(input, n + TPM2_SHA256_DIGEST_SIZE, policy.buffer, NULL, EVP_sha256(), NULL) !=
-            1)
+        sizeof(input) - n < digest->size)
+        return -EIO;
+    memcpy(input + n, digest->buffer, digest->size);
+    if (EVP_Digest(input, n + digest->size, policy.buffer, NULL, EVP_sha256(), NULL) != 1)
         return -EIO;
 
     *ret = policy;

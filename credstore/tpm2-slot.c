@@ -3,14 +3,11 @@
 #include <string.h>
 #include <tss2/tss2_mu.h>
 
-#include "basic/encoding.h"
 #include "basic/json.h"
+#include "credstore/tpm2-blob.h"
 #include "credstore/tpm2-context.h"
 #include "credstore/tpm2-pcr.h"
 #include "credstore/tpm2-slot.h"
-
-/* The largest member, twice what a sealed key of 32 bytes takes. */
-#define BLOB_MAX ((size_t)512)
 
 const TPM2B_PUBLIC tpm2_sealed_template = {
     .publicArea =
@@ -35,22 +32,26 @@ static bool is_sealed_key(const TPMT_PUBLIC *public)
            public->unique.keyedHash.size == TPM2_SHA256_DIGEST_SIZE;
 }
 
-static int get_blob(json_object *object, const char *key, uint8_t *ret, size_t capacity,
-                    size_t *ret_size)
+/* The digest of a policy that nothing was ever added to. A session without a PCR satisfies it, a
+ * password does not. */
+static bool is_empty_policy(const TPM2B_DIGEST *policy)
 {
-    const char *text;
+    for (uint16_t i = 0; i < policy->size; i++)
+        if (policy->buffer[i] != 0)
+            return false;
+    return true;
+}
 
-    if (json_get_string(object, key, &text) <= 0 ||
-        base64_decode(text, strlen(text), ret, capacity, ret_size) < 0 || *ret_size == 0)
-        return -EBADMSG;
-    return 0;
+static bool policy_fits(const Tpm2Slot *slot)
+{
+    return is_empty_policy(&slot->public.publicArea.authPolicy) == (slot->pcrs == 0);
 }
 
 static int parse_name(json_object *object, TPM2B_NAME *ret)
 {
     size_t size;
 
-    if (get_blob(object, "srkName", ret->name, sizeof(ret->name), &size) < 0)
+    if (tpm2_blob_get(object, "srkName", ret->name, sizeof(ret->name), &size) < 0)
         return -EBADMSG;
     ret->size = (uint16_t)size;
     return 0;
@@ -60,10 +61,10 @@ static int parse_name(json_object *object, TPM2B_NAME *ret)
  * is let through. */
 static int parse_public(json_object *object, TPM2B_PUBLIC *ret)
 {
-    uint8_t blob[BLOB_MAX], again[BLOB_MAX];
+    uint8_t blob[TPM2_BLOB_MAX], again[TPM2_BLOB_MAX];
     size_t size, offset = 0, again_size = 0;
 
-    if (get_blob(object, "public", blob, sizeof(blob), &size) < 0 ||
+    if (tpm2_blob_get(object, "public", blob, sizeof(blob), &size) < 0 ||
         Tss2_MU_TPM2B_PUBLIC_Unmarshal(blob, size, &offset, ret) != TSS2_RC_SUCCESS ||
         Tss2_MU_TPM2B_PUBLIC_Marshal(ret, again, sizeof(again), &again_size) != TSS2_RC_SUCCESS ||
         again_size != size || memcmp(blob, again, size) != 0 || !is_sealed_key(&ret->publicArea))
@@ -73,10 +74,10 @@ static int parse_public(json_object *object, TPM2B_PUBLIC *ret)
 
 static int parse_private(json_object *object, TPM2B_PRIVATE *ret)
 {
-    uint8_t blob[BLOB_MAX];
+    uint8_t blob[TPM2_BLOB_MAX];
     size_t size, offset = 0;
 
-    if (get_blob(object, "private", blob, sizeof(blob), &size) < 0 ||
+    if (tpm2_blob_get(object, "private", blob, sizeof(blob), &size) < 0 ||
         Tss2_MU_TPM2B_PRIVATE_Unmarshal(blob, size, &offset, ret) != TSS2_RC_SUCCESS ||
         offset != size || ret->size == 0)
         return -EBADMSG;
@@ -99,34 +100,36 @@ static int parse_pcrs(json_object *object, uint32_t *ret)
             return -EBADMSG;
         pcrs |= UINT32_C(1) << pcr;
     }
-    if (pcrs == 0)
-        return -EBADMSG;
     *ret = pcrs;
+    return 0;
+}
+
+/* What is bound to no PCR has no bank. */
+static int parse_bank(json_object *object, uint32_t pcrs, TPMI_ALG_HASH *ret)
+{
+    const char *bank;
+
+    if (pcrs == 0) {
+        *ret = TPM2_ALG_NULL;
+        return json_object_object_get_ex(object, "bank", NULL) ? -EBADMSG : 0;
+    }
+    if (json_get_string(object, "bank", &bank) <= 0 || tpm2_bank_from_string(bank, ret) < 0)
+        return -EBADMSG;
     return 0;
 }
 
 int tpm2_slot_parse(json_object *object, Tpm2Slot *ret)
 {
     Tpm2Slot slot = {};
-    const char *bank;
 
     tpm2_silence();
-    if (json_get_string(object, "bank", &bank) <= 0 ||
-        tpm2_bank_from_string(bank, &slot.bank) < 0 || parse_pcrs(object, &slot.pcrs) < 0 ||
+    if (parse_pcrs(object, &slot.pcrs) < 0 || parse_bank(object, slot.pcrs, &slot.bank) < 0 ||
         parse_name(object, &slot.srk_name) < 0 || parse_public(object, &slot.public) < 0 ||
-        parse_private(object, &slot.private) < 0)
+        parse_private(object, &slot.private) < 0 || !policy_fits(&slot))
         return -EBADMSG;
 
     *ret = slot;
     return 0;
-}
-
-static int add_blob(json_object *object, const char *key, const uint8_t *data, size_t size)
-{
-    char text[BASE64_LENGTH(BLOB_MAX) + 1];
-
-    base64_encode(data, size, text);
-    return json_add_string(object, key, text);
 }
 
 static int add_pcrs(json_object *object, uint32_t pcrs)
@@ -142,27 +145,27 @@ static int add_pcrs(json_object *object, uint32_t pcrs)
 
 int tpm2_slot_format(const Tpm2Slot *slot, json_object *object)
 {
-    uint8_t public[BLOB_MAX], private[BLOB_MAX];
+    uint8_t public[TPM2_BLOB_MAX], private[TPM2_BLOB_MAX];
     size_t public_size = 0, private_size = 0;
-    const char *bank = tpm2_bank_to_string(slot->bank);
+    const char *bank = slot->pcrs ? tpm2_bank_to_string(slot->bank) : NULL;
     int r;
 
     tpm2_silence();
-    if (!bank ||
+    if ((slot->pcrs && !bank) || !policy_fits(slot) ||
         Tss2_MU_TPM2B_PUBLIC_Marshal(&slot->public, public, sizeof(public), &public_size) !=
             TSS2_RC_SUCCESS ||
         Tss2_MU_TPM2B_PRIVATE_Marshal(&slot->private, private, sizeof(private), &private_size) !=
             TSS2_RC_SUCCESS)
         return -EINVAL;
 
-    r = add_blob(object, "srkName", slot->srk_name.name, slot->srk_name.size);
-    if (r == 0)
+    r = tpm2_blob_add(object, "srkName", slot->srk_name.name, slot->srk_name.size);
+    if (r == 0 && bank)
         r = json_add_string(object, "bank", bank);
     if (r == 0)
         r = add_pcrs(object, slot->pcrs);
     if (r == 0)
-        r = add_blob(object, "public", public, public_size);
+        r = tpm2_blob_add(object, "public", public, public_size);
     if (r == 0)
-        r = add_blob(object, "private", private, private_size);
+        r = tpm2_blob_add(object, "private", private, private_size);
     return r;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <string.h>
 
 #include "credstore/detail.h"
 #include "credstore/tpm2-srk.h"
@@ -43,15 +44,17 @@ int tpm2_srk_find(Tpm2Context *c, ESYS_TR *ret)
     return 0;
 }
 
-/* As tpm2_check(), for commands that the owner hierarchy authorizes. */
-static int owner_check(Tpm2Context *c, TSS2_RC rc, const char *what)
+int tpm2_owner_check(Tpm2Context *c, TSS2_RC rc, const char *what, const char *remedy)
 {
     if (tpm2_rc_is(rc, TPM2_RC_BAD_AUTH) || tpm2_rc_is(rc, TPM2_RC_AUTH_FAIL))
         return detail_set(c->reterr_detail, -EKEYREJECTED,
-                          "cannot %s: the TPM's owner hierarchy has a password; its owner may "
-                          "persist a storage root key at 0x%x",
-                          what, TPM2_SRK_HANDLE);
+                          "cannot %s: the TPM's owner hierarchy has a password; %s", what, remedy);
     return tpm2_check(c, rc, what);
+}
+
+static int srk_owner_check(Tpm2Context *c, TSS2_RC rc, const char *what)
+{
+    return tpm2_owner_check(c, rc, what, "its owner may persist a storage root key at 0x81000001");
 }
 
 static int srk_create(Tpm2Context *c)
@@ -67,7 +70,7 @@ static int srk_create(Tpm2Context *c)
     rc = Esys_CreatePrimary(c->esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
                             &no_secret, &srk_template, &no_data, &no_pcrs, &made.tr, NULL, NULL,
                             NULL, NULL);
-    r = owner_check(c, rc, "make a storage root key");
+    r = srk_owner_check(c, rc, "make a storage root key");
     if (r < 0)
         return r;
 
@@ -76,7 +79,7 @@ static int srk_create(Tpm2Context *c)
     /* Somebody else was quicker: then theirs it is. */
     if (tpm2_rc_is(rc, TPM2_RC_NV_DEFINED))
         return 0;
-    return owner_check(c, rc, "persist the storage root key");
+    return srk_owner_check(c, rc, "persist the storage root key");
 }
 
 int tpm2_srk_require(Tpm2Context *c, ESYS_TR *ret)
@@ -103,6 +106,35 @@ int tpm2_key_name(Tpm2Context *c, ESYS_TR key, TPM2B_NAME *ret)
         return r;
     *ret = *name;
     return 0;
+}
+
+int tpm2_srk_pinned(Tpm2Context *c, const TPM2B_NAME *pinned, ESYS_TR *ret)
+{
+    TPM2B_NAME name;
+    ESYS_TR srk;
+    int r;
+
+    r = tpm2_srk_find(c, &srk);
+    if (r == -ENOENT)
+        return detail_set(c->reterr_detail, -EKEYREJECTED,
+                          "this is another TPM or it was cleared: it has no storage root key");
+    if (r < 0)
+        return r;
+    r = tpm2_key_name(c, srk, &name);
+    if (r < 0)
+        return r;
+    if (!tpm2_name_equal(&name, pinned))
+        return detail_set(c->reterr_detail, -EKEYREJECTED,
+                          "this is another TPM or it was cleared: its storage root key is another "
+                          "than before");
+
+    *ret = srk;
+    return 0;
+}
+
+bool tpm2_name_equal(const TPM2B_NAME *a, const TPM2B_NAME *b)
+{
+    return a->size == b->size && memcmp(a->name, b->name, a->size) == 0;
 }
 
 int tpm2_session_start(Tpm2Context *c, ESYS_TR srk, Tpm2SessionUse use, Tpm2Transient *ret)

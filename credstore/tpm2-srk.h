@@ -20,6 +20,17 @@ int tpm2_srk_require(Tpm2Context *c, ESYS_TR *ret) _must_check_;
  * encrypts the salt of a session to, so that comparing it to a pinned one authenticates the TPM. */
 int tpm2_key_name(Tpm2Context *c, ESYS_TR key, TPM2B_NAME *ret) _must_check_;
 
+/* Whether two names are the same. */
+bool tpm2_name_equal(const TPM2B_NAME *a, const TPM2B_NAME *b);
+
+/* Finds the storage root key, which has to be the one of that name. Returns -EKEYREJECTED when it
+ * is another or there is none, or as tpm2_check(). */
+int tpm2_srk_pinned(Tpm2Context *c, const TPM2B_NAME *pinned, ESYS_TR *ret) _must_check_;
+
+/* As tpm2_check(), for commands that the owner hierarchy authorizes: -EKEYREJECTED when it has a
+ * password, with remedy behind the detail. */
+int tpm2_owner_check(Tpm2Context *c, TSS2_RC rc, const char *what, const char *remedy);
+
 /* What a session is for: a TPM refuses one that authorizes nothing and has no other use. */
 typedef enum Tpm2SessionUse {
     TPM2_SESSION_ENCRYPT, /* encrypts the first parameter of commands and responses, AES-128-CFB */

@@ -23,6 +23,7 @@ StoreTransaction *store_end(StoreTransaction *t)
     if (t->changes)
         lh_table_free(t->changes);
     json_object_put(t->slots);
+    free(t->counter);
     free(t);
     return NULL;
 }

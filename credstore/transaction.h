@@ -17,5 +17,6 @@ struct StoreTransaction {
     Store *store;
     struct lh_table *changes; /* id -> Change */
     json_object *slots;       /* the new ones, NULL: as they are */
+    RollbackCounter *counter; /* a fresh one as it is in the TPM, or none; NULL: as it is */
     bool committed;
 };

@@ -2,24 +2,53 @@
 #include <stdlib.h>
 
 #include "basic/json.h"
+#include "credstore/tpm2-counter.h"
 #include "credstore/tpm2-slot.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* A slot that parses is written again as it was. */
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+/* What parses is written again as it was. */
+static void expect_same(json_object *object, json_object *again, const char *const *keys)
 {
-    static const char *const keys[] = {"srkName", "bank", "pcrs", "public", "private"};
-    _cleanup_(json_putp) json_object *object = NULL, *again = json_object_new_object();
+    for (; *keys; keys++)
+        if (!json_object_equal(json_object_object_get(object, *keys),
+                               json_object_object_get(again, *keys)))
+            abort();
+}
+
+static void check_slot(json_object *object)
+{
+    static const char *const keys[] = {"srkName", "bank", "pcrs", "public", "private", NULL};
+    _cleanup_(json_putp) json_object *again = json_object_new_object();
     Tpm2Slot slot;
 
-    if (json_parse((const char *)data, size, 4, &object) < 0 || tpm2_slot_parse(object, &slot) < 0)
-        return 0;
+    if (tpm2_slot_parse(object, &slot) < 0)
+        return;
     if (tpm2_slot_format(&slot, again) < 0)
         abort();
-    for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
-        if (!json_object_equal(json_object_object_get(object, keys[i]),
-                               json_object_object_get(again, keys[i])))
-            abort();
+    expect_same(object, again, keys);
+}
+
+static void check_counter(json_object *object)
+{
+    static const char *const keys[] = {"nvIndex", "nvName", "srkName", NULL};
+    _cleanup_(json_putp) json_object *again = json_object_new_object();
+    Tpm2Counter counter;
+
+    if (tpm2_counter_parse(object, &counter) < 0)
+        return;
+    if (tpm2_counter_format(&counter, again) < 0)
+        abort();
+    expect_same(object, again, keys);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    _cleanup_(json_putp) json_object *object = NULL;
+
+    if (json_parse((const char *)data, size, 4, &object) < 0)
+        return 0;
+    check_slot(object);
+    check_counter(object);
     return 0;
 }

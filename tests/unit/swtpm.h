@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "basic/io.h"
 #include "basic/macro.h"
 #include "credstore/tpm2-context.h"
 #include "credstore/tpm2-srk.h"
@@ -25,6 +26,7 @@
 #define TRANSIENTS UINT32_C(0x80000000)
 #define SESSIONS UINT32_C(0x02000000)
 #define PERSISTENTS UINT32_C(0x81000000)
+#define NV_INDICES UINT32_C(0x01000000)
 
 typedef struct Swtpm {
     char dir[SWTPM_DIRECTORY_MAX];
@@ -42,9 +44,21 @@ static inline void swtpm_stop(Swtpm *s)
 {
     if (s->pid > 0) {
         (void)kill(s->pid, SIGTERM);
+        (void)kill(s->pid, SIGCONT);
         (void)waitpid(s->pid, NULL, 0);
     }
     s->pid = 0;
+}
+
+/* Makes it a TPM that takes commands and does not answer, and one that does again. */
+static inline void swtpm_freeze(const Swtpm *s)
+{
+    (void)kill(s->pid, SIGSTOP);
+}
+
+static inline void swtpm_thaw(const Swtpm *s)
+{
+    (void)kill(s->pid, SIGCONT);
 }
 
 static inline void swtpm_done(Swtpm *s)
@@ -261,3 +275,57 @@ static inline bool tpm_is_clean(void)
 {
     return count_handles(TRANSIENTS) == 0 && count_handles(SESSIONS) == 0;
 }
+
+/* Drops the sessions that a conversation has left behind because its ESYS gave up on a response. A
+ * resource manager does that at the close. */
+static inline void flush_sessions(void)
+{
+    _cleanup_(tpm2_context_closep) Tpm2Context *c = NULL;
+    _cleanup_(esys_freep) TPMS_CAPABILITY_DATA *data = NULL;
+
+    if (tpm2_context_open(NULL, &c) < 0 ||
+        Esys_GetCapability(c->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, TPM2_CAP_HANDLES,
+                           SESSIONS, 16, NULL, &data) != TSS2_RC_SUCCESS)
+        return;
+    for (uint32_t i = 0; i < data->data.handles.count; i++) {
+        TPM2_HANDLE handle = data->data.handles.handle[i];
+        /* ESYS takes only its own: tag, size, TPM2_FlushContext, handle. */
+        uint8_t command[] = {0x80,
+                             0x01,
+                             0,
+                             0,
+                             0,
+                             14,
+                             0,
+                             0,
+                             0x01,
+                             0x65,
+                             (uint8_t)(handle >> 24),
+                             (uint8_t)(handle >> 16),
+                             (uint8_t)(handle >> 8),
+                             (uint8_t)handle};
+        uint8_t response[64];
+        size_t size = sizeof(response);
+
+        if (Tss2_Tcti_Transmit(c->tcti, sizeof(command), command) == TSS2_RC_SUCCESS)
+            (void)Tss2_Tcti_Receive(c->tcti, &size, response, TSS2_TCTI_TIMEOUT_BLOCK);
+    }
+}
+
+/* Finds needle in a file. */
+static inline bool file_contains(const char *path, const uint8_t *needle, size_t size)
+{
+    _cleanup_(freep) char *data = NULL;
+    size_t n;
+
+    return io_read_file_at(AT_FDCWD, path, (size_t)16 << 20, &data, &n) == 0 &&
+           memmem(data, n, needle, size);
+}
+
+/* The line for people, as the fixture f has it. */
+#define ASSERT_DETAIL(f, words)                                                                    \
+    do {                                                                                           \
+        if (!(f).detail || !strstr((f).detail, words))                                             \
+            TEST_FAIL("the detail is \"%s\", without \"%s\"", (f).detail ? (f).detail : "",        \
+                      words);                                                                      \
+    } while (0)

@@ -3,6 +3,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <tss2/tss2_esys.h>
 #include <unistd.h>
 
@@ -15,12 +18,15 @@
 #include "credstore/tpm2-pcr.h"
 #include "credstore/tpm2-slot.h"
 #include "credstore/tpm2-srk.h"
+#include "slot-tpm2-fixture.h"
 #include "swtpm.h"
 #include "test.h"
 
 /* What to do to ESYS, whose functions of the same names below stand before the library's. */
 typedef struct Meddling {
     int pcr_changes;                /* extend a PCR before so many calls of Esys_Unseal() */
+    uint64_t unseal_usec;           /* how long each of them seems to take */
+    uint64_t clock_usec;            /* how far the clock has been moved by that */
     int unseals;                    /* calls of Esys_Unseal() */
     TPM2B_SENSITIVE_DATA *unsealed; /* the last that it returned */
     bool wiped;                     /* that was all zero when it was freed */
@@ -44,6 +50,7 @@ TSS2_RC Esys_Unseal(ESYS_CONTEXT *esys, ESYS_TR item, ESYS_TR session1, ESYS_TR 
 
     *(void **)&real = dlsym(RTLD_NEXT, "Esys_Unseal");
     meddling.unseals++;
+    meddling.clock_usec += meddling.unseal_usec;
     if (meddling.pcr_changes > 0) {
         meddling.pcr_changes--;
         rc = pcr_extend(esys, ESYS_TR_PCR1, 2);
@@ -58,6 +65,14 @@ TSS2_RC Esys_Unseal(ESYS_CONTEXT *esys, ESYS_TR item, ESYS_TR session1, ESYS_TR 
     return rc;
 }
 
+int clock_gettime(clockid_t clock, struct timespec *ret)
+{
+    int r = (int)syscall(SYS_clock_gettime, clock, ret);
+
+    ret->tv_sec += (time_t)(meddling.clock_usec / USEC_PER_SEC);
+    return r;
+}
+
 void Esys_Free(void *p)
 {
     if (p && p == meddling.unsealed) {
@@ -65,54 +80,6 @@ void Esys_Free(void *p)
         meddling.unsealed = NULL;
     }
     free(p);
-}
-
-/* A sealed KEK and what is asked of it. */
-typedef struct Fixture {
-    Secret *kek;
-    Secret *again;
-    json_object *slot;
-    char *detail;
-} Fixture;
-
-static void fixture_done(Fixture *f)
-{
-    meddling = (Meddling){};
-    f->kek = secret_free(f->kek);
-    f->again = secret_free(f->again);
-    json_object_put(f->slot);
-    if (f->detail)
-        printf("# %s\n", f->detail);
-    free(f->detail);
-}
-
-static int fixture_seal(Fixture *f)
-{
-    if (!f->kek && secret_random(STORE_KEY_SIZE, &f->kek) < 0)
-        return -ENOMEM;
-    json_object_put(f->slot);
-    f->slot = json_object_new_object();
-    return slot_tpm2.seal(f->kek, f->slot, &f->detail);
-}
-
-static int fixture_unseal(Fixture *f)
-{
-    f->again = secret_free(f->again);
-    return slot_tpm2.unseal(f->slot, &f->again, &f->detail);
-}
-
-#define ASSERT_DETAIL(f, words)                                                                    \
-    do {                                                                                           \
-        if (!(f).detail || !strstr((f).detail, words))                                             \
-            TEST_FAIL("the detail is \"%s\", without \"%s\"", (f).detail ? (f).detail : "",        \
-                      words);                                                                      \
-    } while (0)
-
-static const char *member(json_object *slot, const char *key)
-{
-    const char *text = NULL;
-
-    return json_get_string(slot, key, &text) > 0 ? text : NULL;
 }
 
 TEST(round_trip)
@@ -143,6 +110,7 @@ TEST(unsealed_data_is_wiped)
     SWTPM(tpm);
     _cleanup_(fixture_done) Fixture f = {};
 
+    meddling = (Meddling){};
     ASSERT_OK(fixture_seal(&f));
     ASSERT_OK(fixture_unseal(&f));
     ASSERT_EQ(meddling.unseals, 1);
@@ -187,7 +155,7 @@ TEST(changed_pcr)
     ASSERT_OK(fixture_seal(&f));
     ASSERT_EQ(tpm_do(extend_pcr7), TSS2_RC_SUCCESS);
     ASSERT_EQ(fixture_unseal(&f), -EKEYREJECTED);
-    ASSERT_DETAIL(f, "PCRs");
+    ASSERT_DETAIL(f, "bound to PCR 7 (sha256)");
     ASSERT_TRUE(!f.again);
     ASSERT_TRUE(tpm_is_clean());
 }
@@ -210,17 +178,22 @@ static TSS2_RC unseal_by_password(ESYS_CONTEXT *esys, const Tpm2Slot *slot)
     return rc;
 }
 
+/* Nor past the empty one. */
 TEST(no_way_past_the_policy)
 {
+    static const SlotOptions options[] = {{}, PCRS(0)};
     SWTPM(tpm);
-    _cleanup_(fixture_done) Fixture f = {};
-    _cleanup_(tpm2_context_closep) Tpm2Context *c = NULL;
-    Tpm2Slot slot;
 
-    ASSERT_OK(fixture_seal(&f));
-    ASSERT_OK(tpm2_slot_parse(f.slot, &slot));
-    ASSERT_OK(tpm2_context_open(NULL, &c));
-    ASSERT_EQ(unseal_by_password(c->esys, &slot), TPM2_RC_AUTH_UNAVAILABLE);
+    for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
+        _cleanup_(fixture_done) Fixture f = {.options = options[i]};
+        _cleanup_(tpm2_context_closep) Tpm2Context *c = NULL;
+        Tpm2Slot slot;
+
+        ASSERT_OK(fixture_seal(&f));
+        ASSERT_OK(tpm2_slot_parse(f.slot, &slot));
+        ASSERT_OK(tpm2_context_open(NULL, &c));
+        ASSERT_EQ(unseal_by_password(c->esys, &slot), TPM2_RC_AUTH_UNAVAILABLE);
+    }
 }
 
 TEST(pcr_changes_while_unsealing)
@@ -229,19 +202,63 @@ TEST(pcr_changes_while_unsealing)
     _cleanup_(fixture_done) Fixture f = {};
 
     ASSERT_OK(fixture_seal(&f));
-    meddling.pcr_changes = 3;
+    meddling = (Meddling){.pcr_changes = 3};
     ASSERT_OK(fixture_unseal(&f));
     ASSERT_EQ(meddling.unseals, 4);
     ASSERT_TRUE(!f.detail);
     ASSERT_TRUE(secret_equal(f.kek, f.again));
     ASSERT_TRUE(tpm_is_clean());
 
-    meddling.pcr_changes = 1000;
-    meddling.unseals = 0;
+    meddling = (Meddling){.pcr_changes = 1000};
     ASSERT_EQ(fixture_unseal(&f), -ETIMEDOUT);
     ASSERT_EQ(meddling.unseals, 8);
     ASSERT_DETAIL(f, "over and over");
     ASSERT_TRUE(tpm_is_clean());
+    meddling = (Meddling){};
+}
+
+TEST(slow_tpm)
+{
+    SWTPM(tpm);
+    _cleanup_(fixture_done) Fixture f = {};
+
+    ASSERT_OK(fixture_seal(&f));
+    meddling = (Meddling){.unseal_usec = SEAL_TIMEOUT_USEC - USEC_PER_SEC};
+    ASSERT_OK(fixture_unseal(&f));
+    meddling = (Meddling){.unseal_usec = SEAL_TIMEOUT_USEC + USEC_PER_SEC};
+    ASSERT_EQ(fixture_unseal(&f), -ETIMEDOUT);
+    ASSERT_DETAIL(f, "the TPM took too long to unseal the key");
+    ASSERT_TRUE(!f.again);
+    meddling = (Meddling){};
+    ASSERT_TRUE(tpm_is_clean());
+}
+
+/* What keeps a caller from hanging: the call is in a process of its own, which is killed. */
+TEST(tpm_that_hangs)
+{
+    SWTPM(tpm);
+    _cleanup_(fixture_done) Fixture f = {};
+    uint64_t start;
+    pid_t pid;
+
+    ASSERT_OK(fixture_seal(&f));
+    swtpm_freeze(&tpm);
+    pid = fork();
+    if (pid == 0)
+        _exit(fixture_unseal(&f) < 0);
+    ASSERT_TRUE(pid > 0);
+    usleep(300 * 1000);
+    ASSERT_EQ(waitpid(pid, NULL, WNOHANG), 0);
+
+    start = now_monotonic();
+    ASSERT_OK(kill(pid, SIGKILL));
+    ASSERT_EQ(waitpid(pid, NULL, 0), pid);
+    ASSERT_TRUE(now_monotonic() - start < USEC_PER_SEC);
+
+    /* The TPM is none the worse for it. */
+    swtpm_thaw(&tpm);
+    ASSERT_OK(fixture_unseal(&f));
+    ASSERT_TRUE(secret_equal(f.kek, f.again));
 }
 
 TEST(another_tpm)
@@ -318,42 +335,6 @@ TEST(lockout)
     ASSERT_TRUE(tpm_is_clean());
 }
 
-TEST(bank_of_sha1)
-{
-    SWTPM(tpm);
-    _cleanup_(fixture_done) Fixture f = {};
-
-    ASSERT_EQ(tpm_do(allocate_sha1), TSS2_RC_SUCCESS);
-    swtpm_stop(&tpm);
-    ASSERT_OK(swtpm_start(&tpm));
-
-    ASSERT_OK(fixture_seal(&f));
-    ASSERT_STR(member(f.slot, "bank"), "sha1");
-    ASSERT_OK(fixture_unseal(&f));
-    ASSERT_TRUE(secret_equal(f.kek, f.again));
-    ASSERT_EQ(tpm_do(extend_pcr7), TSS2_RC_SUCCESS);
-    ASSERT_EQ(fixture_unseal(&f), -EKEYREJECTED);
-    ASSERT_OK(fixture_seal(&f));
-    ASSERT_OK(fixture_unseal(&f));
-}
-
-TEST(bank_without_measurements)
-{
-    SWTPM(tpm);
-    _cleanup_(fixture_done) Fixture f = {};
-
-    /* Nothing measured at all: the better bank, whose first measurement locks. */
-    ASSERT_OK(fixture_seal(&f));
-    ASSERT_STR(member(f.slot, "bank"), "sha256");
-    ASSERT_OK(fixture_unseal(&f));
-
-    ASSERT_EQ(tpm_do(extend_pcr7_of_sha1), TSS2_RC_SUCCESS);
-    ASSERT_OK(fixture_unseal(&f));
-    ASSERT_OK(fixture_seal(&f));
-    ASSERT_STR(member(f.slot, "bank"), "sha1");
-    ASSERT_OK(fixture_unseal(&f));
-}
-
 TEST(no_tpm)
 {
     _cleanup_(fixture_done) Fixture f = {};
@@ -376,16 +357,6 @@ TEST(no_tpm)
     ASSERT_EQ(fixture_unseal(&f), -ENODEV);
     ASSERT_DETAIL(f, "cannot reach the TPM");
     ASSERT_TRUE(now_monotonic() - start < USEC_PER_SEC);
-}
-
-/* Finds needle in a file. */
-static bool file_contains(const char *path, const uint8_t *needle, size_t size)
-{
-    _cleanup_(freep) char *data = NULL;
-    size_t n;
-
-    return io_read_file_at(AT_FDCWD, path, (size_t)16 << 20, &data, &n) == 0 &&
-           memmem(data, n, needle, size);
 }
 
 TEST(key_is_never_on_the_wire)
@@ -475,7 +446,7 @@ TEST(wrong_size_of_key)
     _cleanup_(json_putp) json_object *slot = json_object_new_object();
     _cleanup_(secret_freep) Secret *kek = secret_new(STORE_KEY_SIZE - 1);
 
-    ASSERT_EQ(slot_tpm2.seal(kek, slot, NULL), -EINVAL);
+    ASSERT_EQ(slot_tpm2.seal(kek, &(SlotOptions){}, slot, NULL), -EINVAL);
 }
 
 /* A new store has a slot of each kind: when the PCR has changed, the other one opens it. */
@@ -521,7 +492,6 @@ TEST_MAIN(TEST_ENTRY(wrong_size_of_key), TEST_ENTRY(nothing_on_standard_error),
           TEST_ENTRY(storage_root_key_is_made_once), TEST_ENTRY(existing_rsa_key_is_used),
           TEST_ENTRY(changed_pcr), TEST_ENTRY(no_way_past_the_policy),
           TEST_ENTRY(pcr_changes_while_unsealing), TEST_ENTRY(another_tpm), TEST_ENTRY(cleared_tpm),
-          TEST_ENTRY(owner_password), TEST_ENTRY(lockout), TEST_ENTRY(bank_of_sha1),
-          TEST_ENTRY(bank_without_measurements), TEST_ENTRY(no_tpm),
-          TEST_ENTRY(key_is_never_on_the_wire), TEST_ENTRY(damaged_slot),
-          TEST_ENTRY(store_with_two_slots), TEST_ENTRY(time_to_unseal))
+          TEST_ENTRY(owner_password), TEST_ENTRY(lockout), TEST_ENTRY(no_tpm), TEST_ENTRY(slow_tpm),
+          TEST_ENTRY(tpm_that_hangs), TEST_ENTRY(key_is_never_on_the_wire),
+          TEST_ENTRY(damaged_slot), TEST_ENTRY(store_with_two_slots), TEST_ENTRY(time_to_unseal))

@@ -84,24 +84,39 @@ TEST(a_filter_cannot_block)
     ASSERT_TRUE(now_monotonic() - start < 20 * USEC_PER_SEC);
 }
 
+/* Why the store does not open, for want of a key. */
+static char *why_rejected(const char *dir)
+{
+    _cleanup_(store_closep) Store *s = NULL;
+    char *detail = NULL;
+
+    if (store_open(dir, &s, &detail) == -EKEYREJECTED)
+        return detail;
+    free(detail);
+    return NULL;
+}
+
+#define ASSERT_REJECTED(dir, text)                                                                 \
+    do {                                                                                           \
+        _cleanup_(freep) char *why_ = why_rejected(dir);                                           \
+                                                                                                   \
+        if (!why_ || !strstr(why_, text))                                                          \
+            TEST_FAIL("rejected with %s, not %s", why_ ? why_ : "(null)", text);                   \
+    } while (0)
+
 TEST(the_given_credential)
 {
     _cleanup_(fixture_done) Fixture f = {.dir = ""};
-    _cleanup_(store_closep) Store *s = NULL;
-    _cleanup_(freep) char *detail = NULL;
     char path[160];
 
     ASSERT_OK(fixture_new(&f));
     fixture_path(&f, "../" NAMES_KEK_CREDENTIAL, path);
     ASSERT_OK(fixture_write(path, "0123456789abcdef0123456789ABCDEG", 32));
-    ASSERT_EQ(store_open(f.dir, &s, &detail), -EKEYREJECTED);
-    ASSERT_TRUE(detail && strstr(detail, "not the key of this slot"));
+    ASSERT_REJECTED(f.dir, "not the key of this slot");
     ASSERT_OK(fixture_write(path, "short", 5));
-    ASSERT_EQ(store_open(f.dir, &s, &detail), -EKEYREJECTED);
-    ASSERT_TRUE(detail && strstr(detail, "5 bytes"));
+    ASSERT_REJECTED(f.dir, "5 bytes");
     ASSERT_OK(unlink(path));
-    ASSERT_EQ(store_open(f.dir, &s, &detail), -EKEYREJECTED);
-    ASSERT_TRUE(detail && strstr(detail, "no credential"));
+    ASSERT_REJECTED(f.dir, "no credential");
 }
 
 /* Anybody can make a credential without a key, and a whole store that opens with it. */
@@ -110,24 +125,27 @@ TEST(a_credential_without_a_key)
     static const char null_key[] =
         "{\"credential\":\"BYRp2vb1QySABUnaD46i+yAAAAABAAAADAAAABAAAAAvhnLp4dF99wbkUv8AAAAA\"}";
     _cleanup_(fixture_done) Fixture f = {.dir = ""};
-    _cleanup_(store_closep) Store *s = NULL;
-    _cleanup_(freep) char *detail = NULL;
     char path[160];
 
     ASSERT_OK(fixture_new(&f));
     fixture_path(&f, "../" NAMES_KEK_CREDENTIAL, path);
     ASSERT_OK(unlink(path));
     ASSERT_OK(fixture_write_header(f.dir, null_key));
-    ASSERT_EQ(store_open(f.dir, &s, &detail), -EKEYREJECTED);
-    ASSERT_TRUE(detail && strstr(detail, "no key"));
+    ASSERT_REJECTED(f.dir, "no key");
     ASSERT_OK(fixture_write_header(f.dir, "{\"credential\":\"AAAA\"}"));
-    ASSERT_EQ(store_open(f.dir, &s, &detail), -EKEYREJECTED);
-    ASSERT_TRUE(detail && strstr(detail, "not a systemd credential"));
+    ASSERT_REJECTED(f.dir, "not a systemd credential");
 }
 
 static bool systemd_creds_works(void)
 {
     return geteuid() == 0 && slot_systemd_creds.usable() == 0;
+}
+
+/* Neither the unit nor the service. */
+static void only_systemd_creds(void)
+{
+    unsetenv("CREDENTIALS_DIRECTORY");
+    setenv("NVME_KEYD_CREDS_SOCKET", "/nonexistent/socket", 1);
 }
 
 TEST(a_store_by_systemd_creds)
@@ -145,16 +163,15 @@ TEST(a_store_by_systemd_creds)
     fixture_path(&f, "header.json", path);
     ASSERT_OK(unlink(path));
 
-    /* A KEK that is given but not the one sealed would make the store impossible to open again. */
-    if (slot_tpm2.usable() < 0) {
-        ASSERT_EQ(store_create(f.dir, &s, &detail), -EKEYREJECTED);
-        ASSERT_TRUE(detail && strstr(detail, "another key"));
-        ASSERT_TRUE(!fixture_exists(&f, "header.json"));
-    }
-    unsetenv("CREDENTIALS_DIRECTORY");
+    /* A KEK that the unit was given for another slot is passed over. */
     r = store_create(f.dir, &s, &detail);
     if (r < 0)
         TEST_FAIL("store_create: %s, %s", strerror(-r), detail);
+    s = store_close(s);
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    s = store_close(s);
+    unsetenv("CREDENTIALS_DIRECTORY");
+    ASSERT_OK(store_open(f.dir, &s, NULL));
     ASSERT_OK(fixture_add(s, "a", "first", id));
     s = store_close(s);
     ASSERT_OK(store_open(f.dir, &s, NULL));
@@ -168,30 +185,51 @@ TEST(a_store_by_systemd_creds)
 /* A damaged credential is refused with what systemd-creds says about it. */
 TEST(systemd_creds_says_no)
 {
+    static const SlotOptions options = {.with_key = "host"};
     _cleanup_(json_putp) json_object *slot = json_object_new_object();
     _cleanup_(secret_freep) Secret *kek = NULL, *got = NULL;
     _cleanup_(freep) char *detail = NULL, *credential = NULL;
     const char *text;
 
+    only_systemd_creds();
     if (!systemd_creds_works())
         TEST_SKIP("needs root and systemd-creds");
-    unsetenv("CREDENTIALS_DIRECTORY");
     ASSERT_OK(secret_random(STORE_KEY_SIZE, &kek));
-    ASSERT_OK(slot_systemd_creds.seal(kek, slot, NULL));
-    ASSERT_OK(slot_systemd_creds.unseal(slot, &got, NULL));
+    ASSERT_OK(slot_systemd_creds.seal(kek, &options, slot, NULL));
+    ASSERT_OK(slot_systemd_creds.unseal(slot, &options, &got, NULL));
     ASSERT_TRUE(secret_equal(kek, got));
     got = secret_free(got);
 
+    ASSERT_EQ(json_get_string(slot, "withKey", &text), 1);
+    ASSERT_STR(text, "host");
     ASSERT_EQ(json_get_string(slot, "credential", &text), 1);
     credential = strdup(text);
     credential[strlen(credential) - 10] ^= 1;
     ASSERT_OK(json_add_string(slot, "credential", credential));
-    ASSERT_EQ(slot_systemd_creds.unseal(slot, &got, &detail), -EKEYREJECTED);
+    ASSERT_EQ(slot_systemd_creds.unseal(slot, &options, &got, &detail), -EKEYREJECTED);
     ASSERT_TRUE(detail && strstr(detail, "systemd-creds failed: "));
     ASSERT_TRUE(got == NULL);
+}
+
+/* The real program seals with no key and opens that again, if it may. */
+TEST(systemd_creds_without_a_key)
+{
+    static const SlotOptions options = {.with_key = "null", .allow_null_key = true}, none;
+    _cleanup_(json_putp) json_object *slot = json_object_new_object();
+    _cleanup_(secret_freep) Secret *kek = NULL, *got = NULL;
+
+    only_systemd_creds();
+    if (!systemd_creds_works())
+        TEST_SKIP("needs root and systemd-creds");
+    ASSERT_OK(secret_random(STORE_KEY_SIZE, &kek));
+    ASSERT_OK(slot_systemd_creds.seal(kek, &options, slot, NULL));
+    ASSERT_EQ(slot_systemd_creds.unseal(slot, &none, &got, NULL), -EKEYREJECTED);
+    ASSERT_OK(slot_systemd_creds.unseal(slot, &options, &got, NULL));
+    ASSERT_TRUE(secret_equal(kek, got));
 }
 
 TEST_MAIN(TEST_ENTRY(a_filter_gets_input_and_gives_output), TEST_ENTRY(a_filter_inherits_nothing),
           TEST_ENTRY(a_filter_that_fails_is_quoted), TEST_ENTRY(a_filter_cannot_block),
           TEST_ENTRY(the_given_credential), TEST_ENTRY(a_credential_without_a_key),
-          TEST_ENTRY(a_store_by_systemd_creds), TEST_ENTRY(systemd_creds_says_no))
+          TEST_ENTRY(a_store_by_systemd_creds), TEST_ENTRY(systemd_creds_says_no),
+          TEST_ENTRY(systemd_creds_without_a_key))

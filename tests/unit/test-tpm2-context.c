@@ -45,13 +45,14 @@ TEST(errors_of_the_tpm)
         TSS2_RC rc;
         int error;
     } expected[] = {
-        {0x99d, -EKEYREJECTED}, /* POLICY_FAIL, session 1 */
         {0x1df, -EKEYREJECTED}, /* INTEGRITY, parameter 1 */
         {0x921, -EKEYREJECTED}, /* LOCKOUT */
         {0x98e, -EKEYREJECTED}, /* AUTH_FAIL, session 1 */
         {0x9a2, -EKEYREJECTED}, /* BAD_AUTH, session 1 */
         {0x1d5, -EBADMSG},      /* SIZE, parameter 1 */
         {0x2d6, -EOPNOTSUPP},   /* SYMMETRIC, parameter 2 */
+        {0x14b, -ENOSPC},       /* NV_SPACE */
+        {0x920, -EBUSY},        /* NV_RATE */
         {0x101, -EIO},          /* FAILURE */
         {TSS2_RESMGR_TPM_RC_LAYER | 0x921, -EKEYREJECTED},
         {TSS2_ESYS_RC_RSP_AUTH_FAILED, -EKEYREJECTED},

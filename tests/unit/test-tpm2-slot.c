@@ -23,8 +23,23 @@ static json_object *sample(void)
                      .private = {.size = 160}};
     json_object *object = json_object_new_object();
 
-    slot.public.publicArea.authPolicy.size = 32;
+    slot.public.publicArea.authPolicy = (TPM2B_DIGEST){.size = 32, .buffer = {1}};
     slot.public.publicArea.unique.keyedHash.size = 32;
+    return tpm2_slot_format(&slot, object) < 0 ? NULL : object;
+}
+
+/* The same, bound to no PCR. */
+static json_object *unbound_sample(void)
+{
+    json_object *object = sample();
+    Tpm2Slot slot;
+
+    if (tpm2_slot_parse(object, &slot) < 0)
+        return object;
+    json_object_put(object);
+    object = json_object_new_object();
+    slot.pcrs = 0;
+    slot.public.publicArea.authPolicy.buffer[0] = 0;
     return tpm2_slot_format(&slot, object) < 0 ? NULL : object;
 }
 
@@ -56,6 +71,28 @@ TEST(parse)
     ASSERT_OK(parse_with("pcrs", "[0, 7, 23]"));
     ASSERT_OK(parse_with("bank", "\"sha1\""));
     ASSERT_OK(parse_with("unknown", "1"));
+}
+
+TEST(parse_of_no_pcr)
+{
+    _cleanup_(json_putp) json_object *object = unbound_sample(), *bound = sample();
+    Tpm2Slot slot;
+
+    ASSERT_TRUE(!json_object_object_get_ex(object, "bank", NULL));
+    ASSERT_OK(tpm2_slot_parse(object, &slot));
+    ASSERT_EQ(slot.pcrs, 0);
+    ASSERT_EQ(slot.bank, TPM2_ALG_NULL);
+
+    /* It has no bank, and its policy is empty; no other has an empty one. */
+    ASSERT_OK(json_object_object_add(object, "bank", NULL));
+    ASSERT_EQ(tpm2_slot_parse(object, &slot), -EBADMSG);
+    ASSERT_OK(json_add_string(object, "bank", "sha256"));
+    ASSERT_EQ(tpm2_slot_parse(object, &slot), -EBADMSG);
+    ASSERT_OK(json_object_object_add(object, "pcrs", json_tokener_parse("[7]")));
+    ASSERT_EQ(tpm2_slot_parse(object, &slot), -EBADMSG);
+    json_object_object_del(bound, "bank");
+    ASSERT_OK(json_object_object_add(bound, "pcrs", json_tokener_parse("[]")));
+    ASSERT_EQ(tpm2_slot_parse(bound, &slot), -EBADMSG);
 }
 
 TEST(parse_refuses)
@@ -131,4 +168,5 @@ TEST(parse_refuses_other_objects)
         ASSERT_EQ(parse_cut("public", 80, i), -EBADMSG);
 }
 
-TEST_MAIN(TEST_ENTRY(parse), TEST_ENTRY(parse_refuses), TEST_ENTRY(parse_refuses_other_objects))
+TEST_MAIN(TEST_ENTRY(parse), TEST_ENTRY(parse_of_no_pcr), TEST_ENTRY(parse_refuses),
+          TEST_ENTRY(parse_refuses_other_objects))

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "basic/limits.h"
+#include "basic/log.h"
+#include "credstore/detail.h"
+#include "credstore/store-counter.h"
+
+/* Who has the store key, and nobody else, can read the counter and increment it. */
+static int make_auth(const Store *s, const Secret *key, Secret **ret)
+{
+    _cleanup_(secret_freep) Secret *auth = secret_new(STORE_KEY_SIZE);
+    int r;
+
+    if (!auth)
+        return -ENOMEM;
+    r = sealer_derive(s->sealer, key, "nvme-keyd rollback counter", auth->data);
+    if (r == 0)
+        *ret = TAKE_PTR(auth);
+    return r;
+}
+
+int store_counter_read(const Store *s, const Secret *key, bool *ret_checked, uint64_t *ret_value,
+                       char **reterr_detail)
+{
+    const RollbackCounter *counter = &s->header.counter;
+    _cleanup_(secret_freep) Secret *auth = NULL;
+    _cleanup_(freep) char *why = NULL;
+    int r;
+
+    *ret_checked = false;
+    *ret_value = 0;
+    if (!counter->present)
+        return 0;
+    r = make_auth(s, key, &auth);
+    if (r == 0)
+        r = tpm2_counter_read(&counter->tpm, auth, ret_value, &why);
+    if (r < 0)
+        return detail_set(reterr_detail, r, "cannot read the rollback counter: %s",
+                          why ? why : strerror(-r));
+    *ret_checked = true;
+    return 0;
+}
+
+int store_counter_compare(const Store *s, char **reterr_detail)
+{
+    const RollbackCounter *counter = &s->header.counter;
+
+    if (!s->counter_checked || counter->value == s->counter_seen ||
+        counter->value == s->counter_seen + 1)
+        return 0;
+    if (counter->value < s->counter_seen)
+        return detail_set(reterr_detail, -ESTALE,
+                          "the store is an old copy: the TPM has counted %" PRIu64
+                          " changes since; a recovery key opens it",
+                          s->counter_seen - counter->value);
+    return detail_set(reterr_detail, -ESTALE,
+                      "the TPM's rollback counter is behind the store; a recovery key opens it");
+}
+
+/* One that stays takes a few bytes of the TPM, and nothing else. */
+static void remove_counter(const RollbackCounter *counter)
+{
+    int r = tpm2_counter_remove(&counter->tpm, NULL);
+
+    if (r < 0)
+        log_debug_errno(r, "rollback counter not removed");
+}
+
+int store_counter_make(const Store *s, RollbackCounter *ret, char **reterr_detail)
+{
+    RollbackCounter counter = {.present = true};
+    _cleanup_(secret_freep) Secret *auth = NULL;
+    int r;
+
+    if (s->counter_checked)
+        return detail_set(reterr_detail, -EEXIST, "the store has a rollback counter already");
+    r = make_auth(s, s->key, &auth);
+    if (r < 0)
+        return r;
+    /* It may be that of another TPM; its place in this one is not needed any more. */
+    if (s->header.counter.present)
+        remove_counter(&s->header.counter);
+    r = tpm2_counter_create(auth, &counter.tpm, reterr_detail);
+    if (r < 0)
+        return r;
+    r = tpm2_counter_read(&counter.tpm, auth, &counter.value, reterr_detail);
+    if (r < 0) {
+        remove_counter(&counter);
+        return r;
+    }
+    *ret = counter;
+    return 0;
+}
+
+bool store_has_counter(const Store *s)
+{
+    return s->header.counter.present;
+}
+
+bool store_counter_behind(const Store *s)
+{
+    return s->counter_checked && s->header.counter.value > s->counter_seen;
+}
+
+int store_count(const Store *s, Secret **ret, char **reterr_detail)
+{
+    const RollbackCounter *counter = &s->header.counter;
+    _cleanup_(secret_freep) Secret *auth = NULL;
+    uint64_t value;
+    int r;
+
+    r = make_auth(s, s->key, &auth);
+    if (r < 0)
+        return r;
+    /* A try that failed may have incremented it all the same, and once more would be too much. */
+    r = tpm2_counter_read(&counter->tpm, auth, &value, reterr_detail);
+    if (r == 0 && value < counter->value)
+        r = tpm2_counter_increment(&counter->tpm, auth, &value, reterr_detail);
+    if (r < 0)
+        return r;
+    *ret = secret_new_copy(&value, sizeof(value));
+    return *ret ? 0 : -ENOMEM;
+}
+
+int store_counted(Store *s, const Secret *value)
+{
+    uint64_t seen;
+
+    if (value->size != sizeof(seen))
+        return -EBADMSG;
+    memcpy(&seen, value->data, sizeof(seen));
+    if (seen > s->counter_seen)
+        s->counter_seen = seen;
+    return 0;
+}

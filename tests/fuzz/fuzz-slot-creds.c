@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "basic/json.h"
+#include "credstore/creds-slot.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check(bool ok)
+{
+    if (!ok)
+        abort();
+}
+
+/* A slot that parses is written again with the same credential, and no null key comes through
+ * unless it may. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    _cleanup_(json_putp) json_object *slot = NULL, *again = json_object_new_object();
+    const char *credential, *with_key;
+    bool null, null_again;
+    int r;
+
+    if (json_parse((const char *)data, size, 4, &slot) < 0)
+        return 0;
+    r = creds_slot_parse(slot, true, &credential, &null, NULL);
+    check(r == 0 || r == -EBADMSG);
+    if (r < 0) {
+        check(creds_slot_parse(slot, false, &credential, &null, NULL) == -EBADMSG);
+        return 0;
+    }
+
+    check(strlen(credential) <= CREDS_TEXT_MAX);
+    check(creds_slot_format(credential, true, again, NULL) == 0);
+    check(json_object_equal(json_object_object_get(slot, "credential"),
+                            json_object_object_get(again, "credential")));
+    check(json_get_string(again, "withKey", &with_key) == 1);
+    check(null == (strcmp(with_key, "null") == 0));
+    r = creds_slot_parse(slot, false, &credential, &null_again, NULL);
+    check(null ? r == -EKEYREJECTED : r == 0 && !null_again);
+    return 0;
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "credstore/tpm2-context.h"
+#include "store-fixture.h"
+#include "swtpm.h"
+#include "test.h"
+
+/* The rollback counter of a store, on swtpm. */
+
+static const SlotOptions with_counter = {.rollback_counter = true};
+
+static int add_slot(Store *s, const char *type, const SlotOptions *options, Secret **ret_key,
+                    char ret_id[static SLOT_ID_SIZE], char **reterr_detail)
+{
+    _cleanup_(secret_freep) Secret *slot = NULL;
+    int r = store_seal_slot(s, type, NULL, options, &slot, ret_key, reterr_detail);
+
+    return r < 0 ? r : store_put_slot(s, slot, ret_id);
+}
+
+static int count(Store *s)
+{
+    _cleanup_(secret_freep) Secret *value = NULL;
+    int r = store_count(s, &value, NULL);
+
+    return r < 0 ? r : store_counted(s, value);
+}
+
+static int open_by_recovery(const char *dir, const Secret *key, Store **ret)
+{
+    _cleanup_(secret_freep) Secret *found = NULL;
+    _cleanup_(store_closep) Store *s = NULL;
+    int r = store_attach(dir, &s, NULL);
+
+    if (r == 0)
+        r = store_find_key_by_recovery(s, key, &found);
+    if (r == 0)
+        r = store_unlock(s, found, NULL);
+    if (r == 0)
+        *ret = TAKE_PTR(s);
+    return r;
+}
+
+TEST(an_old_copy_is_noticed)
+{
+    _cleanup_(secret_freep) Secret *key = NULL, *none = NULL;
+    _cleanup_(fixture_done) Fixture f = {};
+    _cleanup_(store_closep) Store *s = NULL;
+    _cleanup_(freep) char *detail = NULL;
+    char slot[SLOT_ID_SIZE], id[STORE_ID_SIZE], copy[160];
+    SWTPM(tpm);
+
+    ASSERT_OK(fixture_new(&f));
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_EQ(add_slot(s, "recovery", &with_counter, &key, slot, NULL), -EINVAL);
+    ASSERT_OK(add_slot(s, "recovery", &(SlotOptions){.pcrs = 0}, &key, slot, NULL));
+    ASSERT_OK(add_slot(s, "tpm2", &with_counter, &none, slot, NULL));
+    ASSERT_TRUE(store_has_counter(s));
+    ASSERT_TRUE(store_counter_behind(s));
+    ASSERT_OK(count(s));
+    ASSERT_TRUE(!store_counter_behind(s));
+    ASSERT_EQ(add_slot(s, "tpm2", &with_counter, &none, slot, &detail), -EEXIST);
+    s = store_close(s);
+    snprintf(copy, sizeof(copy), "%s/copy", f.top);
+    ASSERT_OK(fixture_copy(f.dir, copy));
+
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(fixture_add(s, "a", "secret", id));
+    ASSERT_TRUE(store_counter_behind(s));
+    /* Cut off before the counter has caught up, and no harm done by trying again. */
+    s = store_close(s);
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_TRUE(store_counter_behind(s));
+    ASSERT_OK(count(s));
+    ASSERT_OK(count(s));
+    s = store_close(s);
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_TRUE(!store_counter_behind(s));
+    s = store_close(s);
+
+    free(TAKE_PTR(detail));
+    ASSERT_EQ(store_open(copy, &s, &detail), -ESTALE);
+    ASSERT_TRUE(detail && strstr(detail, "old copy"));
+    /* Who has the recovery key says that it shall be so, and counts from here. */
+    ASSERT_OK(open_by_recovery(copy, key, &s));
+    ASSERT_OK(fixture_add(s, "b", "other", id));
+    ASSERT_TRUE(!store_counter_behind(s));
+    ASSERT_OK(add_slot(s, "tpm2", &with_counter, &none, slot, NULL));
+    ASSERT_OK(count(s));
+    s = store_close(s);
+    ASSERT_OK(store_open(copy, &s, NULL));
+    ASSERT_TRUE(fixture_has(s, id, "b", "other"));
+}
+
+TEST(without_the_tpm)
+{
+    _cleanup_(secret_freep) Secret *none = NULL;
+    _cleanup_(fixture_done) Fixture f = {};
+    _cleanup_(store_closep) Store *s = NULL;
+    _cleanup_(freep) char *detail = NULL;
+    char slot[SLOT_ID_SIZE];
+    SWTPM(tpm);
+
+    ASSERT_OK(fixture_new(&f));
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(add_slot(s, "tpm2", &with_counter, &none, slot, NULL));
+    s = store_close(s);
+    /* The other slot would open it, but nobody can tell then whether it is an old copy. */
+    swtpm_stop(&tpm);
+    ASSERT_TRUE(store_open(f.dir, &s, &detail) < 0);
+    ASSERT_TRUE(detail && strstr(detail, "rollback counter"));
+    ASSERT_OK(swtpm_start(&tpm));
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+
+    /* It goes with the last slot of the TPM. */
+    ASSERT_OK(store_remove_slot(s, slot, false));
+    ASSERT_TRUE(!store_has_counter(s));
+    s = store_close(s);
+    swtpm_stop(&tpm);
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+}
+
+TEST_MAIN(TEST_ENTRY(an_old_copy_is_noticed), TEST_ENTRY(without_the_tpm))

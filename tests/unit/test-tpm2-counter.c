@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <dlfcn.h>
+#include <errno.h>
+#include <tss2/tss2_esys.h>
+
+#include "basic/io.h"
+#include "basic/json.h"
+#include "basic/limits.h"
+#include "credstore/tpm2-counter.h"
+#include "swtpm.h"
+#include "test.h"
+#include "tpm2-interposer.h"
+
+/* What to do to ESYS, whose functions of the same names below stand before the library's. */
+typedef struct Meddling {
+    uint32_t index;    /* where to define, whatever is asked for */
+    int taken;         /* somebody takes so many indices just before we would */
+    TSS2_RC define;    /* what to return instead of defining */
+    TSS2_RC increment; /* what to return instead of incrementing */
+} Meddling;
+
+static Meddling meddling;
+
+TSS2_RC Esys_NV_DefineSpace(ESYS_CONTEXT *esys, ESYS_TR owner, ESYS_TR session1, ESYS_TR session2,
+                            ESYS_TR session3, const TPM2B_AUTH *auth, const TPM2B_NV_PUBLIC *public,
+                            ESYS_TR *ret)
+{
+    __typeof__(Esys_NV_DefineSpace) *real;
+    TPM2B_NV_PUBLIC changed = *public;
+
+    *(void **)&real = dlsym(RTLD_NEXT, "Esys_NV_DefineSpace");
+    if (meddling.define)
+        return meddling.define;
+    if (meddling.taken > 0) {
+        meddling.taken--;
+        (void)real(esys, owner, session1, session2, session3, auth, public, ret);
+    }
+    if (meddling.index)
+        changed.nvPublic.nvIndex = meddling.index;
+    return real(esys, owner, session1, session2, session3, auth, &changed, ret);
+}
+
+TSS2_RC Esys_NV_Increment(ESYS_CONTEXT *esys, ESYS_TR auth, ESYS_TR nv, ESYS_TR session1,
+                          ESYS_TR session2, ESYS_TR session3)
+{
+    __typeof__(Esys_NV_Increment) *real;
+
+    *(void **)&real = dlsym(RTLD_NEXT, "Esys_NV_Increment");
+    if (meddling.increment)
+        return meddling.increment;
+    return real(esys, auth, nv, session1, session2, session3);
+}
+
+/* A counter and its password. */
+typedef struct Fixture {
+    Secret *auth;
+    Tpm2Counter counter;
+    uint64_t value;
+    char *detail;
+} Fixture;
+
+static void fixture_done(Fixture *f)
+{
+    meddling = (Meddling){};
+    interposer = (Interposer){};
+    f->auth = secret_free(f->auth);
+    if (f->detail)
+        printf("# %s\n", f->detail);
+    free(f->detail);
+}
+
+static int fixture_create(Fixture *f)
+{
+    if (!f->auth && secret_random(STORE_KEY_SIZE, &f->auth) < 0)
+        return -ENOMEM;
+    return tpm2_counter_create(f->auth, &f->counter, &f->detail);
+}
+
+static int fixture_read(Fixture *f)
+{
+    f->value = 0;
+    return tpm2_counter_read(&f->counter, f->auth, &f->value, &f->detail);
+}
+
+static int fixture_increment(Fixture *f)
+{
+    f->value = 0;
+    return tpm2_counter_increment(&f->counter, f->auth, &f->value, &f->detail);
+}
+
+TEST(counts)
+{
+    SWTPM(tpm);
+    _cleanup_(fixture_done) Fixture f = {};
+
+    ASSERT_OK(fixture_create(&f));
+    ASSERT_EQ(count_handles(NV_INDICES), 1);
+    ASSERT_TRUE(f.counter.index >= TPM2_COUNTER_FIRST && f.counter.index <= TPM2_COUNTER_LAST);
+    ASSERT_OK(fixture_read(&f));
+    uint64_t first = f.value;
+    ASSERT_TRUE(first > 0);
+    for (uint64_t i = 1; i <= 3; i++) {
+        ASSERT_OK(fixture_increment(&f));
+        ASSERT_EQ(f.value, first + i);
+        ASSERT_OK(fixture_read(&f));
+        ASSERT_EQ(f.value, first + i);
+    }
+    ASSERT_TRUE(tpm_is_clean());
+
+    swtpm_stop(&tpm);
+    ASSERT_OK(swtpm_start(&tpm));
+    ASSERT_OK(fixture_read(&f));
+    ASSERT_EQ(f.value, first + 3);
+    ASSERT_OK(fixture_increment(&f));
+    ASSERT_EQ(f.value, first + 4);
+
+    ASSERT_TRUE(!f.detail);
+    ASSERT_OK(tpm2_counter_remove(&f.counter, &f.detail));
+    ASSERT_EQ(count_handles(NV_INDICES), 0);
+    ASSERT_EQ(fixture_read(&f), -EKEYREJECTED);
+    ASSERT_DETAIL(f, "is gone");
+    ASSERT_EQ(fixture_increment(&f), -EKEYREJECTED);
+    ASSERT_EQ(tpm2_counter_remove(&f.counter, &f.detail), -EKEYREJECTED);
+    ASSERT_TRUE(tpm_is_clean());
+}
+
+TEST(password)
+{
+    SWTPM(tpm);
+    _cleanup_(fixture_done) Fixture f = {}, g = {};
+
+    ASSERT_OK(fixture_create(&f));
+    ASSERT_OK(secret_random(STORE_KEY_SIZE, &g.auth));
+    g.counter = f.counter;
+    ASSERT_EQ(fixture_read(&g), -EKEYREJECTED);
+    ASSERT_DETAIL(g, "another password");
+    ASSERT_EQ(fixture_increment(&g), -EKEYREJECTED);
+    ASSERT_TRUE(tpm_is_clean());
+    ASSERT_OK(fixture_read(&f));
+    ASSERT_EQ(f.value, 1);
+
+    g.auth = secret_free(g.auth);
+    g.auth = secret_new(STORE_KEY_SIZE - 1);
+    ASSERT_EQ(fixture_read(&g), -EINVAL);
+    ASSERT_EQ(fixture_create(&g), -EINVAL);
+}
+
+/* A TPM drops zeros at the end of a password. */
+TEST(password_that_ends_in_zeros)
+{
+    SWTPM(tpm);
+    _cleanup_(fixture_done) Fixture f = {};
+
+    ASSERT_OK(secret_random(STORE_KEY_SIZE, &f.auth));
+    memset(f.auth->data + STORE_KEY_SIZE - 2, 0, 2);
+    ASSERT_OK(fixture_create(&f));
+    ASSERT_OK(fixture_increment(&f));
+    ASSERT_OK(fixture_read(&f));
+    ASSERT_EQ(f.value, 2);
+}
+
+/* What the owner hierarchy, without a password, may do to it. */
+static TSS2_RC as_owner(const Tpm2Counter *counter, bool increment)
+{
+    _cleanup_(tpm2_context_closep) Tpm2Context *c = NULL;
+    _cleanup_(esys_freep) TPM2B_MAX_NV_BUFFER *data = NULL;
+    ESYS_TR nv;
+    TSS2_RC rc;
+
+    if (tpm2_context_open(NULL, &c) < 0)
+        return TSS2_ESYS_RC_IO_ERROR;
+    rc = Esys_TR_FromTPMPublic(c->esys, counter->index, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+                               &nv);
+    if (rc != TSS2_RC_SUCCESS)
+        return rc;
+    if (increment)
+        return Esys_NV_Increment(c->esys, ESYS_TR_RH_OWNER, nv, ESYS_TR_PASSWORD, ESYS_TR_NONE,
+                                 ESYS_TR_NONE);
+    return Esys_NV_Read(c->esys, ESYS_TR_RH_OWNER, nv, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
+                        8, 0, &data);
+}
+
+TEST(owner_cannot_count)
+{
+    SWTPM(tpm);
+    _cleanup_(fixture_done) Fixture f = {};
+
+    ASSERT_OK(fixture_create(&f));
+    ASSERT_EQ(as_owner(&f.counter, false), TPM2_RC_NV_AUTHORIZATION);
+    ASSERT_EQ(as_owner(&f.counter, true), TPM2_RC_NV_AUTHORIZATION);
+    ASSERT_OK(fixture_read(&f));
+    ASSERT_EQ(f.value, 1);
+}
+
+/* Removes the counter and makes one with the same public area, but another password. */
+static TSS2_RC replace(const Tpm2Counter *counter, int increments)
+{
+    static const TPM2B_AUTH password = {.size = 4, .buffer = "mine"};
+    _cleanup_(tpm2_context_closep) Tpm2Context *c = NULL;
+    _cleanup_(esys_freep) TPM2B_NV_PUBLIC *public = NULL;
+    ESYS_TR nv;
+    TSS2_RC rc;
+
+    if (tpm2_context_open(NULL, &c) < 0)
+        return TSS2_ESYS_RC_IO_ERROR;
+    rc = Esys_TR_FromTPMPublic(c->esys, counter->index, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+                               &nv);
+    if (rc == TSS2_RC_SUCCESS)
+        rc = Esys_NV_ReadPublic(c->esys, nv, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &public,
+                                NULL);
+    if (rc == TSS2_RC_SUCCESS)
+        rc = Esys_NV_UndefineSpace(c->esys, ESYS_TR_RH_OWNER, nv, ESYS_TR_PASSWORD, ESYS_TR_NONE,
+                                   ESYS_TR_NONE);
+    if (rc != TSS2_RC_SUCCESS)
+        return rc;
+    public->nvPublic.attributes &= ~(TPMA_NV)TPMA_NV_WRITTEN;
+    rc = Esys_NV_DefineSpace(c->esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE,
+                             ESYS_TR_NONE, &password, public, &nv);
+    for (int i = 0; rc == TSS2_RC_SUCCESS && i < increments; i++)
+        rc = Esys_NV_Increment(c->esys, nv, nv, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE);
+    return rc;
+}
+
+TEST(replaced)
+{
+    SWTPM(tpm);
+    _cleanup_(fixture_done) Fixture f = {}, g = {};
+
+    ASSERT_OK(fixture_create(&f));
+    for (int i = 0; i < 5; i++)
+        ASSERT_OK(fixture_increment(&f));
+    uint64_t last = f.value;
+
+    ASSERT_EQ(replace(&f.counter, 0), TSS2_RC_SUCCESS);
+    ASSERT_EQ(fixture_read(&f), -EKEYREJECTED);
+    ASSERT_DETAIL(f, "has replaced it");
+    ASSERT_EQ(tpm2_counter_remove(&f.counter, &f.detail), -EKEYREJECTED);
+    ASSERT_EQ(count_handles(NV_INDICES), 1);
+
+    /* Once it counts, it has the very name of ours. */
+    ASSERT_EQ(replace(&f.counter, 1), TSS2_RC_SUCCESS);
+    ASSERT_EQ(fixture_read(&f), -EKEYREJECTED);
+    ASSERT_DETAIL(f, "another password");
+    ASSERT_EQ(fixture_increment(&f), -EKEYREJECTED);
+
+    /* One of our own, under the same index and password, has another name, and starts above all
+     * that were. */
+    ASSERT_OK(tpm2_counter_remove(&f.counter, &f.detail));
+    g.auth = secret_new_copy(f.auth->data, f.auth->size);
+    meddling.index = f.counter.index;
+    ASSERT_OK(fixture_create(&g));
+    g.counter.index = f.counter.index;
+    ASSERT_OK(fixture_read(&g));
+    ASSERT_TRUE(g.value > last);
+    ASSERT_EQ(fixture_read(&f), -EKEYREJECTED);
+    ASSERT_DETAIL(f, "has replaced it");
+}
+
+TEST(no_two_have_one_name)
+{
+    SWTPM(tpm);
+    _cleanup_(fixture_done) Fixture f = {}, g = {};
+
+    ASSERT_OK(fixture_create(&f));
+    g.auth = secret_new_copy(f.auth->data, f.auth->size);
+    ASSERT_OK(fixture_create(&g));
+    ASSERT_TRUE(f.counter.index != g.counter.index);
+    ASSERT_OK(fixture_increment(&f));
+    ASSERT_OK(fixture_increment(&f));
+    ASSERT_OK(fixture_read(&g));
+    ASSERT_TRUE(g.value != f.value);
+
+    /* As if the header were forged. */
+    g.counter.index = f.counter.index;
+    ASSERT_EQ(fixture_read(&g), -EKEYREJECTED);
+}
+
+TEST(another_tpm)
+{
+    SWTPM(tpm);
+    _cleanup_(fixture_done) Fixture f = {}, g = {};
+
+    ASSERT_OK(fixture_create(&f));
+    swtpm_stop(&tpm);
+
+    _cleanup_(swtpm_done) Swtpm other = {};
+    ASSERT_OK(swtpm_start(&other));
+    ASSERT_EQ(fixture_read(&f), -EKEYREJECTED);
+    ASSERT_DETAIL(f, "it has no storage root key");
+    ASSERT_OK(fixture_create(&g));
+    ASSERT_EQ(fixture_read(&f), -EKEYREJECTED);
+    ASSERT_DETAIL(f, "another TPM or it was cleared");
+
+    ASSERT_EQ(tpm_do(clear_tpm), TSS2_RC_SUCCESS);
+    ASSERT_EQ(count_handles(NV_INDICES), 0);
+    ASSERT_EQ(fixture_read(&g), -EKEYREJECTED);
+    ASSERT_DETAIL(g, "it was cleared");
+
+    swtpm_stop(&other);
+    ASSERT_EQ(fixture_read(&g), -ENODEV);
+    ASSERT_DETAIL(g, "no TPM");
+    ASSERT_EQ(fixture_create(&g), -ENODEV);
+}
+
+TEST(owner_password)
+{
+    SWTPM(tpm);
+    _cleanup_(fixture_done) Fixture f = {}, g = {};
+
+    ASSERT_OK(fixture_create(&f));
+    ASSERT_EQ(tpm_do(change_owner_auth), TSS2_RC_SUCCESS);
+    ASSERT_OK(fixture_increment(&f));
+    ASSERT_EQ(tpm2_counter_remove(&f.counter, &f.detail), -EKEYREJECTED);
+    ASSERT_DETAIL(f, "remove the counter: the TPM's owner hierarchy has a password");
+    ASSERT_EQ(fixture_create(&g), -EKEYREJECTED);
+    ASSERT_DETAIL(g, "define a counter: the TPM's owner hierarchy has a password");
+    ASSERT_EQ(count_handles(NV_INDICES), 1);
+    ASSERT_TRUE(tpm_is_clean());
+}
+
+TEST(lockout)
+{
+    SWTPM(tpm);
+    _cleanup_(fixture_done) Fixture f = {};
+
+    ASSERT_EQ(tpm_do(persist_rsa), TSS2_RC_SUCCESS);
+    ASSERT_OK(fixture_create(&f));
+    ASSERT_EQ(tpm_do(lock_out), TSS2_RC_SUCCESS);
+    ASSERT_OK(fixture_increment(&f));
+    ASSERT_EQ(f.value, 2);
+}
+
+TEST(index_is_taken)
+{
+    SWTPM(tpm);
+    _cleanup_(fixture_done) Fixture f = {};
+
+    meddling.taken = 3;
+    ASSERT_OK(fixture_create(&f));
+    ASSERT_EQ(meddling.taken, 0);
+    ASSERT_EQ(count_handles(NV_INDICES), 4);
+    ASSERT_OK(fixture_increment(&f));
+    ASSERT_TRUE(!f.detail);
+
+    meddling.define = TPM2_RC_NV_DEFINED;
+    ASSERT_EQ(fixture_create(&f), -EIO);
+    ASSERT_DETAIL(f, "no index is free");
+}
+
+TEST(failures_leave_nothing)
+{
+    SWTPM(tpm);
+    _cleanup_(fixture_done) Fixture f = {};
+
+    meddling.define = TPM2_RC_NV_SPACE;
+    ASSERT_EQ(fixture_create(&f), -ENOSPC);
+    ASSERT_DETAIL(f, "no room");
+    meddling = (Meddling){.increment = TPM2_RC_NV_RATE};
+    ASSERT_EQ(fixture_create(&f), -EBUSY);
+    ASSERT_EQ(f.counter.index, 0);
+    ASSERT_EQ(count_handles(NV_INDICES), 0);
+    ASSERT_TRUE(tpm_is_clean());
+}
+
+/* Every byte that an interposer may change in the answer is noticed, or makes no difference. */
+TEST(value_cannot_be_forged)
+{
+    SWTPM(tpm);
+    _cleanup_(fixture_done) Fixture f = {};
+    int r;
+
+    ASSERT_OK(fixture_create(&f));
+    interposer.command = TPM2_CC_NV_Read;
+    interposer.offset = SIZE_MAX;
+    ASSERT_OK(fixture_read(&f));
+    ASSERT_TRUE(interposer.size > 10 + 4 + 2 + 8 + 32);
+    for (size_t i = 0; i < interposer.size; i++) {
+        interposer.offset = i;
+        r = fixture_read(&f);
+        flush_sessions();
+        ASSERT_EQ(f.value, r == 0 ? 1 : 0);
+    }
+    interposer.offset = 10 + 4 + 2 + 7;
+    ASSERT_EQ(fixture_read(&f), -EKEYREJECTED);
+    ASSERT_DETAIL(f, "not authentic");
+
+    /* The public area is not authentic, but its name is pinned. */
+    interposer = (Interposer){.command = TPM2_CC_NV_ReadPublic, .offset = 40};
+    ASSERT_TRUE(fixture_read(&f) < 0);
+    interposer = (Interposer){.command = TPM2_CC_NV_Increment, .offset = 30};
+    ASSERT_EQ(fixture_increment(&f), -EKEYREJECTED);
+}
+
+TEST(password_is_never_on_the_wire)
+{
+    SWTPM(tpm);
+    _cleanup_(fixture_done) Fixture f = {};
+    char wire[2 * SWTPM_DIRECTORY_MAX];
+
+    snprintf(wire, sizeof(wire), "%s/wire", tpm.dir);
+    setenv("TCTI_PCAP_FILE", wire, true);
+    swtpm_set_tcti(&tpm, "pcap:");
+    if (fixture_create(&f) == -ENODEV)
+        TEST_SKIP("the TSS has no pcap TCTI");
+    ASSERT_OK(fixture_increment(&f));
+
+    /* What is not secret shows that the recording is one. */
+    ASSERT_TRUE(file_contains(wire, f.counter.name.data, f.counter.name.size));
+    for (size_t i = 0; i + 8 <= f.auth->size; i += 8)
+        ASSERT_TRUE(!file_contains(wire, f.auth->data + i, 8));
+}
+
+static Tpm2Counter sample(void)
+{
+    return (Tpm2Counter){.index = TPM2_COUNTER_FIRST + 7,
+                         .name = {.size = 34, .data = {0x00, 0x0b, 1}},
+                         .srk_name = {.size = 34, .data = {0x00, 0x0b, 2}}};
+}
+
+static int parse_with(const char *key, const char *json)
+{
+    _cleanup_(json_putp) json_object *object = json_object_new_object();
+    Tpm2Counter counter = sample();
+
+    if (tpm2_counter_format(&counter, object) < 0)
+        return -ENOMEM;
+    json_object_object_del(object, key);
+    if (json && json_object_object_add(object, key, json_tokener_parse(json)) < 0)
+        return -ENOMEM;
+    return tpm2_counter_parse(object, &counter);
+}
+
+TEST(parse)
+{
+    _cleanup_(json_putp) json_object *object = json_object_new_object();
+    Tpm2Counter counter = sample(), again = {};
+
+    ASSERT_OK(tpm2_counter_format(&counter, object));
+    ASSERT_EQ(json_object_object_length(object), 3);
+    ASSERT_OK(tpm2_counter_parse(object, &again));
+    ASSERT_MEM(&counter, &again, sizeof(counter));
+    ASSERT_OK(parse_with("nvIndex", "27262976"));
+    ASSERT_OK(parse_with("nvIndex", "27328511"));
+    ASSERT_OK(parse_with("srkName", "\"AAwB\""));
+    ASSERT_OK(parse_with("other", "1"));
+}
+
+TEST(parse_refuses)
+{
+    static const char *const keys[] = {"nvIndex", "nvName", "srkName"};
+    static const char *const values[] = {"null", "{}", "\"\"", "-1", "\"A\"", "[1]"};
+    static const char *const indices[] = {"0",          "25165824",     "27262975",  "27328512",
+                                          "27262976.0", "\"27262976\"", "4322230272"};
+    /* Short, another algorithm, long. */
+    static const char *const names[] = {"\"AAsBAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"",
+                                        "\"AAwBAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==\"",
+                                        "\"AAsBAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\""};
+    Tpm2Counter counter = sample();
+
+    for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+        ASSERT_EQ(parse_with(keys[i], NULL), -EBADMSG);
+        for (size_t j = 0; j < ARRAY_SIZE(values); j++)
+            ASSERT_EQ(parse_with(keys[i], values[j]), -EBADMSG);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(indices); i++)
+        ASSERT_EQ(parse_with("nvIndex", indices[i]), -EBADMSG);
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        ASSERT_EQ(parse_with("nvName", names[i]), -EBADMSG);
+
+    _cleanup_(json_putp) json_object *object = json_object_new_object();
+    counter.srk_name.size = 0;
+    ASSERT_EQ(tpm2_counter_format(&counter, object), -EINVAL);
+    counter = sample();
+    counter.index = 0x01c00000;
+    ASSERT_EQ(tpm2_counter_format(&counter, object), -EINVAL);
+}
+
+TEST(time_to_count)
+{
+    SWTPM(tpm);
+    _cleanup_(fixture_done) Fixture f = {};
+    uint64_t start = now_monotonic(), made, incremented;
+
+    ASSERT_OK(fixture_create(&f));
+    made = now_monotonic();
+    for (int i = 0; i < 20; i++)
+        ASSERT_OK(fixture_increment(&f));
+    incremented = now_monotonic();
+    for (int i = 0; i < 20; i++)
+        ASSERT_OK(fixture_read(&f));
+    printf("# create, with a storage root key: %.1f ms, increment: %.1f ms, read: %.1f ms\n",
+           (double)(made - start) / 1000, (double)(incremented - made) / 20 / 1000,
+           (double)(now_monotonic() - incremented) / 20 / 1000);
+}
+
+TEST_MAIN(TEST_ENTRY(parse), TEST_ENTRY(parse_refuses), TEST_ENTRY(counts), TEST_ENTRY(password),
+          TEST_ENTRY(password_that_ends_in_zeros), TEST_ENTRY(owner_cannot_count),
+          TEST_ENTRY(replaced), TEST_ENTRY(no_two_have_one_name), TEST_ENTRY(another_tpm),
+          TEST_ENTRY(owner_password), TEST_ENTRY(lockout), TEST_ENTRY(index_is_taken),
+          TEST_ENTRY(failures_leave_nothing), TEST_ENTRY(value_cannot_be_forged),
+          TEST_ENTRY(password_is_never_on_the_wire), TEST_ENTRY(time_to_count))
