@@ -39,6 +39,11 @@ struct Store {
 /* The first of n sorted records whose id is not below id; n when there is none. */
 size_t store_lower_bound(Record *const *records, size_t n, uint64_t id);
 
+/* Makes a store with its directory locked and nothing else. Returns errors of dirs_open(). */
+int store_new(const char *dir, Store **ret, char **reterr_detail) _must_check_;
+
+void store_forget_records(Store *s);
+
 /* Reads header.json into s; with the store key it is checked to be authentic. */
 int store_read_header(Store *s, char **reterr_detail) _must_check_;
 

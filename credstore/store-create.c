@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "basic/encoding.h"
+#include "basic/io.h"
+#include "basic/json.h"
+#include "credstore/detail.h"
+#include "credstore/keyslots.h"
+#include "credstore/signed-file.h"
+#include "credstore/store-slots.h"
+
+/* Making a store: a key, a slot of each type that works here, a header. */
+
+/* Random bytes that are no secret, as hex. */
+static int make_id(size_t size, char *ret)
+{
+    _cleanup_(secret_freep) Secret *random = NULL;
+    int r = secret_random(size, &random);
+
+    if (r == 0)
+        hex_encode(random->data, size, ret);
+    return r;
+}
+
+/* The first header. A single file needs no commit. */
+static int write_header(Store *s)
+{
+    _cleanup_(freep) char *body = NULL, *text = NULL;
+    size_t size;
+    int r;
+
+    r = header_format(&s->header, &body);
+    if (r < 0)
+        return r;
+    r = signed_file_format(s->sealer, s->key, SIGNED_LABEL_HEADER, body, &text, &size);
+    if (r < 0)
+        return r;
+    r = io_write_file_at(s->dirs.root, DIRS_HEADER DIRS_NEW, text, size);
+    if (r < 0)
+        return r;
+    if (renameat(s->dirs.root, DIRS_HEADER DIRS_NEW, s->dirs.root, DIRS_HEADER) < 0)
+        return -errno;
+    return io_sync_dir(s->dirs.root);
+}
+
+int store_prepare(const char *dir, Store **ret, char **reterr_detail)
+{
+    _cleanup_(store_closep) Store *s = NULL;
+    int r;
+
+    r = store_new(dir, &s, reterr_detail);
+    if (r < 0)
+        return r;
+    if (faccessat(s->dirs.root, DIRS_HEADER, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
+        dirs_has_remains(&s->dirs))
+        return detail_set(reterr_detail, -EEXIST, "there is a store in %s already", dir);
+    r = secret_random(STORE_KEY_SIZE, &s->key);
+    if (r < 0)
+        return r;
+    r = make_id((HEADER_ID_SIZE - 1) / 2, s->header.id);
+    if (r < 0)
+        return r;
+    s->header.generation = 1;
+    s->header.slots = json_object_new_array();
+    if (!s->header.slots)
+        return -ENOMEM;
+
+    *ret = TAKE_PTR(s);
+    return 0;
+}
+
+int store_enrol(const Store *s, size_t nth, const SlotOptions *options, Secret **ret,
+                char **reterr_detail)
+{
+    const SlotType *type = keyslots_automatic_type(nth);
+    _cleanup_(json_putp) json_object *slot = NULL;
+    _cleanup_(freep) char *why = NULL;
+    int r;
+
+    if (!type)
+        return -ERANGE;
+    r = type->usable();
+    if (r == 0)
+        r = keyslots_make(s->sealer, s->header.id, s->key, type->name, NULL, options, &slot, NULL,
+                          &why);
+    if (r < 0)
+        return detail_set(reterr_detail, r, "%s: %s", type->name, why ? why : strerror(-r));
+    return slots_pack(slot, ret);
+}
+
+int store_adopt_slot(Store *s, const Secret *slot)
+{
+    json_object *o;
+    int r = slots_unpack(slot, &o);
+
+    return r < 0 ? r : json_append_take(s->header.slots, o);
+}
+
+int store_establish(Store *s, char **reterr_detail)
+{
+    int r;
+
+    if (json_object_array_length(s->header.slots) == 0)
+        return -EOPNOTSUPP;
+    r = write_header(s);
+    if (r < 0)
+        return detail_set(reterr_detail, r, "cannot write " DIRS_HEADER ": %s", strerror(-r));
+    return 0;
+}
+
+/* A slot of each type that works; what is wrong with the others only matters if none does. */
+static int enrol_all(Store *s, char **reterr_detail)
+{
+    static const SlotOptions options = {.pcrs_given = false};
+    _cleanup_(freep) char *detail = NULL;
+    int error = -EOPNOTSUPP, r = 0;
+
+    for (size_t n = 0; r != -ERANGE; n++) {
+        _cleanup_(secret_freep) Secret *slot = NULL;
+        _cleanup_(freep) char *why = NULL;
+
+        r = store_enrol(s, n, &options, &slot, &why);
+        if (r == 0)
+            r = store_adopt_slot(s, slot);
+        if (r < 0 && r != -ERANGE)
+            error = r;
+        if (why)
+            detail_append(&detail, why);
+    }
+    if (json_object_array_length(s->header.slots) > 0)
+        return 0;
+    if (reterr_detail)
+        *reterr_detail = TAKE_PTR(detail);
+    return error;
+}
+
+int store_create(const char *dir, Store **ret, char **reterr_detail)
+{
+    _cleanup_(store_closep) Store *s = NULL;
+    int r;
+
+    r = store_prepare(dir, &s, reterr_detail);
+    if (r < 0)
+        return r;
+    r = enrol_all(s, reterr_detail);
+    if (r < 0)
+        return r;
+    r = store_establish(s, reterr_detail);
+    if (r < 0)
+        return r;
+
+    *ret = TAKE_PTR(s);
+    return 0;
+}
