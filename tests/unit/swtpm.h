@@ -84,8 +84,8 @@ static inline void swtpm_exec(const char *dir)
         server[2 * SWTPM_DIRECTORY_MAX];
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-    /* A test that crashes leaves none behind. */
-    (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+    /* A test that crashes leaves none behind, frozen or busy as it may be. */
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     snprintf(state, sizeof(state), "dir=%s", dir);
     snprintf(control, sizeof(control), "type=unixio,path=%s/tpm.ctrl", dir);
     snprintf(server, sizeof(server), "type=unixio,path=%s/tpm", dir);
