@@ -67,3 +67,30 @@ int psk_identity_parse(const char *text, size_t length, PskIdentity *ret)
     *ret = i;
     return 0;
 }
+
+static bool digest_is_base64(const PskIdentity *i)
+{
+    uint8_t digest[PSK_SIZE_MAX];
+    size_t size;
+
+    return i->digest &&
+           base64_decode(i->digest, i->digest_length, digest, sizeof(digest), &size) == 0 &&
+           size == psk_hash_size(i->hash);
+}
+
+int psk_identity_parse_key(const char *text, size_t length, size_t size, PskIdentity *ret)
+{
+    PskIdentity i;
+
+    if (length > 5 && memcmp(text, "NVMe", 4) == 0 && text[5] == 'G')
+        return PSK_E_GENERATED;
+    if (psk_identity_parse(text, length, &i) != 0)
+        return PSK_E_IDENTITY;
+    if (i.version == 1 && !digest_is_base64(&i))
+        return PSK_E_DIGEST;
+    if (size != psk_hash_size(i.hash))
+        return PSK_E_IDENTITY_SIZE;
+
+    *ret = i;
+    return 0;
+}

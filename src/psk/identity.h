@@ -27,3 +27,9 @@ void psk_identity_format(unsigned version, PskHash hash, const char *hostnqn, co
  * between its parts and valid NQNs. A version 1 identity may lack its digest, which a requester
  * cannot know. Returns 0 or PSK_E_IDENTITY. */
 int psk_identity_parse(const char *text, size_t length, PskIdentity *ret) _must_check_;
+
+/* The same for an identity under which a TLS PSK of size bytes is to be kept: complete, and of the
+ * hash that goes with this size. Returns 0, PSK_E_IDENTITY, PSK_E_GENERATED ("G": the kernel's
+ * own), PSK_E_DIGEST (none in version 1, or not Base64) or PSK_E_IDENTITY_SIZE. */
+int psk_identity_parse_key(const char *text, size_t length, size_t size, PskIdentity *ret)
+    _must_check_;

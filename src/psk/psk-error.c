@@ -28,6 +28,21 @@ const char *psk_error_text(int error)
                "use version 1";
     case PSK_E_IDENTITY:
         return "not an identity: NVMe0Rhh HOSTNQN SUBSYSNQN or NVMe1Rhh HOSTNQN SUBSYSNQN DIGEST";
+    case PSK_E_GENERATED:
+        return "a generated key (NVMe?G) belongs to the kernel and to one connection: leave it out";
+    case PSK_E_DIGEST:
+        return "an identity of version 1 ends with a PSK digest: 44 characters of Base64 behind "
+               "NVMe1R01, 64 behind NVMe1R02";
+    case PSK_E_IDENTITY_SIZE:
+        return "length: the identity names SHA-256 (R01), which goes with a TLS PSK of 32 bytes, "
+               "or "
+               "SHA-384 (R02), with one of 48";
+    case PSK_E_NQN:
+        return "not an NQN: \"nqn.\" and more, at most 223 printable characters without blank and "
+               "semicolon";
+    case PSK_E_LINE:
+        return "not a line of a key file: IDENTITY KEY or HOSTNQN SUBSYSNQN KEY, with one blank "
+               "between them";
     }
     return "unknown error";
 }

@@ -16,6 +16,11 @@ typedef enum PskError {
     PSK_E_HASH_LENGTH,
     PSK_E_IDENTITY_LENGTH,
     PSK_E_IDENTITY,
+    PSK_E_GENERATED,
+    PSK_E_DIGEST,
+    PSK_E_IDENTITY_SIZE,
+    PSK_E_NQN,
+    PSK_E_LINE,
 } PskError;
 
 /* One line for people: which part is wrong and what it should be. Never contains the input. */
