@@ -55,8 +55,10 @@ int store_prepare(const char *dir, Store **ret, char **reterr_detail)
     if (r < 0)
         return r;
     if (faccessat(s->dirs.root, DIRS_HEADER, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
-        dirs_has_remains(&s->dirs))
-        return detail_set(reterr_detail, -EEXIST, "there is a store in %s already", dir);
+        dirs_has_remains(&s->dirs)) {
+        (void)detail_set(reterr_detail, -EEXIST, "there is a store in %s already", dir);
+        return -EEXIST;
+    }
     r = secret_random(STORE_KEY_SIZE, &s->key);
     if (r < 0)
         return r;

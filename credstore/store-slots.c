@@ -197,6 +197,11 @@ json_object *store_slots(const Store *s)
     return s->header.slots;
 }
 
+json_object *store_find_slot(const Store *s, const char *id)
+{
+    return keyslots_find(s->header.slots, id);
+}
+
 bool store_is_open(const Store *s)
 {
     return s->key;

@@ -128,6 +128,8 @@ int store_counted(Store *s, const Secret *value) _must_check_;
 /* The slots, borrowed until one changes: an array of the objects that docs/CREDSTORE.md describes.
  */
 json_object *store_slots(const Store *s);
+/* One of them; NULL where none has that id. */
+json_object *store_find_slot(const Store *s, const char *id);
 
 /* True when it is unlocked. */
 bool store_is_open(const Store *s);

@@ -17,6 +17,7 @@ const Config config_default = {
     .idle_exit_usec = 600 * USEC_PER_SEC,
     .retire_usec = 24 * HOUR_USEC,
     .negative_timeout_sec = UPCALL_NEGATIVE_TIMEOUT_SEC,
+    .allow_null_key = false,
     .stand_in = false,
 };
 
@@ -128,6 +129,11 @@ static int set_negative_timeout(Config *c, const char *value)
     return 0;
 }
 
+static int set_allow_null_key(Config *c, const char *value)
+{
+    return parse_bool(value, &c->allow_null_key);
+}
+
 static int set_stand_in(Config *c, const char *value)
 {
     return parse_bool(value, &c->stand_in);
@@ -143,6 +149,7 @@ int config_set(Config *c, const char *section, const char *option, const char *v
         {"Manager", "RetireSec", set_retire},
         {"Upcall", "NegativeTimeoutSec", set_negative_timeout},
         {"Keyring", "StandIn", set_stand_in},
+        {"Store", "AllowNullKey", set_allow_null_key},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(options); i++)

@@ -11,6 +11,7 @@ typedef struct Config {
     uint64_t idle_exit_usec; /* UINT64_MAX: never */
     uint64_t retire_usec;    /* how long a target accepts a PSK that was rotated away */
     unsigned negative_timeout_sec;
+    bool allow_null_key; /* open and make systemd credentials that are sealed with no key */
     bool stand_in; /* a keyring of our own and key type `user` in place of `.nvme` and `psk` */
 } Config;
 

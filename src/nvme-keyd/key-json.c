@@ -76,17 +76,29 @@ static const char *error_text(int error)
     }
 }
 
-static int add_names(json_object *o, const Key *k)
+static int add_fingerprint(json_object *o, const Key *k)
 {
     char fingerprint[FINGERPRINT_LENGTH + 1];
 
+    if (!k->digest[0])
+        return 0;
     (void)snprintf(fingerprint, sizeof(fingerprint), "%.*s", FINGERPRINT_LENGTH, k->digest);
-    return json_add_string(o, "role", key_role_to_string(k->role)) |
-           json_add_string(o, "hostNQN", k->hostnqn) |
-           json_add_string(o, "subsystemNQN", k->subsysnqn) |
-           json_add_string(o, "hash", psk_hash_to_string(k->hash)) |
-           json_add_string(o, "derivation", psk_derivation_to_string(k->derivation)) |
-           key_versions_to_json(o, k->versions) | json_add_string(o, "fingerprint", fingerprint);
+    return json_add_string(o, "fingerprint", fingerprint);
+}
+
+static int add_names(json_object *o, const Key *k)
+{
+    int r = json_add_string(o, "kind", key_kind_to_string(k->kind)) |
+            json_add_string(o, "role", key_role_to_string(k->role)) |
+            json_add_string(o, "hostNQN", k->hostnqn) |
+            json_add_string(o, "subsystemNQN", k->subsysnqn) |
+            json_add_string(o, "hash", psk_hash_to_string(k->hash)) |
+            key_versions_to_json(o, k->versions) | add_fingerprint(o, k);
+
+    /* Nobody knows how a derived one was derived. */
+    if (k->kind == KEY_CONFIGURED)
+        r |= json_add_string(o, "derivation", psk_derivation_to_string(k->derivation));
+    return r;
 }
 
 int key_to_json(const Key *k, json_object **ret)

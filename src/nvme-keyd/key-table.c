@@ -31,6 +31,7 @@ static void free_key(struct lh_entry *e)
 
 int key_table_init(KeyTable *t)
 {
+    t->by_name = (KeyOrder){NULL, 0, 0, 0};
     t->by_id = lh_kchar_table_new(TABLE_SIZE_FIRST, free_key);
     t->by_pair = lh_kchar_table_new(TABLE_SIZE_FIRST, free_pair_name);
     return t->by_id && t->by_pair ? 0 : -ENOMEM;
@@ -38,11 +39,12 @@ int key_table_init(KeyTable *t)
 
 void key_table_done(KeyTable *t)
 {
+    key_order_done(&t->by_name);
     if (t->by_pair)
         lh_table_free(t->by_pair);
     if (t->by_id)
         lh_table_free(t->by_id);
-    *t = (KeyTable){NULL, NULL};
+    t->by_pair = t->by_id = NULL;
 }
 
 size_t key_table_size(const KeyTable *t)
@@ -66,6 +68,11 @@ Key *key_table_pair(const KeyTable *t, const char *hostnqn, size_t hostnqn_lengt
     if (pair_name(hostnqn, hostnqn_length, subsysnqn, subsysnqn_length, name) < 0)
         return NULL;
     return lh_table_lookup_ex(t->by_pair, name, &k) ? k : NULL;
+}
+
+Key *key_table_find_shadow(KeyTable *t, const Key *k)
+{
+    return key_order_find_shadow(&t->by_name, k);
 }
 
 static int insert_pair(KeyTable *t, Key *k)
@@ -110,11 +117,23 @@ static void remove_pair(KeyTable *t, Key *k)
         lh_table_delete_entry(t->by_pair, e);
 }
 
+static int insert_names(KeyTable *t, Key *k)
+{
+    int r = key_order_insert(&t->by_name, k);
+
+    if (r < 0)
+        return r;
+    r = insert_pair(t, k);
+    if (r < 0)
+        key_order_remove(&t->by_name, k);
+    return r;
+}
+
 int key_table_insert(KeyTable *t, Key *k)
 {
     if (lh_table_insert(t->by_id, k->id, k) < 0)
         return -ENOMEM;
-    if (k->hostnqn && insert_pair(t, k) < 0) {
+    if (k->hostnqn && insert_names(t, k) < 0) {
         struct lh_entry *e = lh_table_lookup_entry(t->by_id, k->id);
 
         /* The caller still owns it. */
@@ -127,7 +146,9 @@ int key_table_insert(KeyTable *t, Key *k)
 
 void key_table_remove(KeyTable *t, Key *k)
 {
-    if (k->hostnqn)
+    if (k->hostnqn) {
+        key_order_remove(&t->by_name, k);
         remove_pair(t, k);
+    }
     lh_table_delete(t->by_id, k->id);
 }

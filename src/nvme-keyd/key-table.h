@@ -3,13 +3,14 @@
 
 #include <json-c/linkhash.h>
 
-#include "nvme-keyd/key.h"
+#include "nvme-keyd/key-order.h"
 
-/* The keys in memory, by id and by pair of host and subsystem NQN; each look-up takes constant
- * time. */
+/* The keys in memory, by id and by pair of host and subsystem NQN, where each look-up takes
+ * constant time, and in the order of their names. */
 typedef struct KeyTable {
     struct lh_table *by_id;
     struct lh_table *by_pair; /* "HOSTNQN SUBSYSNQN" to the first Key of the pair */
+    KeyOrder by_name;         /* all but the broken ones */
 } KeyTable;
 
 int key_table_init(KeyTable *t) _must_check_;
@@ -25,6 +26,9 @@ Key *key_table_find(const KeyTable *t, const char *id);
 /* The chain (next_of_pair) of all keys of a pair, or NULL. The NQNs need not be terminated. */
 Key *key_table_pair(const KeyTable *t, const char *hostnqn, size_t hostnqn_length,
                     const char *subsysnqn, size_t subsysnqn_length);
+
+/* As key_order_find_shadow(), among all keys. */
+Key *key_table_find_shadow(KeyTable *t, const Key *k);
 
 /* Iterates in the order of insertion. The body must not insert or remove. */
 #define KEY_TABLE_FOREACH(t, k)                                                                    \

@@ -5,7 +5,6 @@
 #include "basic/encoding.h"
 #include "basic/json.h"
 #include "nvme-keyd/key-json.h"
-#include "psk/identity.h"
 #include "psk/nqn.h"
 
 /* Tags of a payload: a sequence of (tag, size, bytes). */
@@ -14,6 +13,7 @@
 
 static const char *const role_names[] = {NULL, "host", "target", "both"};
 static const char *const state_names[] = {"pending", "active", "retiring", "revoked", "broken"};
+static const char *const kind_names[] = {"configured", "derived"};
 
 static int name_index(const char *const *names, size_t n, const char *s)
 {
@@ -56,6 +56,11 @@ const char *key_state_to_string(KeyState state)
     return state_names[state];
 }
 
+const char *key_kind_to_string(KeyKind kind)
+{
+    return kind_names[kind];
+}
+
 bool key_is_publishable(const Key *k, uint64_t now_realtime_usec)
 {
     switch (k->state) {
@@ -83,11 +88,32 @@ bool key_shadows(const Key *k, const Key *other)
            strncmp(k->subsysnqn, other->subsysnqn, n) == 0 && k->subsysnqn[n] != '\0';
 }
 
+bool key_collides(const Key *k, const Key *other)
+{
+    if (k->kind == KEY_CONFIGURED && other->kind == KEY_CONFIGURED)
+        return true;
+    if ((k->versions & other->versions) == 0)
+        return false;
+    if (k->kind == KEY_CONFIGURED || other->kind == KEY_CONFIGURED)
+        return true;
+    if (k->hash != other->hash)
+        return false;
+    /* A target looks for whole identities, so two of one version may await their hosts. */
+    return ((k->role | other->role) & KEY_ROLE_HOST) || strcmp(k->digest, other->digest) == 0;
+}
+
+/* That of the cipher suite, as an identity names it. */
+static PskHash identity_hash(const Key *k)
+{
+    if (k->kind == KEY_DERIVED)
+        return k->hash;
+    /* The digest's length tells it, also for PSKs without a hash of their own. */
+    return strlen(k->digest) == BASE64_LENGTH(48) ? PSK_HASH_SHA384 : PSK_HASH_SHA256;
+}
+
 static int set_identities(Key *k)
 {
-    /* The digest's length tells the cipher suite's hash, also for PSKs without a hash of their own.
-     */
-    PskHash hash = strlen(k->digest) == BASE64_LENGTH(48) ? PSK_HASH_SHA384 : PSK_HASH_SHA256;
+    PskHash hash = identity_hash(k);
     char text[PSK_IDENTITY_MAX + 1];
 
     for (unsigned v = 0; v < KEY_VERSIONS; v++) {
@@ -114,20 +140,43 @@ static int read_nqn(json_object *meta, const char *member, char **ret)
 
 static int read_names(json_object *meta, Key *k)
 {
-    const char *role, *state, *hash, *derivation, *digest;
-    int i;
+    const char *kind, *role, *state, *hash, *derivation;
+    int i, j;
 
-    if (json_get_string(meta, "role", &role) <= 0 || key_role_from_string(role, &k->role) < 0 ||
+    if (json_get_string(meta, "kind", &kind) <= 0 ||
+        (j = name_index(kind_names, ARRAY_SIZE(kind_names), kind)) < 0 ||
+        json_get_string(meta, "role", &role) <= 0 || key_role_from_string(role, &k->role) < 0 ||
         json_get_string(meta, "state", &state) <= 0 ||
         (i = name_index(state_names, KEY_BROKEN, state)) < 0 ||
         json_get_string(meta, "hash", &hash) <= 0 || psk_hash_from_string(hash, &k->hash) < 0 ||
         json_get_string(meta, "derivation", &derivation) <= 0 ||
         psk_derivation_from_string(derivation, &k->derivation) < 0 ||
-        json_get_string(meta, "digest", &digest) <= 0 ||
-        (strlen(digest) != BASE64_LENGTH(32) && strlen(digest) != BASE64_LENGTH(48)))
+        key_versions_from_json(meta, &k->versions) <= 0)
         return -EBADMSG;
 
+    k->kind = (KeyKind)j;
     k->state = (KeyState)i;
+    return 0;
+}
+
+/* What a digest of n characters means for this kind of key. */
+static bool digest_fits(const Key *k, size_t n)
+{
+    if (k->kind == KEY_CONFIGURED)
+        return n == BASE64_LENGTH(32) || n == BASE64_LENGTH(48);
+    if (k->hash == PSK_HASH_NONE)
+        return false;
+    if (k->versions == KEY_VERSION_BIT(1))
+        return n == BASE64_LENGTH(psk_hash_size(k->hash));
+    return k->versions == KEY_VERSION_BIT(0) && n == 0;
+}
+
+static int read_digest(json_object *meta, Key *k)
+{
+    const char *digest = "";
+
+    if (json_get_string(meta, "digest", &digest) < 0 || !digest_fits(k, strlen(digest)))
+        return -EBADMSG;
     strcpy(k->digest, digest);
     return 0;
 }
@@ -151,10 +200,9 @@ int key_from_meta(json_object *meta, Key **ret)
         return -ENOMEM;
     if ((r = read_nqn(meta, "hostNQN", &k->hostnqn)) < 0 ||
         (r = read_nqn(meta, "subsystemNQN", &k->subsysnqn)) < 0 || (r = read_names(meta, k)) < 0 ||
-        (r = read_times(meta, k)) < 0)
+        (r = read_digest(meta, k)) < 0 || (r = read_times(meta, k)) < 0)
         return r;
-    if (key_versions_from_json(meta, &k->versions) <= 0 ||
-        json_get_string(meta, "comment", &comment) < 0)
+    if (json_get_string(meta, "comment", &comment) < 0)
         return -EBADMSG;
     if (comment && !(k->comment = strdup(comment)))
         return -ENOMEM;
@@ -174,14 +222,17 @@ int key_to_meta(const Key *k, json_object **ret)
     if (!o)
         return -ENOMEM;
     /* Every member is tried; any failure is the same one. */
-    r = json_add_string(o, "kind", "configured") | json_add_string(o, "hostNQN", k->hostnqn) |
+    r = json_add_string(o, "kind", key_kind_to_string(k->kind)) |
+        json_add_string(o, "hostNQN", k->hostnqn) |
         json_add_string(o, "subsystemNQN", k->subsysnqn) |
         json_add_string(o, "role", key_role_to_string(k->role)) |
         json_add_string(o, "state", key_state_to_string(k->state)) |
         json_add_string(o, "hash", psk_hash_to_string(k->hash)) |
         json_add_string(o, "derivation", psk_derivation_to_string(k->derivation)) |
-        key_versions_to_json(o, k->versions) | json_add_string(o, "digest", k->digest) |
-        json_add_uint(o, "created", k->created_usec) | json_add_uint(o, "changed", k->changed_usec);
+        key_versions_to_json(o, k->versions) | json_add_uint(o, "created", k->created_usec) |
+        json_add_uint(o, "changed", k->changed_usec);
+    if (k->digest[0])
+        r |= json_add_string(o, "digest", k->digest);
     if (k->deadline_usec > 0)
         r |= json_add_uint(o, "deadline", k->deadline_usec);
     if (k->comment)
@@ -230,6 +281,26 @@ int key_derive(Key *k, const Secret *configured, Secret **ret_payload)
 
     *ret_payload = secret_new_copy(payload->data, (size_t)(p - payload->data));
     return *ret_payload ? 0 : -ENOMEM;
+}
+
+int key_adopt(Key *k, const PskIdentity *identity, const Secret *tls_psk, Secret **ret_payload)
+{
+    _cleanup_(secret_freep) Secret *payload = secret_new(2 + tls_psk->size);
+    int r;
+
+    if (!payload)
+        return -ENOMEM;
+    k->kind = KEY_DERIVED;
+    if (identity->digest)
+        memcpy(k->digest, identity->digest, identity->digest_length);
+    k->digest[identity->digest_length] = '\0';
+    r = set_identities(k);
+    if (r < 0)
+        return r;
+    (void)payload_append(payload->data, (char)(TAG_TLS_PSK + (int)identity->version), tls_psk);
+
+    *ret_payload = TAKE_PTR(payload);
+    return 0;
 }
 
 static int payload_find(const Secret *payload, char tag, const uint8_t **ret, size_t *ret_size)

@@ -8,6 +8,7 @@
 #include "basic/limits.h"
 #include "credstore/store.h"
 #include "psk/derive.h"
+#include "psk/identity.h"
 
 /*
  * A PSK that nvme-keyd keeps, as everything but its secrets: what a record's metadata says, and
@@ -29,6 +30,12 @@ typedef enum KeyState {
     KEY_BROKEN, /* the store has a record, but not one that can be trusted */
 } KeyState;
 
+/* What is known of it. */
+typedef enum KeyKind {
+    KEY_CONFIGURED, /* a configured PSK: TLS PSKs for any version can be derived from it */
+    KEY_DERIVED,    /* one TLS PSK, for one identity, as nvme-cli keeps them */
+} KeyKind;
+
 /* Identity versions 0 and 1. */
 #define KEY_VERSIONS 2
 #define KEY_VERSION_BIT(v) (1u << (v))
@@ -43,13 +50,14 @@ typedef struct Key {
     char *comment; /* or NULL */
     KeyRole role;
     KeyState state;
-    PskHash hash;
-    PskDerivation derivation;
-    unsigned versions; /* KEY_VERSION_BIT()s of the identities to publish */
-    char digest[PSK_DIGEST_MAX + 1];
-    uint64_t created_usec;  /* CLOCK_REALTIME, as the next two */
-    uint64_t changed_usec;  /* when the state was entered */
-    uint64_t deadline_usec; /* when a retiring key goes, 0 for none */
+    KeyKind kind;
+    PskHash hash;                    /* of a derived key: that of its identity */
+    PskDerivation derivation;        /* of a derived key: for the configured PSK it is rotated to */
+    unsigned versions;               /* KEY_VERSION_BIT()s of the identities to publish */
+    char digest[PSK_DIGEST_MAX + 1]; /* empty where it is not known: a derived key of version 0 */
+    uint64_t created_usec;           /* CLOCK_REALTIME, as the next two */
+    uint64_t changed_usec;           /* when the state was entered */
+    uint64_t deadline_usec;          /* when a retiring key goes, 0 for none */
 
     /* By version; NULL where it is not to be published. */
     char *identities[KEY_VERSIONS];
@@ -65,6 +73,7 @@ DEFINE_CLEANUP(Key, key_free)
 const char *key_role_to_string(KeyRole role);
 int key_role_from_string(const char *s, KeyRole *ret) _must_check_;
 const char *key_state_to_string(KeyState state);
+const char *key_kind_to_string(KeyKind kind);
 
 /* True when `.nvme` should hold it: a target accepts a PSK before hosts offer it and until they
  * have stopped, a host offers exactly the active one. */
@@ -73,6 +82,10 @@ bool key_is_publishable(const Key *k, uint64_t now_realtime_usec);
 /* True when a kernel that looks for other's subsystem could be given this key instead: the kernel
  * compares the beginning of a description only, so "nqn.x:ab" answers for "nqn.x:a". */
 bool key_shadows(const Key *k, const Key *other);
+
+/* True when one host and subsystem NQN cannot have both: they answer the same search of a kernel,
+ * or whoever has the configured PSK of one has no use for the other. */
+bool key_collides(const Key *k, const Key *other);
 
 /* Reads the metadata of a record. Returns -EBADMSG where it makes no sense, or -ENOMEM. */
 int key_from_meta(json_object *meta, Key **ret) _must_check_;
@@ -83,9 +96,15 @@ int key_to_meta(const Key *k, json_object **ret) _must_check_;
  * Returns 0, PSK_E_IDENTITY_LENGTH, -ENOMEM or -EIO. */
 int key_derive(Key *k, const Secret *configured, Secret **ret_payload) _must_check_;
 
+/* The same for a key of one identity, which psk_identity_parse_key() has read, and whose names,
+ * hash and version k has: there is no configured PSK, and the identity is published as it is.
+ * Returns 0 or -ENOMEM. */
+int key_adopt(Key *k, const PskIdentity *identity, const Secret *tls_psk, Secret **ret_payload)
+    _must_check_;
+
 /* Points into payload at the TLS PSK of a version. Returns -EBADMSG, -ENOENT. */
 int key_payload_tls_psk(const Secret *payload, unsigned version, const uint8_t **ret,
                         size_t *ret_size) _must_check_;
-/* The same for the configured PSK. */
+/* The same for the configured PSK; -ENOENT for a derived key. */
 int key_payload_configured(const Secret *payload, const uint8_t **ret, size_t *ret_size)
     _must_check_;

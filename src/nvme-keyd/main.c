@@ -28,6 +28,7 @@ typedef struct Daemon {
     sd_event_source *idle;     /* CLOCK_MONOTONIC */
     sd_event_source *deadline; /* CLOCK_REALTIME */
     bool retry;                /* not all could be published */
+    bool ready;                /* the service manager knows that we are up */
 } Daemon;
 
 static void daemon_done(Daemon *d)
@@ -65,34 +66,105 @@ static void log_broken_records(const KeyTable *keys)
     }
 }
 
-/* Opens the store and publishes. Whatever fails is logged once, and tried again when it is needed:
- * a daemon that answers with the reason is of more use than none. */
+static void log_publishing(Daemon *d, int error, const SyncResult *s)
+{
+    static const LogFields absent = {.message_id = MESSAGE_RING_ABSENT};
+    static const LogFields unavailable = {.message_id = MESSAGE_STORE_UNAVAILABLE};
+    const char *detail = manager_store_detail(d->manager);
+
+    if (error < 0 && detail && !manager_store(d->manager))
+        (void)log_full(LOG_ERR, 0, &unavailable, "Cannot open the store: %s", detail);
+    else if (error == -ENOKEY)
+        (void)log_full(LOG_NOTICE, 0, &absent, "Nothing published: " MANAGER_NO_RING);
+    else if (error < 0)
+        (void)log_error_errno(error, "Cannot publish %zu of the keys", s->failed);
+    else if (error == 0)
+        log_info("%zu keys in the keyring were right, %zu added, %zu removed", s->kept, s->added,
+                 s->removed);
+}
+
+/* Makes the keyring right, once there is a store. Whatever fails is logged once, and tried again
+ * when it is needed: a daemon that answers with the reason is of more use than none. */
 static void publish_all(Daemon *d)
 {
-    static const LogFields unavailable = {.message_id = MESSAGE_STORE_UNAVAILABLE};
-    static const LogFields absent = {.message_id = MESSAGE_RING_ABSENT};
-    bool was_open = manager_store(d->manager);
     size_t before = key_table_size(manager_keys(d->manager)), after;
     SyncResult s = {0};
     int r = manager_sync(d->manager, &s);
 
+    if (r == -EINPROGRESS)
+        return;
     /* The ring comes with an event of its own. */
     d->retry = r < 0 && r != -ENOKEY;
-    if (!manager_store(d->manager) && manager_store_detail(d->manager))
-        (void)log_full(LOG_ERR, 0, &unavailable, "Cannot open the store: %s",
-                       manager_store_detail(d->manager));
-    else if (r == -ENOKEY)
-        (void)log_full(LOG_NOTICE, 0, &absent, "Nothing published: " MANAGER_NO_RING);
-    else if (r < 0)
-        (void)log_error_errno(r, "Cannot publish %zu of the keys", s.failed);
-    else
-        log_info("%zu keys in the keyring were right, %zu added, %zu removed", s.kept, s.added,
-                 s.removed);
+    log_publishing(d, r, &s);
     after = key_table_size(manager_keys(d->manager));
-    if (was_open && after < before)
+    if (after < before)
         log_info("%zu retired keys removed", before - after);
-    if (!was_open)
+}
+
+/* The service is up when the keys are where they should be, or are known not to be. */
+static void become_ready(Daemon *d)
+{
+    if (!d->ready)
+        (void)sd_notify(0, "READY=1");
+    d->ready = true;
+}
+
+static void log_store(const Daemon *d, ManagerEvent event)
+{
+    static const LogFields created = {.message_id = MESSAGE_STORE_CREATED};
+    static const LogFields opened = {.message_id = MESSAGE_STORE_OPENED};
+    static const LogFields unavailable = {.message_id = MESSAGE_STORE_UNAVAILABLE};
+    const char *detail = manager_store_detail(d->manager);
+
+    switch (event) {
+    case MANAGER_STORE_CREATED:
+        (void)log_full(LOG_NOTICE, 0, &created,
+                       "Made the store, sealed by %s; add a recovery key: nvme-keyctl slot add "
+                       "recovery",
+                       store_slot_type(manager_store(d->manager)));
+        break;
+    case MANAGER_STORE_OPENED:
+        (void)log_full(LOG_INFO, 0, &opened, "Opened the store by its slot of type %s",
+                       store_slot_type(manager_store(d->manager)));
         log_broken_records(manager_keys(d->manager));
+        break;
+    case MANAGER_STORE_FAILED:
+        (void)log_full(LOG_ERR, 0, &unavailable, "Cannot open the store: %s",
+                       detail ? detail : "out of memory");
+        break;
+    case MANAGER_STORE_SLOW:
+        log_notice("Opening the store takes long: a TPM or systemd-creds does not answer yet");
+        /* Up to a minute for each slot, however many there are. */
+        if (!d->ready)
+            (void)sd_notify(0, "EXTEND_TIMEOUT_USEC=60000000");
+        break;
+    case MANAGER_COUNTED:
+        if (detail)
+            log_warning("The rollback counter of the store is behind: %s", detail);
+        break;
+    case MANAGER_SLOT_SEALED:
+        break;
+    }
+}
+
+static void on_activity(void *userdata);
+
+/* What waited goes on. Keys are published before anybody is told about them. */
+static void on_store_ready(ManagerEvent event, void *userdata)
+{
+    Daemon *d = userdata;
+
+    log_store(d, event);
+    if (event == MANAGER_STORE_OPENED)
+        publish_all(d);
+    else if (event == MANAGER_STORE_FAILED)
+        d->retry = true;
+    if (event != MANAGER_STORE_SLOW)
+        become_ready(d);
+    if (d->upcall)
+        upcall_server_resume(d->upcall);
+    varlink_server_resume(d->varlink);
+    on_activity(d);
 }
 
 static void arm(sd_event_source *source, uint64_t usec)
@@ -109,7 +181,8 @@ static void on_activity(void *userdata)
     uint64_t span = manager_config(d->manager)->idle_exit_usec;
     uint64_t deadline = manager_deadline(d->manager), earliest = now_realtime();
     bool busy = varlink_server_connections(d->varlink) > 0 ||
-                (d->upcall && upcall_server_connections(d->upcall) > 0) || deadline > 0;
+                (d->upcall && upcall_server_connections(d->upcall) > 0) || deadline > 0 ||
+                manager_is_opening(d->manager) || manager_is_unlocked_by_hand(d->manager);
 
     arm(d->idle, busy || span == UINT64_MAX ? 0 : now_monotonic() + span);
     /* A deadline that has passed is one that could not be met: not again at once. */
@@ -118,7 +191,11 @@ static void on_activity(void *userdata)
     if (d->retry && (deadline == 0 || deadline > earliest + RETRY_USEC))
         deadline = earliest + RETRY_USEC;
     arm(d->deadline, deadline);
-    (void)sd_notifyf(0, "STATUS=%zu keys", key_table_size(manager_keys(d->manager)));
+    manager_count(d->manager);
+    if (manager_is_opening(d->manager))
+        (void)sd_notify(0, "STATUS=Opening the store");
+    else
+        (void)sd_notifyf(0, "STATUS=%zu keys", key_table_size(manager_keys(d->manager)));
 }
 
 static void on_varlink_activity(VarlinkServer *s, void *userdata)
@@ -247,6 +324,7 @@ static int setup(Daemon *d, const Config *config, const char *state_dir)
         (r = varlink_server_new(d->event, &info, &d->varlink)) < 0 ||
         (r = varlink_server_add_interface(d->varlink, &manager_interface, d->manager)) < 0)
         return log_error_errno(r, "Cannot set up");
+    manager_set_loop(d->manager, d->event, on_store_ready, d);
     arm(d->idle, 0);
     arm(d->deadline, 0);
     varlink_server_set_authorize(d->varlink, authorize, NULL);
@@ -269,8 +347,9 @@ static int run(const char *config_path)
     if (r < 0)
         return r;
     publish_all(&d);
+    if (!manager_is_opening(d.manager))
+        become_ready(&d);
     on_activity(&d);
-    (void)sd_notify(0, "READY=1");
 
     r = sd_event_loop(d.event);
     (void)sd_notify(0, "STOPPING=1");

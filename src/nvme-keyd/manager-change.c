@@ -27,27 +27,32 @@ static int fail(char **reterr_detail, int error, const char *format, ...)
 /* What a store says is not what a Manager says by the same errno: -ENOENT is no missing key. */
 static int store_error(int r)
 {
-    return r < 0 && r != -ENOMEM ? -EIO : r;
+    return r < 0 && r != -ENOMEM && r != -EINPROGRESS ? -EIO : r;
 }
 
-static int need_open(Manager *m, char **reterr_detail)
+static int not_open(const Manager *m, int error, char **reterr_detail)
+{
+    if (error == -EINPROGRESS)
+        return error;
+    return fail(reterr_detail, store_error(error), "%s",
+                m->store_detail ? m->store_detail : strerror(-error));
+}
+
+int manager_need_open(Manager *m, char **reterr_detail)
 {
     int r = manager_open(m);
 
-    if (r < 0)
-        return fail(reterr_detail, store_error(r), "%s",
-                    m->store_detail ? m->store_detail : strerror(-r));
-    return 0;
+    return r < 0 ? not_open(m, r, reterr_detail) : 0;
 }
 
-/* The store for a change: opened, or made at the first one. */
-static int need_store(Manager *m, char **reterr_detail)
+int manager_need_store(Manager *m, char **reterr_detail)
 {
-    int r = need_open(m, reterr_detail);
+    int r = manager_need_open(m, reterr_detail);
 
     if (r < 0 || m->store)
         return r;
-    return store_error(store_create(m->state_dir, &m->store, reterr_detail));
+    r = manager_make_store(m);
+    return r < 0 ? not_open(m, r, reterr_detail) : 0;
 }
 
 static int read_hostnqn(char ret[static NQN_LENGTH_MAX + 2], char **reterr_detail)
@@ -61,16 +66,15 @@ static int read_hostnqn(char ret[static NQN_LENGTH_MAX + 2], char **reterr_detai
     return 0;
 }
 
-/* The rules between keys: no second one for a pair and role, no ambiguous look-up for the kernel.
- */
-static int check_neighbours(Manager *m, const Key *new, bool force, Key **ret, char **reterr_detail)
+int manager_check_neighbours(Manager *m, const Key *new, bool force, Key **ret,
+                             char **reterr_detail)
 {
     Key *k;
 
     for (k = key_table_pair(&m->keys, new->hostnqn, strlen(new->hostnqn), new->subsysnqn,
                             strlen(new->subsysnqn));
          k; k = k->next_of_pair)
-        if (k->state == KEY_ACTIVE || k->state == KEY_PENDING) {
+        if ((k->state == KEY_ACTIVE || k->state == KEY_PENDING) && key_collides(k, new)) {
             *ret = k;
             return fail(reterr_detail, -EEXIST,
                         "key %s is already %s for this host and subsystem NQN: %s", k->id,
@@ -78,22 +82,17 @@ static int check_neighbours(Manager *m, const Key *new, bool force, Key **ret, c
                         k->role & new->role ? "rotate or remove it"
                                             : "have one key of role both in its place");
         }
-    if (force)
+    k = force ? NULL : key_table_find_shadow(&m->keys, new);
+    if (!k)
         return 0;
-    KEY_TABLE_FOREACH(&m->keys, k)
-    {
-        if (!k->hostnqn || k->state == KEY_REVOKED || !(key_shadows(k, new) || key_shadows(new, k)))
-            continue;
-        *ret = k;
-        return fail(reterr_detail, -ENOTUNIQ,
-                    "the kernel could take this key for that of %s (%s), because one subsystem NQN "
-                    "begins with the other: rename it, or force it and connect with --tls-key",
-                    k->subsysnqn, k->id);
-    }
-    return 0;
+    *ret = k;
+    return fail(reterr_detail, -ENOTUNIQ,
+                "the kernel could take this key for that of %s (%s), because one subsystem NQN "
+                "begins with the other: rename it, or force it and connect with --tls-key",
+                k->subsysnqn, k->id);
 }
 
-static int new_key(const KeyRequest *q, const char *hostnqn, Key **ret)
+int manager_new_key(const KeyRequest *q, const char *hostnqn, Key **ret)
 {
     _cleanup_(key_freep) Key *k = calloc(1, sizeof(*k));
 
@@ -134,7 +133,7 @@ static int derive(Key *k, const Secret *configured, Secret **ret_payload, char *
     return 0;
 }
 
-static int seal_new(StoreTransaction *t, Key *k, const Secret *payload)
+int manager_seal_new(StoreTransaction *t, Key *k, const Secret *payload)
 {
     _cleanup_(json_putp) json_object *meta = NULL;
     int r = key_to_meta(k, &meta);
@@ -142,7 +141,7 @@ static int seal_new(StoreTransaction *t, Key *k, const Secret *payload)
     return r < 0 ? r : store_add(t, meta, payload, k->id);
 }
 
-static int store_failed(int error, char **reterr_detail)
+int manager_store_failed(int error, char **reterr_detail)
 {
     return fail(reterr_detail, store_error(error), "cannot write the store: %s", strerror(-error));
 }
@@ -164,14 +163,15 @@ int manager_add(Manager *m, const KeyRequest *request, Key **ret, char **reterr_
     }
     if ((r = nqn_check_text(hostnqn, "host NQN", reterr_detail)) < 0 ||
         (r = nqn_check_text(request->subsysnqn, "subsystem NQN", reterr_detail)) < 0 ||
-        (r = new_key(request, hostnqn, &k)) < 0 || (r = need_store(m, reterr_detail)) < 0 ||
-        (r = check_neighbours(m, k, request->force, ret, reterr_detail)) < 0 ||
+        (r = manager_new_key(request, hostnqn, &k)) < 0 ||
+        (r = manager_need_store(m, reterr_detail)) < 0 ||
+        (r = manager_check_neighbours(m, k, request->force, ret, reterr_detail)) < 0 ||
         (r = derive(k, request->configured, &payload, reterr_detail)) < 0)
         return r;
 
-    if ((r = store_begin(m->store, &t)) < 0 || (r = seal_new(t, k, payload)) < 0 ||
+    if ((r = store_begin(m->store, &t)) < 0 || (r = manager_seal_new(t, k, payload)) < 0 ||
         (r = store_commit(t)) < 0)
-        return store_failed(r, reterr_detail);
+        return manager_store_failed(r, reterr_detail);
 
     k->generation = store_find(m->store, k->id)->generation;
     r = key_table_insert(&m->keys, k);
@@ -240,7 +240,7 @@ int manager_rotate(Manager *m, const char *id, const KeyRequest *request, Key **
     Key *old;
     int r;
 
-    r = need_store(m, reterr_detail);
+    r = manager_need_store(m, reterr_detail);
     if (r < 0)
         return r;
     old = key_table_find(&m->keys, id);
@@ -256,16 +256,16 @@ int manager_rotate(Manager *m, const char *id, const KeyRequest *request, Key **
     q.derivation = old->derivation;
     if (!q.comment)
         q.comment = old->comment;
-    if ((r = new_key(&q, q.hostnqn, &k)) < 0 ||
+    if ((r = manager_new_key(&q, q.hostnqn, &k)) < 0 ||
         (r = derive(k, q.configured, &payload, reterr_detail)) < 0)
         return r;
     if (strcmp(k->digest, old->digest) == 0)
         return fail(reterr_detail, -EINVAL, "the new PSK is the one that key %s has already", id);
 
     /* One commit for both: there is never none and never two. */
-    if ((r = store_begin(m->store, &t)) < 0 || (r = seal_new(t, k, payload)) < 0 ||
+    if ((r = store_begin(m->store, &t)) < 0 || (r = manager_seal_new(t, k, payload)) < 0 ||
         (r = seal_retiring(m, t, old)) < 0)
-        return store_failed(r, reterr_detail);
+        return manager_store_failed(r, reterr_detail);
 
     k->generation = store_find(m->store, k->id)->generation;
     r = key_table_insert(&m->keys, k);
@@ -302,7 +302,7 @@ int manager_remove(Manager *m, const char *id, char **reterr_detail)
     Key *k;
     int r;
 
-    r = need_open(m, reterr_detail);
+    r = manager_need_open(m, reterr_detail);
     if (r < 0)
         return r;
     k = key_table_find(&m->keys, id);
@@ -311,7 +311,7 @@ int manager_remove(Manager *m, const char *id, char **reterr_detail)
 
     if ((r = store_begin(m->store, &t)) < 0 || (r = store_remove(t, id)) < 0 ||
         (r = store_commit(t)) < 0)
-        return store_failed(r, reterr_detail);
+        return manager_store_failed(r, reterr_detail);
     if (manager_ring(m, &r)) {
         if (k->hostnqn)
             make_way(m, k);

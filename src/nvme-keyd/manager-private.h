@@ -1,17 +1,59 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "credstore/detail.h"
+#include "nvme-keyd/job.h"
 #include "nvme-keyd/manager.h"
 
-/* What manager.c (store, ring, time) and manager-change.c (add, rotate, remove) share. */
+/* What the files of the Manager share: manager.c (ring, time), manager-store.c (opening),
+ * manager-slots.c, manager-change.c (add, rotate, remove), manager-import.c. */
+
+/* Opening the store is slow from here on: those who only want to know its state hear of it. */
+#define MANAGER_SLOW_USEC USEC_PER_SEC
+
+/* What a child process is at work for; one at a time. */
+typedef enum ManagerTask {
+    TASK_NONE,
+    TASK_OPEN,
+    TASK_CREATE,
+    TASK_SEAL,
+    TASK_COUNT,
+} ManagerTask;
+
+/* A slot to be sealed, and then the result, until the hook has been called. */
+typedef struct SealOrder {
+    char *type;
+    char *replaces; /* the id of a slot, or NULL */
+    char *with_key; /* what options.with_key points to, or NULL */
+    SlotOptions options;
+    Secret *slot;
+    char *detail;
+    int result;
+} SealOrder;
 
 struct Manager {
     Config config;
     const char *state_dir;
-    Store *store;
-    int store_error; /* why the last, slow, try to open it failed, or 0 */
-    char *store_detail;
-    uint64_t store_tried_usec; /* CLOCK_MONOTONIC, when */
+    Store *store;       /* open */
+    char *store_detail; /* why it is not */
+    uint64_t slow_usec; /* CLOCK_MONOTONIC, when opening last took long */
+    int slow_error;     /* and what came of it */
+
+    sd_event *event; /* borrowed */
+    ManagerReadyFn on_ready;
+    void *on_ready_userdata;
+    bool fresh; /* the hook is being called: result is the answer to who asks again */
+    int result; /* of the last task */
+    ManagerTask task;
+    int task_error; /* of the slots so far */
+    uint64_t task_start_usec;
+    sd_event_source *slow_timer;
+    size_t nth;      /* slot or type */
+    Store *attached; /* being opened or made */
+    Job *job;
+    SealOrder order;
+    uint64_t count_failed_usec; /* CLOCK_MONOTONIC, 0: it did not */
+
     Ring *ring;
     KeyTable keys;
     uint64_t deadline_usec; /* the earliest of the retiring keys', 0 for none */
@@ -29,3 +71,36 @@ int manager_settle(Manager *m);
 
 /* To be called when keys have come, gone or changed their deadline. */
 void manager_update_deadline(Manager *m);
+
+/* The store: opened, or for a change made at the first one. *reterr_detail as in manager.h. */
+int manager_need_open(Manager *m, char **reterr_detail) _must_check_;
+int manager_need_store(Manager *m, char **reterr_detail) _must_check_;
+/* Adds the record of a new key to a transaction, and sets its id. */
+int manager_seal_new(StoreTransaction *t, Key *k, const Secret *payload) _must_check_;
+/* Tells that a transaction failed. Returns what a Manager calls that. */
+int manager_store_failed(int error, char **reterr_detail);
+
+/* Makes an active key without what depends on its PSK. Its names have been checked.
+ * Returns -ENOMEM. */
+int manager_new_key(const KeyRequest *q, const char *hostnqn, Key **ret) _must_check_;
+
+/* The rules between a new key and those that there are: no second one for a pair, no ambiguous
+ * look-up for the kernel unless forced. Returns 0, -EEXIST or -ENOTUNIQ and the key in the way. */
+int manager_check_neighbours(Manager *m, const Key *new, bool force, Key **ret,
+                             char **reterr_detail) _must_check_;
+
+/* Opens the store, if there is one and it is not open. Returns 0 also when there is none yet,
+ * -EINPROGRESS, or why it failed. */
+int manager_open_store(Manager *m) _must_check_;
+/* The same, and makes one if there is none. */
+int manager_make_store(Manager *m) _must_check_;
+
+/* What the configuration says about slots. */
+SlotOptions manager_slot_options(const Manager *m);
+
+/* Starts the work of a task, which may end before this returns. */
+int manager_start_job(Manager *m, JobWork work, JobDone done) _must_check_;
+/* Ends a task and calls the hook. */
+void manager_end_task(Manager *m, ManagerEvent event, int result);
+
+void seal_order_done(SealOrder *order);

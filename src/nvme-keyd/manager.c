@@ -22,7 +22,11 @@ Manager *manager_free(Manager *m)
     if (!m)
         return NULL;
     key_table_done(&m->keys);
+    sd_event_source_disable_unref(m->slow_timer);
+    job_free(m->job);
+    store_close(m->attached);
     store_close(m->store);
+    seal_order_done(&m->order);
     ring_close(m->ring);
     free(m->store_detail);
     free(m);
@@ -44,6 +48,16 @@ const Config *manager_config(const Manager *m)
 const Store *manager_store(const Manager *m)
 {
     return m->store;
+}
+
+bool manager_is_opening(const Manager *m)
+{
+    return m->task == TASK_OPEN || m->task == TASK_CREATE;
+}
+
+bool manager_is_slow(const Manager *m)
+{
+    return manager_is_opening(m) && now_monotonic() - m->task_start_usec >= MANAGER_SLOW_USEC;
 }
 
 const char *manager_store_detail(const Manager *m)
@@ -86,64 +100,6 @@ void manager_update_deadline(Manager *m)
             (m->deadline_usec == 0 || k->deadline_usec < m->deadline_usec))
             m->deadline_usec = k->deadline_usec;
     }
-}
-
-static int load_record(const StoreRecord *record, void *userdata)
-{
-    Manager *m = userdata;
-    _cleanup_(key_freep) Key *k = NULL;
-    int r = record->error;
-
-    if (r == 0)
-        r = key_from_meta(record->meta, &k);
-    if (r == -ENOMEM)
-        return r;
-    if (!k) {
-        /* It cannot be used, but people must see that it is there. */
-        k = calloc(1, sizeof(*k));
-        if (!k)
-            return -ENOMEM;
-        k->state = KEY_BROKEN;
-        k->error = r;
-    }
-    memcpy(k->id, record->id, sizeof(k->id));
-    k->generation = record->generation;
-    r = key_table_insert(&m->keys, k);
-    if (r == 0)
-        k = NULL;
-    return r;
-}
-
-/* After a try to open the store that failed and took its time, waiting for a TPM perhaps, there is
- * none for a while: whoever asks must not make the others wait again and again. */
-#define REOPEN_USEC (10 * USEC_PER_SEC)
-#define REOPEN_SLOW_USEC USEC_PER_SEC
-
-static int open_store(Manager *m)
-{
-    uint64_t start = now_monotonic();
-    int r;
-
-    if (m->store)
-        return 0;
-    if (m->store_error < 0 && start - m->store_tried_usec < REOPEN_USEC)
-        return m->store_error;
-    m->store_error = 0;
-    free(TAKE_PTR(m->store_detail));
-    r = store_open(m->state_dir, &m->store, &m->store_detail);
-    if (r == -ENOENT) {
-        free(TAKE_PTR(m->store_detail));
-        return 0;
-    }
-    if (r == 0)
-        r = store_for_each(m->store, load_record, m);
-    manager_update_deadline(m);
-    if (r < 0 && m->store)
-        manager_close(m);
-    m->store_tried_usec = now_monotonic();
-    if (m->store_tried_usec - start > REOPEN_SLOW_USEC)
-        m->store_error = r;
-    return r;
 }
 
 void manager_close(Manager *m)
@@ -199,7 +155,7 @@ static unsigned own_versions(const Manager *m, const Key *k)
 int manager_open(Manager *m)
 {
     bool was_open = m->store;
-    int r = open_store(m);
+    int r = manager_open_store(m);
 
     /* What could not be published at start is published now; if that fails, manager_sync() tells.
      */
@@ -277,7 +233,7 @@ int manager_settle(Manager *m)
 
 int manager_sync(Manager *m, SyncResult *ret)
 {
-    int r = open_store(m), settled;
+    int r = manager_open_store(m), settled;
 
     if (r < 0)
         return r;

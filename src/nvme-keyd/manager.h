@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <systemd/sd-event.h>
+
 #include "nvme-keyd/config.h"
 #include "nvme-keyd/sync.h"
 
@@ -34,16 +36,70 @@ int manager_new(const Config *config, const char *state_dir, Manager **ret) _mus
 Manager *manager_free(Manager *m);
 DEFINE_CLEANUP(Manager, manager_free)
 
+/*
+ * With an event loop, what waits for a TPM or for another program is done in a child process. All
+ * functions that need its result return -EINPROGRESS then, without having done anything; they are
+ * to be called again, once, in on_ready. Without a loop they wait.
+ */
+typedef enum ManagerEvent {
+    MANAGER_STORE_OPENED,
+    MANAGER_STORE_CREATED,
+    MANAGER_STORE_FAILED,
+    MANAGER_STORE_SLOW,  /* it is still being opened or made, after a second and then every 30 */
+    MANAGER_SLOT_SEALED, /* or not; the store was open before */
+    MANAGER_COUNTED,     /* the rollback counter has caught up, or not: manager_store_detail() */
+} ManagerEvent;
+typedef void (*ManagerReadyFn)(ManagerEvent event, void *userdata);
+void manager_set_loop(Manager *m, sd_event *event, ManagerReadyFn on_ready, void *userdata);
+
+/* True while the store is being opened or made. */
+bool manager_is_opening(const Manager *m);
+/* True when that has taken a second. */
+bool manager_is_slow(const Manager *m);
+
 /* Puts a new configuration in force. */
 void manager_set_config(Manager *m, const Config *config);
 const Config *manager_config(const Manager *m);
 
 /* Opens the store, if there is one and it is not open, and reads the keys.
- * Returns 0 also when there is none yet; else an error of store_open(), with a line in
- * manager_store_detail(). */
+ * Returns 0 also when there is none yet; -EINPROGRESS; else an error of store_open(), with a line
+ * in manager_store_detail(). */
 int manager_open(Manager *m) _must_check_;
 /* Closes the store and forgets the keys; what is in the ring stays. */
 void manager_close(Manager *m);
+
+/* Opens a store that no slot opens any more. Returns -EALREADY, -ENOMEDIUM (there is none),
+ * -ENOENT (it has no recovery key), -EKEYREJECTED (it is another), -EINPROGRESS, or an error of
+ * store_unlock(). The keys are not published yet. */
+int manager_unlock(Manager *m, const Secret *recovery_key, char **reterr_detail) _must_check_;
+/* True when nobody but who has the recovery key could open the store again. */
+bool manager_is_unlocked_by_hand(const Manager *m);
+
+/* What a slot is to be. */
+typedef struct SlotRequest {
+    const char *type;
+    const char *replaces; /* the id of the slot whose place it takes, or NULL */
+    SlotOptions options;
+} SlotRequest;
+
+/* The slots, as docs/CREDSTORE.md describes them; to be put. Of a store that is not open none of it
+ * is known to be true. Returns -ENOMEDIUM when there is none, -EINPROGRESS, or an error of
+ * store_attach(). */
+int manager_slots(Manager *m, json_object **ret, char **reterr_detail) _must_check_;
+
+/* Seals the store key by another slot. *ret_recovery_key is set for type "recovery", and NULL
+ * otherwise. Returns -ENOENT (no slot to replace), -EINVAL, -E2BIG (too many), -EINPROGRESS, the
+ * error of the slot type, or -EIO for one of the store; with a detail. */
+int manager_seal_slot(Manager *m, const SlotRequest *request, char ret_id[static SLOT_ID_SIZE],
+                      Secret **ret_recovery_key, char **reterr_detail) _must_check_;
+
+/* Has the rollback counter of the store incremented if it is behind. To be called when something
+ * may have been committed; with an event loop this happens in a child process. */
+void manager_count(Manager *m);
+
+/* Removes a slot. Returns -ENOENT, -EPERM (see store_remove_slot()), or -EIO. */
+int manager_remove_slot(Manager *m, const char *id, bool force, char **reterr_detail) _must_check_;
+
 /* NULL when the store is not open. */
 const Store *manager_store(const Manager *m);
 /* Why the store cannot be opened, or NULL. */

@@ -10,7 +10,7 @@
 #include "basic/names.h"
 #include "build-config.h"
 #include "nvme-keyd/key-json.h"
-#include "nvme-keyd/methods.h"
+#include "nvme-keyd/methods-private.h"
 
 /* What goes wrong in a Manager, and what it is called on the wire; anything else is the store's. */
 static const struct {
@@ -26,7 +26,7 @@ static const struct {
     {-ENOTCONN, NAMES_MANAGER_INTERFACE ".KeyringFailed"},
 };
 
-static int reply_error(VarlinkCall *call, const char *name, const char *message, const char *id)
+int methods_reply_error(VarlinkCall *call, const char *name, const char *message, const char *id)
 {
     _cleanup_(json_putp) json_object *o = json_object_new_object();
 
@@ -36,17 +36,17 @@ static int reply_error(VarlinkCall *call, const char *name, const char *message,
     return varlink_call_error(call, name, TAKE_PTR(o));
 }
 
-/* Answers a failed change; other: the key that is in the way, or NULL. */
-static int reply_failure(VarlinkCall *call, int error, const char *detail, const Key *other)
+int methods_reply_failure(VarlinkCall *call, int error, const char *detail, const Key *other)
 {
     const char *name = NAMES_MANAGER_INTERFACE ".StoreUnavailable";
 
-    if (error == -ENOMEM)
+    if (error == -ENOMEM || error == -EINPROGRESS)
         return error;
     for (size_t i = 0; i < ARRAY_SIZE(error_names); i++)
         if (error_names[i].error == error)
             name = error_names[i].name;
-    return reply_error(call, name, detail ? detail : strerror(-error), other ? other->id : NULL);
+    return methods_reply_error(call, name, detail ? detail : strerror(-error),
+                               other ? other->id : NULL);
 }
 
 static void log_change(VarlinkCall *call, const char *message_id, const Key *k, const char *what)
@@ -71,9 +71,7 @@ static void log_unpublished(const Key *k)
                        "Key %s is kept, but not in the keyring (see nvme-keyctl status)", k->id);
 }
 
-/* Reads {hash, role, derivation, identityVersions, comment, force, hostNQN, subsystemNQN}; each may
- * be absent. Returns 0, or -EINVAL with the member's name. */
-static int read_request(json_object *p, KeyRequest *q, const char **reterr_member)
+int methods_read_request(json_object *p, KeyRequest *q, const char **reterr_member)
 {
     const char *s;
     int r;
@@ -139,7 +137,7 @@ static int read_psk(json_object *p, KeyRequest *q, Secret **ret, const char **re
 static int reply_invalid_psk(VarlinkCall *call, int error, const char *detail)
 {
     if (error == -EBADMSG)
-        return reply_error(call, NAMES_MANAGER_INTERFACE ".InvalidKey", detail, NULL);
+        return methods_reply_error(call, NAMES_MANAGER_INTERFACE ".InvalidKey", detail, NULL);
     return error == -ENOMEM ? error : varlink_call_invalid_parameter(call, "psk");
 }
 
@@ -180,20 +178,12 @@ static int reply_key(VarlinkCall *call, Manager *m, const Key *k, bool with_psk)
 static int add(VarlinkCall *call, Manager *m, const KeyRequest *q, bool return_psk)
 {
     _cleanup_(freep) char *detail = NULL;
-    const Store *before = manager_store(m);
     Key *k = NULL;
     int r;
 
     r = manager_add(m, q, &k, &detail);
-    if (!before && manager_store(m)) {
-        const LogFields fields = {.message_id = MESSAGE_STORE_CREATED};
-
-        (void)log_full(LOG_NOTICE, 0, &fields,
-                       "Made the store, sealed by %s; keep another copy of the PSKs it will hold",
-                       store_slot_type(manager_store(m)));
-    }
     if (r < 0)
-        return reply_failure(call, r, detail, k);
+        return methods_reply_failure(call, r, detail, k);
     log_change(call, MESSAGE_KEY_ADDED, k, "added");
     log_unpublished(k);
     return reply_key(call, m, k, return_psk);
@@ -206,7 +196,7 @@ static int method_add(VarlinkCall *call, json_object *p, void *userdata)
     const char *bad;
     int r;
 
-    if (read_request(p, &q, &bad) < 0)
+    if (methods_read_request(p, &q, &bad) < 0)
         return varlink_call_invalid_parameter(call, bad);
     if (!q.subsysnqn)
         return varlink_call_invalid_parameter(call, "subsystemNQN");
@@ -222,7 +212,7 @@ static int method_generate(VarlinkCall *call, json_object *p, void *userdata)
     bool return_psk = false;
     const char *bad;
 
-    if (read_request(p, &q, &bad) < 0)
+    if (methods_read_request(p, &q, &bad) < 0)
         return varlink_call_invalid_parameter(call, bad);
     if (!q.subsysnqn)
         return varlink_call_invalid_parameter(call, "subsystemNQN");
@@ -243,7 +233,7 @@ static int method_rotate(VarlinkCall *call, json_object *p, void *userdata)
 
     if (read_id(p, &id) < 0)
         return varlink_call_invalid_parameter(call, "id");
-    if (read_request(p, &q, &bad) < 0)
+    if (methods_read_request(p, &q, &bad) < 0)
         return varlink_call_invalid_parameter(call, bad);
     if (json_get_bool(p, "returnPSK", &return_psk) < 0)
         return varlink_call_invalid_parameter(call, "returnPSK");
@@ -257,7 +247,7 @@ static int method_rotate(VarlinkCall *call, json_object *p, void *userdata)
 
     r = manager_rotate(userdata, id, &q, &k, &detail);
     if (r < 0)
-        return reply_failure(call, r, detail, NULL);
+        return methods_reply_failure(call, r, detail, NULL);
     log_change(call, MESSAGE_KEY_ROTATED, k, "rotated in");
     log_unpublished(k);
     return reply_key(call, userdata, k, return_psk);
@@ -269,7 +259,8 @@ static int open_or_reply(VarlinkCall *call, Manager *m, int *ret_answer)
     int r = manager_open(m);
 
     if (r < 0)
-        *ret_answer = reply_failure(call, -EIO, manager_store_detail(m), NULL);
+        *ret_answer = methods_reply_failure(call, r == -EINPROGRESS ? r : -EIO,
+                                            manager_store_detail(m), NULL);
     return r;
 }
 
@@ -322,7 +313,7 @@ static int method_describe(VarlinkCall *call, json_object *p, void *userdata)
         return reply_key(call, m, k, false);
     if (asprintf(&detail, "no key has the id \"%s\"", id) < 0)
         return -ENOMEM;
-    return reply_failure(call, -ENOENT, detail, NULL);
+    return methods_reply_failure(call, -ENOENT, detail, NULL);
 }
 
 static int method_remove(VarlinkCall *call, json_object *p, void *userdata)
@@ -335,7 +326,7 @@ static int method_remove(VarlinkCall *call, json_object *p, void *userdata)
         return varlink_call_invalid_parameter(call, "id");
     r = manager_remove(userdata, id, &detail);
     if (r < 0)
-        return reply_failure(call, r, detail, NULL);
+        return methods_reply_failure(call, r, detail, NULL);
     (void)log_full(LOG_INFO, 0, &(LogFields){.message_id = MESSAGE_KEY_REMOVED, .key_id = id},
                    "Key %s removed by uid %u", id, (unsigned)varlink_call_peer(call)->uid);
     return varlink_call_reply(call, NULL);
@@ -348,12 +339,16 @@ static int method_sync(VarlinkCall *call, json_object *p, void *userdata)
     int r = manager_sync(userdata, &s);
 
     (void)p;
+    if (r == -EINPROGRESS)
+        return r;
     if (r == -ENOKEY)
-        return reply_error(call, NAMES_MANAGER_INTERFACE ".KeyringAbsent", MANAGER_NO_RING, NULL);
+        return methods_reply_error(call, NAMES_MANAGER_INTERFACE ".KeyringAbsent", MANAGER_NO_RING,
+                                   NULL);
     if (r < 0 && !manager_store(userdata) && manager_store_detail(userdata))
-        return reply_failure(call, -EIO, manager_store_detail(userdata), NULL);
+        return methods_reply_failure(call, -EIO, manager_store_detail(userdata), NULL);
     if (r < 0)
-        return reply_error(call, NAMES_MANAGER_INTERFACE ".KeyringFailed", strerror(-r), NULL);
+        return methods_reply_error(call, NAMES_MANAGER_INTERFACE ".KeyringFailed", strerror(-r),
+                                   NULL);
     if (!o || json_add_uint(o, "added", s.added) < 0 || json_add_uint(o, "kept", s.kept) < 0 ||
         json_add_uint(o, "removed", s.removed) < 0 || json_add_uint(o, "failed", s.failed) < 0)
         return -ENOMEM;
@@ -365,7 +360,10 @@ static json_object *store_status(Manager *m)
     _cleanup_(json_putp) json_object *o = json_object_new_object();
     const char *detail = manager_store_detail(m);
     const Store *store = manager_store(m);
-    const char *state = store ? "open" : detail ? "unavailable" : "absent";
+    const char *state = store                   ? "open"
+                        : manager_is_opening(m) ? "opening"
+                        : detail                ? "unavailable"
+                                                : "absent";
 
     if (!o || json_add_string(o, "state", state) < 0 ||
         (store && json_add_string(o, "slot", store_slot_type(store)) < 0) ||
@@ -393,11 +391,13 @@ static int method_status(VarlinkCall *call, json_object *p, void *userdata)
     Manager *m = userdata;
     const Ring *ring;
     Key *k;
+    int r;
 
     (void)p;
-    /* If it fails, store_status() tells. */
-    if (manager_open(m) == -ENOMEM)
-        return -ENOMEM;
+    /* If it fails, store_status() tells; and that it takes long. */
+    r = manager_open(m);
+    if (r == -ENOMEM || (r == -EINPROGRESS && !manager_is_slow(m)))
+        return r;
     ring = manager_refresh(m);
     KEY_TABLE_FOREACH(manager_keys(m), k)
     {
@@ -423,17 +423,32 @@ static int method_status(VarlinkCall *call, json_object *p, void *userdata)
 static const char *const add_parameters[] = {NEW_KEY, "psk", NULL};
 static const char *const generate_parameters[] = {NEW_KEY, "hash", "returnPSK", NULL};
 static const char *const rotate_parameters[] = {"id", "psk", "hash", "comment", "returnPSK", NULL};
+static const char *const import_parameters[] = {"keys",       "offset", "continues",
+                                                "dryRun",     "role",   "identityVersions",
+                                                "derivation", "force",  NULL};
 static const char *const id_parameters[] = {"id", NULL};
+static const char *const add_slot_parameters[] = {"type", "tpm2PCRs", "withKey", "rollbackCounter",
+                                                  NULL};
+static const char *const reseal_slot_parameters[] = {"id", "tpm2PCRs", "withKey", "rollbackCounter",
+                                                     NULL};
+static const char *const remove_slot_parameters[] = {"id", "force", NULL};
+static const char *const unlock_parameters[] = {"recoveryKey", NULL};
 static const char *const no_parameters[] = {NULL};
 
 static const VarlinkMethod methods[] = {
     {"Add", VARLINK_METHOD_ROOT | VARLINK_METHOD_SENSITIVE, method_add, add_parameters},
     {"Generate", VARLINK_METHOD_ROOT, method_generate, generate_parameters},
+    {"Import", VARLINK_METHOD_ROOT | VARLINK_METHOD_SENSITIVE, method_import, import_parameters},
     {"List", VARLINK_METHOD_MORE_REQUIRED, method_list, no_parameters},
     {"Describe", 0, method_describe, id_parameters},
     {"Rotate", VARLINK_METHOD_ROOT | VARLINK_METHOD_SENSITIVE, method_rotate, rotate_parameters},
     {"Remove", VARLINK_METHOD_ROOT, method_remove, id_parameters},
     {"Sync", VARLINK_METHOD_ROOT, method_sync, no_parameters},
+    {"ListSlots", 0, method_list_slots, no_parameters},
+    {"AddSlot", VARLINK_METHOD_ROOT, method_add_slot, add_slot_parameters},
+    {"ResealSlot", VARLINK_METHOD_ROOT, method_reseal_slot, reseal_slot_parameters},
+    {"RemoveSlot", VARLINK_METHOD_ROOT, method_remove_slot, remove_slot_parameters},
+    {"Unlock", VARLINK_METHOD_ROOT | VARLINK_METHOD_SENSITIVE, method_unlock, unlock_parameters},
     {"Status", 0, method_status, no_parameters},
     {NULL, 0, NULL, NULL},
 };

@@ -20,6 +20,8 @@ typedef struct Connection {
     UpcallServer *server;
     sd_event_source *io;
     sd_event_source *timer;
+    UpcallRequest request; /* of size bytes, waiting for the store */
+    size_t size;
     struct Connection *next, **link; /* link: what points here */
 } Connection;
 
@@ -146,29 +148,33 @@ static void answer_pair(Manager *m, const char *text, UpcallReply *reply)
         put_serials(k, reply);
 }
 
-void upcall_answer(Manager *manager, const UpcallRequest *request, size_t size, UpcallReply *ret)
+bool upcall_answer(Manager *manager, const UpcallRequest *request, size_t size, UpcallReply *ret)
 {
     const char *key_type =
         manager_config(manager)->stand_in ? NAMES_KEY_TYPE_STAND_IN : NAMES_KEY_TYPE;
     char text[KEY_DESCRIPTION_MAX + 1];
     size_t length;
+    int r;
 
     *ret = (UpcallReply){.magic = UPCALL_MAGIC};
     reject(ret, EINVAL, UPCALL_NEGATIVE_TIMEOUT_SEC);
     if (size <= offsetof(UpcallRequest, description) ||
         size > offsetof(UpcallRequest, description) + KEY_DESCRIPTION_MAX ||
         request->magic != UPCALL_MAGIC || request->type[UPCALL_TYPE_MAX] != '\0')
-        return;
+        return true;
     length = size - offsetof(UpcallRequest, description);
     if (memchr(request->description, '\0', length))
-        return;
+        return true;
     memcpy(text, request->description, length);
     text[length] = '\0';
 
     /* A store that cannot be opened now is not a store without the key. */
-    if (!manager_store(manager) && manager_open(manager) < 0) {
+    r = manager_store(manager) ? 0 : manager_open(manager);
+    if (r == -EINPROGRESS)
+        return false;
+    if (r < 0) {
         reject(ret, EAGAIN, SEARCH_AGAIN_TIMEOUT_SEC);
-        return;
+        return true;
     }
     reject(ret, 0, 0);
     if (strcmp(request->type, "user") == 0 &&
@@ -178,6 +184,7 @@ void upcall_answer(Manager *manager, const UpcallRequest *request, size_t size, 
         answer_identity(manager, text, ret);
     else
         miss(manager, text, ret);
+    return true;
 }
 
 static void connection_close(Connection *c)
@@ -205,27 +212,51 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
     return 0;
 }
 
+/* Answers what was asked, and closes; or leaves it for later. */
+static void answer(Connection *c)
+{
+    int fd = sd_event_source_get_io_fd(c->io);
+    UpcallReply reply;
+    CLEANUP_ERASE(reply);
+
+    if (!upcall_answer(c->server->manager, &c->request, c->size, &reply))
+        return;
+    if (send(fd, &reply, sizeof(reply), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+        log_warning_errno(-errno, "Cannot answer a request of the kernel");
+    connection_close(c);
+}
+
 static int on_packet(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
     Connection *c = userdata;
     UpcallServer *s = c->server;
-    UpcallRequest request;
-    UpcallReply reply;
-    CLEANUP_ERASE(reply);
-    ssize_t n = recv(fd, &request, sizeof(request), MSG_DONTWAIT | MSG_TRUNC);
+    ssize_t n = 0;
 
     (void)source;
     (void)revents;
+    /* A second packet, or its end, is of a shim that does not wait for the first answer. */
+    if (c->size == 0)
+        n = recv(fd, &c->request, sizeof(c->request), MSG_DONTWAIT | MSG_TRUNC);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return 0;
     if (n > 0) {
-        upcall_answer(s->manager, &request, (size_t)n, &reply);
-        if (send(fd, &reply, sizeof(reply), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-            log_warning_errno(-errno, "Cannot answer a request of the kernel");
-    }
-    connection_close(c);
+        c->size = (size_t)n;
+        answer(c);
+    } else
+        connection_close(c);
     s->on_activity(s->userdata);
     return 0;
+}
+
+void upcall_server_resume(UpcallServer *s)
+{
+    Connection *next;
+
+    for (Connection *c = s->connections; c; c = next) {
+        next = c->next;
+        if (c->size > 0)
+            answer(c);
+    }
 }
 
 static int connection_open(UpcallServer *s, int fd)

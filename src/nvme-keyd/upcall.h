@@ -22,6 +22,9 @@ DEFINE_CLEANUP(UpcallServer, upcall_server_free)
 /* Open connections. */
 size_t upcall_server_connections(const UpcallServer *s);
 
+/* Answers who waits for the store, which has been opened or not. */
+void upcall_server_resume(UpcallServer *s);
+
 /* Fills in the answer to size bytes of request, whatever they are. The payload of *ret is a secret
- * for some answers. */
-void upcall_answer(Manager *manager, const UpcallRequest *request, size_t size, UpcallReply *ret);
+ * for some answers. Returns false when there is none yet: the store is being opened. */
+bool upcall_answer(Manager *manager, const UpcallRequest *request, size_t size, UpcallReply *ret);

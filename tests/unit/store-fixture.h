@@ -266,3 +266,18 @@ static inline void fixture_count(Store *s, size_t *ret_sound, size_t *ret_broken
     *ret_sound = n[0];
     *ret_broken = n[1];
 }
+
+static inline int fixture_open_by_recovery(const char *dir, const Secret *key, Store **ret)
+{
+    _cleanup_(secret_freep) Secret *found = NULL;
+    _cleanup_(store_closep) Store *s = NULL;
+    int r = store_attach(dir, &s, NULL);
+
+    if (r == 0)
+        r = store_find_key_by_recovery(s, key, &found);
+    if (r == 0)
+        r = store_unlock(s, found, NULL);
+    if (r == 0)
+        *ret = TAKE_PTR(s);
+    return r;
+}

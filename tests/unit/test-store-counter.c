@@ -25,21 +25,6 @@ static int count(Store *s)
     return r < 0 ? r : store_counted(s, value);
 }
 
-static int open_by_recovery(const char *dir, const Secret *key, Store **ret)
-{
-    _cleanup_(secret_freep) Secret *found = NULL;
-    _cleanup_(store_closep) Store *s = NULL;
-    int r = store_attach(dir, &s, NULL);
-
-    if (r == 0)
-        r = store_find_key_by_recovery(s, key, &found);
-    if (r == 0)
-        r = store_unlock(s, found, NULL);
-    if (r == 0)
-        *ret = TAKE_PTR(s);
-    return r;
-}
-
 TEST(an_old_copy_is_noticed)
 {
     _cleanup_(secret_freep) Secret *key = NULL, *none = NULL;
@@ -81,7 +66,7 @@ TEST(an_old_copy_is_noticed)
     ASSERT_EQ(store_open(copy, &s, &detail), -ESTALE);
     ASSERT_TRUE(detail && strstr(detail, "old copy"));
     /* Who has the recovery key says that it shall be so, and counts from here. */
-    ASSERT_OK(open_by_recovery(copy, key, &s));
+    ASSERT_OK(fixture_open_by_recovery(copy, key, &s));
     ASSERT_OK(fixture_add(s, "b", "other", id));
     ASSERT_TRUE(!store_counter_behind(s));
     ASSERT_OK(add_slot(s, "tpm2", &with_counter, &none, slot, NULL));

@@ -19,21 +19,6 @@ static int add_recovery(Store *s, const char *id, Secret **ret_key,
     return r < 0 ? r : store_put_slot(s, slot, ret_id);
 }
 
-static int open_by_recovery(const char *dir, const Secret *key, Store **ret)
-{
-    _cleanup_(secret_freep) Secret *found = NULL;
-    _cleanup_(store_closep) Store *s = NULL;
-    int r = store_attach(dir, &s, NULL);
-
-    if (r == 0)
-        r = store_find_key_by_recovery(s, key, &found);
-    if (r == 0)
-        r = store_unlock(s, found, NULL);
-    if (r == 0)
-        *ret = TAKE_PTR(s);
-    return r;
-}
-
 TEST(a_recovery_key_opens_the_store)
 {
     _cleanup_(secret_freep) Secret *key = NULL, *wrong = NULL, *found = NULL;
@@ -54,15 +39,15 @@ TEST(a_recovery_key_opens_the_store)
     /* Without the other slot's key. */
     unsetenv("CREDENTIALS_DIRECTORY");
     ASSERT_EQ(store_open(f.dir, &s, NULL), -EKEYREJECTED);
-    ASSERT_OK(open_by_recovery(f.dir, key, &s));
+    ASSERT_OK(fixture_open_by_recovery(f.dir, key, &s));
     ASSERT_TRUE(fixture_has(s, id, "a", "secret"));
     ASSERT_STR(store_slot_type(s), "recovery");
     s = store_close(s);
 
-    ASSERT_EQ(open_by_recovery(f.dir, wrong, &s), -EKEYREJECTED);
+    ASSERT_EQ(fixture_open_by_recovery(f.dir, wrong, &s), -EKEYREJECTED);
     wrong = secret_free(wrong);
     wrong = secret_new_copy(key->data, STORE_KEY_SIZE - 1);
-    ASSERT_TRUE(open_by_recovery(f.dir, wrong, &s) < 0);
+    ASSERT_TRUE(fixture_open_by_recovery(f.dir, wrong, &s) < 0);
 }
 
 TEST(a_slot_takes_the_place_of_another)
@@ -79,8 +64,8 @@ TEST(a_slot_takes_the_place_of_another)
     ASSERT_STR(again, slot);
     ASSERT_EQ(count_slots(s), 2);
     s = store_close(s);
-    ASSERT_EQ(open_by_recovery(f.dir, first, &s), -EKEYREJECTED);
-    ASSERT_OK(open_by_recovery(f.dir, second, &s));
+    ASSERT_EQ(fixture_open_by_recovery(f.dir, first, &s), -EKEYREJECTED);
+    ASSERT_OK(fixture_open_by_recovery(f.dir, second, &s));
 }
 
 TEST(the_last_slot_stays)
@@ -106,7 +91,7 @@ TEST(the_last_slot_stays)
     s = store_close(s);
 
     ASSERT_EQ(store_open(f.dir, &s, NULL), -EKEYREJECTED);
-    ASSERT_OK(open_by_recovery(f.dir, key, &s));
+    ASSERT_OK(fixture_open_by_recovery(f.dir, key, &s));
 }
 
 TEST(there_is_an_end_to_slots)

@@ -294,69 +294,7 @@ TEST(many_records_in_order)
     ASSERT_EQ(visits, 1);
 }
 
-/* A directory in the way of a rename stands for an I/O error behind the commit point. */
-TEST(a_commit_that_cannot_be_finished_is_in_force)
-{
-    _cleanup_(fixture_done) Fixture f = {.dir = ""};
-    _cleanup_(store_closep) Store *s = NULL;
-    char a[STORE_ID_SIZE], b[STORE_ID_SIZE], name[64], path[160], inside[168];
-
-    ASSERT_OK(fixture_new(&f));
-    ASSERT_OK(store_open(f.dir, &s, NULL));
-    ASSERT_OK(fixture_add(s, "a", "first", a));
-    fixture_record_name(a, name);
-    fixture_path(&f, name, path);
-    snprintf(inside, sizeof(inside), "%s/x", path);
-    ASSERT_OK(unlink(path));
-    ASSERT_OK(mkdir(path, 0700));
-    ASSERT_OK(mkdir(inside, 0700));
-
-    ASSERT_OK(fixture_replace(s, a, "a2", "second"));
-    ASSERT_TRUE(fixture_has(s, a, "a2", "second"));
-    ASSERT_TRUE(fixture_exists(&f, "commit.json"));
-    ASSERT_TRUE(fixture_add(s, "b", "other", b) < 0);
-    ASSERT_TRUE(fixture_has(s, a, "a2", "second"));
-
-    ASSERT_OK(rmdir(inside));
-    ASSERT_OK(rmdir(path));
-    ASSERT_OK(fixture_add(s, "b", "other", b));
-    ASSERT_TRUE(!fixture_exists(&f, "commit.json"));
-    s = store_close(s);
-    ASSERT_OK(store_open(f.dir, &s, NULL));
-    ASSERT_TRUE(fixture_has(s, a, "a2", "second"));
-    ASSERT_TRUE(fixture_has(s, b, "b", "other"));
-}
-
-/* The same, but the process goes away and the next one finishes. */
-TEST(open_finishes_a_commit)
-{
-    _cleanup_(fixture_done) Fixture f = {.dir = ""};
-    _cleanup_(store_closep) Store *s = NULL;
-    _cleanup_(freep) char *detail = NULL;
-    char a[STORE_ID_SIZE], name[64], path[160], inside[168];
-
-    ASSERT_OK(fixture_new(&f));
-    ASSERT_OK(store_open(f.dir, &s, NULL));
-    ASSERT_OK(fixture_add(s, "a", "first", a));
-    fixture_record_name(a, name);
-    fixture_path(&f, name, path);
-    snprintf(inside, sizeof(inside), "%s/x", path);
-    ASSERT_OK(unlink(path));
-    ASSERT_OK(mkdir(path, 0700));
-    ASSERT_OK(mkdir(inside, 0700));
-    ASSERT_OK(fixture_replace(s, a, "a2", "second"));
-    s = store_close(s);
-
-    ASSERT_TRUE(store_open(f.dir, &s, &detail) < 0);
-    ASSERT_TRUE(detail && strstr(detail, "interrupted"));
-    ASSERT_OK(rmdir(inside));
-    ASSERT_OK(rmdir(path));
-    ASSERT_OK(store_open(f.dir, &s, NULL));
-    ASSERT_TRUE(fixture_has(s, a, "a2", "second"));
-    ASSERT_TRUE(!fixture_exists(&f, "commit.json"));
-}
-
-/* Nor may a commit come to life later that was reported as failed. */
+/* No commit may come to life later that was reported as failed. */
 TEST(a_commit_that_cannot_be_published_is_not)
 {
     _cleanup_(fixture_done) Fixture f = {.dir = ""};
@@ -457,7 +395,5 @@ TEST_MAIN(TEST_ENTRY(open_needs_a_private_directory_with_a_store),
           TEST_ENTRY(metadata_is_opaque), TEST_ENTRY(replace_and_remove),
           TEST_ENTRY(nothing_before_the_commit), TEST_ENTRY(a_transaction_sees_itself),
           TEST_ENTRY(what_cannot_be_stored_is_refused), TEST_ENTRY(many_records_in_order),
-          TEST_ENTRY(a_commit_that_cannot_be_finished_is_in_force),
-          TEST_ENTRY(open_finishes_a_commit), TEST_ENTRY(a_commit_that_cannot_be_published_is_not),
-          TEST_ENTRY(commit_again), TEST_ENTRY(open_sweeps_what_a_crash_left),
-          TEST_ENTRY(create_keeps_what_is_there))
+          TEST_ENTRY(a_commit_that_cannot_be_published_is_not), TEST_ENTRY(commit_again),
+          TEST_ENTRY(open_sweeps_what_a_crash_left), TEST_ENTRY(create_keeps_what_is_there))

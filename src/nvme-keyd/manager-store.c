@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <string.h>
+
+#include "basic/io.h"
+#include "nvme-keyd/manager-private.h"
+
+/*
+ * How the store is opened and made, slot by slot: each waits for a TPM or for another program in a
+ * process of its own. Meanwhile whoever needs the store is told -EINPROGRESS, and asks again when
+ * the hook of manager_set_loop() has been called; only then does it learn why opening failed.
+ */
+
+/* After a try to open the store that failed and took its time, there is none for a while: whoever
+ * asks must not make the TPM work again and again. */
+#define REOPEN_USEC (10 * USEC_PER_SEC)
+
+#define SLOW_AGAIN_USEC (30 * USEC_PER_SEC)
+
+static void try_slot(Manager *m);
+static void enrol_type(Manager *m);
+
+void manager_set_loop(Manager *m, sd_event *event, ManagerReadyFn on_ready, void *userdata)
+{
+    m->event = event;
+    m->on_ready = on_ready;
+    m->on_ready_userdata = userdata;
+}
+
+SlotOptions manager_slot_options(const Manager *m)
+{
+    return (SlotOptions){.allow_null_key = m->config.allow_null_key};
+}
+
+void manager_end_task(Manager *m, ManagerEvent event, int result)
+{
+    m->task = TASK_NONE;
+    m->result = result;
+    m->job = job_free(m->job);
+    m->slow_timer = sd_event_source_disable_unref(m->slow_timer);
+    if (!m->on_ready)
+        return;
+    m->fresh = true;
+    m->on_ready(event, m->on_ready_userdata);
+    m->fresh = false;
+}
+
+int manager_start_job(Manager *m, JobWork work, JobDone done)
+{
+    Job *job = NULL;
+    int r;
+
+    m->job = job_free(m->job);
+    r = job_start(m->event, SEAL_TIMEOUT_USEC, work, done, m, &job);
+    /* Without an event loop it is all over by now, and there is no job. */
+    if (job)
+        m->job = job;
+    return r;
+}
+
+static void note_failure(Manager *m, int error, const char *detail)
+{
+    if (error == -ENOMEM || error == -ETIMEDOUT || m->task_error == 0)
+        m->task_error = error;
+    if (detail)
+        detail_append(&m->store_detail, detail);
+}
+
+static int load_record(const StoreRecord *record, void *userdata)
+{
+    Manager *m = userdata;
+    _cleanup_(key_freep) Key *k = NULL;
+    int r = record->error;
+
+    if (r == 0)
+        r = key_from_meta(record->meta, &k);
+    if (r == -ENOMEM)
+        return r;
+    if (!k) {
+        /* It cannot be used, but people must see that it is there. */
+        k = calloc(1, sizeof(*k));
+        if (!k)
+            return -ENOMEM;
+        k->state = KEY_BROKEN;
+        k->error = r;
+    }
+    memcpy(k->id, record->id, sizeof(k->id));
+    k->generation = record->generation;
+    r = key_table_insert(&m->keys, k);
+    if (r == 0)
+        k = NULL;
+    return r;
+}
+
+/* The store is unlocked; what is in it becomes keys. */
+static int take_store(Manager *m)
+{
+    int r;
+
+    m->store = TAKE_PTR(m->attached);
+    r = store_for_each(m->store, load_record, m);
+    manager_update_deadline(m);
+    if (r < 0)
+        manager_close(m);
+    return r;
+}
+
+static void end_opening(Manager *m, int result)
+{
+    uint64_t now = now_monotonic();
+
+    m->attached = store_close(m->attached);
+    m->slow_error = now - m->task_start_usec > MANAGER_SLOW_USEC ? result : 0;
+    m->slow_usec = now;
+    if (result == 0)
+        free(TAKE_PTR(m->store_detail));
+    manager_end_task(m, result == 0 ? MANAGER_STORE_OPENED : MANAGER_STORE_FAILED, result);
+}
+
+static int work_find_key(const void *userdata, Secret **ret, char **reterr_detail)
+{
+    const Manager *m = userdata;
+    SlotOptions options = manager_slot_options(m);
+
+    return store_find_key(m->attached, m->nth, &options, ret, reterr_detail);
+}
+
+static void on_find_key(int error, const Secret *output, const char *detail, void *userdata)
+{
+    _cleanup_(freep) char *why = NULL;
+    Manager *m = userdata;
+    int r;
+
+    if (error == -ERANGE) {
+        end_opening(m, m->task_error < 0 ? m->task_error : -EKEYREJECTED);
+        return;
+    }
+    if (error < 0) {
+        note_failure(m, error, detail ? detail : strerror(-error));
+        m->nth++;
+        try_slot(m);
+        return;
+    }
+    r = store_unlock(m->attached, output, &why);
+    if (r < 0)
+        note_failure(m, r, why ? why : strerror(-r));
+    else
+        r = take_store(m);
+    end_opening(m, r);
+}
+
+static void try_slot(Manager *m)
+{
+    int r = manager_start_job(m, work_find_key, on_find_key);
+
+    if (r < 0)
+        end_opening(m, r);
+}
+
+/* It is told again and again, so that who waits for the service can be asked for more time. */
+static int on_slow(sd_event_source *source, _unused_ uint64_t usec, void *userdata)
+{
+    Manager *m = userdata;
+
+    if (sd_event_source_set_time_relative(source, SLOW_AGAIN_USEC) >= 0)
+        (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+    m->on_ready(MANAGER_STORE_SLOW, m->on_ready_userdata);
+    return 0;
+}
+
+static void start_task(Manager *m, ManagerTask task)
+{
+    m->task = task;
+    m->task_error = 0;
+    m->task_start_usec = now_monotonic();
+    m->nth = 0;
+    free(TAKE_PTR(m->store_detail));
+    /* Without the timer, who asks for the state waits to the end. */
+    if (m->event)
+        (void)sd_event_add_time_relative(m->event, &m->slow_timer, CLOCK_MONOTONIC,
+                                         MANAGER_SLOW_USEC, 0, on_slow, m);
+}
+
+int manager_open_store(Manager *m)
+{
+    int r;
+
+    if (m->store)
+        return 0;
+    if (m->task != TASK_NONE)
+        return -EINPROGRESS;
+    if (m->fresh && m->result < 0)
+        return m->result;
+    if (m->slow_error < 0 && now_monotonic() - m->slow_usec < REOPEN_USEC)
+        return m->slow_error;
+
+    free(TAKE_PTR(m->store_detail));
+    r = store_attach(m->state_dir, &m->attached, &m->store_detail);
+    if (r == -ENOENT) {
+        free(TAKE_PTR(m->store_detail));
+        return 0;
+    }
+    if (r < 0)
+        return r;
+    start_task(m, TASK_OPEN);
+    try_slot(m);
+    return m->task != TASK_NONE ? -EINPROGRESS : m->result;
+}
+
+static void end_making(Manager *m, int result)
+{
+    m->store = result == 0 ? TAKE_PTR(m->attached) : NULL;
+    m->attached = store_close(m->attached);
+    if (result == 0)
+        free(TAKE_PTR(m->store_detail));
+    manager_end_task(m, result == 0 ? MANAGER_STORE_CREATED : MANAGER_STORE_FAILED, result);
+}
+
+static int work_enrol(const void *userdata, Secret **ret, char **reterr_detail)
+{
+    const Manager *m = userdata;
+    SlotOptions options = manager_slot_options(m);
+
+    return store_enrol(m->attached, m->nth, &options, ret, reterr_detail);
+}
+
+static void on_enrol(int error, const Secret *output, const char *detail, void *userdata)
+{
+    _cleanup_(freep) char *why = NULL;
+    Manager *m = userdata;
+    int r = error;
+
+    if (r == -ERANGE) {
+        r = store_establish(m->attached, &why);
+        if (r == -EOPNOTSUPP && m->task_error < 0)
+            r = m->task_error;
+        if (why)
+            detail_append(&m->store_detail, why);
+        end_making(m, r);
+        return;
+    }
+    if (r == 0)
+        r = store_adopt_slot(m->attached, output);
+    if (r < 0)
+        note_failure(m, r, detail ? detail : strerror(-r));
+    m->nth++;
+    enrol_type(m);
+}
+
+static void enrol_type(Manager *m)
+{
+    int r = manager_start_job(m, work_enrol, on_enrol);
+
+    if (r < 0)
+        end_making(m, r);
+}
+
+int manager_make_store(Manager *m)
+{
+    int r = manager_open_store(m);
+
+    if (r < 0 || m->store)
+        return r;
+    r = store_prepare(m->state_dir, &m->attached, &m->store_detail);
+    if (r < 0)
+        return r;
+    start_task(m, TASK_CREATE);
+    enrol_type(m);
+    return m->task != TASK_NONE ? -EINPROGRESS : m->result;
+}
+
+int manager_unlock(Manager *m, const Secret *recovery_key, char **reterr_detail)
+{
+    _cleanup_(secret_freep) Secret *found = NULL;
+    _cleanup_(store_closep) Store *s = NULL;
+    int r;
+
+    if (m->store)
+        return detail_set(reterr_detail, -EALREADY, "the store is open");
+    if (m->task != TASK_NONE)
+        return -EINPROGRESS;
+    r = store_attach(m->state_dir, &s, reterr_detail);
+    if (r == -ENOENT)
+        return detail_set(reterr_detail, -ENOMEDIUM, "there is no store yet");
+    if (r < 0)
+        return r;
+    r = store_find_key_by_recovery(s, recovery_key, &found);
+    if (r == -ENOENT)
+        return detail_set(reterr_detail, r, "the store has no recovery key");
+    if (r == -EKEYREJECTED)
+        return detail_set(reterr_detail, r, "it is not the recovery key of this store");
+    if (r < 0)
+        return r;
+    r = store_unlock(s, found, reterr_detail);
+    if (r < 0)
+        return r;
+    m->attached = TAKE_PTR(s);
+    r = take_store(m);
+    m->slow_error = 0;
+    free(TAKE_PTR(m->store_detail));
+    return r;
+}
+
+bool manager_is_unlocked_by_hand(const Manager *m)
+{
+    return m->store && strcmp(store_slot_type(m->store), "recovery") == 0;
+}

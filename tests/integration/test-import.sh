@@ -1,0 +1,325 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck source-path=SCRIPTDIR
+# nvme-keyctl import: key files of nvme-cli and of our own, all of it or nothing.
+. "$(dirname "$0")/lib.sh"
+
+readonly many=${KEYD_TEST_KEYS:-10000}
+file=$tmp/keys
+# Thousands of files, several times: where a sync costs nothing.
+if [ -w /dev/shm ]; then
+    state=$(mktemp -d /dev/shm/keyd-test.XXXXXX)
+    defer "rm -rf '$state'"
+fi
+
+cat >"$tmp/keyfile.py" <<'PY'
+"""Lines of key files. keyfile.py KIND SEED NAME [HOST], or: keyfile.py many N"""
+import base64
+import hashlib
+import sys
+import zlib
+
+HOST = "nqn.2014-08.org.nvmexpress:uuid:11111111-2222-3333-4444-555555555555"
+
+
+def text(key, hash_id, version=1):
+    data = base64.b64encode(key + zlib.crc32(key).to_bytes(4, "little")).decode()
+    return f"NVMeTLSkey-{version}:{hash_id:02d}:{data}:"
+
+
+def line(kind, seed, name, host=HOST):
+    """kind: v0, v1, v0-384, v1-384, v0-old, generated, configured"""
+    size = 48 if kind.endswith("384") else 32
+    hash_id = 2 if size == 48 else 1
+    key = hashlib.sha384(seed.encode()).digest()[:size]
+    digest = base64.b64encode(hashlib.sha384(b"digest" + key).digest()[:size]).decode()
+    pair = f"{host} nqn.2026-11.org.example:{name}"
+    if kind == "configured":
+        return f"{pair} {text(key, hash_id)}"
+    if kind == "generated":
+        return f"NVMe1G01 {pair} {digest} {text(key, hash_id)}"
+    if kind.startswith("v0"):
+        return f"NVMe0R{hash_id:02d} {pair} {text(key, hash_id, 0 if kind == 'v0-old' else 1)}"
+    return f"NVMe1R{hash_id:02d} {pair} {digest} {text(key, hash_id)}"
+
+
+if sys.argv[1] == "many":
+    for i in range(int(sys.argv[2])):
+        print(line("v1", f"many{i}", f"many:{i:06d}"))
+else:
+    print(line(*sys.argv[1:]))
+PY
+
+line() {
+    python3 "$tmp/keyfile.py" "$@"
+}
+
+# make_file: standard input becomes the key file.
+make_file() {
+    cat >"$file"
+    chmod 600 "$file"
+}
+
+# The bytes of a line's key, and those that the ring has under its identity, as hex.
+line_hex() {
+    "$python" -c 'import base64, sys; print(base64.b64decode(sys.argv[1].split(":")[-2])[:-4].hex())' "$1"
+}
+ring_hex() {
+    local serial
+    for serial in $(keyctl rlist "$(ring)"); do
+        [ "$(keyctl rdescribe "$serial" | cut -d ';' -f 5-)" != "$1" ] ||
+            keyctl pipe "$serial" | od -An -v -tx1 | tr -d ' \n'
+    done
+}
+
+count() {
+    ctl status --json=short | json 'o["keys"]'
+}
+
+daemon_start
+
+# --- the form of nvme-cli
+
+v0=$(line v0-old one a) v1=$(line v1 two a) big=$(line v1-384 three b)
+{
+    echo "# exported by nvme"
+    echo
+    echo "$v0"
+    printf '%s\r\n' "$v1"
+    echo "$HOST DHHC-1:00:ia6zGodOr4SEG0Zzaw398rpY0wqipUWj4jWjUh4HWUz6aQ2n:"
+    printf '%s' "$big"
+} | make_file
+run ctl import "$file"
+is "nvme-cli: it is imported" "$status $out$err" "0 3 imported, 0 unchanged, 1 skipped"
+is "nvme-cli: exactly those identities" "$(ring_names)" \
+    "$(printf '%s\n' "${v0% *}" "${v1% *}" "${big% *}" | sort)"
+for text in "$v0" "$v1" "$big"; do
+    is "nvme-cli: the bytes of ${text:0:8}" "$(ring_hex "${text% *}")" "$(line_hex "$text")"
+done
+id=$(ctl list --no-legend | awk '/ 0 +-$/ { print $1 }')
+is "nvme-cli: what the key of version 0 is" "$(ctl show "$id" --json=short |
+    json '(o["key"]["kind"], o["key"]["hash"], o["key"]["identityVersions"], "derivation" in o["key"])')" \
+    "('derived', 'sha256', [0], False)"
+run ctl import - <"$file"
+is "again: nothing changes" "$status $out$err" "0 0 imported, 3 unchanged, 1 skipped"
+daemon_stop
+daemon_start
+is "after a restart: the same" "$(ring_names | wc -l) $(count)" "3 3"
+like "rotation makes it a configured key" "$(psk new | ctl rotate "$id" --json=short | json 'o["key"]["kind"]')" configured
+is "rotation: the identity is the same" "$(ring_names)" "$(printf '%s\n' "${v0% *}" "${v1% *}" "${big% *}" | sort)"
+is "rotation: the bytes are not" "$([ "$(ring_hex "${v0% *}")" != "$(line_hex "$v0")" ] && echo other)" other
+
+# --- our own form
+
+{ line configured four c && line v1 five d; } | make_file
+run ctl import "$file" --role=target --json=short
+is "configured: the result" "$status $(json '(o["added"], o["unchanged"], o["skipped"])' <<<"$out")" "0 (2, 0, 0)"
+id=$(add four c --role=target 2>/dev/null)
+is "configured: it is there" "$id" ""
+is "configured: as add would have made it" "$(ring_names | grep -c ':c')" 2
+is "derived: of one version on a target, too" "$(ring_names | grep -c ':d')" 1
+
+# --- refusals: nothing is changed by any
+
+base=$(count)
+good=$(line v1 six e)
+# bad TEXT STATUS REGEX LINE...: a good line stands before them.
+bad() {
+    local text=$1 expected=$2 regex=$3 before
+    shift 3
+    printf '%s\n' "$good" "$@" | make_file
+    before=$(store_digest)
+    run ctl import "$file"
+    [ "$status" -eq "$expected" ] && [ -z "$out" ] && [[ $err =~ $regex ]] && [ "$(store_digest)" = "$before" ] &&
+        [ "$(count)" = "$base" ]
+    result $? "$text" || diag "status: $status, expected $expected" "stderr: $err" "stdout: $out"
+}
+bad "a generated key" 3 "$file:2: .*generated key" "$(line generated x y)"
+bad "a line of one word" 3 "$file:2: not a line of a key file" "hello"
+bad "version 1 without digest" 3 "$file:2: .*ends with a PSK digest" "NVMe1R01 $HOST $SUBSYSTEM ${v0##* }"
+bad "two errors are both told" 3 "$file:2: .*$file:4: " "x" "$(line v1 seven f)" "y"
+bad "another PSK for a pair that is kept" 5 "$file:2: key [0-9a-f]{16} is already active" "$(line v1 other a)"
+bad "two PSKs for one pair" 5 "$file:3: see line 2: another PSK" "$(line v1 seven f)" "$(line v1 eight f)"
+bad "one NQN begins with another" 5 "$file:2: .*one subsystem NQN begins with the other" "$(line v1 nine aa)"
+bad "one NQN of the file begins with another" 5 "$file:[12]: see line [12]: " "$(line v1 nine ee)"
+printf '%s\n' "$good" "$(line v1 nine ee)" | make_file
+run ctl import --force --dry-run "$file"
+is "a dry run, forced" "$status $out$err $(count)" "0 2 to import, 0 unchanged, 0 skipped $base"
+bad "many errors: not all are told" 3 "too many errors" {1..30}
+is "many errors: how many are" "$(wc -l <"$tmp/err")" 21
+refused_with "an empty file" 3 "no PSK in standard input" "# nothing" ctl import
+refused "no such file" 3 "cannot open /nonexistent" ctl import /nonexistent
+refused "a directory" 1 "cannot read $tmp" ctl import "$tmp"
+refused "two files" 2 "import takes one word" ctl import "$file" "$file"
+head -c 20000 /dev/zero | tr '\0' x | make_file
+refused "a line too long" 3 "$file:1: longer than" ctl import "$file"
+head -c 300000 /dev/urandom | make_file
+run ctl import "$file"
+is "anything else" "$status" 3
+
+# --- what its calls may look like
+
+cat >"$tmp/calls.py" <<'PY'
+import sys
+
+sys.path.insert(0, sys.argv[1])
+from varlink import Connection
+
+path, first, second = sys.argv[2], sys.argv[3].rsplit(" ", 1), sys.argv[4].rsplit(" ", 1)
+IMPORT = "org.nvmekeyd.Manager.Import"
+
+
+def key(words):
+    return {"identity": words[0], "psk": words[1]}
+
+
+def count(c):
+    return c.ask("org.nvmekeyd.Manager.Status")["parameters"]["keys"]
+
+
+def check(text, good, *details):
+    print("ok" if good else "not ok", text)
+    for detail in () if good else details:
+        print(detail)
+
+
+with Connection(path) as c:
+    base = count(c)
+    reply = c.ask(IMPORT, {"keys": [key(first)], "continues": True})
+    check("staged", reply.get("parameters", {}).get("added") == 0 and count(c) == base, reply)
+with Connection(path) as c:
+    check("dropped when the connection is closed", count(c) == base)
+    reply = c.ask(IMPORT, {"keys": [key(second)], "offset": 1})
+    check("another connection cannot go on with it", reply.get("parameters") == {"parameter": "offset"}, reply)
+    c.ask(IMPORT, {"keys": [key(first)], "continues": True})
+    # All three are under way before the client knows of the second's failure.
+    c.call(IMPORT, {"keys": [{"identity": "x", "psk": first[1]}], "offset": 1, "continues": True})
+    c.call(IMPORT, {"keys": [key(second)], "offset": 2})
+    replies = [c.reply(), c.reply()]
+    check("a failure ends the import", replies[0].get("error") == "org.nvmekeyd.Manager.InvalidKey" and
+          replies[0]["parameters"]["index"] == 1, replies)
+    check("what comes behind it is no import", "error" in replies[1] and count(c) == base, replies)
+    for keys in (None, {}, [1], [{}], [{"identity": second[0]}], [{**key(second), "hostNQN": "nqn.a", "subsystemNQN": "nqn.b"}],
+                 [{"hostNQN": "nqn.host", "psk": first[1]}]):
+        reply = c.ask(IMPORT, {"keys": keys})
+        check(f"bad keys {str(keys)[:20]}", reply.get("parameters") == {"parameter": "keys"}, reply)
+    c.ask(IMPORT, {"keys": [key(first)], "continues": True})
+    reply = c.ask(IMPORT, {"keys": [key(second)], "offset": 1, "dryRun": True})
+    check("a dry run of two calls", reply.get("parameters") == {"added": 2, "unchanged": 0, "unpublished": 0} and
+          count(c) == base, reply)
+    c.ask(IMPORT, {"keys": [key(first)], "continues": True})
+    c.ask(IMPORT, {"keys": [key(second)], "offset": 1, "continues": True})
+    reply = c.ask(IMPORT, {"keys": [], "offset": 2})
+    check("the last call may be empty", reply.get("parameters", {}).get("added") == 2 and count(c) == base + 2, reply)
+PY
+relay < <(python3 "$tmp/calls.py" "$source/tests/integration" "$varlink" "$(line v1 ten g)" "$(line v0 eleven h)" 2>&1)
+
+# --- staged keys are sealed
+
+staged=$(line v1 twelve i)
+"$python" - "$source/tests/integration" "$varlink" "$staged" <<'PY' >"$tmp/staging" &
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from varlink import Connection
+words = sys.argv[3].rsplit(" ", 1)
+with Connection(sys.argv[2]) as c:
+    c.ask("org.nvmekeyd.Manager.Import", {"keys": [{"identity": words[0], "psk": words[1]}], "continues": True})
+    print("ready", flush=True)
+    time.sleep(60)
+PY
+client=$!
+wait_for 5 grep -qs ready "$tmp/staging"
+{
+    echo "raw $(line_hex "$staged")"
+    echo "text $(printf %s "${staged##* }" | cut -c 17-56 | tr -d '\n' | od -An -v -tx1 | tr -d ' \n')"
+} >"$tmp/secrets"
+is "a staged PSK is nowhere in memory" \
+    "$("$python" "$source/tests/integration/memory.py" "$daemon" <"$tmp/secrets" 2>/dev/null)" ""
+kill "$client"
+wait "$client" 2>/dev/null
+
+# --- many
+
+daemon_stop
+cp -a "$state" "$tmp/base"
+keyctl clear "$(ring)"
+daemon_start
+base=$(count)
+line many "$many" | make_file
+start=$(date +%s%N)
+run ctl import "$file"
+took=$((($(date +%s%N) - start) / 1000000))
+is "$many keys" "$status $out$err" "0 $many imported, 0 unchanged, 0 skipped"
+diag "$many keys imported in $took ms"
+is "$many keys: all are published" "$(ctl status --json=short | json 'o["keys"], o["identities"] == o["published"]')" \
+    "($((base + many)), True)"
+before=$(store_digest)
+run ctl import "$file"
+is "$many keys again: nothing changes" "$out $(store_digest)" "0 imported, $many unchanged, 0 skipped $before"
+add one more >/dev/null
+is "one more" "$(count)" $((base + many + 1))
+
+# again: the store and the ring as they were before.
+again() {
+    daemon_stop
+    rm -rf "${state:?}"
+    cp -a "$tmp/base" "$state"
+    keyctl clear "$(ring)"
+    daemon_start
+}
+
+again
+{ cat "$file" && echo "the last line"; } >"$file.bad"
+run ctl import "$file.bad"
+is "an error in the last line: none" "$status $(count)" "3 $base"
+line v1 other many:000000 >>"$file"
+run ctl import "$file"
+is "another PSK for the first in the last line: none" "$status $(count)" "5 $base"
+like "it is told" "$err" "$file:$((many + 1)): see line 1: "
+sed -i '$d' "$file"
+
+# What the files that a killed daemon has left say: that the commit is a fact, that it is none, or nothing.
+traces() {
+    if [ -e "$state/commit.json" ]; then
+        echo all
+    elif compgen -G "$state/records/*.new" >/dev/null; then
+        echo none
+    fi
+}
+
+# killed WHEN...: imports, kills the daemon when the command WHEN has come to its end, and notes what the
+# next one finds.
+outcomes=() wrong=()
+killed() {
+    local found left
+    again
+    ctl import "$file" >/dev/null 2>&1 &
+    client=$!
+    "$@"
+    kill -KILL "$daemon"
+    wait "$daemon" "$client" 2>/dev/null
+    left=$(traces)
+    daemon_start
+    found=$(ctl status --json=short | json '(o["keys"], o["broken"], o["identities"] == o["published"])')
+    case $found in
+    "($base, 0, True)") found=none ;;
+    "($((base + many)), 0, True)") found=all ;;
+    *) wrong+=("$found") ;;
+    esac
+    [ -z "$left" ] || [ "$left" = "$found" ] || wrong+=("$left was left, $found was found")
+    outcomes+=("$found${left:+!}")
+}
+
+# there PATTERN: waits for a file, as long as there is hope.
+there() {
+    until compgen -G "$state/$1" >/dev/null || ! kill -0 "$client" 2>/dev/null; do :; done
+}
+for when in "there records/0*.new" "there commit.json" "there commit.json" "sleep 0.1" "sleep 0.2" "sleep 0.4" "sleep 0.8"; do
+    # shellcheck disable=SC2086 # words
+    killed $when
+done
+is "killed on the way: all or none" "$(printf '%s\n' "${wrong[@]}")" ""
+diag "killed: ${outcomes[*]} (!: in the midst of the commit)"
+is "nothing half-written is left" "$(find "$state" -name '*.new')" ""
+
+finish

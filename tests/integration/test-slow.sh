@@ -1,0 +1,62 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck source-path=SCRIPTDIR
+# A TPM that never answers: the daemon lives on, says so, ends when told to, and opens the store by the
+# next slot when the time of the first is over.
+. "$(dirname "$0")/lib.sh"
+
+command -v swtpm >/dev/null || skip_all "needs swtpm"
+
+readonly tpm=$tmp/tpm socket=$tmp/tpm.socket
+mkdir "$tpm"
+swtpm socket --tpm2 --tpmstate "dir=$tpm" --server "type=unixio,path=$socket" --ctrl "type=unixio,path=$socket.ctrl" \
+    --flags not-need-init,startup-clear >/dev/null 2>&1 &
+tpm_pid=$!
+defer 'kill -KILL "$tpm_pid" 2>/dev/null'
+wait_for 10 test -S "$socket" || bail "swtpm"
+tcti=(-E "NVME_KEYD_TCTI=swtpm:path=$socket")
+
+daemon_start "${tcti[@]}"
+add one a >/dev/null || bail "add"
+like "the store is made with both" "$(ctl slot list --no-legend)" "tpm2.*systemd-creds"
+daemon_restart "${tcti[@]}"
+like "the TPM opens it" "$(ctl status)" "tpm2"
+daemon_stop
+kill -STOP "$tpm_pid"
+
+# info: a call that needs no store.
+info() {
+    (cd "$source/tests/integration" && python3 -c '
+import sys, varlink
+reply = varlink.Connection(sys.argv[1]).ask("org.varlink.service.GetInfo")
+sys.exit("nvme-keyd" not in str(reply))' "$varlink")
+}
+
+is_waiting() {
+    ctl status >"$tmp/status" 2>&1; grep -q opening "$tmp/status"
+}
+
+daemon_listen "${tcti[@]}"
+wait_for 20 is_waiting
+result $? "status does not wait for it" || diag "$(cat "$tmp/status")" "$(tail -n 5 "$log")"
+check "others are served" info
+ctl list --no-legend >"$tmp/list" 2>&1 &
+waiting=$!
+begin=$SECONDS
+daemon_pid=$daemon
+daemon_stop
+check "it ends when told to" test $((SECONDS - begin)) -lt 20
+is "and well" "$daemon_status" 0
+wait "$waiting"
+result $((!$?)) "who waited is told"
+wait_for 10 sh -c "! pgrep -P $daemon_pid >/dev/null"
+result $? "no process is left"
+
+# The whole time of the first slot, and then the second.
+daemon_listen "${tcti[@]}"
+keyctl clear "$(ring)" 2>/dev/null
+out=$(timeout 120 "$build/nvme-keyctl" --socket="$varlink" list --no-legend 2>&1)
+like "the next slot opens it in the end" "$out" "example:a"
+is "and the keys are published" "$(ring_names | wc -l)" 1
+like "status says which" "$(ctl status)" "systemd-creds"
+finish

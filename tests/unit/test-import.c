@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "basic/json.h"
+#include "keyd-fixture.h"
+#include "nvme-keyd/key-json.h"
+#include "nvme-keyd/manager-import.h"
+
+/* Many keys at once, and keys that are one TLS PSK for one identity. */
+
+#define PAIR HOST " " SUBSYSTEM
+#define DIGEST_A "iSbjiStwJ/1TrTvDlt2fjFmzvsytOJelidNnA+X5lEU="
+#define DIGEST_B "66GuqV08TsAGII39teWUfwQwizjv06Jy8jOcX3NAAzM="
+
+typedef struct Run {
+    Import *import;
+    ImportResult result;
+    ImportFault fault;
+    char *detail;
+} Run;
+
+static void run_done(const Run *r)
+{
+    import_free(r->import);
+    free(r->detail);
+}
+
+static int stage(Run *r, const char *identity, const char *subsysnqn, KeyRole role, uint8_t seed)
+{
+    _cleanup_(secret_freep) Secret *psk = fixture_psk(seed);
+    const KeyRequest q = {.hostnqn = HOST,
+                          .subsysnqn = subsysnqn,
+                          .role = role,
+                          .hash = PSK_HASH_SHA256,
+                          .configured = psk};
+
+    if (!r->import && import_new(&r->import) < 0)
+        return -ENOMEM;
+    return import_stage(r->import, &q, identity, &r->detail);
+}
+
+static int import(const Fixture *f, Run *r)
+{
+    return manager_import(f->m, r->import, false, &r->result, &r->fault, &r->detail);
+}
+
+static Key *pair_of(const Fixture *f, const char *subsysnqn)
+{
+    return key_table_pair(manager_keys(f->m), HOST, strlen(HOST), subsysnqn, strlen(subsysnqn));
+}
+
+/* The ring has the identity, with just these bytes. */
+static bool ring_has(const char *identity, uint8_t seed)
+{
+    _cleanup_(secret_freep) Secret *psk = fixture_psk(seed);
+    key_serial_t serial = ring_find(identity);
+
+    return serial > 0 && ring_key_equals(serial, psk->data, psk->size) == 1;
+}
+
+TEST(both_kinds)
+{
+    _cleanup_(run_done) Run r = {.detail = NULL};
+    SyncResult s;
+    Key *k;
+    FIXTURE;
+
+    ASSERT_OK(stage(&r, "NVMe0R01 " PAIR, NULL, KEY_ROLE_HOST, 1));
+    ASSERT_OK(stage(&r, "NVMe1R01 " PAIR " " DIGEST_A, NULL, KEY_ROLE_HOST, 2));
+    ASSERT_OK(stage(&r, NULL, "nqn.2026-11.org.example:b", KEY_ROLE_HOST, 3));
+    ASSERT_EQ(import_size(r.import), 3);
+    ASSERT_TRUE(!manager_store(f.m));
+    ASSERT_OK(import(&f, &r));
+    ASSERT_EQ(r.result.added, 3);
+    ASSERT_EQ(r.result.unchanged + r.result.unpublished, 0);
+    ASSERT_EQ(ring_size(), 3);
+    ASSERT_TRUE(ring_has("NVMe0R01 " PAIR, 1));
+    ASSERT_TRUE(ring_has("NVMe1R01 " PAIR " " DIGEST_A, 2));
+    k = pair_of(&f, "nqn.2026-11.org.example:b");
+    ASSERT_TRUE(k && k->kind == KEY_CONFIGURED && ring_has_key(&f, k, 1));
+
+    /* It is all there for the next daemon. */
+    ASSERT_TRUE(fixture_restart(&f));
+    ASSERT_OK(fixture_sync(&f, &s));
+    ASSERT_EQ(s.kept, 3);
+    ASSERT_EQ(s.added + s.removed + s.failed, 0);
+    k = pair_of(&f, SUBSYSTEM);
+    ASSERT_TRUE(k && k->next_of_pair && !k->next_of_pair->next_of_pair);
+    ASSERT_EQ(k->kind, KEY_DERIVED);
+    ASSERT_EQ(k->next_of_pair->kind, KEY_DERIVED);
+}
+
+static const char *member(json_object *o, const char *name)
+{
+    const char *s = NULL;
+
+    return json_get_string(o, name, &s) > 0 ? s : NULL;
+}
+
+TEST(json_of_derived)
+{
+    _cleanup_(json_putp) json_object *v0 = NULL, *v1 = NULL;
+    _cleanup_(run_done) Run r = {.detail = NULL};
+    Key *k;
+    FIXTURE;
+
+    ASSERT_OK(stage(&r, "NVMe0R01 " PAIR, NULL, KEY_ROLE_TARGET, 1));
+    ASSERT_OK(import(&f, &r));
+    k = pair_of(&f, SUBSYSTEM);
+    ASSERT_OK(key_to_json(k, &v0));
+    ASSERT_STR(member(v0, "kind"), "derived");
+    ASSERT_STR(member(v0, "hash"), "sha256");
+    ASSERT_TRUE(!member(v0, "fingerprint") && !member(v0, "derivation"));
+    r.import = import_free(r.import);
+    ASSERT_OK(stage(&r, "NVMe1R01 " PAIR " " DIGEST_A, NULL, KEY_ROLE_TARGET, 1));
+    ASSERT_OK(import(&f, &r));
+    ASSERT_OK(key_to_json(pair_of(&f, SUBSYSTEM)->next_of_pair, &v1));
+    ASSERT_STR(member(v1, "fingerprint"), "iSbjiStwJ/1T");
+}
+
+/* Metadata that no derived key has. */
+TEST(meta_of_derived)
+{
+    static const struct {
+        const char *member, *json; /* NULL: missing */
+    } bad[] = {
+        {"kind", NULL},
+        {"kind", "\"generated\""},
+        {"hash", "\"none\""},
+        {"hash", "\"sha384\""},
+        {"identityVersions", "[0,1]"},
+        {"identityVersions", "[0]"},
+        {"digest", NULL},
+        {"digest", "1"},
+    };
+    _cleanup_(run_done) Run r = {.detail = NULL};
+    FIXTURE;
+
+    ASSERT_OK(stage(&r, "NVMe1R01 " PAIR " " DIGEST_A, NULL, KEY_ROLE_HOST, 1));
+    ASSERT_OK(import(&f, &r));
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        _cleanup_(json_putp) json_object *meta = NULL;
+        Key *k = NULL;
+
+        ASSERT_OK(key_to_meta(pair_of(&f, SUBSYSTEM), &meta));
+        json_object_object_del(meta, bad[i].member);
+        if (bad[i].json)
+            json_object_object_add(meta, bad[i].member, json_tokener_parse(bad[i].json));
+        ASSERT_EQ(key_from_meta(meta, &k), -EBADMSG);
+    }
+}
+
+/* What is there already is left alone; the same line twice is one key. */
+TEST(unchanged)
+{
+    _cleanup_(run_done) Run first = {.detail = NULL}, again = {.detail = NULL};
+    FIXTURE;
+
+    ASSERT_TRUE(fixture_add(&f, "nqn.2026-11.org.example:b", KEY_ROLE_BOTH, 3));
+    ASSERT_OK(stage(&first, "NVMe0R01 " PAIR, NULL, KEY_ROLE_HOST, 1));
+    ASSERT_OK(stage(&first, "NVMe0R01 " PAIR, NULL, KEY_ROLE_HOST, 1));
+    ASSERT_OK(stage(&first, NULL, "nqn.2026-11.org.example:b", KEY_ROLE_HOST, 3));
+    ASSERT_OK(import(&f, &first));
+    ASSERT_EQ(first.result.added, 1);
+    ASSERT_EQ(first.result.unchanged, 2);
+    ASSERT_EQ(fixture_keys(&f), 2);
+
+    ASSERT_OK(stage(&again, "NVMe0R01 " PAIR, NULL, KEY_ROLE_HOST, 1));
+    ASSERT_OK(import(&f, &again));
+    ASSERT_EQ(again.result.added, 0);
+    ASSERT_EQ(again.result.unchanged, 1);
+    ASSERT_EQ(fixture_keys(&f), 2);
+}
+
+/* The same PSK, but for what this machine was not for the pair. */
+TEST(other_role)
+{
+    _cleanup_(run_done) Run host = {.detail = NULL}, target = {.detail = NULL};
+    FIXTURE;
+
+    ASSERT_OK(stage(&host, "NVMe0R01 " PAIR, NULL, KEY_ROLE_HOST, 1));
+    ASSERT_OK(import(&f, &host));
+    ASSERT_OK(stage(&target, "NVMe0R01 " PAIR, NULL, KEY_ROLE_TARGET, 1));
+    ASSERT_EQ(import(&f, &target), -EEXIST);
+    ASSERT_TRUE(strstr(target.detail, "role both"));
+}
+
+/* A dry run makes nothing, not even a store. */
+TEST(dry_run)
+{
+    _cleanup_(run_done) Run r = {.detail = NULL};
+    FIXTURE;
+
+    ASSERT_OK(stage(&r, "NVMe0R01 " PAIR, NULL, KEY_ROLE_HOST, 1));
+    ASSERT_OK(manager_import(f.m, r.import, true, &r.result, &r.fault, &r.detail));
+    ASSERT_EQ(r.result.added, 1);
+    ASSERT_TRUE(!manager_store(f.m));
+    ASSERT_EQ(fixture_keys(&f), 0);
+}
+
+typedef struct Line {
+    const char *identity, *subsysnqn;
+    uint8_t seed;
+} Line;
+
+typedef struct Refusal {
+    KeyRole role;
+    Line lines[3];
+    int error;
+    size_t index, other;
+} Refusal;
+
+/* One key that cannot be kept: none is. The store has a key of version 1 for SUBSYSTEM. */
+static bool is_refused(Fixture *f, const Refusal *c)
+{
+    _cleanup_(run_done) Run r = {.detail = NULL};
+    size_t keys = fixture_keys(f), in_ring = ring_size();
+    int error = 0;
+
+    for (size_t i = 0; i < ARRAY_SIZE(c->lines) && (c->lines[i].identity || c->lines[i].subsysnqn);
+         i++)
+        if (stage(&r, c->lines[i].identity, c->lines[i].subsysnqn, c->role, c->lines[i].seed) < 0)
+            return false;
+    error = import(f, &r);
+    if (error == 0)
+        return c->error == 0;
+    return error == c->error && r.fault.index == c->index && r.fault.other == c->other &&
+           (c->other != SIZE_MAX || r.fault.key) && r.detail && fixture_keys(f) == keys &&
+           ring_size() == in_ring;
+}
+
+TEST(refused)
+{
+    static const char other[] = "nqn.2026-11.org.example:other";
+    static const Refusal cases[] = {
+        /* another PSK for a pair that is kept */
+        {KEY_ROLE_HOST, {{NULL, other, 1}, {NULL, SUBSYSTEM, 2}}, -EEXIST, 1, SIZE_MAX},
+        {KEY_ROLE_HOST, {{"NVMe1R01 " PAIR " " DIGEST_A, NULL, 1}}, -EEXIST, 0, SIZE_MAX},
+        {KEY_ROLE_TARGET, {{"NVMe1R01 " PAIR " " DIGEST_A, NULL, 1}}, -EEXIST, 0, SIZE_MAX},
+        /* the same as another role */
+        {KEY_ROLE_BOTH, {{NULL, SUBSYSTEM, 1}}, -EEXIST, 0, SIZE_MAX},
+        /* two PSKs for one pair */
+        {KEY_ROLE_HOST, {{NULL, other, 1}, {NULL, other, 2}}, -EEXIST, 1, 0},
+        {KEY_ROLE_HOST,
+         {{NULL, "nqn.2026-11.org.example:c", 1},
+          {"NVMe0R01 " HOST " nqn.x:y", NULL, 1},
+          {"NVMe0R01 " HOST " nqn.x:y", NULL, 2}},
+         -EEXIST,
+         2,
+         1},
+        {KEY_ROLE_HOST,
+         {{"NVMe1R01 " HOST " nqn.x:y " DIGEST_A, NULL, 1},
+          {"NVMe1R01 " HOST " nqn.x:y " DIGEST_B, NULL, 1}},
+         -EEXIST,
+         1,
+         0},
+        {KEY_ROLE_HOST,
+         {{"NVMe1R01 " HOST " nqn.x:y " DIGEST_A, NULL, 1}, {NULL, "nqn.x:y", 1}},
+         -EEXIST,
+         1,
+         0},
+        /* one begins with the other, in the store or in the import */
+        {KEY_ROLE_HOST, {{NULL, other, 1}, {NULL, SUBSYSTEM "a", 1}}, -ENOTUNIQ, 1, SIZE_MAX},
+        {KEY_ROLE_HOST, {{NULL, "nqn.2026-11.org", 1}}, -ENOTUNIQ, 0, SIZE_MAX},
+        {KEY_ROLE_HOST,
+         {{NULL, "nqn.x:yy", 1}, {NULL, "nqn.x:z", 1}, {NULL, "nqn.x:y", 1}},
+         -ENOTUNIQ,
+         0,
+         2},
+        /* of version 0, beside the one of version 1 */
+        {KEY_ROLE_HOST, {{"NVMe0R01 " PAIR, NULL, 1}}, 0, 0, 0},
+    };
+    FIXTURE;
+
+    ASSERT_TRUE(fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1));
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+        if (!is_refused(&f, &cases[i]))
+            TEST_FAIL("case %zu", i);
+}
+
+/* A target may await hosts with either of two PSKs. */
+TEST(two_on_a_target)
+{
+    _cleanup_(run_done) Run r = {.detail = NULL};
+    FIXTURE;
+
+    ASSERT_OK(stage(&r, "NVMe1R01 " PAIR " " DIGEST_A, NULL, KEY_ROLE_TARGET, 1));
+    ASSERT_OK(stage(&r, "NVMe1R01 " PAIR " " DIGEST_B, NULL, KEY_ROLE_TARGET, 2));
+    ASSERT_OK(import(&f, &r));
+    ASSERT_EQ(r.result.added, 2);
+    ASSERT_TRUE(ring_has("NVMe1R01 " PAIR " " DIGEST_A, 1));
+    ASSERT_TRUE(ring_has("NVMe1R01 " PAIR " " DIGEST_B, 2));
+}
+
+TEST(bad_keys)
+{
+    static const struct {
+        const char *identity, *hostnqn, *text;
+    } cases[] = {
+        {"NVMe1R01 " PAIR, NULL, "ends with a PSK digest"},
+        {"NVMe1G01 " PAIR " " DIGEST_A, NULL, "generated key"},
+        {"NVMe0R02 " PAIR, NULL, "SHA-384"},
+        {"NVMe0R01 " HOST, NULL, "not an identity"},
+        {"", NULL, "not an identity"},
+        {NULL, "nqn.a b", "host NQN has a blank"},
+    };
+    _cleanup_(secret_freep) Secret *psk = fixture_psk(1);
+    _cleanup_(import_freep) Import *i = NULL;
+
+    ASSERT_OK(import_new(&i));
+    for (size_t c = 0; c < ARRAY_SIZE(cases); c++) {
+        const KeyRequest q = {.hostnqn = cases[c].hostnqn,
+                              .subsysnqn = SUBSYSTEM,
+                              .role = KEY_ROLE_HOST,
+                              .hash = PSK_HASH_SHA256,
+                              .configured = psk};
+        _cleanup_(freep) char *detail = NULL;
+
+        ASSERT_EQ(import_stage(i, &q, cases[c].identity, &detail), -EINVAL);
+        ASSERT_TRUE(detail && strstr(detail, cases[c].text));
+        ASSERT_EQ(import_size(i), 0);
+    }
+}
+
+TEST(truncate)
+{
+    _cleanup_(run_done) Run r = {.detail = NULL};
+    FIXTURE;
+
+    ASSERT_OK(stage(&r, NULL, "nqn.x:a", KEY_ROLE_HOST, 1));
+    ASSERT_OK(stage(&r, NULL, "nqn.x:b", KEY_ROLE_HOST, 1));
+    import_truncate(r.import, 1);
+    ASSERT_EQ(import_size(r.import), 1);
+    ASSERT_OK(stage(&r, NULL, "nqn.x:c", KEY_ROLE_HOST, 1));
+    ASSERT_OK(import(&f, &r));
+    ASSERT_EQ(r.result.added, 2);
+    ASSERT_TRUE(pair_of(&f, "nqn.x:a") && pair_of(&f, "nqn.x:c") && !pair_of(&f, "nqn.x:b"));
+}
+
+/* A configured PSK in the place of a derived TLS PSK: a configured key, of the same version. */
+static void rotate(KeyRole role, unsigned version, const char *identity)
+{
+    _cleanup_(run_done) Run r = {.detail = NULL};
+    char old_id[STORE_ID_SIZE];
+    SyncResult s;
+    Key *new;
+    FIXTURE;
+
+    ASSERT_OK(stage(&r, identity, NULL, role, 1));
+    ASSERT_OK(import(&f, &r));
+    strcpy(old_id, pair_of(&f, SUBSYSTEM)->id);
+    new = fixture_rotate(&f, old_id, 9);
+    ASSERT_TRUE(new);
+    ASSERT_EQ(new->kind, KEY_CONFIGURED);
+    ASSERT_EQ(new->versions, KEY_VERSION_BIT(version));
+    ASSERT_TRUE(ring_has_key(&f, new, version));
+    if (role == KEY_ROLE_HOST) {
+        ASSERT_EQ(ring_size(), 1);
+        ASSERT_EQ(fixture_keys(&f), 1);
+    } else {
+        ASSERT_EQ(key_table_find(manager_keys(f.m), old_id)->state, KEY_RETIRING);
+        ASSERT_EQ(ring_size(), version == 0 ? 1 : 2);
+    }
+    ASSERT_TRUE(fixture_restart(&f));
+    ASSERT_OK(fixture_sync(&f, &s));
+    ASSERT_EQ(s.added + s.removed + s.failed, 0);
+}
+
+TEST(rotate_host)
+{
+    rotate(KEY_ROLE_HOST, 1, "NVMe1R01 " PAIR " " DIGEST_A);
+}
+
+TEST(rotate_host_version_0)
+{
+    rotate(KEY_ROLE_HOST, 0, "NVMe0R01 " PAIR);
+}
+
+TEST(rotate_target)
+{
+    rotate(KEY_ROLE_TARGET, 1, "NVMe1R01 " PAIR " " DIGEST_A);
+}
+
+TEST(rotate_target_version_0)
+{
+    rotate(KEY_ROLE_TARGET, 0, "NVMe0R01 " PAIR);
+}
+
+TEST_MAIN(TEST_ENTRY(both_kinds), TEST_ENTRY(json_of_derived), TEST_ENTRY(meta_of_derived),
+          TEST_ENTRY(unchanged), TEST_ENTRY(other_role), TEST_ENTRY(dry_run), TEST_ENTRY(refused),
+          TEST_ENTRY(two_on_a_target), TEST_ENTRY(bad_keys), TEST_ENTRY(truncate),
+          TEST_ENTRY(rotate_host), TEST_ENTRY(rotate_host_version_0), TEST_ENTRY(rotate_target),
+          TEST_ENTRY(rotate_target_version_0))
