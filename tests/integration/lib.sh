@@ -165,7 +165,12 @@ daemon_listen() {
         systemd-socket-activate --seqpacket --fdname=varlink:request -l "$request" "${each[@]}" \
         "$build/nvme-keyd" -c "$conf" 2>>"$log" &
     daemon=$!
-    wait_for 10 test -S "$varlink" || bail "systemd-socket-activate"
+    wait_for 10 is_listening || bail "systemd-socket-activate"
+}
+
+# The socket has its name before it can be connected to: 00010000 says that it can.
+is_listening() {
+    grep -qE "^([^ ]+ ){3}00010000 .* $varlink\$" /proc/net/unix
 }
 
 is_daemon() {

@@ -3,9 +3,9 @@
 """A second reader of the sealed store, written from docs/CREDSTORE.md and sharing no code with
 credstore/. It checks everything and prints one line of JSON for each record.
 
-    read-store.py [--key HEX | --kek FILE] [--show-secrets] DIRECTORY
+    read-store.py [--key HEX | --kek FILE] [--show-secrets | --show-keys] DIRECTORY
 
-Without a key it opens a slot of type systemd-creds by `systemd-creds decrypt`, as root.
+--show-keys prints the key-encryption key of the slot and the store key instead. Without a key it opens a slot of type systemd-creds by `systemd-creds decrypt`, as root.
 Exit status: 0 all records are sound, 1 one is not, 2 the store cannot be read.
 """
 
@@ -111,10 +111,11 @@ def unwrap(header, slot, kek):
 
 
 def unlock(header, kek):
+    """Returns the KEK of a slot that opens, and the store key."""
     for slot in header["slots"]:
         if kek:
             try:
-                return unwrap(header, slot, kek)
+                return kek, unwrap(header, slot, kek)
             except Bad:
                 continue
         if slot["type"] == "systemd-creds":
@@ -122,7 +123,7 @@ def unlock(header, kek):
                 ["systemd-creds", "decrypt", "--name=nvme-keyd.kek", "-", "-"],
                 input=slot["credential"].encode(), stdout=subprocess.PIPE, check=False)
             if result.returncode == 0:
-                return unwrap(header, slot, result.stdout)
+                return result.stdout, unwrap(header, slot, result.stdout)
     raise Bad("no slot opens")
 
 
@@ -185,6 +186,7 @@ def main():
     parser.add_argument("--key", type=bytes.fromhex, help="the store key")
     parser.add_argument("--kek", metavar="FILE", help="the key-encryption key of a slot")
     parser.add_argument("--show-secrets", action="store_true")
+    parser.add_argument("--show-keys", action="store_true")
     parser.add_argument("directory")
     args = parser.parse_args()
 
@@ -194,8 +196,14 @@ def main():
     header = json.loads(split(data)[0])
     if header["format"] != "nvme-keyd store" or header["version"] != 1:
         raise Bad("not a store of version 1")
-    key = args.key or unlock(header, read(args.kek) if args.kek else None)
+    kek, key = None, args.key
+    if not key:
+        kek, key = unlock(header, read(args.kek) if args.kek else None)
     verify(key, "header", data)
+    if args.show_keys:
+        print("kek", kek.hex() if kek else "-")
+        print("key", key.hex())
+        return 0
 
     status = 0
     for record, generation, meta, secret, error in read_all(args.directory, key, header):

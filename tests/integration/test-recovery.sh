@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck source-path=SCRIPTDIR
 # A store that cannot be opened when the daemon starts: what is in the ring stays, every verb says so,
-# and as soon as it can be opened, an upcall is answered and the keys are published.
+# and as soon as it can be opened, an upcall is answered and the keys are published. And one that
+# opens, but was changed by somebody else: what is wrong is listed, and the rest is of use.
 . "$(dirname "$0")/lib.sh"
 
 # upcall DESCRIPTION: what the daemon answers a shim: "ERROR PAYLOAD".
@@ -47,4 +48,86 @@ keyctl clear "$(ring)"
 chmod 700 "$state"
 check "list opens it" test -n "$(ctl list --no-legend)"
 is "and publishes" "$(ring_names | wc -l)" 1
+daemon_stop
+
+# --- changed by somebody else
+
+# Four keys in four shards, which the upper six bits of an id say. Of one there are two versions.
+shard_of() {
+    printf '%02x' $((0x${1:0:2} >> 2))
+}
+others=() victim=
+until [ "$(for id in "${others[@]}" "$victim"; do shard_of "$id" && echo; done | sort -u | wc -l)" -eq 4 ]; do
+    daemon_stop
+    rm -rf "$state" "$tmp/before" && mkdir -m 700 "$state"
+    daemon_start
+    victim=$(add b b --role=target) && others=("$(add a a)" "$(add c c)") || bail "add"
+    cp -a "$state" "$tmp/before"
+    others+=("$(psk d | ctl rotate "$victim")") || bail "rotate"
+done
+daemon_stop
+cp -a "$state" "$tmp/now"
+
+# flip FILE: changes a bit near the end of its first line.
+flip() {
+    python3 - "$1" <<'PY'
+import sys
+with open(sys.argv[1], "r+b") as f:
+    data = f.read()
+    at = data.index(b"\n") - 4
+    f.seek(at)
+    f.write(bytes([data[at] ^ 1]))
+PY
+}
+
+# tampered TEXT ERROR COMMAND...: after the command one key is broken with that error, the others are as
+# before, and published.
+tampered() {
+    local text=$1 error=$2
+    shift 2
+    rm -rf "$state" && cp -a "$tmp/now" "$state"
+    (cd "$state" && "$@") || bail "$text"
+    daemon_start
+    keyctl clear "$(ring)"
+    ctl sync >/dev/null 2>&1
+    is "$text: what is listed" "$(ctl list --no-legend | awk '{ print $1, $2 }' | sort)" \
+        "$(printf '%s\n' "$victim broken" "${others[@]/%/ active}" | sort)"
+    like "$text: why" "$(ctl show "$victim")" "Error: $error"
+    is "$text: the others are published" "$(ring_names | wc -l)" 4
+    like "$text: status counts it" "$(ctl status)" "Keys: 4, 1 broken"
+    daemon_stop
+}
+
+record=records/$victim.json shard=index/$(shard_of "$victim").json
+tampered "a changed record" "authentication failed" flip "$record"
+tampered "a cut record" "authentication failed" truncate -s -1 "$record"
+tampered "another record" "authentication failed" cp "records/${others[0]}.json" "$record"
+tampered "a link in the place of a record" "authentication failed" ln -sf "${others[0]}.json" "$record"
+tampered "an older record" ".* older than " cp "$tmp/before/$record" "$record"
+tampered "a missing record" "the record is missing" rm "$record"
+tampered "a changed index" "authentication failed" flip "$shard"
+tampered "a missing index" "authentication failed" rm "$shard"
+tampered "another index" "authentication failed" cp "index/$(shard_of "${others[0]}").json" "$shard"
+tampered "an older index" ".* older than " cp "$tmp/before/$shard" "$shard"
+
+# refused_store TEXT REGEX COMMAND...: after the command no key is listed, and the reason is told.
+refused_store() {
+    local text=$1 regex=$2
+    shift 2
+    rm -rf "$state" && cp -a "$tmp/now" "$state"
+    (cd "$state" && "$@") || bail "$text"
+    daemon_start
+    refused "$text" 8 "$regex" ctl list
+    daemon_stop
+}
+refused_store "a changed header" "header\.json: not authentic" flip header.json
+refused_store "a missing header" "header\.json is missing" rm header.json
+refused_store "a header that is something else" "header\.json: " ln -sf index/00.json header.json
+
+# Of an older header all is broken that was changed since: the key and the one it was rotated to.
+rm -rf "$state" && cp -a "$tmp/now" "$state" && cp "$tmp/before/header.json" "$state"
+daemon_start
+is "an older header: what is listed" "$(ctl list --no-legend | awk '{ print $1, $2 }' | sort)" \
+    "$(printf '%s\n' "$victim broken" "${others[0]} active" "${others[1]} active" "${others[2]} broken" | sort)"
+like "an older header: why" "$(ctl show "$victim")" "Error: .* older than "
 finish

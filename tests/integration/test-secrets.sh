@@ -40,6 +40,24 @@ nowhere() {
     is "$1: nothing in locked memory" "$(grep ' locked ' <<<"$found" | sort | uniq -c)" ""
 }
 
+# where HEX: in which kinds of memory the daemon has this key, and in which forms.
+where() {
+    python3 -c '
+import base64, sys
+raw = bytes.fromhex(sys.argv[1])
+for kind, value in ("raw", raw), ("text", base64.b64encode(raw)[:40]), ("hex", raw.hex().encode()), ("HEX", raw.hex().upper().encode()):
+    print(kind, value.hex())' "$1" |
+        python3 "$source/tests/integration/memory.py" "$daemon" 2>/dev/null | cut -d ' ' -f 1,2 | sort -u
+}
+
+# store_keys TEXT: the key of the store is where nothing is swapped out, and the one that wraps it gone.
+store_keys() {
+    python3 "$source/tests/integration/read-store.py" --show-keys "$state" >"$tmp/keys" || bail "read-store.py"
+    is "$1: the store key is in locked memory only" "$(where "$(awk '$1 == "key" { print $2 }' "$tmp/keys")")" "raw locked"
+    is "$1: the key that wraps it is nowhere" "$(where "$(awk '$1 == "kek" { print $2 }' "$tmp/keys")")" ""
+    rm "$tmp/keys"
+}
+
 # --- the search finds what is there
 
 python3 -c 'import sys, time
@@ -97,6 +115,16 @@ ring_forms tls-4 >>"$tmp/secrets"
 sleep 1
 nowhere "generate, and tell" "$daemon"
 
+check "a key is removed" ctl remove "$(ctl list --no-legend | awk 'NR == 1 { print $1 }')"
+sleep 1
+nowhere "remove" "$daemon"
+
+store_keys "with a new store"
+ctl slot add recovery >/dev/null || bail "slot add"
+sleep 1
+store_keys "with a new slot"
+nowhere "slot add" "$daemon"
+
 # What is refused is a secret all the same.
 bad=${one:0:70}
 [ "${one:20:1}" = A ] && bad=${one:0:20}B${one:21} || bad=${one:0:20}A${one:21}
@@ -131,6 +159,7 @@ daemon_start
 ctl list >/dev/null
 sleep 1
 nowhere "start with a store" "$daemon"
+store_keys "start with a store"
 
 check "the daemon has locked memory" grep -qE '^VmLck:[[:space:]]+[1-9]' "/proc/$daemon/status"
 is "the daemon leaves no core" "$(awk '/^Max core file size/ { print $5, $6 }' "/proc/$daemon/limits")" "0 0"

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <signal.h>
-#include <sys/ptrace.h>
-#include <sys/wait.h>
-
-#include "store-fixture.h"
+#include "stepper.h"
+#include "store-steps.h"
 #include "test.h"
 
 /*
@@ -14,12 +11,22 @@
 typedef struct Scenario {
     Fixture f;
     char work[96]; /* what the child works on: a copy of f.dir */
-    char a[STORE_ID_SIZE], b[STORE_ID_SIZE];
+    Subject subject;
+    const NamedStep *step;
+    char *before, *after; /* what is in the store, see steps_dump() */
 } Scenario;
 
 static void scenario_done(Scenario *x)
 {
+    free(x->before);
+    free(x->after);
     fixture_done(&x->f);
+}
+
+static int copy(const Scenario *x)
+{
+    fixture_remove(x->work);
+    return fixture_copy(x->f.dir, x->work);
 }
 
 static int scenario_new(Scenario *x)
@@ -30,138 +37,119 @@ static int scenario_new(Scenario *x)
     if (r == 0)
         r = store_open(x->f.dir, &s, NULL);
     if (r == 0)
-        r = fixture_add(s, "a", "first", x->a);
+        r = steps_begin(&x->subject, s);
     if (r == 0)
-        r = fixture_add(s, "b", "other", x->b);
+        x->before = steps_dump(s, false);
     snprintf(x->work, sizeof(x->work), "%s/work", x->f.top);
     return r;
 }
 
-/* One transaction with everything in it. */
-static int change(const Scenario *x, Store *s)
+/* Takes the step once, to see what comes of it. */
+static int scenario_choose(Scenario *x, const NamedStep *step)
 {
-    _cleanup_(secret_freep) Secret *secret = secret_new_copy("second", 6);
-    _cleanup_(json_putp) json_object *meta = fixture_meta("a2");
-    _cleanup_(store_endp) StoreTransaction *t = NULL;
-    char c[STORE_ID_SIZE];
-    int r = store_begin(s, &t);
+    Subject subject = x->subject;
+    _cleanup_(store_closep) Store *s = NULL;
+    int r = copy(x);
 
+    x->step = step;
     if (r == 0)
-        r = store_replace(t, x->a, meta, secret);
+        r = store_open(x->work, &s, NULL);
     if (r == 0)
-        r = store_remove(t, x->b);
-    if (r == 0)
-        r = store_add(t, meta, secret, c);
-    return r < 0 ? r : store_commit(t);
+        r = step->step(&subject, s);
+    if (r < 0)
+        return r;
+    free(x->after);
+    x->after = steps_dump(s, false);
+    return x->after ? 0 : -EIO;
 }
 
-/* What a child does; it stops itself where the killing is to begin. */
-typedef void (*Deed)(const Scenario *x);
-
-static void deed_change(const Scenario *x)
+static int deed_step(void *userdata)
 {
+    Scenario *x = userdata;
     Store *s;
 
     if (store_open(x->work, &s, NULL) < 0)
-        _exit(2);
-    (void)raise(SIGSTOP);
-    _exit(change(x, s) < 0 ? 3 : 0);
+        return -EIO;
+    stepper_begin();
+    return x->step->step(&x->subject, s);
 }
 
-static void deed_open(const Scenario *x)
+static int deed_open(void *userdata)
 {
+    const Scenario *x = userdata;
     Store *s;
 
-    (void)raise(SIGSTOP);
-    _exit(store_open(x->work, &s, NULL) < 0 ? 4 : 0);
-}
-
-/* Runs deed up to its n-th stop at a system call and kills it there.
- * Returns 1, 0 when it came to its end before, -EPERM where nobody may trace, -EIO when it failed.
- */
-static int run_and_kill(const Scenario *x, Deed deed, int n)
-{
-    pid_t pid = fork();
-    int status;
-
-    if (pid < 0)
-        return -errno;
-    if (pid == 0) {
-        if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
-            _exit(77);
-        deed(x);
-    }
-    for (int i = 0;; i++) {
-        if (waitpid(pid, &status, 0) < 0)
-            return -errno;
-        if (WIFEXITED(status))
-            return WEXITSTATUS(status) == 0 ? 0 : WEXITSTATUS(status) == 77 ? -EPERM : -EIO;
-        if (!WIFSTOPPED(status))
-            return -EIO;
-        if (i == n) {
-            (void)kill(pid, SIGKILL);
-            return waitpid(pid, &status, 0) < 0 ? -errno : 1;
-        }
-        if (ptrace(PTRACE_SYSCALL, pid, NULL, NULL) < 0)
-            return -errno;
-    }
+    stepper_begin();
+    return store_open(x->work, &s, NULL);
 }
 
 /* The state on the disk: 0 old, 1 new, 2 neither. */
 static int read_state(const Scenario *x)
 {
+    _cleanup_(freep) char *detail = NULL, *now = NULL;
     _cleanup_(store_closep) Store *s = NULL;
-    _cleanup_(freep) char *detail = NULL;
-    size_t sound, broken;
-    int r = store_open(x->work, &s, &detail);
+    int r = store_open(x->work, &s, &detail), state;
+    char id[STORE_ID_SIZE];
 
     if (r < 0) {
         printf("# store_open: %s, %s\n", strerror(-r), detail);
         return 2;
     }
-    fixture_count(s, &sound, &broken);
-    if (broken > 0 || sound != 2)
+    now = steps_dump(s, false);
+    if (!now || (strcmp(now, x->before) != 0 && strcmp(now, x->after) != 0)) {
+        printf("# %s\n", now ? now : "a broken record");
         return 2;
-    if (fixture_has(s, x->a, "a", "first") && fixture_has(s, x->b, "b", "other"))
-        return 0;
+    }
+    state = strcmp(now, x->after) == 0;
     /* A change on top shows that the state is good to go on with. */
-    return fixture_has(s, x->a, "a2", "second") && !store_find(s, x->b) &&
-                   fixture_replace(s, x->a, "a3", NULL) == 0
-               ? 1
-               : 2;
+    return fixture_add(s, "z", "on top", id) == 0 && !fixture_has_new(x->work) ? state : 2;
 }
 
-TEST(killed_at_each_system_call_of_a_commit)
+/* Kills at each stop, or at each stride-th. Returns the number of kills; -EPERM: may not trace. */
+static int kill_at_each(Scenario *x, int stride, int seen[static 2])
+{
+    for (int n = 1, kills = 0;; n += stride) {
+        int r = copy(x), state;
+
+        if (r == 0)
+            r = stepper_kill(deed_step, x, n);
+        if (r < 0)
+            return r;
+        state = read_state(x);
+        if (state == 2 || (r == 0 && state != 1)) {
+            printf("# %s: killed at stop %d: neither the old nor the new state\n", x->step->name,
+                   n);
+            return -EIO;
+        }
+        if (r == 0)
+            return kills;
+        seen[state]++;
+        kills++;
+    }
+}
+
+TEST(killed_at_each_system_call_of_each_change)
 {
     _cleanup_(scenario_done) Scenario x = {.work = ""};
-    int seen[2] = {0, 0}, n, r;
-    char commit[128];
+    int all = 0;
 
     ASSERT_OK(scenario_new(&x));
-    snprintf(commit, sizeof(commit), "%s/commit.json", x.work);
-    for (n = 1;; n++) {
-        int state;
+    for (size_t i = 0; i < ARRAY_SIZE(named_steps); i++) {
+        const NamedStep *step = &named_steps[i];
+        int seen[2] = {0, 0}, n;
 
-        fixture_remove(x.work);
-        ASSERT_OK(fixture_copy(x.f.dir, x.work));
-        r = run_and_kill(&x, deed_change, n);
-        if (r == -EPERM)
+        ASSERT_OK(scenario_choose(&x, step));
+        n = kill_at_each(&x, step->large ? 9 : 1, seen);
+        if (n == -EPERM)
             TEST_SKIP("may not trace");
-        ASSERT_TRUE(r >= 0);
-        /* Which stop is the commit point varies: so do the shards of the new record. */
-        state = read_state(&x);
-        if (state == 2)
-            TEST_FAIL("killed at stop %d: neither the old nor the new state", n);
-        seen[state]++;
-        ASSERT_TRUE(access(commit, F_OK) < 0);
-        ASSERT_TRUE(!fixture_has_new(x.work));
-        if (r == 0) {
-            ASSERT_EQ(state, 1);
-            break;
-        }
+        ASSERT_TRUE(n > 0);
+        printf("# %s: %d kills, %d times the old state, %d times the new one\n", step->name, n,
+               seen[0], seen[1]);
+        /* A slot that is sealed anew looks as before. */
+        ASSERT_TRUE(strcmp(x.before, x.after) == 0 || (seen[0] > 20 && seen[1] > 8));
+        all += n;
     }
-    printf("# %d stops, %d times the old state, %d times the new one\n", n, seen[0], seen[1]);
-    ASSERT_TRUE(seen[0] > 50 && seen[1] > 10);
+    printf("# %d crash points\n", all);
 }
 
 /* The first copy in which the commit is a fact but nothing else has happened yet. */
@@ -171,12 +159,10 @@ static int make_interrupted(Scenario *x)
 
     snprintf(commit, sizeof(commit), "%s/commit.json", x->work);
     for (int n = 1;; n++) {
-        int r;
+        int r = copy(x);
 
-        fixture_remove(x->work);
-        r = fixture_copy(x->f.dir, x->work);
         if (r == 0)
-            r = run_and_kill(x, deed_change, n);
+            r = stepper_kill(deed_step, x, n);
         if (r <= 0)
             return r < 0 ? r : -EIO;
         if (access(commit, F_OK) == 0)
@@ -188,26 +174,27 @@ static int make_interrupted(Scenario *x)
 
 TEST(killed_while_it_finishes_a_commit)
 {
+    static const NamedStep step = {"all kinds at once", step_all_kinds, false, true};
     _cleanup_(scenario_done) Scenario x = {.work = ""};
     int n, r;
 
     ASSERT_OK(scenario_new(&x));
+    ASSERT_OK(scenario_choose(&x, &step));
     r = make_interrupted(&x);
     if (r == -EPERM)
         TEST_SKIP("may not trace");
     ASSERT_OK(r);
     for (n = 1;; n++) {
-        fixture_remove(x.work);
-        ASSERT_OK(fixture_copy(x.f.dir, x.work));
-        r = run_and_kill(&x, deed_open, n);
+        ASSERT_OK(copy(&x));
+        r = stepper_kill(deed_open, &x, n);
         ASSERT_TRUE(r >= 0);
         ASSERT_EQ(read_state(&x), 1);
         if (r == 0)
             break;
     }
-    printf("# %d stops\n", n);
+    printf("# %d crash points\n", n - 1);
     ASSERT_TRUE(n > 100);
 }
 
-TEST_MAIN(TEST_ENTRY(killed_at_each_system_call_of_a_commit),
+TEST_MAIN(TEST_ENTRY(killed_at_each_system_call_of_each_change),
           TEST_ENTRY(killed_while_it_finishes_a_commit))

@@ -8,6 +8,8 @@
 /* A store on a file system of its own that is full, or read-only. */
 
 #define MOUNT_POINT "/tmp"
+#define IMAGE MOUNT_POINT "/image"
+#define DISK MOUNT_POINT "/disk"
 
 /* In a mount namespace of its own, MOUNT_POINT becomes a small tmpfs. */
 static const char *mount_small(const char *options)
@@ -148,4 +150,63 @@ TEST(read_only)
     ASSERT_TRUE(fixture_has(s, a, "a2", "second"));
 }
 
-TEST_MAIN(TEST_ENTRY(no_space), TEST_ENTRY(no_inodes), TEST_ENTRY(read_only))
+/* A disk of its own below MOUNT_POINT: a sparse image that grows with what is written to it.
+ * Returns NULL, or why there is none. */
+static const char *mount_image(void)
+{
+    if (system("truncate -s 8M " IMAGE " && mkfs.ext4 -q -b 1024 -O ^has_journal " IMAGE
+               " 2>&1 && mkdir " DISK) != 0)
+        return "needs mkfs.ext4";
+    return system("mount -o loop,errors=continue " IMAGE " " DISK " 2>&1") == 0
+               ? NULL
+               : "needs loop devices and ext4";
+}
+
+static void unmount_image(_unused_ const char **mounted)
+{
+    /* Its loop device goes with it. */
+    (void)umount(DISK);
+}
+
+/* Where the image cannot grow, a block cannot be written: fsync(2) says so, with EIO or what the
+ * loop device makes of it, after write(2) has said that all is well. */
+TEST(a_disk_that_cannot_write)
+{
+    Fixture f = {.dir = ""};
+    _cleanup_(store_closep) Store *s = NULL;
+    const char *cannot = geteuid() != 0 ? "may not mount" : mount_small("size=8m");
+    _cleanup_(unmount_small) _unused_ const char *small = NULL;
+    char a[STORE_ID_SIZE];
+    int failed = 0, r;
+
+    if (!cannot)
+        cannot = mount_image();
+    if (cannot)
+        TEST_SKIP(cannot);
+    _cleanup_(unmount_image) _unused_ const char *mounted = NULL;
+    ASSERT_OK(fixture_new_in(DISK, &f));
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(fixture_add(s, "a", "first", a));
+    sync();
+    ASSERT_OK(fill(0, NULL));
+    while ((r = change(s, a)) < 0 && failed < 3) {
+        ASSERT_TRUE(r == -EIO || r == -ENOSPC);
+        ASSERT_TRUE(fixture_has(s, a, "a", "first"));
+        failed++;
+    }
+    ASSERT_EQ(failed, 3);
+    ASSERT_OK(unlink(MOUNT_POINT "/filler"));
+    ASSERT_OK(change(s, a));
+    ASSERT_TRUE(fixture_has(s, a, "a2", "second"));
+    s = store_close(s);
+
+    /* What the cache of the kernel holds is no proof. */
+    ASSERT_OK(umount(DISK));
+    ASSERT_OK(system("mount -o loop " IMAGE " " DISK));
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_TRUE(fixture_has(s, a, "a2", "second"));
+    ASSERT_TRUE(!fixture_has_new(f.dir));
+}
+
+TEST_MAIN(TEST_ENTRY(no_space), TEST_ENTRY(no_inodes), TEST_ENTRY(read_only),
+          TEST_ENTRY(a_disk_that_cannot_write))

@@ -1,59 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <sys/syscall.h>
-
-#include "store-fixture.h"
+#include "fs-shim.h"
+#include "store-steps.h"
 #include "test.h"
 
 /*
- * I/O errors: these functions of the C library are ours, and fail when their time comes. Memory and
- * disk must agree with what store_commit() has said, whatever fails.
+ * What changes a directory fails when its time comes. Memory and disk must agree with what the call
+ * has said, whatever fails.
  */
 
-int fsync(int fd);
-int syncfs(int fd);
-int renameat(int from, const char *a, int to, const char *b);
-int unlinkat(int dirfd, const char *name, int flags);
-
-static struct {
-    int calls;
-    int from; /* the first call to fail, 0: none */
-    int n;    /* how many */
-} fault;
-
-static bool fails(void)
-{
-    fault.calls++;
-    if (fault.from == 0 || fault.calls < fault.from || fault.calls >= fault.from + fault.n)
-        return false;
-    errno = EIO;
-    return true;
-}
-
-int fsync(int fd)
-{
-    return fails() ? -1 : (int)syscall(SYS_fsync, fd);
-}
-
-int syncfs(int fd)
-{
-    return fails() ? -1 : (int)syscall(SYS_syncfs, fd);
-}
-
-int renameat(int from, const char *a, int to, const char *b)
-{
-    return fails() ? -1 : (int)syscall(SYS_renameat2, from, a, to, b, 0);
-}
-
-int unlinkat(int dirfd, const char *name, int flags)
-{
-    return fails() ? -1 : (int)syscall(SYS_unlinkat, dirfd, name, flags);
-}
-
+/* Calls that fail with EIO. */
 static void inject(int from, int n)
 {
-    fault.calls = 0;
-    fault.from = from;
-    fault.n = n;
+    shim_inject(from, n, EIO);
 }
 
 typedef struct Base {
@@ -137,7 +95,7 @@ static void check_single(int added)
         ASSERT_OK(store_open(x.work, &s, NULL));
         inject(k, 1);
         r = change(&x, s, added);
-        if (fault.calls < k)
+        if (shim.calls < k)
             break;
         inject(0, 0);
         expected = r == 0;
@@ -151,7 +109,7 @@ static void check_single(int added)
         ASSERT_TRUE(!fixture_has_new(x.work));
     }
     printf("# %d failed, %d in force\n", seen[0], seen[1]);
-    ASSERT_TRUE(seen[0] > 8 && seen[1] > 8);
+    ASSERT_TRUE(seen[0] > 8 && seen[1] > 4);
 }
 
 TEST(one_call_fails)
@@ -183,7 +141,7 @@ TEST(some_calls_fail)
             ASSERT_OK(store_open(x.work, &s, NULL));
             inject(k, n);
             r = change(&x, s, 1);
-            end = fault.calls < k;
+            end = shim.calls < k;
             inject(0, 0);
             ASSERT_EQ(state_of(&x, s, 1, 0), r == 0);
             s = store_close(s);
@@ -210,10 +168,10 @@ static void check_twice(const Base *x, int k1, int k2, bool *ret_end)
     ASSERT_OK(store_open(x->work, &s, NULL));
     inject(k1, 1000);
     r1 = change(x, s, 1);
-    ret_end[0] = fault.calls < k1;
+    ret_end[0] = shim.calls < k1;
     inject(k2, 1000);
     r2 = fixture_add(s, "b", "other", b);
-    ret_end[1] = fault.calls < k2;
+    ret_end[1] = shim.calls < k2;
     inject(0, 0);
     ASSERT_EQ(state_of(x, s, 1, r2 == 0), r1 == 0);
 
@@ -248,5 +206,243 @@ TEST(the_disk_goes_away_twice)
     ASSERT_TRUE(runs > 400);
 }
 
+/* A store with the two records and two slots of steps_begin(). */
+typedef struct Begun {
+    Base base;
+    Subject subject;
+    char copy[96];
+} Begun;
+
+static void begun_done(Begun *x)
+{
+    inject(0, 0);
+    fixture_done(&x->base.f);
+}
+
+static int begun_new(Begun *x)
+{
+    _cleanup_(store_closep) Store *s = NULL;
+    int r;
+
+    inject(0, 0);
+    r = fixture_new(&x->base.f);
+    if (r == 0)
+        r = store_open(x->base.f.dir, &s, NULL);
+    if (r == 0)
+        r = steps_begin(&x->subject, s);
+    snprintf(x->base.work, sizeof(x->base.work), "%s/work", x->base.f.top);
+    snprintf(x->copy, sizeof(x->copy), "%s/copy", x->base.f.top);
+    return r;
+}
+
+/* Whether the store in dir opens and has that in it. */
+static bool opens_as(const char *dir, const char *expected)
+{
+    _cleanup_(store_closep) Store *s = NULL;
+    _cleanup_(freep) char *now = NULL;
+
+    if (store_open(dir, &s, NULL) < 0)
+        return false;
+    now = steps_dump(s, true);
+    return now && strcmp(now, expected) == 0 && !fixture_has_new(dir);
+}
+
+/* The k-th call of a step fails. Returns 1 when that made the step fail, 0 when it did not, -ERANGE
+ * when there is no such call. */
+static int fail_step(const Begun *x, const NamedStep *step, int k, int error)
+{
+    Subject subject = x->subject;
+    _cleanup_(freep) char *before = NULL, *after = NULL, *again = NULL;
+    _cleanup_(store_closep) Store *s = NULL;
+    int r, calls;
+
+    fixture_remove(x->base.work);
+    fixture_remove(x->copy);
+    if (fixture_copy(x->base.f.dir, x->base.work) < 0 || store_open(x->base.work, &s, NULL) < 0)
+        return -EIO;
+    before = steps_dump(s, true);
+    shim_inject(k, 1, error);
+    r = step->step(&subject, s);
+    calls = shim.calls;
+    shim_inject(0, 0, 0);
+    if (calls < k)
+        return -ERANGE;
+
+    /* It says what has failed, and what is in memory is what another process would find. */
+    after = steps_dump(s, true);
+    if ((r < 0 && (r != -error || fixture_has_new(x->base.work))) || !before || !after ||
+        (r < 0) != (strcmp(before, after) == 0) || fixture_copy(x->base.work, x->copy) < 0 ||
+        !opens_as(x->copy, after))
+        return -EIO;
+    /* Now it works. */
+    if (r < 0 && step->step(&subject, s) < 0)
+        return -EIO;
+    again = steps_dump(s, true);
+    s = store_close(s);
+    return again && strcmp(again, before) != 0 && opens_as(x->base.work, again) ? r < 0 : -EIO;
+}
+
+static const int errors[] = {ENOSPC, EIO, EROFS, EDQUOT};
+
+/* Of a large change each call fails with one of them. */
+TEST(each_error_at_each_call_of_each_change)
+{
+    _cleanup_(begun_done) Begun x = {.copy = ""};
+
+    ASSERT_OK(begun_new(&x));
+    for (size_t i = 0; i < ARRAY_SIZE(named_steps); i++) {
+        const NamedStep *step = &named_steps[i];
+        const int stride = step->large ? (int)ARRAY_SIZE(errors) : 1;
+        int n[2] = {0, 0}, r = 0, k;
+
+        for (int e = 0, before = 1; e < (int)ARRAY_SIZE(errors); e++, before = 1)
+            for (k = step->large ? e + 1 : 1; (r = fail_step(&x, step, k, errors[e])) != -ERANGE;
+                 k += stride) {
+                if (r < 0)
+                    TEST_FAIL("%s: call %d: %s", step->name, k, strerror(errors[e]));
+                /* Up to the commit point each call counts, and then none. */
+                if (!step->adds && r == 1 && before == 0)
+                    TEST_FAIL("%s: not call %d, but call %d", step->name, k - 1, k);
+                before = r;
+                n[r]++;
+            }
+        printf("# %s: %d faults, %d made it fail\n", step->name, n[0] + n[1], n[1]);
+        ASSERT_TRUE(n[0] > 20 && n[1] > 20);
+    }
+}
+
+/* Makes a store that a recovery key opens. */
+static int create(const char *dir, Secret **ret_recovery_key)
+{
+    static const SlotOptions options = {.pcrs_given = false};
+    _cleanup_(secret_freep) Secret *slot = NULL;
+    _cleanup_(store_closep) Store *s = NULL;
+    int r = store_prepare(dir, &s, NULL);
+
+    if (r == 0)
+        r = store_seal_slot(s, "recovery", NULL, &options, &slot, ret_recovery_key, NULL);
+    if (r == 0)
+        r = store_adopt_slot(s, slot);
+    return r < 0 ? r : store_establish(s, NULL);
+}
+
+static int open_created(const char *dir, const Secret *recovery_key)
+{
+    _cleanup_(secret_freep) Secret *found = NULL;
+    _cleanup_(store_closep) Store *s = NULL;
+    int r = store_attach(dir, &s, NULL);
+
+    if (r == 0)
+        r = store_find_key_by_recovery(s, recovery_key, &found);
+    return r < 0 ? r : store_unlock(s, found, NULL);
+}
+
+/* There is a store, or none, and then one can be made. */
+static void fail_creation(const char *dir, int k, int error, int n[static 2])
+{
+    _cleanup_(secret_freep) Secret *recovery_key = NULL;
+    int r, calls;
+
+    fixture_remove(dir);
+    ASSERT_OK(mkdir(dir, 0700));
+    shim_inject(k, 1, error);
+    r = create(dir, &recovery_key);
+    calls = shim.calls;
+    shim_inject(0, 0, 0);
+    if (calls < k) {
+        ASSERT_OK(open_created(dir, recovery_key));
+        return;
+    }
+    /* It may be another error: where it cannot look whether there is a store, it makes none. */
+    n[r < 0]++;
+    if (r < 0 && open_created(dir, recovery_key) == -ENOENT) {
+        recovery_key = secret_free(recovery_key);
+        ASSERT_OK(create(dir, &recovery_key));
+    }
+    ASSERT_OK(open_created(dir, recovery_key));
+}
+
+TEST(each_error_while_a_store_is_made)
+{
+    _cleanup_(begun_done) Begun x = {.copy = ""};
+    int n[2] = {0, 0};
+
+    ASSERT_OK(begun_new(&x));
+    for (size_t e = 0; e < ARRAY_SIZE(errors); e++)
+        for (int k = 1, before = -1; before != n[0] + n[1]; k++) {
+            before = n[0] + n[1];
+            fail_creation(x.copy, k, errors[e], n);
+            if (test_failed)
+                TEST_FAIL("call %d: %s", k, strerror(errors[e]));
+        }
+    printf("# %d faults, %d made it fail\n", n[0] + n[1], n[1]);
+    ASSERT_TRUE(n[1] > 30);
+}
+
+/* Opens the store in dir while the k-th call fails. Returns whether there was one. */
+static bool fail_opening(const char *dir, int k, int error, const char *expected)
+{
+    _cleanup_(store_closep) Store *s = NULL;
+    _cleanup_(freep) char *now = NULL;
+    size_t sound, broken;
+    int r, calls;
+
+    shim_inject(k, 1, error);
+    r = store_open(dir, &s, NULL);
+    calls = shim.calls;
+    shim_inject(0, 0, 0);
+    if (r < 0)
+        return true;
+    /* A record that cannot be read is broken as long as the store is open. */
+    fixture_count(s, &sound, &broken);
+    now = steps_dump(s, true);
+    if (broken == 0 && (!now || strcmp(now, expected) != 0))
+        test_failed = true;
+    return calls >= k;
+}
+
+/* A commit is a fact, but nothing behind it has been done: each opening tries, and one call fails.
+ */
+TEST(each_error_while_a_store_is_opened)
+{
+    _cleanup_(begun_done) Begun x = {.copy = ""};
+    _cleanup_(freep) char *expected = NULL;
+    _cleanup_(store_closep) Store *s = NULL;
+    char commit[128];
+    int n = 0, k;
+
+    ASSERT_OK(begun_new(&x));
+    snprintf(commit, sizeof(commit), "%s/commit.json", x.base.f.dir);
+    ASSERT_OK(store_open(x.base.f.dir, &s, NULL));
+    /* The call behind the sync that makes it a fact is the first renaming. */
+    for (k = 1; !expected && k < 1000; k++) {
+        inject(k, 1000);
+        if (step_all_kinds(&x.subject, s) == 0 && access(commit, F_OK) == 0) {
+            inject(0, 0);
+            expected = steps_dump(s, true);
+        }
+        inject(0, 0);
+    }
+    ASSERT_TRUE(expected);
+    s = store_close(s);
+    for (size_t e = 0; e < ARRAY_SIZE(errors); e++)
+        for (k = 1;; k++, n++) {
+            bool failed;
+
+            fixture_remove(x.copy);
+            ASSERT_OK(fixture_copy(x.base.f.dir, x.copy));
+            failed = fail_opening(x.copy, k, errors[e], expected);
+            if (test_failed || !opens_as(x.copy, expected))
+                TEST_FAIL("call %d: %s", k, strerror(errors[e]));
+            if (!failed)
+                break;
+        }
+    printf("# %d faults\n", n);
+    ASSERT_TRUE(n > 100);
+}
+
 TEST_MAIN(TEST_ENTRY(one_call_fails), TEST_ENTRY(one_call_fails_in_a_large_commit),
-          TEST_ENTRY(some_calls_fail), TEST_ENTRY(the_disk_goes_away_twice))
+          TEST_ENTRY(some_calls_fail), TEST_ENTRY(the_disk_goes_away_twice),
+          TEST_ENTRY(each_error_at_each_call_of_each_change),
+          TEST_ENTRY(each_error_while_a_store_is_made),
+          TEST_ENTRY(each_error_while_a_store_is_opened))

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "basic/macro.h"
+
+/*
+ * These functions of the C library are ours in a test that includes this: all by which a program
+ * changes a directory tree. They fail when their time comes, and they tell an observer what they
+ * have done.
+ */
+
+typedef enum ShimCall {
+    SHIM_OPEN,
+    SHIM_WRITE,
+    SHIM_SYNC,    /* fsync(2) of a file or directory */
+    SHIM_SYNC_FS, /* syncfs(2) */
+    SHIM_RENAME,
+    SHIM_UNLINK,
+    SHIM_MKDIR,
+} ShimCall;
+
+typedef struct ShimEvent {
+    ShimCall call;
+    int fd; /* of the directory, or of what is written or synced */
+    const char *name;
+    const char *to;   /* rename: the new name */
+    int opened;       /* open: the new descriptor */
+    bool created;     /* open: it has made a file */
+    const void *data; /* write */
+    size_t size;
+} ShimEvent;
+
+static struct {
+    int calls;
+    int from; /* the first call to fail, 0: none */
+    int n;    /* how many */
+    int error;
+    void (*observe)(const ShimEvent *event); /* of what has succeeded */
+} shim;
+
+static inline void shim_inject(int from, int n, int error)
+{
+    shim.calls = 0;
+    shim.from = from;
+    shim.n = n;
+    shim.error = error;
+}
+
+static inline bool shim_fails(void)
+{
+    shim.calls++;
+    if (shim.from == 0 || shim.calls < shim.from || shim.calls >= shim.from + shim.n)
+        return false;
+    errno = shim.error;
+    return true;
+}
+
+static inline long shim_done(long result, ShimEvent event)
+{
+    int error = errno;
+
+    if (result >= 0 && shim.observe)
+        shim.observe(&event);
+    errno = error;
+    return result;
+}
+
+int openat(int dirfd, const char *name, int flags, ...)
+{
+    mode_t mode = 0;
+    long fd;
+
+    if (flags & O_CREAT) {
+        va_list ap;
+
+        va_start(ap, flags);
+        mode = va_arg(ap, mode_t);
+        va_end(ap);
+    }
+    if (shim_fails())
+        return -1;
+    fd = syscall(SYS_openat, dirfd, name, flags, mode);
+    return (int)shim_done(fd, (ShimEvent){.call = SHIM_OPEN,
+                                          .fd = dirfd,
+                                          .name = name,
+                                          .opened = (int)fd,
+                                          .created = flags & O_CREAT});
+}
+
+/* One that fails has written half of it. */
+ssize_t write(int fd, const void *data, size_t size)
+{
+    bool failed = fd > STDERR_FILENO && shim_fails();
+    int error = errno;
+    long n = syscall(SYS_write, fd, data, failed ? size / 2 : size);
+
+    if (failed) {
+        errno = error;
+        return -1;
+    }
+    return shim_done(n, (ShimEvent){.call = SHIM_WRITE, .fd = fd, .data = data, .size = (size_t)n});
+}
+
+int fsync(int fd)
+{
+    if (shim_fails())
+        return -1;
+    return (int)shim_done(syscall(SYS_fsync, fd), (ShimEvent){.call = SHIM_SYNC, .fd = fd});
+}
+
+int syncfs(int fd)
+{
+    if (shim_fails())
+        return -1;
+    return (int)shim_done(syscall(SYS_syncfs, fd), (ShimEvent){.call = SHIM_SYNC_FS, .fd = fd});
+}
+
+int renameat(int from, const char *name, int to, const char *new_name)
+{
+    if (shim_fails())
+        return -1;
+    return (int)shim_done(
+        syscall(SYS_renameat2, from, name, to, new_name, 0),
+        (ShimEvent){.call = SHIM_RENAME, .fd = from, .name = name, .to = new_name});
+}
+
+int unlinkat(int dirfd, const char *name, int flags)
+{
+    if (shim_fails())
+        return -1;
+    return (int)shim_done(syscall(SYS_unlinkat, dirfd, name, flags),
+                          (ShimEvent){.call = SHIM_UNLINK, .fd = dirfd, .name = name});
+}
+
+int mkdirat(int dirfd, const char *name, mode_t mode)
+{
+    if (shim_fails())
+        return -1;
+    return (int)shim_done(syscall(SYS_mkdirat, dirfd, name, mode),
+                          (ShimEvent){.call = SHIM_MKDIR, .fd = dirfd, .name = name});
+}

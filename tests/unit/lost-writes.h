@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "fs-shim.h"
+#include "store-fixture.h"
+
+/*
+ * What a power cut leaves of a directory tree. All that a program does to the tree is recorded;
+ * from the recording come the disks that there may be after a cut at any point of it:
+ *
+ *   - what has been written to a file since its last fsync(2) is there, or cut off, or zeros;
+ *   - creations, renames and removals in a directory since its last fsync(2) have each happened or
+ *     not, in whatever order;
+ *   - syncfs(2) is an fsync(2) of everything.
+ *
+ * No file system is worse than that: each operation by itself is atomic. The tree is a directory of
+ * a store: itself, index/ and records/.
+ */
+
+#define LOST_DIRS 3
+#define LOST_NAME_SIZE 40
+#define LOST_INODES_MAX 4096
+#define LOST_OPS_MAX 16384
+#define LOST_ENTRIES_MAX 512
+
+static const char *const lost_dirs[LOST_DIRS] = {"", "/index", "/records"};
+
+/* A file, which is written once. */
+typedef struct LostInode {
+    char *data;
+    size_t size;
+    size_t written; /* at a point of the recording, as is what follows */
+    size_t durable;
+} LostInode;
+
+typedef enum LostKind {
+    LOST_CREATE,
+    LOST_RENAME,
+    LOST_UNLINK,
+    LOST_MKDIR,
+    LOST_WRITE,
+    LOST_SYNC_FILE,
+    LOST_SYNC_DIR,
+    LOST_SYNC_ALL,
+    LOST_MARK, /* which states are right from here on */
+} LostKind;
+
+typedef struct LostOp {
+    LostKind kind;
+    int dir;
+    int inode;
+    char name[LOST_NAME_SIZE];
+    char to[LOST_NAME_SIZE];
+    size_t size;
+    unsigned states;
+} LostOp;
+
+typedef struct LostEntry {
+    int dir;
+    int inode;
+    char name[LOST_NAME_SIZE];
+} LostEntry;
+
+typedef struct LostDisk {
+    bool has_dir[LOST_DIRS];
+    LostEntry entries[LOST_ENTRIES_MAX];
+    size_t n;
+} LostDisk;
+
+static struct {
+    LostInode inodes[LOST_INODES_MAX];
+    int n_inodes;
+    int n_base; /* those that are there before */
+    LostOp ops[LOST_OPS_MAX];
+    size_t n_ops;
+    LostDisk base; /* where the recording begins, all of it durable */
+    LostDisk now;  /* where it is */
+    char path[128];
+    struct stat dirs[LOST_DIRS];
+    int inode_of_fd[1024];
+    bool confused; /* it does not fit, or something was not seen */
+} lost;
+
+static inline LostEntry *lost_find(LostDisk *d, int dir, const char *name)
+{
+    for (size_t i = 0; i < d->n; i++)
+        if (d->entries[i].dir == dir && strcmp(d->entries[i].name, name) == 0)
+            return &d->entries[i];
+    return NULL;
+}
+
+static inline void lost_drop(LostDisk *d, int dir, const char *name, int inode)
+{
+    LostEntry *e = lost_find(d, dir, name);
+
+    if (e && e->inode == inode)
+        *e = d->entries[--d->n];
+}
+
+static inline void lost_set(LostDisk *d, int dir, const char *name, int inode)
+{
+    LostEntry *e = lost_find(d, dir, name);
+
+    if (!e && d->n == LOST_ENTRIES_MAX) {
+        lost.confused = true;
+        return;
+    }
+    if (!e) {
+        e = &d->entries[d->n++];
+        e->dir = dir;
+        memset(e->name, 0, sizeof(e->name));
+        memcpy(e->name, name, strnlen(name, sizeof(e->name) - 1));
+    }
+    e->inode = inode;
+}
+
+/* Lets an operation on a directory come about. */
+static inline void lost_apply(LostDisk *d, const LostOp *op)
+{
+    if (op->kind == LOST_MKDIR)
+        d->has_dir[op->inode] = true;
+    else if (op->kind == LOST_CREATE)
+        lost_set(d, op->dir, op->name, op->inode);
+    else
+        lost_drop(d, op->dir, op->name, op->inode);
+    if (op->kind == LOST_RENAME)
+        lost_set(d, op->dir, op->to, op->inode);
+}
+
+static inline void lost_stat_dirs(void)
+{
+    char path[160];
+
+    for (int i = 0; i < LOST_DIRS; i++) {
+        snprintf(path, sizeof(path), "%s%s", lost.path, lost_dirs[i]);
+        if (stat(path, &lost.dirs[i]) < 0)
+            lost.dirs[i] = (struct stat){.st_ino = 0};
+    }
+}
+
+/* Which of the three directories fd is, or -1. */
+static inline int lost_dir_of(int fd)
+{
+    struct stat st;
+
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return -1;
+    for (int i = 0; i < LOST_DIRS; i++)
+        if (st.st_ino == lost.dirs[i].st_ino && st.st_dev == lost.dirs[i].st_dev)
+            return i;
+    return -1;
+}
+
+static inline int lost_new_inode(void)
+{
+    if (lost.n_inodes == LOST_INODES_MAX) {
+        lost.confused = true;
+        return 0;
+    }
+    lost.inodes[lost.n_inodes] = (LostInode){.data = NULL};
+    return lost.n_inodes++;
+}
+
+static inline LostOp *lost_new_op(LostKind kind, int dir)
+{
+    LostOp *op = &lost.ops[lost.n_ops];
+
+    if (lost.n_ops + 1 < LOST_OPS_MAX)
+        lost.n_ops++;
+    else
+        lost.confused = true;
+    *op = (LostOp){.kind = kind, .dir = dir};
+    return op;
+}
+
+static inline int lost_inode_of(int fd)
+{
+    return fd >= 0 && fd < 1024 ? lost.inode_of_fd[fd] : -1;
+}
+
+static inline void lost_note_write(const ShimEvent *e, int inode)
+{
+    LostInode *file = &lost.inodes[inode];
+    char *data = realloc(file->data, file->size + e->size);
+
+    if (!data)
+        abort();
+    memcpy(data + file->size, e->data, e->size);
+    file->data = data;
+    file->size += e->size;
+    LostOp *op = lost_new_op(LOST_WRITE, -1);
+    op->inode = inode;
+    op->size = e->size;
+}
+
+/* A creation, renaming, removal. */
+static inline void lost_note_name(const ShimEvent *e, int dir)
+{
+    LostKind kind = e->call == SHIM_OPEN     ? LOST_CREATE
+                    : e->call == SHIM_RENAME ? LOST_RENAME
+                                             : LOST_UNLINK;
+    LostEntry *before = lost_find(&lost.now, dir, e->name);
+    LostOp *op = lost_new_op(kind, dir);
+
+    op->inode = kind == LOST_CREATE ? lost_new_inode() : before ? before->inode : -1;
+    if (kind == LOST_CREATE && e->opened < 1024)
+        lost.inode_of_fd[e->opened] = op->inode;
+    lost.confused = lost.confused || op->inode < 0;
+    snprintf(op->name, sizeof(op->name), "%s", e->name);
+    snprintf(op->to, sizeof(op->to), "%s", e->to ? e->to : "");
+    lost_apply(&lost.now, op);
+}
+
+static inline void lost_observe(const ShimEvent *e)
+{
+    int dir = lost_dir_of(e->fd), inode = lost_inode_of(e->fd);
+
+    if (e->call == SHIM_OPEN && e->opened < 1024)
+        lost.inode_of_fd[e->opened] = -1;
+    if (e->call == SHIM_SYNC_FS)
+        lost_new_op(LOST_SYNC_ALL, -1);
+    else if (e->call == SHIM_SYNC && dir >= 0)
+        lost_new_op(LOST_SYNC_DIR, dir);
+    else if (e->call == SHIM_SYNC && inode >= 0)
+        lost_new_op(LOST_SYNC_FILE, -1)->inode = inode;
+    else if (e->call == SHIM_WRITE && inode >= 0)
+        lost_note_write(e, inode);
+    else if (e->call == SHIM_MKDIR && dir == 0) {
+        lost_new_op(LOST_MKDIR, 0)->inode = strcmp(e->name, "index") == 0 ? 1 : 2;
+        lost_stat_dirs();
+    } else if (dir >= 0 && ((e->call == SHIM_OPEN && e->created) || e->call == SHIM_RENAME ||
+                            e->call == SHIM_UNLINK))
+        lost_note_name(e, dir);
+}
+
+static inline int lost_read_one(const char *path, const struct stat *st, _unused_ int type,
+                                _unused_ struct FTW *ftw)
+{
+    const char *rest = path + strlen(lost.path), *slash = strrchr(rest, '/');
+    int dir = strncmp(rest, "/index", 6) == 0 ? 1 : strncmp(rest, "/records", 8) == 0 ? 2 : 0;
+    LostInode *file;
+    int inode;
+
+    if (!S_ISREG(st->st_mode)) {
+        lost.base.has_dir[dir] = true;
+        return 0;
+    }
+    inode = lost_new_inode();
+    file = &lost.inodes[inode];
+    lost_set(&lost.base, dir, slash + 1, inode);
+    return fixture_read(path, &file->data, &file->size);
+}
+
+static inline void lost_done(void)
+{
+    for (int i = 0; i < lost.n_inodes; i++)
+        free(lost.inodes[i].data);
+    lost.n_inodes = 0;
+    lost.n_ops = 0;
+    lost.base = (LostDisk){.n = 0};
+}
+
+/* Records from now on what this process does to the tree at path. */
+static inline int lost_record(const char *path)
+{
+    lost_done();
+    snprintf(lost.path, sizeof(lost.path), "%s", path);
+    for (int fd = 0; fd < 1024; fd++)
+        lost.inode_of_fd[fd] = -1;
+    if (nftw(path, lost_read_one, 16, FTW_PHYS) != 0)
+        return -EIO;
+    lost.now = lost.base;
+    lost.n_base = lost.n_inodes;
+    lost_stat_dirs();
+    shim.observe = lost_observe;
+    return 0;
+}
+
+/* From here on a disk may be in any of these states, a bit each. */
+static inline void lost_mark(unsigned states)
+{
+    lost_new_op(LOST_MARK, -1)->states = states;
+}
+
+static inline int lost_stop(void)
+{
+    shim.observe = NULL;
+    return lost.confused ? -ENOBUFS : 0;
+}
+
+/* Which of what is not durable has made it to the disk. */
+typedef enum LostLuck {
+    LOST_NOTHING, /* nothing of it */
+    LOST_NAMES,   /* all in the directories, no data */
+    LOST_CHANCE,
+} LostLuck;
+
+/* A point of the recording, and what has become durable until there. */
+typedef struct LostCut {
+    LostDisk durable;
+    const LostOp *pending[LOST_OPS_MAX];
+    size_t n_pending;
+    unsigned states;
+} LostCut;
+
+/* What a cut leaves. */
+typedef struct LostTree {
+    LostDisk disk;
+    size_t size[LOST_ENTRIES_MAX];
+    size_t kept[LOST_ENTRIES_MAX]; /* behind these many bytes there are zeros */
+    uint64_t digest;               /* the same for the same trees */
+} LostTree;
+
+static uint64_t lost_seed = 88172645463325252;
+
+/* The same in each run. */
+static inline uint64_t lost_random(void)
+{
+    lost_seed ^= lost_seed << 13;
+    lost_seed ^= lost_seed >> 7;
+    lost_seed ^= lost_seed << 17;
+    return lost_seed;
+}
+
+/* To the beginning of the recording. */
+static inline void lost_rewind(LostCut *cut)
+{
+    cut->durable = lost.base;
+    cut->n_pending = 0;
+    for (int i = 0; i < lost.n_inodes; i++) {
+        lost.inodes[i].written = i < lost.n_base ? lost.inodes[i].size : 0;
+        lost.inodes[i].durable = lost.inodes[i].written;
+    }
+}
+
+/* Of one directory, or of all. */
+static inline void lost_settle(LostCut *cut, int dir)
+{
+    size_t left = 0;
+
+    for (size_t i = 0; i < cut->n_pending; i++)
+        if (dir < 0 || cut->pending[i]->dir == dir)
+            lost_apply(&cut->durable, cut->pending[i]);
+        else
+            cut->pending[left++] = cut->pending[i];
+    cut->n_pending = left;
+}
+
+/* Moves the cut behind one more operation. */
+static inline void lost_step(LostCut *cut, const LostOp *op)
+{
+    if (op->kind == LOST_MARK)
+        cut->states = op->states;
+    else if (op->kind == LOST_WRITE)
+        lost.inodes[op->inode].written += op->size;
+    else if (op->kind == LOST_SYNC_FILE)
+        lost.inodes[op->inode].durable = lost.inodes[op->inode].written;
+    else if (op->kind == LOST_SYNC_DIR)
+        lost_settle(cut, op->dir);
+    else if (op->kind == LOST_SYNC_ALL) {
+        lost_settle(cut, -1);
+        for (int i = 0; i < lost.n_inodes; i++)
+            lost.inodes[i].durable = lost.inodes[i].written;
+    } else
+        cut->pending[cut->n_pending++] = op;
+}
+
+/* What has been written of a file and is not durable is there, cut off, or zeros. */
+static inline void lost_pick_data(const LostInode *file, LostLuck luck, size_t *ret_size,
+                                  size_t *ret_kept)
+{
+    size_t uncertain = file->written - file->durable;
+
+    *ret_size = *ret_kept = file->durable;
+    if (luck != LOST_CHANCE || uncertain == 0)
+        return;
+    if (lost_random() % 3 > 0)
+        *ret_kept += lost_random() % 2 * uncertain;
+    else
+        *ret_kept += lost_random() % uncertain;
+    *ret_size = lost_random() % 2 ? file->written : *ret_kept;
+}
+
+static inline uint64_t lost_digest(const LostEntry *e, size_t size, size_t kept)
+{
+    uint64_t digest = 1469598103934665603;
+    uint64_t numbers[] = {(uint64_t)e->dir, (uint64_t)e->inode, size, kept};
+
+    for (const char *p = e->name; *p; p++)
+        digest = (digest ^ (uint8_t)*p) * 1099511628211;
+    for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
+        digest = (digest ^ numbers[i]) * 6364136223846793005 + 1442695040888963407;
+    return digest;
+}
+
+static inline void lost_pick(const LostCut *cut, LostLuck luck, LostTree *ret)
+{
+    size_t n = 0;
+
+    ret->disk = cut->durable;
+    for (size_t i = 0; i < cut->n_pending; i++)
+        if (luck == LOST_NAMES || (luck == LOST_CHANCE && lost_random() % 2))
+            lost_apply(&ret->disk, cut->pending[i]);
+
+    ret->digest = (ret->disk.has_dir[1] ? 2u : 0) + (ret->disk.has_dir[2] ? 1u : 0);
+    for (size_t i = 0; i < ret->disk.n; i++) {
+        LostEntry e = ret->disk.entries[i];
+
+        /* What is synced in a directory that is not. */
+        if (!ret->disk.has_dir[e.dir])
+            continue;
+        ret->disk.entries[n] = e;
+        lost_pick_data(&lost.inodes[e.inode], luck, &ret->size[n], &ret->kept[n]);
+        ret->digest += lost_digest(&e, ret->size[n], ret->kept[n]);
+        n++;
+    }
+    ret->disk.n = n;
+}
+
+/* Makes path, which must not exist, such a tree. */
+static inline int lost_write_tree(const LostTree *tree, const char *path)
+{
+    char name[200];
+
+    for (int i = 0; i < LOST_DIRS; i++) {
+        snprintf(name, sizeof(name), "%s%s", path, lost_dirs[i]);
+        if (tree->disk.has_dir[i] && mkdir(name, 0700) < 0)
+            return -errno;
+    }
+    for (size_t i = 0; i < tree->disk.n; i++) {
+        const LostEntry *e = &tree->disk.entries[i];
+        _cleanup_(freep) char *data = calloc(1, tree->size[i] + 1);
+        int r;
+
+        if (!data)
+            return -ENOMEM;
+        if (tree->kept[i] > 0)
+            memcpy(data, lost.inodes[e->inode].data, tree->kept[i]);
+        snprintf(name, sizeof(name), "%s%s/%s", path, lost_dirs[e->dir], e->name);
+        r = fixture_write(name, data, tree->size[i]);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "keyd-fixture.h"
+#include "stepper.h"
+
+#include "credstore/slot.h"
+
+/*
+ * A child lets the manager add, rotate or remove a key, and is killed at each of its system calls,
+ * whether they are for the disk or for the keyring. The next manager finds the key as it was or as
+ * it was to be, and makes the ring so.
+ */
+
+#define OTHER "nqn.2026-11.org.example:other"
+#define SEED_OLD 1
+#define SEED_NEW 2
+
+typedef struct Crash {
+    Fixture f;
+    char credentials[64]; /* the KEK is in there: opening the store needs no systemd-creds */
+    char work[64];
+    char id[STORE_ID_SIZE];              /* the key that is rotated or removed */
+    char digests[2][PSK_DIGEST_MAX + 1]; /* its own, and that of the PSK it is rotated to */
+    int (*act)(struct Crash *x);
+} Crash;
+
+static void crash_done(Crash *x)
+{
+    unsetenv("CREDENTIALS_DIRECTORY");
+    for (char *const *dir = (char *const[]){x->credentials, x->work, NULL}; *dir; dir++)
+        if (**dir)
+            (void)nftw(*dir, fixture_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    fixture_done(&x->f);
+}
+
+/* Puts the KEK of the first slot where a unit with LoadCredentialEncrypted= would have it. */
+static int load_credential(Crash *x)
+{
+    static const SlotOptions options = {.pcrs_given = false};
+    json_object *slot = store_opened_by(manager_store(x->f.m));
+    _cleanup_(secret_freep) Secret *kek = NULL;
+    _cleanup_(closep) int fd = -EBADF;
+    char path[96];
+    int r;
+
+    if (strcmp(store_slot_type(manager_store(x->f.m)), slot_systemd_creds.name) != 0)
+        return -EOPNOTSUPP;
+    r = slot_systemd_creds.unseal(slot, &options, &kek, NULL);
+    if (r < 0)
+        return r;
+    strcpy(x->credentials, "/tmp/test-keyd-XXXXXX");
+    if (!mkdtemp(x->credentials))
+        return -errno;
+    snprintf(path, sizeof(path), "%s/" NAMES_KEK_CREDENTIAL, x->credentials);
+    fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0 || setenv("CREDENTIALS_DIRECTORY", x->credentials, 1) < 0)
+        return -errno;
+    return io_write_all(fd, kek->data, kek->size);
+}
+
+static const char *copy_from, *copy_to;
+
+static int copy_one(const char *path, const struct stat *st, _unused_ int type,
+                    _unused_ struct FTW *ftw)
+{
+    _cleanup_(closep) int fd = -EBADF;
+    _cleanup_(freep) char *text = NULL;
+    char target[192];
+    size_t size;
+
+    snprintf(target, sizeof(target), "%s%s", copy_to, path + strlen(copy_from));
+    if (S_ISDIR(st->st_mode))
+        return mkdir(target, 0700);
+    fd = open(target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    return fd < 0 || io_read_file_at(AT_FDCWD, path, (size_t)1 << 20, &text, &size) < 0 ||
+           io_write_all(fd, text, size) < 0;
+}
+
+/* A manager on x->work. */
+static bool start(Crash *x)
+{
+    x->f.m = manager_free(x->f.m);
+    return manager_new(&x->f.config, x->work, &x->f.m) == 0 && manager_open(x->f.m) == 0;
+}
+
+/* Store and ring as they were before. */
+static int begin(Crash *x)
+{
+    SyncResult s;
+    int r;
+
+    x->f.m = manager_free(x->f.m);
+    (void)nftw(x->work, fixture_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    copy_from = x->f.dir;
+    copy_to = x->work;
+    if (nftw(x->f.dir, copy_one, 16, FTW_PHYS) != 0)
+        return -EIO;
+    if (fixture_ring() >= 0 && keyctl_clear(fixture_ring()) < 0)
+        return -errno;
+    r = start(x) ? fixture_sync(&x->f, &s) : -EIO;
+    x->f.m = manager_free(x->f.m);
+    return r;
+}
+
+static int deed(void *userdata)
+{
+    Crash *x = userdata;
+
+    if (!start(x))
+        return -EIO;
+    stepper_begin();
+    return x->act(x);
+}
+
+static int act_add(Crash *x)
+{
+    return fixture_add(&x->f, OTHER, KEY_ROLE_TARGET, SEED_NEW) ? 0 : -EIO;
+}
+
+static int act_rotate(Crash *x)
+{
+    return fixture_rotate(&x->f, x->id, SEED_NEW) ? 0 : -EIO;
+}
+
+static int act_remove(Crash *x)
+{
+    return fixture_remove(&x->f, x->id);
+}
+
+/* What there is: a bit for the key as it was, for the one it was rotated to, for the added one;
+ * RETIRING where the old one is no longer active. -1: anything else. */
+enum {
+    OLD = 1,
+    NEW = 2,
+    ADDED = 4,
+    RETIRING = 8
+};
+
+static int look(const Crash *x)
+{
+    int found = 0;
+    Key *k;
+
+    KEY_TABLE_FOREACH(manager_keys(x->f.m), k)
+    {
+        bool other = k->state != KEY_BROKEN && strcmp(k->subsysnqn, OTHER) == 0;
+        bool old = k->state != KEY_BROKEN && strcmp(k->digest, x->digests[0]) == 0;
+        int bit = other ? ADDED : old ? OLD : NEW;
+
+        if (k->state == KEY_BROKEN || (found & bit) || (old && strcmp(k->id, x->id) != 0) ||
+            (!other && !old && strcmp(k->digest, x->digests[1]) != 0) ||
+            (k->state != KEY_ACTIVE && !old)) {
+            printf("# a key %s in state %s\n", k->id, key_state_to_string(k->state));
+            return -1;
+        }
+        found |= bit | (k->state != KEY_ACTIVE ? RETIRING : 0);
+    }
+    return found;
+}
+
+/* The ring holds what the keys say, and nothing else. */
+static bool ring_is_right(const Crash *x)
+{
+    size_t n = 0;
+    Key *k;
+
+    KEY_TABLE_FOREACH(manager_keys(x->f.m), k)
+    {
+        for (unsigned v = 0; v < KEY_VERSIONS; v++) {
+            /* An identity of version 0 is the same for the next PSK, which takes its place. */
+            if (!k->identities[v] || !key_is_publishable(k, now_realtime()) ||
+                (v == 0 && k->state == KEY_RETIRING))
+                continue;
+            if (!ring_has_key(&x->f, k, v))
+                return false;
+            n++;
+        }
+    }
+    return ring_size() == n;
+}
+
+/* What the next manager finds, and makes of it; -1 when it is not right. */
+static int recover(Crash *x)
+{
+    SyncResult s;
+    int found;
+
+    if (!start(x) || fixture_sync(&x->f, &s) < 0)
+        return -1;
+    found = look(x);
+    if (found < 0 || !ring_is_right(x) || s.failed > 0)
+        return -1;
+    /* And it can go on. */
+    return fixture_add(&x->f, "nqn.2026-11.org.example:more", KEY_ROLE_HOST, 9) ? found : -1;
+}
+
+/* Kills at each stop; what is found must be before or after. */
+static void kill_at_each(Crash *x, const char *what, int before, int after)
+{
+    int seen[2] = {0, 0};
+
+    for (int n = 1;; n++) {
+        int r, found;
+
+        ASSERT_OK(begin(x));
+        r = stepper_kill(deed, x, n);
+        if (r == -EPERM)
+            TEST_SKIP("may not trace");
+        ASSERT_TRUE(r >= 0);
+        found = recover(x);
+        if ((found != before && found != after) || (r == 0 && found != after))
+            TEST_FAIL("%s, killed at stop %d: %d is left, not %d or %d", what, n, found, before,
+                      after);
+        if (r == 0)
+            break;
+        seen[found == after]++;
+    }
+    printf("# %s: %d kills, %d times the old state, %d times the new one\n", what,
+           seen[0] + seen[1], seen[0], seen[1]);
+    ASSERT_TRUE(seen[0] > 30 && seen[1] > 10);
+}
+
+/* Returns NULL, or why the test cannot run. */
+static const char *crash_new(Crash *x, KeyRole role)
+{
+    const char *cannot = fixture_new(&x->f);
+    Key *k;
+
+    if (cannot)
+        return cannot;
+    /* By this the next manager knows what the killed one has put into the ring. */
+    if (setegid(MARK) < 0)
+        return "needs CAP_SETGID";
+    k = fixture_add(&x->f, SUBSYSTEM, role, SEED_NEW);
+    if (!k)
+        return "needs systemd-creds";
+    strcpy(x->digests[1], k->digest);
+    if (fixture_remove(&x->f, k->id) < 0 || load_credential(x) < 0)
+        return "needs a slot of type systemd-creds";
+    k = fixture_add(&x->f, SUBSYSTEM, role, SEED_OLD);
+    if (!k)
+        return "needs systemd-creds";
+    strcpy(x->digests[0], k->digest);
+    strcpy(x->id, k->id);
+    /* Where a sync costs nothing. */
+    snprintf(x->work, sizeof(x->work), "%s/%.30s-work",
+             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", strrchr(x->f.dir, '/') + 1);
+    return NULL;
+}
+
+#define CRASH(role)                                                                                \
+    _cleanup_(crash_done) Crash x = {.f.dir = ""};                                                 \
+    const char *cannot = crash_new(&x, role);                                                      \
+                                                                                                   \
+    if (cannot)                                                                                    \
+    TEST_SKIP(cannot)
+
+TEST(killed_while_it_adds)
+{
+    CRASH(KEY_ROLE_TARGET);
+
+    x.act = act_add;
+    kill_at_each(&x, "add", OLD, OLD | ADDED);
+}
+
+TEST(killed_while_it_rotates_on_a_target)
+{
+    CRASH(KEY_ROLE_TARGET);
+
+    x.act = act_rotate;
+    kill_at_each(&x, "rotate on a target", OLD, OLD | RETIRING | NEW);
+}
+
+/* What is left of the old key goes with the next synchronisation. */
+TEST(killed_while_it_rotates_on_a_host)
+{
+    CRASH(KEY_ROLE_HOST);
+
+    x.act = act_rotate;
+    kill_at_each(&x, "rotate on a host", OLD, NEW);
+}
+
+TEST(killed_while_it_removes)
+{
+    CRASH(KEY_ROLE_TARGET);
+
+    x.act = act_remove;
+    kill_at_each(&x, "remove", OLD, 0);
+}
+
+TEST_MAIN(TEST_ENTRY(killed_while_it_adds), TEST_ENTRY(killed_while_it_rotates_on_a_target),
+          TEST_ENTRY(killed_while_it_rotates_on_a_host), TEST_ENTRY(killed_while_it_removes))

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "lost-writes.h"
+#include "store-steps.h"
+#include "test.h"
+
+/*
+ * The power is cut at each point of a row of changes, and what was not synced is lost, or half of
+ * it, or the order of it. Whatever is left opens with the changes that were confirmed, and the one
+ * under way or not.
+ */
+
+#define STATES_MAX 32
+/* Trees that are tried at each point, besides those with all and with nothing lost. */
+#define TRIES 24
+#define TRIES_LARGE 2
+/* Those that are cut again at each point of their recovery. */
+#define AGAIN_MAX 64
+
+typedef struct Row {
+    Fixture f;
+    char work[96];           /* what is changed: a copy of f.dir */
+    char cut[96];            /* what is left */
+    char *dumps[STATES_MAX]; /* what is in the store in each state */
+    Subject subject;
+    uint64_t *seen; /* hashes of the trees tried, a table of seen_size */
+    size_t trees, points;
+    size_t n_again;
+    unsigned again_states[AGAIN_MAX];
+} Row;
+
+#define SEEN_SIZE ((size_t)1 << 20)
+
+static void row_done(Row *x)
+{
+    for (size_t i = 0; i < STATES_MAX; i++)
+        free(x->dumps[i]);
+    free(x->seen);
+    lost_done();
+    shim.observe = NULL;
+    shim_inject(0, 0, 0);
+    fixture_done(&x->f);
+}
+
+static int row_new(Row *x)
+{
+    _cleanup_(store_closep) Store *s = NULL;
+    int r = fixture_new(&x->f);
+
+    if (r == 0)
+        r = store_open(x->f.dir, &s, NULL);
+    if (r == 0)
+        r = steps_begin(&x->subject, s);
+    snprintf(x->work, sizeof(x->work), "%s/work", x->f.top);
+    snprintf(x->cut, sizeof(x->cut), "%s/cut", x->f.top);
+    x->seen = calloc(SEEN_SIZE, sizeof(*x->seen));
+    return r < 0 ? r : !x->seen ? -ENOMEM : fixture_copy(x->f.dir, x->work);
+}
+
+static bool seen_before(Row *x, uint64_t digest, unsigned states)
+{
+    uint64_t value = (digest * 31 + states) | 1;
+    size_t i = value % SEEN_SIZE;
+
+    while (x->seen[i] != 0 && x->seen[i] != value)
+        i = (i + 1) % SEEN_SIZE;
+    if (x->seen[i] == value)
+        return true;
+    x->seen[i] = value;
+    return false;
+}
+
+/* Opens the store and says in which of the states it is; -1 for none of them. */
+static int state_of(const Row *x, const char *dir, unsigned states)
+{
+    _cleanup_(store_closep) Store *s = NULL;
+    _cleanup_(freep) char *detail = NULL, *now = NULL;
+    char id[STORE_ID_SIZE];
+    int r = store_open(dir, &s, &detail), state;
+
+    if (r < 0) {
+        printf("# store_open: %s, %s\n", strerror(-r), detail ? detail : "");
+        return -1;
+    }
+    now = steps_dump(s, true);
+    for (state = 0; state < STATES_MAX; state++)
+        if ((states >> state & 1) && now && x->dumps[state] && strcmp(now, x->dumps[state]) == 0)
+            break;
+    if (state == STATES_MAX) {
+        printf("# not in a state of %#x, but\n# %s\n", states, now ? now : "broken");
+        return -1;
+    }
+    /* And it is good to go on with. */
+    if (fixture_add(s, "z", "on top", id) < 0 || fixture_delete(s, id) < 0 || fixture_has_new(dir))
+        return -1;
+    return state;
+}
+
+/* Tries one tree. */
+static bool try_tree(Row *x, const LostTree *tree, unsigned states, bool keep)
+{
+    char kept[128];
+    int state;
+
+    fixture_remove(x->cut);
+    if (lost_write_tree(tree, x->cut) < 0)
+        return false;
+    keep = keep && x->n_again < AGAIN_MAX;
+    if (keep) {
+        snprintf(kept, sizeof(kept), "%s/again-%zu", x->f.top, x->n_again);
+        if (fixture_copy(x->cut, kept) < 0)
+            return false;
+    }
+    state = state_of(x, x->cut, states);
+    if (state < 0)
+        return false;
+    if (keep)
+        x->again_states[x->n_again++] = 1u << state;
+    x->trees++;
+    return true;
+}
+
+static bool is_unfinished(const LostTree *tree)
+{
+    for (size_t i = 0; i < tree->disk.n; i++)
+        if (strcmp(tree->disk.entries[i].name, "commit.json") == 0)
+            return true;
+    return false;
+}
+
+/* Tries what may be left at each point of the recording; states are those before the first mark. */
+static void cut_everywhere(Row *x, unsigned states, int tries, bool keep)
+{
+    static LostCut cut;
+    static LostTree tree;
+
+    lost_rewind(&cut);
+    cut.states = states;
+    for (size_t i = 0; i <= lost.n_ops; i++, x->points++) {
+        for (int luck = LOST_NOTHING; luck < LOST_CHANCE + tries; luck++) {
+            lost_pick(&cut, luck < LOST_CHANCE ? (LostLuck)luck : LOST_CHANCE, &tree);
+            if (seen_before(x, tree.digest, cut.states))
+                continue;
+            if (!try_tree(x, &tree, cut.states,
+                          keep && x->trees % 3 == 0 && is_unfinished(&tree))) {
+                for (size_t k = i > 12 ? i - 12 : 0; k < i; k++)
+                    printf("# %zu: kind %d, dir %d, %s %s\n", k, lost.ops[k].kind, lost.ops[k].dir,
+                           lost.ops[k].name, lost.ops[k].to);
+                TEST_FAIL("cut behind operation %zu of %zu", i, lost.n_ops);
+            }
+        }
+        if (i < lost.n_ops)
+            lost_step(&cut, &lost.ops[i]);
+    }
+}
+
+/* Records the steps; behind step i the store is in state i + 1. */
+static int record(Row *x, const Step *steps, int n)
+{
+    _cleanup_(store_closep) Store *s = NULL;
+    int r = store_open(x->work, &s, NULL);
+
+    if (r == 0) {
+        x->dumps[0] = steps_dump(s, true);
+        r = lost_record(x->work);
+    }
+    for (int i = 0; r == 0 && i < n; i++) {
+        lost_mark(3u << i);
+        r = steps[i](&x->subject, s);
+        lost_mark(2u << i);
+        x->dumps[i + 1] = steps_dump(s, true);
+    }
+    return r < 0 ? r : lost_stop();
+}
+
+static void print_counts(const Row *x)
+{
+    printf("# cut at %zu points, %zu different trees\n", x->points, x->trees);
+}
+
+TEST(cut_during_changes)
+{
+    static const Step steps[] = {step_all_kinds, step_replace,     step_replace_meta,
+                                 step_add_slot,  step_reseal_slot, step_remove_slot};
+    _cleanup_(row_done) Row x = {.work = ""};
+
+    ASSERT_OK(row_new(&x));
+    ASSERT_OK(record(&x, steps, ARRAY_SIZE(steps)));
+    cut_everywhere(&x, 1, TRIES, false);
+    print_counts(&x);
+    ASSERT_TRUE(x.points > 100 && x.trees > 250);
+}
+
+TEST(cut_during_large_changes)
+{
+    static const Step steps[] = {step_add_batch, step_remove_batch, step_replace};
+    _cleanup_(row_done) Row x = {.work = ""};
+
+    ASSERT_OK(row_new(&x));
+    ASSERT_OK(record(&x, steps, ARRAY_SIZE(steps)));
+    cut_everywhere(&x, 1, TRIES_LARGE, false);
+    print_counts(&x);
+    ASSERT_TRUE(x.points > 300 && x.trees > 1000);
+}
+
+/* What a cut has left is recovered, and the power is cut again. */
+TEST(cut_during_recovery)
+{
+    static const Step steps[] = {step_all_kinds, step_replace};
+    _cleanup_(row_done) Row x = {.work = ""};
+    char path[128];
+
+    ASSERT_OK(row_new(&x));
+    ASSERT_OK(record(&x, steps, ARRAY_SIZE(steps)));
+    cut_everywhere(&x, 1, TRIES, true);
+    x.points = x.trees = 0;
+    for (size_t i = 0; i < x.n_again && !test_failed; i++) {
+        _cleanup_(store_closep) Store *s = NULL;
+
+        snprintf(path, sizeof(path), "%s/again-%zu", x.f.top, i);
+        ASSERT_OK(lost_record(path));
+        ASSERT_OK(store_open(path, &s, NULL));
+        ASSERT_OK(lost_stop());
+        memset(x.seen, 0, SEEN_SIZE * sizeof(*x.seen));
+        cut_everywhere(&x, x.again_states[i], TRIES, false);
+    }
+    printf("# %zu recoveries\n", x.n_again);
+    print_counts(&x);
+    ASSERT_TRUE(x.n_again > 10 && x.trees > 150);
+}
+
+/* A new store: while there is none, one can be made. */
+static bool try_new(Row *x, const LostTree *tree, const Secret *recovery_key, bool done)
+{
+    _cleanup_(secret_freep) Secret *found = NULL;
+    _cleanup_(store_closep) Store *s = NULL;
+    int r;
+
+    fixture_remove(x->cut);
+    if (lost_write_tree(tree, x->cut) < 0)
+        return false;
+    x->trees++;
+    r = store_attach(x->cut, &s, NULL);
+    if (r == -ENOENT && !done)
+        return store_prepare(x->cut, &s, NULL) == 0;
+    return r == 0 && store_find_key_by_recovery(s, recovery_key, &found) == 0 &&
+           store_unlock(s, found, NULL) == 0;
+}
+
+static int record_creation(const Row *x, Secret **ret_recovery_key)
+{
+    static const SlotOptions options = {.pcrs_given = false};
+    _cleanup_(secret_freep) Secret *slot = NULL;
+    _cleanup_(store_closep) Store *s = NULL;
+    int r = store_prepare(x->work, &s, NULL);
+
+    if (r == 0)
+        r = store_seal_slot(s, "recovery", NULL, &options, &slot, ret_recovery_key, NULL);
+    if (r == 0)
+        r = store_adopt_slot(s, slot);
+    if (r == 0)
+        r = store_establish(s, NULL);
+    lost_mark(2);
+    return r < 0 ? r : lost_stop();
+}
+
+TEST(cut_during_creation)
+{
+    _cleanup_(secret_freep) Secret *recovery_key = NULL;
+    _cleanup_(row_done) Row x = {.work = ""};
+    static LostCut cut;
+    static LostTree tree;
+
+    ASSERT_OK(row_new(&x));
+    fixture_remove(x.work);
+    ASSERT_OK(mkdir(x.work, 0700));
+    ASSERT_OK(lost_record(x.work));
+    ASSERT_OK(record_creation(&x, &recovery_key));
+    lost_rewind(&cut);
+    cut.states = 1;
+    for (size_t i = 0; i <= lost.n_ops; i++, x.points++) {
+        for (int luck = LOST_NOTHING; luck < LOST_CHANCE + TRIES; luck++) {
+            lost_pick(&cut, luck < LOST_CHANCE ? (LostLuck)luck : LOST_CHANCE, &tree);
+            if (!seen_before(&x, tree.digest, cut.states) &&
+                !try_new(&x, &tree, recovery_key, cut.states == 2))
+                TEST_FAIL("cut behind operation %zu of %zu", i, lost.n_ops);
+        }
+        if (i < lost.n_ops)
+            lost_step(&cut, &lost.ops[i]);
+    }
+    print_counts(&x);
+    ASSERT_TRUE(x.points > 5 && x.trees > 8);
+}
+
+/* Bits: 1 of step_remove has come about, 2 of step_replace has. */
+static int make_dumps(Row *x)
+{
+    for (int state = 0; state < 4; state++) {
+        _cleanup_(store_closep) Store *s = NULL;
+        int r;
+
+        fixture_remove(x->work);
+        r = fixture_copy(x->f.dir, x->work);
+        if (r == 0)
+            r = store_open(x->work, &s, NULL);
+        if (r == 0 && (state & 1))
+            r = step_remove(&x->subject, s);
+        if (r == 0 && (state & 2))
+            r = step_replace(&x->subject, s);
+        if (r < 0)
+            return r;
+        x->dumps[state] = steps_dump(s, true);
+    }
+    return 0;
+}
+
+/* Two changes; the k-th call that can fail does. Returns 0 when there are not that many. */
+static int record_with_fault(Row *x, int k)
+{
+    static const Step steps[] = {step_remove, step_replace};
+    _cleanup_(store_closep) Store *s = NULL;
+    int r, state = 0;
+
+    fixture_remove(x->work);
+    r = fixture_copy(x->f.dir, x->work);
+    if (r == 0)
+        r = store_open(x->work, &s, NULL);
+    if (r == 0)
+        r = lost_record(x->work);
+    if (r < 0)
+        return r;
+    shim_inject(k, 1, EIO);
+    for (int i = 0; i < 2; i++) {
+        lost_mark(1u << state | 1u << (state | 1 << i));
+        if (steps[i](&x->subject, s) == 0)
+            state |= 1 << i;
+        lost_mark(1u << state);
+    }
+    r = shim.calls >= k;
+    shim_inject(0, 0, 0);
+    return lost_stop() < 0 ? -ENOBUFS : r;
+}
+
+/* One call fails, the program goes on, and then the power is cut. */
+TEST(cut_after_an_error)
+{
+    _cleanup_(row_done) Row x = {.work = ""};
+    int k, r;
+
+    ASSERT_OK(row_new(&x));
+    ASSERT_OK(make_dumps(&x));
+    for (k = 1; (r = record_with_fault(&x, k)) > 0 && !test_failed; k++) {
+        memset(x.seen, 0, SEEN_SIZE * sizeof(*x.seen));
+        cut_everywhere(&x, 1, TRIES, false);
+        if (test_failed)
+            TEST_FAIL("call %d failed before", k);
+    }
+    ASSERT_OK(r);
+    printf("# %d errors\n", k - 1);
+    print_counts(&x);
+    ASSERT_TRUE(k > 40);
+}
+
+TEST_MAIN(TEST_ENTRY(cut_during_creation), TEST_ENTRY(cut_during_changes),
+          TEST_ENTRY(cut_during_large_changes), TEST_ENTRY(cut_during_recovery),
+          TEST_ENTRY(cut_after_an_error))
