@@ -106,6 +106,20 @@ static void heal_shards(const Store *s, NextState *next)
     }
 }
 
+/* Slots are in the header alone: a shard of another generation tells one that was put back. */
+static void mark_shard(const Store *s, NextState *next)
+{
+    unsigned first = (unsigned)(s->header.generation % STORE_SHARDS), n = first;
+
+    do {
+        if (s->shard_errors[n] == 0) {
+            next->plan.shards |= (uint64_t)1 << n;
+            return;
+        }
+        n = (n + 1) % STORE_SHARDS;
+    } while (n != first);
+}
+
 /* The counter is incremented when the commit is a fact: until then it is one behind. Where nobody
  * could ask for it, it stays as it is. */
 static void set_counter(const StoreTransaction *t, Header *header)
@@ -138,6 +152,8 @@ static int make_next_state(const StoreTransaction *t, NextState *next)
     next->header = s->header;
     if (t->slots)
         next->header.slots = t->slots;
+    if (t->slots)
+        mark_shard(s, next);
     set_counter(t, &next->header);
     next->header.generation++;
     next->plan.generation = next->header.generation;

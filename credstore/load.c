@@ -56,8 +56,14 @@ static bool is_shortage(int error)
     return error == -ENOMEM || error == -EMFILE || error == -ENFILE;
 }
 
-/* Reads an index file. Returns -EBADMSG for whatever is wrong with it, 0 with nothing in it when
- * the shard never had a record. */
+/* Whatever else is wrong with a file is its content, but for a disk that cannot read it. */
+static int content_error(int error)
+{
+    return error == -EIO || error == -ENOENT ? error : -EBADMSG;
+}
+
+/* Reads an index file. Returns -EBADMSG or -EIO for whatever is wrong with it, 0 with nothing in it
+ * when the shard never had a record. */
 static int read_shard(const Store *s, unsigned number, Shard *ret)
 {
     _cleanup_(freep) char *body = NULL;
@@ -74,7 +80,9 @@ static int read_shard(const Store *s, unsigned number, Shard *ret)
     }
     if (r == 0)
         r = shard_parse(body, size, number, ret);
-    return r < 0 && !is_shortage(r) ? -EBADMSG : r;
+    if (r == -ENOENT)
+        return -EBADMSG;
+    return r < 0 && !is_shortage(r) ? content_error(r) : r;
 }
 
 static int load_shard(Store *s, unsigned number, Candidates *c)
@@ -125,7 +133,7 @@ static int load_record(const Store *s, const Candidate *c, Record **ret)
     if (is_shortage(r))
         return r;
     if (r < 0)
-        return record_new_broken(c->id, c->generation, r == -ENOENT ? r : -EBADMSG, ret);
+        return record_new_broken(c->id, c->generation, content_error(r), ret);
     return record_load(s->sealer, s->key, c->id, c->generation, text, size, ret);
 }
 

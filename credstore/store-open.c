@@ -16,9 +16,10 @@
 static int header_detail(int error, char **reterr_detail)
 {
     return detail_set(reterr_detail, error, DIRS_HEADER ": %s",
-                      error == -EBADMSG           ? "not authentic or not readable"
-                      : error == -EPROTONOSUPPORT ? "made by a newer version"
-                                                  : strerror(-error));
+                      error == -EBADMSG                     ? "not authentic or not readable"
+                      : error == -EPROTONOSUPPORT           ? "made by a newer version"
+                      : error == -EINVAL || error == -ELOOP ? "not a regular file"
+                                                            : strerror(-error));
 }
 
 int store_read_header(Store *s, char **reterr_detail)

@@ -32,7 +32,8 @@ typedef struct StoreRecord {
     uint64_t generation; /* rises with each commit of this record, from 1; 0 where it is unknown */
     json_object *meta;   /* NULL where error is set */
     /* 0, or why this record cannot be used while the others can: -ENOENT missing, -ESTALE of
-     * another time than the index, -EBADMSG not authentic or not readable. If it is the index that
+     * another time than the index, -EBADMSG not authentic or no file, -EIO the disk
+     * cannot read it. If it is the index that
      * is broken, all records of its shard have that error and can only be removed. */
     int error;
 } StoreRecord;

@@ -64,13 +64,17 @@ static int add_identities(json_object *o, const Key *k)
     return r;
 }
 
-static const char *error_text(int error)
+const char *key_error_text(const Key *k)
 {
-    switch (error) {
+    switch (k->error) {
     case -ENOENT:
         return "the record is missing";
     case -ESTALE:
-        return "the record is older than the index says";
+        /* Where the index is stale, nobody knows a generation of the record. */
+        return k->generation > 0 ? "older than the index says"
+                                 : "its index is older than the header says";
+    case -EIO:
+        return "the disk cannot read it";
     default:
         return "authentication failed";
     }
@@ -111,7 +115,7 @@ int key_to_json(const Key *k, json_object **ret)
     r = json_add_string(o, "id", k->id) | json_add_uint(o, "generation", k->generation) |
         json_add_string(o, "state", key_state_to_string(k->state));
     if (k->state == KEY_BROKEN) {
-        r |= json_add_string(o, "error", error_text(k->error));
+        r |= json_add_string(o, "error", key_error_text(k));
     } else {
         r |= add_names(o, k) | add_identities(o, k) | json_add_uint(o, "created", k->created_usec) |
              json_add_uint(o, "changed", k->changed_usec);

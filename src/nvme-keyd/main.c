@@ -13,6 +13,7 @@
 #include "basic/log.h"
 #include "basic/names.h"
 #include "build-config.h"
+#include "nvme-keyd/key-json.h"
 #include "nvme-keyd/methods.h"
 #include "nvme-keyd/upcall.h"
 
@@ -62,7 +63,7 @@ static void log_broken_records(const KeyTable *keys)
         const LogFields fields = {.message_id = MESSAGE_RECORD_BROKEN, .key_id = k->id};
 
         if (k->state == KEY_BROKEN)
-            (void)log_full(LOG_ERR, k->error, &fields, "Record %s cannot be used", k->id);
+            (void)log_full(LOG_ERR, 0, &fields, "Record %s: %s", k->id, key_error_text(k));
     }
 }
 

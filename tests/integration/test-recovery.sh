@@ -103,12 +103,12 @@ tampered "a changed record" "authentication failed" flip "$record"
 tampered "a cut record" "authentication failed" truncate -s -1 "$record"
 tampered "another record" "authentication failed" cp "records/${others[0]}.json" "$record"
 tampered "a link in the place of a record" "authentication failed" ln -sf "${others[0]}.json" "$record"
-tampered "an older record" ".* older than " cp "$tmp/before/$record" "$record"
+tampered "an older record" ".*older than " cp "$tmp/before/$record" "$record"
 tampered "a missing record" "the record is missing" rm "$record"
 tampered "a changed index" "authentication failed" flip "$shard"
 tampered "a missing index" "authentication failed" rm "$shard"
 tampered "another index" "authentication failed" cp "index/$(shard_of "${others[0]}").json" "$shard"
-tampered "an older index" ".* older than " cp "$tmp/before/$shard" "$shard"
+tampered "an older index" ".*older than " cp "$tmp/before/$shard" "$shard"
 
 # refused_store TEXT REGEX COMMAND...: after the command no key is listed, and the reason is told.
 refused_store() {

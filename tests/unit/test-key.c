@@ -380,15 +380,21 @@ TEST(json_broken)
 {
     static const struct {
         int error;
+        uint64_t generation;
         const char *text;
     } cases[] = {
-        {-ENOENT, "the record is missing"},
-        {-ESTALE, "the record is older than the index says"},
-        {-EBADMSG, "authentication failed"},
+        {-ENOENT, 1, "the record is missing"},
+        {-ESTALE, 1, "older than the index says"},
+        {-ESTALE, 0, "its index is older than the header says"},
+        {-EIO, 1, "the disk cannot read it"},
+        {-EBADMSG, 1, "authentication failed"},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        const Key k = {.id = "0123456789abcdef", .state = KEY_BROKEN, .error = cases[i].error};
+        const Key k = {.id = "0123456789abcdef",
+                       .generation = cases[i].generation,
+                       .state = KEY_BROKEN,
+                       .error = cases[i].error};
         _cleanup_(json_putp) json_object *o = NULL;
         const char *s;
 
