@@ -13,9 +13,9 @@
 #include "varlink/client.h"
 #include "varlink/json-wire.h"
 
-/* Opening the store may mean waiting for a TPM (SEAL_TIMEOUT_USEC), and 10,000 keys take a while.
- */
-#define CALL_TIMEOUT_USEC (SEAL_TIMEOUT_USEC + 60 * USEC_PER_SEC)
+/* Each slot may wait for a TPM, one after the other, before the store is open and the call is
+ * heard, and a new one too; and 10,000 keys take a while. */
+#define CALL_TIMEOUT_USEC ((STORE_SLOTS_MAX + 1) * SEAL_TIMEOUT_USEC + 60 * USEC_PER_SEC)
 
 static const struct {
     const char *error;
@@ -29,6 +29,13 @@ static const struct {
     {NAMES_MANAGER_INTERFACE ".KeyShadowed", EXIT_CONFLICT},
     {NAMES_MANAGER_INTERFACE ".WrongState", EXIT_CONFLICT},
     {"org.varlink.service.PermissionDenied", EXIT_PERMISSION},
+    {NAMES_MANAGER_INTERFACE ".NoSuchSlot", EXIT_NO_KEY},
+    {NAMES_MANAGER_INTERFACE ".LastSlot", EXIT_CONFLICT},
+    {NAMES_MANAGER_INTERFACE ".InvalidSlot", EXIT_INVALID},
+    {NAMES_MANAGER_INTERFACE ".SlotFailed", EXIT_STORE},
+    {NAMES_MANAGER_INTERFACE ".WrongRecoveryKey", EXIT_INVALID},
+    {NAMES_MANAGER_INTERFACE ".StoreOpen", EXIT_CONFLICT},
+    {NAMES_MANAGER_INTERFACE ".StoreAbsent", EXIT_STORE},
     {NAMES_MANAGER_INTERFACE ".StoreUnavailable", EXIT_STORE},
     {NAMES_MANAGER_INTERFACE ".KeyringAbsent", EXIT_NO_KEYRING},
     {NAMES_MANAGER_INTERFACE ".KeyringFailed", EXIT_KEYRING},
@@ -46,7 +53,7 @@ int cli_fail(ExitCode code, const char *format, ...)
     return (int)code;
 }
 
-static int fail_with_error(const char *error, json_object *parameters)
+int cli_fail_with_error(const char *where, const char *error, json_object *parameters)
 {
     const char *message = NULL;
     ExitCode code = EXIT_OTHER;
@@ -55,13 +62,13 @@ static int fail_with_error(const char *error, json_object *parameters)
         if (strcmp(error, error_codes[i].error) == 0)
             code = error_codes[i].code;
     if (json_get_string(parameters, "message", &message) > 0)
-        return cli_fail(code, "%s", message);
+        return cli_fail(code, "%s%s", where, message);
     if (code == EXIT_PERMISSION)
         return cli_fail(code,
                         "permission denied: root may do all, the group of the socket may look");
     if (json_get_string(parameters, "parameter", &message) > 0)
         return cli_fail(code, "\"%s\" makes no sense to nvme-keyd", message);
-    return cli_fail(code, "nvme-keyd answered %s", error);
+    return cli_fail(code, "%snvme-keyd answered %s", where, error);
 }
 
 static int fail_with_errno(int error)
@@ -69,7 +76,7 @@ static int fail_with_errno(int error)
     return cli_fail(EXIT_UNREACHABLE, "nvme-keyd did not answer: %s", strerror(-error));
 }
 
-static int connect_client(const Options *o, VarlinkClient **ret)
+int cli_connect(const Options *o, VarlinkClient **ret)
 {
     const char *path = o->socket ? o->socket : NAMES_MANAGER_SOCKET;
     int r = varlink_client_connect(path, ret);
@@ -83,23 +90,37 @@ static int connect_client(const Options *o, VarlinkClient **ret)
     return EXIT_OK;
 }
 
+int cli_call_client(VarlinkClient *client, const char *method, json_object *parameters,
+                    json_object **ret, char **ret_error)
+{
+    _cleanup_(freep) char *name = NULL;
+    int r;
+
+    if (asprintf(&name, NAMES_MANAGER_INTERFACE ".%s", method) < 0) {
+        varlink_json_erase_put(parameters);
+        return EXIT_OTHER;
+    }
+    r = varlink_client_call(client, name, parameters, CALL_TIMEOUT_USEC, ret, ret_error);
+    return r < 0 ? fail_with_errno(r) : EXIT_OK;
+}
+
 int cli_call(const Options *o, const char *method, json_object *parameters, json_object **ret)
 {
     _cleanup_(varlink_client_freep) VarlinkClient *client = NULL;
     _cleanup_(json_putp) json_object *reply = NULL;
-    _cleanup_(freep) char *error = NULL, *name = NULL;
+    _cleanup_(freep) char *error = NULL;
     int r;
 
-    r = connect_client(o, &client);
-    if (r != EXIT_OK || asprintf(&name, NAMES_MANAGER_INTERFACE ".%s", method) < 0) {
+    r = cli_connect(o, &client);
+    if (r != EXIT_OK) {
         varlink_json_erase_put(parameters);
-        return r != EXIT_OK ? r : EXIT_OTHER;
+        return r;
     }
-    r = varlink_client_call(client, name, parameters, CALL_TIMEOUT_USEC, &reply, &error);
-    if (r < 0)
-        return fail_with_errno(r);
+    r = cli_call_client(client, method, parameters, &reply, &error);
+    if (r != EXIT_OK)
+        return r;
     if (error)
-        return fail_with_error(error, reply);
+        return cli_fail_with_error("", error, reply);
     *ret = TAKE_PTR(reply);
     return EXIT_OK;
 }
@@ -130,7 +151,7 @@ int cli_call_list(const Options *o, const char *method, const char *member, json
     Collect c = {member, ret};
     int r;
 
-    r = connect_client(o, &client);
+    r = cli_connect(o, &client);
     if (r != EXIT_OK)
         return r;
     if (asprintf(&name, NAMES_MANAGER_INTERFACE ".%s", method) < 0)
@@ -139,7 +160,7 @@ int cli_call_list(const Options *o, const char *method, const char *member, json
                                  &error);
     if (r < 0)
         return fail_with_errno(r);
-    return error ? fail_with_error(error, reply) : EXIT_OK;
+    return error ? cli_fail_with_error("", error, reply) : EXIT_OK;
 }
 
 void cli_print_json(const Options *o, json_object *object)

@@ -6,6 +6,7 @@
 
 #include "basic/secret.h"
 #include "psk/interchange.h"
+#include "varlink/client.h"
 
 /* Exit codes, documented in nvme-keyctl(1). Verbs return them. */
 typedef enum ExitCode {
@@ -13,8 +14,8 @@ typedef enum ExitCode {
     EXIT_OTHER = 1,
     EXIT_USAGE = 2,
     EXIT_INVALID = 3,     /* a PSK, an NQN or another input makes no sense */
-    EXIT_NO_KEY = 4,      /* no key of that id */
-    EXIT_CONFLICT = 5,    /* exists, shadowed, or in another state */
+    EXIT_NO_KEY = 4,      /* no key or slot of that id */
+    EXIT_CONFLICT = 5,    /* exists, shadowed, the last one, or in another state */
     EXIT_PERMISSION = 6,  /* not root */
     EXIT_UNREACHABLE = 7, /* no daemon answers */
     EXIT_STORE = 8,       /* the store cannot be read or written */
@@ -32,8 +33,9 @@ typedef enum JsonMode {
 typedef struct Options {
     const char *subsysnqn, *hostnqn, *role, *versions, *derivation, *hash, *comment;
     const char *key_file;
+    const char *tpm2_pcrs, *with_key;
     const char *socket;
-    bool generate, print_key, force;
+    bool generate, print_key, force, dry_run, rollback_counter;
     JsonMode json;
     bool legend;
     char **arguments; /* behind the verb */
@@ -50,6 +52,19 @@ int cli_call(const Options *o, const char *method, json_object *parameters, json
 /* The same with more: appends a copy of each reply's member to the array *ret. */
 int cli_call_list(const Options *o, const char *method, const char *member, json_object *ret);
 
+/* For several calls on one connection. Connects, or says why not. */
+int cli_connect(const Options *o, VarlinkClient **ret);
+/* As cli_call(), but what the service answers with is left to the caller: *ret_error is the name of
+ * an error, to be freed, or NULL. */
+int cli_call_client(VarlinkClient *client, const char *method, json_object *parameters,
+                    json_object **ret, char **ret_error);
+/* Says what an error means; where: what stands before it. Returns the exit code. */
+int cli_fail_with_error(const char *where, const char *error, json_object *parameters);
+
+/* Adds --identity-version=, "0", "1" or "0,1", to the parameters of a call, or says why not. NULL
+ * adds nothing. */
+int cli_add_versions(json_object *p, const char *versions);
+
 /* Prints o as --json= says; not for JSON_OFF. */
 void cli_print_json(const Options *o, json_object *object);
 
@@ -62,14 +77,24 @@ int cli_hostnqn(const Options *o, char ret[static NQN_LENGTH_MAX + 2]);
 /* secret-input.c: reads a configured PSK from --key-file=, from a prompt when standard input is a
  * terminal, or else from standard input: one line. Says why not. */
 int cli_read_psk(const Options *o, Secret **ret);
+/* The same for a recovery key, without its mistakes of typing. *ret is text, not terminated. */
+int cli_read_recovery_key(const Options *o, Secret **ret);
+/* Opens a file with secrets, and warns when others may read it. Returns -1 and errno. */
+int cli_open_key_file(const char *path);
 
 /* Verbs, one file for each group; usage and options are in main.c. */
 int verb_add(const Options *o);
 int verb_generate(const Options *o);
 int verb_identity(const Options *o);
+int verb_import(const Options *o);
 int verb_list(const Options *o);
 int verb_remove(const Options *o);
 int verb_rotate(const Options *o);
 int verb_show(const Options *o);
+int verb_slot_add(const Options *o);
+int verb_slot_list(const Options *o);
+int verb_slot_remove(const Options *o);
+int verb_slot_reseal(const Options *o);
+int verb_slot_unlock(const Options *o);
 int verb_status(const Options *o);
 int verb_sync(const Options *o);

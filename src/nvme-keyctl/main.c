@@ -26,12 +26,17 @@ enum {
     OPT_SOCKET = 1 << 13,
     OPT_HELP = 1 << 14,
     OPT_VERSION = 1 << 15,
+    OPT_DRY_RUN = 1 << 16,
+    OPT_TPM2_PCRS = 1 << 17,
+    OPT_WITH_KEY = 1 << 18,
+    OPT_ROLLBACK_COUNTER = 1 << 19,
 };
 
 #define OPTS_COMMON (OPT_JSON | OPT_NO_LEGEND | OPT_SOCKET)
 #define OPTS_PAIR (OPT_SUBSYSNQN | OPT_HOSTNQN)
 #define OPTS_NEW                                                                                   \
     (OPTS_PAIR | OPT_ROLE | OPT_IDENTITY_VERSION | OPT_DERIVATION | OPT_COMMENT | OPT_FORCE)
+#define OPTS_SEAL (OPT_TPM2_PCRS | OPT_WITH_KEY | OPT_ROLLBACK_COUNTER)
 
 typedef struct Option {
     int bit;
@@ -48,10 +53,14 @@ static const Option option_table[] = {
     {OPT_DERIVATION, "derivation", "NAME", "rfc8446, or compat for libnvme before 1.16"},
     {OPT_HMAC, "hmac", "HASH", "of a generated PSK: sha256, sha384 or none (sha256)"},
     {OPT_COMMENT, "comment", "TEXT", "a line for people"},
-    {OPT_KEY_FILE, "key-file", "FILE", "read the PSK from FILE, - for standard input"},
+    {OPT_KEY_FILE, "key-file", "FILE", "read the secret from FILE, - for standard input"},
     {OPT_GENERATE, "generate", NULL, "rotate to a new random PSK"},
     {OPT_PRINT_KEY, "print-key", NULL, "print the generated PSK, for the other end"},
-    {OPT_FORCE, "force", NULL, "add although the subsystem NQN begins with another"},
+    {OPT_FORCE, "force", NULL, "do what is refused without it"},
+    {OPT_DRY_RUN, "dry-run", NULL, "check a key file, keep nothing"},
+    {OPT_TPM2_PCRS, "tpm2-pcrs", "LIST", "PCRs to bind a slot to, such as 7+14 (7)"},
+    {OPT_WITH_KEY, "with-key", "KEY", "what systemd-creds seals a slot with (auto)"},
+    {OPT_ROLLBACK_COUNTER, "rollback-counter", NULL, "tell an old copy of the store by the TPM"},
     {OPT_JSON, "json", "MODE", "pretty (-j), short or off (off)"},
     {OPT_NO_LEGEND, "no-legend", NULL, "print no head and no totals"},
     {OPT_SOCKET, "socket", "PATH", "talk to the service at PATH"},
@@ -60,8 +69,8 @@ static const Option option_table[] = {
 };
 
 typedef struct Verb {
-    const char *name;
-    const char *argument; /* what it takes behind its name, or NULL */
+    const char *name;     /* one word or two */
+    const char *argument; /* what it takes behind its name, in brackets if it need not; or NULL */
     int options;
     int (*run)(const Options *o);
     const char *help;
@@ -75,30 +84,41 @@ static const Verb verb_table[] = {
     {"generate", NULL, OPTS_NEW | OPT_HMAC | OPT_PRINT_KEY, verb_generate, "keep a new random PSK"},
     {"rotate", "ID", OPT_KEY_FILE | OPT_GENERATE | OPT_HMAC | OPT_PRINT_KEY | OPT_COMMENT,
      verb_rotate, "put another PSK in the place of one"},
+    {"import", "[FILE]", OPT_ROLE | OPT_IDENTITY_VERSION | OPT_DERIVATION | OPT_FORCE | OPT_DRY_RUN,
+     verb_import, "keep all PSKs of a key file, or none"},
     {"remove", "ID", 0, verb_remove, "forget a PSK"},
     {"sync", NULL, 0, verb_sync, "make the kernel's keyring hold what it should"},
     {"status", NULL, 0, verb_status, "show the state of service, store and keyring"},
     {"identity", NULL, OPTS_PAIR | OPT_KEY_FILE, verb_identity,
      "print what a PSK is called, keep nothing"},
+    {"slot list", NULL, 0, verb_slot_list, "list what can open the store"},
+    {"slot add", "TYPE", OPTS_SEAL, verb_slot_add, "another way: tpm2, systemd-creds or recovery"},
+    {"slot remove", "ID", OPT_FORCE, verb_slot_remove, "let a slot open the store no more"},
+    {"slot reseal", "[ID]", OPTS_SEAL, verb_slot_reseal, "seal one, or all, as the machine is now"},
+    {"slot unlock", NULL, OPT_KEY_FILE, verb_slot_unlock, "open the store by its recovery key"},
 };
+
+static void print_help_line(const char *prefix, const char *name, const char *joint,
+                            const char *argument, const char *help)
+{
+    char text[48];
+
+    (void)snprintf(text, sizeof(text), "%s%s%s%s", prefix, name, argument ? joint : "",
+                   argument ? argument : "");
+    printf("  %-24s %s\n", text, help);
+}
 
 static int print_help(void)
 {
     printf("nvme-keyctl [OPTIONS] COMMAND\n\n"
            "Keeps the TLS pre-shared keys of NVMe/TCP, by nvme-keyd.\n\nCommands:\n");
     for (size_t i = 0; i < ARRAY_SIZE(verb_table); i++)
-        printf("  %-8s %-3s            %s\n", verb_table[i].name,
-               verb_table[i].argument ? verb_table[i].argument : "", verb_table[i].help);
+        print_help_line("", verb_table[i].name, " ", verb_table[i].argument, verb_table[i].help);
     printf("\nOptions:\n");
-    for (size_t i = 0; i < ARRAY_SIZE(option_table); i++) {
-        char text[48];
-
-        (void)snprintf(text, sizeof(text), "--%s%s%s", option_table[i].name,
-                       option_table[i].argument ? "=" : "",
-                       option_table[i].argument ? option_table[i].argument : "");
-        printf("  %-24s %s\n", text, option_table[i].help);
-    }
-    printf("\nA PSK is never a word of the command line. See nvme-keyctl(1).\n");
+    for (size_t i = 0; i < ARRAY_SIZE(option_table); i++)
+        print_help_line("--", option_table[i].name, "=", option_table[i].argument,
+                        option_table[i].help);
+    printf("\nA secret is never a word of the command line. See nvme-keyctl(1).\n");
     return EXIT_OK;
 }
 
@@ -168,6 +188,18 @@ static int set_option(Options *o, int bit, const char *value)
     case OPT_FORCE:
         o->force = true;
         break;
+    case OPT_DRY_RUN:
+        o->dry_run = true;
+        break;
+    case OPT_TPM2_PCRS:
+        o->tpm2_pcrs = value;
+        break;
+    case OPT_WITH_KEY:
+        o->with_key = value;
+        break;
+    case OPT_ROLLBACK_COUNTER:
+        o->rollback_counter = true;
+        break;
     case OPT_JSON:
         return set_json(o, value);
     case OPT_NO_LEGEND:
@@ -219,22 +251,46 @@ static int parse_options(int argc, char **argv, Options *o, int *ret_given)
     return EXIT_OK;
 }
 
-static const Verb *find_verb(const char *name)
+/* How many of the words are the name of a verb: 2, 1 or 0. */
+static int match_verb(const char *name, char *const *words)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(verb_table); i++)
-        if (strcmp(verb_table[i].name, name) == 0)
+    size_t length = strcspn(name, " ");
+
+    if (strncmp(words[0], name, length) != 0 || words[0][length] != '\0')
+        return 0;
+    if (name[length] == '\0')
+        return 1;
+    return words[1] && strcmp(words[1], name + length + 1) == 0 ? 2 : 0;
+}
+
+/* words ends with NULL; without any, it is the first verb. */
+static const Verb *find_verb(char **words, char ***ret_arguments)
+{
+    if (!words[0]) {
+        *ret_arguments = words;
+        return verb_table;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(verb_table); i++) {
+        int n = match_verb(verb_table[i].name, words);
+
+        if (n > 0) {
+            *ret_arguments = words + n;
             return &verb_table[i];
+        }
+    }
     return NULL;
 }
 
 static int check_usage(const Verb *verb, int given, int n_arguments)
 {
-    int expected = verb->argument ? 1 : 0;
+    int expected = verb->argument ? 1 : 0, required = expected;
 
+    if (verb->argument && verb->argument[0] == '[')
+        required = 0;
     for (size_t i = 0; i < ARRAY_SIZE(option_table); i++)
         if (given & option_table[i].bit & ~(verb->options | OPTS_COMMON))
             return cli_fail(EXIT_USAGE, "%s does not take --%s", verb->name, option_table[i].name);
-    if (n_arguments < expected)
+    if (n_arguments < required)
         return cli_fail(EXIT_USAGE, "%s needs %s", verb->name, verb->argument);
     /* It may be a PSK, so it is not repeated. */
     if (n_arguments > expected)
@@ -261,10 +317,9 @@ int main(int argc, char **argv)
         printf("nvme-keyctl " PROJECT_VERSION "\n");
         return EXIT_OK;
     }
-    verb = find_verb(optind < argc ? argv[optind] : "list");
+    verb = find_verb(argv + optind, &o.arguments);
     if (!verb)
         return cli_fail(EXIT_USAGE, "no such command, see --help");
-    o.arguments = argv + (optind < argc ? optind + 1 : optind);
     r = check_usage(verb, given, (int)(argv + argc - o.arguments));
     return r != EXIT_OK ? r : verb->run(&o);
 }

@@ -10,6 +10,7 @@
 #include <termios.h>
 
 #include "basic/limits.h"
+#include "credstore/recovery-key.h"
 #include "nvme-keyctl/cli.h"
 
 /* Room for white space around it and for telling what is too long. */
@@ -36,7 +37,7 @@ static void prompt_done(Prompt *p)
     }
 }
 
-static int prompt_start(Prompt *p, int fd)
+static int prompt_start(Prompt *p, int fd, const char *question)
 {
     struct termios silent;
     sigset_t set;
@@ -55,12 +56,12 @@ static int prompt_start(Prompt *p, int fd)
     p->fd = fd;
     p->saved = silent;
     silent.c_lflag &= ~(tcflag_t)ECHO;
-    (void)fputs("PSK (NVMeTLSkey-1:...): ", stderr);
+    (void)fputs(question, stderr);
     return tcsetattr(fd, TCSAFLUSH, &silent) < 0 ? -errno : 0;
 }
 
 /* One line from a terminal, not echoed. Returns -EINTR when a signal is to end us. */
-static int read_prompt(int fd, Secret **ret)
+static int read_prompt(int fd, const char *question, Secret **ret)
 {
     _cleanup_(prompt_done) Prompt prompt = {.fd = -EBADF, .signals = -EBADF};
     _cleanup_(secret_freep) Secret *line = secret_new(INPUT_MAX);
@@ -70,7 +71,7 @@ static int read_prompt(int fd, Secret **ret)
 
     if (!line)
         return -ENOMEM;
-    r = prompt_start(&prompt, fd);
+    r = prompt_start(&prompt, fd, question);
     if (r < 0)
         return r;
     wait[0] = (struct pollfd){.fd = fd, .events = POLLIN};
@@ -87,7 +88,7 @@ static int read_prompt(int fd, Secret **ret)
     return *ret ? 0 : -ENOMEM;
 }
 
-static int open_key_file(const char *path)
+int cli_open_key_file(const char *path)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     struct stat st;
@@ -115,35 +116,68 @@ static Secret *trim(const Secret *s)
     return secret_new_copy(s->data + start, end - start);
 }
 
-int cli_read_psk(const Options *o, Secret **ret)
+/* A secret as people give it, but for white space around it. what: what it is, for people. */
+static int read_secret(const Options *o, const char *what, const char *question, Secret **ret)
 {
     _cleanup_(closep) int file = -EBADF;
-    _cleanup_(secret_freep) Secret *raw = NULL, *psk = NULL, *configured = NULL;
+    _cleanup_(secret_freep) Secret *raw = NULL, *trimmed = NULL;
     const char *from = o->key_file ? o->key_file : "standard input";
-    PskHash hash;
     int r;
 
     if (o->key_file && strcmp(o->key_file, "-") != 0) {
-        file = open_key_file(o->key_file);
+        file = cli_open_key_file(o->key_file);
         if (file < 0)
             return cli_fail(EXIT_INVALID, "cannot open %s: %s", o->key_file, strerror(errno));
     }
     r = file < 0 && isatty(STDIN_FILENO)
-            ? read_prompt(STDIN_FILENO, &raw)
+            ? read_prompt(STDIN_FILENO, question, &raw)
             : secret_read_fd(file >= 0 ? file : STDIN_FILENO, INPUT_MAX, 0, &raw);
     if (r == -ENODATA)
-        return cli_fail(EXIT_INVALID, "no PSK on %s", from);
+        return cli_fail(EXIT_INVALID, "no %s on %s", what, from);
     if (r == -EFBIG)
-        return cli_fail(EXIT_INVALID, "%s is longer than a PSK", from);
+        return cli_fail(EXIT_INVALID, "%s is longer than a %s", from, what);
     if (raw)
-        psk = trim(raw);
-    if (r < 0 || !psk)
-        return cli_fail(EXIT_OTHER, "cannot read the PSK from %s: %s", from,
+        trimmed = trim(raw);
+    if (r < 0 || !trimmed)
+        return cli_fail(EXIT_OTHER, "cannot read the %s from %s: %s", what, from,
                         strerror(r < 0 ? -r : ENOMEM));
 
+    *ret = TAKE_PTR(trimmed);
+    return EXIT_OK;
+}
+
+int cli_read_psk(const Options *o, Secret **ret)
+{
+    _cleanup_(secret_freep) Secret *psk = NULL, *configured = NULL;
+    PskHash hash;
+    int r = read_secret(o, "PSK", "PSK (NVMeTLSkey-1:...): ", &psk);
+
+    if (!psk)
+        return r;
     r = psk_interchange_parse((const char *)psk->data, psk->size, &hash, &configured);
     if (r != 0)
         return cli_fail(EXIT_INVALID, "not a PSK: %s", psk_error_text(r));
     *ret = TAKE_PTR(psk);
+    return EXIT_OK;
+}
+
+int cli_read_recovery_key(const Options *o, Secret **ret)
+{
+    _cleanup_(secret_freep) Secret *text = NULL, *key = NULL;
+    unsigned group;
+    int r = read_secret(o, "recovery key", "Recovery key: ", &text);
+
+    if (!text)
+        return r;
+    r = recovery_key_parse((const char *)text->data, text->size, &key, &group);
+    if (r == -EBADMSG)
+        return cli_fail(EXIT_INVALID, "group %u of the recovery key is mistyped", group);
+    if (r == -EINVAL)
+        return cli_fail(EXIT_INVALID,
+                        "not a recovery key: it has %d groups of %d letters and digits",
+                        RECOVERY_KEY_GROUPS, RECOVERY_KEY_GROUP_LENGTH);
+    if (r < 0)
+        return cli_fail(EXIT_OTHER, "cannot read the recovery key: %s", strerror(-r));
+    *ret = TAKE_PTR(text);
     return EXIT_OK;
 }

@@ -14,8 +14,7 @@ static int out_of_memory(void)
     return cli_fail(EXIT_OTHER, "out of memory");
 }
 
-/* "0", "1" or "0,1". */
-static int add_versions(json_object *p, const char *versions)
+int cli_add_versions(json_object *p, const char *versions)
 {
     json_object *array;
     int r;
@@ -73,7 +72,7 @@ static int add_description(const Options *o, json_object *p)
         (r = add_optional(p, "role", o->role)) != EXIT_OK ||
         (r = add_optional(p, "derivation", o->derivation)) != EXIT_OK ||
         (r = add_optional(p, "comment", o->comment)) != EXIT_OK ||
-        (r = add_versions(p, o->versions)) != EXIT_OK)
+        (r = cli_add_versions(p, o->versions)) != EXIT_OK)
         return r;
     return o->force && json_add_bool(p, "force", true) < 0 ? out_of_memory() : EXIT_OK;
 }

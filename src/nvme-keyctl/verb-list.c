@@ -56,6 +56,18 @@ static void fill_row(json_object *key, Row *row)
         strcpy(row->serials, "-");
 }
 
+/* What is wrong is not for those who read the table by program. */
+static void tell_broken(json_object *keys)
+{
+    for (size_t i = 0; i < json_object_array_length(keys); i++) {
+        json_object *key = json_object_array_get_idx(keys, i);
+        const char *id, *error;
+
+        if (json_get_string(key, "id", &id) > 0 && json_get_string(key, "error", &error) > 0)
+            (void)cli_fail(EXIT_OK, "record %s: %s", id, error);
+    }
+}
+
 static int print_list(const Options *o, json_object *keys)
 {
     static const char *const head[N_COLUMNS] = {"ID",         "STATE",      "ROLE",
@@ -83,6 +95,7 @@ static int print_list(const Options *o, json_object *keys)
         *c++ = text_or_dash(key, "fingerprint");
     }
     cli_print_table(o, cells, N_COLUMNS, n + 1);
+    tell_broken(keys);
     if (o->legend)
         printf("\n%zu key%s listed.\n", n, n == 1 ? "" : "s");
     return EXIT_OK;
@@ -171,6 +184,7 @@ int verb_show(const Options *o)
     print_text(key, "ID", "id");
     print_text(key, "State", "state");
     print_text(key, "Error", "error");
+    print_text(key, "Kind", "kind");
     print_text(key, "Role", "role");
     print_text(key, "Host NQN", "hostNQN");
     print_text(key, "Subsystem NQN", "subsystemNQN");
@@ -183,6 +197,16 @@ int verb_show(const Options *o)
     print_time(key, "Deadline", "deadline");
     print_text(key, "Comment", "comment");
     return EXIT_OK;
+}
+
+/* What to do about a store that does not open by itself. */
+static void print_store_hint(json_object *store)
+{
+    if (strcmp(text_or_dash(store, "slot"), "recovery") == 0)
+        print_field("", "opened by hand, until nvme-keyd stops: nvme-keyctl slot reseal makes it "
+                        "open by itself again");
+    if (strcmp(text_or_dash(store, "state"), "unavailable") == 0)
+        print_field("", "who has a recovery key can open it: nvme-keyctl slot unlock");
 }
 
 static int print_status(json_object *status)
@@ -202,6 +226,7 @@ static int print_status(json_object *status)
     print_text(store, "Store", "state");
     print_text(store, "Sealed by", "slot");
     print_text(store, "", "detail");
+    print_store_hint(store);
     print_text(keyring, "Keyring", "name");
     print_text(keyring, "Key type", "keyType");
     if (json_get_uint(keyring, "serial", INT32_MAX, &serial) > 0)

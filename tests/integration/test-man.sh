@@ -49,9 +49,9 @@ daemon_help=$("$BUILD/nvme-keyd" --help)
 options=$(help_part Options <<<"$keyctl_help" | awk '{ print $1 }')
 described=$(section nvme-keyctl.1 OPTIONS | entries)
 
-# "show     ID             show all about one key": the ID ends before column 15.
+# "show ID                  show all about one key": the ID ends before column 24.
 same "nvme-keyctl: commands" \
-    "$(help_part Commands <<<"$keyctl_help" | cut -c1-13 | awk '{ $1 = $1; print }')" \
+    "$(help_part Commands <<<"$keyctl_help" | cut -c1-24 | awk '{ $1 = $1; print }')" \
     "$(section nvme-keyctl.1 COMMANDS | entries)"
 same "nvme-keyctl: options" "$options" "$(tr -d ' ' <<<"$described" | tr , '\n' | grep -E '^--')"
 
@@ -62,10 +62,10 @@ done
 
 same "nvme-keyctl: options in the completion" \
     "$(tr '=' ' ' <<<"$options" | awk '{ print $1 (NF > 1 ? "=" : "") }')" \
-    "$(grep -E '^ +local -r|\[[a-z]+\]=' "$TOP/shell-completion/bash/nvme-keyctl" | grep -oE -e '--[a-z-]+=?')"
+    "$(grep -E '^ +local -r|\["?[a-z ]+"?\]=' "$TOP/shell-completion/bash/nvme-keyctl" | grep -oE -e '--[a-z0-9-]+=?')"
 same "nvme-keyctl: commands in the completion" \
-    "$(help_part Commands <<<"$keyctl_help" | awk '{ print $1 }')" \
-    "$(grep -oE '[ (]\[[a-z]+\]=' "$TOP/shell-completion/bash/nvme-keyctl" | tr -d '[]=( ')"
+    "$(help_part Commands <<<"$keyctl_help" | cut -c1-24 | tr -d 'A-Z[]' | awk '{ $1 = $1; print }')" \
+    "$(grep -oE '[ (]\["?[a-z ]+"?\]=' "$TOP/shell-completion/bash/nvme-keyctl" | tr -d '[]=("' | awk '{ $1 = $1; print }')"
 
 same "nvme-keyctl: exit codes" \
     "$(sed -n 's/^ *EXIT_[A-Z_]* = \([0-9]*\),.*/\1/p' "$SRC/nvme-keyctl/cli.h")" \

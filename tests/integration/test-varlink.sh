@@ -81,6 +81,7 @@ base = {
     "Add": {"subsystemNQN": "nqn.x:z", "hostNQN": "nqn.host", "psk": psk},
     "Generate": {"subsystemNQN": "nqn.x:z", "hostNQN": "nqn.host"},
     "Rotate": {"id": "0" * 16},
+    "Import": {"keys": [], "dryRun": True},
     "Remove": {"id": "0" * 16},
     "Describe": {"id": key},
 }
@@ -248,7 +249,7 @@ chmod 644 "$tmp/nobody.py" "$tmp/varlink.py"
 chmod 755 "$tmp"
 chmod 666 "$varlink"
 methods=(org.varlink.service.GetInfo)
-for method in Add Generate List Describe Rotate Remove Sync Status; do
+for method in Add Generate Import List Describe Rotate Remove Sync Status; do
     methods+=("org.nvmekeyd.Manager.$method")
 done
 relay < <(setpriv --reuid=65534 --regid=65534 --clear-groups \

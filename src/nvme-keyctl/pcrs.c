@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <ctype.h>
+#include <errno.h>
+#include <string.h>
+
+#include "basic/json.h"
+#include "nvme-keyctl/pcrs.h"
+
+/* A PC client TPM has this many. */
+#define N_PCRS 24
+
+/* As systemd has called them since version 255. */
+static const char *const names[N_PCRS] = {
+    [0] = "platform-code",
+    [1] = "platform-config",
+    [2] = "external-code",
+    [3] = "external-config",
+    [4] = "boot-loader-code",
+    [5] = "boot-loader-config",
+    [6] = "host-platform",
+    [7] = "secure-boot-policy",
+    [9] = "kernel-initrd",
+    [10] = "ima",
+    [11] = "kernel-boot",
+    [12] = "kernel-config",
+    [13] = "sysexts",
+    [14] = "shim-policy",
+    [15] = "system-identity",
+    [16] = "debug",
+    [23] = "application-support",
+};
+
+static int find_name(const char *word, size_t length)
+{
+    for (int i = 0; i < N_PCRS; i++)
+        if (names[i] && strlen(names[i]) == length && memcmp(names[i], word, length) == 0)
+            return i;
+    return -EINVAL;
+}
+
+static int parse_one(const char *word, size_t length)
+{
+    int n = 0;
+
+    if (length == 0 || !isdigit((unsigned char)word[0]))
+        return find_name(word, length);
+    for (size_t i = 0; i < length; i++) {
+        if (!isdigit((unsigned char)word[i]))
+            return -EINVAL;
+        n = 10 * n + (word[i] - '0');
+        if (n >= N_PCRS)
+            return -EINVAL;
+    }
+    return n;
+}
+
+int pcrs_parse(const char *list, json_object **ret)
+{
+    _cleanup_(json_putp) json_object *array = json_object_new_array();
+    const char *next = *list ? list : NULL;
+
+    if (!array)
+        return -ENOMEM;
+    while (next) {
+        size_t length = strcspn(next, "+");
+        int pcr = parse_one(next, length);
+
+        if (pcr < 0)
+            return pcr;
+        if (json_append_take(array, json_object_new_int(pcr)) < 0)
+            return -ENOMEM;
+        next = next[length] ? next + length + 1 : NULL;
+    }
+    *ret = TAKE_PTR(array);
+    return 0;
+}
