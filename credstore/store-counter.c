@@ -100,6 +100,11 @@ bool store_has_counter(const Store *s)
     return s->header.counter.present;
 }
 
+bool store_counter_lost(const Store *s)
+{
+    return s->header.counter.present && !s->counter_checked;
+}
+
 bool store_counter_behind(const Store *s)
 {
     return s->counter_checked && s->header.counter.value > s->counter_seen;

@@ -93,6 +93,13 @@ int store_enrol(const Store *s, size_t nth, const SlotOptions *options, Secret *
     return slots_pack(slot, ret);
 }
 
+const char *store_nth_enrol_type(size_t nth)
+{
+    const SlotType *type = keyslots_automatic_type(nth);
+
+    return type ? type->name : NULL;
+}
+
 int store_adopt_slot(Store *s, const Secret *slot)
 {
     json_object *o;

@@ -202,6 +202,13 @@ json_object *store_find_slot(const Store *s, const char *id)
     return keyslots_find(s->header.slots, id);
 }
 
+const char *store_nth_slot_type(const Store *s, size_t nth)
+{
+    json_object *slot = keyslots_nth(s->header.slots, nth);
+
+    return slot ? slot_type(slot) : NULL;
+}
+
 bool store_is_open(const Store *s)
 {
     return s->key;

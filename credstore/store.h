@@ -70,6 +70,9 @@ int store_attach(const char *dir, Store **ret, char **reterr_detail) _must_check
 int store_find_key(const Store *s, size_t nth, const SlotOptions *options, Secret **ret,
                    char **reterr_detail) _must_check_;
 
+/* The type of that slot; NULL past the last. */
+const char *store_nth_slot_type(const Store *s, size_t nth);
+
 /* Finds it by a recovery key. Returns -ENOENT when no recovery key has been made, -EKEYREJECTED
  * when it is another. */
 int store_find_key_by_recovery(const Store *s, const Secret *recovery_key, Secret **ret)
@@ -86,6 +89,7 @@ int store_prepare(const char *dir, Store **ret, char **reterr_detail) _must_chec
  * error means that the next one may still do, with a detail that names the type. */
 int store_enrol(const Store *s, size_t nth, const SlotOptions *options, Secret **ret,
                 char **reterr_detail) _must_check_;
+const char *store_nth_enrol_type(size_t nth);
 int store_adopt_slot(Store *s, const Secret *slot) _must_check_;
 
 /* Writes the header; the store is open then. Returns -EOPNOTSUPP when it has no slot. */
@@ -121,6 +125,8 @@ int store_remove_slot(Store *s, const char *id, bool force) _must_check_;
  */
 bool store_has_counter(const Store *s);
 bool store_counter_behind(const Store *s);
+/* True when the counter could not be asked, and the store was opened all the same. */
+bool store_counter_lost(const Store *s);
 /* Makes the counter what the header says, if it is behind. Returns an error of
  * tpm2_counter_increment(); it may be tried again. */
 int store_count(const Store *s, Secret **ret, char **reterr_detail) _must_check_;

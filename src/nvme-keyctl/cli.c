@@ -53,6 +53,11 @@ int cli_fail(ExitCode code, const char *format, ...)
     return (int)code;
 }
 
+int cli_out_of_memory(void)
+{
+    return cli_fail(EXIT_OTHER, "out of memory");
+}
+
 int cli_fail_with_error(const char *where, const char *error, json_object *parameters)
 {
     const char *message = NULL;

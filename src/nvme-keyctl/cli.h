@@ -45,6 +45,7 @@ typedef struct Options {
 
 /* Says one line on standard error. Returns code. */
 int cli_fail(ExitCode code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int cli_out_of_memory(void);
 
 /* Calls a method of org.nvmekeyd.Manager and takes parameters. On failure it has said why, and the
  * result is the exit code. *ret is to be put with varlink_json_erase_put() or json_object_put(). */

@@ -9,11 +9,6 @@
 
 /* add, generate, rotate, remove, sync: what changes something. */
 
-static int out_of_memory(void)
-{
-    return cli_fail(EXIT_OTHER, "out of memory");
-}
-
 int cli_add_versions(json_object *p, const char *versions)
 {
     json_object *array;
@@ -32,12 +27,12 @@ int cli_add_versions(json_object *p, const char *versions)
         if (s[1] == '\0')
             break;
     }
-    return r < 0 ? out_of_memory() : EXIT_OK;
+    return r < 0 ? cli_out_of_memory() : EXIT_OK;
 }
 
 static int add_optional(json_object *p, const char *member, const char *value)
 {
-    return value && json_add_string(p, member, value) < 0 ? out_of_memory() : EXIT_OK;
+    return value && json_add_string(p, member, value) < 0 ? cli_out_of_memory() : EXIT_OK;
 }
 
 static int add_psk(const Options *o, json_object *p)
@@ -49,7 +44,7 @@ static int add_psk(const Options *o, json_object *p)
         return r;
     return json_add_take(p, "psk",
                          json_object_new_string_len((const char *)psk->data, (int)psk->size)) < 0
-               ? out_of_memory()
+               ? cli_out_of_memory()
                : EXIT_OK;
 }
 
@@ -74,7 +69,7 @@ static int add_description(const Options *o, json_object *p)
         (r = add_optional(p, "comment", o->comment)) != EXIT_OK ||
         (r = cli_add_versions(p, o->versions)) != EXIT_OK)
         return r;
-    return o->force && json_add_bool(p, "force", true) < 0 ? out_of_memory() : EXIT_OK;
+    return o->force && json_add_bool(p, "force", true) < 0 ? cli_out_of_memory() : EXIT_OK;
 }
 
 static void warn_unpublished(json_object *key, const char *id)
@@ -133,7 +128,7 @@ int verb_add(const Options *o)
     int r;
 
     if (!p)
-        return out_of_memory();
+        return cli_out_of_memory();
     if ((r = add_description(o, p)) != EXIT_OK || (r = add_psk(o, p)) != EXIT_OK)
         return r;
     return call_and_print(o, "Add", TAKE_PTR(p));
@@ -145,11 +140,11 @@ int verb_generate(const Options *o)
     int r;
 
     if (!p)
-        return out_of_memory();
+        return cli_out_of_memory();
     if ((r = add_description(o, p)) != EXIT_OK || (r = add_optional(p, "hash", o->hash)) != EXIT_OK)
         return r;
     if (o->print_key && json_add_bool(p, "returnPSK", true) < 0)
-        return out_of_memory();
+        return cli_out_of_memory();
     return call_and_print(o, "Generate", TAKE_PTR(p));
 }
 
@@ -163,14 +158,14 @@ int verb_rotate(const Options *o)
     if (!o->generate && (o->print_key || o->hash))
         return cli_fail(EXIT_USAGE, "--print-key and --hmac= go with --generate");
     if (!p)
-        return out_of_memory();
+        return cli_out_of_memory();
     if ((r = add_optional(p, "id", o->arguments[0])) != EXIT_OK ||
         (r = add_optional(p, "hash", o->hash)) != EXIT_OK ||
         (r = add_optional(p, "comment", o->comment)) != EXIT_OK ||
         (!o->generate && (r = add_psk(o, p)) != EXIT_OK))
         return r;
     if (o->print_key && json_add_bool(p, "returnPSK", true) < 0)
-        return out_of_memory();
+        return cli_out_of_memory();
     return call_and_print(o, "Rotate", TAKE_PTR(p));
 }
 
@@ -180,7 +175,7 @@ int verb_remove(const Options *o)
     int r;
 
     if (!p || (r = add_optional(p, "id", o->arguments[0])) != EXIT_OK)
-        return out_of_memory();
+        return cli_out_of_memory();
     r = cli_call(o, "Remove", TAKE_PTR(p), &reply);
     if (r == EXIT_OK && o->json != JSON_OFF)
         cli_print_json(o, reply);

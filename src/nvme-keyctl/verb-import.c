@@ -49,11 +49,6 @@ static void run_done(const ImportRun *r)
     free(r->lines);
 }
 
-static int out_of_memory(void)
-{
-    return cli_fail(EXIT_OTHER, "out of memory");
-}
-
 static int fill(Source *s)
 {
     uint8_t *data = s->buffer->data;
@@ -114,7 +109,7 @@ static int open_source(const Options *o, Source *s)
         return cli_fail(EXIT_USAGE, "import reads a file, not a terminal, which would show it");
     }
     s->buffer = secret_new(BUFFER_SIZE);
-    return s->buffer ? EXIT_OK : out_of_memory();
+    return s->buffer ? EXIT_OK : cli_out_of_memory();
 }
 
 /* Adds a key to the next call. */
@@ -170,7 +165,7 @@ static int fail_at_line(const ImportRun *run, const char *error, json_object *pa
                      run->lines[other]);
     else
         r = asprintf(&where, "%s:%zu: ", run->source.name, run->lines[index]);
-    return r < 0 ? out_of_memory() : cli_fail_with_error(where, error, parameters);
+    return r < 0 ? cli_out_of_memory() : cli_fail_with_error(where, error, parameters);
 }
 
 static int make_call(ImportRun *run, bool last, json_object **ret)
@@ -184,7 +179,7 @@ static int make_call(ImportRun *run, bool last, json_object **ret)
         json_add_bool(p, "dryRun", o->dry_run) < 0 || json_add_bool(p, "force", o->force) < 0 ||
         (o->role && json_add_string(p, "role", o->role) < 0) ||
         (o->derivation && json_add_string(p, "derivation", o->derivation) < 0))
-        return out_of_memory();
+        return cli_out_of_memory();
     r = cli_add_versions(p, o->versions);
     if (r == EXIT_OK)
         *ret = TAKE_PTR(p);
@@ -231,7 +226,7 @@ static int take_line(ImportRun *run, const char *text, size_t length)
         if (r != EXIT_OK)
             return r;
     }
-    return note_line(run) < 0 || add_key(run, &l) < 0 ? out_of_memory() : EXIT_OK;
+    return note_line(run) < 0 || add_key(run, &l) < 0 ? cli_out_of_memory() : EXIT_OK;
 }
 
 static int read_lines(ImportRun *run)
@@ -270,7 +265,7 @@ static int print_result(const ImportRun *run, json_object *reply)
         return cli_fail(EXIT_OTHER, "nvme-keyd answered without a result");
     if (run->o->json != JSON_OFF) {
         if (json_add_uint(reply, "skipped", run->skipped) < 0)
-            return out_of_memory();
+            return cli_out_of_memory();
         cli_print_json(run->o, reply);
     } else if (run->o->legend) {
         printf("%llu %s, %llu unchanged, %zu skipped\n", (unsigned long long)added,

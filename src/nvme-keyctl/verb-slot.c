@@ -19,11 +19,6 @@
 #define TYPE_TPM2 "tpm2"
 #define TYPE_CREDS "systemd-creds"
 
-static int out_of_memory(void)
-{
-    return cli_fail(EXIT_OTHER, "out of memory");
-}
-
 /* What the service says of a store that is locked comes from a file that anybody may have written,
  * so it is not for a terminal as it is. */
 static const char *slot_text(json_object *slot, const char *member)
@@ -70,7 +65,7 @@ static int print_slots(const Options *o, json_object *slots, json_object *reply)
     _cleanup_(freep) char(*sealed_by)[SEALED_BY_SIZE] = calloc(n + 1, sizeof(*sealed_by));
 
     if (!cells || !sealed_by)
-        return out_of_memory();
+        return cli_out_of_memory();
     memcpy(cells, head, sizeof(head));
     for (size_t i = 0; i < n; i++) {
         json_object *slot = json_object_array_get_idx(slots, i), *pcrs;
@@ -132,11 +127,11 @@ static int add_options(const Options *o, const char *type, json_object *p)
             return cli_fail(EXIT_USAGE,
                             "--tpm2-pcrs= is numbers from 0 to 23, or names, joined by +");
         if (r < 0 || json_add_take(p, "tpm2PCRs", pcrs) < 0)
-            return out_of_memory();
+            return cli_out_of_memory();
     }
     if ((o->with_key && creds && json_add_string(p, "withKey", o->with_key) < 0) ||
         (o->rollback_counter && tpm2 && json_add_bool(p, "rollbackCounter", true) < 0))
-        return out_of_memory();
+        return cli_out_of_memory();
     return EXIT_OK;
 }
 
@@ -191,7 +186,7 @@ int verb_slot_add(const Options *o)
     if (o->with_key && strcmp(type, TYPE_CREDS) != 0)
         return cli_fail(EXIT_USAGE, "--with-key= goes with " TYPE_CREDS);
     if (!p || json_add_string(p, "type", type) < 0)
-        return out_of_memory();
+        return cli_out_of_memory();
     r = add_options(o, type, p);
     return r != EXIT_OK ? r : call_and_print(o, "AddSlot", TAKE_PTR(p));
 }
@@ -203,7 +198,7 @@ int verb_slot_remove(const Options *o)
 
     if (!p || json_add_string(p, "id", o->arguments[0]) < 0 ||
         (o->force && json_add_bool(p, "force", true) < 0))
-        return out_of_memory();
+        return cli_out_of_memory();
     r = cli_call(o, "RemoveSlot", TAKE_PTR(p), &reply);
     if (r == EXIT_OK && o->json != JSON_OFF)
         cli_print_json(o, reply);
@@ -216,7 +211,7 @@ static int reseal_named(const Options *o)
     int r;
 
     if (!p || json_add_string(p, "id", o->arguments[0]) < 0)
-        return out_of_memory();
+        return cli_out_of_memory();
     r = add_options(o, NULL, p);
     return r != EXIT_OK ? r : call_and_print(o, "ResealSlot", TAKE_PTR(p));
 }
@@ -232,7 +227,7 @@ static int reseal_one(const Options *o, VarlinkClient *client, json_object *slot
 
     if (!p || json_add_string(p, "id", id) < 0 ||
         asprintf(&where, "slot %s (%s): ", id, slot_text(slot, "type")) < 0)
-        return out_of_memory();
+        return cli_out_of_memory();
     r = add_options(o, slot_text(slot, "type"), p);
     if (r == EXIT_OK)
         r = cli_call_client(client, "ResealSlot", TAKE_PTR(p), &reply, &error);
@@ -243,7 +238,7 @@ static int reseal_one(const Options *o, VarlinkClient *client, json_object *slot
     if (json_get_object(reply, "slot", &sealed) <= 0)
         return cli_fail(EXIT_OTHER, "nvme-keyd answered without a slot");
     if (json_append_take(done, json_object_get(sealed)) < 0)
-        return out_of_memory();
+        return cli_out_of_memory();
     if (o->json == JSON_OFF)
         printf("%s\n", id);
     return EXIT_OK;
@@ -297,7 +292,7 @@ static int reseal_all(const Options *o)
     int r;
 
     if (json_add_take(result, "slots", done) < 0)
-        return out_of_memory();
+        return cli_out_of_memory();
     r = cli_connect(o, &client);
     if (r == EXIT_OK)
         r = cli_call_client(client, "ListSlots", NULL, &reply, &error);
@@ -329,7 +324,7 @@ int verb_slot_unlock(const Options *o)
     if (!p ||
         json_add_take(p, "recoveryKey",
                       json_object_new_string_len((const char *)key->data, (int)key->size)) < 0)
-        return out_of_memory();
+        return cli_out_of_memory();
     r = cli_call(o, "Unlock", TAKE_PTR(p), &reply);
     if (r != EXIT_OK)
         return r;

@@ -23,27 +23,12 @@ typedef struct ResultHead {
 struct Job {
     JobDone done;
     void *userdata;
-    pid_t pid; /* 0 when it is none of ours any more */
+    pid_t pid; /* 0 when it is done */
     Secret *result;
     size_t have;
     sd_event_source *io;
     sd_event_source *timer;
 };
-
-/* A driver may keep a killed process from ending for a while: nobody waits for that. */
-static void reap_ended(void)
-{
-    while (waitpid(-1, NULL, WNOHANG) > 0)
-        ;
-}
-
-static void reap(Job *j)
-{
-    if (j->pid > 0)
-        (void)kill(j->pid, SIGKILL);
-    j->pid = 0;
-    reap_ended();
-}
 
 Job *job_free(Job *j)
 {
@@ -51,7 +36,8 @@ Job *job_free(Job *j)
         return NULL;
     sd_event_source_disable_unref(j->io); /* closes the pipe */
     sd_event_source_disable_unref(j->timer);
-    reap(j);
+    if (j->pid > 0)
+        (void)kill(j->pid, SIGKILL);
     secret_free(j->result);
     free(j);
     return NULL;
@@ -62,7 +48,7 @@ static void finish(Job *j, int error, const Secret *output, const char *detail)
 {
     j->io = sd_event_source_disable_unref(j->io);
     j->timer = sd_event_source_disable_unref(j->timer);
-    reap(j);
+    j->pid = 0;
     j->done(error, output, detail, j->userdata);
 }
 
@@ -110,8 +96,11 @@ static int on_result(sd_event_source *source, int fd, uint32_t revents, void *us
 
 static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
 {
+    const Job *j = userdata;
+
     (void)source;
     (void)usec;
+    (void)kill(j->pid, SIGKILL);
     finish(userdata, -ETIMEDOUT, NULL, NULL);
     return 0;
 }
@@ -165,6 +154,16 @@ static int run_here(JobWork work, JobDone done, void *userdata)
     return 0;
 }
 
+/* The loop has reaped it. A driver may keep a killed process from ending for long, so this may come
+ * when its job is forgotten. */
+static int on_exit_of_child(sd_event_source *source, const siginfo_t *si, void *userdata)
+{
+    (void)source;
+    (void)si;
+    (void)userdata;
+    return 0;
+}
+
 static int watch(Job *j, sd_event *event, int fd, uint64_t limit_usec)
 {
     int r = sd_event_add_io(event, &j->io, fd, EPOLLIN, on_result, j);
@@ -174,6 +173,9 @@ static int watch(Job *j, sd_event *event, int fd, uint64_t limit_usec)
         return r;
     }
     (void)sd_event_source_set_io_fd_own(j->io, true);
+    r = sd_event_add_child(event, NULL, j->pid, WEXITED, on_exit_of_child, NULL);
+    if (r < 0)
+        return r;
     return sd_event_add_time_relative(event, &j->timer, CLOCK_MONOTONIC, limit_usec, 0, on_timeout,
                                       j);
 }
@@ -187,7 +189,6 @@ int job_start(sd_event *event, uint64_t limit_usec, JobWork work, JobDone done, 
 
     if (!event)
         return run_here(work, done, userdata);
-    reap_ended();
     j = calloc(1, sizeof(*j));
     if (!j)
         return -ENOMEM;

@@ -23,8 +23,9 @@ typedef void (*JobDone)(int error, const Secret *output, const char *detail, voi
 
 #define JOB_OUTPUT_MAX ((size_t)32 * 1024)
 
-/* Starts it. Without an event loop all is done before this returns, in this process.
- * Returns -ENOMEM, or an error of pipe2(2) or fork(2). */
+/* Starts it. The loop reaps the child, so SIGCHLD has to be blocked. Without an event loop all is
+ * done before this returns, in this process. Returns -ENOMEM, or an error of pipe2(2) or fork(2).
+ */
 int job_start(sd_event *event, uint64_t limit_usec, JobWork work, JobDone done, void *userdata,
               Job **ret) _must_check_;
 

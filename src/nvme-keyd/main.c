@@ -125,6 +125,9 @@ static void log_store(const Daemon *d, ManagerEvent event)
                        store_slot_type(manager_store(d->manager)));
         break;
     case MANAGER_STORE_OPENED:
+        if (detail)
+            log_warning("Slots that do not open the store: %s; see nvme-keyctl slot reseal",
+                        detail);
         (void)log_full(LOG_INFO, 0, &opened, "Opened the store by its slot of type %s",
                        store_slot_type(manager_store(d->manager)));
         log_broken_records(manager_keys(d->manager));
@@ -303,6 +306,8 @@ static int setup_signals(Daemon *d)
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGHUP);
+    /* For the loop, where it has no pidfd. */
+    sigaddset(&set, SIGCHLD);
     if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
         return -errno;
     /* Without a handler an event loop exits with 0. */

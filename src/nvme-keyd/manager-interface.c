@@ -162,7 +162,7 @@ const char manager_interface_description[] =
     "  tpm2PCRs: ?[]int,\n"
     "  withKey: ?string,\n"
     "  rollbackCounter: ?bool\n"
-    ") -> (slot: Slot)\n"
+    ") -> (slot: Slot, recoveryKey: ?string)\n"
     "\n"
     "# force: although only a human could open the store then.\n"
     "method RemoveSlot(id: string, force: ?bool) -> ()\n"

@@ -98,6 +98,8 @@ int manager_make_store(Manager *m) _must_check_;
 /* What the configuration says about slots. */
 SlotOptions manager_slot_options(const Manager *m);
 
+/* What to tell people of a slot whose process said nothing, to be freed; NULL without memory. */
+char *manager_explain(const char *type, int error);
 /* Starts the work of a task, which may end before this returns. */
 int manager_start_job(Manager *m, JobWork work, JobDone done) _must_check_;
 /* Ends a task and calls the hook. */

@@ -66,7 +66,9 @@ static void on_sealed(int error, const Secret *output, const char *detail, void 
     Manager *m = userdata;
 
     m->order.result = error;
-    m->order.detail = detail ? strdup(detail) : NULL;
+    m->order.detail = detail      ? strdup(detail)
+                      : error < 0 ? manager_explain(m->order.type, error)
+                                  : NULL;
     if (error == 0) {
         m->order.slot = secret_new_copy(output->data, output->size);
         if (!m->order.slot)

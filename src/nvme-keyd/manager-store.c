@@ -45,6 +45,15 @@ void manager_end_task(Manager *m, ManagerEvent event, int result)
     m->fresh = false;
 }
 
+char *manager_explain(const char *type, int error)
+{
+    char *words = NULL;
+
+    (void)detail_set(&words, error, "%s: %s", type,
+                     error == -ETIMEDOUT ? "did not answer in time" : strerror(-error));
+    return words;
+}
+
 int manager_start_job(Manager *m, JobWork work, JobDone done)
 {
     Job *job = NULL;
@@ -58,8 +67,13 @@ int manager_start_job(Manager *m, JobWork work, JobDone done)
     return r;
 }
 
-static void note_failure(Manager *m, int error, const char *detail)
+/* type: of the slot that failed, for an error without words. */
+static void note_failure(Manager *m, int error, const char *type, const char *detail)
 {
+    _cleanup_(freep) char *words = NULL;
+
+    if (!detail)
+        detail = words = manager_explain(type, error);
     if (error == -ENOMEM || error == -ETIMEDOUT || m->task_error == 0)
         m->task_error = error;
     if (detail)
@@ -112,9 +126,10 @@ static void end_opening(Manager *m, int result)
     m->attached = store_close(m->attached);
     m->slow_error = now - m->task_start_usec > MANAGER_SLOW_USEC ? result : 0;
     m->slow_usec = now;
+    manager_end_task(m, result == 0 ? MANAGER_STORE_OPENED : MANAGER_STORE_FAILED, result);
+    /* What the slots before the right one said. */
     if (result == 0)
         free(TAKE_PTR(m->store_detail));
-    manager_end_task(m, result == 0 ? MANAGER_STORE_OPENED : MANAGER_STORE_FAILED, result);
 }
 
 static int work_find_key(const void *userdata, Secret **ret, char **reterr_detail)
@@ -136,14 +151,14 @@ static void on_find_key(int error, const Secret *output, const char *detail, voi
         return;
     }
     if (error < 0) {
-        note_failure(m, error, detail ? detail : strerror(-error));
+        note_failure(m, error, store_nth_slot_type(m->attached, m->nth), detail);
         m->nth++;
         try_slot(m);
         return;
     }
     r = store_unlock(m->attached, output, &why);
     if (r < 0)
-        note_failure(m, r, why ? why : strerror(-r));
+        note_failure(m, r, "store", why);
     else
         r = take_store(m);
     end_opening(m, r);
@@ -242,7 +257,7 @@ static void on_enrol(int error, const Secret *output, const char *detail, void *
     if (r == 0)
         r = store_adopt_slot(m->attached, output);
     if (r < 0)
-        note_failure(m, r, detail ? detail : strerror(-r));
+        note_failure(m, r, store_nth_enrol_type(m->nth), detail);
     m->nth++;
     enrol_type(m);
 }

@@ -173,13 +173,18 @@ static int seal_slot(VarlinkCall *call, Manager *m, const SlotRequest *q)
 {
     _cleanup_(secret_freep) Secret *key = NULL;
     _cleanup_(freep) char *detail = NULL;
+    const char *type = NULL;
     char id[SLOT_ID_SIZE];
+    json_object *slot;
     int r = manager_seal_slot(m, q, id, &key, &detail);
 
     if (r < 0)
         return reply_slot_failure(call, m, r, detail);
-    log_slot(call, id, q->type, q->replaces ? "sealed anew" : "added");
-    return reply_slot(call, m, store_find_slot(manager_store(m), id), key);
+    /* What the request was made from may have gone with the slot that was replaced. */
+    slot = store_find_slot(manager_store(m), id);
+    (void)json_get_string(slot, "type", &type);
+    log_slot(call, id, type, q->replaces ? "sealed anew" : "added");
+    return reply_slot(call, m, slot, key);
 }
 
 /* Options of one type do not go with another. */
@@ -243,8 +248,11 @@ int method_reseal_slot(VarlinkCall *call, json_object *p, void *userdata)
     (void)json_get_string(slot, "type", &q.type);
     if ((bad = find_foreign(&q)))
         return varlink_call_invalid_parameter(call, bad);
-    if (strcmp(q.type, "tpm2") == 0)
+    if (strcmp(q.type, "tpm2") == 0) {
         keep_pcrs(slot, &q.options);
+        /* Without a new one the slot would not open the store. */
+        q.options.rollback_counter |= store_counter_lost(manager_store(m));
+    }
     return seal_slot(call, m, &q);
 }
 
