@@ -340,14 +340,14 @@ TEST(cipher_hashes)
 
 TEST(error_texts)
 {
-    for (int i = PSK_E_PREFIX; i <= PSK_E_IDENTITY; i++) {
+    for (int i = PSK_E_PREFIX; i <= PSK_E_LINE; i++) {
         ASSERT_TRUE(text_is_printable(psk_error_text(i)));
         ASSERT_TRUE(strcmp(psk_error_text(i), "unknown error") != 0);
         for (int k = PSK_E_PREFIX; k < i; k++)
             ASSERT_TRUE(strcmp(psk_error_text(i), psk_error_text(k)) != 0);
     }
     ASSERT_STR(psk_error_text(-ENOMEM), "Cannot allocate memory");
-    ASSERT_STR(psk_error_text(PSK_E_IDENTITY + 1), "unknown error");
+    ASSERT_STR(psk_error_text(PSK_E_LINE + 1), "unknown error");
     ASSERT_STR(psk_error_text(0), "unknown error");
 }
 
