@@ -90,7 +90,7 @@ int creds_seal(const Creds *creds, const Secret *kek, const SlotOptions *options
                char **reterr_detail)
 {
     _cleanup_(freep) char *credential = NULL;
-    const char *with_key = NULL;
+    const char *with_key = WITH_KEY_DEFAULT;
     int r = find_with_key(options, &with_key, reterr_detail);
 
     if (r < 0)

@@ -82,6 +82,8 @@ static int unseal(json_object *slot, const SlotOptions *options, Secret **ret_ke
         return detail_set(reterr_detail, r, "credential " NAMES_KEK_CREDENTIAL ": %s",
                           strerror(-r));
     }
+    if (!kek)
+        return r;
     if (kek->size != STORE_KEY_SIZE)
         return detail_set(reterr_detail, -EBADMSG,
                           "credential " NAMES_KEK_CREDENTIAL " has %zu bytes, not %d", kek->size,

@@ -66,7 +66,7 @@ static int find_mapping(const void *inside, uintptr_t *ret_start, uintptr_t *ret
 int secret_memory_lock_again(void)
 {
     _cleanup_(secret_freep) Secret *inside = NULL;
-    uintptr_t start, end;
+    uintptr_t start = 0, end = 0;
     int r;
 
     if (!CRYPTO_secure_malloc_initialized())

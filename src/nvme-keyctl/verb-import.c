@@ -98,6 +98,11 @@ static int open_source(const Options *o, Source *s)
 {
     const char *file = o->arguments[0];
 
+    s->buffer = secret_new(BUFFER_SIZE);
+    if (!s->buffer) {
+        (void)cli_out_of_memory();
+        return EXIT_OTHER;
+    }
     s->name = "standard input";
     s->fd = STDIN_FILENO;
     if (file && strcmp(file, "-") != 0) {
@@ -108,8 +113,7 @@ static int open_source(const Options *o, Source *s)
     } else if (isatty(STDIN_FILENO)) {
         return cli_fail(EXIT_USAGE, "import reads a file, not a terminal, which would show it");
     }
-    s->buffer = secret_new(BUFFER_SIZE);
-    return s->buffer ? EXIT_OK : cli_out_of_memory();
+    return EXIT_OK;
 }
 
 /* Adds a key to the next call. */

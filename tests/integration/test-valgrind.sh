@@ -18,7 +18,7 @@ rm -f "$varlink" "$request"
 each=(-E "STATE_DIRECTORY=$state" -E "CREDENTIALS_DIRECTORY=$tmp/credentials")
 systemd-socket-activate --fdname=varlink -l "$varlink" "${each[@]}" \
     systemd-socket-activate --seqpacket --fdname=varlink:request -l "$request" "${each[@]}" \
-    valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite \
+    valgrind --quiet --child-silent-after-fork=yes --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite \
     --log-file="$tmp/valgrind" "$build/nvme-keyd" -c "$conf" 2>>"$log" &
 daemon=$!
 wait_for 10 test -S "$varlink" || bail "systemd-socket-activate"
