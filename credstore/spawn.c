@@ -111,9 +111,13 @@ static int reset_signals(posix_spawnattr_t *attributes)
 static int spawn(Child *child, const char *const argv[])
 {
     /* Its messages go to standard error, plain, and only those about a failure. */
-    static const char *const environment[] = {"PATH=/usr/bin:/bin",         "LC_ALL=C.UTF-8",
-                                              "SYSTEMD_LOG_TARGET=console", "SYSTEMD_LOG_LEVEL=err",
-                                              "SYSTEMD_COLORS=0",           NULL};
+    static const char *const environment[] = {"PATH=/usr/bin:/bin",
+                                              "LC_ALL=C.UTF-8",
+                                              "SYSTEMD_LOG_TARGET=console",
+                                              "SYSTEMD_LOG_LEVEL=err",
+                                              "SYSTEMD_COLORS=0",
+                                              "TSS2_LOG=all+NONE",
+                                              NULL};
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     int r;

@@ -137,7 +137,7 @@ static void log_store(const Daemon *d, ManagerEvent event)
                        detail ? detail : "out of memory");
         break;
     case MANAGER_STORE_SLOW:
-        log_notice("Opening the store takes long: a TPM or systemd-creds does not answer yet");
+        log_notice("The store has to wait: a TPM or systemd-creds does not answer yet");
         /* Up to a minute for each slot, however many there are. */
         if (!d->ready)
             (void)sd_notify(0, "EXTEND_TIMEOUT_USEC=60000000");

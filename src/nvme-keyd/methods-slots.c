@@ -222,6 +222,16 @@ static void keep_pcrs(json_object *slot, SlotOptions *options)
                          << (json_object_get_int(json_object_array_get_idx(pcrs, i)) % PCRS_MAX);
 }
 
+/* The key of systemd that seals a slot now, unless it is one that nobody can ask for. */
+static void keep_with_key(json_object *slot, SlotOptions *options)
+{
+    const char *with_key;
+
+    if (!options->with_key && json_get_string(slot, "withKey", &with_key) > 0 &&
+        strcmp(with_key, "unknown") != 0)
+        options->with_key = with_key;
+}
+
 int method_reseal_slot(VarlinkCall *call, json_object *p, void *userdata)
 {
     _cleanup_(freep) char *detail = NULL;
@@ -248,6 +258,8 @@ int method_reseal_slot(VarlinkCall *call, json_object *p, void *userdata)
     (void)json_get_string(slot, "type", &q.type);
     if ((bad = find_foreign(&q)))
         return varlink_call_invalid_parameter(call, bad);
+    if (strcmp(q.type, "systemd-creds") == 0)
+        keep_with_key(slot, &q.options);
     if (strcmp(q.type, "tpm2") == 0) {
         keep_pcrs(slot, &q.options);
         /* Without a new one the slot would not open the store. */

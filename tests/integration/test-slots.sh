@@ -258,6 +258,7 @@ run ctl slot reseal "$recovery"
 like "reseal: a recovery key gets another one" "$status$err $out" "^0 $recovery"$'\n''[0-9A-Z-]{77}$'
 old_key=$key key=${out##*$'\n'}
 is "reseal: of one, JSON" "$(ctl slot reseal "$creds" --with-key=host --json=short | json 'o["slot"]["id"], o["slot"]["withKey"]')" "('$creds', 'host')"
+is "reseal: with the same key as before" "$(ctl slot reseal "$creds" --json=short | json 'o["slot"]["withKey"]')" host
 is "reseal: JSON" "$(ctl slot reseal --json=short | json '[s["id"] for s in o["slots"]]')" "['$creds']"
 
 # --- with a recovery key alone

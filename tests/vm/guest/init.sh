@@ -5,7 +5,7 @@
 
 set -u
 
-here=/opt/vm
+. /opt/vm/common.sh
 state=/var/lib/nvme-keyd-vm
 
 # The last word, whatever happens before. Nothing on the disk is kept, so there is nothing to stop in order.
@@ -15,16 +15,8 @@ stty -F /dev/ttyS1 raw -echo
 exec >/dev/ttyS1
 mkdir -p "$state"
 
-kernel_param() {
-        tr ' ' '\n' </proc/cmdline | sed -n "s/^nvme_keyd_vm\\.$1=//p"
-}
-
 VM_KEYS=$(kernel_param keys)
 export VM_KEYS
-
-header() {
-        sed -n "s/^# $2: *//p" "$here/scenarios/$1.sh" | head -n 1
-}
 
 # A scenario that asks for a restart (reboot_into in lib.sh) is run again with VM_PHASE set to what it asked for.
 run_scenario() {
@@ -41,15 +33,11 @@ run_scenario() {
                 rm "$state/running"
                 sync
                 trap - EXIT
-                systemctl reboot
+                # What the host has been asked for it does while the power is off, and switches on again.
+                if [ -e "$HOST/tpm-replace" ]; then systemctl poweroff; else systemctl reboot; fi
                 sleep infinity
         fi
-        case $status in
-        0) ;;
-        1) ;; # a failed check, which has its own line
-        124 | 137) echo "not ok - still running after ${timeout:-120} s" ;;
-        *) echo "not ok - script ended with status $status" ;;
-        esac
+        report_status "$status" "${timeout:-120}"
         clean_slate_check "$name"
         echo "end $name"
         rm "$state/running"
@@ -60,18 +48,6 @@ run_scenario() {
 clean_slate_check() {
         timeout --kill-after=10 60 keyctl session - bash -c ". $here/lib.sh; clean_slate" >/dev/null 2>&1 ||
                 echo "not ok - could not clean up after $1"
-}
-
-kernel_log_check() {
-        local found
-
-        found=$(journalctl -k -o cat | grep -E 'BUG:|Oops|WARNING: CPU|blocked for more than|soft lockup')
-        if [ -z "$found" ]; then
-                echo "ok - no kernel warnings"
-        else
-                echo "not ok - no kernel warnings"
-                echo "$found"
-        fi
 }
 
 phase=1
@@ -99,5 +75,5 @@ for s in "${scenarios[@]}"; do
                 run_scenario "$s" 1
         fi
 done
-kernel_log_check
+report_kernel_log journalctl -k -o cat
 echo "done"

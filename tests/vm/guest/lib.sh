@@ -5,9 +5,12 @@
 
 set -u
 
+. /opt/vm/common.sh
+
 PATH=/opt/vm/bin:/usr/sbin:/usr/bin
 HOSTNQN=$(cat /etc/nvme/hostnqn)
 HOSTID=$(cat /etc/nvme/hostid)
+MESSAGE_STORE_UNAVAILABLE=d7dabd904759410d8fa505d064780d7e
 NVMET=/sys/kernel/config/nvmet
 
 tmp=$(mktemp -d /run/vm.XXXXXX)
@@ -111,6 +114,9 @@ journal_since() {
         journalctl --after-cursor="$mark" --output=cat --quiet "$@"
 }
 
+# unit_property UNIT PROPERTY
+unit_property() { systemctl show --property="$2" --value "$1"; }
+
 # After the next restart of the guest this same script is run with VM_PHASE=$1.
 next_phase() {
         echo "$(basename "$0" .sh) $1" >"$VM_STATE/phase"
@@ -122,10 +128,18 @@ reboot_into() {
         exit 0
 }
 
-# No shutdown, no sync: what is not on the disk by now is lost.
+# No shutdown, no sync: what is not on the disk by now is lost. From the outside: host_request power-cut.
 power_cut() {
         echo b >/proc/sysrq-trigger
         sleep infinity
+}
+
+# --- the host
+
+# host_request tpm-replace: another TPM from the next phase on
+# host_request power-cut MS: pull the plug within that many milliseconds, and switch on again
+host_request() {
+        host_mount && echo "${2:-}" >"$HOST/$1.new" && mv "$HOST/$1.new" "$HOST/$1"
 }
 
 # --- NVMe
@@ -273,6 +287,15 @@ record_identity() {
                 jq -re --arg id "$1" --argjson v "${2:-1}" \
                         '.keys[] | select(.id == $id) | .identities[] | select(.version == $v) | .identity'
 }
+
+# Which slot has opened the store.
+store_slot() { nvme-keyctl status --json=short | jq -re '.store.slot // empty'; }
+# store_is STATE: open, absent or unavailable
+store_is() { [ "$(nvme-keyctl status --json=short | jq -r .store.state)" = "$1" ]; }
+
+# The slots, as the header has them: their types; the one of a type as JSON.
+header_slots() { head -n 1 /var/lib/nvme-keyd/header.json | jq -re '[.slots[].type] | join(" ")'; }
+header_slot() { head -n 1 /var/lib/nvme-keyd/header.json | jq -ce --arg t "$1" '.slots[] | select(.type == $t)'; }
 
 have_product() { command -v nvme-keyctl >/dev/null; }
 

@@ -29,31 +29,95 @@ boot_machine() {
         fi
 }
 
-# boot_run NAME SCENARIO...
-boot_run() {
-        local name=$1 start=$SECONDS dir=$out_dir/$1 status=0 cmdline machine
+# What a scenario asks for with its headers, as kernel parameters and QEMU options.
+boot_cmdline() {
+        # A panic restarts the guest, which finds that it did not get to the end (guest/init.sh).
+        echo "root=/dev/vda rw console=ttyS0 panic=1 systemd.show_status=false"
+        echo "nvme_keyd_vm.scenarios=$(IFS=, && echo "$*")"
+        [ -z "${NVME_KEYD_VM_KEYS:-}" ] || echo "nvme_keyd_vm.keys=$NVME_KEYD_VM_KEYS"
+        [ -z "${NVME_KEYD_VM_POWER_CUTS:-}" ] || echo "nvme_keyd_vm.power_cuts=$NVME_KEYD_VM_POWER_CUTS"
+        [ "$(scenario_header "$1" boot)" != lean ] || echo "init=/opt/vm/lean.sh"
+}
+
+# boot_start DIR SCENARIO...: QEMU, in the background. The logs go on where the last start left them.
+boot_start() {
+        local dir=$1 machine tpm=() cmdline
         shift
 
-        mkdir -p "$dir"
-        # A panic restarts the guest, which finds that it did not get to the end (guest/init.sh).
-        cmdline="root=/dev/vda rw console=ttyS0 panic=1 systemd.show_status=false"
-        cmdline+=" nvme_keyd_vm.scenarios=$(IFS=, && echo "$*")"
-        [ -z "${NVME_KEYD_VM_KEYS:-}" ] || cmdline+=" nvme_keyd_vm.keys=$NVME_KEYD_VM_KEYS"
         read -r -a machine < <(boot_machine)
+        if [ -n "$(scenario_header "$1" tpm)" ]; then
+                tpm_start "$work_dir/tpm" >>"$dir/qemu.log" 2>&1 || return
+                read -r -a tpm < <(tpm_machine "$work_dir/tpm")
+        fi
+        cmdline=$(boot_cmdline "$@" | tr '\n' ' ')
 
-        # TMPDIR: the guest's writes of this boot (snapshot=on) go there and may be large
+        # cache=unsafe: what the guest has synced survives an end of QEMU, and that is all that ever ends here.
         set -m
-        TMPDIR=$work_dir timeout --kill-after=5 "$boot_timeout" \
-                qemu-system-x86_64 "${machine[@]}" -smp 2 -m 2G -nodefaults -display none \
+        timeout --kill-after=5 "$boot_timeout" \
+                qemu-system-x86_64 "${machine[@]}" ${tpm[@]+"${tpm[@]}"} -smp 2 -m 2G -nodefaults -display none \
                 -kernel "$work_dir/vmlinuz" -initrd "$work_dir/initrd" -append "$cmdline" \
-                -drive "file=$work_dir/root.img,format=raw,if=virtio,snapshot=on,cache=unsafe" \
+                -drive "file=$work_dir/disk.img,format=raw,if=virtio,cache=unsafe" \
+                -virtfs "local,path=$dir/host,mount_tag=host,security_model=none" \
                 -device virtio-rng-pci \
-                -serial "file:$dir/console.log" -serial "file:$dir/tap.log" -serial "file:$dir/journal.log" \
-                </dev/null >"$dir/qemu.log" 2>&1 &
+                -chardev "file,id=console,path=$dir/console.log,append=on" -serial chardev:console \
+                -chardev "file,id=tap,path=$dir/tap.log,append=on" -serial chardev:tap \
+                -chardev "file,id=journal,path=$dir/journal.log,append=on" -serial chardev:journal \
+                </dev/null >>"$dir/qemu.log" 2>&1 &
         job=$!
         set +m
-        wait "$job" || status=$?
+}
+
+# Waits for the end of QEMU, with a hand at the power plug: the guest asks for a cut within that many milliseconds.
+boot_wait() {
+        local request=$1/host/power-cut status=0 within
+
+        while kill -0 "$job" 2>/dev/null; do
+                if [ -e "$request" ]; then
+                        read -r within <"$request"
+                        sleep "$(awk -v ms=$((SRANDOM % within)) 'BEGIN { printf "%.3f", ms / 1000 }')"
+                        kill -KILL -- "-$job" 2>/dev/null || :
+                        break
+                fi
+                sleep 0.2
+        done
+        wait "$job" 2>/dev/null || status=$?
         job=
+        tpm_stop
+        return "$status"
+}
+
+# What the guest has asked for to be done between two starts; fails when there is nothing, and so no other start.
+boot_again() {
+        local host=$1/host
+
+        if [ -e "$host/power-cut" ]; then
+                rm "$host/power-cut"
+                echo cut >>"$host/cuts"
+        elif [ -e "$host/tpm-replace" ]; then
+                rm "$host/tpm-replace"
+                rm -rf "$work_dir/tpm"
+        else
+                return 1
+        fi
+}
+
+# boot_run NAME SCENARIO...
+boot_run() {
+        local name=$1 start=$SECONDS dir=$out_dir/$1 status
+        shift
+
+        mkdir -p "$dir/host"
+        touch "$dir"/{console,tap,journal,qemu}.log
+        # What the guest writes is kept as long as this lasts, and no longer.
+        cp --sparse=always --reflink=auto "$work_dir/root.img" "$work_dir/disk.img"
+
+        while :; do
+                status=0
+                boot_start "$dir" "$@" && boot_wait "$dir" || status=$?
+                boot_again "$dir" || break
+        done
+        tpm_stop
+        rm -rf "$work_dir/disk.img" "$work_dir/tpm"
 
         tap_report "$name" "$dir" "$status" "$@"
         note "boot $name: $((SECONDS - start)) s"

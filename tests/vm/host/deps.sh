@@ -9,6 +9,8 @@ deps_list=(
         mmdebstrap:mmdebstrap
         mke2fs:e2fsprogs
         rsync:rsync
+        swtpm:swtpm
+        swtpm_setup:swtpm-tools
         git:git
         flock:util-linux
 )

@@ -3,15 +3,28 @@
 #
 # Names and header lines of the scenarios. Headers are comments of the form "# NAME: VALUE":
 #   boot: shared | alone    may it share a boot with others
+#   boot: lean              alone, and without systemd (guest/lean.sh)
+#   tpm: yes                the guest has a TPM; for scenarios that are alone
 #   needs: nvme-keyd        without the product there is nothing to run
+#   suite: NAME             of run-tests that it belongs to, if not to vm
 #   timeout: SECONDS        (read in the guest)
 
+# All, or those of a suite.
 scenario_all() {
-        local f
+        local suite=${1-} f name
 
         for f in "$vm_dir"/scenarios/*.sh; do
-                basename "$f" .sh
+                name=$(basename "$f" .sh)
+                [ -z "$suite" ] || [ "$(scenario_suite "$name")" = "$suite" ] || continue
+                echo "$name"
         done
+}
+
+scenario_suite() {
+        local suite
+
+        suite=$(scenario_header "$1" suite)
+        echo "${suite:-vm}"
 }
 
 scenario_name() {

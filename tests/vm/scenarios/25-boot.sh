@@ -11,9 +11,6 @@
 sub=nqn.2026-11.org.example:boot
 cut=nqn.2026-11.org.example:cut
 
-# Microseconds since boot of a property of a unit.
-stamp() { systemctl show --property="$2" --value "$1"; }
-
 case $VM_PHASE in
 1)
         check "nvme-keyctl add" nvme-keyctl add --subsysnqn="$sub" <<<"$(new_psk)"
@@ -22,10 +19,10 @@ case $VM_PHASE in
         ;;
 2)
         is "the same identity and bytes after a restart" "$(ring_list | cut -d' ' -f2-)" "$(cat "$VM_STATE/keys")"
-        is "the preload unit did it" "$(stamp nvme-keyd-preload.service Result)" success
-        done_at=$(stamp nvme-keyd-preload.service ExecMainExitTimestampMonotonic)
+        is "the preload unit did it" "$(unit_property nvme-keyd-preload.service Result)" success
+        done_at=$(unit_property nvme-keyd-preload.service ExecMainExitTimestampMonotonic)
         for unit in tlshd.service nvmf-autoconnect.service; do
-                started=$(stamp "$unit" ExecMainStartTimestampMonotonic)
+                started=$(unit_property "$unit" ExecMainStartTimestampMonotonic)
                 diag "nvme-keyd-preload done at $done_at us, $unit started at $started us"
                 check "before $unit" test 0 -lt "$done_at" -a "$done_at" -lt "$started"
         done
