@@ -66,29 +66,41 @@ static int read_given(Secret **ret)
     return secret_read_fd(fd, STORE_KEY_SIZE, 0, ret);
 }
 
-static int unseal(json_object *slot, const SlotOptions *options, Secret **ret_kek,
-                  char **reterr_detail)
+/* The one that was given, if it can be a KEK. */
+static int use_given(Secret **ret, char **reterr_detail)
 {
     _cleanup_(secret_freep) Secret *kek = NULL;
-    int r = options->skip_given ? -ENOENT : read_given(&kek);
+    int r = read_given(&kek);
 
-    if (r == -ENOENT) {
-        Creds creds = find_creds();
-
-        r = creds_unseal(&creds, slot, options, &kek, reterr_detail);
-        if (r < 0)
-            return r;
-    } else if (r < 0) {
+    if (r == -ENOENT)
+        return r;
+    if (r < 0 || !kek)
         return detail_set(reterr_detail, r, "credential " NAMES_KEK_CREDENTIAL ": %s",
                           strerror(-r));
-    }
-    if (!kek)
-        return r;
     if (kek->size != STORE_KEY_SIZE)
         return detail_set(reterr_detail, -EBADMSG,
                           "credential " NAMES_KEK_CREDENTIAL " has %zu bytes, not %d", kek->size,
                           STORE_KEY_SIZE);
+    *ret = TAKE_PTR(kek);
+    return 0;
+}
 
+static int unseal(json_object *slot, const SlotOptions *options, Secret **ret_kek,
+                  char **reterr_detail)
+{
+    _cleanup_(freep) char *given = NULL, *own = NULL;
+    _cleanup_(secret_freep) Secret *kek = NULL;
+    Creds creds = find_creds();
+    int r;
+
+    if (!options->skip_given && use_given(ret_kek, &given) == 0)
+        return 0;
+    r = creds_unseal(&creds, slot, options, &kek, &own);
+    if (r == 0 && kek && kek->size != STORE_KEY_SIZE)
+        r = detail_set(&own, -EBADMSG, "what was sealed is no key");
+    if (r < 0)
+        return detail_set(reterr_detail, r, "%s%s%s", given ? given : "", given ? "; " : "",
+                          own ? own : strerror(-r));
     *ret_kek = TAKE_PTR(kek);
     return 0;
 }

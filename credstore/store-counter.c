@@ -60,15 +60,6 @@ int store_counter_compare(const Store *s, char **reterr_detail)
                       "the TPM's rollback counter is behind the store; a recovery key opens it");
 }
 
-/* One that stays takes a few bytes of the TPM, and nothing else. */
-static void remove_counter(const RollbackCounter *counter)
-{
-    int r = tpm2_counter_remove(&counter->tpm, NULL);
-
-    if (r < 0)
-        log_debug_errno(r, "rollback counter not removed");
-}
-
 int store_counter_make(const Store *s, RollbackCounter *ret, char **reterr_detail)
 {
     RollbackCounter counter = {.present = true};
@@ -80,15 +71,13 @@ int store_counter_make(const Store *s, RollbackCounter *ret, char **reterr_detai
     r = make_auth(s, s->key, &auth);
     if (r < 0)
         return r;
-    /* It may be that of another TPM; its place in this one is not needed any more. */
-    if (s->header.counter.present)
-        remove_counter(&s->header.counter);
     r = tpm2_counter_create(auth, &counter.tpm, reterr_detail);
     if (r < 0)
         return r;
     r = tpm2_counter_read(&counter.tpm, auth, &counter.value, reterr_detail);
     if (r < 0) {
-        remove_counter(&counter);
+        if (tpm2_counter_remove(&counter.tpm, NULL) < 0)
+            log_debug("rollback counter not removed");
         return r;
     }
     *ret = counter;
@@ -140,4 +129,19 @@ int store_counted(Store *s, const Secret *value)
     if (seen > s->counter_seen)
         s->counter_seen = seen;
     return 0;
+}
+
+bool store_has_orphan(const Store *s)
+{
+    return s->orphan.present;
+}
+
+int store_remove_orphan(const Store *s, char **reterr_detail)
+{
+    return tpm2_counter_remove(&s->orphan.tpm, reterr_detail);
+}
+
+void store_forget_orphan(Store *s)
+{
+    s->orphan.present = false;
 }

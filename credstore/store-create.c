@@ -103,9 +103,15 @@ const char *store_nth_enrol_type(size_t nth)
 int store_adopt_slot(Store *s, const Secret *slot)
 {
     json_object *o;
+    const char *id;
     int r = slots_unpack(slot, &o);
 
-    return r < 0 ? r : json_append_take(s->header.slots, o);
+    if (r < 0)
+        return r;
+    r = json_append_take(s->header.slots, o);
+    if (r < 0)
+        return r;
+    return json_get_string(o, "id", &id) > 0 ? slots_prove(s, id) : -EBADMSG;
 }
 
 int store_establish(Store *s, char **reterr_detail)

@@ -171,6 +171,9 @@ int store_unlock(Store *s, const Secret *packed, char **reterr_detail)
     if (!s->key)
         return -ENOMEM;
     memcpy(s->opened_by, found->id, SLOT_ID_SIZE);
+    r = slots_prove(s, s->opened_by);
+    if (r < 0)
+        return r;
     s->counter_checked = found->counter_checked;
     s->counter_seen = found->counter_seen;
     r = unlock(s, reterr_detail);

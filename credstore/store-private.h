@@ -20,10 +20,13 @@ struct Store {
     Sealer *sealer;
     Secret *key;                  /* NULL: attached, not unlocked */
     char opened_by[SLOT_ID_SIZE]; /* the slot that gave the key; empty in a new store */
+    /* The ids of slots that are known to open it: that one, and what was sealed since. */
+    json_object *proven;
     Header header;
     /* What the rollback counter has in the TPM, unless nobody could ask it. */
     bool counter_checked;
     uint64_t counter_seen;
+    RollbackCounter orphan; /* one of ours in the TPM that nothing needs any more */
     /* Why the index of a shard cannot be believed, -EBADMSG or -ESTALE; 0 where it can. All records
      * of such a shard are broken. */
     int shard_errors[STORE_SHARDS];

@@ -111,6 +111,7 @@ static int change_slots(json_object *slots, json_object *put, const char *id, js
 static int commit_slots(Store *s, json_object *put, const char *id, const RollbackCounter *counter)
 {
     _cleanup_(store_endp) StoreTransaction *t = NULL;
+    const RollbackCounter before = s->header.counter;
     int r = store_begin(s, &t);
 
     if (r < 0)
@@ -122,7 +123,11 @@ static int commit_slots(Store *s, json_object *put, const char *id, const Rollba
         *t->counter = *counter;
     }
     r = change_slots(s->header.slots, put, id, &t->slots);
-    return r < 0 ? r : store_commit(t);
+    if (r == 0)
+        r = store_commit(t);
+    if (r == 0 && counter && before.present)
+        s->orphan = before;
+    return r;
 }
 
 int store_put_slot(Store *s, const Secret *slot, char ret_id[static SLOT_ID_SIZE])
@@ -142,24 +147,52 @@ int store_put_slot(Store *s, const Secret *slot, char ret_id[static SLOT_ID_SIZE
         return -EBADMSG;
     json_object_object_del(o, COUNTER_MEMBER);
     r = commit_slots(s, o, id, counter.present ? &counter : NULL);
-    if (r == 0)
-        strcpy(ret_id, id);
-    return r;
+    if (r < 0) {
+        if (counter.present)
+            s->orphan = counter;
+        return r;
+    }
+    strcpy(ret_id, id);
+    return slots_prove(s, id);
 }
 
-/* How many slots there are without one: all, and those that need nobody. */
-static void count_others(json_object *slots, const json_object *without, size_t *ret_all,
-                         size_t *ret_automatic)
+void store_drop_slot(Store *s, const Secret *slot)
 {
-    *ret_all = *ret_automatic = 0;
-    for (size_t i = 0; i < json_object_array_length(slots); i++) {
-        json_object *slot = json_object_array_get_idx(slots, i);
+    _cleanup_(json_putp) json_object *o = NULL;
+    json_object *made = NULL;
 
-        if (slot == without)
-            continue;
-        ++*ret_all;
-        *ret_automatic += !needs_somebody(slot);
+    RollbackCounter counter;
+
+    if (slots_unpack(slot, &o) == 0 && json_get_object(o, COUNTER_MEMBER, &made) > 0 &&
+        rollback_counter_parse(made, &counter) == 0)
+        s->orphan = counter;
+}
+
+int slots_prove(Store *s, const char *id)
+{
+    return json_add_bool(s->proven, id, true);
+}
+
+static bool is_proven(const Store *s, json_object *slot)
+{
+    const char *id;
+
+    return json_get_string(slot, "id", &id) > 0 && json_object_object_get_ex(s->proven, id, NULL);
+}
+
+/* Whether the store can do without a slot: another one is known to open it, and does so without
+ * somebody unless this one needs somebody or is not known to work itself. */
+static bool is_dispensable(const Store *s, json_object *slot)
+{
+    bool automatic = is_proven(s, slot) && !needs_somebody(slot);
+
+    for (size_t i = 0; i < json_object_array_length(s->header.slots); i++) {
+        json_object *other = json_object_array_get_idx(s->header.slots, i);
+
+        if (other != slot && is_proven(s, other) && !(automatic && needs_somebody(other)))
+            return true;
     }
+    return false;
 }
 
 /* The counter goes with the last slot that knows the TPM. */
@@ -182,12 +215,10 @@ int store_remove_slot(Store *s, const char *id, bool force)
 {
     static const RollbackCounter no_counter = {.present = false};
     json_object *slot = keyslots_find(s->header.slots, id);
-    size_t all, automatic;
 
     if (!slot)
         return -ENOENT;
-    count_others(s->header.slots, slot, &all, &automatic);
-    if (all == 0 || (automatic == 0 && !needs_somebody(slot) && !force))
+    if (json_object_array_length(s->header.slots) == 1 || (!force && !is_dispensable(s, slot)))
         return -EPERM;
     return commit_slots(s, NULL, id, is_last_of_tpm(s, slot) ? &no_counter : NULL);
 }

@@ -3,6 +3,9 @@
 
 #include "credstore/store-private.h"
 
+/* Notes that a slot opens the store. Returns -ENOMEM. */
+int slots_prove(Store *s, const char *id) _must_check_;
+
 /* How a sealed slot leaves the process that made it: as JSON text. None of it is secret; it is one
  * so that all results of that process are. */
 

@@ -20,6 +20,7 @@ Store *store_close(Store *s)
     store_forget_records(s);
     commit_plan_done(&s->plan);
     header_done(&s->header);
+    json_object_put(s->proven);
     secret_free(s->key);
     sealer_free(s->sealer);
     dirs_done(&s->dirs);
@@ -35,6 +36,9 @@ int store_new(const char *dir, Store **ret, char **reterr_detail)
     if (!s)
         return -ENOMEM;
     s->dirs = (StoreDirs){-EBADF, -EBADF, -EBADF};
+    s->proven = json_object_new_object();
+    if (!s->proven)
+        return -ENOMEM;
     r = sealer_new(&s->sealer);
     if (r < 0)
         return r;

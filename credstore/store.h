@@ -111,9 +111,12 @@ int store_seal_slot(const Store *s, const char *type, const char *id, const Slot
  * STORE_SLOTS_MAX, -EBUSY during a transaction, or as store_commit(). */
 int store_put_slot(Store *s, const Secret *slot, char ret_id[static SLOT_ID_SIZE]) _must_check_;
 
+/* Forgets what was sealed, and puts the counter that was made with it up for removal. */
+void store_drop_slot(Store *s, const Secret *slot);
+
 /* Removes a slot. Who has an old copy of the header, and what the slot was sealed with, still has
- * the store key. Returns -ENOENT, -EPERM for the last slot, or for the last that opens the store
- * without somebody unless force is true; or as store_put_slot(). */
+ * the store key. Returns -ENOENT, -EPERM for the last slot, or unless force is true for the last
+ * that is known to open the store, or to do so without somebody; or as store_put_slot(). */
 int store_remove_slot(Store *s, const char *id, bool force) _must_check_;
 
 /*
@@ -131,6 +134,14 @@ bool store_counter_lost(const Store *s);
  * tpm2_counter_increment(); it may be tried again. */
 int store_count(const Store *s, Secret **ret, char **reterr_detail) _must_check_;
 int store_counted(Store *s, const Secret *value) _must_check_;
+
+/* A counter that nothing needs any more takes room in the TPM until it is removed.
+ *
+ *     store_has_orphan(), store_remove_orphan() [slow], store_forget_orphan()
+ */
+bool store_has_orphan(const Store *s);
+int store_remove_orphan(const Store *s, char **reterr_detail) _must_check_;
+void store_forget_orphan(Store *s);
 
 /* The slots, borrowed until one changes: an array of the objects that docs/CREDSTORE.md describes.
  */

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "basic/io.h"
 #include "nvme-keyd/job.h"
@@ -30,6 +32,13 @@ struct Job {
     sd_event_source *timer;
 };
 
+static void kill_child(const Job *j)
+{
+    /* Its group may not be there yet. */
+    (void)kill(-j->pid, SIGKILL);
+    (void)kill(j->pid, SIGKILL);
+}
+
 Job *job_free(Job *j)
 {
     if (!j)
@@ -37,7 +46,7 @@ Job *job_free(Job *j)
     sd_event_source_disable_unref(j->io); /* closes the pipe */
     sd_event_source_disable_unref(j->timer);
     if (j->pid > 0)
-        (void)kill(j->pid, SIGKILL);
+        kill_child(j);
     secret_free(j->result);
     free(j);
     return NULL;
@@ -63,7 +72,7 @@ static void finish_with_result(Job *j)
     if (j->have >= sizeof(head))
         memcpy(&head, j->result->data, sizeof(head));
     if (j->have < sizeof(head) || j->have != sizeof(head) + head.detail_size + head.output_size) {
-        finish(j, -ECHILD, NULL, "the process that was to do it has died");
+        finish(j, -ECHILD, NULL, NULL);
         return;
     }
     if (head.detail_size > 0)
@@ -96,11 +105,9 @@ static int on_result(sd_event_source *source, int fd, uint32_t revents, void *us
 
 static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
 {
-    const Job *j = userdata;
-
     (void)source;
     (void)usec;
-    (void)kill(j->pid, SIGKILL);
+    kill_child(userdata);
     finish(userdata, -ETIMEDOUT, NULL, NULL);
     return 0;
 }
@@ -129,6 +136,12 @@ static _Noreturn void run_child(int fd, pid_t parent, JobWork work, const void *
     sigset_t none;
     int r;
 
+    /* A group of its own, for what it starts; and no descriptor: not the clients', who are to see
+     * the end of their connections, and not the lock of the store. */
+    (void)setpgid(0, 0);
+    if ((fd > STDERR_FILENO + 1 && close_range(STDERR_FILENO + 1, (unsigned)fd - 1, 0) < 0) ||
+        close_range((unsigned)fd + 1, UINT_MAX, 0) < 0)
+        _exit(EXIT_FAILURE);
     sigemptyset(&none);
     (void)signal(SIGPIPE, SIG_DFL);
     if (sigprocmask(SIG_SETMASK, &none, NULL) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ||

@@ -34,16 +34,17 @@ typedef struct SealOrder {
 struct Manager {
     Config config;
     const char *state_dir;
-    Store *store;       /* open */
-    char *store_detail; /* why it is not */
-    uint64_t slow_usec; /* CLOCK_MONOTONIC, when opening last took long */
-    int slow_error;     /* and what came of it */
+    Store *store;        /* open */
+    char *store_detail;  /* why it is not */
+    int failed;          /* why it could not be opened */
+    uint64_t retry_usec; /* CLOCK_MONOTONIC, when that may be tried again */
 
     sd_event *event; /* borrowed */
     ManagerReadyFn on_ready;
     void *on_ready_userdata;
-    bool fresh; /* the hook is being called: result is the answer to who asks again */
-    int result; /* of the last task */
+    bool starting; /* a task, whose starter hears of its end at once */
+    bool fresh;    /* the hook is being called: result is the answer to who asks again */
+    int result;    /* of the last task */
     ManagerTask task;
     int task_error; /* of the slots so far */
     uint64_t task_start_usec;

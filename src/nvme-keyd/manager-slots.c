@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "basic/io.h"
+#include "basic/log.h"
 #include "nvme-keyd/manager-private.h"
 
 /* Slots of the store. Sealing one is slow; adding what was sealed is a commit like any other. */
@@ -76,8 +77,11 @@ static void on_sealed(int error, const Secret *output, const char *detail, void 
     }
     manager_end_task(m, MANAGER_SLOT_SEALED, error);
     /* Who asked for it may have gone; nobody else is to get it later. */
-    if (m->event && m->task == TASK_NONE)
+    if (m->event && m->task == TASK_NONE) {
+        if (m->order.slot)
+            store_drop_slot(m->store, m->order.slot);
         seal_order_done(&m->order);
+    }
 }
 
 static int start_sealing(Manager *m, const SlotRequest *q)
@@ -95,14 +99,19 @@ static int start_sealing(Manager *m, const SlotRequest *q)
     return r;
 }
 
+static int too_many(char **reterr_detail)
+{
+    return detail_set(reterr_detail, -E2BIG, "a store has at most %d slots: remove one",
+                      STORE_SLOTS_MAX);
+}
+
 static int put_slot(Manager *m, const Secret *slot, char ret_id[static SLOT_ID_SIZE],
                     char **reterr_detail)
 {
     int r = store_put_slot(m->store, slot, ret_id);
 
     if (r == -E2BIG)
-        return detail_set(reterr_detail, r, "a store has at most %d slots: remove one",
-                          STORE_SLOTS_MAX);
+        return too_many(reterr_detail);
     if (r < 0 && r != -ENOMEM)
         return detail_set(reterr_detail, -EIO, "cannot write the store: %s", strerror(-r));
     return r;
@@ -145,6 +154,8 @@ int manager_seal_slot(Manager *m, const SlotRequest *request, char ret_id[static
         return r;
     if (request->replaces && !store_find_slot(m->store, request->replaces))
         return no_such_slot(request->replaces, reterr_detail);
+    if (!request->replaces && json_object_array_length(store_slots(m->store)) >= STORE_SLOTS_MAX)
+        return too_many(reterr_detail);
     if (strcmp(request->type, "recovery") == 0)
         return seal_recovery(m, request, ret_id, ret_recovery_key, reterr_detail);
     if (m->task != TASK_NONE)
@@ -183,8 +194,8 @@ int manager_remove_slot(Manager *m, const char *id, bool force, char **reterr_de
         return detail_set(reterr_detail, r,
                           json_object_array_length(store_slots(m->store)) == 1
                               ? "it is the last slot: nothing could open the store again"
-                              : "without it only a human could open the store after a restart: add "
-                                "another slot first, or force it");
+                              : "no other slot is known to open the store by itself: seal another "
+                                "one anew first (nvme-keyctl slot reseal), or force it");
     default:
         return detail_set(reterr_detail, -EIO, "cannot write the store: %s", strerror(-r));
     }
@@ -211,6 +222,25 @@ int manager_slots(Manager *m, json_object **ret, char **reterr_detail)
 /* Between two tries of a TPM that did not count. */
 #define COUNT_RETRY_USEC (60 * USEC_PER_SEC)
 
+static int work_remove_orphan(const void *userdata, _unused_ Secret **ret, char **reterr_detail)
+{
+    const Manager *m = userdata;
+
+    return store_remove_orphan(m->store, reterr_detail);
+}
+
+/* Whatever came of it, it is not tried again: it may be that of a TPM that is gone. */
+static void on_orphan_removed(int error, _unused_ const Secret *output, const char *detail,
+                              void *userdata)
+{
+    Manager *m = userdata;
+
+    if (error < 0)
+        log_debug("rollback counter not removed: %s", detail ? detail : strerror(-error));
+    store_forget_orphan(m->store);
+    manager_end_task(m, MANAGER_COUNTED, error);
+}
+
 static int work_count(const void *userdata, Secret **ret, char **reterr_detail)
 {
     const Manager *m = userdata;
@@ -234,7 +264,15 @@ void manager_count(Manager *m)
 {
     int r;
 
-    if (!m->store || !store_counter_behind(m->store) || m->task != TASK_NONE ||
+    if (!m->store || m->task != TASK_NONE)
+        return;
+    if (store_has_orphan(m->store)) {
+        m->task = TASK_COUNT;
+        if (manager_start_job(m, work_remove_orphan, on_orphan_removed) < 0)
+            m->task = TASK_NONE;
+        return;
+    }
+    if (!store_counter_behind(m->store) ||
         (m->count_failed_usec > 0 && now_monotonic() - m->count_failed_usec < COUNT_RETRY_USEC))
         return;
     m->task = TASK_COUNT;

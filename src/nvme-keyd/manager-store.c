@@ -11,9 +11,10 @@
  * the hook of manager_set_loop() has been called; only then does it learn why opening failed.
  */
 
-/* After a try to open the store that failed and took its time, there is none for a while: whoever
- * asks must not make the TPM work again and again. */
-#define REOPEN_USEC (10 * USEC_PER_SEC)
+/* After a try to open the store that failed there is none for a while, longer if it took its time:
+ * whoever asks must not make processes and the TPM work again and again. */
+#define REOPEN_USEC USEC_PER_SEC
+#define REOPEN_SLOW_USEC (10 * USEC_PER_SEC)
 
 #define SLOW_AGAIN_USEC (30 * USEC_PER_SEC)
 
@@ -38,7 +39,8 @@ void manager_end_task(Manager *m, ManagerEvent event, int result)
     m->result = result;
     m->job = job_free(m->job);
     m->slow_timer = sd_event_source_disable_unref(m->slow_timer);
-    if (!m->on_ready)
+    /* Who started it is told by what it returns: the hook could free what it works on. */
+    if (!m->on_ready || m->starting)
         return;
     m->fresh = true;
     m->on_ready(event, m->on_ready_userdata);
@@ -50,7 +52,9 @@ char *manager_explain(const char *type, int error)
     char *words = NULL;
 
     (void)detail_set(&words, error, "%s: %s", type,
-                     error == -ETIMEDOUT ? "did not answer in time" : strerror(-error));
+                     error == -ETIMEDOUT ? "did not answer in time"
+                     : error == -ECHILD  ? "its process has died"
+                                         : strerror(-error));
     return words;
 }
 
@@ -124,8 +128,11 @@ static void end_opening(Manager *m, int result)
     uint64_t now = now_monotonic();
 
     m->attached = store_close(m->attached);
-    m->slow_error = now - m->task_start_usec > MANAGER_SLOW_USEC ? result : 0;
-    m->slow_usec = now;
+    m->failed = result;
+    m->retry_usec =
+        now + (now - m->task_start_usec > MANAGER_SLOW_USEC ? REOPEN_SLOW_USEC : REOPEN_USEC);
+    if (result < 0 && !m->store_detail)
+        m->store_detail = strdup(strerror(-result));
     manager_end_task(m, result == 0 ? MANAGER_STORE_OPENED : MANAGER_STORE_FAILED, result);
     /* What the slots before the right one said. */
     if (result == 0)
@@ -206,8 +213,8 @@ int manager_open_store(Manager *m)
         return -EINPROGRESS;
     if (m->fresh && m->result < 0)
         return m->result;
-    if (m->slow_error < 0 && now_monotonic() - m->slow_usec < REOPEN_USEC)
-        return m->slow_error;
+    if (m->failed < 0 && now_monotonic() < m->retry_usec)
+        return m->failed;
 
     free(TAKE_PTR(m->store_detail));
     r = store_attach(m->state_dir, &m->attached, &m->store_detail);
@@ -218,7 +225,9 @@ int manager_open_store(Manager *m)
     if (r < 0)
         return r;
     start_task(m, TASK_OPEN);
+    m->starting = true;
     try_slot(m);
+    m->starting = false;
     return m->task != TASK_NONE ? -EINPROGRESS : m->result;
 }
 
@@ -280,39 +289,72 @@ int manager_make_store(Manager *m)
     if (r < 0)
         return r;
     start_task(m, TASK_CREATE);
+    m->starting = true;
     enrol_type(m);
+    m->starting = false;
     return m->task != TASK_NONE ? -EINPROGRESS : m->result;
+}
+
+static int on_unlocked(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata)
+{
+    Manager *m = userdata;
+
+    m->on_ready(m->store ? MANAGER_STORE_OPENED : MANAGER_STORE_FAILED, m->on_ready_userdata);
+    return 0;
+}
+
+/* Those who wait are told when the caller, who may be a call like theirs, is done. */
+static void tell_later(Manager *m)
+{
+    m->slow_timer = sd_event_source_disable_unref(m->slow_timer);
+    if (m->event)
+        (void)sd_event_add_time_relative(m->event, &m->slow_timer, CLOCK_MONOTONIC, 0, 0,
+                                         on_unlocked, m);
+}
+
+static int find_by_recovery(const Store *s, const Secret *key, Secret **ret, char **reterr_detail)
+{
+    int r = store_find_key_by_recovery(s, key, ret);
+
+    if (r == -ENOENT)
+        return detail_set(reterr_detail, r, "the store has no recovery key");
+    if (r == -EKEYREJECTED)
+        return detail_set(reterr_detail, r, "it is not the recovery key of this store");
+    return r;
 }
 
 int manager_unlock(Manager *m, const Secret *recovery_key, char **reterr_detail)
 {
     _cleanup_(secret_freep) Secret *found = NULL;
-    _cleanup_(store_closep) Store *s = NULL;
-    int r;
+    bool was_opening = m->task == TASK_OPEN;
+    int r = 0;
 
     if (m->store)
         return detail_set(reterr_detail, -EALREADY, "the store is open");
-    if (m->task != TASK_NONE)
+    if (m->task == TASK_CREATE)
         return -EINPROGRESS;
-    r = store_attach(m->state_dir, &s, reterr_detail);
+    if (!m->attached)
+        r = store_attach(m->state_dir, &m->attached, reterr_detail);
     if (r == -ENOENT)
         return detail_set(reterr_detail, -ENOMEDIUM, "there is no store yet");
-    if (r < 0)
+    if (r == 0)
+        r = find_by_recovery(m->attached, recovery_key, &found, reterr_detail);
+    /* A slot that is still being tried may hang: it is not waited for. */
+    if (r == 0) {
+        m->job = job_free(m->job);
+        m->task = TASK_NONE;
+        r = store_unlock(m->attached, found, reterr_detail);
+    }
+    if (r == 0)
+        r = take_store(m);
+    if (m->task != TASK_NONE)
         return r;
-    r = store_find_key_by_recovery(s, recovery_key, &found);
-    if (r == -ENOENT)
-        return detail_set(reterr_detail, r, "the store has no recovery key");
-    if (r == -EKEYREJECTED)
-        return detail_set(reterr_detail, r, "it is not the recovery key of this store");
-    if (r < 0)
-        return r;
-    r = store_unlock(s, found, reterr_detail);
-    if (r < 0)
-        return r;
-    m->attached = TAKE_PTR(s);
-    r = take_store(m);
-    m->slow_error = 0;
-    free(TAKE_PTR(m->store_detail));
+    m->attached = store_close(m->attached);
+    m->failed = 0;
+    if (r == 0)
+        free(TAKE_PTR(m->store_detail));
+    if (r == 0 || was_opening)
+        tell_later(m);
     return r;
 }
 

@@ -205,7 +205,7 @@ static int call_method(VarlinkCall *call, const VarlinkMethod *method, void *use
 }
 
 /* Returns false when the method says that its time has not come. */
-static bool handle_call(VarlinkConnection *c, VarlinkCallMessage *m)
+static bool handle_call(VarlinkConnection *c, VarlinkCallMessage *m, bool *ret_sensitive)
 {
     VarlinkCall call = {.connection = c, .message = m};
     const VarlinkMethod *method = NULL;
@@ -224,7 +224,8 @@ static bool handle_call(VarlinkConnection *c, VarlinkCallMessage *m)
         log_debug_errno(r, "varlink: connection dropped");
 
     /* Only a method may have kept a part of it; whatever came for none may be a secret. */
-    if (!method || (method->flags & VARLINK_METHOD_SENSITIVE))
+    *ret_sensitive = !method || (method->flags & VARLINK_METHOD_SENSITIVE);
+    if (*ret_sensitive)
         varlink_json_erase(m->root);
     json_object_put(m->root);
     return !later;
@@ -241,13 +242,14 @@ static void refuse_message(VarlinkConnection *c)
     c->ending = true;
 }
 
-bool varlink_connection_dispatch(VarlinkConnection *c, const char *data, size_t size)
+bool varlink_connection_dispatch(VarlinkConnection *c, const char *data, size_t size,
+                                 bool *ret_sensitive)
 {
     VarlinkCallMessage m;
     int r = varlink_call_message_parse(data, size, &m);
 
     if (r == 0)
-        return handle_call(c, &m);
+        return handle_call(c, &m, ret_sensitive);
     log_debug_errno(r, "varlink: message not understood");
     if (r == -EBADMSG)
         refuse_message(c);

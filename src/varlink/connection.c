@@ -75,6 +75,7 @@ VarlinkConnection *varlink_connection_free(VarlinkConnection *c)
     sd_event_source_disable_unref(c->source);
     close(c->fd);
     varlink_buffer_done(&c->input);
+    secret_free(c->parked);
     varlink_buffer_done(&c->output);
     if (c->destroy)
         c->destroy(c->state);
@@ -90,21 +91,53 @@ void varlink_connection_send(VarlinkConnection *c)
         c->broken = true;
 }
 
+/* Keeps a call for later, one that may hold a secret in locked memory. */
+static void park(VarlinkConnection *c, const char *data, size_t size, bool sensitive)
+{
+    c->waiting = true;
+    if (!sensitive)
+        return;
+    c->parked = secret_new_copy(data, size);
+    if (c->parked)
+        varlink_buffer_consume(&c->input, size + 1);
+    else
+        c->broken = true;
+}
+
+/* Handles the call that was parked. */
+static bool step_parked(VarlinkConnection *c)
+{
+    bool sensitive = true;
+
+    if (!varlink_connection_dispatch(c, (const char *)c->parked->data, c->parked->size,
+                                     &sensitive)) {
+        c->waiting = true;
+        return false;
+    }
+    c->parked = secret_free(c->parked);
+    varlink_server_notice(c->server);
+    return true;
+}
+
 /* Handles a queued message or receives something. Returns false when there is nothing to do. */
 static bool connection_step(VarlinkConnection *c)
 {
+    bool sensitive = true;
     const char *data;
     size_t size;
-    int r = varlink_buffer_next(&c->input, &data, &size);
+    int r;
 
+    if (c->parked)
+        return step_parked(c);
+    r = varlink_buffer_next(&c->input, &data, &size);
     if (r == -EMSGSIZE) {
         log_debug("varlink: message too long");
         c->ending = true;
         return false;
     }
     if (r > 0) {
-        if (!varlink_connection_dispatch(c, data, size)) {
-            c->waiting = true;
+        if (!varlink_connection_dispatch(c, data, size, &sensitive)) {
+            park(c, data, size, sensitive);
             return false;
         }
         varlink_buffer_consume(&c->input, size + 1);
@@ -125,7 +158,7 @@ static bool message_queued(VarlinkConnection *c)
     const char *data;
     size_t size;
 
-    return varlink_buffer_next(&c->input, &data, &size) != 0;
+    return c->parked || varlink_buffer_next(&c->input, &data, &size) != 0;
 }
 
 static bool connection_finished(VarlinkConnection *c)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "basic/limits.h"
+#include "basic/secret.h"
 #include "varlink/frame.h"
 #include "varlink/server.h"
 
@@ -46,7 +47,8 @@ struct VarlinkConnection {
     bool at_end;  /* the peer sends no more */
     bool ending;  /* no further call is handled; what is queued is still sent */
     bool broken;  /* to be closed at once */
-    bool waiting; /* its first queued call is to be handled again later */
+    bool waiting; /* a call is to be handled again later: the parked or else the first queued one */
+    Secret *parked; /* one that may hold a secret: a queue is no place to keep it for long */
     VarlinkBuffer input, output;
     void *state; /* of a method */
     VarlinkDestroyFn destroy;
@@ -64,9 +66,11 @@ DEFINE_CLEANUP(VarlinkConnection, varlink_connection_free)
 /* Sends what the socket takes; notes a lost peer. */
 void varlink_connection_send(VarlinkConnection *c);
 
-/* Handles one message: at the end it is answered, or the connection is ending or broken. Returns
- * false when it is to be handled again later. */
-bool varlink_connection_dispatch(VarlinkConnection *c, const char *data, size_t size);
+/* Handles one message: at the end it is answered, or the connection is ending or broken; or
+ * waiting. *ret_sensitive tells whether such a message may hold a secret. Returns false when
+ * waiting. */
+bool varlink_connection_dispatch(VarlinkConnection *c, const char *data, size_t size,
+                                 bool *ret_sensitive);
 
 /* Calls the idle hook. */
 void varlink_server_notice(VarlinkServer *s);

@@ -177,7 +177,7 @@ is "recovery: no note where no human reads" "$err" ""
 nowhere "recovery" "$key"
 is "recovery: listed" "$(slots | grep recovery)" "$recovery recovery - -"
 is "recovery: the key is not told again" "$(ctl slot list -j | grep -c "${key%%-*}")" 0
-refused "the last slot that opens by itself stays" 5 "only a human could open" ctl slot remove "$creds"
+refused "the last slot that opens by itself stays" 5 "no other slot is known to open" ctl slot remove "$creds"
 like "recovery: a note for humans" "$(on_terminal "" "$build/nvme-keyctl" --socket="$varlink" slot add recovery)" \
     $'^[0-9a-f]{8}\n[0-9A-Z-]{77}\nnvme-keyctl: keep this recovery key somewhere safe, it is not shown again\nstatus 0$'
 ctl slot remove "$(slot_of recovery)"

@@ -19,6 +19,7 @@ tcti=(-E "NVME_KEYD_TCTI=swtpm:path=$socket")
 daemon_start "${tcti[@]}"
 add one a >/dev/null || bail "add"
 like "the store is made with both" "$(ctl slot list --no-legend)" "tpm2.*systemd-creds"
+recovery=$(ctl slot add recovery | tail -n 1)
 daemon_restart "${tcti[@]}"
 like "the TPM opens it" "$(ctl status)" "tpm2"
 daemon_stop
@@ -42,6 +43,18 @@ result $? "status does not wait for it" || diag "$(cat "$tmp/status")" "$(tail -
 check "others are served" info
 ctl list --no-legend >"$tmp/list" 2>&1 &
 waiting=$!
+
+# memory TEXT: in which kinds of memory of the daemon it is.
+memory() {
+    echo "x $(printf %s "$1" | od -An -v -tx1 | tr -d ' \n')" |
+        python3 "$source/tests/integration/memory.py" "$daemon" 2>/dev/null | cut -d ' ' -f 2 | sort -u
+}
+psk=$(psk parked)
+ctl add --hostnqn="$HOST" --subsysnqn="$SUBSYSTEM:b" <<<"$psk" >/dev/null 2>&1 &
+adding=$!
+wait_for 10 eval '[ -n "$(memory "${psk:16:40}")" ]'
+sleep 1
+is "a PSK that has to wait is in locked memory only" "$(memory "${psk:16:40}")" locked
 begin=$SECONDS
 daemon_pid=$daemon
 daemon_stop
@@ -49,8 +62,20 @@ check "it ends when told to" test $((SECONDS - begin)) -lt 20
 is "and well" "$daemon_status" 0
 wait "$waiting"
 result $((!$?)) "who waited is told"
+wait "$adding"
+result $((!$?)) "and has added nothing"
 wait_for 10 sh -c "! pgrep -P $daemon_pid >/dev/null"
 result $? "no process is left"
+
+# Who has the recovery key does not wait.
+daemon_listen "${tcti[@]}"
+wait_for 20 is_waiting
+begin=$SECONDS
+run ctl slot unlock <<<"$recovery"
+is "unlock does not wait for the TPM" "$status" 0
+check "nor long" test $((SECONDS - begin)) -lt 30
+like "unlock: the store is open" "$(ctl status)" "Sealed by: recovery"
+daemon_stop
 
 # The whole time of the first slot, and then the second.
 daemon_listen "${tcti[@]}"

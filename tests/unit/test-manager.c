@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <sys/resource.h>
+
 #include "keyd-fixture.h"
 
 /* What a manager keeps: keys that are added, found again, and removed. test-rotate.c has the rest.
@@ -273,7 +275,41 @@ TEST(store_locked)
     manager_free(other);
 }
 
-TEST_MAIN(TEST_ENTRY(empty), TEST_ENTRY(add), TEST_ENTRY(restart), TEST_ENTRY(bad_names),
-          TEST_ENTRY(long_names), TEST_ENTRY(own_hostnqn), TEST_ENTRY(generate),
-          TEST_ENTRY(duplicate), TEST_ENTRY(duplicate_of_other_role), TEST_ENTRY(shadow),
-          TEST_ENTRY(remove), TEST_ENTRY(store_unreadable), TEST_ENTRY(store_locked))
+static void count_calls(_unused_ ManagerEvent event, void *userdata)
+{
+    ++*(int *)userdata;
+}
+
+/* The hook may free what the caller of manager_open() works on: it is not called from there. */
+TEST(a_job_that_cannot_start)
+{
+    struct rlimit old, low;
+    sd_event *event = NULL;
+    int calls = 0, r;
+    FIXTURE;
+
+    ASSERT_TRUE(fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1));
+    ASSERT_TRUE(fixture_restart(&f));
+    ASSERT_TRUE(sd_event_new(&event) >= 0);
+    manager_set_loop(f.m, event, count_calls, &calls);
+    ASSERT_OK(getrlimit(RLIMIT_NOFILE, &old));
+    low = old;
+    /* Enough for the directories of the store and a file in them, not for a pipe besides. */
+    low.rlim_cur = (rlim_t)dup(0) + 4;
+    close((int)low.rlim_cur - 4);
+    ASSERT_OK(setrlimit(RLIMIT_NOFILE, &low));
+    r = manager_open(f.m);
+    ASSERT_OK(setrlimit(RLIMIT_NOFILE, &old));
+    ASSERT_EQ(r, -EMFILE);
+    ASSERT_EQ(calls, 0);
+    ASSERT_TRUE(!manager_is_opening(f.m));
+    ASSERT_TRUE(manager_store_detail(f.m));
+    f.m = manager_free(f.m);
+    sd_event_unref(event);
+}
+
+TEST_MAIN(TEST_ENTRY(a_job_that_cannot_start), TEST_ENTRY(empty), TEST_ENTRY(add),
+          TEST_ENTRY(restart), TEST_ENTRY(bad_names), TEST_ENTRY(long_names),
+          TEST_ENTRY(own_hostnqn), TEST_ENTRY(generate), TEST_ENTRY(duplicate),
+          TEST_ENTRY(duplicate_of_other_role), TEST_ENTRY(shadow), TEST_ENTRY(remove),
+          TEST_ENTRY(store_unreadable), TEST_ENTRY(store_locked))

@@ -97,8 +97,15 @@ TEST(without_the_tpm)
     ASSERT_OK(store_open(f.dir, &s, NULL));
 
     /* It goes with the last slot of the TPM. */
-    ASSERT_OK(store_remove_slot(s, slot, false));
+    ASSERT_EQ(store_remove_slot(s, slot, false), -EPERM);
+    ASSERT_OK(store_remove_slot(s, slot, true));
     ASSERT_TRUE(!store_has_counter(s));
+    ASSERT_TRUE(store_has_orphan(s));
+    ASSERT_EQ(count_handles(NV_INDICES), 1);
+    ASSERT_OK(store_remove_orphan(s, NULL));
+    ASSERT_EQ(count_handles(NV_INDICES), 0);
+    store_forget_orphan(s);
+    ASSERT_TRUE(!store_has_orphan(s));
     s = store_close(s);
     swtpm_stop(&tpm);
     ASSERT_OK(store_open(f.dir, &s, NULL));

@@ -30,7 +30,7 @@ TEST(a_filter_inherits_nothing)
     static const char *const fds[] = {"/bin/ls", "/proc/self/fd", NULL};
     static const char expected[] =
         "PATH=/usr/bin:/bin\nLC_ALL=C.UTF-8\nSYSTEMD_LOG_TARGET=console\n"
-        "SYSTEMD_LOG_LEVEL=err\nSYSTEMD_COLORS=0\n";
+        "SYSTEMD_LOG_LEVEL=err\nSYSTEMD_COLORS=0\nTSS2_LOG=all+NONE\n";
     _cleanup_(secret_freep) Secret *output = NULL;
     _cleanup_(closep) _unused_ int fd = open("/dev/null", O_RDONLY);
 

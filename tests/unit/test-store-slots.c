@@ -94,6 +94,27 @@ TEST(the_last_slot_stays)
     ASSERT_OK(fixture_open_by_recovery(f.dir, key, &s));
 }
 
+/* That a slot is there does not mean that it works. */
+TEST(the_one_that_works_stays)
+{
+    char own[SLOT_ID_SIZE] = "01020304", slot[SLOT_ID_SIZE], again[SLOT_ID_SIZE];
+    _cleanup_(secret_freep) Secret *key = NULL, *other = NULL;
+    _cleanup_(fixture_done) Fixture f = {};
+    _cleanup_(store_closep) Store *s = NULL;
+
+    ASSERT_OK(fixture_new(&f));
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(add_recovery(s, NULL, &key, slot));
+    s = store_close(s);
+    ASSERT_OK(fixture_open_by_recovery(f.dir, key, &s));
+    ASSERT_EQ(store_remove_slot(s, slot, false), -EPERM);
+    ASSERT_OK(add_recovery(s, NULL, &other, again));
+    ASSERT_OK(store_remove_slot(s, slot, false));
+    ASSERT_EQ(store_remove_slot(s, again, false), -EPERM);
+    /* What has not opened it is no loss. */
+    ASSERT_OK(store_remove_slot(s, own, false));
+}
+
 TEST(there_is_an_end_to_slots)
 {
     char slot[SLOT_ID_SIZE];
@@ -148,5 +169,6 @@ TEST(an_attached_store_tells_its_slots)
 }
 
 TEST_MAIN(TEST_ENTRY(a_recovery_key_opens_the_store), TEST_ENTRY(a_slot_takes_the_place_of_another),
-          TEST_ENTRY(the_last_slot_stays), TEST_ENTRY(there_is_an_end_to_slots),
-          TEST_ENTRY(a_slot_of_no_known_type), TEST_ENTRY(an_attached_store_tells_its_slots))
+          TEST_ENTRY(the_last_slot_stays), TEST_ENTRY(the_one_that_works_stays),
+          TEST_ENTRY(there_is_an_end_to_slots), TEST_ENTRY(a_slot_of_no_known_type),
+          TEST_ENTRY(an_attached_store_tells_its_slots))

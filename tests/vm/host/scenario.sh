@@ -10,6 +10,7 @@
 #   timeout: SECONDS        (read in the guest)
 
 # All, or those of a suite.
+# shellcheck disable=SC2120 # is called with one elsewhere
 scenario_all() {
         local suite=${1-} f name
 
