@@ -92,6 +92,22 @@ static void warn_unpublished(json_object *key, const char *id)
     }
 }
 
+/* The first key makes the store: the time to think of the day on which nothing opens it. */
+static void tell_new_store(json_object *reply)
+{
+    const char *first = "", *second = NULL;
+    json_object *types;
+
+    if (json_get_array(reply, "storeMadeBy", &types) <= 0)
+        return;
+    first = json_object_get_string(json_object_array_get_idx(types, 0));
+    second = json_object_get_string(json_object_array_get_idx(types, 1));
+    (void)cli_fail(EXIT_OK,
+                   "made the store, sealed by %s%s%s; add a recovery key: nvme-keyctl slot add "
+                   "recovery",
+                   first ? first : "", second ? " and " : "", second ? second : "");
+}
+
 /* Prints the id of the key in the reply, and its PSK where there is one. */
 static int print_key(const Options *o, json_object *reply)
 {
@@ -107,6 +123,7 @@ static int print_key(const Options *o, json_object *reply)
     if (o->json == JSON_OFF && json_get_string(reply, "psk", &psk) > 0)
         printf("%s\n", psk);
     warn_unpublished(key, id);
+    tell_new_store(reply);
     return EXIT_OK;
 }
 

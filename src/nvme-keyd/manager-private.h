@@ -42,6 +42,7 @@ struct Manager {
     sd_event *event; /* borrowed */
     ManagerReadyFn on_ready;
     void *on_ready_userdata;
+    bool made;     /* the store is new, and nobody was told */
     bool starting; /* a task, whose starter hears of its end at once */
     bool fresh;    /* the hook is being called: result is the answer to who asks again */
     int result;    /* of the last task */

@@ -235,6 +235,7 @@ static void end_making(Manager *m, int result)
 {
     m->store = result == 0 ? TAKE_PTR(m->attached) : NULL;
     m->attached = store_close(m->attached);
+    m->made = result == 0;
     if (result == 0)
         free(TAKE_PTR(m->store_detail));
     manager_end_task(m, result == 0 ? MANAGER_STORE_CREATED : MANAGER_STORE_FAILED, result);
@@ -356,6 +357,14 @@ int manager_unlock(Manager *m, const Secret *recovery_key, char **reterr_detail)
     if (r == 0 || was_opening)
         tell_later(m);
     return r;
+}
+
+bool manager_take_made(Manager *m)
+{
+    bool made = m->made;
+
+    m->made = false;
+    return made;
 }
 
 bool manager_is_unlocked_by_hand(const Manager *m)

@@ -72,6 +72,8 @@ void manager_close(Manager *m);
  * -ENOENT (it has no recovery key), -EKEYREJECTED (it is another), -EINPROGRESS, or an error of
  * store_unlock(). The keys are not published yet. */
 int manager_unlock(Manager *m, const Secret *recovery_key, char **reterr_detail) _must_check_;
+/* True once for a store that was made: who caused that is to be told. */
+bool manager_take_made(Manager *m);
 /* True when nobody but who has the recovery key could open the store again. */
 bool manager_is_unlocked_by_hand(const Manager *m);
 

@@ -158,15 +158,31 @@ static int add_psk(json_object *o, Manager *m, const Key *k)
     return r != 0 ? (r < 0 ? r : -EBADMSG) : json_add_string(o, "psk", (const char *)text->data);
 }
 
+/* What seals a store that has just been made. */
+static int add_types(json_object *o, const Store *s)
+{
+    json_object *types = json_object_new_array(), *slots = store_slots(s);
+    int r = json_add_take(o, "storeMadeBy", types);
+
+    for (size_t i = 0; r == 0 && i < json_object_array_length(slots); i++) {
+        const char *type = "";
+
+        (void)json_get_string(json_object_array_get_idx(slots, i), "type", &type);
+        r = json_append_take(types, json_object_new_string(type));
+    }
+    return r;
+}
+
 /* Answers with a key, and with its PSK where the caller asked for it. */
-static int reply_key(VarlinkCall *call, Manager *m, const Key *k, bool with_psk)
+static int reply_key(VarlinkCall *call, Manager *m, const Key *k, bool with_psk, bool new_store)
 {
     _cleanup_(json_putp) json_object *o = json_object_new_object(), *key = NULL;
     int r;
 
     if (!o)
         return -ENOMEM;
-    if ((r = key_to_json(k, &key)) < 0 || (r = json_add_take(o, "key", TAKE_PTR(key))) < 0)
+    if ((r = key_to_json(k, &key)) < 0 || (r = json_add_take(o, "key", TAKE_PTR(key))) < 0 ||
+        (new_store && (r = add_types(o, manager_store(m))) < 0))
         return r;
     if (!with_psk)
         return varlink_call_reply(call, TAKE_PTR(o));
@@ -186,7 +202,7 @@ static int add(VarlinkCall *call, Manager *m, const KeyRequest *q, bool return_p
         return methods_reply_failure(call, r, detail, k);
     log_change(call, MESSAGE_KEY_ADDED, k, "added");
     log_unpublished(k);
-    return reply_key(call, m, k, return_psk);
+    return reply_key(call, m, k, return_psk, manager_take_made(m));
 }
 
 static int method_add(VarlinkCall *call, json_object *p, void *userdata)
@@ -250,7 +266,7 @@ static int method_rotate(VarlinkCall *call, json_object *p, void *userdata)
         return methods_reply_failure(call, r, detail, NULL);
     log_change(call, MESSAGE_KEY_ROTATED, k, "rotated in");
     log_unpublished(k);
-    return reply_key(call, userdata, k, return_psk);
+    return reply_key(call, userdata, k, return_psk, false);
 }
 
 /* For the methods that read: keys of a store that cannot be opened are not "none". */
@@ -310,7 +326,7 @@ static int method_describe(VarlinkCall *call, json_object *p, void *userdata)
     (void)manager_refresh(m);
     k = key_table_find(manager_keys(m), id);
     if (k)
-        return reply_key(call, m, k, false);
+        return reply_key(call, m, k, false, false);
     if (asprintf(&detail, "no key has the id \"%s\"", id) < 0)
         return -ENOMEM;
     return methods_reply_failure(call, -ENOENT, detail, NULL);
