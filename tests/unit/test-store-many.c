@@ -13,7 +13,7 @@ static bool fill(Store *s, size_t n)
 {
     _cleanup_(secret_freep) Secret *secret = secret_new(120);
     _cleanup_(store_endp) StoreTransaction *t = NULL;
-    char id[STORE_ID_SIZE], name[300];
+    char id[STORE_ID_SIZE], name[300], digits[24];
 
     if (!secret || store_begin(s, &t) < 0)
         return false;
@@ -22,7 +22,8 @@ static bool fill(Store *s, size_t n)
     for (size_t i = 0; i < n; i++) {
         _cleanup_(json_putp) json_object *meta = NULL;
 
-        (void)snprintf(name + sizeof(name) - 16, 16, "%015zu", i);
+        (void)snprintf(digits, sizeof(digits), "%zu", i);
+        memcpy(name + sizeof(name) - 1 - strlen(digits), digits, strlen(digits) + 1);
         meta = fixture_meta(name);
         if (store_add(t, meta, secret, id) < 0)
             return false;
