@@ -209,10 +209,13 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdat
 
 void varlink_server_resume(VarlinkServer *s)
 {
-    VarlinkConnection *next;
+    VarlinkConnection *c = s->connections, *previous;
 
-    for (VarlinkConnection *c = s->connections; c; c = next) {
-        next = c->next;
+    /* Who has waited longest comes first. */
+    while (c && c->next)
+        c = c->next;
+    for (; c; c = previous) {
+        previous = c->previous;
         if (!c->waiting)
             continue;
         c->waiting = false;
