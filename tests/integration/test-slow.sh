@@ -54,9 +54,14 @@ memory() {
 psk=$(psk parked)
 ctl add --hostnqn="$HOST" --subsysnqn="$SUBSYSTEM:b" <<<"$psk" >/dev/null 2>&1 &
 adding=$!
-wait_for 10 eval '[ -n "$(memory "${psk:16:40}")" ]'
-sleep 1
-is "a PSK that has to wait is in locked memory only" "$(memory "${psk:16:40}")" locked
+if grep -q __asan_init "$build/nvme-keyd"; then
+    sleep 1
+    skip "a PSK that has to wait is in locked memory only" "a sanitizer keeps what was freed"
+else
+    wait_for 10 eval '[ -n "$(memory "${psk:16:40}")" ]'
+    sleep 1
+    is "a PSK that has to wait is in locked memory only" "$(memory "${psk:16:40}")" locked
+fi
 begin=$SECONDS
 daemon_pid=$daemon
 daemon_stop
