@@ -148,6 +148,18 @@ static int collect(json_object *parameters, void *userdata)
     return json_append_take(c->array, copy);
 }
 
+int cli_call_and_print(const Options *o, const char *method, json_object *parameters,
+                       int (*print)(const Options *o, json_object *reply))
+{
+    json_object *reply = NULL;
+    int r = cli_call(o, method, parameters, &reply);
+
+    if (r == EXIT_OK)
+        r = print(o, reply);
+    varlink_json_erase_put(reply);
+    return r;
+}
+
 int cli_call_list(const Options *o, const char *method, const char *member, json_object *ret)
 {
     _cleanup_(varlink_client_freep) VarlinkClient *client = NULL;

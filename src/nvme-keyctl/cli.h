@@ -50,6 +50,9 @@ int cli_out_of_memory(void);
 /* Calls a method of org.nvmekeyd.Manager and takes parameters. On failure it has said why, and the
  * result is the exit code. *ret is to be put with varlink_json_erase_put() or json_object_put(). */
 int cli_call(const Options *o, const char *method, json_object *parameters, json_object **ret);
+/* The same, and prints the reply, which may hold a secret and is erased. */
+int cli_call_and_print(const Options *o, const char *method, json_object *parameters,
+                       int (*print)(const Options *o, json_object *reply));
 /* The same with more: appends a copy of each reply's member to the array *ret. */
 int cli_call_list(const Options *o, const char *method, const char *member, json_object *ret);
 

@@ -127,18 +127,6 @@ static int print_key(const Options *o, json_object *reply)
     return EXIT_OK;
 }
 
-static int call_and_print(const Options *o, const char *method, json_object *parameters)
-{
-    json_object *reply = NULL;
-    int r = cli_call(o, method, parameters, &reply);
-
-    if (r == EXIT_OK)
-        r = print_key(o, reply);
-    /* The reply may hold a PSK, and so may what was printed from it. */
-    varlink_json_erase_put(reply);
-    return r;
-}
-
 int verb_add(const Options *o)
 {
     _cleanup_(varlink_json_erase_putp) json_object *p = json_object_new_object();
@@ -148,7 +136,7 @@ int verb_add(const Options *o)
         return cli_out_of_memory();
     if ((r = add_description(o, p)) != EXIT_OK || (r = add_psk(o, p)) != EXIT_OK)
         return r;
-    return call_and_print(o, "Add", TAKE_PTR(p));
+    return cli_call_and_print(o, "Add", TAKE_PTR(p), print_key);
 }
 
 int verb_generate(const Options *o)
@@ -162,7 +150,7 @@ int verb_generate(const Options *o)
         return r;
     if (o->print_key && json_add_bool(p, "returnPSK", true) < 0)
         return cli_out_of_memory();
-    return call_and_print(o, "Generate", TAKE_PTR(p));
+    return cli_call_and_print(o, "Generate", TAKE_PTR(p), print_key);
 }
 
 int verb_rotate(const Options *o)
@@ -183,7 +171,7 @@ int verb_rotate(const Options *o)
         return r;
     if (o->print_key && json_add_bool(p, "returnPSK", true) < 0)
         return cli_out_of_memory();
-    return call_and_print(o, "Rotate", TAKE_PTR(p));
+    return cli_call_and_print(o, "Rotate", TAKE_PTR(p), print_key);
 }
 
 int verb_remove(const Options *o)

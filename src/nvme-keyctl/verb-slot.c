@@ -163,18 +163,6 @@ static int print_new_slot(const Options *o, json_object *reply)
     return json_get_string(reply, "recoveryKey", &key) > 0 ? print_recovery_key(id, key) : EXIT_OK;
 }
 
-static int call_and_print(const Options *o, const char *method, json_object *parameters)
-{
-    json_object *reply = NULL;
-    int r = cli_call(o, method, parameters, &reply);
-
-    if (r == EXIT_OK)
-        r = print_new_slot(o, reply);
-    /* The reply may hold a recovery key, and so may what was printed from it. */
-    varlink_json_erase_put(reply);
-    return r;
-}
-
 int verb_slot_add(const Options *o)
 {
     _cleanup_(json_putp) json_object *p = json_object_new_object();
@@ -188,7 +176,7 @@ int verb_slot_add(const Options *o)
     if (!p || json_add_string(p, "type", type) < 0)
         return cli_out_of_memory();
     r = add_options(o, type, p);
-    return r != EXIT_OK ? r : call_and_print(o, "AddSlot", TAKE_PTR(p));
+    return r != EXIT_OK ? r : cli_call_and_print(o, "AddSlot", TAKE_PTR(p), print_new_slot);
 }
 
 int verb_slot_remove(const Options *o)
@@ -213,7 +201,7 @@ static int reseal_named(const Options *o)
     if (!p || json_add_string(p, "id", o->arguments[0]) < 0)
         return cli_out_of_memory();
     r = add_options(o, NULL, p);
-    return r != EXIT_OK ? r : call_and_print(o, "ResealSlot", TAKE_PTR(p));
+    return r != EXIT_OK ? r : cli_call_and_print(o, "ResealSlot", TAKE_PTR(p), print_new_slot);
 }
 
 /* Appends the slot as it is now to done. */

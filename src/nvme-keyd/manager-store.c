@@ -197,6 +197,8 @@ static void start_task(Manager *m, ManagerTask task)
     m->task_start_usec = now_monotonic();
     m->nth = 0;
     free(TAKE_PTR(m->store_detail));
+    /* Who was to be told of an unlocking that failed hears of this task instead. */
+    m->slow_timer = sd_event_source_disable_unref(m->slow_timer);
     /* Without the timer, who asks for the state waits to the end. */
     if (m->event)
         (void)sd_event_add_time_relative(m->event, &m->slow_timer, CLOCK_MONOTONIC,
