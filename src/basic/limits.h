@@ -39,6 +39,12 @@
 #define UPCALL_DEADLINE_USEC (8 * USEC_PER_SEC)
 /* How long the kernel remembers a miss unless the configuration says otherwise. */
 #define UPCALL_NEGATIVE_TIMEOUT_SEC 5
+/* An answer that lists serials is of use at once or not at all. */
+#define UPCALL_ANSWER_SEC 5
+
+/* Life of a key that is published on demand. A handshake has 10 s to look it up again. */
+#define ON_DEMAND_SEC 60
+#define ON_DEMAND_SEC_MIN 20
 
 /* A comment is a line for people. */
 #define COMMENT_LENGTH_MAX 256

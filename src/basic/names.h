@@ -6,6 +6,8 @@
 #define NAMES_MANAGER_INTERFACE "org.nvmekeyd.Manager"
 #define NAMES_MANAGER_SOCKET "/run/nvme-keyd/org.nvmekeyd.Manager"
 #define NAMES_REQUEST_SOCKET "/run/nvme-keyd/request"
+/* When the shim last told of a request that it refused. */
+#define NAMES_REFUSED_FILE "/run/nvme-keyd/refused"
 /* FileDescriptorName= of the two socket units. */
 #define NAMES_FD_VARLINK "varlink"
 #define NAMES_FD_REQUEST "request"
@@ -23,6 +25,9 @@
 
 /* Description of a request for all PSKs of a pair: "nvme-tls-psk:HOSTNQN SUBNQN". */
 #define NAMES_PAIR_REQUEST "nvme-tls-psk:"
+
+/* Reads 1 where kernel/ makes the kernel ask. */
+#define NAMES_LIVEPATCH_ENABLED "/sys/kernel/livepatch/nvme_keyd_upcall/enabled"
 
 /* The systemd credential that holds the key-encryption key. */
 #define NAMES_KEK_CREDENTIAL "nvme-keyd.kek"
@@ -45,4 +50,5 @@
 #define MESSAGE_KEY_ROTATED "639a5b3c7900413a85d00f7f0be44508"
 #define MESSAGE_KEY_REMOVED "827535579fa84f90bf731d28279be9b3"
 #define MESSAGE_REQUEST_MISS "3458a615853b4a6c9f9deb1043472ae3"
+#define MESSAGE_ON_DEMAND_REFUSED "1f6d0e93206d4e03bc2d02f4c7407ed2"
 #define MESSAGE_REQUEST_REFUSED "27e917b425e84c49a4936e673069d372"

@@ -249,6 +249,30 @@ bool ring_holds(const Ring *r, const char *description, int32_t serial)
     return keyctl_search(r->serial, r->key_type, description, 0) == serial;
 }
 
+int32_t ring_look_up(const Ring *r, const char *description)
+{
+    long s = keyctl_search(r->serial, r->key_type, description, 0);
+    char text[DESCRIBE_MAX + 1];
+    RingKey found = {0};
+    bool exact;
+    long n;
+
+    n = s > 0 ? keyctl_describe((key_serial_t)s, text, sizeof(text) - 1) : -1;
+    if (n < 0 || (size_t)n >= sizeof(text))
+        return 0;
+    text[n] = '\0';
+    if (parse_description(text, r->key_type, &found) < 0)
+        return 0;
+    exact = strcmp(found.description, description) == 0;
+    free(found.description);
+    return exact ? (int32_t)s : 0;
+}
+
+int ring_set_timeout(int32_t serial, unsigned timeout_sec)
+{
+    return keyctl_set_timeout(serial, timeout_sec) < 0 ? -errno : 0;
+}
+
 int ring_unlink(const Ring *r, int32_t serial)
 {
     if (keyctl_unlink(serial, r->serial) == 0 || errno == ENOENT)

@@ -61,6 +61,12 @@ int ring_add(const Ring *r, const char *description, const void *payload, size_t
 /* True when the ring has this key, usable and under this description. */
 bool ring_holds(const Ring *r, const char *description, int32_t serial);
 
+/* Has a key end in timeout_sec from now, or never with 0. */
+int ring_set_timeout(int32_t serial, unsigned timeout_sec) _must_check_;
+
+/* The serial of the key of exactly this description, or 0. */
+int32_t ring_look_up(const Ring *r, const char *description);
+
 /* Unlinks a key from the ring; it lives on for a controller that still refers to it. A key that is
  * not linked any more is no error. */
 int ring_unlink(const Ring *r, int32_t serial) _must_check_;

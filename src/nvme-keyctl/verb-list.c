@@ -209,13 +209,25 @@ static void print_store_hint(json_object *store)
         print_field("", "who has a recovery key can open it: nvme-keyctl slot unlock");
 }
 
+static void print_provision(json_object *provision)
+{
+    uint64_t timeout;
+
+    if (json_get_uint(provision, "timeoutSec", INT64_MAX, &timeout) > 0)
+        printf("%14s: on demand, for %llu s\n", "Provision", (unsigned long long)timeout);
+    else
+        print_field("Provision", text_or_dash(provision, "mode"));
+    print_text(provision, "", "detail");
+}
+
 static int print_status(json_object *status)
 {
-    json_object *store, *keyring;
+    json_object *store, *keyring, *provision;
     uint64_t keys, broken, identities, published, serial = 0;
 
     if (json_get_object(status, "store", &store) <= 0 ||
         json_get_object(status, "keyring", &keyring) <= 0 ||
+        json_get_object(status, "provision", &provision) <= 0 ||
         json_get_uint(status, "keys", INT64_MAX, &keys) <= 0 ||
         json_get_uint(status, "broken", INT64_MAX, &broken) <= 0 ||
         json_get_uint(status, "identities", INT64_MAX, &identities) <= 0 ||
@@ -233,6 +245,7 @@ static int print_status(json_object *status)
         printf("%14s: %08x\n", "Serial", (unsigned)serial);
     else
         print_field("", "not in this kernel now: load nvme_keyring (modprobe nvme-tcp)");
+    print_provision(provision);
     printf("%14s: %llu, %llu broken\n", "Keys", (unsigned long long)keys,
            (unsigned long long)broken);
     printf("%14s: %llu of %llu identities\n", "Published", (unsigned long long)published,

@@ -17,6 +17,9 @@ const Config config_default = {
     .idle_exit_usec = 600 * USEC_PER_SEC,
     .retire_usec = 24 * HOUR_USEC,
     .negative_timeout_sec = UPCALL_NEGATIVE_TIMEOUT_SEC,
+    .on_demand = false,
+    .on_demand_sec = ON_DEMAND_SEC,
+    .on_demand_force = false,
     .allow_null_key = false,
     .stand_in = false,
 };
@@ -119,14 +122,37 @@ static int set_retire(Config *c, const char *value)
     return config_parse_span(value, &c->retire_usec);
 }
 
-static int set_negative_timeout(Config *c, const char *value)
+static int set_provision(Config *c, const char *value)
+{
+    c->on_demand = strcmp(value, "on-demand") == 0;
+    return c->on_demand || strcmp(value, "resident") == 0 ? 0 : -EINVAL;
+}
+
+/* Whole seconds: that is what the kernel counts in. */
+static int parse_seconds(const char *value, uint64_t min_usec, uint64_t max_usec, unsigned *ret)
 {
     uint64_t usec;
 
-    if (config_parse_span(value, &usec) < 0 || usec < USEC_PER_SEC || usec > HOUR_USEC)
+    if (config_parse_span(value, &usec) < 0 || usec < min_usec || usec > max_usec)
         return -EINVAL;
-    c->negative_timeout_sec = (unsigned)(usec / USEC_PER_SEC);
+    *ret = (unsigned)(usec / USEC_PER_SEC);
     return 0;
+}
+
+static int set_on_demand_timeout(Config *c, const char *value)
+{
+    return parse_seconds(value, ON_DEMAND_SEC_MIN * USEC_PER_SEC, 24 * HOUR_USEC,
+                         &c->on_demand_sec);
+}
+
+static int set_on_demand_force(Config *c, const char *value)
+{
+    return parse_bool(value, &c->on_demand_force);
+}
+
+static int set_negative_timeout(Config *c, const char *value)
+{
+    return parse_seconds(value, USEC_PER_SEC, HOUR_USEC, &c->negative_timeout_sec);
 }
 
 static int set_allow_null_key(Config *c, const char *value)
@@ -147,6 +173,9 @@ int config_set(Config *c, const char *section, const char *option, const char *v
     } options[] = {
         {"Manager", "IdleExitSec", set_idle_exit},
         {"Manager", "RetireSec", set_retire},
+        {"Manager", "Provision", set_provision},
+        {"Manager", "OnDemandTimeoutSec", set_on_demand_timeout},
+        {"Manager", "OnDemandForce", set_on_demand_force},
         {"Upcall", "NegativeTimeoutSec", set_negative_timeout},
         {"Keyring", "StandIn", set_stand_in},
         {"Store", "AllowNullKey", set_allow_null_key},

@@ -11,7 +11,10 @@ typedef struct Config {
     uint64_t idle_exit_usec; /* UINT64_MAX: never */
     uint64_t retire_usec;    /* how long a target accepts a PSK that was rotated away */
     unsigned negative_timeout_sec;
-    bool allow_null_key; /* open and make systemd credentials that are sealed with no key */
+    bool on_demand; /* keys of hosts are published when the kernel asks, for on_demand_sec */
+    unsigned on_demand_sec;
+    bool on_demand_force; /* also on a kernel that is not known to ask */
+    bool allow_null_key;  /* open and make systemd credentials that are sealed with no key */
     bool stand_in; /* a keyring of our own and key type `user` in place of `.nvme` and `psk` */
 } Config;
 

@@ -76,6 +76,11 @@ bool key_is_publishable(const Key *k, uint64_t now_realtime_usec)
     }
 }
 
+unsigned key_lifetime(const Key *k, unsigned on_demand_sec)
+{
+    return k->role == KEY_ROLE_HOST ? on_demand_sec : 0;
+}
+
 bool key_shadows(const Key *k, const Key *other)
 {
     /* A host searches without the digest, for any version; a target for whole identities, of which

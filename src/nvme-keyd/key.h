@@ -2,6 +2,7 @@
 #pragma once
 
 #include <json-c/json.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -39,6 +40,8 @@ typedef enum KeyKind {
 /* Identity versions 0 and 1. */
 #define KEY_VERSIONS 2
 #define KEY_VERSION_BIT(v) (1u << (v))
+/* Of a serial that was found, not made by us. */
+#define KEY_LIFETIME_UNKNOWN UINT_MAX
 
 typedef struct Key {
     char id[STORE_ID_SIZE];
@@ -63,6 +66,8 @@ typedef struct Key {
     char *identities[KEY_VERSIONS];
     /* Serial in the ring as of the last look, 0 when it is not there. */
     int32_t serials[KEY_VERSIONS];
+    /* The timeout that was set for that serial, in seconds; 0 for none. */
+    unsigned lifetimes[KEY_VERSIONS];
 
     struct Key *next_of_pair; /* other keys of the same host and subsystem NQN */
 } Key;
@@ -78,6 +83,10 @@ const char *key_kind_to_string(KeyKind kind);
 /* True when `.nvme` should hold it: a target accepts a PSK before hosts offer it and until they
  * have stopped, a host offers exactly the active one. */
 bool key_is_publishable(const Key *k, uint64_t now_realtime_usec);
+
+/* How long it is to be in `.nvme`, in seconds, 0 for ever, where keys on demand have on_demand_sec.
+ * Only hosts ask: the target's side of a handshake looks for an identity and gives up. */
+unsigned key_lifetime(const Key *k, unsigned on_demand_sec);
 
 /* True when a kernel that looks for other's subsystem could be given this key instead: the kernel
  * compares the beginning of a description only, so "nqn.x:ab" answers for "nqn.x:a". */

@@ -84,6 +84,15 @@ static void log_publishing(Daemon *d, int error, const SyncResult *s)
                  s->removed);
 }
 
+static void log_provision(const Daemon *d)
+{
+    static const LogFields refused = {.message_id = MESSAGE_ON_DEMAND_REFUSED};
+
+    if (manager_provision(d->manager) == PROVISION_REFUSED)
+        (void)log_full(LOG_ERR, 0, &refused,
+                       "Provision=on-demand is refused: " MANAGER_ON_DEMAND_REFUSED);
+}
+
 /* Makes the keyring right, once there is a store. Whatever fails is logged once, and tried again
  * when it is needed: a daemon that answers with the reason is of more use than none. */
 static void publish_all(Daemon *d)
@@ -235,6 +244,7 @@ static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si,
     (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)now_monotonic());
     if (load_config(d->config_path, &config) == 0)
         manager_set_config(d->manager, &config);
+    log_provision(d);
     publish_all(d);
     (void)sd_notify(0, "READY=1");
     on_activity(d);
@@ -352,6 +362,7 @@ static int run(const char *config_path)
     r = setup(&d, &config, state_dir ? state_dir : NAMES_STATE_DIRECTORY);
     if (r < 0)
         return r;
+    log_provision(&d);
     publish_all(&d);
     if (!manager_is_opening(d.manager))
         become_ready(&d);

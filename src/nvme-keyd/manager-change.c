@@ -179,7 +179,7 @@ int manager_add(Manager *m, const KeyRequest *request, Key **ret, char **reterr_
         return r;
     *ret = TAKE_PTR(k);
     /* It is kept; whether it is in the ring is told by its serials. */
-    (void)manager_publish(m, *ret);
+    (void)manager_publish_new(m, *ret, NULL);
     return 0;
 }
 
@@ -275,7 +275,7 @@ int manager_rotate(Manager *m, const char *id, const KeyRequest *request, Key **
     t = store_end(t);
     manager_update_deadline(m);
     /* The old key stays in the ring until the new one is there; manager_sync() tries again. */
-    r = manager_publish(m, *ret);
+    r = manager_publish_new(m, *ret, old);
     forget_displaced(m, *ret);
     if (r == 0 || !m->ring)
         (void)manager_settle(m);

@@ -337,14 +337,6 @@ static int hand_over(Manager *m, Import *i)
     return 0;
 }
 
-static bool is_published(const Key *k)
-{
-    for (unsigned v = 0; v < KEY_VERSIONS; v++)
-        if (k->identities[v] && !k->serials[v])
-            return false;
-    return true;
-}
-
 static int keep_all(Manager *m, Import *i, ImportResult *result, char **reterr_detail)
 {
     SyncResult synced;
@@ -355,7 +347,7 @@ static int keep_all(Manager *m, Import *i, ImportResult *result, char **reterr_d
     /* They are kept; whether they are in the ring is told by their serials. */
     r = manager_resync(m, &synced);
     for (size_t j = 0; j < i->n; j++)
-        result->unpublished += i->keys[j].kept && !is_published(i->keys[j].key);
+        result->unpublished += i->keys[j].kept && manager_lacks(m, i->keys[j].key);
     return r == -ENOMEM ? r : 0;
 }
 

@@ -58,6 +58,7 @@ struct Manager {
 
     Ring *ring;
     KeyTable keys;
+    unsigned on_demand_sec; /* as of the last look at the whole ring */
     uint64_t deadline_usec; /* the earliest of the retiring keys', 0 for none */
 };
 
@@ -67,6 +68,14 @@ int manager_resync(Manager *m, SyncResult *ret) _must_check_;
 /* Publishes what is not in the ring of one key. When the ring turns out to be gone, the new one
  * gets all keys. Frees no key. */
 int manager_publish(Manager *m, Key *k);
+
+/* The same for a key that has just been made, in the place of another or of none (NULL). One that
+ * is published on demand is left out, unless the other is in the ring. */
+int manager_publish_new(Manager *m, Key *k, const Key *replaced);
+
+/* For how long keys of hosts are published when the kernel asks; 0: for ever, and without being
+ * asked. */
+unsigned manager_on_demand_sec(const Manager *m);
 
 /* Lets go of retiring keys whose time is over: out of the ring, then out of the store. */
 int manager_settle(Manager *m);

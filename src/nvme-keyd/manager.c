@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "basic/io.h"
+#include "basic/names.h"
 #include "nvme-keyd/manager-private.h"
 
 int manager_new(const Config *config, const char *state_dir, Manager **ret)
@@ -111,18 +112,54 @@ void manager_close(Manager *m)
         abort();
 }
 
+static bool kernel_asks(void)
+{
+    char enabled[4];
+
+    return io_read_line(NAMES_LIVEPATCH_ENABLED, enabled, sizeof(enabled)) >= 0 &&
+           strcmp(enabled, "1") == 0;
+}
+
+Provision manager_provision(const Manager *m)
+{
+    if (!m->config.on_demand)
+        return PROVISION_RESIDENT;
+    return m->config.on_demand_force || kernel_asks() ? PROVISION_ON_DEMAND : PROVISION_REFUSED;
+}
+
+unsigned manager_on_demand_sec(const Manager *m)
+{
+    return manager_provision(m) == PROVISION_ON_DEMAND ? m->config.on_demand_sec : 0;
+}
+
+unsigned manager_lifetime(const Manager *m, const Key *k)
+{
+    return key_lifetime(k, manager_on_demand_sec(m));
+}
+
+bool manager_lacks(const Manager *m, const Key *k)
+{
+    if (manager_lifetime(m, k) > 0)
+        return false;
+    for (unsigned v = 0; v < KEY_VERSIONS; v++)
+        if (k->identities[v] && !k->serials[v])
+            return true;
+    return false;
+}
+
 /* Makes the ring right, opening it if need be. */
 int manager_resync(Manager *m, SyncResult *ret)
 {
     int r = 0;
 
+    m->on_demand_sec = manager_on_demand_sec(m);
     for (int attempt = 0; attempt < 2; attempt++) {
         const Ring *ring = manager_ring(m, &r);
 
         if (!ring)
             return r;
         *ret = (SyncResult){0};
-        r = sync_all(ring, m->store, &m->keys, ret);
+        r = sync_all(ring, m->store, &m->keys, m->on_demand_sec, ret);
         if (r == 0)
             r = ret->error;
         /* nvme_keyring was unloaded; a new one may be there by now. */
@@ -178,8 +215,23 @@ int manager_publish(Manager *m, Key *k)
     ring = manager_ring(m, &r);
     if (!ring)
         return r;
-    r = sync_publish(ring, m->store, k, own_versions(m, k));
-    return r == -EKEYREVOKED || r == -ENOKEY ? manager_resync(m, &result) : r;
+    r = sync_publish(ring, m->store, k, own_versions(m, k), manager_on_demand_sec(m));
+    if (r != -EKEYREVOKED && r != -ENOKEY)
+        return r;
+    r = manager_resync(m, &result);
+    /* Of keys on demand that leaves the new one empty. */
+    return r == 0 && key_lifetime(k, m->on_demand_sec) > 0
+               ? sync_publish(m->ring, m->store, k, own_versions(m, k), m->on_demand_sec)
+               : r;
+}
+
+int manager_publish_new(Manager *m, Key *k, const Key *replaced)
+{
+    bool wanted = manager_lifetime(m, k) == 0;
+
+    for (unsigned v = 0; v < KEY_VERSIONS; v++)
+        wanted |= replaced && replaced->serials[v];
+    return wanted ? manager_publish(m, k) : 0;
 }
 
 /* Whether a retiring key still stands in for one that could not be published yet. */
@@ -189,9 +241,8 @@ static bool stands_in(const Manager *m, const Key *k)
                                   strlen(k->subsysnqn));
 
     for (; o && m->ring; o = o->next_of_pair)
-        for (unsigned v = 0; v < KEY_VERSIONS; v++)
-            if (o->state == KEY_ACTIVE && o->identities[v] && !o->serials[v])
-                return true;
+        if (o->state == KEY_ACTIVE && manager_lacks(m, o))
+            return true;
     return false;
 }
 
@@ -249,8 +300,12 @@ int manager_sync(Manager *m, SyncResult *ret)
 size_t manager_publish_pair(Manager *m, const Key *first)
 {
     uint64_t now = now_realtime();
+    SyncResult result;
     size_t n = 0;
 
+    /* The livepatch came or went. */
+    if (manager_on_demand_sec(m) != m->on_demand_sec && manager_resync(m, &result) == -ENOMEM)
+        return 0;
     for (Key *k = (Key *)(uintptr_t)first; k; k = k->next_of_pair)
         if (key_is_publishable(k, now) && manager_publish(m, k) == 0)
             n++;

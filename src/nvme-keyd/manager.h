@@ -132,6 +132,25 @@ int manager_rotate(Manager *m, const char *id, const KeyRequest *request, Key **
  * it is gone from the store, but the ring refused. */
 int manager_remove(Manager *m, const char *id, char **reterr_detail) _must_check_;
 
+/* True when a key is not in the ring although it should be, as of the last look. */
+bool manager_lacks(const Manager *m, const Key *k);
+
+/* For how long a key that is published now is there, in seconds; 0: for ever. */
+unsigned manager_lifetime(const Manager *m, const Key *k);
+
+/* How keys of hosts come into the ring. On a kernel that never asks, "on demand" would be never; so
+ * that is refused, unless forced, and they stay resident. */
+typedef enum Provision {
+    PROVISION_RESIDENT,
+    PROVISION_ON_DEMAND,
+    PROVISION_REFUSED,
+} Provision;
+Provision manager_provision(const Manager *m);
+/* What to tell people. */
+#define MANAGER_ON_DEMAND_REFUSED                                                                  \
+    "this kernel never asks for a key: load nvme_keyd_upcall, or set OnDemandForce=yes for a "     \
+    "kernel that asks by itself; keys stay resident"
+
 /* Makes the ring right, after opening store and ring if they were not. Then lets go of retiring
  * keys whose time is over. Returns -ENOKEY where there is no ring, or an error of the store. */
 int manager_sync(Manager *m, SyncResult *ret) _must_check_;

@@ -59,14 +59,11 @@ static void log_change(VarlinkCall *call, const char *message_id, const Key *k, 
 }
 
 /* The change is made; that its key is not where it should be is another matter. */
-static void log_unpublished(const Key *k)
+static void log_unpublished(const Manager *m, const Key *k)
 {
     const LogFields fields = {NULL, k->hostnqn, k->subsysnqn, k->id};
-    bool missing = false;
 
-    for (unsigned v = 0; v < KEY_VERSIONS; v++)
-        missing |= k->identities[v] && !k->serials[v];
-    if (missing)
+    if (manager_lacks(m, k))
         (void)log_full(LOG_WARNING, 0, &fields,
                        "Key %s is kept, but not in the keyring (see nvme-keyctl status)", k->id);
 }
@@ -201,7 +198,7 @@ static int add(VarlinkCall *call, Manager *m, const KeyRequest *q, bool return_p
     if (r < 0)
         return methods_reply_failure(call, r, detail, k);
     log_change(call, MESSAGE_KEY_ADDED, k, "added");
-    log_unpublished(k);
+    log_unpublished(m, k);
     return reply_key(call, m, k, return_psk, manager_take_made(m));
 }
 
@@ -265,7 +262,7 @@ static int method_rotate(VarlinkCall *call, json_object *p, void *userdata)
     if (r < 0)
         return methods_reply_failure(call, r, detail, NULL);
     log_change(call, MESSAGE_KEY_ROTATED, k, "rotated in");
-    log_unpublished(k);
+    log_unpublished(userdata, k);
     return reply_key(call, userdata, k, return_psk, false);
 }
 
@@ -400,6 +397,19 @@ static json_object *keyring_status(const Manager *m, const Ring *ring)
     return TAKE_PTR(o);
 }
 
+static json_object *provision_status(const Manager *m)
+{
+    _cleanup_(json_putp) json_object *o = json_object_new_object();
+    Provision p = manager_provision(m);
+    const Config *c = manager_config(m);
+
+    if (!o || json_add_string(o, "mode", p == PROVISION_ON_DEMAND ? "on_demand" : "resident") < 0 ||
+        (p == PROVISION_ON_DEMAND && json_add_uint(o, "timeoutSec", c->on_demand_sec) < 0) ||
+        (p == PROVISION_REFUSED && json_add_string(o, "detail", MANAGER_ON_DEMAND_REFUSED) < 0))
+        return NULL;
+    return TAKE_PTR(o);
+}
+
 static int method_status(VarlinkCall *call, json_object *p, void *userdata)
 {
     _cleanup_(json_putp) json_object *o = json_object_new_object();
@@ -426,6 +436,7 @@ static int method_status(VarlinkCall *call, json_object *p, void *userdata)
     if (!o || json_add_string(o, "version", PROJECT_VERSION) < 0 ||
         json_add_take(o, "store", store_status(m)) < 0 ||
         json_add_take(o, "keyring", keyring_status(m, ring)) < 0 ||
+        json_add_take(o, "provision", provision_status(m)) < 0 ||
         json_add_uint(o, "keys", key_table_size(manager_keys(m))) < 0 ||
         json_add_uint(o, "broken", broken) < 0 || json_add_uint(o, "identities", identities) < 0 ||
         json_add_uint(o, "published", published) < 0)

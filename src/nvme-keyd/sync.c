@@ -12,6 +12,7 @@ typedef struct Want {
     bool publish;
     /* Serial of a key of this identity: with the right bytes, or to be unlinked. */
     int32_t found;
+    bool displace; /* it is another, with other bytes */
 } Want;
 
 typedef struct Plan {
@@ -71,7 +72,7 @@ static int plan_collect(Plan *p, const KeyTable *table)
     {
         p->keep_unknown |= k->state == KEY_BROKEN;
         for (unsigned v = 0; v < KEY_VERSIONS; v++) {
-            Want want = {k, v, key_is_publishable(k, now), 0};
+            Want want = {k, v, key_is_publishable(k, now), 0, false};
 
             if (k->identities[v] && plan_want(p, want) < 0)
                 return -ENOMEM;
@@ -132,13 +133,27 @@ static int plan_match(Plan *p, Store *store, const RingList *list)
             if (want)
                 want->found = have->serial;
         }
-        if (want && want->publish && is_current(store, want, have))
-            want->found = have->serial;
+        if (want && want->publish) {
+            bool current = is_current(store, want, have);
+
+            want->found = current ? have->serial : 0;
+            want->displace = !current;
+        }
     }
     return 0;
 }
 
-static int add_version(const Ring *ring, const Secret *payload, Key *k, unsigned version)
+static int set_lifetime(Key *k, unsigned version, unsigned lifetime)
+{
+    int r = ring_set_timeout(k->serials[version], lifetime);
+
+    if (r == 0)
+        k->lifetimes[version] = lifetime;
+    return r;
+}
+
+static int add_version(const Ring *ring, const Secret *payload, Key *k, unsigned version,
+                       unsigned lifetime)
 {
     const uint8_t *bytes;
     size_t size;
@@ -146,10 +161,28 @@ static int add_version(const Ring *ring, const Secret *payload, Key *k, unsigned
 
     if (r < 0)
         return r;
-    return ring_add(ring, k->identities[version], bytes, size, &k->serials[version]);
+    r = ring_add(ring, k->identities[version], bytes, size, &k->serials[version]);
+    if (r < 0)
+        return r;
+    k->lifetimes[version] = 0;
+    return lifetime > 0 ? set_lifetime(k, version, lifetime) : 0;
 }
 
-static void plan_apply(const Plan *p, const Ring *ring, Store *store, SyncResult *result)
+/* A key that is in the ring, perhaps since another configuration: one that should stay must not
+ * have a timeout. Where it cannot be set, as for one that just ended, the key is added anew. */
+static bool keep(const Want *want, unsigned lifetime)
+{
+    Key *k = want->key;
+    unsigned v = want->version;
+
+    if (k->serials[v] != want->found)
+        k->lifetimes[v] = KEY_LIFETIME_UNKNOWN;
+    k->serials[v] = want->found;
+    return want->found != 0 && (k->lifetimes[v] == lifetime || set_lifetime(k, v, lifetime) == 0);
+}
+
+static void plan_apply(const Plan *p, const Ring *ring, Store *store, unsigned on_demand_sec,
+                       SyncResult *result)
 {
     /* The versions of a key stand side by side and are sealed together. */
     _cleanup_(secret_freep) Secret *payload = NULL;
@@ -157,13 +190,19 @@ static void plan_apply(const Plan *p, const Ring *ring, Store *store, SyncResult
 
     for (size_t i = 0; i < p->n_wants; i++) {
         const Want *want = &p->wants[i];
+        unsigned lifetime = key_lifetime(want->key, on_demand_sec);
         int r = 0;
 
-        want->key->serials[want->version] = want->found;
-        if (!want->publish)
+        if (!want->publish) {
+            want->key->serials[want->version] = want->found;
             continue;
-        if (want->found) {
+        }
+        if (keep(want, lifetime)) {
             result->kept++;
+            continue;
+        }
+        if (lifetime > 0 && !want->displace) {
+            want->key->serials[want->version] = 0;
             continue;
         }
         if (payload_of != want->key) {
@@ -173,7 +212,7 @@ static void plan_apply(const Plan *p, const Ring *ring, Store *store, SyncResult
         }
         if (r == 0) {
             payload_of = want->key;
-            r = add_version(ring, payload, want->key, want->version);
+            r = add_version(ring, payload, want->key, want->version, lifetime);
         }
         if (r < 0) {
             result->failed++;
@@ -201,7 +240,8 @@ static void plan_remove_stale(const Plan *p, const Ring *ring, SyncResult *resul
             p->wants[i].key->serials[p->wants[i].version] = 0;
 }
 
-int sync_all(const Ring *ring, Store *store, const KeyTable *table, SyncResult *ret)
+int sync_all(const Ring *ring, Store *store, const KeyTable *table, unsigned on_demand_sec,
+             SyncResult *ret)
 {
     _cleanup_(ring_list_done) RingList list = {NULL, 0};
     _cleanup_(plan_done) Plan plan = {.wants = NULL};
@@ -214,7 +254,7 @@ int sync_all(const Ring *ring, Store *store, const KeyTable *table, SyncResult *
         (r = plan_match(&plan, store, &list)) < 0)
         return r;
 
-    plan_apply(&plan, ring, store, &result);
+    plan_apply(&plan, ring, store, on_demand_sec, &result);
     /* What could not be added may be what a stale key still stands in for. */
     if (result.failed == 0)
         plan_remove_stale(&plan, ring, &result);
@@ -222,19 +262,27 @@ int sync_all(const Ring *ring, Store *store, const KeyTable *table, SyncResult *
     return 0;
 }
 
-int sync_publish(const Ring *ring, Store *store, Key *k, unsigned versions)
+/* Whether a key is in the ring and will be for as long as it should, from now. */
+static bool is_there(const Ring *ring, Key *k, unsigned version, unsigned lifetime)
+{
+    return k->serials[version] && ring_holds(ring, k->identities[version], k->serials[version]) &&
+           ((lifetime == 0 && k->lifetimes[version] == 0) ||
+            set_lifetime(k, version, lifetime) == 0);
+}
+
+int sync_publish(const Ring *ring, Store *store, Key *k, unsigned versions, unsigned on_demand_sec)
 {
     _cleanup_(secret_freep) Secret *payload = NULL;
+    unsigned lifetime = key_lifetime(k, on_demand_sec);
     int r = 0;
 
     for (unsigned v = 0; v < KEY_VERSIONS && r == 0; v++) {
-        if (!(versions & KEY_VERSION_BIT(v)) || !k->identities[v] ||
-            (k->serials[v] && ring_holds(ring, k->identities[v], k->serials[v])))
+        if (!(versions & KEY_VERSION_BIT(v)) || !k->identities[v] || is_there(ring, k, v, lifetime))
             continue;
         if (!payload)
             r = store_unseal(store, k->id, &payload);
         if (r == 0)
-            r = add_version(ring, payload, k, v);
+            r = add_version(ring, payload, k, v, lifetime);
     }
     return r;
 }
@@ -275,8 +323,14 @@ int sync_refresh(const Ring *ring, const KeyTable *table)
 int sync_withdraw(const Ring *ring, Key *k)
 {
     for (unsigned v = 0; v < KEY_VERSIONS; v++) {
-        int r = k->serials[v] ? ring_unlink(ring, k->serials[v]) : 0;
+        int32_t found;
+        int r;
 
+        if (!k->serials[v])
+            continue;
+        /* A request of root may have put another one into its place. */
+        found = ring_look_up(ring, k->identities[v]);
+        r = ring_unlink(ring, found ? found : k->serials[v]);
         if (r < 0)
             return r;
         k->serials[v] = 0;

@@ -7,8 +7,9 @@
 
 /*
  * Makes the ring hold what it should: the publishable keys of the table, plus whatever is not ours.
- * Keys are added before any is unlinked, and an add displaces a key of the same identity in one
- * step, so that at no moment a key that should be there is not.
+ * With on_demand_sec > 0 keys of hosts are not added, but may be there for so long; see
+ * key_lifetime(). Keys are added before any is unlinked, and an add displaces a key of the same
+ * identity in one step, so that at no moment a key that should be there is not.
  */
 
 typedef struct SyncResult {
@@ -22,10 +23,13 @@ typedef struct SyncResult {
 /* Looks at the whole ring; linear in the number of keys in it and in the table. Updates the serials
  * of the table's keys. Returns 0 (failures of single keys are in *ret), -ENOMEM, or the error that
  * says the ring is gone. */
-int sync_all(const Ring *ring, Store *store, const KeyTable *table, SyncResult *ret) _must_check_;
+int sync_all(const Ring *ring, Store *store, const KeyTable *table, unsigned on_demand_sec,
+             SyncResult *ret) _must_check_;
 
-/* Adds those TLS PSKs of one key that are not in the ring, of the versions given. */
-int sync_publish(const Ring *ring, Store *store, Key *k, unsigned versions) _must_check_;
+/* Adds those TLS PSKs of one key that are not in the ring, of the versions given. A timeout begins
+ * anew. */
+int sync_publish(const Ring *ring, Store *store, Key *k, unsigned versions, unsigned on_demand_sec)
+    _must_check_;
 
 /* Unlinks what is in the ring of one key; its serials become 0. */
 int sync_withdraw(const Ring *ring, Key *k) _must_check_;

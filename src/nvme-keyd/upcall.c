@@ -1,20 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/socket.h>
 
-#include "basic/encoding.h"
 #include "basic/io.h"
 #include "basic/log.h"
 #include "basic/names.h"
+#include "nvme-keyd/upcall-answer.h"
 #include "nvme-keyd/upcall.h"
-#include "psk/identity.h"
-#include "psk/nqn.h"
-
-/* The kernel is to ask again at once: its keys are in `.nvme` now. */
-#define SEARCH_AGAIN_TIMEOUT_SEC 1
 
 typedef struct Connection {
     UpcallServer *server;
@@ -35,157 +27,6 @@ struct UpcallServer {
     Connection *connections;
     size_t n_connections;
 };
-
-static void reject(UpcallReply *reply, unsigned error, unsigned timeout_sec)
-{
-    reply->error = error;
-    reply->timeout_sec = timeout_sec;
-    reply->size = 0;
-}
-
-static void miss(const Manager *m, const char *description, UpcallReply *reply)
-{
-    const LogFields fields = {.message_id = MESSAGE_REQUEST_MISS};
-    bool printable = text_is_printable(description);
-
-    (void)log_full(LOG_NOTICE, 0, &fields, "The kernel asked for a PSK that is not here: %s",
-                   printable ? description : "(unprintable)");
-    reject(reply, ENOKEY, manager_config(m)->negative_timeout_sec);
-}
-
-/* The TLS PSK of one identity that should be published now. */
-static int find_tls_psk(Manager *m, const PskIdentity *i, const char *text, Secret **ret_payload,
-                        const uint8_t **ret, size_t *ret_size)
-{
-    uint64_t now = now_realtime();
-    int r;
-    Key *k = key_table_pair(manager_keys(m), i->hostnqn, i->hostnqn_length, i->subsysnqn,
-                            i->subsysnqn_length);
-
-    for (; k; k = k->next_of_pair) {
-        const char *identity = k->identities[i->version];
-        /* While a target accepts two keys, version 0 means the active one. */
-        bool current = i->version == 1 || k->state == KEY_ACTIVE;
-
-        if (identity && current && strcmp(identity, text) == 0 && key_is_publishable(k, now))
-            break;
-    }
-    if (!k)
-        return -ENOKEY;
-    r = manager_unseal(m, k, ret_payload);
-    return r < 0 ? r : key_payload_tls_psk(*ret_payload, i->version, ret, ret_size);
-}
-
-/* A version 1 identity holds a digest that only who has the PSK can know. Without it a key cannot
- * be instantiated: its description never changes, and would go out as a wrong identity. The real
- * keys go into the ring, for the next search. */
-static bool publish_for_search(Manager *m, const PskIdentity *i, UpcallReply *reply)
-{
-    const Key *first = key_table_pair(manager_keys(m), i->hostnqn, i->hostnqn_length, i->subsysnqn,
-                                      i->subsysnqn_length);
-
-    reject(reply, EAGAIN, SEARCH_AGAIN_TIMEOUT_SEC);
-    return manager_publish_pair(m, first) > 0;
-}
-
-static bool copy_tls_psk(Manager *m, const PskIdentity *i, const char *text, UpcallReply *reply)
-{
-    _cleanup_(secret_freep) Secret *payload = NULL;
-    const uint8_t *bytes;
-    size_t size;
-
-    if (find_tls_psk(m, i, text, &payload, &bytes, &size) < 0)
-        return false;
-    memcpy(reply->payload, bytes, size);
-    reply->size = (uint32_t)size;
-    return true;
-}
-
-/* A request for one key of the ring's type. */
-static void answer_identity(Manager *m, const char *text, UpcallReply *reply)
-{
-    bool found = false;
-    PskIdentity i;
-
-    if (psk_identity_parse(text, strlen(text), &i) == 0)
-        found = i.version == 1 && !i.digest ? publish_for_search(m, &i, reply)
-                                            : copy_tls_psk(m, &i, text, reply);
-    if (!found)
-        miss(m, text, reply);
-}
-
-static void put_serials(const Key *k, UpcallReply *reply)
-{
-    for (unsigned v = 0; v < KEY_VERSIONS; v++) {
-        char *p = (char *)reply->payload + reply->size;
-        size_t room = sizeof(reply->payload) - reply->size;
-        int n;
-
-        if (!k->serials[v])
-            continue;
-        n = snprintf(p, room, "%s%d", reply->size > 0 ? " " : "", k->serials[v]);
-        if (n > 0 && (size_t)n < room)
-            reply->size += (uint32_t)n;
-    }
-}
-
-/* "nvme-tls-psk:HOSTNQN SUBSYSNQN": all keys of the pair are published, the answer is their serials
- * in decimal with a blank between them. */
-static void answer_pair(Manager *m, const char *text, UpcallReply *reply)
-{
-    const char *hostnqn = text + strlen(NAMES_PAIR_REQUEST), *blank = strchr(hostnqn, ' ');
-    size_t position, host_length = blank ? (size_t)(blank - hostnqn) : 0;
-    const Key *first = NULL;
-
-    if (blank && nqn_check(hostnqn, host_length, &position) == NQN_OK &&
-        nqn_check(blank + 1, strlen(blank + 1), &position) == NQN_OK)
-        first = key_table_pair(manager_keys(m), hostnqn, host_length, blank + 1, strlen(blank + 1));
-    if (manager_publish_pair(m, first) == 0) {
-        miss(m, text, reply);
-        return;
-    }
-    for (const Key *k = first; k; k = k->next_of_pair)
-        put_serials(k, reply);
-}
-
-bool upcall_answer(Manager *manager, const UpcallRequest *request, size_t size, UpcallReply *ret)
-{
-    const char *key_type =
-        manager_config(manager)->stand_in ? NAMES_KEY_TYPE_STAND_IN : NAMES_KEY_TYPE;
-    char text[KEY_DESCRIPTION_MAX + 1];
-    size_t length;
-    int r;
-
-    *ret = (UpcallReply){.magic = UPCALL_MAGIC};
-    reject(ret, EINVAL, UPCALL_NEGATIVE_TIMEOUT_SEC);
-    if (size <= offsetof(UpcallRequest, description) ||
-        size > offsetof(UpcallRequest, description) + KEY_DESCRIPTION_MAX ||
-        request->magic != UPCALL_MAGIC || request->type[UPCALL_TYPE_MAX] != '\0')
-        return true;
-    length = size - offsetof(UpcallRequest, description);
-    if (memchr(request->description, '\0', length))
-        return true;
-    memcpy(text, request->description, length);
-    text[length] = '\0';
-
-    /* A store that cannot be opened now is not a store without the key. */
-    r = manager_store(manager) ? 0 : manager_open(manager);
-    if (r == -EINPROGRESS)
-        return false;
-    if (r < 0) {
-        reject(ret, EAGAIN, SEARCH_AGAIN_TIMEOUT_SEC);
-        return true;
-    }
-    reject(ret, 0, 0);
-    if (strcmp(request->type, "user") == 0 &&
-        strncmp(text, NAMES_PAIR_REQUEST, strlen(NAMES_PAIR_REQUEST)) == 0)
-        answer_pair(manager, text, ret);
-    else if (strcmp(request->type, key_type) == 0)
-        answer_identity(manager, text, ret);
-    else
-        miss(manager, text, ret);
-    return true;
-}
 
 static void connection_close(Connection *c)
 {

@@ -4,7 +4,6 @@
 #include <systemd/sd-event.h>
 
 #include "nvme-keyd/manager.h"
-#include "request-key-shim/upcall-protocol.h"
 
 /*
  * Answers shims on the request socket: only root's, one packet each way, and no connection outlives
@@ -24,7 +23,3 @@ size_t upcall_server_connections(const UpcallServer *s);
 
 /* Answers who waits for the store, which has been opened or not. */
 void upcall_server_resume(UpcallServer *s);
-
-/* Fills in the answer to size bytes of request, whatever they are. The payload of *ret is a secret
- * for some answers. Returns false when there is none yet: the store is being opened. */
-bool upcall_answer(Manager *manager, const UpcallRequest *request, size_t size, UpcallReply *ret);

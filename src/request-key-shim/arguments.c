@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "request-key-shim/arguments.h"
@@ -23,20 +24,29 @@ static int parse_number(const char *s, uint64_t max, uint64_t *ret)
     return 0;
 }
 
+static bool fits(const char *s, size_t min, size_t max)
+{
+    size_t n = strnlen(s, max + 1);
+
+    return n >= min && n <= max;
+}
+
 int shim_arguments_parse(int argc, char *const *argv, ShimArguments *ret)
 {
+    const char *callout = argc == 6 ? argv[5] : "";
     ShimArguments a = {0};
     uint64_t key, uid;
     int r = -EINVAL;
 
     if (argc > 1 && parse_number(argv[1], INT32_MAX, &key) == 0)
         a.key = (int32_t)key;
-    if (argc == 5 && a.key > 0 && parse_number(argv[2], UINT32_MAX, &uid) == 0 &&
-        argv[3][0] != '\0' && strnlen(argv[3], UPCALL_TYPE_MAX + 1) <= UPCALL_TYPE_MAX &&
-        argv[4][0] != '\0' && strnlen(argv[4], KEY_DESCRIPTION_MAX + 1) <= KEY_DESCRIPTION_MAX) {
+    if ((argc == 5 || argc == 6) && a.key > 0 && parse_number(argv[2], UINT32_MAX, &uid) == 0 &&
+        fits(argv[3], 1, UPCALL_TYPE_MAX) && fits(argv[4], 1, KEY_DESCRIPTION_MAX) &&
+        fits(callout, 0, UPCALL_CALLOUT_MAX)) {
         a.uid = (uid_t)uid;
         a.type = argv[3];
         a.description = argv[4];
+        a.callout = callout;
         r = 0;
     }
 

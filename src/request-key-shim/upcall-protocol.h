@@ -11,21 +11,25 @@
  * of one build and one machine, so integers are in host order.
  */
 
-#define UPCALL_MAGIC 0x4b4d564eu /* "NVMK" */
+#define UPCALL_MAGIC 0x324d564eu /* "NVM2" */
 
 #define UPCALL_TYPE_MAX 31
+/* A few words; see request-key-shim(8). */
+#define UPCALL_CALLOUT_MAX 255
 /* Room for the serials of some hundred keys of one pair, or for a TLS PSK. */
 #define UPCALL_PAYLOAD_MAX 2048
 
-/* Sent with as many bytes of description as it has, without a terminator. */
+/* Sent with as many bytes of text as it has, without a terminator. */
 typedef struct UpcallRequest {
     uint32_t magic;
     char type[UPCALL_TYPE_MAX + 1]; /* of the key that is asked for, NUL-terminated */
-    char description[KEY_DESCRIPTION_MAX];
+    /* Its description, and if there is a callout a NUL and that. */
+    char text[KEY_DESCRIPTION_MAX + 1 + UPCALL_CALLOUT_MAX];
 } UpcallRequest;
 
-/* Sent whole. With error 0 the key is to be instantiated with payload, else to be rejected with
- * error (a positive errno), which the kernel then remembers for timeout_sec. */
+/* Sent whole. With error 0 the key is to be instantiated with payload, and lives for timeout_sec
+ * (0: for ever); else it is to be rejected with error (a positive errno), which the kernel then
+ * remembers for timeout_sec. */
 typedef struct UpcallReply {
     uint32_t magic;
     uint32_t error;

@@ -46,9 +46,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (r < 0)
         return 0;
     check_number(argv[2], a.uid);
-    if (argc != 5 || a.type != argv[3] || a.description != argv[4] || a.type[0] == '\0' ||
-        strlen(a.type) > UPCALL_TYPE_MAX || a.description[0] == '\0' ||
-        strlen(a.description) > KEY_DESCRIPTION_MAX)
+    if (argc == 6 && a.callout != argv[5])
+        abort();
+    if ((argc != 5 && argc != 6) || strlen(a.callout) > UPCALL_CALLOUT_MAX || a.type != argv[3] ||
+        a.description != argv[4] || a.type[0] == '\0' || strlen(a.type) > UPCALL_TYPE_MAX ||
+        a.description[0] == '\0' || strlen(a.description) > KEY_DESCRIPTION_MAX)
         abort();
     return 0;
 }

@@ -6,7 +6,7 @@
 
 #include "basic/log.h"
 #include "basic/names.h"
-#include "nvme-keyd/upcall.h"
+#include "nvme-keyd/upcall-answer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -22,12 +22,21 @@ static Manager *make_manager(void)
     return m;
 }
 
+/* A description, or one and a callout with a NUL between them. */
 static bool is_packet(const UpcallRequest *q, size_t size)
 {
-    return size > offsetof(UpcallRequest, description) &&
-           size <= offsetof(UpcallRequest, description) + KEY_DESCRIPTION_MAX &&
-           q->magic == UPCALL_MAGIC && q->type[UPCALL_TYPE_MAX] == '\0' &&
-           !memchr(q->description, '\0', size - offsetof(UpcallRequest, description));
+    size_t length = size - offsetof(UpcallRequest, text);
+    const char *end, *callout;
+
+    if (size <= offsetof(UpcallRequest, text) || size > sizeof(*q) || q->magic != UPCALL_MAGIC ||
+        q->type[UPCALL_TYPE_MAX] != '\0')
+        return false;
+    end = memchr(q->text, '\0', length);
+    if (!end)
+        return length <= KEY_DESCRIPTION_MAX;
+    callout = end + 1;
+    return end > q->text && end - q->text <= KEY_DESCRIPTION_MAX && callout < q->text + length &&
+           !memchr(callout, '\0', (size_t)(q->text + length - callout));
 }
 
 /* The input is a packet as it is received: what is behind it is from another one. */
@@ -45,7 +54,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (reply.magic != UPCALL_MAGIC || reply.size != 0 ||
         reply.timeout_sec != UPCALL_NEGATIVE_TIMEOUT_SEC ||
-        reply.error != (is_packet(q, size) ? ENOKEY : EINVAL))
+        (reply.error != ENOKEY && reply.error != EINVAL) ||
+        (!is_packet(q, size) && reply.error != EINVAL))
         abort();
     for (size_t i = 0; i < sizeof(reply.payload); i++)
         if (reply.payload[i] != 0)

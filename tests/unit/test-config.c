@@ -200,6 +200,32 @@ TEST(negative_timeout)
     ASSERT_EQ(c.negative_timeout_sec, 3600);
 }
 
+TEST(provision)
+{
+    Config c = config_default;
+
+    ASSERT_TRUE(!c.on_demand && !c.on_demand_force);
+    ASSERT_EQ(c.on_demand_sec, 60);
+    ASSERT_OK(config_set(&c, "Manager", "Provision", "on-demand"));
+    ASSERT_TRUE(c.on_demand);
+    ASSERT_OK(config_set(&c, "Manager", "Provision", "resident"));
+    ASSERT_TRUE(!c.on_demand);
+    ASSERT_EQ(config_set(&c, "Manager", "Provision", ""), -EINVAL);
+    ASSERT_EQ(config_set(&c, "Manager", "Provision", "on-demand "), -EINVAL);
+    ASSERT_EQ(config_set(&c, "Manager", "Provision", "yes"), -EINVAL);
+    ASSERT_OK(config_set(&c, "Manager", "OnDemandForce", "yes"));
+    ASSERT_TRUE(c.on_demand_force);
+    ASSERT_OK(config_set(&c, "Manager", "OnDemandTimeoutSec", "20"));
+    ASSERT_EQ(c.on_demand_sec, 20);
+    ASSERT_OK(config_set(&c, "Manager", "OnDemandTimeoutSec", "1d"));
+    ASSERT_EQ(c.on_demand_sec, 86400);
+    ASSERT_EQ(config_set(&c, "Manager", "OnDemandTimeoutSec", "19"), -EINVAL);
+    ASSERT_EQ(config_set(&c, "Manager", "OnDemandTimeoutSec", "0"), -EINVAL);
+    ASSERT_EQ(config_set(&c, "Manager", "OnDemandTimeoutSec", "86401"), -EINVAL);
+    ASSERT_EQ(config_set(&c, "Manager", "OnDemandTimeoutSec", "infinity"), -EINVAL);
+    ASSERT_EQ(c.on_demand_sec, 86400);
+}
+
 TEST(stand_in)
 {
     static const char *const words[][2] = {
@@ -375,7 +401,7 @@ TEST(unreadable)
 }
 
 TEST_MAIN(TEST_ENTRY(spans), TEST_ENTRY(idle_exit), TEST_ENTRY(retire),
-          TEST_ENTRY(negative_timeout), TEST_ENTRY(stand_in), TEST_ENTRY(unknown),
-          TEST_ENTRY(no_file), TEST_ENTRY(file), TEST_ENTRY(file_unknown), TEST_ENTRY(drop_ins),
-          TEST_ENTRY(drop_ins_alone), TEST_ENTRY(bad_value), TEST_ENTRY(two_bad_values),
-          TEST_ENTRY(not_an_option), TEST_ENTRY(unreadable))
+          TEST_ENTRY(negative_timeout), TEST_ENTRY(provision), TEST_ENTRY(stand_in),
+          TEST_ENTRY(unknown), TEST_ENTRY(no_file), TEST_ENTRY(file), TEST_ENTRY(file_unknown),
+          TEST_ENTRY(drop_ins), TEST_ENTRY(drop_ins_alone), TEST_ENTRY(bad_value),
+          TEST_ENTRY(two_bad_values), TEST_ENTRY(not_an_option), TEST_ENTRY(unreadable))

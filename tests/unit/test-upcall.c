@@ -3,7 +3,7 @@
 
 #include "basic/log.h"
 #include "keyd-fixture.h"
-#include "nvme-keyd/upcall.h"
+#include "nvme-keyd/upcall-answer.h"
 
 #define PAIR NAMES_PAIR_REQUEST HOST " " SUBSYSTEM
 #define DIGEST "VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwM="
@@ -17,14 +17,22 @@ static size_t set_request(const char *type, const char *description)
 {
     request = (UpcallRequest){.magic = UPCALL_MAGIC};
     memcpy(request.type, type, strlen(type));
-    memcpy(request.description, description, strlen(description));
-    return offsetof(UpcallRequest, description) + strlen(description);
+    memcpy(request.text, description, strlen(description));
+    return offsetof(UpcallRequest, text) + strlen(description);
 }
 
 static void ask_bytes(Fixture *f, size_t size)
 {
     memset(&reply, 0xaa, sizeof(reply));
     upcall_answer(f->m, &request, size, &reply);
+}
+
+static void ask_with(Fixture *f, const char *description, const char *callout)
+{
+    size_t size = set_request("user", description);
+
+    memcpy((char *)&request + size + 1, callout, strlen(callout));
+    ask_bytes(f, size + 1 + strlen(callout));
 }
 
 static void ask(Fixture *f, const char *type, const char *description)
@@ -275,7 +283,7 @@ TEST(bad_packets)
     UPCALL_FIXTURE;
 
     size = set_request("user", PAIR);
-    for (size_t n = 0; n <= offsetof(UpcallRequest, description); n++) {
+    for (size_t n = 0; n <= offsetof(UpcallRequest, text); n++) {
         ask_bytes(&f, n);
         ASSERT_TRUE(rejected(EINVAL, UPCALL_NEGATIVE_TIMEOUT_SEC));
     }
@@ -293,28 +301,275 @@ TEST(bad_packets)
     ASSERT_TRUE(rejected(EINVAL, UPCALL_NEGATIVE_TIMEOUT_SEC));
 }
 
-TEST(huge)
+/* A callout is behind a NUL: not an empty one, not two. */
+TEST(bad_callouts)
 {
-    size_t head;
+    size_t size;
     UPCALL_FIXTURE;
 
-    /* To its very end: it has a byte of padding, which is none of the description. */
+    size = set_request("user", PAIR);
+    ask_bytes(&f, size + 1);
+    ASSERT_TRUE(rejected(EINVAL, UPCALL_NEGATIVE_TIMEOUT_SEC));
+    memcpy((char *)&request + size, "\0a\0b", 4);
+    ask_bytes(&f, size + 4);
+    ASSERT_TRUE(rejected(EINVAL, UPCALL_NEGATIVE_TIMEOUT_SEC));
+    ask_bytes(&f, size + 3);
+    ASSERT_TRUE(rejected(EINVAL, UPCALL_NEGATIVE_TIMEOUT_SEC));
+    ask_bytes(&f, size + 2);
+    ASSERT_TRUE(rejected(ENOKEY, UPCALL_NEGATIVE_TIMEOUT_SEC));
+    /* Nothing but a callout. */
+    request.text[0] = '\0';
+    ask_bytes(&f, size);
+    ASSERT_TRUE(rejected(EINVAL, UPCALL_NEGATIVE_TIMEOUT_SEC));
+}
+
+/* Words restrict what the answer lists; a word that nobody knows does not. */
+TEST(callouts)
+{
+    static const struct {
+        const char *callout;
+        unsigned versions; /* 0: a miss */
+    } cases[] = {
+        {"version=0", 1},
+        {"version=1", 2},
+        {"hash=sha256", 3},
+        {"  hash=sha256   version=1 ", 2},
+        {"hash=sha384", 0},
+        {"x Version=0 version1=0 hash-=sha384 =1 =", 3},
+        {"v=0123456789012345678901234567890", 3},
+        {" ", 3},
+    };
+    static const char *const bad[] = {
+        "version=2",       "version=", "version", "hash=SHA256", "hash=0123456789012345678901",
+        "version=0 hash=x"};
+    Key *k;
+    UPCALL_FIXTURE;
+
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_TARGET, 1);
+    ASSERT_TRUE(k);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        char text[64];
+
+        ask_with(&f, PAIR, cases[i].callout);
+        snprintf(text, sizeof(text), "%.0d%s%.0d", cases[i].versions & 1 ? k->serials[0] : 0,
+                 cases[i].versions == 3 ? " " : "", cases[i].versions & 2 ? k->serials[1] : 0);
+        if (cases[i].versions ? !answered_with_text(text)
+                              : !rejected(ENOKEY, UPCALL_NEGATIVE_TIMEOUT_SEC))
+            TEST_FAIL("\"%s\"", cases[i].callout);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        ask_with(&f, PAIR, bad[i]);
+        if (!rejected(EINVAL, UPCALL_NEGATIVE_TIMEOUT_SEC))
+            TEST_FAIL("\"%s\"", bad[i]);
+    }
+    /* Of one key nothing is to be chosen. */
+    ask_with(&f, k->identities[1], "version=0");
+    ASSERT_TRUE(answered_with(&f, k, 1));
+}
+
+static void set_on_demand(Fixture *f, bool force)
+{
+    f->config.on_demand = true;
+    f->config.on_demand_force = force;
+    manager_set_config(f->m, &f->config);
+}
+
+/* Seconds that a key of the ring still has, as /proc/keys tells; 0: it has no timeout. */
+static unsigned seconds_left(int32_t serial)
+{
+    FILE *keys = fopen("/proc/keys", "re");
+    unsigned s, n, left = UINT_MAX;
+    char line[512], time[8], unit;
+
+    while (keys && fgets(line, sizeof(line), keys))
+        if (sscanf(line, "%x %*s %*s %7s", &s, time) == 2 && (int32_t)s == serial)
+            left = strcmp(time, "perm") == 0              ? 0
+                   : sscanf(time, "%u%c", &n, &unit) == 2 ? n * (unit == 's' ? 1 : 60)
+                                                          : UINT_MAX;
+    if (keys)
+        fclose(keys);
+    return left;
+}
+
+/* Keys of hosts are there when they are asked for, and for some time; those of targets always. */
+TEST(on_demand)
+{
+    SyncResult result;
+    Key *host, *target;
+    UPCALL_FIXTURE;
+
+    set_on_demand(&f, true);
+    host = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1);
+    target = fixture_add(&f, "nqn.2026-11.org.example:t", KEY_ROLE_TARGET, 2);
+    ASSERT_TRUE(host && target);
+    ASSERT_TRUE(!manager_lacks(f.m, host) && !manager_lacks(f.m, target));
+    ASSERT_OK(manager_sync(f.m, &result));
+    ASSERT_TRUE(!ring_has_key(&f, host, 1) && ring_has_key(&f, target, 0));
+    ASSERT_EQ(seconds_left(target->serials[0]), 0);
+
+    ask(&f, "user", PAIR);
+    ASSERT_EQ(reply.error, 0);
+    ASSERT_EQ(reply.timeout_sec, UPCALL_ANSWER_SEC);
+    ASSERT_TRUE(ring_has_key(&f, host, 1));
+    ASSERT_TRUE(seconds_left(host->serials[1]) > 50 && seconds_left(host->serials[1]) <= 60);
+    /* The time begins anew with each request. */
+    ASSERT_OK(keyctl_set_timeout(host->serials[1], 5));
+    ask(&f, "user", PAIR);
+    ASSERT_TRUE(seconds_left(host->serials[1]) > 50);
+    ask(&f, "user", host->identities[1]);
+    ASSERT_TRUE(answered_with(&f, host, 1));
+    ASSERT_EQ(reply.timeout_sec, 60);
+    ask(&f, "user", target->identities[1]);
+    ASSERT_EQ(reply.timeout_sec, 0);
+
+    /* It stays for its time, and is not brought back after that. */
+    ASSERT_OK(manager_sync(f.m, &result));
+    ASSERT_TRUE(ring_has_key(&f, host, 1));
+    ASSERT_OK(keyctl_set_timeout(host->serials[1], 1));
+    (void)sleep(2);
+    ASSERT_OK(manager_sync(f.m, &result));
+    ASSERT_EQ(host->serials[1], 0);
+    ask(&f, "user", PAIR);
+    ASSERT_TRUE(ring_has_key(&f, host, 1));
+}
+
+/* What has a timeout loses it when the keys are to stay, whichever process has set it. */
+TEST(on_demand_ends)
+{
+    SyncResult result;
+    Key *k;
+    UPCALL_FIXTURE;
+
+    set_on_demand(&f, true);
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1);
+    ASSERT_TRUE(k);
+    ask(&f, "user", PAIR);
+    ASSERT_TRUE(seconds_left(k->serials[1]) > 50);
+    f.config.on_demand = false;
+    manager_set_config(f.m, &f.config);
+    ASSERT_OK(manager_sync(f.m, &result));
+    ASSERT_TRUE(ring_has_key(&f, k, 1));
+    ASSERT_EQ(seconds_left(k->serials[1]), 0);
+
+    ASSERT_OK(keyctl_set_timeout(k->serials[1], 60));
+    k->lifetimes[1] = KEY_LIFETIME_UNKNOWN;
+    ASSERT_OK(manager_sync(f.m, &result));
+    ASSERT_EQ(seconds_left(k->serials[1]), 0);
+    /* And the other way round. */
+    set_on_demand(&f, true);
+    ASSERT_OK(manager_sync(f.m, &result));
+    ASSERT_TRUE(seconds_left(k->serials[1]) > 50);
+}
+
+/* The new key is there if the old one was. */
+TEST(on_demand_rotate)
+{
+    Key *k, *new;
+    UPCALL_FIXTURE;
+
+    set_on_demand(&f, true);
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1);
+    ASSERT_TRUE(k);
+    new = fixture_rotate(&f, k->id, 2);
+    ASSERT_TRUE(new);
+    ASSERT_EQ(fixture_keys(&f), 1);
+    ASSERT_EQ(ring_size(), 0);
+    ask(&f, "user", PAIR);
+    ASSERT_TRUE(ring_has_key(&f, new, 1));
+    k = new;
+    new = fixture_rotate(&f, k->id, 3);
+    ASSERT_TRUE(new);
+    ASSERT_EQ(ring_size(), 1);
+    ASSERT_TRUE(ring_has_key(&f, new, 1));
+    ASSERT_TRUE(seconds_left(new->serials[1]) > 50);
+}
+
+/* What has the name of one of our keys, but other bytes, does not stay. */
+TEST(on_demand_displaces)
+{
+    SyncResult result;
+    Key *k;
+    UPCALL_FIXTURE;
+
+    set_on_demand(&f, true);
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1);
+    ASSERT_TRUE(k);
+    ASSERT_OK(manager_sync(f.m, &result));
+    ASSERT_TRUE(add_key("user", k->identities[1], "other", 5, fixture_ring()) > 0);
+    ASSERT_OK(manager_sync(f.m, &result));
+    ASSERT_TRUE(ring_has_key(&f, k, 1));
+    ASSERT_TRUE(seconds_left(k->serials[1]) > 50);
+}
+
+/* A request of root can have a key made in the ring itself, in the place of ours. It goes with it.
+ */
+TEST(constructed_in_ring)
+{
+    key_serial_t other;
+    Key *k;
+    UPCALL_FIXTURE;
+
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1);
+    ASSERT_TRUE(k);
+    other = add_key("user", k->identities[1], "x", 1, KEY_SPEC_PROCESS_KEYRING);
+    ASSERT_TRUE(other > 0);
+    ASSERT_OK(keyctl_link(other, fixture_ring()));
+    ASSERT_TRUE(keyctl_search(fixture_ring(), "user", k->identities[1], 0) == other);
+    ASSERT_EQ(ring_size(), 1);
+    ASSERT_OK(fixture_remove(&f, k->id));
+    ASSERT_EQ(ring_size(), 0);
+    ASSERT_OK(keyctl_unlink(other, KEY_SPEC_PROCESS_KEYRING));
+}
+
+/* This kernel does not ask, so nothing would be there. */
+TEST(on_demand_refused)
+{
+    Key *k;
+    UPCALL_FIXTURE;
+
+    if (access(NAMES_LIVEPATCH_ENABLED, F_OK) == 0)
+        TEST_SKIP("this kernel asks");
+    set_on_demand(&f, false);
+    ASSERT_EQ(manager_provision(f.m), PROVISION_REFUSED);
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1);
+    ASSERT_TRUE(k);
+    ASSERT_TRUE(ring_has_key(&f, k, 1));
+    ASSERT_EQ(seconds_left(k->serials[1]), 0);
+}
+
+TEST(huge)
+{
+    size_t head, end;
+    UPCALL_FIXTURE;
+
     head = set_request("user", NAMES_PAIR_REQUEST);
+    end = offsetof(UpcallRequest, text) + KEY_DESCRIPTION_MAX;
     memset((char *)&request + head, 'n', sizeof(request) - head);
-    ask_bytes(&f, offsetof(UpcallRequest, description) + KEY_DESCRIPTION_MAX);
+    ask_bytes(&f, end);
     ASSERT_TRUE(rejected(ENOKEY, UPCALL_NEGATIVE_TIMEOUT_SEC));
     for (size_t n = 1; n < 8; n++) {
-        ask_bytes(&f, offsetof(UpcallRequest, description) + KEY_DESCRIPTION_MAX + n);
+        ask_bytes(&f, end + n);
         ASSERT_TRUE(rejected(EINVAL, UPCALL_NEGATIVE_TIMEOUT_SEC));
     }
+    ask_bytes(&f, sizeof(request));
+    ASSERT_TRUE(rejected(EINVAL, UPCALL_NEGATIVE_TIMEOUT_SEC));
+    /* To its very end. */
+    request.text[KEY_DESCRIPTION_MAX] = '\0';
+    ask_bytes(&f, sizeof(request));
+    ASSERT_TRUE(rejected(ENOKEY, UPCALL_NEGATIVE_TIMEOUT_SEC));
+    ask_bytes(&f, sizeof(request) + 1);
+    ASSERT_TRUE(rejected(EINVAL, UPCALL_NEGATIVE_TIMEOUT_SEC));
     ask_bytes(&f, SIZE_MAX);
     ASSERT_TRUE(rejected(EINVAL, UPCALL_NEGATIVE_TIMEOUT_SEC));
-    memset(&request.description, ' ', sizeof(request.description));
-    ask_bytes(&f, offsetof(UpcallRequest, description) + KEY_DESCRIPTION_MAX);
+    memset(&request.text, ' ', sizeof(request.text));
+    ask_bytes(&f, end);
     ASSERT_TRUE(rejected(ENOKEY, UPCALL_NEGATIVE_TIMEOUT_SEC));
 }
 
 TEST_MAIN(TEST_ENTRY(identity), TEST_ENTRY(identity_miss), TEST_ENTRY(identity_malformed),
           TEST_ENTRY(identity_without_digest), TEST_ENTRY(pair), TEST_ENTRY(pair_gone),
           TEST_ENTRY(overlap), TEST_ENTRY(overlap_ends_with_ring), TEST_ENTRY(no_ring),
-          TEST_ENTRY(bad_packets), TEST_ENTRY(huge))
+          TEST_ENTRY(bad_packets), TEST_ENTRY(bad_callouts), TEST_ENTRY(callouts),
+          TEST_ENTRY(on_demand), TEST_ENTRY(on_demand_ends), TEST_ENTRY(on_demand_rotate),
+          TEST_ENTRY(on_demand_displaces), TEST_ENTRY(on_demand_refused),
+          TEST_ENTRY(constructed_in_ring), TEST_ENTRY(huge))
