@@ -171,9 +171,7 @@ int manager_resync(Manager *m, SyncResult *ret)
     return r;
 }
 
-/* The versions whose identity is this key's: while a target accepts two keys of a pair, their
- * version 0 identity is the active one's. */
-static unsigned own_versions(const Manager *m, const Key *k)
+unsigned manager_own_versions(const Manager *m, const Key *k)
 {
     unsigned versions = k->versions;
     const Key *other;
@@ -215,13 +213,13 @@ int manager_publish(Manager *m, Key *k)
     ring = manager_ring(m, &r);
     if (!ring)
         return r;
-    r = sync_publish(ring, m->store, k, own_versions(m, k), manager_on_demand_sec(m));
+    r = sync_publish(ring, m->store, k, manager_own_versions(m, k), manager_on_demand_sec(m));
     if (r != -EKEYREVOKED && r != -ENOKEY)
         return r;
     r = manager_resync(m, &result);
     /* Of keys on demand that leaves the new one empty. */
     return r == 0 && key_lifetime(k, m->on_demand_sec) > 0
-               ? sync_publish(m->ring, m->store, k, own_versions(m, k), m->on_demand_sec)
+               ? sync_publish(m->ring, m->store, k, manager_own_versions(m, k), m->on_demand_sec)
                : r;
 }
 

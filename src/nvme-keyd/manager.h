@@ -132,6 +132,10 @@ int manager_rotate(Manager *m, const char *id, const KeyRequest *request, Key **
  * it is gone from the store, but the ring refused. */
 int manager_remove(Manager *m, const char *id, char **reterr_detail) _must_check_;
 
+/* The versions whose identity is this key's, as KEY_VERSION_BIT()s: while a target accepts two keys
+ * of a pair, their version 0 identity is the active one's. */
+unsigned manager_own_versions(const Manager *m, const Key *k);
+
 /* True when a key is not in the ring although it should be, as of the last look. */
 bool manager_lacks(const Manager *m, const Key *k);
 

@@ -51,10 +51,9 @@ static int find_tls_psk(Manager *m, const PskIdentity *i, const char *text, Secr
 
     for (; k; k = k->next_of_pair) {
         const char *identity = k->identities[i->version];
-        /* While a target accepts two keys, version 0 means the active one. */
-        bool current = i->version == 1 || k->state == KEY_ACTIVE;
 
-        if (identity && current && strcmp(identity, text) == 0 && key_is_publishable(k, now))
+        if (identity && strcmp(identity, text) == 0 && key_is_publishable(k, now) &&
+            manager_own_versions(m, k) & KEY_VERSION_BIT(i->version))
             break;
     }
     if (!k)
