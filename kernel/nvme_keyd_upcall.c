@@ -12,9 +12,11 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <keys/user-type.h>
+#include <linux/completion.h>
 #include <linux/cred.h>
 #include <linux/err.h>
 #include <linux/init.h>
+#include <linux/jiffies.h>
 #include <linux/kernel.h>
 #include <linux/key-type.h>
 #include <linux/key.h>
@@ -24,8 +26,11 @@
 #include <linux/nvme-keyring.h>
 #include <linux/nvme-tcp.h>
 #include <linux/nvme.h>
+#include <linux/refcount.h>
 #include <linux/sched/task.h>
 #include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/workqueue.h>
 
 #if !IS_ENABLED(CONFIG_LIVEPATCH)
 #error "This kernel was built without CONFIG_LIVEPATCH."
@@ -34,8 +39,17 @@
 #error "This kernel was built without CONFIG_NVME_TCP_TLS, or is older than 6.7."
 #endif
 
-/* "NVMe1R02 ", two NQNs with a blank between, NUL. */
-#define IDENTITY_SIZE (9 + NVMF_NQN_SIZE + 1 + NVMF_NQN_SIZE + 1)
+/* "NVMe1R02 ", two NQNs with a blank behind each, NUL. */
+#define IDENTITY_SIZE (9 + NVMF_NQN_SIZE + 1 + NVMF_NQN_SIZE + 1 + 1)
+
+#define REQUEST_PREFIX "nvme-tls-psk:"
+#define REQUEST_SIZE (sizeof(REQUEST_PREFIX) + NVMF_NQN_SIZE + 1 + NVMF_NQN_SIZE)
+
+/*
+ * What answers has a deadline of its own, which is shorter. This one is for when it cannot even
+ * be started, as with the root file system on the very disk that is to be connected again.
+ */
+#define WAIT_SECONDS 15
 
 /*
  * All of these are set before the patch is enabled and live until it is gone. Calling
@@ -44,7 +58,15 @@
 static struct key *nvme_ring;
 static struct key_type *psk_type;
 static const struct cred *request_cred;
+static struct workqueue_struct *request_queue;
 static bool has_version_1;
+
+struct request {
+	struct work_struct work;
+	struct completion done;
+	refcount_t holders;
+	char description[REQUEST_SIZE];
+};
 
 /* The order is the kernel's own. */
 /* clang-format off */
@@ -65,14 +87,22 @@ static const struct psk_kind {
 
 /* clang-format on */
 
+/*
+ * A key that is revoked or has expired is none. The match function of the type is content with
+ * the beginning of a description, and subsystem disk10 begins with disk1. With a blank at its
+ * end an identity is the beginning that is wanted, without one it has to be the whole.
+ */
 static key_serial_t search_identity(struct key *ring, const char *identity)
 {
 	key_ref_t found = keyring_search(make_key_ref(ring, true), psk_type, identity, false);
-	key_serial_t serial;
+	key_serial_t serial = 0;
+	const struct key *key;
 
 	if (IS_ERR(found))
 		return 0;
-	serial = key_serial(key_ref_to_ptr(found));
+	key = key_ref_to_ptr(found);
+	if (identity[strlen(identity) - 1] == ' ' || !strcmp(key->description, identity))
+		serial = key_serial(key);
 	key_ref_put(found);
 	return serial;
 }
@@ -91,40 +121,84 @@ static key_serial_t search_pair(struct key *ring, const char *hostnqn, const cha
 
 		if (k->version == 1 && !has_version_1)
 			continue;
-		snprintf(identity, IDENTITY_SIZE, "NVMe%u%c%02u %s %s", k->version, k->origin,
-			 k->cipher, hostnqn, subnqn);
+		/* The last word of version 1, the digest, cannot be known. */
+		snprintf(identity, IDENTITY_SIZE, "NVMe%u%c%02u %s %s%s", k->version, k->origin,
+			 k->cipher, hostnqn, subnqn, k->version == 1 ? " " : "");
 		serial = search_identity(ring, identity);
 	}
 	kfree(identity);
 	return serial;
 }
 
+static void request_put(struct request *request)
+{
+	if (refcount_dec_and_test(&request->holders))
+		kfree(request);
+}
+
+/* No /sbin/request-key yet, no new processes during suspend, no memory. */
+static bool reached_nobody(long err)
+{
+	return err == -ENOENT || err == -EBUSY || err == -ENOMEM;
+}
+
 /*
- * We may be in anyone's context: a process in some container that connects, or the worker of
- * a reconnect. The request is the kernel's own and made with credentials of its own; so the
- * answer is in no keyring of theirs, and nothing in their keyrings can pass for one.
+ * A refusal stays in the keyring, for as long as who refused said, and keeps the next miss from
+ * asking. An answer must not do that, nor a request that reached nobody.
+ */
+static void forget(const char *description, struct key *answer)
+{
+	struct key *ring = request_cred->session_keyring;
+
+	if (!IS_ERR(answer)) {
+		/* Not key_invalidate(), whose key is in the way until it was collected. */
+		key_unlink(ring, answer);
+		key_put(answer);
+		return;
+	}
+	pr_debug("'%s': error %ld\n", description, PTR_ERR(answer));
+	if (reached_nobody(PTR_ERR(answer)))
+		keyring_clear(ring);
+}
+
+static void request_work(struct work_struct *work)
+{
+	struct request *request = container_of(work, struct request, work);
+	const struct cred *saved = override_creds(request_cred);
+	struct key *answer;
+
+	/* Only with a callout, be it empty, does a request go to user space. */
+	answer = request_key(&key_type_user, request->description, "");
+	revert_creds(saved);
+	forget(request->description, answer);
+	/* The module is not gone by that: its end waits for this work. */
+	module_put(THIS_MODULE);
+	complete(&request->done);
+	request_put(request);
+}
+
+/*
+ * A worker makes the request. We are in anyone's context, a process in some container or the
+ * worker of a reconnect, and may not wait for ever, with all other connects behind us. A request
+ * that is left behind holds the module.
  */
 static void request_pair(const char *hostnqn, const char *subnqn)
 {
-	const struct cred *saved;
-	struct key *answer;
-	char *description;
+	struct request *request = kzalloc(sizeof(*request), GFP_KERNEL);
 
-	description = kasprintf(GFP_KERNEL, "nvme-tls-psk:%s %s", hostnqn, subnqn);
-	if (!description)
+	if (!request)
 		return;
-	saved = override_creds(request_cred);
-	/* Only with a callout, be it empty, does a request go to user space. */
-	answer = request_key(&key_type_user, description, "");
-	revert_creds(saved);
-	if (IS_ERR(answer)) {
-		pr_debug("'%s': error %ld\n", description, PTR_ERR(answer));
-	} else {
-		/* The next miss has to ask again. */
-		key_invalidate(answer);
-		key_put(answer);
-	}
-	kfree(description);
+	INIT_WORK(&request->work, request_work);
+	init_completion(&request->done);
+	refcount_set(&request->holders, 2);
+	snprintf(request->description, sizeof(request->description), REQUEST_PREFIX "%s %s",
+		 hostnqn, subnqn);
+	__module_get(THIS_MODULE);
+	queue_work(request_queue, &request->work);
+	if (!wait_for_completion_killable_timeout(&request->done, WAIT_SECONDS * HZ))
+		pr_warn_ratelimited("'%s': no answer in %d s\n", request->description,
+				    WAIT_SECONDS);
+	request_put(request);
 }
 
 static typeof(nvme_tls_psk_default) search_or_request;
@@ -179,7 +253,7 @@ static int __init find_ring(void)
  */
 static int __init find_psk_type(struct key *scratch)
 {
-	char without_digest[IDENTITY_SIZE] = "NVMe1R01 nqn.probe nqn.probe";
+	char without_digest[IDENTITY_SIZE] = "NVMe1R01 nqn.probe nqn.probe ";
 	key_ref_t probe;
 
 	probe = key_create_or_update(make_key_ref(scratch, true), "psk",
@@ -214,7 +288,11 @@ static int __init probe_psk_type(void)
 	return err;
 }
 
-/* The thread keyring of these credentials remembers refusals, for as long as they say. */
+/*
+ * The request is the kernel's own, whoever connects. Its one keyring gets the answers, so these
+ * are in nobody else's, and nothing in anyone's can pass for one. A session keyring it is, since
+ * without one the keys of root's user session would count as well.
+ */
 static int __init make_request_cred(void)
 {
 	struct cred *cred = prepare_kernel_cred(&init_task);
@@ -228,16 +306,24 @@ static int __init make_request_cred(void)
 		return PTR_ERR(ring);
 	}
 	set_bit(KEY_FLAG_ROOT_CAN_CLEAR, &ring->flags);
-	cred->thread_keyring = ring;
-	cred->jit_keyring = KEY_REQKEY_DEFL_THREAD_KEYRING;
+	cred->session_keyring = ring;
+	cred->jit_keyring = KEY_REQKEY_DEFL_SESSION_KEYRING;
 	request_cred = cred;
 	return 0;
 }
 
+static int __init make_request_queue(void)
+{
+	request_queue = alloc_workqueue(KBUILD_MODNAME, WQ_UNBOUND, 0);
+	return request_queue ? 0 : -ENOMEM;
+}
+
 static void release(void)
 {
+	if (request_queue)
+		destroy_workqueue(request_queue);
 	if (request_cred) {
-		key_revoke(request_cred->thread_keyring);
+		key_revoke(request_cred->session_keyring);
 		put_cred(request_cred);
 	}
 	key_put(nvme_ring);
@@ -253,6 +339,8 @@ static int __init nvme_keyd_upcall_init(void)
 	if (!err)
 		err = make_request_cred();
 	if (!err)
+		err = make_request_queue();
+	if (!err)
 		err = klp_enable_patch(&patch);
 	if (err)
 		release();
@@ -261,7 +349,7 @@ static int __init nvme_keyd_upcall_init(void)
 	return err;
 }
 
-/* Only reached once the patch is disabled and no task is in it any more. */
+/* Only reached once the patch is disabled, no task is in it any more, and no request is left. */
 static void __exit nvme_keyd_upcall_exit(void)
 {
 	release();
