@@ -51,7 +51,7 @@ fi
 is "udev rules: no line that is no comment, and no rule" "$(grep -cvE '^(#|$|[A-Z]+(\{[A-Z_]+\})?[=!+]=?)' "$rules")" 0
 is "modules-load.d: one module" "$(grep -v '^#' "$(one /modules-load.d/nvme-keyd.conf)")" nvme_keyring
 while read -r op type description callout program words; do
-    is "request-key.d: $type $description" "$op $callout $words" "create * %k %u %t %d"
+    is "request-key.d: $type $description" "$op $callout $words" "create * %k %u %t %d %c"
     check "request-key.d: $program is there" test -x "$root$program"
 done < <(grep -v '^#' "$(one /request-key.d/nvme-keyd.conf)")
 
