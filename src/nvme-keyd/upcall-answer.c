@@ -199,7 +199,8 @@ static int read_question(const UpcallRequest *request, size_t size, char *text, 
 {
     size_t length = size - offsetof(UpcallRequest, text), n;
 
-    if (size <= offsetof(UpcallRequest, text) || size > sizeof(*request) ||
+    if (size <= offsetof(UpcallRequest, text) ||
+        size > offsetof(UpcallRequest, text) + sizeof(request->text) ||
         request->magic != UPCALL_MAGIC || request->type[UPCALL_TYPE_MAX] != '\0')
         return -EINVAL;
     memcpy(text, request->text, length);

@@ -34,16 +34,17 @@ static bool fits(const char *s, size_t min, size_t max)
 int shim_arguments_parse(int argc, char *const *argv, ShimArguments *ret)
 {
     const char *callout = argc == 6 ? argv[5] : "";
-    ShimArguments a = {0};
+    ShimArguments a = {.uid = UID_UNKNOWN};
     uint64_t key, uid;
     int r = -EINVAL;
 
     if (argc > 1 && parse_number(argv[1], INT32_MAX, &key) == 0)
         a.key = (int32_t)key;
-    if ((argc == 5 || argc == 6) && a.key > 0 && parse_number(argv[2], UINT32_MAX, &uid) == 0 &&
+    if (argc > 2 && parse_number(argv[2], UINT32_MAX - 1, &uid) == 0)
+        a.uid = (uid_t)uid;
+    if ((argc == 5 || argc == 6) && a.key > 0 && a.uid != UID_UNKNOWN &&
         fits(argv[3], 1, UPCALL_TYPE_MAX) && fits(argv[4], 1, KEY_DESCRIPTION_MAX) &&
         fits(callout, 0, UPCALL_CALLOUT_MAX)) {
-        a.uid = (uid_t)uid;
         a.type = argv[3];
         a.description = argv[4];
         a.callout = callout;

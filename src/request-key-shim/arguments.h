@@ -4,6 +4,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* No user has it. */
+#define UID_UNKNOWN ((uid_t)-1)
+
 /* What a rule in request-key.d passes on: %k %u %t %d %c. */
 typedef struct ShimArguments {
     int32_t key;
@@ -14,7 +17,8 @@ typedef struct ShimArguments {
 } ShimArguments;
 
 /* Parses argv of main(). Returns 0, or -EINVAL where it is not of this form: KEY UID TYPE
- * DESCRIPTION [CALLOUT], the last three within the limits of upcall-protocol.h. When the key itself
- * could be read it is set also on failure, so that it can be rejected; else it is 0. */
+ * DESCRIPTION [CALLOUT], the last three within the limits of upcall-protocol.h. Also on failure key
+ * and uid are set where they could be read, so that it can be rejected; else they are 0 and
+ * UID_UNKNOWN. */
 int shim_arguments_parse(int argc, char *const *argv, ShimArguments *ret)
     __attribute__((warn_unused_result));

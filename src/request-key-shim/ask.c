@@ -54,7 +54,8 @@ static int send_request(int fd, const ShimArguments *a)
 
 static int receive_reply(int fd, UpcallReply *ret)
 {
-    ssize_t n = recv(fd, ret, sizeof(*ret), 0);
+    /* The whole size of a packet, also of one that is too long. */
+    ssize_t n = recv(fd, ret, sizeof(*ret), MSG_TRUNC);
 
     if (n < 0)
         return socket_error(errno);

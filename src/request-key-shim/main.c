@@ -27,6 +27,9 @@ static int reject(const ShimArguments *a, unsigned timeout_sec, unsigned error)
 {
     int r = construction_reject(a->key, timeout_sec, error);
 
+    /* There are errors that the kernel keeps for itself. */
+    if (r == -EINVAL)
+        r = construction_reject(a->key, NO_ANSWER_TIMEOUT_SEC, ENOKEY);
     if (r < 0)
         report(LOG_ERR, "cannot reject key %d: %s", a->key, strerror(-r));
     return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
@@ -74,13 +77,13 @@ int main(int argc, char **argv)
         report(LOG_ERR, "no request for key %d is under way: %s", a.key, strerror(-r));
         return EXIT_FAILURE;
     }
-    if (valid < 0)
-        return reject(&a, UPCALL_NEGATIVE_TIMEOUT_SEC, EINVAL);
     /* Anyone may call request_key(2), and the key would be in the keyring of whoever did. */
-    if (a.uid != 0) {
+    if (a.uid != 0 && a.uid != UID_UNKNOWN) {
         r = reject(&a, UPCALL_NEGATIVE_TIMEOUT_SEC, EACCES);
         report_refusal(a.uid);
         return r;
     }
+    if (valid < 0)
+        return reject(&a, UPCALL_NEGATIVE_TIMEOUT_SEC, EINVAL);
     return answer(&a);
 }

@@ -28,7 +28,8 @@ static bool is_packet(const UpcallRequest *q, size_t size)
     size_t length = size - offsetof(UpcallRequest, text);
     const char *end, *callout;
 
-    if (size <= offsetof(UpcallRequest, text) || size > sizeof(*q) || q->magic != UPCALL_MAGIC ||
+    if (size <= offsetof(UpcallRequest, text) ||
+        size > offsetof(UpcallRequest, text) + sizeof(q->text) || q->magic != UPCALL_MAGIC ||
         q->type[UPCALL_TYPE_MAX] != '\0')
         return false;
     end = memchr(q->text, '\0', length);

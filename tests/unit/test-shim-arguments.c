@@ -9,10 +9,10 @@
 
 #define MANY (KEY_DESCRIPTION_MAX + 2)
 
-/* A command line of up to 6 words; NULL ends it. */
-static int parse(ShimArguments *ret, const char *const words[static 7])
+/* A command line of up to 7 words; NULL ends it. */
+static int parse(ShimArguments *ret, const char *const words[static 8])
 {
-    char *argv[7];
+    char *argv[8];
     int argc = 0;
 
     for (; words[argc]; argc++)
@@ -22,7 +22,7 @@ static int parse(ShimArguments *ret, const char *const words[static 7])
     return shim_arguments_parse(argc, argv, ret);
 }
 
-#define PARSE(ret, ...) parse(ret, (const char *const[7]){"shim", __VA_ARGS__})
+#define PARSE(ret, ...) parse(ret, (const char *const[8]){"shim", __VA_ARGS__})
 
 TEST(good)
 {
@@ -33,21 +33,34 @@ TEST(good)
     ASSERT_EQ(a.uid, 0);
     ASSERT_STR(a.type, "user");
     ASSERT_STR(a.description, "nvme-tls-psk:a b c");
-    ASSERT_OK(PARSE(&a, "2147483647", "4294967295", "t", "\x80"));
+    ASSERT_STR(a.callout, "");
+    ASSERT_OK(PARSE(&a, "2147483647", "4294967294", "t", "\x80"));
     ASSERT_EQ(a.key, INT32_MAX);
-    ASSERT_EQ(a.uid, UINT32_MAX);
+    ASSERT_EQ(a.uid, UINT32_MAX - 1);
     ASSERT_OK(PARSE(&a, "0001", "00", "psk", "-"));
     ASSERT_EQ(a.key, 1);
+}
+
+TEST(callout)
+{
+    ShimArguments a;
+
+    ASSERT_OK(PARSE(&a, "7", "0", "user", "a", ""));
+    ASSERT_STR(a.description, "a");
+    ASSERT_STR(a.callout, "");
+    ASSERT_OK(PARSE(&a, "7", "0", "user", "a", " version=1  hash=sha384\n\xff"));
+    ASSERT_STR(a.callout, " version=1  hash=sha384\n\xff");
 }
 
 /* Even then the key is known, so that it can be rejected. */
 TEST(bad_behind_key)
 {
-    static const char *const cases[][7] = {
+    static const char *const cases[][8] = {
         {"shim", "7", NULL},
         {"shim", "7", "0", NULL},
         {"shim", "7", "0", "user", NULL},
-        {"shim", "7", "0", "user", "a", "b", NULL},
+        {"shim", "7", "0", "user", "a", "b", "c", NULL},
+        {"shim", "7", "0", "user", "a", "", "", NULL},
         {"shim", "7", "", "user", "a", NULL},
         {"shim", "7", "-1", "user", "a", NULL},
         {"shim", "7", "+0", "user", "a", NULL},
@@ -64,9 +77,27 @@ TEST(bad_behind_key)
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         ShimArguments a;
 
-        if (parse(&a, cases[i]) != -EINVAL || a.key != 7 || a.type || a.description || a.uid != 0)
+        if (parse(&a, cases[i]) != -EINVAL || a.key != 7 || a.type || a.description || a.callout)
             TEST_FAIL("case %zu", i);
     }
+}
+
+/* So is the user, who has to be refused as one, whatever else is wrong; or it is known to be none.
+ */
+TEST(bad_behind_uid)
+{
+    ShimArguments a;
+
+    ASSERT_EQ(PARSE(&a, "7", "1000", "user", ""), -EINVAL);
+    ASSERT_EQ(a.uid, 1000);
+    ASSERT_EQ(PARSE(&a, "7", "0", "user"), -EINVAL);
+    ASSERT_EQ(a.uid, 0);
+    ASSERT_EQ(PARSE(&a, "7", "x", "user", "a"), -EINVAL);
+    ASSERT_EQ(a.uid, UID_UNKNOWN);
+    ASSERT_EQ(PARSE(&a, "7", "4294967295", "user", "a"), -EINVAL);
+    ASSERT_EQ(a.uid, UID_UNKNOWN);
+    ASSERT_EQ(PARSE(&a, "7", NULL), -EINVAL);
+    ASSERT_EQ(a.uid, UID_UNKNOWN);
 }
 
 TEST(bad_key)
@@ -109,14 +140,20 @@ TEST(no_words)
 /* The longest that fit into a packet, and one byte more. */
 TEST(limits)
 {
-    char type[UPCALL_TYPE_MAX + 2], description[MANY];
+    char type[UPCALL_TYPE_MAX + 2], description[MANY], callout[UPCALL_CALLOUT_MAX + 2];
     ShimArguments a;
 
     memset(type, 't', sizeof(type));
     memset(description, 'd', sizeof(description));
+    memset(callout, 'c', sizeof(callout));
     type[UPCALL_TYPE_MAX] = '\0';
     description[KEY_DESCRIPTION_MAX] = '\0';
-    ASSERT_OK(PARSE(&a, "7", "0", type, description));
+    callout[UPCALL_CALLOUT_MAX] = '\0';
+    ASSERT_OK(PARSE(&a, "7", "0", type, description, callout));
+    callout[UPCALL_CALLOUT_MAX] = 'c';
+    callout[UPCALL_CALLOUT_MAX + 1] = '\0';
+    ASSERT_EQ(PARSE(&a, "7", "0", type, description, callout), -EINVAL);
+    ASSERT_EQ(a.key, 7);
     type[UPCALL_TYPE_MAX] = 't';
     type[UPCALL_TYPE_MAX + 1] = '\0';
     ASSERT_EQ(PARSE(&a, "7", "0", type, description), -EINVAL);
@@ -127,5 +164,5 @@ TEST(limits)
     ASSERT_EQ(a.key, 7);
 }
 
-TEST_MAIN(TEST_ENTRY(good), TEST_ENTRY(bad_behind_key), TEST_ENTRY(bad_key), TEST_ENTRY(no_words),
-          TEST_ENTRY(limits))
+TEST_MAIN(TEST_ENTRY(good), TEST_ENTRY(callout), TEST_ENTRY(bad_behind_key),
+          TEST_ENTRY(bad_behind_uid), TEST_ENTRY(bad_key), TEST_ENTRY(no_words), TEST_ENTRY(limits))

@@ -551,13 +551,13 @@ TEST(huge)
         ask_bytes(&f, end + n);
         ASSERT_TRUE(rejected(EINVAL, UPCALL_NEGATIVE_TIMEOUT_SEC));
     }
-    ask_bytes(&f, sizeof(request));
+    ask_bytes(&f, offsetof(UpcallRequest, text) + sizeof(request.text));
     ASSERT_TRUE(rejected(EINVAL, UPCALL_NEGATIVE_TIMEOUT_SEC));
     /* To its very end. */
     request.text[KEY_DESCRIPTION_MAX] = '\0';
-    ask_bytes(&f, sizeof(request));
+    ask_bytes(&f, offsetof(UpcallRequest, text) + sizeof(request.text));
     ASSERT_TRUE(rejected(ENOKEY, UPCALL_NEGATIVE_TIMEOUT_SEC));
-    ask_bytes(&f, sizeof(request) + 1);
+    ask_bytes(&f, offsetof(UpcallRequest, text) + sizeof(request.text) + 1);
     ASSERT_TRUE(rejected(EINVAL, UPCALL_NEGATIVE_TIMEOUT_SEC));
     ask_bytes(&f, SIZE_MAX);
     ASSERT_TRUE(rejected(EINVAL, UPCALL_NEGATIVE_TIMEOUT_SEC));

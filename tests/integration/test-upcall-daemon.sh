@@ -1,0 +1,156 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck source-path=SCRIPTDIR
+# A daemon that is stopped, dead, gone, started by the request, or without its store: the answer comes
+# within 9 s, and the next one is right as soon as it can be.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/upcall.sh"
+
+readonly pair="nvme-tls-psk:$HOST $SUBSYSTEM"
+daemon_start
+id=$(add one a) || bail "add"
+name=$(ring_names)
+bytes=$(ring_hex "$name")
+
+# right TEXT: the identity is answered.
+right() {
+    request user "$name"
+    is "$1" "$result $answer" "OK $bytes"
+}
+
+# --- stopped, dead, gone
+
+kill -STOP "$daemon"
+for what in "$name" "$pair"; do
+    printf 'user\t%s\n' "$what"
+done | requester --lines --together >"$tmp/answers"
+is "a daemon that hangs: the results" "$(cut -d ' ' -f 2 "$tmp/answers" | tr '\n' ' ')" "ENOKEY ENOKEY "
+check "a daemon that hangs: after 8 seconds" awk '$1 < 7000 || $1 > 9000 { bad = 1 } END { exit bad }' "$tmp/answers"
+check "a daemon that hangs: for a second" awk '$4 !~ /^([01]s|expd)$/ { bad = 1 } END { exit bad }' "$tmp/answers"
+requester user "$name" >"$tmp/answers" &
+asking=$!
+sleep 1
+kill -CONT "$daemon"
+wait "$asking"
+read -r took result flags expiry held answer <"$tmp/answers"
+is "a daemon that goes on: who waits has the answer" "$result $answer" "OK $bytes"
+right "a daemon that goes on: who comes, too"
+daemon_stop
+gets "nobody listens" ENOKEY "$name"
+between "nobody listens: at once" 0 2000
+rm -f "$request"
+gets "no socket" ENOKEY "$name"
+between "no socket: at once" 0 2000
+gets "no socket: a pair" ENOKEY "$pair"
+
+# --- started by the request
+
+# daemon_wait [OPTION...]: as daemon_listen, but it starts with the first connection to $request.
+daemon_wait() {
+    local each=(-E "STATE_DIRECTORY=$state" -E "NVME_KEYD_LOG_LEVEL=info" "$@")
+    rm -f "$varlink" "$request"
+    systemd-socket-activate --seqpacket --fdname=request -l "$request" "${each[@]}" \
+        systemd-socket-activate --fdname=request:varlink -l "$varlink" "${each[@]}" \
+        "$build/nvme-keyd" -c "$conf" 2>>"$log" &
+    daemon=$!
+    wait_for 10 grep -qE "^([^ ]+ ){3}00010000 .* $request\$" /proc/net/unix || bail "systemd-socket-activate"
+}
+
+daemon_wait
+check "nobody has started it" eval '! is_daemon'
+right "a cold daemon answers an identity"
+check "it was started" is_daemon
+daemon_stop
+daemon_wait
+keyctl clear "$(ring)"
+request user "$pair"
+is "a cold daemon answers a pair" "$result $(text "$answer")" "OK $(ring_serials "$name")"
+daemon_stop
+daemon_wait
+gets "a cold daemon answers a miss" ENOKEY "nvme-tls-psk:$HOST nqn.2026-11.org.example:none"
+
+# Killed with requests in its hands, its socket being the activator's, as with systemd.
+daemon_stop
+rm -f "$request"
+"$interpreter" - "$request" "$tmp" "$build/nvme-keyd" >"$tmp/activator.out" 2>>"$log" <<'PY' &
+"""Holds the socket. The first program dies with the first request; the second is the daemon."""
+import os, select, socket, sys
+path, directory, program = sys.argv[1:]
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.bind(path)
+s.listen(64)
+print("ready", flush=True)
+s.accept()[0].recv(65536)
+select.select([s], [], [])
+os.dup2(os.dup(s.fileno()), 3, inheritable=True)
+os.execve(program, [program, "-c", f"{directory}/keyd.conf"], {
+    "LISTEN_FDS": "1", "LISTEN_FDNAMES": "request", "LISTEN_PID": str(os.getpid()),
+    "STATE_DIRECTORY": f"{directory}/state"})
+PY
+daemon=$!
+wait_for 10 grep -qs ready "$tmp/activator.out" || bail "activator"
+right "killed with the request in its hands: the next one answers it"
+daemon_stop
+
+# --- 200 identities at once, and nobody there yet
+
+"$interpreter" - "$HOST" >"$tmp/keys" <<'PY'
+import base64, hashlib, sys, zlib
+for i in range(199):
+    key = hashlib.sha256(b"many%d" % i).digest()
+    text = base64.b64encode(key + zlib.crc32(key).to_bytes(4, "little")).decode()
+    digest = base64.b64encode(hashlib.sha256(b"digest" + key).digest()).decode()
+    print(f"NVMe1R01 {sys.argv[1]} nqn.2026-11.org.example:many{i:03} {digest} NVMeTLSkey-1:01:{text}:")
+PY
+chmod 600 "$tmp/keys"
+daemon_start
+ctl import "$tmp/keys" >/dev/null || bail "import"
+mapfile -t names < <(ring_names)
+is "there are 200 identities" "${#names[@]}" 200
+for serial in $(keyctl rlist "$(ring)"); do
+    printf '%s\t%s\n' "$(keyctl rdescribe "$serial" | cut -d ';' -f 5-)" "$(keyctl pipe "$serial" | od -An -v -tx1 | tr -d ' \n')"
+done | sort >"$tmp/expected"
+daemon_stop
+daemon_wait
+sed 's/^/user\t/' <(cut -f 1 "$tmp/expected") | requester --lines --together >"$tmp/answers"
+is "all are answered" "$(cut -d ' ' -f 2 "$tmp/answers" | sort | uniq -c | tr -s ' ')" " 200 OK"
+is "with their own bytes" "$(cut -d ' ' -f 6 "$tmp/answers")" "$(cut -f 2 "$tmp/expected")"
+diag "the slowest took $(cut -d ' ' -f 1 "$tmp/answers" | sort -n | tail -n 1) ms"
+check "by one daemon" is_daemon
+is "which lives" "$(ctl status --json=short | json 'o["keys"]')" 200
+daemon_stop
+
+# --- without its store
+
+# A directory that others may enter is one that the store refuses.
+chmod 755 "$state"
+daemon_wait
+gets "a store that is refused" EAGAIN "$name"
+like "for a second" "$expiry" '^([01]s|expd)$'
+gets "a store that is refused: a pair" EAGAIN "$pair"
+gets "a store that is refused: what is not there" EAGAIN "nvme-tls-psk:$HOST nqn.2026-11.org.example:none"
+as=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+gets "a store that is refused: another user" EACCES "$name"
+as=()
+chmod 700 "$state"
+right "and as soon as it is not"
+daemon_stop
+
+# systemd's service for credentials, which does not answer.
+"$interpreter" -c '
+import socket, sys, time
+s = socket.socket(socket.AF_UNIX)
+s.bind(sys.argv[1])
+s.listen()
+print("ready", flush=True)
+time.sleep(60)' "$tmp/creds" >"$tmp/creds.out" &
+defer "kill $! 2>/dev/null"
+wait_for 10 grep -qs ready "$tmp/creds.out" || bail "creds"
+daemon_wait -E "NVME_KEYD_CREDS_SOCKET=$tmp/creds"
+gets "a store that cannot be opened in time" ENOKEY "$name"
+between "a store that cannot be opened in time: after 8 seconds" 7000 9000
+like "a store that cannot be opened in time: for a second" "$expiry" '^([01]s|expd)$'
+daemon_stop
+daemon_wait
+right "and when it can be"
+finish

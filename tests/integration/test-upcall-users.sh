@@ -1,0 +1,173 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck source-path=SCRIPTDIR
+# Who may ask: uid 0. Anybody else gets one and the same error, whatever is there, at once, without the
+# daemon hearing of it; nothing comes into their keyrings, and syslog says who it was, not too often.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/upcall.sh"
+
+daemon_start
+add one a >/dev/null || bail "add"
+name=$(ring_names)
+# What is there and what is not, by identity and by pair.
+declare -rA asked=(
+    [identity]=$name
+    ["missing identity"]="${name%% *} $HOST $SUBSYSTEM:missing ${name##* }"
+    ["identity without digest"]="NVMe1R01 $HOST $SUBSYSTEM"
+    [pair]="nvme-tls-psk:$HOST $SUBSYSTEM"
+    ["missing pair"]="nvme-tls-psk:$HOST $SUBSYSTEM:missing"
+)
+
+# In each: a command that becomes somebody who is not uid 0, and what the kernel calls them.
+nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+somebody=(setpriv --reuid=1000 --regid=1000 --clear-groups)
+ambient=("${somebody[@]}" --inh-caps=+all --ambient-caps=+all)
+own_root=("${somebody[@]}" unshare --user --map-root-user)
+readonly WHO="nobody somebody ambient own_root fsuid"
+
+become() {
+    options=()
+    case $1 in
+    fsuid) as=() options=(--fsuid=1000) ;;
+    none) as=() ;;
+    *)
+        local -n command=$1
+        as=("${command[@]}")
+        ;;
+    esac
+}
+
+# --- nothing for anybody
+
+gets "uid 0: the identity" OK "$name"
+gets "uid 0: the pair" OK "${asked[pair]}"
+keyctl clear "$(ring)"
+for who in $WHO; do
+    become "$who"
+    if ! "${as[@]}" "$interpreter" -c "import ctypes" 2>/dev/null; then
+        skip "$who is refused" "cannot become that here"
+        continue
+    fi
+    # -1 to -5: all keyrings that a requester has; 0: the one that the kernel takes.
+    for keyring in 0 -1 -2 -3 -4 -5; do
+        printf 'user\t%s\n' "${asked[@]}" | requester "${options[@]}" "--to=$keyring" --lines
+    done >"$tmp/answers"
+    is "$who is refused: ${#asked[@]} requests to 6 keyrings, no payload in any" \
+        "$(cut -d ' ' -f 2,5- "$tmp/answers" | uniq -c | tr -s ' ')" " $((${#asked[@]} * 6)) EACCES 0 "
+    check "$who is refused: at once" awk '$1 > 2000 { bad = 1 } END { exit bad }' "$tmp/answers"
+done
+become nobody
+gets "a callout that is too long, of another user" EACCES "${asked[pair]}" "$(printf 'x%.0s' {1..300})"
+become none
+is "nothing was published for them" "$(ring_names)" ""
+is "the daemon has not heard of a miss" "$(grep -c "not here" "$log")" 0
+become nobody
+request user "${asked[pair]}"
+like "it is remembered for 5 seconds" "$expiry" '^[345]s$'
+become none
+gets "uid 0: a miss" ENOKEY "${asked["missing pair"]}"
+is "the daemon has heard of that" "$(grep -c "not here" "$log")" 1
+
+# --- the socket is not for others, whoever holds its door open
+
+chmod 666 "$request"
+refused_by_socket() {
+    "${nobody[@]}" "$interpreter" -c '
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.settimeout(5)
+s.connect(sys.argv[1])
+try:
+    s.send(sys.argv[2].encode())
+    sys.exit(s.recv(4096) != b"")
+except (ConnectionResetError, BrokenPipeError):
+    pass' "$request" "$1"
+}
+check "uid 65534: no answer on the socket" refused_by_socket "${asked[pair]}"
+like "uid 65534: the refusal is logged" "$(tail -n 2 "$log")" "A process of uid 65534 on the request socket, refused"
+chmod 600 "$request"
+
+# --- time
+
+# medians FILE: of the odd and of the even lines, and their ratio, in percent.
+medians() {
+    awk '{ print NR % 2, $1 }' "$1" | sort -k 1,1 -k 2,2n | awk '
+        { n[$1]++; v[$1, n[$1]] = $2 }
+        END { a = v[0, int(n[0] / 2)]; b = v[1, int(n[1] / 2)]; print a, b, int(100 * a / b) }'
+}
+
+# alike TEXT DESCRIPTION DESCRIPTION: asked in turns.
+alike() {
+    local out ratio
+    for _ in {1..100}; do
+        printf 'user\t%s\n' "$2" "$3"
+    done | requester --microseconds --lines >"$tmp/times"
+    is "$1: the same errors" "$(cut -d ' ' -f 2 "$tmp/times" | sort | uniq -c | tr -s ' ')" " 200 EACCES"
+    out=$(medians "$tmp/times")
+    ratio=${out##* }
+    [ "$ratio" -ge 67 ] && [ "$ratio" -le 150 ]
+    result $? "$1: as fast" || diag "medians in microseconds, ratio in percent: $out"
+    diag "medians in microseconds, ratio in percent: $out"
+}
+become nobody
+alike "an identity that is there, and one that is not" "$name" "${asked["missing identity"]}"
+alike "a pair that is there, and one that is not" "${asked[pair]}" "${asked["missing pair"]}"
+
+# --- without the daemon
+
+kill -STOP "$daemon"
+for what in "${!asked[@]}"; do
+    gets "a daemon that hangs: $what" EACCES "${asked[$what]}"
+    between "a daemon that hangs: $what, at once" 0 2000
+done
+kill -CONT "$daemon"
+daemon_stop
+rm -f "$request"
+gets "no daemon" EACCES "${asked[pair]}"
+become none
+in_background fake-keyd.py "$request"
+become nobody
+gets "a daemon that counts" EACCES "nvme-tls-psk:mode:good:x"
+gets "a daemon that counts, for an identity" EACCES "$name"
+become none
+is "it counts none" "$(grep -c good "$tmp/fake-keyd.out")" 0
+gets "uid 0" OK "nvme-tls-psk:mode:good:x"
+is "and one of uid 0" "$(grep -c good "$tmp/fake-keyd.out")" 1
+
+# --- syslog
+
+if [ -e /dev/log ]; then
+    skip "what is logged" "/dev/log is somebody else's"
+    finish
+    exit
+fi
+in_background dev-log.py /dev/log
+refusals() {
+    grep -cE "^<28>request-key-shim\[[0-9]+\]: request by uid $1 refused$" "$tmp/dev-log.out"
+}
+has_refusals() {
+    [ "$(refusals "$1")" -ge "$2" ]
+}
+for who in 65534 1000; do
+    sleep 0.2
+    if [ $who = 1000 ]; then become own_root; else become nobody; fi
+    request user "nvme-tls-psk:$HOST secret-$who"
+    check "uid $who is logged" wait_for 2 has_refusals "$who" 1
+done
+is "once each" "$(grep -c request-key-shim "$tmp/dev-log.out")" 2
+
+become nobody
+: >"$tmp/dev-log.out"
+begin=$(date +%s%N)
+for i in {1..500}; do
+    printf 'user\tnvme-tls-psk:%s secret-%d\n' "$HOST" "$i"
+done | requester --lines >"$tmp/answers"
+took=$((($(date +%s%N) - begin) / 1000000))
+is "500 requests: all are refused" "$(grep -c ' EACCES ' "$tmp/answers")" 500
+sleep 0.5
+count=$(grep -c request-key-shim "$tmp/dev-log.out")
+diag "$count messages in $took ms"
+[ "$count" -ge 1 ] && [ "$count" -le $((took / 100 + 12)) ] && [ "$count" -le 250 ]
+result $? "500 requests: about ten messages in a second" || diag "$count messages in $took ms"
+is "syslog has no description" "$(grep -c "secret\|nvme-tls" "$tmp/dev-log.out")" 0
+finish

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash
+#
+# What the tests of the upcall share, to be read after lib.sh: request_key(2), /sbin/request-key and the
+# shim of this build, as the kernel starts them. A machine has one of each, so these tests wait for one
+# another, and leave it as it was even when they are killed.
+# shellcheck disable=SC2154,SC2120 # of lib.sh, and for who reads this
+readonly rules=/etc/request-key.d run_dir=/run/nvme-keyd
+readonly rule=$rules/keyd-test-$$.conf
+readonly shim=$build/src/request-key-shim/request-key-shim
+request=$run_dir/request
+
+[ -x /sbin/request-key ] && [ -d "$rules" ] || skip_all "no request-key(8)"
+exec {turn}<"$rules"
+flock -w 550 "$turn" || bail "another test of the upcall does not end"
+[ ! -e "$request" ] || skip_all "$request is there: a daemon of this machine has it"
+! grep -qs request-key-shim "$rules"/* || skip_all "$rules has rules for the shim already"
+
+# Outlives a SIGKILL, and keeps our turn until all is in order.
+leftovers=("$request" "$run_dir/refused")
+[ -e /dev/log ] || leftovers+=(/dev/log)
+[ -d "$run_dir" ] || made_run_dir=$run_dir
+# shellcheck disable=SC2016 # expands inside
+setsid bash -c '
+    tail --pid="$1" -s 0.1 -f /dev/null
+    rm -rf "$3" "$4"/*keyd-test-"$1"*.conf "${@:5}"
+    [ -z "$2" ] || rmdir "$2"' \
+    bash $$ "${made_run_dir-}" "$tmp" "$rules" "${leftovers[@]}" </dev/null >/dev/null 2>&1 &
+guard=$!
+
+restore() {
+    kill -- "-$guard" 2>/dev/null
+    rm -f "$rules"/*keyd-test-$$*.conf "${leftovers[@]}"
+    [ -z "${made_run_dir-}" ] || rmdir "$made_run_dir"
+}
+defer restore
+[ -d "$run_dir" ] || mkdir -m 755 "$run_dir"
+
+# product_rules: as they are installed, with the shim of this build.
+product_rules() {
+    sed "s|@HELPERDIR@|${shim%/*}|" "$source/request-key.d/nvme-keyd.conf.in"
+}
+
+# install_rules [FILE]: the same, and `user` keys stand in for those of type `psk`.
+install_rules() {
+    product_rules | sed '/^create\tpsk\t/ { p; s/psk/user/ }' >"${1:-$rule}"
+}
+
+# in_background SCRIPT ARGUMENT...: starts it, waits until it is ready; it is process $started.
+in_background() {
+    local output=$tmp/${1%.py}.out
+    : >"$output"
+    "$interpreter" "$tmp/$1" "${@:2}" >"$output" 2>>"$log" &
+    started=$!
+    # shellcheck disable=SC2064 # now
+    defer "kill $started 2>/dev/null"
+    wait_for 10 grep -q '^ready$' "$output" || bail "$*"
+}
+
+# end PROCESS SOCKET
+end() {
+    kill "$1"
+    wait "$1" 2>/dev/null
+    rm -f "$2"
+}
+
+# --- requests
+
+# What any user may start and read.
+interpreter=$(PATH=/usr/bin:/bin command -v python3 || echo "$python")
+readonly interpreter
+chmod 711 "$tmp"
+for script in requester fake-keyd dev-log; do
+    install -m 644 "$source/tests/integration/upcall-$script.py" "$tmp/$script.py"
+done
+as=() # as whom: a command, or options of the script behind it
+
+requester() {
+    "${as[@]}" "$interpreter" "$tmp/requester.py" "$@" 2>>"$log"
+}
+
+# request TYPE DESCRIPTION [CALLOUT]: sets result ("OK", or the name of the error), took (milliseconds),
+# flags and expiry as in /proc/keys, held (payloads in keyrings of the requester) and answer, in hex.
+request() {
+    result='' took='' flags='' expiry='' held='' answer=''
+    read -r took result flags expiry held answer < <(requester "$@")
+}
+
+# text HEX
+text() {
+    printf '%b' "$(sed 's/../\\x&/g' <<<"$1")"
+}
+
+# gets TEXT RESULT DESCRIPTION [CALLOUT]: of a request for a `user` key, within 9 s.
+gets() {
+    request user "$3" "${4-}"
+    [ "$result" = "$2" ] && [ "$took" -lt 9000 ]
+    result $? "$1" || diag "got: $result after $took ms, expected: $2"
+}
+
+# between TEXT MINIMUM MAXIMUM: what the last request took.
+between() {
+    [ "$took" -ge "$2" ] && [ "$took" -le "$3" ]
+    result $? "$1" || diag "took $took ms, expected $2 to $3"
+}
+
+# Serials of the ring whose description is this.
+ring_serials() {
+    local serial
+    for serial in $(keyctl rlist "$(ring)"); do
+        [ "$(keyctl rdescribe "$serial" | cut -d ';' -f 5-)" != "$1" ] || echo "$serial"
+    done
+}
+
+# What the ring has under a description.
+ring_hex() {
+    keyctl pipe "$(ring_serials "$1")" | od -An -v -tx1 | tr -d ' \n'
+}
+
+# Shims that work for a description, which is to be of this test alone.
+shims() {
+    pgrep -fc "^request-key-shim [0-9]+ [0-9]+ user .*$1"
+}
+
+# The kernel may see other files than we do.
+printf 'create\tuser\tkeyd-probe-%d\t*\t/bin/keyctl reject %%k 1 rejected 0\n' $$ >"$rule"
+request user "keyd-probe-$$"
+[ "$result" = EKEYREJECTED ] || skip_all "the kernel starts no request-key(8) here, or with other rules ($result)"
+install_rules
