@@ -16,6 +16,9 @@ readonly run_dir=/run/nvme-keyd
 request=$run_dir/request
 
 [ -x /sbin/request-key ] || skip_all "no /sbin/request-key"
+# One test of the upcall at a time, see upcall.sh.
+exec {turn}</etc/request-key.d
+flock "$turn"
 [ ! -S "$request" ] || skip_all "$request is there: a daemon of this machine has it"
 ! grep -qs request-key-shim /etc/request-key.d/* || skip_all "request-key.d has rules for the shim already"
 

@@ -16,11 +16,12 @@ exec >/dev/ttyS1
 mkdir -p "$state"
 
 VM_KEYS=$(kernel_param keys)
-export VM_KEYS
+VM_CONNECTS=$(kernel_param connects)
+export VM_KEYS VM_CONNECTS
 
 # A scenario that asks for a restart (reboot_into in lib.sh) is run again with VM_PHASE set to what it asked for.
 run_scenario() {
-        local name=$1 phase=$2 status=0 timeout
+        local name=$1 phase=$2 status=0 start=$SECONDS timeout
 
         timeout=$(header "$name" timeout)
         echo "$name" >"$state/running"
@@ -34,10 +35,11 @@ run_scenario() {
                 sync
                 trap - EXIT
                 # What the host has been asked for it does while the power is off, and switches on again.
-                if [ -e "$HOST/tpm-replace" ]; then systemctl poweroff; else systemctl reboot; fi
+                if [ -e "$HOST/tpm-replace" ] || [ -e "$HOST/initrd" ]; then systemctl poweroff; else systemctl reboot; fi
                 sleep infinity
         fi
         report_status "$status" "${timeout:-120}"
+        echo "$name: $((SECONDS - start)) s"
         clean_slate_check "$name"
         echo "end $name"
         rm "$state/running"

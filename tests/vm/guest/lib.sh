@@ -137,6 +137,7 @@ power_cut() {
 # --- the host
 
 # host_request tpm-replace: another TPM from the next phase on
+# host_request initrd: from the next phase on the guest starts with the initrd that is in $HOST/initrd.img
 # host_request power-cut MS: pull the plug within that many milliseconds, and switch on again
 host_request() {
         host_mount && echo "${2:-}" >"$HOST/$1.new" && mv "$HOST/$1.new" "$HOST/$1"
@@ -288,6 +289,34 @@ record_identity() {
                         '.keys[] | select(.id == $id) | .identities[] | select(.version == $v) | .identity'
 }
 
+# forget_keys: nothing is in .nvme, so what connects has to ask
+forget_keys() { keyctl clear "$(nvme_ring)" && [ "$(ring_count)" = 0 ]; }
+
+# The kernel keeps 15 characters of a name.
+shim_runs() { pgrep -x request-key-shi; }
+
+# --- the livepatch
+
+PATCH=nvme_keyd_upcall
+patch_file() { echo "/sys/kernel/livepatch/$PATCH/$1"; }
+patch_settled() { [ "$(cat "$(patch_file transition)")" = 0 ]; }
+patch_gone() { [ ! -e "/sys/kernel/livepatch/$PATCH" ]; }
+patch_load() { modprobe "$PATCH" && wait_until 60 patch_settled; }
+patch_unload() {
+        [ -e "/sys/module/$PATCH" ] || return 0
+        patch_gone || echo 0 >"$(patch_file enabled)"
+        wait_until 60 patch_gone && patch_remove
+}
+# When the module goes, a udev rule has all keys published; that must not fall on what comes after it.
+patch_remove() {
+        local before
+
+        before=$(preload_ended)
+        rmmod "$PATCH" && wait_until 20 preload_ended_since "$before"
+}
+preload_ended() { unit_property nvme-keyd-preload.service ExecMainExitTimestampMonotonic; }
+preload_ended_since() { [ "$(preload_ended)" != "$1" ] && [ "$(preload_ended)" != 0 ]; }
+
 # Which slot has opened the store.
 store_slot() { nvme-keyctl status --json=short | jq -re '.store.slot // empty'; }
 # store_is STATE: open, absent or unavailable
@@ -305,6 +334,7 @@ clean_slate() {
 
         nvme disconnect-all
         target_down
+        patch_unload || status=1
         if have_product; then
                 systemctl reset-failed
                 systemctl start nvme-keyd.socket nvme-keyd-request.socket || status=1

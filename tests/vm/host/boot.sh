@@ -14,7 +14,7 @@ boot_select_accel() {
         fi
         # A subshell, because the shell would say so when QEMU aborts.
         (timeout --kill-after=1 5 qemu-system-x86_64 -machine q35,accel=kvm -cpu host -m 512 -display none \
-                -no-reboot -serial "file:$log" -kernel "$work/vmlinuz" -initrd "$work/initrd" \
+                -no-reboot -serial "file:$log" -kernel "$work/vmlinuz-stock" -initrd "$work/initrd-stock" \
                 -append "console=ttyS0 panic=-1" </dev/null || :) >/dev/null 2>&1
         if grep -qs 'Run /init as init process' "$log"; then
                 boot_accel=kvm
@@ -35,14 +35,29 @@ boot_cmdline() {
         echo "root=/dev/vda rw console=ttyS0 panic=1 systemd.show_status=false"
         echo "nvme_keyd_vm.scenarios=$(IFS=, && echo "$*")"
         [ -z "${NVME_KEYD_VM_KEYS:-}" ] || echo "nvme_keyd_vm.keys=$NVME_KEYD_VM_KEYS"
+        [ -z "${NVME_KEYD_VM_CONNECTS:-}" ] || echo "nvme_keyd_vm.connects=$NVME_KEYD_VM_CONNECTS"
         [ -z "${NVME_KEYD_VM_POWER_CUTS:-}" ] || echo "nvme_keyd_vm.power_cuts=$NVME_KEYD_VM_POWER_CUTS"
         [ "$(scenario_header "$1" boot)" != lean ] || echo "init=/opt/vm/lean.sh"
 }
 
-# boot_start DIR SCENARIO...: QEMU, in the background. The logs go on where the last start left them.
+# Seconds from one start of QEMU to its end; more where the scenarios may take more.
+boot_limit() {
+        local s timeout sum=120
+
+        for s in "$@"; do
+                timeout=$(scenario_header "$s" timeout)
+                sum=$((sum + ${timeout:-120}))
+        done
+        echo $((sum > boot_timeout ? sum : boot_timeout))
+}
+
+# boot_start DIR KERNEL SCENARIO...: QEMU, in the background. The logs go on where the last start left them.
 boot_start() {
-        local dir=$1 machine tpm=() cmdline
-        shift
+        local dir=$1 kernel=$2 initrd=$work_dir/initrd-$2 machine tpm=() cmdline limit
+        shift 2
+
+        # one that the guest has made
+        [ ! -e "$dir/host/initrd.img" ] || initrd=$dir/host/initrd.img
 
         read -r -a machine < <(boot_machine)
         if [ -n "$(scenario_header "$1" tpm)" ]; then
@@ -50,12 +65,13 @@ boot_start() {
                 read -r -a tpm < <(tpm_machine "$work_dir/tpm")
         fi
         cmdline=$(boot_cmdline "$@" | tr '\n' ' ')
+        limit=$(boot_limit "$@")
 
         # cache=unsafe: what the guest has synced survives an end of QEMU, and that is all that ever ends here.
         set -m
-        timeout --kill-after=5 "$boot_timeout" \
+        timeout --kill-after=5 "$limit" \
                 qemu-system-x86_64 "${machine[@]}" ${tpm[@]+"${tpm[@]}"} -smp 2 -m 2G -nodefaults -display none \
-                -kernel "$work_dir/vmlinuz" -initrd "$work_dir/initrd" -append "$cmdline" \
+                -kernel "$work_dir/vmlinuz-$kernel" -initrd "$initrd" -append "$cmdline" \
                 -drive "file=$work_dir/disk.img,format=raw,if=virtio,cache=unsafe" \
                 -virtfs "local,path=$dir/host,mount_tag=host,security_model=none" \
                 -device virtio-rng-pci \
@@ -96,15 +112,17 @@ boot_again() {
         elif [ -e "$host/tpm-replace" ]; then
                 rm "$host/tpm-replace"
                 rm -rf "$work_dir/tpm"
+        elif [ -e "$host/initrd" ]; then
+                rm "$host/initrd"
         else
                 return 1
         fi
 }
 
-# boot_run NAME SCENARIO...
+# boot_run NAME KERNEL SCENARIO...
 boot_run() {
-        local name=$1 start=$SECONDS dir=$out_dir/$1 status
-        shift
+        local name=$1 kernel=$2 start=$SECONDS dir=$out_dir/$1 status
+        shift 2
 
         mkdir -p "$dir/host"
         touch "$dir"/{console,tap,journal,qemu}.log
@@ -113,12 +131,12 @@ boot_run() {
 
         while :; do
                 status=0
-                boot_start "$dir" "$@" && boot_wait "$dir" || status=$?
+                boot_start "$dir" "$kernel" "$@" && boot_wait "$dir" || status=$?
                 boot_again "$dir" || break
         done
         tpm_stop
         rm -rf "$work_dir/disk.img" "$work_dir/tpm"
 
-        tap_report "$name" "$dir" "$status" "$@"
+        tap_report "$name" "$kernel" "$dir" "$status" "$@"
         note "boot $name: $((SECONDS - start)) s"
 }

@@ -52,21 +52,27 @@ build_payload() {
         fi
         build_in_image "$image" "$dir/src" "$dir/obj" sh -exc '
                 opts="--buildtype=debugoptimized -Dwerror=true --prefix=/usr --sysconfdir=/etc --localstatedir=/var"
-                # A build directory whose configuration failed, or was made with other options, is no use.
-                if [ "$(cat /build/options 2>/dev/null)" != "$opts" ]; then
+                # A build directory whose configuration failed, or was made with or for other options, is no use.
+                made="$opts $(cksum </src/meson_options.txt)"
+                if [ "$(cat /build/options 2>/dev/null)" != "$made" ]; then
                         find /build -mindepth 1 -delete
                         meson setup $opts /build/b /src
-                        echo "$opts" >/build/options
+                        echo "$made" >/build/options
                 fi
                 meson compile -C /build/b
                 rm -rf /build/dest
                 meson install -C /build/b --destdir /build/dest --no-rebuild
+                ninja -C /build/b bench
+                mkdir -p /build/dest/opt/vm/bench
+                cp /src/tests/bench/*.sh /build/dest/opt/vm/bench/
+                find /build/b/tests/bench -maxdepth 1 -type f -perm -100 -exec cp -t /build/dest/opt/vm/bench {} +
                 # what DKMS would do on a machine that has it
-                rm -rf /build/kernel
-                cp -r /src/kernel /build/kernel
-                kernel=$(ls /usr/lib/modules)
-                make -C /build/kernel KERNEL="$kernel"
-                install -D -m 644 -t "/build/dest/usr/lib/modules/$kernel/updates/dkms" /build/kernel/*.ko'
+                for kernel in $(ls /usr/lib/modules); do
+                        rm -rf /build/kernel
+                        cp -r /src/kernel /build/kernel
+                        make -C /build/kernel KERNEL="$kernel"
+                        install -D -m 644 -t "/build/dest/usr/lib/modules/$kernel/updates/dkms" /build/kernel/*.ko
+                done'
         tar -C "$dir/obj/dest" --owner=0 --group=0 -cf "$payload" .
 }
 

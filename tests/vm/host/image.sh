@@ -27,7 +27,7 @@ image_hostid=6f1f3c0a-52c4-4b0b-9d1c-3a5d7e0c9b21
 # A changed recipe is another image. The packages' own versions are not part of the key: remove the cache
 # directory to get newer ones.
 image_key() {
-        cat "$vm_dir/host/image.sh" "$vm_dir/guest/nvme-keyd-vm.service" | sha256sum | cut -c1-16
+        cat "$vm_dir"/host/image{,-backports}.sh "$vm_dir/guest/nvme-keyd-vm.service" | sha256sum | cut -c1-16
 }
 
 image_build() {
@@ -38,6 +38,7 @@ image_build() {
         tmp=$(mktemp -d "$cache_dir/image.tmp.XXXXXX")
 
         image_tree "$tmp/tree"
+        image_kernels "$tmp"
         image_second_nvme "$tmp"
         image_settings "$tmp/tree"
         image_verify "$tmp/tree"
@@ -55,8 +56,18 @@ image_tree() {
                 --dpkgopt='path-exclude=/usr/share/man/*' \
                 --dpkgopt='path-exclude=/usr/share/locale/*' \
                 --dpkgopt='path-exclude=/usr/share/doc/*' \
+                --customize-hook="$vm_dir/host/image-backports.sh" \
                 "$image_suite" "$1"
 }
+
+# What goes by the names stock and backports.
+image_kernels() {
+        mv "$1/tree/kernel-stock" "$1/"
+        ls --ignore="$(image_kernel "$1" stock)" "$1/tree/usr/lib/modules" >"$1/kernel-backports"
+}
+
+# image_kernel IMAGE NAME: its version
+image_kernel() { cat "$1/kernel-$2"; }
 
 # Only unpacked, with its own C library: nothing of that suite may leak into the Debian 13 under test.
 image_second_nvme() {
@@ -110,8 +121,12 @@ EOF
 }
 
 image_verify() {
+        local version
+
         chroot "$1" nvme version
         chroot "$1" /opt/nvme-sid/nvme version
         test -e "$1/usr/sbin/tlshd"
-        ls "$1"/boot/vmlinuz-* "$1"/boot/initrd.img-*
+        for version in $(cat "$1"/../kernel-*); do
+                ls "$1/boot/vmlinuz-$version" "$1/boot/initrd.img-$version" "$1/usr/lib/modules/$version/build"
+        done
 }

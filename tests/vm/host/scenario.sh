@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # Names and header lines of the scenarios. Headers are comments of the form "# NAME: VALUE":
-#   boot: shared | alone    may it share a boot with others
+#   boot: alone             a boot of its own
 #   boot: lean              alone, and without systemd (guest/lean.sh)
+#   boot: NAME              one that all with that name share; "shared" is for what is quick and leaves no trace
+#   kernel: NAME            stock (if nothing is said), backports, or both, one after the other
 #   tpm: yes                the guest has a TPM; for scenarios that are alone
 #   needs: nvme-keyd        without the product there is nothing to run
 #   suite: NAME             of run-tests that it belongs to, if not to vm
@@ -47,11 +49,44 @@ scenario_needs_product() {
         [ -n "$(scenario_header "$1" needs)" ]
 }
 
+# scenario_runs_on NAME KERNEL
+scenario_runs_on() {
+        local kernel
+
+        kernel=$(scenario_header "$1" kernel)
+        case ${kernel:-stock} in
+        both | "$2") [ -z "$arg_kernel" ] || [ "$arg_kernel" = "$2" ] ;;
+        *) return 1 ;;
+        esac
+}
+
+# scenario_boot NAME KERNEL: the name of its boot
+scenario_boot() {
+        local boot
+
+        boot=$(scenario_header "$1" boot)
+        case $boot in
+        alone | lean) boot=$1 ;;
+        esac
+        [ "$2" = stock ] || boot+=-$2
+        echo "$boot"
+}
+
+# scenario_label NAME KERNEL: its name in the results
+scenario_label() {
+        local kernel
+
+        kernel=$(scenario_header "$1" kernel)
+        if [ "${kernel:-stock}" = stock ]; then echo "$1"; else echo "$1 ($2)"; fi
+}
+
 # The line after the headers says what a scenario shows.
 scenario_list() {
-        local s
+        local s kernel
 
         for s in $(scenario_all); do
-                printf '%-20s %-7s %s\n' "$s" "$(scenario_header "$s" boot)" "$(scenario_header "$s" shows)"
+                kernel=$(scenario_header "$s" kernel)
+                printf '%-20s %-7s %-9s %s\n' "$s" "$(scenario_header "$s" boot)" "${kernel:-stock}" \
+                        "$(scenario_header "$s" shows)"
         done
 }

@@ -32,7 +32,7 @@ tap_cause() {
         if grep -qs 'Kernel panic' "$dir/console.log"; then
                 echo "kernel panic"
         elif [ "$status" = 124 ] || [ "$status" = 137 ]; then
-                echo "the guest was still running after $boot_timeout s"
+                echo "the guest was still running when its time was over"
         elif [ "$status" != 0 ]; then
                 echo "QEMU ended with status $status"
         else
@@ -42,23 +42,23 @@ tap_cause() {
 
 # The guest's stream: "begin NAME", result lines and diagnostics of that scenario, "end NAME"; last "done".
 tap_report() {
-        local name=$1 dir=$2 status=$3 line current='' finished=' ' complete=0 before=$tap_failed s
-        shift 3
+        local name=$1 kernel=$2 dir=$3 status=$4 line label=$1 finished=' ' complete=0 before=$tap_failed s
+        shift 4
 
         while IFS= read -r line; do
                 case $line in
-                "begin "*) current=${line#begin } ;;
-                "end "*) finished+="${line#end } " current='' ;;
+                "begin "*) label=$(scenario_label "${line#begin }" "$kernel") ;;
+                "end "*) finished+="${line#end } " label=$name ;;
                 "done") complete=1 ;;
-                "ok - "*) tap_line "ok - ${current:-$name}: ${line#ok - }" ;;
-                "not ok - "*) tap_line "not ok - ${current:-$name}: ${line#not ok - }" ;;
+                "ok - "*) tap_line "ok - $label: ${line#ok - }" ;;
+                "not ok - "*) tap_line "not ok - $label: ${line#not ok - }" ;;
                 *) printf '# %s\n' "${line#\# }" ;;
                 esac
         done < <(tr -d '\r' 2>/dev/null <"$dir/tap.log")
 
         for s in "$@"; do
                 [[ $finished == *" $s "* ]] ||
-                        tap_line "not ok - $s: did not finish ($(tap_cause "$dir" "$status"))"
+                        tap_line "not ok - $(scenario_label "$s" "$kernel"): did not finish ($(tap_cause "$dir" "$status"))"
         done
         [ "$complete" = 1 ] ||
                 tap_line "not ok - $name: the boot did not end well ($(tap_cause "$dir" "$status"))"

@@ -1,26 +1,18 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# boot: alone
+# boot: upcall
+# kernel: both
 # needs: nvme-keyd
+# suite: upcall
 # shows: with the livepatch module the kernel asks for a missing key, and without it again no more
 # timeout: 400
 
 . /opt/vm/lib.sh
 
-module=nvme_keyd_upcall
-patch=/sys/kernel/livepatch/$module
 sub=nqn.2026-11.org.example:livepatch
 request="nvme-tls-psk:$HOSTNQN $sub"
 
-if ! modinfo "$module" >/dev/null 2>&1; then
-        skip "the livepatch module" "it was not built for this kernel"
-        exit 0
-fi
-
-forget_keys() { keyctl clear "$(nvme_ring)" && [ "$(ring_count)" = 0 ]; }
-patch_settled() { [ "$(cat "$patch/transition")" = 0 ]; }
-patch_gone() { [ ! -e "$patch" ]; }
 request_gone() { ! grep -q 'nvme-tls-psk:' /proc/keys; }
 ring_usage() { awk '$8 == "keyring" && $9 == ".nvme:" && $2 !~ /R/ { print $3 }' /proc/keys; }
 # References to .nvme, when those of the processes that just used it are collected. nvme-keyd has one, so it is to run.
@@ -46,8 +38,8 @@ connect_asks() {
 
 mark=$(journal_mark)
 check "unload nvme_keyring" modprobe -r nvme-fabrics nvme-keyring
-check_fails "without nvme_keyring it does not load" insmod "$(modinfo -n "$module")"
-check "the kernel says why" grep -q "$module: Unknown symbol nvme_keyring_id" <(journal_since "$mark" -k)
+check_fails "without nvme_keyring it does not load" insmod "$(modinfo -n "$PATCH")"
+check "the kernel says why" grep -q "$PATCH: Unknown symbol nvme_keyring_id" <(journal_since "$mark" -k)
 modprobe nvme-keyring
 # which links .nvme only when it starts
 systemctl restart tlshd
@@ -64,11 +56,10 @@ check_fails "stock kernel: connect without a key fails" connect_tls "$sub"
 is "stock kernel: nothing was asked for" "$(ring_count)" 0
 usage=$(settled_ring_usage)
 
-check "the module loads" modprobe "$module" || bail "$(dmesg | grep -E "livepatch|$module" | tail -n 1)"
-defer "disconnect $sub; echo 0 >$patch/enabled; wait_until 30 patch_gone; rmmod $module"
-is "the patch is enabled" "$(cat "$patch/enabled")" 1
-check "all tasks use it" wait_until 60 patch_settled
-check_fails "it cannot be unloaded while it is enabled" rmmod "$module"
+check "the module loads, and all tasks use it" patch_load || bail "$(dmesg | grep -E "livepatch|$PATCH" | tail -n 1)"
+defer "disconnect $sub; patch_unload"
+is "the patch is enabled" "$(cat "$(patch_file enabled)")" 1
+check_fails "it cannot be unloaded while it is enabled" rmmod "$PATCH"
 
 # --- the first connect
 
@@ -131,16 +122,17 @@ systemctl kill --signal=STOP nvme-keyd.service
 mark=$(journal_mark)
 start=$(now_ms)
 connect_tls "$sub" >"$tmp/connect.out" 2>&1 &
-wait_until 10 pgrep request-key-shim
-echo 0 >"$patch/enabled"
-check_fails "hangs: connect fails" wait "$!"
+connect_job=$!
+check "hangs: the shim waits" wait_until 10 shim_runs
+echo 0 >"$(patch_file enabled)"
+check_fails "hangs: connect fails" wait "$connect_job"
 took=$(($(now_ms) - start))
 check "hangs: in less than 15 s ($took ms)" test "$took" -lt 15000
 check "hangs: the shim says so" grep -q 'nvme-keyd did not answer' <(journal_since "$mark")
 systemctl kill --signal=CONT nvme-keyd.service
 
 check "the patch can be disabled" wait_until 60 patch_gone
-check "the module can be unloaded" rmmod "$module"
+check "the module can be unloaded, and nvme-keyd looks after its keys" patch_remove
 check "nothing of it is left in /proc/keys" wait_until 20 \
         bash -c "! grep -qE 'nvme_keyd_(upcall|probe)|nvme-tls-psk:' /proc/keys"
 forget_keys
