@@ -1,0 +1,32 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# boot: upcall
+# needs: nvme-keyd
+# suite: upcall
+# shows: 200 requests at once are all answered right, and 50 that have to start nvme-keyd
+# timeout: 240
+
+. /opt/vm/lib.sh
+
+modprobe nvme-keyring
+for i in 1 2 3 4 5 6 7 8; do
+        nvme-keyctl add --subsysnqn="nqn.2026-11.org.example:many-$i" <<<"$(new_psk)" >/dev/null || bail "nvme-keyctl add"
+done
+# what request-many (tests/bench) is to ask for, and to get
+ring_list | sed -E 's/^[0-9]+ /many psk /' >"$tmp/list"
+is "the keys are published" "$(wc -l <"$tmp/list")" 8
+
+# requests_at_once N: as many processes
+requests_at_once() {
+        forget_keys
+        timeout 120 /opt/vm/bench/request-many --processes="$1" --requests="$1" "$tmp/list" >"$tmp/figures" 2>&1
+        grep -q "^many n=$1 ok=$1 wrong=0 failed=0 lost=0 " "$tmp/figures"
+}
+
+check "200 at once" requests_at_once 200
+sed 's/^/# /' "$tmp/figures"
+systemctl stop nvme-keyd.service 2>/dev/null
+# Under emulation 200 leave it no time to start within their 8 seconds.
+check "50 at once, nvme-keyd is not running" requests_at_once 50
+sed 's/^/# /' "$tmp/figures"

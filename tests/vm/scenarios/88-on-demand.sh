@@ -1,0 +1,92 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# boot: upcall
+# kernel: both
+# needs: nvme-keyd
+# suite: upcall
+# shows: with Provision=on-demand a key is in .nvme for a while, when the kernel asks; a kernel that never asks keeps it resident
+# timeout: 300
+
+. /opt/vm/lib.sh
+
+config=/etc/nvme-keyd/nvme-keyd.conf.d/90-vm.conf
+lifetime=20
+sub=nqn.2026-11.org.example:on-demand
+target=nqn.2026-11.org.example:resident
+
+provision() { nvme-keyctl status --json=short | jq -r ".provision.$1 // empty"; }
+published() { [ -n "$(record_serial "$1")" ] && [ -n "$(key_serial "$(record_identity "$1")")" ]; }
+not_published() { ! record_serial "$1" && [ -z "$(key_serial "$(record_identity "$1")")" ]; }
+# key_lifetime SERIAL: seconds, as /proc/keys has them ("19s", "1m"); nothing for a key without an end
+key_lifetime() {
+        awk -v s="$(printf '%08x' "$1")" '$1 == s && $4 != "perm" && $4 != "expd" {
+                t = $4 + 0; if ($4 ~ /m$/) t *= 60; print t }' /proc/keys
+}
+# published_for_a_while TEXT: by what the kernel asked for
+published_for_a_while() {
+        local serial left
+
+        serial=$(tls_key_of "$sub")
+        check "$1: the key is in .nvme" published "$id"
+        is "$1: it is the connection's" "$(record_serial "$id")" "$serial"
+        left=$(key_lifetime "${serial:-0}")
+        check "$1: for $lifetime s at most (${left:-for ever})" test "${left:-999}" -le "$lifetime"
+        check "$1: and some seconds at least" test "${left:-0}" -gt $((lifetime / 2))
+}
+
+modprobe nvme-keyring
+check "a target with TLS" target_up "$sub" || bail "no target"
+defer target_down
+id=$(nvme-keyctl add --subsysnqn="$sub" <<<"$(new_psk)") || bail "nvme-keyctl add"
+defer "nvme-keyctl remove $id"
+target_id=$(nvme-keyctl add --role=target --subsysnqn="$target" <<<"$(new_psk)") || bail "nvme-keyctl add --role=target"
+defer "nvme-keyctl remove $target_id"
+defer "rm -f $config; systemctl restart nvme-keyd.service"
+
+# --- a kernel that never asks
+
+mkdir -p "$(dirname "$config")"
+printf '[Manager]\nProvision=on-demand\nOnDemandTimeoutSec=%ds\n' "$lifetime" >"$config"
+mark=$(journal_mark)
+systemctl restart nvme-keyd.service
+check "stock kernel: the key is resident" published "$id"
+is "stock kernel: for ever" "$(key_lifetime "$(record_serial "$id")")" ""
+check "stock kernel: the journal says why" grep -qF 'Provision=on-demand is refused' <(journal_since "$mark" --priority=err)
+is "stock kernel: the mode is another one" "$(provision mode)" resident
+check "stock kernel: nvme-keyctl status says why" grep -q 'kernel never asks' <(nvme-keyctl status)
+
+# --- one that asks
+
+check "the livepatch is in use" patch_load || bail "no livepatch"
+defer "disconnect $sub; patch_unload"
+systemctl restart nvme-keyd.service
+is "the mode" "$(provision mode) $(provision timeoutSec)" "on_demand $lifetime"
+left=$(key_lifetime "$(record_serial "$id")")
+check "the key that was resident is that no longer (${left:-for ever})" test "${left:-999}" -le "$lifetime"
+systemctl stop nvme-keyd.service 2>/dev/null
+forget_keys
+systemctl start nvme-keyd.service
+check "after the start the host's key is not in .nvme" not_published "$id"
+check "that of a target is" published "$target_id"
+is "for ever" "$(key_lifetime "$(record_serial "$target_id")")" ""
+
+check "connect" connect_tls "$sub" || bail "no connection"
+published_for_a_while "connect"
+check "data comes back" data_check "$(bdev_of "$sub")"
+
+check "after $lifetime s it is gone" wait_until $((lifetime + 10)) not_published "$id"
+check "that of the target is not" published "$target_id"
+ctrl=$(ctrl_of "$sub")
+check "the connection is alive without it" data_check "$(bdev_of "$sub")"
+check "reset" nvme reset "/dev/$ctrl"
+check "reset: the controller is live again" wait_until 60 ctrl_live "$ctrl"
+published_for_a_while "reset"
+check "reset: data comes back" data_check "$(bdev_of "$sub")"
+disconnect "$sub" >/dev/null
+
+# --- and one that does not ask any more
+
+check "the livepatch is taken out" patch_unload
+check "the key is resident again" published "$id"
+is "for ever again" "$(key_lifetime "$(record_serial "$id")")" ""

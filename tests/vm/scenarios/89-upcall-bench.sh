@@ -1,0 +1,14 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# boot: upcall
+# needs: nvme-keyd
+# suite: upcall
+# shows: what an upcall costs (tests/bench)
+# timeout: 500
+
+. /opt/vm/lib.sh
+
+# Emulation is slow, so not as often as on the build machine.
+export BENCH_PAIRS=${BENCH_PAIRS:-100} BENCH_ROUNDS=${BENCH_ROUNDS:-7} QUICK=1
+/opt/vm/bench/bench-upcall-guest.sh /opt/vm/bench
