@@ -71,5 +71,10 @@ int32_t ring_look_up(const Ring *r, const char *description);
  * not linked any more is no error. */
 int ring_unlink(const Ring *r, int32_t serial) _must_check_;
 
+/* The serials of all keys of this machine that are under construction: who reads such a key waits
+ * for whoever constructs it. Linear in the number of keys that we can see. Free *ret. Returns
+ * -ENOMEM, or an error of reading /proc/keys. */
+int ring_under_construction(int32_t **ret, size_t *ret_n) _must_check_;
+
 /* Returns 1 when the key's payload equals these bytes (compared in constant time), 0 when not. */
 int ring_key_equals(int32_t serial, const void *payload, size_t size) _must_check_;

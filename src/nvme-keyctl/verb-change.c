@@ -75,8 +75,10 @@ static int add_description(const Options *o, json_object *p)
 static void warn_unpublished(json_object *key, const char *id)
 {
     json_object *identities;
+    uint64_t lifetime;
 
-    if (json_get_array(key, "identities", &identities) <= 0)
+    if (json_get_array(key, "identities", &identities) <= 0 ||
+        json_get_uint(key, "lifetimeSec", INT64_MAX, &lifetime) > 0)
         return;
     for (size_t i = 0; i < json_object_array_length(identities); i++) {
         uint64_t serial = 0;

@@ -148,7 +148,9 @@ static void print_time(json_object *key, const char *label, const char *member)
 static void print_identities(json_object *key)
 {
     json_object *identities;
+    uint64_t lifetime = 0;
 
+    (void)json_get_uint(key, "lifetimeSec", INT64_MAX, &lifetime);
     if (json_get_array(key, "identities", &identities) <= 0)
         return;
     for (size_t i = 0; i < json_object_array_length(identities); i++) {
@@ -160,7 +162,8 @@ static void print_identities(json_object *key)
         if (json_get_uint(identity, "serial", INT32_MAX, &serial) > 0)
             printf("%16sin the keyring as %08x\n", "", (unsigned)serial);
         else
-            printf("%16snot in the keyring\n", "");
+            printf("%16snot in the keyring%s\n", "",
+                   lifetime > 0 ? ", until the kernel asks for it" : "");
     }
 }
 

@@ -28,6 +28,7 @@ typedef struct Daemon {
     UpcallServer *upcall;
     sd_event_source *idle;     /* CLOCK_MONOTONIC */
     sd_event_source *deadline; /* CLOCK_REALTIME */
+    sd_event_source *again;    /* CLOCK_MONOTONIC, which nobody sets back */
     bool retry;                /* not all could be published */
     bool ready;                /* the service manager knows that we are up */
 } Daemon;
@@ -36,6 +37,7 @@ static void daemon_done(Daemon *d)
 {
     sd_event_source_disable_unref(d->idle);
     sd_event_source_disable_unref(d->deadline);
+    sd_event_source_disable_unref(d->again);
     upcall_server_free(d->upcall);
     varlink_server_free(d->varlink);
     manager_free(d->manager);
@@ -93,6 +95,14 @@ static void log_provision(const Daemon *d)
                        "Provision=on-demand is refused: " MANAGER_ON_DEMAND_REFUSED);
 }
 
+static void hold(const Daemon *d)
+{
+    int r = manager_hold(d->manager);
+
+    if (r < 0 && r != -ENOKEY)
+        (void)log_error_errno(r, "Cannot keep the keys in the keyring from ending");
+}
+
 /* Makes the keyring right, once there is a store. Whatever fails is logged once, and tried again
  * when it is needed: a daemon that answers with the reason is of more use than none. */
 static void publish_all(Daemon *d)
@@ -103,6 +113,8 @@ static void publish_all(Daemon *d)
 
     if (r == -EINPROGRESS)
         return;
+    if (r < 0 && !manager_store(d->manager))
+        hold(d);
     /* The ring comes with an event of its own. */
     d->retry = r < 0 && r != -ENOKEY;
     log_publishing(d, r, &s);
@@ -172,6 +184,8 @@ static void on_store_ready(ManagerEvent event, void *userdata)
         publish_all(d);
     else if (event == MANAGER_STORE_FAILED)
         d->retry = true;
+    if (event == MANAGER_STORE_FAILED || event == MANAGER_STORE_SLOW)
+        hold(d);
     if (event != MANAGER_STORE_SLOW)
         become_ready(d);
     if (d->upcall)
@@ -187,23 +201,32 @@ static void arm(sd_event_source *source, uint64_t usec)
         (void)sd_event_source_set_time(source, usec);
 }
 
+/* From the first time that something was left to do, however much happens meanwhile. */
+static void plan_retry(Daemon *d, bool wanted)
+{
+    int enabled = SD_EVENT_OFF;
+
+    (void)sd_event_source_get_enabled(d->again, &enabled);
+    if (!wanted)
+        arm(d->again, 0);
+    else if (enabled == SD_EVENT_OFF)
+        arm(d->again, now_monotonic() + RETRY_USEC);
+}
+
 /* Something happened: the idle time starts anew, and there may be another deadline. */
 static void on_activity(void *userdata)
 {
     Daemon *d = userdata;
     uint64_t span = manager_config(d->manager)->idle_exit_usec;
-    uint64_t deadline = manager_deadline(d->manager), earliest = now_realtime();
+    uint64_t deadline = manager_deadline(d->manager), now = now_realtime();
     bool busy = varlink_server_connections(d->varlink) > 0 ||
                 (d->upcall && upcall_server_connections(d->upcall) > 0) || deadline > 0 ||
                 manager_is_opening(d->manager) || manager_is_unlocked_by_hand(d->manager);
 
     arm(d->idle, busy || span == UINT64_MAX ? 0 : now_monotonic() + span);
     /* A deadline that has passed is one that could not be met: not again at once. */
-    if (deadline > 0 && deadline <= earliest)
-        deadline = earliest + RETRY_USEC;
-    if (d->retry && (deadline == 0 || deadline > earliest + RETRY_USEC))
-        deadline = earliest + RETRY_USEC;
-    arm(d->deadline, deadline);
+    plan_retry(d, d->retry || manager_is_stale(d->manager) || (deadline > 0 && deadline <= now));
+    arm(d->deadline, deadline > now ? deadline : 0);
     manager_count(d->manager);
     if (manager_is_opening(d->manager))
         (void)sd_notify(0, "STATUS=Opening the store");
@@ -336,6 +359,7 @@ static int setup(Daemon *d, const Config *config, const char *state_dir)
     if ((r = sd_event_default(&d->event)) < 0 || (r = setup_signals(d)) < 0 ||
         (r = sd_event_add_time(d->event, &d->idle, CLOCK_MONOTONIC, 0, 0, on_idle, d)) < 0 ||
         (r = sd_event_add_time(d->event, &d->deadline, CLOCK_REALTIME, 0, 0, on_deadline, d)) < 0 ||
+        (r = sd_event_add_time(d->event, &d->again, CLOCK_MONOTONIC, 0, 0, on_deadline, d)) < 0 ||
         (r = manager_new(config, state_dir, &d->manager)) < 0 ||
         (r = varlink_server_new(d->event, &info, &d->varlink)) < 0 ||
         (r = varlink_server_add_interface(d->varlink, &manager_interface, d->manager)) < 0)
@@ -343,6 +367,7 @@ static int setup(Daemon *d, const Config *config, const char *state_dir)
     manager_set_loop(d->manager, d->event, on_store_ready, d);
     arm(d->idle, 0);
     arm(d->deadline, 0);
+    arm(d->again, 0);
     varlink_server_set_authorize(d->varlink, authorize, NULL);
     varlink_server_set_idle_hook(d->varlink, on_varlink_activity, d);
     (void)sd_event_set_watchdog(d->event, true);

@@ -315,7 +315,7 @@ int manager_remove(Manager *m, const char *id, char **reterr_detail)
     if (manager_ring(m, &r)) {
         if (k->hostnqn)
             make_way(m, k);
-        r = sync_withdraw(m->ring, k);
+        r = manager_withdraw(m, k);
     }
     broken = !k->hostnqn;
     key_table_remove(&m->keys, k);

@@ -77,6 +77,9 @@ int manager_publish_new(Manager *m, Key *k, const Key *replaced);
  * asked. */
 unsigned manager_on_demand_sec(const Manager *m);
 
+/* Unlinks what is in the ring of one key. */
+int manager_withdraw(const Manager *m, Key *k);
+
 /* Lets go of retiring keys whose time is over: out of the ring, then out of the store. */
 int manager_settle(Manager *m);
 

@@ -152,16 +152,19 @@ int manager_resync(Manager *m, SyncResult *ret)
 {
     int r = 0;
 
-    m->on_demand_sec = manager_on_demand_sec(m);
+    unsigned on_demand_sec = manager_on_demand_sec(m);
+
     for (int attempt = 0; attempt < 2; attempt++) {
         const Ring *ring = manager_ring(m, &r);
 
         if (!ring)
             return r;
         *ret = (SyncResult){0};
-        r = sync_all(ring, m->store, &m->keys, m->on_demand_sec, ret);
+        r = sync_all(ring, m->store, &m->keys, on_demand_sec, ret);
         if (r == 0)
             r = ret->error;
+        if (r == 0)
+            m->on_demand_sec = on_demand_sec;
         /* nvme_keyring was unloaded; a new one may be there by now. */
         if (r != -EKEYREVOKED && r != -ENOKEY)
             break;
@@ -218,7 +221,7 @@ int manager_publish(Manager *m, Key *k)
         return r;
     r = manager_resync(m, &result);
     /* Of keys on demand that leaves the new one empty. */
-    return r == 0 && key_lifetime(k, m->on_demand_sec) > 0
+    return r == 0 && manager_lifetime(m, k) > 0
                ? sync_publish(m->ring, m->store, k, manager_own_versions(m, k), m->on_demand_sec)
                : r;
 }
@@ -226,10 +229,38 @@ int manager_publish(Manager *m, Key *k)
 int manager_publish_new(Manager *m, Key *k, const Key *replaced)
 {
     bool wanted = manager_lifetime(m, k) == 0;
+    int r;
+    const Ring *ring = manager_ring(m, &r);
+
+    for (unsigned v = 0; v < KEY_VERSIONS && ring && replaced; v++)
+        wanted |= replaced->identities[v] && ring_look_up(ring, replaced->identities[v]);
+    return wanted ? manager_publish(m, k) : 0;
+}
+
+/* Whether another key of the pair is to be in the ring under the same name. */
+static bool shares_identity(const Manager *m, const Key *k, unsigned version)
+{
+    const Key *o = k->hostnqn ? key_table_pair(&m->keys, k->hostnqn, strlen(k->hostnqn),
+                                               k->subsysnqn, strlen(k->subsysnqn))
+                              : NULL;
+
+    for (; o; o = o->next_of_pair)
+        if (o != k && o->identities[version] && k->identities[version] &&
+            strcmp(o->identities[version], k->identities[version]) == 0 &&
+            key_is_publishable(o, now_realtime()))
+            return true;
+    return false;
+}
+
+int manager_withdraw(const Manager *m, Key *k)
+{
+    unsigned sole = 0;
 
     for (unsigned v = 0; v < KEY_VERSIONS; v++)
-        wanted |= replaced && replaced->serials[v];
-    return wanted ? manager_publish(m, k) : 0;
+        /* What others put under a name that we did not use is theirs. */
+        if ((k->serials[v] || manager_lifetime(m, k) > 0) && !shares_identity(m, k, v))
+            sole |= KEY_VERSION_BIT(v);
+    return sync_withdraw(m->ring, k, sole);
 }
 
 /* Whether a retiring key still stands in for one that could not be published yet. */
@@ -268,7 +299,7 @@ int manager_settle(Manager *m)
 
     r = store_begin(m->store, &t);
     for (size_t i = 0; i < n && r == 0; i++) {
-        r = m->ring ? sync_withdraw(m->ring, gone[i]) : 0;
+        r = m->ring ? manager_withdraw(m, gone[i]) : 0;
         if (r == 0)
             r = store_remove(t, gone[i]->id);
     }
@@ -295,6 +326,22 @@ int manager_sync(Manager *m, SyncResult *ret)
     return r < 0 ? r : settled;
 }
 
+int manager_hold(Manager *m)
+{
+    const Ring *ring;
+    int r;
+
+    if (manager_on_demand_sec(m) > 0)
+        return 0;
+    ring = manager_ring(m, &r);
+    return ring ? sync_hold(ring) : r;
+}
+
+bool manager_is_stale(const Manager *m)
+{
+    return m->ring && manager_on_demand_sec(m) != m->on_demand_sec;
+}
+
 size_t manager_publish_pair(Manager *m, const Key *first)
 {
     uint64_t now = now_realtime();
@@ -302,7 +349,7 @@ size_t manager_publish_pair(Manager *m, const Key *first)
     size_t n = 0;
 
     /* The livepatch came or went. */
-    if (manager_on_demand_sec(m) != m->on_demand_sec && manager_resync(m, &result) == -ENOMEM)
+    if (manager_is_stale(m) && manager_resync(m, &result) == -ENOMEM)
         return 0;
     for (Key *k = (Key *)(uintptr_t)first; k; k = k->next_of_pair)
         if (key_is_publishable(k, now) && manager_publish(m, k) == 0)

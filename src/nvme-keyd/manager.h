@@ -159,6 +159,13 @@ Provision manager_provision(const Manager *m);
  * keys whose time is over. Returns -ENOKEY where there is no ring, or an error of the store. */
 int manager_sync(Manager *m, SyncResult *ret) _must_check_;
 
+/* To be called when manager_sync() cannot open the store: keys that are to stay must not end
+ * meanwhile, which they would if they had been published on demand. */
+int manager_hold(Manager *m);
+
+/* True when the ring is not as the configuration, and the kernel, want it by now. */
+bool manager_is_stale(const Manager *m);
+
 /* Publishes all publishable keys of a pair; for an upcall. Returns their number. */
 size_t manager_publish_pair(Manager *m, const Key *first);
 

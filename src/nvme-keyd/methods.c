@@ -171,6 +171,20 @@ static int add_types(json_object *o, const Store *s)
 }
 
 /* Answers with a key, and with its PSK where the caller asked for it. */
+/* lifetimeSec says that it is normal for a key not to be in the ring. */
+static int describe_key(const Manager *m, const Key *k, json_object **ret)
+{
+    unsigned lifetime = k->state == KEY_BROKEN ? 0 : manager_lifetime(m, k);
+    _cleanup_(json_putp) json_object *o = NULL;
+    int r = key_to_json(k, &o);
+
+    if (r == 0 && lifetime > 0)
+        r = json_add_uint(o, "lifetimeSec", lifetime);
+    if (r == 0)
+        *ret = TAKE_PTR(o);
+    return r;
+}
+
 static int reply_key(VarlinkCall *call, Manager *m, const Key *k, bool with_psk, bool new_store)
 {
     _cleanup_(json_putp) json_object *o = json_object_new_object(), *key = NULL;
@@ -178,7 +192,7 @@ static int reply_key(VarlinkCall *call, Manager *m, const Key *k, bool with_psk,
 
     if (!o)
         return -ENOMEM;
-    if ((r = key_to_json(k, &key)) < 0 || (r = json_add_take(o, "key", TAKE_PTR(key))) < 0 ||
+    if ((r = describe_key(m, k, &key)) < 0 || (r = json_add_take(o, "key", TAKE_PTR(key))) < 0 ||
         (new_store && (r = add_types(o, manager_store(m))) < 0))
         return r;
     if (!with_psk)
@@ -298,7 +312,7 @@ static int method_list(VarlinkCall *call, json_object *p, void *userdata)
 
         if (!o)
             return -ENOMEM;
-        if ((r = key_to_json(k, &key)) < 0 || (r = json_add_take(o, "key", TAKE_PTR(key))) < 0)
+        if ((r = describe_key(m, k, &key)) < 0 || (r = json_add_take(o, "key", TAKE_PTR(key))) < 0)
             return r;
         r = --left > 0 ? varlink_call_notify(call, TAKE_PTR(o))
                        : varlink_call_reply(call, TAKE_PTR(o));

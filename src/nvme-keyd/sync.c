@@ -22,6 +22,9 @@ typedef struct Plan {
     int32_t *stale;               /* serials to unlink once all that is wanted is there */
     size_t n_stale;
     bool keep_unknown; /* a broken record may be theirs */
+    int32_t *unready;  /* serials of keys under construction, once somebody wants to know */
+    size_t n_unready;
+    bool knows_unready;
 } Plan;
 
 static void plan_done(const Plan *p)
@@ -30,6 +33,7 @@ static void plan_done(const Plan *p)
         lh_table_free(p->by_identity);
     free(p->wants);
     free(p->stale);
+    free(p->unready);
 }
 
 /* Two keys of one pair share their version 0 identity during a target's overlap: the active one has
@@ -100,8 +104,22 @@ static bool is_stale(const Plan *p, const RingKey *have, const Want *want)
     return have->gid == mark && (want || !p->keep_unknown);
 }
 
+/* Whether the payload of a key is there to be read. What we added was, from the start. */
+static bool is_ready(Plan *p, const RingKey *have)
+{
+    if (have->gid == getegid() && have->gid != 0)
+        return true;
+    if (!p->knows_unready && ring_under_construction(&p->unready, &p->n_unready) < 0)
+        return false;
+    p->knows_unready = true;
+    for (size_t i = 0; i < p->n_unready; i++)
+        if (p->unready[i] == have->serial)
+            return false;
+    return true;
+}
+
 /* Whether the kernel's key has the bytes of our record: known by its serial, else compared. */
-static bool is_current(Store *store, const Want *want, const RingKey *have)
+static bool is_current(Plan *p, Store *store, const Want *want, const RingKey *have)
 {
     _cleanup_(secret_freep) Secret *payload = NULL;
     const uint8_t *bytes;
@@ -109,7 +127,7 @@ static bool is_current(Store *store, const Want *want, const RingKey *have)
 
     if (want->key->serials[want->version] == have->serial)
         return true;
-    return store_unseal(store, want->key->id, &payload) == 0 &&
+    return is_ready(p, have) && store_unseal(store, want->key->id, &payload) == 0 &&
            key_payload_tls_psk(payload, want->version, &bytes, &size) == 0 &&
            ring_key_equals(have->serial, bytes, size) == 1;
 }
@@ -134,7 +152,7 @@ static int plan_match(Plan *p, Store *store, const RingList *list)
                 want->found = have->serial;
         }
         if (want && want->publish) {
-            bool current = is_current(store, want, have);
+            bool current = is_current(p, store, want, have);
 
             want->found = current ? have->serial : 0;
             want->displace = !current;
@@ -320,17 +338,36 @@ int sync_refresh(const Ring *ring, const KeyTable *table)
     return 0;
 }
 
-int sync_withdraw(const Ring *ring, Key *k)
+int sync_hold(const Ring *ring)
+{
+    _cleanup_(ring_list_done) RingList list = {NULL, 0};
+    int r = ring_list(ring, &list), error = 0;
+
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < list.n; i++) {
+        const RingKey *have = &list.keys[i];
+
+        if (getegid() == 0 || have->gid != getegid() || !is_configured_psk(have->description))
+            continue;
+        r = ring_set_timeout(have->serial, 0);
+        error = r < 0 ? r : error;
+    }
+    return error;
+}
+
+int sync_withdraw(const Ring *ring, Key *k, unsigned versions)
 {
     for (unsigned v = 0; v < KEY_VERSIONS; v++) {
-        int32_t found;
+        int32_t found = 0;
         int r;
 
-        if (!k->serials[v])
-            continue;
-        /* A request of root may have put another one into its place. */
-        found = ring_look_up(ring, k->identities[v]);
-        r = ring_unlink(ring, found ? found : k->serials[v]);
+        /* A request of root, or another program, may have put one there. */
+        if (k->identities[v] && versions & KEY_VERSION_BIT(v))
+            found = ring_look_up(ring, k->identities[v]);
+        r = found ? ring_unlink(ring, found) : 0;
+        if (r == 0 && k->serials[v] && k->serials[v] != found)
+            r = ring_unlink(ring, k->serials[v]);
         if (r < 0)
             return r;
         k->serials[v] = 0;

@@ -31,8 +31,13 @@ int sync_all(const Ring *ring, Store *store, const KeyTable *table, unsigned on_
 int sync_publish(const Ring *ring, Store *store, Key *k, unsigned versions, unsigned on_demand_sec)
     _must_check_;
 
-/* Unlinks what is in the ring of one key; its serials become 0. */
-int sync_withdraw(const Ring *ring, Key *k) _must_check_;
+/* Unlinks what is in the ring of one key; its serials become 0. Of the versions given no other key
+ * has the identity, so whatever has its name is unlinked, whoever has put it there. */
+int sync_withdraw(const Ring *ring, Key *k, unsigned versions) _must_check_;
+
+/* Sees to it that none of the keys that we ever published has a timeout, where there is no store to
+ * tell them apart. Linear. */
+int sync_hold(const Ring *ring) _must_check_;
 
 /* Looks which serials of the table are still in the ring; the others become 0. Linear. */
 int sync_refresh(const Ring *ring, const KeyTable *table) _must_check_;

@@ -14,6 +14,8 @@
 
 /* The kernel is to ask again at once: its keys are in `.nvme` now. */
 #define SEARCH_AGAIN_TIMEOUT_SEC 1
+/* The store may open the next time: a TPM, or somebody with a recovery key. */
+#define STORE_RETRY_SEC 1
 
 /* A request, taken apart. */
 typedef struct Question {
@@ -124,7 +126,7 @@ static int filter_word(Filter *f, const char *word, size_t n)
     }
     if (name == 4 && memcmp(word, "hash", name) == 0) {
         f->any_hash = false;
-        return psk_hash_from_string(value, &f->hash);
+        return psk_hash_from_string(value, &f->hash) < 0 || f->hash == PSK_HASH_NONE ? -EINVAL : 0;
     }
     /* One that a kernel to come may have. */
     return 0;
@@ -245,7 +247,7 @@ bool upcall_answer(Manager *manager, const UpcallRequest *request, size_t size, 
     if (r == -EINPROGRESS)
         return false;
     if (r < 0)
-        reject(ret, EAGAIN, SEARCH_AGAIN_TIMEOUT_SEC);
+        reject(ret, EBUSY, STORE_RETRY_SEC);
     else
         answer_question(&q, ret);
     return true;

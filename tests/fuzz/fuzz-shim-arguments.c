@@ -45,7 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_number(argv[1], (uint64_t)a.key);
     if (r < 0)
         return 0;
-    check_number(argv[2], a.uid);
+    check_number(argv[2] + (argv[2][0] == '-'), argv[2][0] == '-' ? (uid_t)-a.uid : a.uid);
     if (argc == 6 && a.callout != argv[5])
         abort();
     if ((argc != 5 && argc != 6) || strlen(a.callout) > UPCALL_CALLOUT_MAX || a.type != argv[3] ||

@@ -92,6 +92,13 @@ TEST(bad_behind_uid)
     ASSERT_EQ(a.uid, 1000);
     ASSERT_EQ(PARSE(&a, "7", "0", "user"), -EINVAL);
     ASSERT_EQ(a.uid, 0);
+    /* The kernel prints uids from 2^31 on as negative numbers. */
+    ASSERT_OK(PARSE(&a, "7", "-1294967296", "user", "a"));
+    ASSERT_EQ(a.uid, 3000000000u);
+    ASSERT_OK(PARSE(&a, "7", "-2147483648", "user", "a"));
+    ASSERT_EQ(a.uid, 2147483648u);
+    ASSERT_EQ(PARSE(&a, "7", "-2147483649", "user", "a"), -EINVAL);
+    ASSERT_EQ(a.uid, UID_UNKNOWN);
     ASSERT_EQ(PARSE(&a, "7", "x", "user", "a"), -EINVAL);
     ASSERT_EQ(a.uid, UID_UNKNOWN);
     ASSERT_EQ(PARSE(&a, "7", "4294967295", "user", "a"), -EINVAL);

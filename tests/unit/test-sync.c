@@ -278,10 +278,98 @@ TEST(withdraw_twice)
     k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_TARGET, 1);
     ASSERT_TRUE(k);
     ring = manager_ring(f.m, &r);
-    ASSERT_OK(sync_withdraw(ring, k));
+    ASSERT_OK(sync_withdraw(ring, k, ~0u));
     ASSERT_EQ(k->serials[0] | k->serials[1], 0);
     ASSERT_EQ(ring_size(), 0);
-    ASSERT_OK(sync_withdraw(ring, k));
+    ASSERT_OK(sync_withdraw(ring, k, ~0u));
+}
+
+static void set_on_demand(Fixture *f, bool on_demand)
+{
+    f->config.on_demand = f->config.on_demand_force = on_demand;
+    manager_set_config(f->m, &f->config);
+}
+
+/* Whoever put it there: with the record goes what has its name, but not what another key has. */
+TEST(remove_by_name)
+{
+    char identity[PSK_IDENTITY_MAX + 1];
+    Key *k, *target, *new;
+    FIXTURE;
+
+    set_on_demand(&f, true);
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1);
+    ASSERT_TRUE(k);
+    ASSERT_OK(sync_now(&f));
+    ASSERT_EQ(ring_size(), 0);
+    ASSERT_TRUE(ring_put(0, k->identities[1], PAYLOAD) > 0);
+    ASSERT_OK(fixture_remove(&f, k->id));
+    ASSERT_EQ(ring_size(), 0);
+
+    target = fixture_add(&f, OTHER_SUBSYSTEM, KEY_ROLE_TARGET, 1);
+    ASSERT_TRUE(target);
+    new = fixture_rotate(&f, target->id, 2);
+    ASSERT_TRUE(new);
+    ASSERT_EQ(ring_size(), 3);
+    snprintf(identity, sizeof(identity), "%s", new->identities[0]);
+    ASSERT_OK(fixture_remove(&f, new->id));
+    ASSERT_EQ(ring_size(), 2);
+    ASSERT_TRUE(ring_find(identity));
+    ASSERT_TRUE(ring_has_key(&f, target, 0) && ring_has_key(&f, target, 1));
+}
+
+/* On demand, too, the kernel must not find what was rotated away. */
+TEST(rotate_by_name)
+{
+    Key *k, *new;
+    FIXTURE;
+
+    set_on_demand(&f, true);
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1);
+    ASSERT_TRUE(k);
+    ASSERT_OK(sync_now(&f));
+    ASSERT_TRUE(ring_put(0, k->identities[1], PAYLOAD) > 0);
+    new = fixture_rotate(&f, k->id, 2);
+    ASSERT_TRUE(new);
+    ASSERT_EQ(ring_size(), 1);
+    ASSERT_TRUE(ring_has_key(&f, new, 1));
+}
+
+/* The column of /proc/keys. */
+static bool is_permanent(key_serial_t serial)
+{
+    FILE *keys = fopen("/proc/keys", "re");
+    char line[512], time[8] = "";
+    bool permanent = false;
+    unsigned s;
+
+    while (keys && fgets(line, sizeof(line), keys))
+        if (sscanf(line, "%x %*s %*s %7s", &s, time) == 2 && (key_serial_t)s == serial)
+            permanent = strcmp(time, "perm") == 0;
+    if (keys)
+        fclose(keys);
+    return permanent;
+}
+
+/* Without a store nobody knows which keys are to stay, so all that are ours do. */
+TEST(hold)
+{
+    key_serial_t ours, generated, foreign;
+    FIXTURE;
+
+    ASSERT_OK(setegid(MARK));
+    ASSERT_TRUE(fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1));
+    ours = ring_put(MARK, FOREIGN "x", PAYLOAD);
+    generated = ring_put(MARK, GENERATED, PAYLOAD);
+    foreign = ring_put(0, FOREIGN, PAYLOAD);
+    ASSERT_OK(keyctl_set_timeout(ours, 60) | keyctl_set_timeout(generated, 60) |
+              keyctl_set_timeout(foreign, 60));
+    set_on_demand(&f, true);
+    ASSERT_OK(manager_hold(f.m));
+    ASSERT_TRUE(!is_permanent(ours));
+    set_on_demand(&f, false);
+    ASSERT_OK(manager_hold(f.m));
+    ASSERT_TRUE(is_permanent(ours) && !is_permanent(generated) && !is_permanent(foreign));
 }
 
 /* What is there is left alone, what is missing is added. */
@@ -346,5 +434,6 @@ TEST(many)
 TEST_MAIN(TEST_ENTRY(marked), TEST_ENTRY(unmarked), TEST_ENTRY(marked_foreign_identity),
           TEST_ENTRY(wrong_bytes), TEST_ENTRY(unusable), TEST_ENTRY(cleared), TEST_ENTRY(ring_gone),
           TEST_ENTRY(refresh), TEST_ENTRY(broken_record), TEST_ENTRY(no_store),
-          TEST_ENTRY(read_only), TEST_ENTRY(withdraw_twice), TEST_ENTRY(publish_pair),
+          TEST_ENTRY(read_only), TEST_ENTRY(withdraw_twice), TEST_ENTRY(remove_by_name),
+          TEST_ENTRY(rotate_by_name), TEST_ENTRY(hold), TEST_ENTRY(publish_pair),
           TEST_ENTRY(reconfigured), TEST_ENTRY(many))

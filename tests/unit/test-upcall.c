@@ -340,8 +340,8 @@ TEST(callouts)
         {" ", 3},
     };
     static const char *const bad[] = {
-        "version=2",       "version=", "version", "hash=SHA256", "hash=0123456789012345678901",
-        "version=0 hash=x"};
+        "version=2",        "version=", "version", "hash=SHA256", "hash=0123456789012345678901",
+        "version=0 hash=x", "hash=none"};
     Key *k;
     UPCALL_FIXTURE;
 

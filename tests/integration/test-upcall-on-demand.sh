@@ -1,0 +1,90 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck source-path=SCRIPTDIR
+# Keys on demand, as an administrator sees them; and a ring in which somebody else's key is under construction.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/upcall.sh"
+
+readonly target=nqn.2026-11.org.example:t pair="nvme-tls-psk:$HOST $SUBSYSTEM"
+
+# --- refused
+
+printf '[Manager]\nProvision=on-demand\n' >>"$conf"
+daemon_start
+like "refused: the log says so" "$(<"$log")" "Provision=on-demand is refused: this kernel never asks"
+run ctl status
+like "refused: so does the status" "$out" "Provision: resident.*: this kernel never asks"
+id=$(add one a)
+is "refused: the key is resident" "$(ring_names | wc -l)" 1
+daemon_stop
+
+# --- in force: what was resident gets a timeout
+
+printf '[Manager]\nOnDemandForce=yes\nOnDemandTimeoutSec=20\n' >>"$conf"
+daemon_start
+run ctl status
+like "the status" "$out" "Provision: on demand, for 20 s"
+# left SERIAL: seconds until its end
+left() {
+    awk -v s="$(printf '%08x' "$1")" '$1 == s && $4 ~ /s$/ { print $4 + 0 }' /proc/keys
+}
+name=$(ring_names)
+between_ends() { [ "${1:-99}" -ge 10 ] && [ "${1:-99}" -le 20 ]; }
+check "the key that was there ends" between_ends "$(left "$(ring_serials "$name")")"
+keyctl clear "$(ring)"
+
+run ctl rotate "$id" < <(psk two)
+is "rotate: rc" "$status" 0
+is "rotate: no warning" "$err" ""
+id=$(tail -n 1 <<<"$out")
+is "rotate: nothing is published" "$(ring_names)" ""
+like "list: no serial" "$(ctl list --no-legend)" "$id +active +host +- "
+like "show: until it is asked for" "$(ctl show "$id")" "not in the keyring, until the kernel asks for it"
+is "as JSON" "$(ctl show "$id" --json=short | json 'o["key"]["lifetimeSec"]')" 20
+run add three t --role=target
+is "a target's key: no warning" "$err" ""
+is "a target's key is resident" "$(ring_names | grep -c " $target")" 2
+
+gets "a request" OK "$pair"
+serial=$(text "$answer")
+check "publishes it for a while" between_ends "$(left "$serial")"
+is "under its name" "$(ring_serials "$(ctl show "$id" --json=short | json 'o["key"]["identities"][0]["identity"]')")" "$serial"
+run ctl remove "$id"
+is "remove takes it out" "$(ring_names | grep -c " $SUBSYSTEM ")" 0
+
+# --- resident again
+
+id=$(add four a)
+gets "a request, again" OK "$pair"
+serial=$(text "$answer")
+sed -i '/^Provision/d' "$conf"
+kill -HUP "$daemon"
+wait_for 5 grep -q "^$(printf '%08x' "$serial") .* perm " /proc/keys
+result $? "after a reload it does not end"
+daemon_stop
+
+# --- under construction: who reads such a key waits for whoever makes it
+
+printf 'create\tuser\tNVMe*\t*\t/bin/sleep 6\n' >"$rule"
+name=$(ring_names | grep " $SUBSYSTEM ")
+# in a session that does not lead to the ring, or the kernel would find ours
+keyctl session - keyctl request2 user "$name" "" "$(ring)" >/dev/null 2>&1 &
+asker=$!
+wait_for 5 grep -qE "^[0-9a-f]+ .{4}U.*$SUBSYSTEM " /proc/keys || bail "no key is under construction"
+daemon_start
+begin=$(date +%s%N)
+check "sync while a key is under construction" ctl sync --no-legend
+took=$((($(date +%s%N) - begin) / 1000000))
+check "does not wait for it ($took ms)" test "$took" -lt 3000
+is "and ours is there" "$(ring_hex "$name" | wc -c)" 64
+wait "$asker"
+is "and stays there" "$(ring_hex "$name" | wc -c)" 64
+install_rules
+
+# --- a uid that the kernel prints as a negative number
+
+as=(setpriv --reuid=3000000000 --regid=3000000000 --clear-groups)
+request user "$pair"
+like "uid 3000000000 gets nothing" "$result $held" '^E[A-Z]+ *(-|0)?$'
+as=()
+finish
