@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "basic/io.h"
+#include "basic/log.h"
 #include "nvme-keyd/sync.h"
 
 /* An identity of the table, whether it should be in the ring, and where it is. */
@@ -119,7 +120,8 @@ static bool is_ready(Plan *p, const RingKey *have)
 }
 
 /* Whether the kernel's key has the bytes of our record: known by its serial, else compared. */
-static bool is_current(Plan *p, Store *store, const Want *want, const RingKey *have)
+static bool is_current(Plan *p, const Ring *ring, Store *store, const Want *want,
+                       const RingKey *have)
 {
     _cleanup_(secret_freep) Secret *payload = NULL;
     const uint8_t *bytes;
@@ -127,12 +129,18 @@ static bool is_current(Plan *p, Store *store, const Want *want, const RingKey *h
 
     if (want->key->serials[want->version] == have->serial)
         return true;
-    return is_ready(p, have) && store_unseal(store, want->key->id, &payload) == 0 &&
+    /* Who adds one of the stand-in's type would wait for it as well, if it were still there. */
+    if (!is_ready(p, have)) {
+        if (ring_unlink(ring, have->serial) < 0)
+            log_debug("A key under construction cannot be unlinked");
+        return false;
+    }
+    return store_unseal(store, want->key->id, &payload) == 0 &&
            key_payload_tls_psk(payload, want->version, &bytes, &size) == 0 &&
            ring_key_equals(have->serial, bytes, size) == 1;
 }
 
-static int plan_match(Plan *p, Store *store, const RingList *list)
+static int plan_match(Plan *p, const Ring *ring, Store *store, const RingList *list)
 {
     p->stale = calloc(list->n + 1, sizeof(*p->stale));
     if (!p->stale)
@@ -152,7 +160,7 @@ static int plan_match(Plan *p, Store *store, const RingList *list)
                 want->found = have->serial;
         }
         if (want && want->publish) {
-            bool current = is_current(p, store, want, have);
+            bool current = is_current(p, ring, store, want, have);
 
             want->found = current ? have->serial : 0;
             want->displace = !current;
@@ -269,7 +277,7 @@ int sync_all(const Ring *ring, Store *store, const KeyTable *table, unsigned on_
     /* Without a store nothing says that a key is not wanted any more. */
     plan.keep_unknown = !store;
     if ((r = ring_list(ring, &list)) < 0 || (r = plan_collect(&plan, table)) < 0 ||
-        (r = plan_match(&plan, store, &list)) < 0)
+        (r = plan_match(&plan, ring, store, &list)) < 0)
         return r;
 
     plan_apply(&plan, ring, store, on_demand_sec, &result);
