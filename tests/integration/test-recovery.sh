@@ -14,14 +14,14 @@ import socket, struct, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 s.settimeout(10)
 s.connect(sys.argv[1])
-s.send(struct.pack("I32s", 0x4B4D564E, b"user") + sys.argv[2].encode())
+s.send(struct.pack("I32s", 0x324D564E, b"user") + sys.argv[2].encode())
 reply = s.recv(4096)
 error, _, size = struct.unpack("III", reply[4:16])
 print(error, reply[16 : 16 + size].decode())
 PY
 }
 
-readonly AGAIN=11
+readonly BUSY=16
 daemon_start
 id=$(add one a) || bail "add"
 serial=$(ctl show "$id" --json=short | json 'o["key"]["identities"][0]["serial"]')
@@ -34,7 +34,7 @@ is "what is in the ring stays" "$(ring_names | wc -l)" 1
 refused "list says so" 8 "can be accessed|permission|mode|group" ctl list
 refused "remove says so" 8 "." ctl remove "$id"
 like "status says so" "$(ctl status)" "unavailable"
-is "an upcall is to come again" "$(upcall "nvme-tls-psk:$HOST $SUBSYSTEM")" "$AGAIN "
+is "an upcall is to come again" "$(upcall "nvme-tls-psk:$HOST $SUBSYSTEM")" "$BUSY "
 keyctl unlink "$serial" "$(ring)"
 chmod 700 "$state"
 answer=$(upcall "nvme-tls-psk:$HOST $SUBSYSTEM")
