@@ -139,20 +139,18 @@ unsigned manager_lifetime(const Manager *m, const Key *k)
 
 bool manager_lacks(const Manager *m, const Key *k)
 {
-    if (manager_lifetime(m, k) > 0)
-        return false;
+    bool missing = false;
+
     for (unsigned v = 0; v < KEY_VERSIONS; v++)
-        if (k->identities[v] && !k->serials[v])
-            return true;
-    return false;
+        missing |= k->identities[v] && !k->serials[v];
+    return missing && manager_lifetime(m, k) == 0;
 }
 
 /* Makes the ring right, opening it if need be. */
 int manager_resync(Manager *m, SyncResult *ret)
 {
-    int r = 0;
-
     unsigned on_demand_sec = manager_on_demand_sec(m);
+    int r = 0;
 
     for (int attempt = 0; attempt < 2; attempt++) {
         const Ring *ring = manager_ring(m, &r);

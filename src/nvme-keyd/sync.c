@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "basic/io.h"
-#include "basic/log.h"
 #include "nvme-keyd/sync.h"
 
 /* An identity of the table, whether it should be in the ring, and where it is. */
@@ -13,7 +12,8 @@ typedef struct Want {
     bool publish;
     /* Serial of a key of this identity: with the right bytes, or to be unlinked. */
     int32_t found;
-    bool displace; /* it is another, with other bytes */
+    bool displace;   /* it is another, with other bytes */
+    int32_t unready; /* the same, and it is still under construction */
 } Want;
 
 typedef struct Plan {
@@ -77,7 +77,7 @@ static int plan_collect(Plan *p, const KeyTable *table)
     {
         p->keep_unknown |= k->state == KEY_BROKEN;
         for (unsigned v = 0; v < KEY_VERSIONS; v++) {
-            Want want = {k, v, key_is_publishable(k, now), 0, false};
+            Want want = {k, v, key_is_publishable(k, now), 0, false, 0};
 
             if (k->identities[v] && plan_want(p, want) < 0)
                 return -ENOMEM;
@@ -119,28 +119,30 @@ static bool is_ready(Plan *p, const RingKey *have)
     return true;
 }
 
-/* Whether the kernel's key has the bytes of our record: known by its serial, else compared. */
-static bool is_current(Plan *p, const Ring *ring, Store *store, const Want *want,
-                       const RingKey *have)
+/* Whether the kernel's key has the bytes of our record. */
+static bool has_bytes(Store *store, const Want *want, const RingKey *have)
 {
     _cleanup_(secret_freep) Secret *payload = NULL;
     const uint8_t *bytes;
     size_t size;
 
-    if (want->key->serials[want->version] == have->serial)
-        return true;
-    /* Who adds one of the stand-in's type would wait for it as well, if it were still there. */
-    if (!is_ready(p, have)) {
-        if (ring_unlink(ring, have->serial) < 0)
-            log_debug("A key under construction cannot be unlinked");
-        return false;
-    }
     return store_unseal(store, want->key->id, &payload) == 0 &&
            key_payload_tls_psk(payload, want->version, &bytes, &size) == 0 &&
            ring_key_equals(have->serial, bytes, size) == 1;
 }
 
-static int plan_match(Plan *p, const Ring *ring, Store *store, const RingList *list)
+static void match_wanted(Plan *p, Store *store, Want *want, const RingKey *have)
+{
+    bool known = want->key->serials[want->version] == have->serial;
+    bool ready = known || is_ready(p, have);
+    bool current = known || (ready && has_bytes(store, want, have));
+
+    want->found = current ? have->serial : 0;
+    want->displace = !current;
+    want->unready = ready ? 0 : have->serial;
+}
+
+static int plan_match(Plan *p, Store *store, const RingList *list)
 {
     p->stale = calloc(list->n + 1, sizeof(*p->stale));
     if (!p->stale)
@@ -159,12 +161,8 @@ static int plan_match(Plan *p, const Ring *ring, Store *store, const RingList *l
             if (want)
                 want->found = have->serial;
         }
-        if (want && want->publish) {
-            bool current = is_current(p, ring, store, want, have);
-
-            want->found = current ? have->serial : 0;
-            want->displace = !current;
-        }
+        if (want && want->publish)
+            match_wanted(p, store, want, have);
     }
     return 0;
 }
@@ -236,6 +234,9 @@ static void plan_apply(const Plan *p, const Ring *ring, Store *store, unsigned o
             payload = secret_free(payload);
             r = store_unseal(store, want->key->id, &payload);
         }
+        /* Who adds one of the stand-in's type would wait for it, if it were still there. */
+        if (r == 0 && want->unready)
+            r = ring_unlink(ring, want->unready);
         if (r == 0) {
             payload_of = want->key;
             r = add_version(ring, payload, want->key, want->version, lifetime);
@@ -277,7 +278,7 @@ int sync_all(const Ring *ring, Store *store, const KeyTable *table, unsigned on_
     /* Without a store nothing says that a key is not wanted any more. */
     plan.keep_unknown = !store;
     if ((r = ring_list(ring, &list)) < 0 || (r = plan_collect(&plan, table)) < 0 ||
-        (r = plan_match(&plan, ring, store, &list)) < 0)
+        (r = plan_match(&plan, store, &list)) < 0)
         return r;
 
     plan_apply(&plan, ring, store, on_demand_sec, &result);

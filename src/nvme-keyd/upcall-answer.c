@@ -42,12 +42,10 @@ static void miss(const Manager *m, const char *description, UpcallReply *reply)
     reject(reply, ENOKEY, manager_config(m)->negative_timeout_sec);
 }
 
-/* The TLS PSK of one identity that should be published now. */
-static int find_tls_psk(Manager *m, const PskIdentity *i, const char *text, Secret **ret_payload,
-                        const uint8_t **ret, size_t *ret_size, uint32_t *ret_lifetime_sec)
+/* The key of one identity that should be published now, or NULL. */
+static const Key *find_identity(Manager *m, const PskIdentity *i, const char *text)
 {
     uint64_t now = now_realtime();
-    int r;
     Key *k = key_table_pair(manager_keys(m), i->hostnqn, i->hostnqn_length, i->subsysnqn,
                             i->subsysnqn_length);
 
@@ -58,11 +56,7 @@ static int find_tls_psk(Manager *m, const PskIdentity *i, const char *text, Secr
             manager_own_versions(m, k) & KEY_VERSION_BIT(i->version))
             break;
     }
-    if (!k)
-        return -ENOKEY;
-    *ret_lifetime_sec = manager_lifetime(m, k);
-    r = manager_unseal(m, k, ret_payload);
-    return r < 0 ? r : key_payload_tls_psk(*ret_payload, i->version, ret, ret_size);
+    return k;
 }
 
 /* A version 1 identity holds a digest that only who has the PSK can know. Without it a key cannot
@@ -80,13 +74,16 @@ static bool publish_for_search(Manager *m, const PskIdentity *i, UpcallReply *re
 static bool copy_tls_psk(Manager *m, const PskIdentity *i, const char *text, UpcallReply *reply)
 {
     _cleanup_(secret_freep) Secret *payload = NULL;
+    const Key *k = find_identity(m, i, text);
     const uint8_t *bytes;
     size_t size;
 
-    if (find_tls_psk(m, i, text, &payload, &bytes, &size, &reply->timeout_sec) < 0)
+    if (!k || manager_unseal(m, k, &payload) < 0 ||
+        key_payload_tls_psk(payload, i->version, &bytes, &size) < 0)
         return false;
     memcpy(reply->payload, bytes, size);
     reply->size = (uint32_t)size;
+    reply->timeout_sec = manager_lifetime(m, k);
     return true;
 }
 

@@ -248,6 +248,23 @@ static inline key_serial_t ring_find(const char *description)
     return 0;
 }
 
+/* Seconds that a key of the ring still has, as /proc/keys tells; 0: it has no timeout. */
+static inline unsigned seconds_left(int32_t serial)
+{
+    FILE *keys = fopen("/proc/keys", "re");
+    unsigned s, n, left = UINT_MAX;
+    char line[512], time[8], unit;
+
+    while (keys && fgets(line, sizeof(line), keys))
+        if (sscanf(line, "%x %*s %*s %7s", &s, time) == 2 && (int32_t)s == serial)
+            left = strcmp(time, "perm") == 0              ? 0
+                   : sscanf(time, "%u%c", &n, &unit) == 2 ? n * (unit == 's' ? 1 : 60)
+                                                          : UINT_MAX;
+    if (keys)
+        fclose(keys);
+    return left;
+}
+
 /* Adds what somebody else with that group would have added. */
 static inline key_serial_t ring_put(gid_t gid, const char *description, const char *payload)
 {

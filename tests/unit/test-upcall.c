@@ -374,23 +374,6 @@ static void set_on_demand(Fixture *f, bool force)
     manager_set_config(f->m, &f->config);
 }
 
-/* Seconds that a key of the ring still has, as /proc/keys tells; 0: it has no timeout. */
-static unsigned seconds_left(int32_t serial)
-{
-    FILE *keys = fopen("/proc/keys", "re");
-    unsigned s, n, left = UINT_MAX;
-    char line[512], time[8], unit;
-
-    while (keys && fgets(line, sizeof(line), keys))
-        if (sscanf(line, "%x %*s %*s %7s", &s, time) == 2 && (int32_t)s == serial)
-            left = strcmp(time, "perm") == 0              ? 0
-                   : sscanf(time, "%u%c", &n, &unit) == 2 ? n * (unit == 's' ? 1 : 60)
-                                                          : UINT_MAX;
-    if (keys)
-        fclose(keys);
-    return left;
-}
-
 /* Keys of hosts are there when they are asked for, and for some time; those of targets always. */
 TEST(on_demand)
 {
