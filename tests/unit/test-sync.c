@@ -335,6 +335,21 @@ TEST(rotate_by_name)
     ASSERT_TRUE(ring_has_key(&f, new, 1));
 }
 
+/* Version 0: the new key has the name of the old one, which does not take it along. */
+TEST(rotate_same_name)
+{
+    Key *k = NULL, *new;
+    FIXTURE;
+
+    set_on_demand(&f, true);
+    ASSERT_OK(fixture_try_add(&f, SUBSYSTEM, KEY_ROLE_HOST, KEY_VERSION_BIT(0), 1, &k));
+    ASSERT_OK(sync_now(&f));
+    ASSERT_TRUE(ring_put(0, k->identities[0], PAYLOAD) > 0);
+    new = fixture_rotate(&f, k->id, 2);
+    ASSERT_TRUE(new);
+    ASSERT_TRUE(ring_has_key(&f, new, 0));
+}
+
 /* Without a store nobody knows which keys are to stay, so all that are ours do. */
 TEST(hold)
 {
@@ -420,5 +435,5 @@ TEST_MAIN(TEST_ENTRY(marked), TEST_ENTRY(unmarked), TEST_ENTRY(marked_foreign_id
           TEST_ENTRY(wrong_bytes), TEST_ENTRY(unusable), TEST_ENTRY(cleared), TEST_ENTRY(ring_gone),
           TEST_ENTRY(refresh), TEST_ENTRY(broken_record), TEST_ENTRY(no_store),
           TEST_ENTRY(read_only), TEST_ENTRY(withdraw_twice), TEST_ENTRY(remove_by_name),
-          TEST_ENTRY(rotate_by_name), TEST_ENTRY(hold), TEST_ENTRY(publish_pair),
-          TEST_ENTRY(reconfigured), TEST_ENTRY(many))
+          TEST_ENTRY(rotate_by_name), TEST_ENTRY(rotate_same_name), TEST_ENTRY(hold),
+          TEST_ENTRY(publish_pair), TEST_ENTRY(reconfigured), TEST_ENTRY(many))
