@@ -8,7 +8,7 @@ image_packages=(
         # the machine
         systemd systemd-sysv udev kmod linux-image-amd64 procps iproute2 util-linux
         # what nvme-keyd works with
-        nvme-cli ktls-utils keyutils dracut-core
+        nvme-cli ktls-utils keyutils dracut-core dracut-network zstd
         # what it is built with
         gcc make meson ninja-build pkgconf libc6-dev libsystemd-dev systemd-dev libkeyutils-dev
         libssl-dev libjson-c-dev libtss2-dev libinih-dev scdoc linux-headers-amd64
@@ -40,6 +40,7 @@ image_build() {
         image_tree "$tmp/tree"
         image_kernels "$tmp"
         image_second_nvme "$tmp"
+        image_other_units "$tmp"
         image_settings "$tmp/tree"
         image_verify "$tmp/tree"
         sync -f "$tmp"
@@ -90,6 +91,21 @@ EOF
         rm -rf "$unpacked"
 }
 
+# The units of other versions, for the order at boot: those of the next nvme-cli, which is in experimental only, and
+# of nvme-stas.
+image_other_units() {
+        local unpacked=$1/units dest=$1/tree/opt/units mirror
+
+        mirror=$(awk '$1 == "deb" { print $2; exit }' "$1/tree/etc/apt/sources.list")
+        mmdebstrap --mode=root --variant=extract --include=nvme-cli/experimental,nvme-stas \
+                --aptopt='Acquire::Check-Valid-Until "false"' \
+                "$image_second_suite" "$unpacked" \
+                "deb $mirror $image_second_suite main" "deb $mirror experimental main"
+        mkdir -p "$dest"
+        cp -r "$unpacked"/usr/lib/systemd/system/{nvm,sta}* "$dest/"
+        rm -rf "$unpacked"
+}
+
 image_settings() {
         local tree=$1
 
@@ -126,6 +142,7 @@ image_verify() {
         chroot "$1" nvme version
         chroot "$1" /opt/nvme-sid/nvme version
         test -e "$1/usr/sbin/tlshd"
+        ls "$1"/opt/units/{nvme-discoverd,stafd,nvmf-autoconnect}.service
         for version in $(cat "$1"/../kernel-*); do
                 ls "$1/boot/vmlinuz-$version" "$1/boot/initrd.img-$version" "$1/usr/lib/modules/$version/build"
         done
