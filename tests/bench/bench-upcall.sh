@@ -86,7 +86,7 @@ cold() {
     systemd-socket-activate --seqpacket --fdname=request -l "$request" -E "STATE_DIRECTORY=$directory" \
         "${slot_environment[@]/#/-E}" "$build/nvme-keyd" -c "$conf" 2>>"$log" &
     daemon=$!
-    wait_for 10 grep -qE "^([^ ]+ ){3}00010000 .* $request\$" /proc/net/unix
+    wait_for 60 is_listening "$request"
 }
 
 cold_end() {
@@ -119,7 +119,7 @@ start_swtpm() {
     tpm_pid=$!
     disown
     defer 'kill -KILL "$tpm_pid" 2>/dev/null'
-    wait_for 10 test -S "$tpm" || bail "swtpm"
+    wait_for 60 is_listening "$tpm" || bail "swtpm"
 }
 
 mkdir -m 700 "$tmp/nothing"

@@ -54,6 +54,19 @@ like() {
     result $? "$1" || diag "got: $2" "expected: $3"
 }
 
+# becomes TEXT EXPECTED COMMAND...: what the command prints, at once or within ten seconds.
+becomes() {
+    local text=$1 expected=$2 got end=$((SECONDS + 10))
+    shift 2
+    until
+        got=$("$@")
+        [ "$got" = "$expected" ] || [ "$SECONDS" -gt "$end" ]
+    do
+        sleep 0.2
+    done
+    is "$text" "$got" "$expected"
+}
+
 skip() {
     results=$((results + 1))
     echo "ok $results - $1 # SKIP $2"
@@ -165,22 +178,28 @@ daemon_listen() {
         systemd-socket-activate --seqpacket --fdname=varlink:request -l "$request" "${each[@]}" \
         "$build/nvme-keyd" -c "$conf" 2>>"$log" &
     daemon=$!
-    wait_for 10 is_listening || bail "systemd-socket-activate"
+    wait_for 60 is_listening "$varlink" || bail "systemd-socket-activate"
 }
 
-# The socket has its name before it can be connected to: 00010000 says that it can.
+# is_listening SOCKET: it has its name before it can be connected to: 00010000 says that it can.
 is_listening() {
-    grep -qE "^([^ ]+ ){3}00010000 .* $varlink\$" /proc/net/unix
+    grep -qE "^([^ ]+ ){3}00010000 .* $1\$" /proc/net/unix
 }
 
 is_daemon() {
     [ "$(readlink "/proc/$daemon/exe")" = "$build/nvme-keyd" ]
 }
 
-# daemon_start [OPTION...]
+# Status does not wait for a store that takes its time to open, as it does on a slow machine.
+is_settled() {
+    ctl status >"$tmp/status" 2>>"$log" || bail "the daemon does not start"
+    ! grep -q 'Store: opening' "$tmp/status"
+}
+
+# daemon_start [OPTION...]: until it has opened the store, or knows that it cannot.
 daemon_start() {
     daemon_listen "$@"
-    ctl status >/dev/null 2>>"$log" || bail "the daemon does not start"
+    wait_for 120 is_settled || bail "the store is opened for ever"
     is_daemon || bail "process $daemon is not the daemon"
 }
 

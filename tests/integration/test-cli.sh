@@ -295,7 +295,7 @@ for answer in b"", b"nonsense\0", b'{"parameters":[]}\0', b"{}":
     c.close()
 PY
 rude=$!
-wait_for 5 test -S "$tmp/rude"
+wait_for 60 is_listening "$tmp/rude"
 for what in "says nothing" "speaks no Varlink" "answers nonsense" "stops half-way"; do
     refused "a service that $what" 7 "nvme-keyd did not answer" "$build/nvme-keyctl" --socket="$tmp/rude" list
 done

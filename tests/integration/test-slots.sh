@@ -34,13 +34,9 @@ slot_of() {
     slots | awk -v t="$1" '$2 == t { id = $1 } END { print id }'
 }
 
-# Each call tries anew to open a store that is locked; status does not wait for that on a slow machine.
-settled() {
-    ctl status >"$tmp/status" && ! grep -q 'Store: opening' "$tmp/status"
-}
-
+# Each call tries anew to open a store that is locked.
 store_status() {
-    wait_for 120 settled
+    wait_for 120 is_settled
     cat "$tmp/status"
 }
 
@@ -103,7 +99,7 @@ import os, pty, select, subprocess, sys, termios, time
 answer, command = sys.argv[1], sys.argv[2:]
 master, slave = pty.openpty()
 child = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
-shown, end = b"", time.monotonic() + 20
+shown, end = b"", time.monotonic() + 120
 while time.monotonic() < end:
     if answer and not termios.tcgetattr(slave)[3] & termios.ECHO:
         os.write(master, answer.encode() + b"\n")
@@ -113,7 +109,7 @@ while time.monotonic() < end:
     elif child.poll() is not None:
         break
 print(shown.decode().replace("\r\n", "\n"), end="")
-print("status", child.wait(1))
+print("status", child.wait(10))
 PY
 }
 
@@ -312,7 +308,7 @@ tpm_start() {
     swtpm socket --tpm2 --tpmstate "dir=$tmp/tpm-state" --ctrl "type=unixio,path=$tmp/tpm.ctrl" \
         --server "type=unixio,path=$TPM" --flags not-need-init,startup-clear &>/dev/null &
     tpm=$!
-    wait_for 10 test -S "$TPM"
+    wait_for 60 is_listening "$TPM"
 }
 
 tpm_stop() {

@@ -21,7 +21,7 @@ systemd-socket-activate --fdname=varlink -l "$varlink" "${each[@]}" \
     valgrind --quiet --child-silent-after-fork=yes --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite \
     --log-file="$tmp/valgrind" "$build/nvme-keyd" -c "$conf" 2>>"$log" &
 daemon=$!
-wait_for 10 test -S "$varlink" || bail "systemd-socket-activate"
+wait_for 60 is_listening "$varlink" || bail "systemd-socket-activate"
 
 quiet() {
     "$@" >/dev/null
