@@ -6,7 +6,7 @@
 
 #define ROTATIONS 200
 /* Long enough for a rotation, short enough to wait for. */
-#define SOON_USEC ((uint64_t)300 * 1000)
+#define RETIRE_USEC (3600 * USEC_PER_SEC)
 
 TEST(rotate_host)
 {
@@ -86,14 +86,14 @@ TEST(deadline)
     SyncResult s;
     FIXTURE;
 
-    f.config.retire_usec = SOON_USEC;
+    f.config.retire_usec = RETIRE_USEC;
     manager_set_config(f.m, &f.config);
     k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_TARGET, 1);
     ASSERT_TRUE(k);
     strcpy(id, k->id);
     new = fixture_rotate(&f, id, 2);
     ASSERT_TRUE(new &&key_table_find(manager_keys(f.m), id));
-    (void)usleep(SOON_USEC);
+    clock_ahead_usec += RETIRE_USEC;
     ASSERT_OK(fixture_sync(&f, &s));
     ASSERT_TRUE(!key_table_find(manager_keys(f.m), id));
     ASSERT_EQ(manager_deadline(f.m), 0);
@@ -146,14 +146,14 @@ TEST(deadline_without_ring)
     if (find_key_by_type_and_desc("keyring", NAMES_RING, 0) >= 0)
         TEST_SKIP("this kernel has " NAMES_RING);
     f.config.stand_in = false;
-    f.config.retire_usec = SOON_USEC;
+    f.config.retire_usec = RETIRE_USEC;
     manager_set_config(f.m, &f.config);
     k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_TARGET, 1);
     ASSERT_TRUE(k);
     ASSERT_EQ(k->serials[1], 0);
     ASSERT_TRUE(fixture_rotate(&f, k->id, 2));
     ASSERT_EQ(fixture_keys(&f), 2);
-    (void)usleep(SOON_USEC);
+    clock_ahead_usec += RETIRE_USEC;
     ASSERT_EQ(fixture_sync(&f, &s), -ENOKEY);
     ASSERT_EQ(manager_deadline(f.m), 0);
     ASSERT_EQ(fixture_keys(&f), 1);
@@ -166,7 +166,7 @@ TEST(rotate_back)
     Key *k, *l;
     FIXTURE;
 
-    f.config.retire_usec = SOON_USEC;
+    f.config.retire_usec = RETIRE_USEC;
     manager_set_config(f.m, &f.config);
     k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_TARGET, 1);
     ASSERT_TRUE(k);
@@ -175,7 +175,7 @@ TEST(rotate_back)
     k = fixture_rotate(&f, l->id, 1);
     ASSERT_TRUE(k);
     ASSERT_EQ(ring_size(), 3);
-    (void)usleep(SOON_USEC);
+    clock_ahead_usec += RETIRE_USEC;
     ASSERT_OK(fixture_sync(&f, &s));
     ASSERT_EQ(fixture_keys(&f), 1);
     ASSERT_EQ(ring_size(), 2);
@@ -190,11 +190,11 @@ TEST(rotate_back_at_once)
 
     k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_TARGET, 1);
     ASSERT_TRUE(k);
-    f.config.retire_usec = SOON_USEC;
+    f.config.retire_usec = RETIRE_USEC;
     manager_set_config(f.m, &f.config);
     l = fixture_rotate(&f, k->id, 2);
     ASSERT_TRUE(l);
-    (void)usleep(SOON_USEC);
+    clock_ahead_usec += RETIRE_USEC;
     k = fixture_rotate(&f, l->id, 1);
     ASSERT_TRUE(k);
     ASSERT_TRUE(ring_has_key(&f, k, 0) && ring_has_key(&f, k, 1));

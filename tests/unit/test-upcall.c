@@ -7,7 +7,7 @@
 
 #define PAIR NAMES_PAIR_REQUEST HOST " " SUBSYSTEM
 #define DIGEST "VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwM="
-#define SOON_USEC ((uint64_t)300 * 1000)
+#define RETIRE_USEC (3600 * USEC_PER_SEC)
 
 static UpcallRequest request;
 static UpcallReply reply;
@@ -240,14 +240,14 @@ TEST(overlap_ends_with_ring)
     Key *k, *new;
     UPCALL_FIXTURE;
 
-    f.config.retire_usec = SOON_USEC;
+    f.config.retire_usec = RETIRE_USEC;
     manager_set_config(f.m, &f.config);
     k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_TARGET, 1);
     ASSERT_TRUE(k);
     new = fixture_rotate(&f, k->id, 2);
     ASSERT_TRUE(new);
     ASSERT_EQ(fixture_keys(&f), 2);
-    (void)usleep(SOON_USEC);
+    clock_ahead_usec += RETIRE_USEC;
     ASSERT_OK(keyctl_revoke(fixture_ring()));
     ask(&f, "user", PAIR);
     snprintf(text, sizeof(text), "%d %d", new->serials[0], new->serials[1]);
