@@ -112,7 +112,7 @@ static inline int swtpm_start(Swtpm *s)
         swtpm_exec(s->dir);
 
     swtpm_set_tcti(s, "");
-    for (int i = 0; i < 500; i++) {
+    for (int i = 0; i < 6000; i++) {
         _cleanup_(tpm2_context_closep) Tpm2Context *c = NULL;
 
         if (tpm2_context_open(NULL, &c) == 0)

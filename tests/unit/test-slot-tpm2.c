@@ -253,7 +253,7 @@ TEST(tpm_that_hangs)
     start = now_monotonic();
     ASSERT_OK(kill(pid, SIGKILL));
     ASSERT_EQ(waitpid(pid, NULL, 0), pid);
-    ASSERT_TRUE(now_monotonic() - start < USEC_PER_SEC);
+    ASSERT_TRUE(now_monotonic() - start < SEAL_TIMEOUT_USEC / 2);
 
     /* The TPM is none the worse for it. */
     swtpm_thaw(&tpm);
@@ -356,7 +356,7 @@ TEST(no_tpm)
     ASSERT_OK(slot_tpm2.usable());
     ASSERT_EQ(fixture_unseal(&f), -ENODEV);
     ASSERT_DETAIL(f, "cannot reach the TPM");
-    ASSERT_TRUE(now_monotonic() - start < USEC_PER_SEC);
+    ASSERT_TRUE(now_monotonic() - start < SEAL_TIMEOUT_USEC / 2);
 }
 
 TEST(key_is_never_on_the_wire)
