@@ -164,7 +164,7 @@ static void fake_init(Fake *f)
         abort();
     snprintf(f->socket, sizeof(f->socket), "%s/socket", f->dir);
     snprintf(f->program, sizeof(f->program), "%s/program", f->dir);
-    f->creds = (Creds){f->socket, f->program, now_monotonic() + 20 * USEC_PER_SEC};
+    f->creds = (Creds){f->socket, f->program, now_monotonic() + 60 * USEC_PER_SEC};
 }
 
 static void open_socket(Fake *f)

@@ -362,29 +362,25 @@ TEST(a_service_that_hangs)
     ASSERT_EQ(creds_unseal(&f.creds, slot, &no_options, &got, &detail), -ETIMEDOUT);
     ASSERT_STR(detail, "systemd did not answer in time");
     ASSERT_TRUE(got == NULL);
-    ASSERT_TRUE(now_monotonic() - start < 10 * USEC_PER_SEC);
+    ASSERT_TRUE(now_monotonic() - start < 60 * USEC_PER_SEC);
 }
 
 TEST(a_program_that_hangs)
 {
     _cleanup_(secret_freep) Secret *kek = secret_new_copy(program_key, STORE_KEY_SIZE);
-    _cleanup_(freep) char *text = NULL;
     uint64_t start = now_monotonic();
-    char path[128];
-    size_t size;
     FAKE;
 
-    write_program(&f, "echo $$ >input; exec sleep 1000");
+    write_program(&f, "exec sleep 1000");
     f.creds.deadline_usec = start + USEC_PER_SEC;
     ASSERT_EQ(creds_unseal(&f.creds, slot, &no_options, &got, &detail), -ETIMEDOUT);
     ASSERT_STR(detail, "systemd did not answer in time");
-    snprintf(path, sizeof(path), "%s/input", f.dir);
-    ASSERT_OK(io_read_file_at(AT_FDCWD, path, 20, &text, &size));
-    ASSERT_EQ(kill((pid_t)atoi(text), 0), -1);
-    ASSERT_EQ(errno, ESRCH);
+    /* No child is left. */
+    ASSERT_EQ(waitpid(-1, NULL, WNOHANG), -1);
+    ASSERT_EQ(errno, ECHILD);
     f.creds.deadline_usec = now_monotonic() + USEC_PER_SEC / 5;
     ASSERT_EQ(creds_seal(&f.creds, kek, &no_options, slot, NULL), -ETIMEDOUT);
-    ASSERT_TRUE(now_monotonic() - start < 10 * USEC_PER_SEC);
+    ASSERT_TRUE(now_monotonic() - start < 60 * USEC_PER_SEC);
 }
 
 /* By the type of slot itself: what the unit was given comes before the service. */
