@@ -253,7 +253,7 @@ TEST(wait)
 
     ASSERT_OK(pipe2(ends, O_CLOEXEC));
     ASSERT_OK(io_wait(ends[1], POLLOUT, 0));
-    ASSERT_OK(io_wait(ends[1], POLLOUT, start + 10 * USEC_PER_SEC));
+    ASSERT_OK(io_wait(ends[1], POLLOUT, start + 60 * USEC_PER_SEC));
     ASSERT_EQ(io_wait(ends[1], POLLOUT, 1), -ETIMEDOUT);
     ASSERT_EQ(io_wait(ends[0], POLLIN, start + 20000), -ETIMEDOUT);
     ASSERT_TRUE(now_monotonic() >= start + 20000);
@@ -263,7 +263,7 @@ TEST(wait)
     r = io_wait(ends[0], POLLIN, start + 50000);
     interrupt_often(false);
     ASSERT_EQ(r, -ETIMEDOUT);
-    ASSERT_TRUE(now_monotonic() >= start + 50000 && now_monotonic() < start + 5 * USEC_PER_SEC);
+    ASSERT_TRUE(now_monotonic() >= start + 50000 && now_monotonic() < start + 60 * USEC_PER_SEC);
 
     ASSERT_EQ(write(ends[1], "x", 1), 1);
     ASSERT_OK(io_wait(ends[0], POLLIN, 0));

@@ -239,7 +239,7 @@ TEST(read_deadline)
 
     ASSERT_OK(pipe2(ends, O_CLOEXEC));
     ASSERT_EQ(secret_read_fd(ends[0], 8, start + 50000, &s), -ETIMEDOUT);
-    ASSERT_TRUE(now_monotonic() >= start + 50000 && now_monotonic() < start + 5 * USEC_PER_SEC);
+    ASSERT_TRUE(now_monotonic() >= start + 50000 && now_monotonic() < start + 60 * USEC_PER_SEC);
 
     /* A writer that does not close in time does not count as done. */
     ASSERT_EQ(write(ends[1], "half", 4), 4);
@@ -247,7 +247,7 @@ TEST(read_deadline)
     ASSERT_EQ(secret_read_fd(ends[0], 8, 1, &s), -ETIMEDOUT);
 
     close(ends[1]);
-    ASSERT_EQ(secret_read_fd(ends[0], 8, now_monotonic() + USEC_PER_SEC, &s), -ENODATA);
+    ASSERT_EQ(secret_read_fd(ends[0], 8, now_monotonic() + 60 * USEC_PER_SEC, &s), -ENODATA);
     close(ends[0]);
     ASSERT_EQ(secret_read_fd(ends[0], 8, 0, &s), -EBADF);
     ASSERT_TRUE(s == &untouched);
