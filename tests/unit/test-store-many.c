@@ -70,7 +70,8 @@ TEST(open_is_linear)
     printf("# %d records: %llu us, %d records: %llu us\n", FEW, (unsigned long long)few_usec, MANY,
            (unsigned long long)many_usec);
     ASSERT_TRUE(few_usec > 0 && many_usec > 0);
-    ASSERT_TRUE(many_usec < few_usec * (MANY / FEW) * 2);
+    /* With the square it would be ten times as much; caches and other processes count, too. */
+    ASSERT_TRUE(many_usec < few_usec * (MANY / FEW) * 4);
 }
 
 /* Bytes that this process has given to write(2) and the like; 0 where the kernel does not count. */
