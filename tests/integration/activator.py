@@ -27,8 +27,9 @@ def listen(kind, name):
     return s
 
 
-def event(text):
-    print(f"{time.monotonic():.3f} {text}", flush=True)
+def event(*texts):
+    """Who reads them sees all or none."""
+    os.write(1, "".join(f"{time.monotonic():.3f} {text}\n" for text in texts).encode())
 
 
 def start(sockets):
@@ -50,6 +51,16 @@ def start(sockets):
     os.execve(command[0], command, environment)
 
 
+def hear(notify, child):
+    """All that was said up to now."""
+    try:
+        while True:
+            lines = notify.recv(4096, socket.MSG_DONTWAIT).decode().split("\n")
+            event(*(f"notify {child} {line}" for line in lines))
+    except BlockingIOError:
+        pass
+
+
 def main():
     sockets = listen(socket.SOCK_STREAM, "varlink"), listen(socket.SOCK_SEQPACKET, "request")
     notify = listen(socket.SOCK_DGRAM, "notify")
@@ -65,14 +76,12 @@ def main():
     event("ready")
     while True:
         ready = select.select([notify] if child else [notify, *sockets], [], [], 0.02)[0]
-        if notify in ready:
-            for line in notify.recv(4096).decode().split("\n"):
-                event(f"notify {child} {line}")
-        if child:
-            pid, status = os.waitpid(child, os.WNOHANG)
-            if pid:
-                event(f"exit {pid} {os.waitstatus_to_exitcode(status)}")
-                child = None
+        pid, status = os.waitpid(child, os.WNOHANG) if child else (0, 0)
+        # Its last words come before its end.
+        hear(notify, child)
+        if pid:
+            event(f"exit {pid} {os.waitstatus_to_exitcode(status)}")
+            child = None
         elif any(s in ready for s in sockets):
             child = start(sockets)
 
