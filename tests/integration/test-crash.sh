@@ -15,7 +15,7 @@ printf '[Manager]\nRetireSec=100ms\n[Keyring]\nStandIn=yes\n' >"$conf"
 printf '%s\n' "STATE_DIRECTORY=$state" "NVME_KEYD_LOG_LEVEL=warning" "PATH=$PATH" GID=12345 >"$tmp/environment"
 python3 "$source/tests/integration/activator.py" "$tmp" "$build/nvme-keyd" -c "$conf" >"$tmp/events" &
 defer "kill $! && wait $! 2>/dev/null"
-wait_for 5 grep -qs ready "$tmp/events" || bail "activator.py"
+wait_for 60 grep -qs ready "$tmp/events" || bail "activator.py"
 
 cat >"$tmp/crash.py" <<'PY'
 import os
@@ -164,13 +164,24 @@ def verify(changes):
     return wrong
 
 
-def crash(changes):
+def span(changes):
+    """How long a life may be, in seconds: long enough for some changes, however slow the machine is."""
+    with Connection(f"{directory}/varlink", timeout=60) as c:
+        ask(c, "Status")
+        begin = time.monotonic()
+        for _ in range(5):
+            changes.one(c)
+        return max(0.25, (time.monotonic() - begin) / 5 * 4)
+
+
+def crash(changes, longest):
     """One life of the daemon. Returns what kind of change it died in."""
     try:
         with Connection(f"{directory}/varlink", timeout=60) as c:
             ask(c, "Status")
-            pid = main_pid()
-            killer = threading.Timer(chance.uniform(0, 0.25), os.kill, (pid, signal.SIGKILL))
+            while not (pid := main_pid()):
+                time.sleep(0.001)
+            killer = threading.Timer(chance.uniform(0, longest), os.kill, (pid, signal.SIGKILL))
             killer.start()
             try:
                 while True:
@@ -196,8 +207,9 @@ def crash_at_start():
 
 
 changes, died_in, bad = Changes(), {}, 0
+longest = span(changes)
 for i in range(kills):
-    what = crash(changes)
+    what = crash(changes, longest)
     died_in[what] = died_in.get(what, 0) + 1
     if i % 5 == 4:
         crash_at_start()
@@ -208,7 +220,7 @@ for i in range(kills):
 check(f"{kills} crashes: nothing is lost, and the ring is as the store", bad == 0)
 check("crashes came during changes", sum(n for what, n in died_in.items() if what) >= kills // 2, died_in)
 check("changes were confirmed between them", changes.confirmed >= kills // 2, changes.confirmed)
-print(f"{changes.confirmed} changes confirmed; died in {died_in}")
+print(f"{changes.confirmed} changes confirmed; lives of {longest:.2f} s at most; died in {died_in}")
 PY
 relay < <(python3 "$tmp/crash.py" "$source/tests/integration" "$tmp" "$kills" "$seed" 2>&1)
 is "it came to the end" "$results" 3
