@@ -31,11 +31,17 @@ for kind, value in ("raw", raw), ("text", base64.b64encode(raw)[:40]), ("hex", r
     done
 }
 
-# nowhere TEXT PROCESS: none of what $tmp/secrets lists is in its memory.
+# finds_nothing PROCESS: none of what $tmp/secrets lists is in its memory; otherwise found says what and where.
+finds_nothing() {
+    found=$(sort -u "$tmp/secrets" | python3 "$source/tests/integration/memory.py" "$1" 2>"$tmp/scan.err") ||
+        bail "memory.py: $(<"$tmp/scan.err")"
+    [ -z "$found" ]
+}
+
+# nowhere TEXT PROCESS: the same, as soon as it has done what comes behind the answer to a call.
 nowhere() {
     local found
-    found=$(sort -u "$tmp/secrets" | python3 "$source/tests/integration/memory.py" "$2" 2>"$tmp/scan.err") ||
-        bail "memory.py: $(<"$tmp/scan.err")"
+    wait_for 10 finds_nothing "$2"
     is "$1: nothing in unlocked memory" "$(grep ' unlocked ' <<<"$found" | sort | uniq -c)" ""
     is "$1: nothing in locked memory" "$(grep ' locked ' <<<"$found" | sort | uniq -c)" ""
 }
@@ -53,8 +59,8 @@ for kind, value in ("raw", raw), ("text", base64.b64encode(raw)[:40]), ("hex", r
 # store_keys TEXT: the key of the store is where nothing is swapped out, and the one that wraps it gone.
 store_keys() {
     python3 "$source/tests/integration/read-store.py" --show-keys "$state" >"$tmp/keys" || bail "read-store.py"
-    is "$1: the store key is in locked memory only" "$(where "$(awk '$1 == "key" { print $2 }' "$tmp/keys")")" "raw locked"
-    is "$1: the key that wraps it is nowhere" "$(where "$(awk '$1 == "kek" { print $2 }' "$tmp/keys")")" ""
+    becomes "$1: the store key is in locked memory only" "raw locked" where "$(awk '$1 == "key" { print $2 }' "$tmp/keys")"
+    becomes "$1: the key that wraps it is nowhere" "" where "$(awk '$1 == "kek" { print $2 }' "$tmp/keys")"
     rm "$tmp/keys"
 }
 
@@ -63,9 +69,9 @@ store_keys() {
 python3 -c 'import sys, time
 psk = sys.stdin.readline()
 print("ready", flush=True)
-time.sleep(60)' <<<"$(psk control)" >"$tmp/control" &
+time.sleep(600)' <<<"$(psk control)" >"$tmp/control" &
 control=$!
-wait_for 5 grep -qs ready "$tmp/control"
+wait_for 60 grep -qs ready "$tmp/control"
 forms control "$(psk control)" >"$tmp/secrets"
 check "the search finds a PSK in a process that has one" test -n \
     "$(python3 "$source/tests/integration/memory.py" "$control" <"$tmp/secrets" 2>/dev/null | grep control-text)"
@@ -169,10 +175,13 @@ is "the daemon leaves no core" "$(awk '/^Max core file size/ { print $5, $6 }' "
 kill -STOP "$daemon"
 "$build/nvme-keyctl" --socket="$varlink" add --hostnqn="$HOST" --subsysnqn=nqn.2026-11.org.example:w <<<"$one" >/dev/null &
 waiting=$!
+becomes "nvme-keyctl, waiting: it is the one" "$build/nvme-keyctl" readlink "/proc/$waiting/exe"
 sleep 1
-is "nvme-keyctl, waiting: it is the one" "$(readlink "/proc/$waiting/exe")" "$build/nvme-keyctl"
-found=$(python3 "$source/tests/integration/memory.py" "$waiting" 2>/dev/null < <(forms configured-1 "$one"))
-is "nvme-keyctl, waiting: nothing in its memory" "$found" ""
+# in_client PROCESS
+in_client() {
+    python3 "$source/tests/integration/memory.py" "$1" 2>/dev/null < <(forms configured-1 "$one")
+}
+becomes "nvme-keyctl, waiting: nothing in its memory" "" in_client "$waiting"
 not_in_process() {
     ! { tr '\0' '\n' <"/proc/$1/cmdline" | grep -qF "${one:16:20}" || tr '\0' '\n' <"/proc/$1/environ" | grep -qF "${one:16:20}"; }
 }
@@ -198,7 +207,7 @@ if command -v strace >/dev/null; then
         systemd-socket-activate --fdname=varlink -l "$varlink" "${each[@]}" \
         "$build/nvme-keyd" -c "$conf" 2>>"$log" &
     tracer=$!
-    wait_for 10 test -S "$varlink"
+    wait_for 60 is_listening "$varlink"
     strace -f -s 8192 -xx -e trace="${calls%%,send*}" -o "$tmp/client.trace" \
         "$build/nvme-keyctl" --socket="$varlink" add --hostnqn="$HOST" --subsysnqn=nqn.2026-11.org.example:s <<<"$one" >/dev/null
     "$build/nvme-keyctl" --socket="$varlink" add --hostnqn="$HOST" --subsysnqn=nqn.2026-11.org.example:s <<<"$one" 2>/dev/null
