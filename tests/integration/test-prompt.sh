@@ -22,7 +22,7 @@ def echo_is_on(fd):
     return bool(termios.tcgetattr(fd)[3] & termios.ECHO)
 
 
-def read_until(fd, what, seconds=10):
+def read_until(fd, what, seconds=60):
     text, end = b"", time.monotonic() + seconds
     while what not in text and time.monotonic() < end:
         if select.select([fd], [], [], 0.1)[0]:
@@ -47,12 +47,12 @@ def session(answer):
         stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
         preexec_fn=take_terminal)
     shown = read_until(master, b"): ")
-    end = time.monotonic() + 5
+    end = time.monotonic() + 60
     while echo_is_on(slave) and time.monotonic() < end:
         time.sleep(0.01)
     silent = not echo_is_on(slave)
     os.write(master, answer)
-    status = child.wait(10)
+    status = child.wait(60)
     shown += read_until(master, b"\0", 0.3)
     return shown.decode(), status, silent, echo_is_on(slave)
 

@@ -12,7 +12,7 @@ upcall() {
 import socket, struct, sys
 
 s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-s.settimeout(10)
+s.settimeout(60)
 s.connect(sys.argv[1])
 s.send(struct.pack("I32s", 0x324D564E, b"user") + sys.argv[2].encode())
 reply = s.recv(4096)
