@@ -50,7 +50,7 @@ else
     done
 fi
 
-# --- bad arguments: it fails, within a second, and says nothing here
+# --- bad arguments: it fails, long before the end of its time, and says nothing here
 
 long=$(printf 'x%.0s' {1..4097})
 # fails TEXT ARGUMENT...
@@ -58,8 +58,8 @@ fails() {
     local text=$1 begin
     shift
     begin=$SECONDS
-    run timeout 10 "$shim" "$@"
-    { [ "$status" -eq 1 ] && [ -z "$out$err" ] && [ $((SECONDS - begin)) -le 2 ]; }
+    run timeout 20 "$shim" "$@"
+    { [ "$status" -eq 1 ] && [ -z "$out$err" ] && [ $((SECONDS - begin)) -le 6 ]; }
     result $? "$text" || diag "status $status, $out$err"
 }
 for n in {0..7}; do

@@ -36,7 +36,7 @@ ANSWERS = {
     "sizemax": lambda m: reply(m, size=0xFFFFFFFF),
     "none": lambda m: reply(m, size=0),
     "whole": lambda m: reply(m, size=PAYLOAD),
-    "nokey": lambda m: reply(m, ENOKEY, timeout=3),
+    "nokey": lambda m: reply(m, ENOKEY, timeout=30),
     "forever": lambda m: reply(m, ENOKEY, timeout=0xFFFFFFFF),
     "restart": lambda m: reply(m, error=512),
     "range": lambda m: reply(m, error=4095),
@@ -54,10 +54,10 @@ def serve(peer):
         if mode in ANSWERS:
             peer.send(ANSWERS[mode](request[:4]))
         elif mode == "late":
-            time.sleep(7)
+            time.sleep(5)
             peer.send(reply(request[:4]))
         elif mode == "mute":
-            time.sleep(60)
+            time.sleep(600)
         # "hangup": nothing
 
 
