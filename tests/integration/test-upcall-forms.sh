@@ -40,7 +40,7 @@ answers() {
 }
 
 answers "pair: the serials" "$(serials)" ""
-like "pair: for 5 seconds" "$expiry" '^[345]s$'
+like "pair: for 5 seconds" "$expiry" '^[2-5]s$'
 keyctl clear "$(ring)"
 request user "$pair"
 like "pair: published again" "$(text "$answer")" '^[0-9]+ [0-9]+$'
@@ -86,7 +86,7 @@ gets "a key that was removed" ENOKEY "nvme-tls-psk:$HOST nqn.2026-11.org.example
 
 gets "unknown pair" ENOKEY "nvme-tls-psk:$HOST $other"
 like "a miss is remembered as configured" "$expiry" '^[1234]s$'
-like "a miss is logged" "$(tail -n 3 "$log")" "The kernel asked for a PSK that is not here: nvme-tls-psk:$HOST $other"
+check "a miss is logged" log_has "The kernel asked for a PSK that is not here: nvme-tls-psk:$HOST $other\$"
 is "once" "$(grep -c "not here: nvme-tls-psk:$HOST $other" "$log")" 1
 gets "unknown identity" ENOKEY "NVMe0R01 $HOST $other"
 gets "no pair" ENOKEY "nvme-tls-psk:"
@@ -95,7 +95,7 @@ gets "a generated key of the kernel" ENOKEY "NVMe1G01 $HOST $SUBSYSTEM x"
 gets "control characters" ENOKEY $'NVMe\e[31m\n'
 is "control characters are not logged" "$(grep -c $'\e' "$log")" 0
 gets "the longest description" ENOKEY "NVMe$(printf 'x%.0s' {1..4091})"
-like "the longest description: by the daemon" "$(tail -n 1 "$log")" "not here: NVMexxx"
+check "the longest description: by the daemon" log_has "not here: NVMexxx"
 request user "$pair" "$(printf 'x%.0s' {1..4095})"
 like "the longest callout" "$result" '^(OK|EINVAL)$'
 gets "the daemon lives" OK "${names[1]}"
