@@ -54,7 +54,7 @@ for who in $WHO; do
     done >"$tmp/answers"
     is "$who is refused: ${#asked[@]} requests to 6 keyrings, no payload in any" \
         "$(cut -d ' ' -f 2,5- "$tmp/answers" | uniq -c | tr -s ' ')" " $((${#asked[@]} * 6)) EACCES 0 "
-    check "$who is refused: at once" awk '$1 > 2000 { bad = 1 } END { exit bad }' "$tmp/answers"
+    check "$who is refused: at once" awk -v l="$AT_ONCE" '$1 > l { bad = 1 } END { exit bad }' "$tmp/answers"
 done
 become nobody
 gets "a callout that is too long, of another user" EACCES "${asked[pair]}" "$(printf 'x%.0s' {1..300})"
@@ -63,7 +63,7 @@ is "nothing was published for them" "$(ring_names)" ""
 is "the daemon has not heard of a miss" "$(grep -c "not here" "$log")" 0
 become nobody
 request user "${asked[pair]}"
-like "it is remembered for 5 seconds" "$expiry" '^[345]s$'
+like "it is remembered for 5 seconds" "$expiry" '^[2-5]s$'
 become none
 gets "uid 0: a miss" ENOKEY "${asked["missing pair"]}"
 is "the daemon has heard of that" "$(grep -c "not here" "$log")" 1
@@ -75,7 +75,7 @@ refused_by_socket() {
     "${nobody[@]}" "$interpreter" -c '
 import socket, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-s.settimeout(5)
+s.settimeout(60)
 s.connect(sys.argv[1])
 try:
     s.send(sys.argv[2].encode())
@@ -84,7 +84,7 @@ except (ConnectionResetError, BrokenPipeError):
     pass' "$request" "$1"
 }
 check "uid 65534: no answer on the socket" refused_by_socket "${asked[pair]}"
-like "uid 65534: the refusal is logged" "$(tail -n 2 "$log")" "A process of uid 65534 on the request socket, refused"
+check "uid 65534: the refusal is logged" log_has "A process of uid 65534 on the request socket, refused"
 chmod 600 "$request"
 
 # --- time
@@ -96,18 +96,23 @@ medians() {
         END { a = v[0, int(n[0] / 2)]; b = v[1, int(n[1] / 2)]; print a, b, int(100 * a / b) }'
 }
 
-# alike TEXT DESCRIPTION DESCRIPTION: asked in turns.
-alike() {
+# try_alike DESCRIPTION DESCRIPTION: asked in turns.
+try_alike() {
     local out ratio
     for _ in {1..100}; do
-        printf 'user\t%s\n' "$2" "$3"
+        printf 'user\t%s\n' "$@"
     done | requester --microseconds --lines >"$tmp/times"
-    is "$1: the same errors" "$(cut -d ' ' -f 2 "$tmp/times" | sort | uniq -c | tr -s ' ')" " 200 EACCES"
     out=$(medians "$tmp/times")
+    diag "medians in microseconds, ratio in percent: $out"
     ratio=${out##* }
     [ "$ratio" -ge 67 ] && [ "$ratio" -le 150 ]
-    result $? "$1: as fast" || diag "medians in microseconds, ratio in percent: $out"
-    diag "medians in microseconds, ratio in percent: $out"
+}
+
+# alike TEXT DESCRIPTION DESCRIPTION: a difference is there each time, who else is on the machine is not.
+alike() {
+    try_alike "${@:2}" || try_alike "${@:2}" || try_alike "${@:2}"
+    result $? "$1: as fast"
+    is "$1: the same errors" "$(cut -d ' ' -f 2 "$tmp/times" | sort | uniq -c | tr -s ' ')" " 200 EACCES"
 }
 become nobody
 alike "an identity that is there, and one that is not" "$name" "${asked["missing identity"]}"
@@ -118,7 +123,7 @@ alike "a pair that is there, and one that is not" "${asked[pair]}" "${asked["mis
 kill -STOP "$daemon"
 for what in "${!asked[@]}"; do
     gets "a daemon that hangs: $what" EACCES "${asked[$what]}"
-    between "a daemon that hangs: $what, at once" 0 2000
+    between "a daemon that hangs: $what, at once" 0 "$AT_ONCE"
 done
 kill -CONT "$daemon"
 daemon_stop
@@ -152,7 +157,7 @@ for who in 65534 1000; do
     sleep 0.2
     if [ $who = 1000 ]; then become own_root; else become nobody; fi
     request user "nvme-tls-psk:$HOST secret-$who"
-    check "uid $who is logged" wait_for 2 has_refusals "$who" 1
+    check "uid $who is logged" wait_for 20 has_refusals "$who" 1
 done
 is "once each" "$(grep -c request-key-shim "$tmp/dev-log.out")" 2
 
@@ -164,10 +169,10 @@ for i in {1..500}; do
 done | requester --lines >"$tmp/answers"
 took=$((($(date +%s%N) - begin) / 1000000))
 is "500 requests: all are refused" "$(grep -c ' EACCES ' "$tmp/answers")" 500
-sleep 0.5
+sleep 1
 count=$(grep -c request-key-shim "$tmp/dev-log.out")
 diag "$count messages in $took ms"
-[ "$count" -ge 1 ] && [ "$count" -le $((took / 100 + 12)) ] && [ "$count" -le 250 ]
+[ "$count" -ge 1 ] && [ "$count" -le $((took / 100 + 12)) ]
 result $? "500 requests: about ten messages in a second" || diag "$count messages in $took ms"
 is "syslog has no description" "$(grep -c "secret\|nvme-tls" "$tmp/dev-log.out")" 0
 finish
