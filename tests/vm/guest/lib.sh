@@ -189,7 +189,7 @@ connect_tls() {
         shift
         timeout 60 nvme connect -t tcp -a 127.0.0.1 -s 4420 -n "$sub" --hostnqn="$HOSTNQN" --hostid="$HOSTID" \
                 --keep-alive-tmo=30 --tls "$@" || return
-        wait_until 10 bdev_of "$sub"
+        wait_until 60 bdev_of "$sub"
 }
 
 # connect_with SUBNQN KERNEL-OPTIONS: what nvme-cli does not pass on, such as keyring= without tls_key=
@@ -312,7 +312,7 @@ patch_remove() {
         local before
 
         before=$(preload_ended)
-        rmmod "$PATCH" && wait_until 20 preload_ended_since "$before"
+        rmmod "$PATCH" && wait_until 60 preload_ended_since "$before"
 }
 preload_ended() { unit_property nvme-keyd-preload.service ExecMainExitTimestampMonotonic; }
 preload_ended_since() { [ "$(preload_ended)" != "$1" ] && [ "$(preload_ended)" != 0 ]; }

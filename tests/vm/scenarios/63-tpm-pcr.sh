@@ -31,7 +31,7 @@ check "which can be removed by force" nvme-keyctl slot remove --force "$(header_
 mark=$(journal_mark)
 keyctl clear "$(nvme_ring)"
 systemctl restart nvme-keyd.service
-check "now nothing opens it" wait_until 30 store_is unavailable
+check "now nothing opens it" wait_until 60 store_is unavailable
 nvme-keyctl status >"$tmp/status"
 check "the status names the PCR" grep -qE 'PCRs? 7' "$tmp/status"
 journal_since "$mark" MESSAGE_ID="$MESSAGE_STORE_UNAVAILABLE" >"$tmp/journal"
@@ -54,5 +54,5 @@ systemctl restart nvme-keyd.service
 is "the TPM opens the store again" "$(store_slot)" tpm2
 check "PCR 7 is extended again" /opt/vm/pcr-extend.py 7
 systemctl restart nvme-keyd.service
-check "and is what it was sealed to" wait_until 30 store_is unavailable
+check "and is what it was sealed to" wait_until 60 store_is unavailable
 check "the recovery key still opens it" nvme-keyctl slot unlock <<<"$recovery"

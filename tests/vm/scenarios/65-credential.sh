@@ -51,7 +51,7 @@ with "$program"
 is "which the service opens" "$(store_slot)" systemd-creds
 
 with "$program" "$service"
-check "without both nothing opens it" wait_until 30 store_is unavailable
+check "without both nothing opens it" wait_until 60 store_is unavailable
 diag "$(nvme-keyctl status --json=short | jq -r .store.detail)"
 
 # As docs/CREDSTORE.md has it.
@@ -68,5 +68,5 @@ defer "disconnect $sub"
 
 check "another credential" systemd-creds encrypt --name=nvme-keyd.kek - "$credential" < <(head -c 32 /dev/urandom)
 with "$program" "$service" LoadCredentialEncrypted=nvme-keyd.kek
-check "with that one it does not" wait_until 30 store_is unavailable
+check "with that one it does not" wait_until 60 store_is unavailable
 diag "$(nvme-keyctl status --json=short | jq -r .store.detail)"

@@ -34,7 +34,7 @@ make_initrd() {
 }
 # result NAME [FIELD]: payload or error, milliseconds
 result() { sed -n "s/^$1|//p" "$results/results" | cut -d'|' -f "${2:-1}"; }
-in_time() { [ "$(result "$1" 2)" -lt 9000 ]; }
+in_time() { [ "$(result "$1" 2)" -lt 14000 ]; }
 
 case $VM_PHASE in
 1)
@@ -65,7 +65,7 @@ case $VM_PHASE in
         check "unknown, user: ENOKEY" grep -q 'Required key not available' <(result user-unknown)
         check "nobody answers: ENOKEY" grep -q 'Required key not available' <(result nobody)
         for request in psk psk-cold user psk-unknown user-unknown nobody; do
-                check "$request: in less than 9 s ($(result "$request" 2) ms)" in_time "$request"
+                check "$request: in less than 14 s ($(result "$request" 2) ms)" in_time "$request"
         done
         is "the real root has the key, once" "$(ring_count)" 1
         ;;

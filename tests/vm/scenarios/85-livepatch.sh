@@ -77,7 +77,7 @@ disconnect "$sub"
 
 # --- the keyrings of whoever connects
 
-check "no answer is kept" wait_until 20 request_gone
+check "no answer is kept" wait_until 60 request_gone
 keyctl add user "$request" forged @s >/dev/null
 connect_asks "a forged answer in the session"
 is "a forged answer in the session: it is the only one there" \
@@ -99,7 +99,7 @@ mark=$(journal_mark)
 start=$(now_ms)
 check_fails "unknown: connect fails" connect_tls "$nobody"
 took=$(($(now_ms) - start))
-check "unknown: in less than 12 s ($took ms)" test "$took" -lt 12000
+check "unknown: in less than 15 s ($took ms)" test "$took" -lt 15000
 check "unknown: nvme-keyd says so" grep -q "PSK that is not here: nvme-tls-psk:.*$nobody" <(journal_since "$mark")
 check "unknown: the kernel says why" grep -q 'no valid PSK found' <(journal_since "$mark" -k)
 
@@ -108,7 +108,7 @@ forget_keys
 start=$(now_ms)
 check_fails "nobody answers: connect fails" connect_tls "$sub"
 took=$(($(now_ms) - start))
-check "nobody answers: in less than 12 s ($took ms)" test "$took" -lt 12000
+check "nobody answers: in less than 15 s ($took ms)" test "$took" -lt 15000
 systemctl start nvme-keyd.socket nvme-keyd-request.socket
 # the shim had it remembered for one second
 sleep 2
@@ -133,7 +133,7 @@ systemctl kill --signal=CONT nvme-keyd.service
 
 check "the patch can be disabled" wait_until 60 patch_gone
 check "the module can be unloaded, and nvme-keyd looks after its keys" patch_remove
-check "nothing of it is left in /proc/keys" wait_until 20 \
+check "nothing of it is left in /proc/keys" wait_until 60 \
         bash -c "! grep -qE 'nvme_keyd_(upcall|probe)|nvme-tls-psk:' /proc/keys"
 forget_keys
 is "no reference to .nvme is left" "$(settled_ring_usage)" "$usage"
