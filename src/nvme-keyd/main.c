@@ -15,6 +15,7 @@
 #include "build-config.h"
 #include "nvme-keyd/key-json.h"
 #include "nvme-keyd/methods.h"
+#include "nvme-keyd/preload.h"
 #include "nvme-keyd/upcall.h"
 
 /* Between two tries to publish or to let go of a retired key, when store, ring or disk refuse. */
@@ -374,17 +375,23 @@ static int setup(Daemon *d, const Config *config, const char *state_dir)
     return take_sockets(d);
 }
 
+static const char *state_directory(void)
+{
+    const char *dir = getenv("STATE_DIRECTORY");
+
+    return dir ? dir : NAMES_STATE_DIRECTORY;
+}
+
 static int run(const char *config_path)
 {
     _cleanup_(daemon_done) Daemon d = {.config_path = config_path};
-    const char *state_dir = getenv("STATE_DIRECTORY");
     Config config;
     int r;
 
     r = load_config(config_path, &config);
     if (r < 0)
         return r;
-    r = setup(&d, &config, state_dir ? state_dir : NAMES_STATE_DIRECTORY);
+    r = setup(&d, &config, state_directory());
     if (r < 0)
         return r;
     log_provision(&d);
@@ -403,20 +410,43 @@ static void print_help(void)
     printf("nvme-keyd [OPTIONS]\n\n"
            "Keeps the TLS pre-shared keys of NVMe/TCP. Started by nvme-keyd.socket.\n\n"
            "  -c --config=FILE  read FILE and FILE.d/*.conf (" NAMES_CONFIG_FILE ")\n"
+           "     --preload      publish all keys and exit, for an initramfs without systemd\n"
+           "     --timeout=SEC  how long --preload may wait for the store (%d)\n"
            "  -h --help         show this help\n"
            "     --version      show the version\n\n"
-           "See nvme-keyd.service(8).\n");
+           "See nvme-keyd.service(8).\n",
+           PRELOAD_TIMEOUT_SEC);
+}
+
+static int preload(const char *config_path, uint64_t timeout_usec)
+{
+    Config config;
+
+    return load_config(config_path, &config) < 0
+               ? EXIT_OTHER
+               : (int)preload_run(&config, state_directory(), timeout_usec);
+}
+
+/* Not for ever: a boot waits for this. */
+static int parse_timeout(const char *s, uint64_t *ret)
+{
+    if (config_parse_span(s, ret) < 0 || *ret == UINT64_MAX) {
+        log_error("--timeout= cannot be \"%s\"", s);
+        return -EINVAL;
+    }
+    return 0;
 }
 
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'},
-        {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'v'},
-        {NULL, 0, NULL, 0},
+        {"config", required_argument, NULL, 'c'}, {"help", no_argument, NULL, 'h'},
+        {"preload", no_argument, NULL, 'p'},      {"timeout", required_argument, NULL, 't'},
+        {"version", no_argument, NULL, 'v'},      {NULL, 0, NULL, 0},
     };
     const char *config_path = NAMES_CONFIG_FILE;
+    uint64_t timeout_usec = PRELOAD_TIMEOUT_SEC * USEC_PER_SEC;
+    bool once = false;
     int c, r;
 
     log_setup("nvme-keyd");
@@ -428,6 +458,13 @@ int main(int argc, char **argv)
         case 'h':
             print_help();
             return EXIT_SUCCESS;
+        case 'p':
+            once = true;
+            break;
+        case 't':
+            if (parse_timeout(optarg, &timeout_usec) < 0)
+                return EXIT_FAILURE;
+            break;
         case 'v':
             printf("nvme-keyd " PROJECT_VERSION "\n");
             return EXIT_SUCCESS;
@@ -446,5 +483,7 @@ int main(int argc, char **argv)
         (void)log_error_errno(r, "Cannot lock memory for secrets (LimitMEMLOCK=)");
         return EXIT_FAILURE;
     }
+    if (once)
+        return preload(config_path, timeout_usec);
     return run(config_path) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

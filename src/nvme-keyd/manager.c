@@ -309,13 +309,17 @@ int manager_settle(Manager *m)
     return r;
 }
 
+int manager_publish_all(Manager *m, SyncResult *ret)
+{
+    int r = manager_open_store(m);
+
+    return r < 0 ? r : manager_resync(m, ret);
+}
+
 int manager_sync(Manager *m, SyncResult *ret)
 {
-    int r = manager_open_store(m), settled;
+    int r = manager_publish_all(m, ret), settled;
 
-    if (r < 0)
-        return r;
-    r = manager_resync(m, ret);
     /* What could not be published may be what a retiring key still stands in for; without a ring
      * there is nothing to stand in. */
     if (!m->store || (r < 0 && m->ring))

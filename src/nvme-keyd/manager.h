@@ -155,8 +155,10 @@ Provision manager_provision(const Manager *m);
     "this kernel never asks for a key: load nvme_keyd_upcall, or set OnDemandForce=yes for a "     \
     "kernel that asks by itself; keys stay resident"
 
-/* Makes the ring right, after opening store and ring if they were not. Then lets go of retiring
- * keys whose time is over. Returns -ENOKEY where there is no ring, or an error of the store. */
+/* Makes the ring right, after opening store and ring if they were not. Changes nothing in the
+ * store. Returns -ENOKEY where there is no ring, or an error of the store. */
+int manager_publish_all(Manager *m, SyncResult *ret) _must_check_;
+/* The same, and then lets go of retiring keys whose time is over. */
 int manager_sync(Manager *m, SyncResult *ret) _must_check_;
 
 /* To be called when manager_sync() cannot open the store: keys that are to stay must not end

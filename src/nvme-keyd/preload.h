@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "basic/exit-code.h"
+#include "nvme-keyd/config.h"
+
+/* How long the store may take to open where nobody says otherwise. */
+#define PRELOAD_TIMEOUT_SEC 30
+
+/*
+ * Publishes all keys once and is done: for an initramfs without a service manager, so without
+ * sockets and with nobody to ask later. Keys are resident, whatever the configuration says, and the
+ * store is neither made nor changed.
+ *
+ * Waits at most timeout_usec for a store that another process has open, for a TPM that is not there
+ * yet, and for one that does not answer. Takes the effective group that marks keys as ours, which
+ * without a service manager nobody has set. Says in one line how it went.
+ */
+ExitCode preload_run(const Config *config, const char *state_dir, uint64_t timeout_usec);

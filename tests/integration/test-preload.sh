@@ -1,0 +1,199 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck source-path=SCRIPTDIR
+# nvme-keyd --preload: all keys once, without sockets, as an initramfs without a service manager does it.
+# Whoever waits for it waits a boot, so each failure is one line, in time.
+. "$(dirname "$0")/lib.sh"
+
+readonly GROUP=12345
+
+# preload [OPTION...]: as in an image, where /etc/group is all there is to tell the group by.
+printf 'root:x:0:\nnvme-keyd:x:%s:\n' "$GROUP" >"$tmp/group"
+preload() {
+    # shellcheck disable=SC2016 # expands inside
+    unshare --mount bash -c 'mount --bind "$1" /etc/group && shift && exec "$@"' bash "$tmp/group" \
+        env STATE_DIRECTORY="$state" "$build/nvme-keyd" -c "$conf" --preload "$@"
+}
+# The keys that belong to the group of the daemon.
+ring_marked() {
+    local serial
+    for serial in $(keyctl rlist "$(ring)" 2>/dev/null); do
+        keyctl rdescribe "$serial" 2>/dev/null
+    done | grep -c "^user;0;$GROUP;"
+}
+ring_serials() { keyctl rlist "$(ring)" | tr ' ' '\n' | sort; }
+took_ms() {
+    local start=${EPOCHREALTIME/./}
+    "$@"
+    took=$(((${EPOCHREALTIME/./} - start) / 1000))
+}
+
+# --- nothing to publish from
+
+run preload
+is "no store: 8" "$status$err" "8nvme-keyd: There is no store in $state, so there are no keys"
+is "no store: none was made" "$(find "$state" -name header.json)" ""
+run env --unset=STATE_DIRECTORY "$build/nvme-keyd" -c "$tmp/nowhere" --preload --timeout
+like "a timeout without a value" "$status$err" "^1.*requires an argument"
+state=$tmp/nowhere run preload
+like "no directory: 8" "$status$err" "^8nvme-keyd: There is no store in $tmp/nowhere"
+check "no directory: none was made" test ! -e "$tmp/nowhere"
+refused "a timeout that is none" 1 '--timeout= cannot be "soon"' preload --timeout=soon
+refused "a timeout without end" 1 '--timeout= cannot be "infinity"' preload --timeout=infinity
+printf '[Manager]\nIdleExitSec=29\n' >"$tmp/bad.conf"
+refused "a bad configuration: 1" 1 "$tmp/bad.conf:2: " preload -c "$tmp/bad.conf"
+
+# --- all keys
+
+daemon_start
+for name in one two three; do
+    add "$name" "$name" >/dev/null || bail "nvme-keyctl add"
+done
+names=$(ring_names)
+refused "a daemon has the store open: 8, when the time is over" 8 \
+    "^nvme-keyd: Cannot open the store: .*another process has the store open" preload --timeout=1
+daemon_stop
+
+keyctl clear "$(ring)"
+run preload
+is "all keys: 0" "$status" 0
+is "all keys: one line" "$err" "nvme-keyd: 0 keys in the keyring were right, 3 added, 0 removed"
+is "all keys: they are those of the daemon" "$(ring_names)" "$names"
+is "all keys: with the mark of the daemon" "$(ring_marked)" 3
+before=$(ring_serials)
+run preload
+is "again: all were right" "$err" "nvme-keyd: 3 keys in the keyring were right, 0 added, 0 removed"
+is "again: the same keys" "$(ring_serials)" "$before"
+check "the store is not held" flock --nonblock "$state" true
+is "no socket" "$(find "$tmp" -type s -newer "$tmp/err")" ""
+
+daemon_start
+is "the daemon that comes later keeps them" "$(ring_serials)" "$before"
+daemon_stop
+
+# --- the group
+
+printf 'root:x:0:\n' >"$tmp/group"
+refused "no group: 1" 1 "^nvme-keyd: There is no group nvme-keyd to mark the keys with" preload
+run setpriv --regid 4711 --clear-groups env STATE_DIRECTORY="$state" "$build/nvme-keyd" -c "$conf" --preload
+is "a group that the caller has set is taken" "$status$err" \
+    "0nvme-keyd: 3 keys in the keyring were right, 0 added, 0 removed"
+printf 'root:x:0:\nnvme-keyd:x:%s:\n' "$GROUP" >"$tmp/group"
+
+# --- somebody else has the store, for a moment
+
+keyctl clear "$(ring)"
+flock --close "$state" sleep 2 &
+took_ms run preload
+is "a lock that is let go: 0" "$status$err" "0nvme-keyd: 0 keys in the keyring were right, 3 added, 0 removed"
+wait $!
+flock --close "$state" sleep 20 &
+holder=$!
+is_held() { ! flock --nonblock "$state" true; }
+wait_for 5 is_held
+took_ms refused "a lock that is kept: 8" 8 "another process has the store open" preload --timeout=2
+{ [ "$took" -ge 1900 ] && [ "$took" -lt 12000 ]; }
+result $? "a lock that is kept: given up in time" || diag "$took ms"
+kill "$holder"
+wait "$holder" 2>/dev/null
+
+# --- a key whose time is over
+
+printf '[Manager]\nRetireSec=1\n[Keyring]\nStandIn=yes\n' >"$tmp/short.conf"
+cp -a "$state" "$tmp/good"
+cp "$conf" "$tmp/long.conf"
+cp "$tmp/short.conf" "$conf"
+daemon_start
+old=$(add target target --role=target)
+ctl rotate "$old" --generate >/dev/null
+# At once, before it lets go of the old one itself.
+kill -KILL "$daemon"
+daemon_stop
+sleep 1.2
+keyctl clear "$(ring)"
+before=$(store_digest)
+run preload
+is "a retired key: is not published" "$status$err" \
+    "0nvme-keyd: 0 keys in the keyring were right, 5 added, 0 removed"
+is "a retired key: the store is as it was" "$(store_digest)" "$before"
+cp "$tmp/long.conf" "$conf"
+rm -rf "$state"
+cp -a "$tmp/good" "$state"
+
+# --- what does not open
+
+python3 - "$state/header.json" <<'PY'
+import json, sys
+path = sys.argv[1]
+lines = open(path).read().split("\n")
+header = json.loads(lines[0])
+for slot in header["slots"]:
+    if slot["type"] == "systemd-creds":
+        c = slot["credential"]
+        slot["credential"] = c[:40] + ("A" if c[40] != "A" else "B") + c[41:]
+lines[0] = json.dumps(header, separators=(",", ":"))
+open(path, "w").write("\n".join(lines))
+PY
+keyctl clear "$(ring)"
+refused "no slot opens it: 8" 8 "^nvme-keyd: Cannot open the store: .*systemd-creds" preload
+is "no slot opens it: nothing is published" "$(ring_names)" ""
+rm -rf "$state"
+cp -a "$tmp/good" "$state"
+
+printf '[Keyring]\nStandIn=no\n' >"$tmp/real.conf"
+if grep -q ' keyring *\.nvme: ' /proc/keys; then
+    skip "no keyring: 9" "this kernel has .nvme"
+else
+    refused "no keyring: 9" 9 "^nvme-keyd: Nothing published: " preload -c "$tmp/real.conf"
+fi
+
+# --- a TPM
+
+if ! command -v swtpm >/dev/null; then
+    skip "a TPM" "needs swtpm"
+    finish
+    exit
+fi
+readonly tpm=$tmp/tpm socket=$tmp/tpm.socket
+mkdir "$tpm"
+tpm_start() {
+    swtpm socket --tpm2 --tpmstate "dir=$tpm" --server "type=unixio,path=$socket" \
+        --ctrl "type=unixio,path=$socket.ctrl" --flags not-need-init,startup-clear >/dev/null 2>&1 &
+    tpm_pid=$!
+    wait_for 10 test -S "$socket" || bail "swtpm"
+}
+tpm_stop() {
+    kill -KILL "$tpm_pid"
+    wait "$tpm_pid" 2>/dev/null
+    rm -f "$socket"
+}
+defer tpm_stop
+
+tpm_start
+state=$tmp/sealed
+mkdir -m 700 "$state"
+export NVME_KEYD_TCTI=swtpm:path=$socket
+daemon_start -E "NVME_KEYD_TCTI=$NVME_KEYD_TCTI"
+add one one >/dev/null 2>&1 || bail "nvme-keyctl add"
+ctl slot remove --force "$(ctl slot list --no-legend | grep systemd-creds | cut -d ' ' -f 1)" || bail "slot remove"
+daemon_stop
+keyctl clear "$(ring)"
+tpm_stop
+
+took_ms refused "no TPM: 8, when the time is over" 8 "^nvme-keyd: Cannot open the store: .*there is no TPM" preload --timeout=3
+[ "$took" -ge 2900 ]
+result $? "no TPM: it was waited for" || diag "$took ms"
+preload --timeout=60 2>"$tmp/waiting" &
+waiting=$!
+sleep 2
+tpm_start
+wait "$waiting"
+is "a TPM that comes later: 0" "$?$(<"$tmp/waiting")" "0nvme-keyd: 0 keys in the keyring were right, 1 added, 0 removed"
+kill -STOP "$tpm_pid"
+keyctl clear "$(ring)"
+took_ms refused "a TPM that does not answer: 8" 8 \
+    "^nvme-keyd: Cannot open the store: a TPM or systemd-creds has not answered in time" preload --timeout=2
+[ "$took" -lt 12000 ]
+result $? "a TPM that does not answer: given up in time" || diag "$took ms"
+
+finish
