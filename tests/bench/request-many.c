@@ -12,7 +12,7 @@
  * have blanks, stands for the number of the request. Each of P processes goes through the list line
  * by line, over and over, N requests in all. For each group one line is printed:
  *
- *     GROUP n=N ok=N wrong=N failed=N lost=N median=USEC p95=USEC [errnoE=N...]
+ *     GROUP n=N ok=N wrong=N failed=N lost=N p10=USEC median=USEC p95=USEC [errnoE=N...]
  *
  * Taken is the time from the call of request_key(2) to its return.
  */
@@ -246,8 +246,9 @@ static void print_group(const Plan *p, const char *group)
         times[n++] = r->usec;
     }
     qsort(times, n, sizeof(*times), compare);
-    printf("%s n=%zu ok=%zu wrong=%zu failed=%zu lost=%zu median=%u p95=%u", group, n, outcomes[OK],
-           outcomes[WRONG], outcomes[FAILED], outcomes[LOST], times[n / 2], times[n * 95 / 100]);
+    printf("%s n=%zu ok=%zu wrong=%zu failed=%zu lost=%zu p10=%u median=%u p95=%u", group, n,
+           outcomes[OK], outcomes[WRONG], outcomes[FAILED], outcomes[LOST], times[n / 10],
+           times[n / 2], times[n * 95 / 100]);
     for (size_t e = 1; e < ERRNO_MAX; e++)
         if (errors[e] > 0)
             printf(" errno%zu=%zu", e, errors[e]);
