@@ -208,15 +208,17 @@ TEST(connect)
 
 static size_t count_secret(const char *data, size_t size)
 {
+    const char *end = data + size;
+    char part[PART_LENGTH];
     size_t found = 0;
 
-    for (size_t i = 0; i + PART_LENGTH <= size; i++) {
-        size_t n = 0;
-
-        while (n < PART_LENGTH && data[i + n] == secret_char(PART_START + n))
-            n++;
-        found += n == PART_LENGTH;
+    for (size_t i = 0; i < PART_LENGTH; i++)
+        part[i] = secret_char(PART_START + i);
+    while ((data = memmem(data, (size_t)(end - data), part, PART_LENGTH))) {
+        found++;
+        data++;
     }
+    explicit_bzero(part, sizeof(part));
     return found;
 }
 
