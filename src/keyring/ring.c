@@ -7,6 +7,7 @@
 
 #include "basic/limits.h"
 #include "basic/names.h"
+#include "keyring/links.h"
 #include "keyring/ring.h"
 
 /* "type;uid;gid;perm;" before the description itself. */
@@ -184,37 +185,14 @@ static int describe(const Ring *r, key_serial_t serial, RingKey *ret)
     return e == 0;
 }
 
-/* The ring may grow between two calls: ask until what it holds fits. */
-static int read_serials(const Ring *r, key_serial_t **ret, size_t *ret_n)
-{
-    _cleanup_(freep) key_serial_t *serials = NULL;
-    size_t capacity = 0;
-    long n;
-
-    while ((n = keyctl_read(r->serial, (char *)serials, capacity)) >= 0 && (size_t)n > capacity) {
-        /* Room for a few more saves the next round. */
-        capacity = (size_t)n + 64 * sizeof(*serials);
-        free(serials);
-        serials = malloc(capacity);
-        if (!serials)
-            return -ENOMEM;
-    }
-    if (n < 0)
-        return -errno;
-
-    *ret = TAKE_PTR(serials);
-    *ret_n = (size_t)n / sizeof(**ret);
-    return 0;
-}
-
 int ring_list(const Ring *r, RingList *ret)
 {
-    _cleanup_(freep) key_serial_t *serials = NULL;
+    _cleanup_(freep) int32_t *serials = NULL;
     _cleanup_(ring_list_done) RingList list = {NULL, 0};
     size_t n = 0;
     int e;
 
-    e = read_serials(r, &serials, &n);
+    e = links_read(r->serial, &serials, &n);
     if (e < 0)
         return e;
     list.keys = calloc(n + 1, sizeof(*list.keys));
