@@ -46,6 +46,11 @@
 #define ON_DEMAND_SEC 60
 #define ON_DEMAND_SEC_MIN 20
 
+/* From the start of a handshake daemon until it has linked its keyrings, which it does first. */
+#define HANDSHAKE_START_USEC (5 * USEC_PER_SEC)
+/* The service manager answers at once, or is stuck. */
+#define UNIT_RESTART_TIMEOUT_USEC (20 * USEC_PER_SEC)
+
 /* A comment is a line for people. */
 #define COMMENT_LENGTH_MAX 256
 

@@ -16,6 +16,13 @@
 #define NAMES_STATE_DIRECTORY "/var/lib/nvme-keyd"
 #define NAMES_HOSTNQN_FILE "/etc/nvme/hostnqn"
 
+/* The service manager: its own socket, and where it keeps the invocation of each running unit. */
+#define NAMES_SERVICE_MANAGER "unix:path=/run/systemd/private"
+#define NAMES_RUNNING_UNITS "/run/systemd/units"
+/* The handshake daemon, as ktls-utils install it, and as ours that runs from memory. */
+#define NAMES_HANDSHAKE_UNIT "tlshd.service"
+#define NAMES_HANDSHAKE_UNIT_MEMORY "nvme-keyd-tlshd.service"
+
 /* The keyring and the key type of the kernel's NVMe code (drivers/nvme/common/keyring.c). */
 #define NAMES_RING ".nvme"
 #define NAMES_KEY_TYPE "psk"
@@ -33,6 +40,9 @@
 #define NAMES_KEK_CREDENTIAL "nvme-keyd.kek"
 
 #define NAMES_ENV_LOG_LEVEL "NVME_KEYD_LOG_LEVEL"
+/* Others than the two above, for tests. */
+#define NAMES_ENV_SERVICE_MANAGER "NVME_KEYD_SERVICE_MANAGER"
+#define NAMES_ENV_RUNNING_UNITS "NVME_KEYD_RUNNING_UNITS"
 
 /* Journal fields besides systemd's own. */
 #define NAMES_FIELD_HOSTNQN "NVME_HOSTNQN"
@@ -45,6 +55,7 @@
 #define MESSAGE_STORE_UNAVAILABLE "d7dabd904759410d8fa505d064780d7e"
 #define MESSAGE_RECORD_BROKEN "be1900cbecb344ca9e45853a067a383e"
 #define MESSAGE_RING_ABSENT "82f6f98b947c42adae1138baf9aeb245"
+#define MESSAGE_HANDSHAKE_STALE "704bbc6a08e641559b9b1945177a869d"
 #define MESSAGE_SLOT_CHANGED "c2d1a7b85e3f4c6d9a0b8e7f6d5c4b3a"
 #define MESSAGE_KEY_ADDED "1f30f5df326a467a8b88fd1fad5c239c"
 #define MESSAGE_KEY_ROTATED "639a5b3c7900413a85d00f7f0be44508"

@@ -223,6 +223,21 @@ static void print_provision(json_object *provision)
     print_text(provision, "", "detail");
 }
 
+static void print_handshake_daemon(json_object *status)
+{
+    json_object *handshake;
+    const char *unit;
+
+    if (json_get_object(status, "handshakeDaemon", &handshake) <= 0)
+        return;
+    unit = text_or_dash(handshake, "unit");
+    printf("%14s: %s, %s\n", "Handshakes", unit, text_or_dash(handshake, "state"));
+    if (strcmp(text_or_dash(handshake, "state"), "stale") == 0)
+        printf("%16sit does not have this keyring, and handshakes fail unless the kernel hands it "
+               "over:\n%16ssystemctl restart %s\n",
+               "", "", unit);
+}
+
 static int print_status(json_object *status)
 {
     json_object *store, *keyring, *provision;
@@ -248,6 +263,7 @@ static int print_status(json_object *status)
         printf("%14s: %08x\n", "Serial", (unsigned)serial);
     else
         print_field("", "not in this kernel now: load nvme_keyring (modprobe nvme-tcp)");
+    print_handshake_daemon(status);
     print_provision(provision);
     printf("%14s: %llu, %llu broken\n", "Keys", (unsigned long long)keys,
            (unsigned long long)broken);

@@ -20,6 +20,7 @@ const Config config_default = {
     .on_demand = false,
     .on_demand_sec = ON_DEMAND_SEC,
     .on_demand_force = false,
+    .restart_handshake_daemon = false,
     .allow_null_key = false,
     .stand_in = false,
 };
@@ -150,6 +151,11 @@ static int set_on_demand_force(Config *c, const char *value)
     return parse_bool(value, &c->on_demand_force);
 }
 
+static int set_restart_handshake_daemon(Config *c, const char *value)
+{
+    return parse_bool(value, &c->restart_handshake_daemon);
+}
+
 static int set_negative_timeout(Config *c, const char *value)
 {
     return parse_seconds(value, USEC_PER_SEC, HOUR_USEC, &c->negative_timeout_sec);
@@ -176,6 +182,7 @@ int config_set(Config *c, const char *section, const char *option, const char *v
         {"Manager", "Provision", set_provision},
         {"Manager", "OnDemandTimeoutSec", set_on_demand_timeout},
         {"Manager", "OnDemandForce", set_on_demand_force},
+        {"Manager", "RestartHandshakeDaemon", set_restart_handshake_daemon},
         {"Upcall", "NegativeTimeoutSec", set_negative_timeout},
         {"Keyring", "StandIn", set_stand_in},
         {"Store", "AllowNullKey", set_allow_null_key},

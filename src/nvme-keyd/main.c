@@ -13,6 +13,7 @@
 #include "basic/log.h"
 #include "basic/names.h"
 #include "build-config.h"
+#include "nvme-keyd/handshake-watch.h"
 #include "nvme-keyd/key-json.h"
 #include "nvme-keyd/methods.h"
 #include "nvme-keyd/preload.h"
@@ -27,6 +28,7 @@ typedef struct Daemon {
     Manager *manager;
     VarlinkServer *varlink;
     UpcallServer *upcall;
+    HandshakeWatch *handshakes;
     sd_event_source *idle;     /* CLOCK_MONOTONIC */
     sd_event_source *deadline; /* CLOCK_REALTIME */
     sd_event_source *again;    /* CLOCK_MONOTONIC, which nobody sets back */
@@ -39,6 +41,7 @@ static void daemon_done(Daemon *d)
     sd_event_source_disable_unref(d->idle);
     sd_event_source_disable_unref(d->deadline);
     sd_event_source_disable_unref(d->again);
+    handshake_watch_free(d->handshakes);
     upcall_server_free(d->upcall);
     varlink_server_free(d->varlink);
     manager_free(d->manager);
@@ -229,6 +232,7 @@ static void on_activity(void *userdata)
     plan_retry(d, d->retry || manager_is_stale(d->manager) || (deadline > 0 && deadline <= now));
     arm(d->deadline, deadline > now ? deadline : 0);
     manager_count(d->manager);
+    handshake_watch_update(d->handshakes);
     if (manager_is_opening(d->manager))
         (void)sd_notify(0, "STATUS=Opening the store");
     else
@@ -362,6 +366,7 @@ static int setup(Daemon *d, const Config *config, const char *state_dir)
         (r = sd_event_add_time(d->event, &d->deadline, CLOCK_REALTIME, 0, 0, on_deadline, d)) < 0 ||
         (r = sd_event_add_time(d->event, &d->again, CLOCK_MONOTONIC, 0, 0, on_deadline, d)) < 0 ||
         (r = manager_new(config, state_dir, &d->manager)) < 0 ||
+        (r = handshake_watch_new(d->event, d->manager, &d->handshakes)) < 0 ||
         (r = varlink_server_new(d->event, &info, &d->varlink)) < 0 ||
         (r = varlink_server_add_interface(d->varlink, &manager_interface, d->manager)) < 0)
         return log_error_errno(r, "Cannot set up");

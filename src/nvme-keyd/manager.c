@@ -90,6 +90,20 @@ const Ring *manager_ring(Manager *m, int *ret_error)
     return m->ring;
 }
 
+int32_t manager_ring_serial(const Manager *m)
+{
+    return m->ring ? ring_serial(m->ring) : 0;
+}
+
+bool manager_handshake(const Manager *m, Handshake *ret)
+{
+    const char *units = getenv(NAMES_ENV_RUNNING_UNITS);
+
+    if (!units && !m->config.stand_in)
+        units = NAMES_RUNNING_UNITS;
+    return m->ring && units && handshake_look(units, ring_serial(m->ring), ret) == 0;
+}
+
 void manager_update_deadline(Manager *m)
 {
     Key *k;

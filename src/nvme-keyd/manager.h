@@ -4,6 +4,7 @@
 #include <systemd/sd-event.h>
 
 #include "nvme-keyd/config.h"
+#include "nvme-keyd/handshake.h"
 #include "nvme-keyd/sync.h"
 
 /*
@@ -109,6 +110,13 @@ const char *manager_store_detail(const Manager *m);
 
 /* The ring, opened if need be; NULL and *ret_error where it cannot be. */
 const Ring *manager_ring(Manager *m, int *ret_error);
+
+/* The serial of the ring that was opened last, 0 for none. */
+int32_t manager_ring_serial(const Manager *m);
+
+/* Looks whether the handshake daemon has the ring, see handshake_look(). Returns false where there
+ * is no ring, or one that no handshake uses: then there is nothing to look for. */
+bool manager_handshake(const Manager *m, Handshake *ret);
 
 const KeyTable *manager_keys(const Manager *m);
 

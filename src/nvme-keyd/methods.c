@@ -424,6 +424,22 @@ static json_object *provision_status(const Manager *m)
     return TAKE_PTR(o);
 }
 
+/* Without a keyring there is nothing that it could have. */
+static int add_handshake(json_object *status, const Manager *m)
+{
+    json_object *o;
+    Handshake h;
+    int r;
+
+    if (!manager_handshake(m, &h))
+        return 0;
+    o = json_object_new_object();
+    r = json_add_take(status, "handshakeDaemon", o);
+    if (r == 0)
+        r = json_add_string(o, "unit", h.unit);
+    return r < 0 ? r : json_add_string(o, "state", handshake_state_to_string(h.state));
+}
+
 static int method_status(VarlinkCall *call, json_object *p, void *userdata)
 {
     _cleanup_(json_putp) json_object *o = json_object_new_object();
@@ -450,7 +466,7 @@ static int method_status(VarlinkCall *call, json_object *p, void *userdata)
     if (!o || json_add_string(o, "version", PROJECT_VERSION) < 0 ||
         json_add_take(o, "store", store_status(m)) < 0 ||
         json_add_take(o, "keyring", keyring_status(m, ring)) < 0 ||
-        json_add_take(o, "provision", provision_status(m)) < 0 ||
+        json_add_take(o, "provision", provision_status(m)) < 0 || add_handshake(o, m) < 0 ||
         json_add_uint(o, "keys", key_table_size(manager_keys(m))) < 0 ||
         json_add_uint(o, "broken", broken) < 0 || json_add_uint(o, "identities", identities) < 0 ||
         json_add_uint(o, "published", published) < 0)

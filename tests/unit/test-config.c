@@ -226,6 +226,19 @@ TEST(provision)
     ASSERT_EQ(c.on_demand_sec, 86400);
 }
 
+TEST(restart_handshake_daemon)
+{
+    Config c = config_default;
+
+    ASSERT_TRUE(!c.restart_handshake_daemon);
+    ASSERT_OK(config_set(&c, "Manager", "RestartHandshakeDaemon", "yes"));
+    ASSERT_TRUE(c.restart_handshake_daemon);
+    ASSERT_OK(config_set(&c, "Manager", "RestartHandshakeDaemon", "no"));
+    ASSERT_TRUE(!c.restart_handshake_daemon);
+    ASSERT_EQ(config_set(&c, "Manager", "RestartHandshakeDaemon", ""), -EINVAL);
+    ASSERT_EQ(config_set(&c, "Manager", "RestartHandshakeDaemon", "tlshd.service"), -EINVAL);
+}
+
 TEST(stand_in)
 {
     static const char *const words[][2] = {
@@ -401,7 +414,8 @@ TEST(unreadable)
 }
 
 TEST_MAIN(TEST_ENTRY(spans), TEST_ENTRY(idle_exit), TEST_ENTRY(retire),
-          TEST_ENTRY(negative_timeout), TEST_ENTRY(provision), TEST_ENTRY(stand_in),
-          TEST_ENTRY(unknown), TEST_ENTRY(no_file), TEST_ENTRY(file), TEST_ENTRY(file_unknown),
-          TEST_ENTRY(drop_ins), TEST_ENTRY(drop_ins_alone), TEST_ENTRY(bad_value),
-          TEST_ENTRY(two_bad_values), TEST_ENTRY(not_an_option), TEST_ENTRY(unreadable))
+          TEST_ENTRY(negative_timeout), TEST_ENTRY(provision), TEST_ENTRY(restart_handshake_daemon),
+          TEST_ENTRY(stand_in), TEST_ENTRY(unknown), TEST_ENTRY(no_file), TEST_ENTRY(file),
+          TEST_ENTRY(file_unknown), TEST_ENTRY(drop_ins), TEST_ENTRY(drop_ins_alone),
+          TEST_ENTRY(bad_value), TEST_ENTRY(two_bad_values), TEST_ENTRY(not_an_option),
+          TEST_ENTRY(unreadable))

@@ -1,0 +1,91 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck source-path=SCRIPTDIR
+# A handshake daemon with and without the keyring: what status and journal say, and who is asked to restart it.
+. "$(dirname "$0")/lib.sh"
+
+units=$tmp/units manager=$tmp/service-manager
+mkdir "$units"
+
+# A process with a session keyring as systemd makes it for a unit's; the ring is linked into it if there is one.
+invocation=
+handshake_start() {
+    handshake_stop
+    invocation=$(systemd-id128 new)
+    # shellcheck disable=SC2016 # expands inside
+    keyctl session - bash -c '
+        key=$(printf "$(sed "s/../\\\\x&/g" <<<"$1")" | keyctl padd user invocation_id @s) &&
+            keyctl setperm "$key" 0x0b0b0000 && { [ -z "$2" ] || keyctl link "$2" @s; } && touch "$3" && exec sleep 600' \
+        bash "$invocation" "${1-}" "$tmp/started" >"$tmp/keyctl" 2>&1 &
+    handshake=$!
+    wait_for 10 test -e "$tmp/started" || bail "no session: $(<"$tmp/keyctl")"
+    ln -sfn "$invocation" "$units/invocation:tlshd.service"
+}
+handshake=
+handshake_stop() {
+    rm -f "$units/invocation:tlshd.service" "$tmp/started"
+    [ -z "$handshake" ] || { kill "$handshake" && wait "$handshake"; } 2>/dev/null
+    handshake=
+}
+defer handshake_stop
+
+state() { ctl status --json=short | json 'o.get("handshakeDaemon", {}).get("unit"), o.get("handshakeDaemon", {}).get("state")'; }
+told() { grep -c "tlshd.service does not have the keyring" "$log"; }
+tells() { [ "$(told)" -eq "$1" ]; }
+start=(-E "NVME_KEYD_RUNNING_UNITS=$units" -E "NVME_KEYD_SERVICE_MANAGER=unix:path=$manager")
+
+daemon_start
+run ctl status
+is "a stand-in is for no handshake" "$status$([[ $out == *Handshakes* ]] && echo "$out")" 0
+daemon_stop
+
+daemon_start "${start[@]}"
+is "nothing is running" "$(state)" "('tlshd.service', 'stopped')"
+handshake_start "$(ring)"
+is "it has the keyring" "$(state)" "('tlshd.service', 'ready')"
+run ctl status
+like "status: the service" "$out" $'Handshakes: tlshd.service, ready\n +Provision:'
+ln -sfn 0123456789abcdef0123456789abcdef "$units/invocation:tlshd.service"
+is "another invocation" "$(state)" "('tlshd.service', 'unknown')"
+ln -sfn "$invocation" "$units/invocation:tlshd.service"
+is "nothing was told so far" "$(told)" 0
+
+# What unloading the module does.
+keyctl revoke "$(ring)"
+is "it has not the new one" "$(state)" "('tlshd.service', 'stale')"
+check "the journal tells" wait_for 10 tells 1
+run ctl status
+like "status: what to do" "$out" $'Handshakes: tlshd.service, stale\n.*\n +systemctl restart tlshd.service\n +Provision:'
+ctl sync >/dev/null
+is "it tells once" "$(told)" 1
+is "nobody was asked to restart it" "$(grep -cE "Cannot have|is being restarted" "$log")" 0
+daemon_stop
+
+# Without any keyring it may have been started this moment, so it gets some seconds.
+handshake_start
+daemon_start "${start[@]}"
+is "it has no keyring yet" "$(state)$(told)" "('tlshd.service', 'stale')1"
+kill -STOP "$daemon"
+handshake_start "$(ring)"
+sleep 6
+kill -CONT "$daemon"
+is "it has by now" "$(state)" "('tlshd.service', 'ready')"
+sleep 0.5
+is "nothing was told" "$(told)" 1
+daemon_stop
+handshake_start
+daemon_start "${start[@]}"
+check "it never links it: that is told" wait_for 20 tells 2
+daemon_stop
+
+# --- RestartHandshakeDaemon=
+
+printf '[Manager]\nRestartHandshakeDaemon=yes\n' >>"$conf"
+handshake_start "$(ring)"
+keyctl revoke "$(ring)"
+daemon_start "${start[@]}"
+check "no service manager: that is told" wait_for 10 grep -q "Cannot have tlshd.service restarted: " "$log"
+is "and the daemon goes on" "$(state)" "('tlshd.service', 'stale')"
+daemon_stop
+
+finish
