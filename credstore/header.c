@@ -7,6 +7,7 @@
 #include "basic/json.h"
 #include "basic/limits.h"
 #include "credstore/header.h"
+#include "credstore/signed-file.h"
 
 #define FORMAT_NAME "nvme-keyd store"
 #define FORMAT_VERSION 1
@@ -17,6 +18,17 @@ void header_done(Header *header)
 {
     json_object_put(header->slots);
     header->slots = NULL;
+}
+
+void header_shard_label(const Header *header, char ret[static HEADER_SHARD_LABEL_SIZE])
+{
+    (void)snprintf(ret, HEADER_SHARD_LABEL_SIZE, "%s%s%s", SIGNED_LABEL_SHARD,
+                   header->image[0] ? " " : "", header->image);
+}
+
+static bool id_valid(const char *id)
+{
+    return strlen(id) == HEADER_ID_SIZE - 1 && strspn(id, "0123456789abcdef") == HEADER_ID_SIZE - 1;
 }
 
 static int check_version(json_object *o)
@@ -96,7 +108,7 @@ int header_parse(const char *body, size_t size, Header *ret)
     _cleanup_(json_putp) json_object *o = NULL;
     Header header = {.generation = 0};
     json_object *shards, *counter = NULL;
-    const char *id;
+    const char *id, *image = NULL;
     int r;
 
     r = json_parse(body, size, HEADER_JSON_DEPTH, &o);
@@ -105,8 +117,8 @@ int header_parse(const char *body, size_t size, Header *ret)
     r = check_version(o);
     if (r < 0)
         return r;
-    if (json_get_string(o, "id", &id) <= 0 || strlen(id) != HEADER_ID_SIZE - 1 ||
-        strspn(id, "0123456789abcdef") != HEADER_ID_SIZE - 1 ||
+    if (json_get_string(o, "id", &id) <= 0 || !id_valid(id) ||
+        json_get_string(o, "image", &image) < 0 || (image && !id_valid(image)) ||
         json_get_uint(o, "generation", GENERATION_MAX, &header.generation) <= 0 ||
         json_get_array(o, "slots", &header.slots) <= 0 || !slots_valid(header.slots) ||
         json_get_array(o, "shards", &shards) <= 0 || !parse_shards(shards, header.shards) ||
@@ -115,6 +127,8 @@ int header_parse(const char *body, size_t size, Header *ret)
         return -EBADMSG;
 
     memcpy(header.id, id, HEADER_ID_SIZE);
+    if (image)
+        memcpy(header.image, image, HEADER_ID_SIZE);
     json_object_get(header.slots);
     *ret = header;
     return 0;
@@ -142,6 +156,7 @@ int header_format(const Header *header, char **ret)
     if (!o || json_add_string(o, "format", FORMAT_NAME) < 0 ||
         json_add_uint(o, "version", FORMAT_VERSION) < 0 ||
         json_add_string(o, "id", header->id) < 0 ||
+        (header->image[0] && json_add_string(o, "image", header->image) < 0) ||
         json_add_uint(o, "generation", header->generation) < 0 ||
         json_add_take(o, "slots", json_object_get(header->slots)) < 0 ||
         add_shards(o, header->shards) < 0)

@@ -30,7 +30,12 @@ typedef struct Header {
     json_object *slots; /* array of objects */
     uint64_t shards[STORE_SHARDS];
     RollbackCounter counter;
+    /* Tells one copy for a boot image from all others; empty in the store itself. */
+    char image[HEADER_ID_SIZE];
 } Header;
+
+/* Room for the label of the MAC of a shard. */
+#define HEADER_SHARD_LABEL_SIZE (sizeof("nvme-keyd shard ") + HEADER_ID_SIZE)
 
 /* Frees what header owns. */
 void header_done(Header *header);
@@ -44,6 +49,9 @@ int header_parse(const char *body, size_t size, Header *ret) _must_check_;
 int rollback_counter_parse(json_object *object, RollbackCounter *ret) _must_check_;
 /* Makes that object; NULL for none. Returns -ENOMEM, -EINVAL. */
 int rollback_counter_format(const RollbackCounter *counter, json_object **ret) _must_check_;
+
+/* The label of the MAC of its shards: those of a copy fit neither the store nor another copy. */
+void header_shard_label(const Header *header, char ret[static HEADER_SHARD_LABEL_SIZE]);
 
 /* Makes the body, without a newline, to be freed. Returns -ENOMEM. */
 int header_format(const Header *header, char **ret) _must_check_;

@@ -67,13 +67,14 @@ static int content_error(int error)
 static int read_shard(const Store *s, unsigned number, Shard *ret)
 {
     _cleanup_(freep) char *body = NULL;
-    char name[DIRS_NAME_SIZE];
+    char name[DIRS_NAME_SIZE], label[HEADER_SHARD_LABEL_SIZE];
     size_t size;
     int r;
 
     dirs_shard_name(number, "", name);
-    r = signed_file_read(s->sealer, s->key, SIGNED_LABEL_SHARD, s->dirs.index, name,
-                         STORE_SHARD_MAX, &body, &size);
+    header_shard_label(&s->header, label);
+    r = signed_file_read(s->sealer, s->key, label, s->dirs.index, name, STORE_SHARD_MAX, &body,
+                         &size);
     if (r == -ENOENT && s->header.shards[number] == 0) {
         *ret = (Shard){.number = number};
         return 0;

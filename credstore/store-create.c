@@ -14,8 +14,7 @@
 
 /* Making a store: a key, a slot of each type that works here, a header. */
 
-/* Random bytes that are no secret, as hex. */
-static int make_id(size_t size, char *ret)
+int store_make_id(size_t size, char *ret)
 {
     _cleanup_(secret_freep) Secret *random = NULL;
     int r = secret_random(size, &random);
@@ -62,7 +61,7 @@ int store_prepare(const char *dir, Store **ret, char **reterr_detail)
     r = secret_random(STORE_KEY_SIZE, &s->key);
     if (r < 0)
         return r;
-    r = make_id((HEADER_ID_SIZE - 1) / 2, s->header.id);
+    r = store_make_id((HEADER_ID_SIZE - 1) / 2, s->header.id);
     if (r < 0)
         return r;
     s->header.generation = 1;

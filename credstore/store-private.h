@@ -47,6 +47,9 @@ int store_new(const char *dir, Store **ret, char **reterr_detail) _must_check_;
 
 void store_forget_records(Store *s);
 
+/* Random bytes that are no secret, as hex and a NUL: 2 * size + 1 bytes. */
+int store_make_id(size_t size, char *ret) _must_check_;
+
 /* Reads header.json into s; with the store key it is checked to be authentic. */
 int store_read_header(Store *s, char **reterr_detail) _must_check_;
 

@@ -175,8 +175,23 @@ const StoreRecord *store_find(Store *s, const char *id);
  * or -ENOMEM. */
 int store_unseal(Store *s, const char *id, Secret **ret) _must_check_;
 
-/* Starts a transaction; one at a time, else -EBUSY. Nothing is changed before the commit. Its calls
- * see what it has done so far; after a commit they return -EINVAL. */
+/*
+ * A copy for a boot image has some of the records and opens by the same slots. It cannot be
+ * changed, and has no rollback counter: it is an older state by nature. No file of it but the
+ * records fits the store, or another copy.
+ */
+bool store_is_copy(const Store *s);
+
+/* Calls choose for each sound record and then visit for each file of a copy with those for which it
+ * was true, the header last; stops at the first result of visit other than 0 and returns it. path
+ * is below the directory of the copy. Both must not commit. Returns -EROFS for a copy, -E2BIG when
+ * a file would be too large, -ENOMEM, -EIO. */
+typedef bool (*StoreChoose)(const StoreRecord *record, void *userdata);
+typedef int (*StoreFile)(const char *path, const char *text, size_t size, void *userdata);
+int store_copy(Store *s, StoreChoose choose, StoreFile visit, void *userdata) _must_check_;
+
+/* Starts a transaction; one at a time, else -EBUSY; -EROFS for a copy. Nothing is changed before
+ * the commit. Its calls see what it has done so far; after a commit they return -EINVAL. */
 int store_begin(Store *s, StoreTransaction **ret) _must_check_;
 
 /* Adds a record under a new random id (written to ret_id). meta is copied.

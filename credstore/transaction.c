@@ -32,6 +32,8 @@ int store_begin(Store *s, StoreTransaction **ret)
 {
     StoreTransaction *t;
 
+    if (store_is_copy(s))
+        return -EROFS;
     if (s->in_transaction)
         return -EBUSY;
     t = calloc(1, sizeof(*t));

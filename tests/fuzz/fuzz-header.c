@@ -27,7 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (header_parse((const char *)data, body_size, &a) < 0)
         return 0;
     if (header_format(&a, &text) < 0 || header_parse(text, strlen(text), &b) < 0 ||
-        strcmp(a.id, b.id) != 0 || a.generation != b.generation ||
+        strcmp(a.id, b.id) != 0 || strcmp(a.image, b.image) != 0 || a.generation != b.generation ||
         memcmp(a.shards, b.shards, sizeof(a.shards)) != 0 || !json_object_equal(a.slots, b.slots))
         abort();
     return 0;

@@ -127,14 +127,14 @@ def unlock(header, kek):
     raise Bad("no slot opens")
 
 
-def read_shard(directory, key, number, generation):
+def read_shard(directory, key, number, generation, label):
     try:
         data = read(directory, "index", f"{number:02x}.json")
     except FileNotFoundError:
         if generation == 0:
             return {}
         raise Bad(f"shard {number:02x} is missing") from None
-    shard = verify(key, "shard", data)
+    shard = verify(key, label, data)
     if shard["shard"] != number:
         raise Bad("another shard's index")
     if shard["generation"] != generation:
@@ -163,10 +163,12 @@ def read_all(directory, key, header):
     """Yields (id, generation, metadata, secret, error)."""
     names = os.listdir(os.path.join(directory, "records"))
     on_disk = {m[1] for m in map(RECORD_NAME.fullmatch, names) if m}
+    # Those of a copy for a boot image fit nowhere else.
+    label = f"shard {header['image']}" if "image" in header else "shard"
     for number in range(SHARDS):
         here = {record for record in on_disk if int(record, 16) >> 58 == number}
         try:
-            listed = read_shard(directory, key, number, header["shards"][number])
+            listed = read_shard(directory, key, number, header["shards"][number], label)
         except (Bad, ValueError, KeyError) as e:
             for record in sorted(here) or [f"{number << 58:016x}"]:
                 yield record, None, None, None, str(e)
