@@ -60,6 +60,9 @@
 #define STORE_SHARD_MAX ((size_t)4 * 1024 * 1024)
 /* Slots hold a systemd credential each (up to a few kilobytes with TPM data). */
 #define STORE_HEADER_MAX ((size_t)256 * 1024)
+/* A copy for a boot image is sent in one go: with its escapes it has to fit VARLINK_OUTPUT_MAX.
+ * Some 40,000 keys. */
+#define STORE_COPY_MAX ((size_t)32 * 1024 * 1024)
 /* Store and key-encryption keys. */
 #define STORE_KEY_SIZE 32
 #define STORE_SLOTS_MAX 16

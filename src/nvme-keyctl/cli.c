@@ -160,12 +160,13 @@ int cli_call_and_print(const Options *o, const char *method, json_object *parame
     return r;
 }
 
-int cli_call_list(const Options *o, const char *method, const char *member, json_object *ret)
+int cli_call_more(const Options *o, const char *method, json_object *parameters,
+                  VarlinkReplyFn on_reply, void *userdata)
 {
+    _cleanup_(varlink_json_erase_putp) json_object *p = parameters;
     _cleanup_(varlink_client_freep) VarlinkClient *client = NULL;
     _cleanup_(json_putp) json_object *reply = NULL;
     _cleanup_(freep) char *error = NULL, *name = NULL;
-    Collect c = {member, ret};
     int r;
 
     r = cli_connect(o, &client);
@@ -173,11 +174,18 @@ int cli_call_list(const Options *o, const char *method, const char *member, json
         return r;
     if (asprintf(&name, NAMES_MANAGER_INTERFACE ".%s", method) < 0)
         return EXIT_OTHER;
-    r = varlink_client_call_more(client, name, NULL, CALL_TIMEOUT_USEC, collect, &c, &reply,
-                                 &error);
+    r = varlink_client_call_more(client, name, TAKE_PTR(p), CALL_TIMEOUT_USEC, on_reply, userdata,
+                                 &reply, &error);
     if (r < 0)
         return fail_with_errno(r);
     return error ? cli_fail_with_error("", error, reply) : EXIT_OK;
+}
+
+int cli_call_list(const Options *o, const char *method, const char *member, json_object *ret)
+{
+    Collect c = {member, ret};
+
+    return cli_call_more(o, method, NULL, collect, &c);
 }
 
 void cli_print_json(const Options *o, json_object *object)

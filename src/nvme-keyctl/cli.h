@@ -17,6 +17,8 @@ typedef enum JsonMode {
 
 /* The command line. Strings are borrowed from argv. */
 typedef struct Options {
+    const char **subsysnqns; /* each --subsysnqn=; subsysnqn is the last */
+    size_t n_subsysnqns;
     const char *subsysnqn, *hostnqn, *role, *versions, *derivation, *hash, *comment;
     const char *key_file;
     const char *tpm2_pcrs, *with_key;
@@ -39,7 +41,11 @@ int cli_call(const Options *o, const char *method, json_object *parameters, json
 /* The same, and prints the reply, which may hold a secret and is erased. */
 int cli_call_and_print(const Options *o, const char *method, json_object *parameters,
                        int (*print)(const Options *o, json_object *reply));
-/* The same with more: appends a copy of each reply's member to the array *ret. */
+/* The same with more: on_reply gets each reply; an error of it is one of what the service answers.
+ */
+int cli_call_more(const Options *o, const char *method, json_object *parameters,
+                  VarlinkReplyFn on_reply, void *userdata);
+/* The same: appends a copy of each reply's member to the array *ret. */
 int cli_call_list(const Options *o, const char *method, const char *member, json_object *ret);
 
 /* For several calls on one connection. Connects, or says why not. */
@@ -87,4 +93,5 @@ int verb_slot_remove(const Options *o);
 int verb_slot_reseal(const Options *o);
 int verb_slot_unlock(const Options *o);
 int verb_status(const Options *o);
+int verb_store_export(const Options *o);
 int verb_sync(const Options *o);

@@ -46,7 +46,7 @@ typedef struct Option {
 } Option;
 
 static const Option option_table[] = {
-    {OPT_SUBSYSNQN, "subsysnqn", "NQN", "NQN of the subsystem (add, generate, identity)"},
+    {OPT_SUBSYSNQN, "subsysnqn", "NQN", "NQN of the subsystem; several for store export"},
     {OPT_HOSTNQN, "hostnqn", "NQN", "NQN of the host (" NAMES_HOSTNQN_FILE ")"},
     {OPT_ROLE, "role", "ROLE", "host, target or both (host)"},
     {OPT_IDENTITY_VERSION, "identity-version", "LIST", "0, 1 or 0,1 (1; 0,1 on a target)"},
@@ -96,6 +96,8 @@ static const Verb verb_table[] = {
     {"slot remove", "ID", OPT_FORCE, verb_slot_remove, "let a slot open the store no more"},
     {"slot reseal", "[ID]", OPTS_SEAL, verb_slot_reseal, "seal one, or all, as the machine is now"},
     {"slot unlock", NULL, OPT_KEY_FILE, verb_slot_unlock, "open the store by its recovery key"},
+    {"store export", "DIR", OPT_SUBSYSNQN, verb_store_export,
+     "put a sealed copy for a boot image into DIR"},
 };
 
 static void print_help_line(const char *prefix, const char *name, const char *joint,
@@ -159,7 +161,7 @@ static int set_option(Options *o, int bit, const char *value)
 
     switch (bit) {
     case OPT_SUBSYSNQN:
-        o->subsysnqn = value;
+        o->subsysnqn = o->subsysnqns[o->n_subsysnqns++] = value;
         break;
     case OPT_HOSTNQN:
         o->hostnqn = value;
@@ -301,10 +303,13 @@ static int check_usage(const Verb *verb, int given, int n_arguments)
 
 int main(int argc, char **argv)
 {
-    Options o = {.legend = true};
+    _cleanup_(freep) const char **subsysnqns = calloc((size_t)argc + 1, sizeof(*subsysnqns));
+    Options o = {.legend = true, .subsysnqns = subsysnqns};
     const Verb *verb;
     int given = 0, r;
 
+    if (!subsysnqns)
+        return cli_out_of_memory();
     r = secret_memory_init();
     if (r < 0)
         return cli_fail(EXIT_OTHER, "cannot lock memory for secrets: %s", strerror(-r));

@@ -49,8 +49,13 @@ int manager_need_store(Manager *m, char **reterr_detail)
 {
     int r = manager_need_open(m, reterr_detail);
 
-    if (r < 0 || m->store)
+    if (r < 0)
         return r;
+    if (m->store)
+        return store_is_copy(m->store)
+                   ? fail(reterr_detail, -EROFS,
+                          "the store of a boot image is a copy that cannot be changed")
+                   : 0;
     r = manager_make_store(m);
     return r < 0 ? not_open(m, r, reterr_detail) : 0;
 }

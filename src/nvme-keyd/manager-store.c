@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "basic/io.h"
 #include "nvme-keyd/manager-private.h"
@@ -139,6 +140,26 @@ static void end_opening(Manager *m, int result)
         free(TAKE_PTR(m->store_detail));
 }
 
+/* As systemd tells, and what tests of programs for an initramfs tell it. */
+static bool is_initramfs(void)
+{
+    const char *told = secure_getenv("SYSTEMD_IN_INITRD");
+
+    return told && *told ? strcmp(told, "1") == 0 : access("/etc/initrd-release", F_OK) == 0;
+}
+
+/* A copy that somebody put in the place of the store would have old keys, or no longer all of them,
+ * and no rollback counter that tells. */
+static int unlock(Manager *m, const Secret *found, char **reterr_detail)
+{
+    int r = store_unlock(m->attached, found, reterr_detail);
+
+    if (r == 0 && store_is_copy(m->attached) && !is_initramfs())
+        return detail_set(reterr_detail, -EROFS,
+                          "it is a copy for a boot image, which is no store outside of one");
+    return r;
+}
+
 static int work_find_key(const void *userdata, Secret **ret, char **reterr_detail)
 {
     const Manager *m = userdata;
@@ -163,7 +184,7 @@ static void on_find_key(int error, const Secret *output, const char *detail, voi
         try_slot(m);
         return;
     }
-    r = store_unlock(m->attached, output, &why);
+    r = unlock(m, output, &why);
     if (r < 0)
         note_failure(m, r, "store", why);
     else
@@ -346,7 +367,7 @@ int manager_unlock(Manager *m, const Secret *recovery_key, char **reterr_detail)
     if (r == 0) {
         m->job = job_free(m->job);
         m->task = TASK_NONE;
-        r = store_unlock(m->attached, found, reterr_detail);
+        r = unlock(m, found, reterr_detail);
     }
     if (r == 0)
         r = take_store(m);

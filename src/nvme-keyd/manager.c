@@ -309,13 +309,15 @@ int manager_settle(Manager *m)
     if (n == 0)
         return 0;
 
-    r = store_begin(m->store, &t);
+    /* In a copy for a boot image they stay; the store itself lets go of them later. */
+    if (!store_is_copy(m->store))
+        r = store_begin(m->store, &t);
     for (size_t i = 0; i < n && r == 0; i++) {
         r = m->ring ? manager_withdraw(m, gone[i]) : 0;
-        if (r == 0)
+        if (r == 0 && t)
             r = store_remove(t, gone[i]->id);
     }
-    if (r == 0)
+    if (r == 0 && t)
         r = store_commit(t);
     for (size_t i = 0; i < n && r == 0; i++)
         key_table_remove(&m->keys, gone[i]);

@@ -103,6 +103,19 @@ void manager_count(Manager *m);
 /* Removes a slot. Returns -ENOENT, -EPERM (see store_remove_slot()), or -EIO. */
 int manager_remove_slot(Manager *m, const char *id, bool force, char **reterr_detail) _must_check_;
 
+/* What a copy of the store for a boot image has. */
+typedef struct CopyResult {
+    size_t keys;
+    size_t broken; /* of all keys: left out, as nobody knows what they are for */
+} CopyResult;
+
+/* Calls visit for each file of a copy (see store_copy()) with the keys of some subsystems, an array
+ * of NQNs, or with all for NULL. Returns -ENOENT when there is no key, or none of one of them,
+ * -E2BIG past STORE_COPY_MAX, -ENOMEDIUM when there is no store, or the error of visit, with a
+ * detail. */
+int manager_copy(Manager *m, json_object *subsysnqns, StoreFile visit, void *userdata,
+                 CopyResult *ret, char **reterr_detail) _must_check_;
+
 /* NULL when the store is not open. */
 const Store *manager_store(const Manager *m);
 /* Why the store cannot be opened, or NULL. */

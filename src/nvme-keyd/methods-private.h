@@ -8,6 +8,9 @@
 /* Import. */
 int method_import(VarlinkCall *call, json_object *p, void *userdata);
 
+/* ExportStore. */
+int method_export_store(VarlinkCall *call, json_object *p, void *userdata);
+
 /* Reads {hash, role, derivation, identityVersions, comment, force, hostNQN, subsystemNQN}; each may
  * be absent. Returns 0, or -EINVAL with the member's name. */
 int methods_read_request(json_object *p, KeyRequest *q, const char **reterr_member) _must_check_;

@@ -483,6 +483,7 @@ static const char *const rotate_parameters[] = {"id", "psk", "hash", "comment", 
 static const char *const import_parameters[] = {"keys",       "offset", "continues",
                                                 "dryRun",     "role",   "identityVersions",
                                                 "derivation", "force",  NULL};
+static const char *const export_store_parameters[] = {"subsystemNQNs", NULL};
 static const char *const id_parameters[] = {"id", NULL};
 static const char *const add_slot_parameters[] = {"type", "tpm2PCRs", "withKey", "rollbackCounter",
                                                   NULL};
@@ -501,6 +502,8 @@ static const VarlinkMethod methods[] = {
     {"Rotate", VARLINK_METHOD_ROOT | VARLINK_METHOD_SENSITIVE, method_rotate, rotate_parameters},
     {"Remove", VARLINK_METHOD_ROOT, method_remove, id_parameters},
     {"Sync", VARLINK_METHOD_ROOT, method_sync, no_parameters},
+    {"ExportStore", VARLINK_METHOD_ROOT | VARLINK_METHOD_MORE_REQUIRED, method_export_store,
+     export_store_parameters},
     {"ListSlots", 0, method_list_slots, no_parameters},
     {"AddSlot", VARLINK_METHOD_ROOT, method_add_slot, add_slot_parameters},
     {"ResealSlot", VARLINK_METHOD_ROOT, method_reseal_slot, reseal_slot_parameters},

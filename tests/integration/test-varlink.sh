@@ -88,6 +88,7 @@ base = {
     "ResealSlot": {"id": "0" * 8},
     "RemoveSlot": {"id": "0" * 8},
     "Unlock": {"recoveryKey": "0"},
+    "ExportStore": {},
 }
 
 
@@ -160,6 +161,16 @@ with Connection(path) as c:
         replies.append(c.reply())
     why = [as_described("List", r) for r in replies]
     check("List: one reply for each key", len(replies) == 5 and not any(why), len(replies), *why)
+    c.call(f"{MANAGER}.ExportStore", {"subsystemNQNs": None}, more=True)
+    replies = [c.reply()]
+    while replies[-1].get("continues"):
+        replies.append(c.reply())
+    why = [as_described("ExportStore", r) for r in replies]
+    paths = [r["parameters"].get("path") for r in replies]
+    check("ExportStore: one reply for each file", paths[-2:] == ["header.json", None] and not any(why), paths, *why)
+    check("ExportStore: the last one counts", replies[-1]["parameters"] == {"keys": 5, "broken": 0}, replies[-1])
+    reply = c.ask(f"{MANAGER}.ExportStore")
+    check("ExportStore without more", reply["error"] == "org.varlink.service.ExpectedMore", reply)
     reply = c.ask(f"{MANAGER}.List")
     check("List without more", reply["error"] == "org.varlink.service.ExpectedMore", reply)
     c.call(f"{MANAGER}.Status", oneway=True)

@@ -1,0 +1,129 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck source-path=SCRIPTDIR
+# store export: a sealed copy with some of the keys, for a boot image.
+. "$(dirname "$0")/lib.sh"
+
+readonly A=nqn.2026-11.org.example:a B=nqn.2026-11.org.example:b C=nqn.2026-11.org.example:c
+copy=$tmp/copy
+
+# The ids in a copy, sorted, as a reader of its own finds them; it fails for a broken one.
+ids_in() {
+    local out
+    out=$("$python" "$source/tests/integration/read-store.py" "$1") || return
+    sed -n 's/^{"id": "\([0-9a-f]*\)".*/\1/p' <<<"$out" | sort
+}
+sorted() { printf '%s\n' "$@" | sort; }
+secrets_in() {
+    "$python" "$source/tests/integration/read-store.py" --show-secrets "$1" |
+        "$python" -c 'import json, sys
+for line in sys.stdin:
+    o = json.loads(line)
+    print(o["id"], o["generation"], o["secret"])' | sort
+}
+# lacks DIRECTORY TEXT...
+lacks() {
+    local where=$1
+    shift
+    ! grep -rqF "${@/#/-e}" "$where"
+}
+no_leftovers() { [ -z "$(find "$tmp" -mindepth 1 -maxdepth 1 -name '*.??????')" ]; }
+
+daemon_start
+refused "no store yet" 8 "there is no store yet" ctl store export "$copy"
+check "nothing is left of it" test ! -e "$copy"
+a=$(add one a) || bail "add"
+b=$(add two b --role=target) || bail "add"
+c=$(add three c) || bail "add"
+b2=$(psk four | ctl rotate "$b") || bail "rotate"
+before=$(store_digest)
+
+run ctl store export "$copy" --subsysnqn="$A"
+is "one subsystem: it says what it did" "$status $out$err" "0 1 keys in $copy"
+is "one subsystem: its key alone" "$(ids_in "$copy")" "$a"
+is "modes of the directories" "$(find "$copy" -type d -printf '%m\n' | sort -u)" 700
+is "modes of the files" "$(find "$copy" -type f -printf '%m\n' | sort -u)" 600
+is "files" "$(cd "$copy" && find . -type f | wc -l)" 3
+is "the record is the same" "$(cat "$copy/records/$a.json")" "$(cat "$state/records/$a.json")"
+rm -r "$copy"
+
+mkdir "$copy"
+run ctl store export "$copy/" --subsysnqn="$C" --subsysnqn="$B" --json=short
+is "two subsystems: JSON" "$status$(json 'o["keys"], o["broken"]' <<<"$out")$err" "0(3, 0)"
+is "two subsystems: their keys, a retiring one too" "$(ids_in "$copy")" "$(sorted "$b" "$b2" "$c")"
+rm -r "$copy"
+
+run ctl store export "$copy" --no-legend
+is "all keys: no legend" "$status$out$err" 0
+is "all keys" "$(ids_in "$copy")" "$(sorted "$a" "$b" "$b2" "$c")"
+is "all keys: the secrets unseal to the same" "$(secrets_in "$copy")" "$(secrets_in "$state")"
+check "no rollback counter" lacks "$copy" rollbackCounter
+check "no secret of the keys in it" lacks "$copy" "$(psk one)" "$(psk one | cut -d : -f 3 | cut -c -42)"
+is "the store is as it was" "$(store_digest)" "$before"
+
+refused "a directory that is not empty" 5 "$copy is not empty" ctl store export "$copy" --subsysnqn="$A"
+is "and stays as it is" "$(ids_in "$copy" | wc -l)" 4
+refused "a file" 1 "Not a directory" ctl store export "$tmp/keyd.conf"
+ln -s "$tmp/elsewhere" "$tmp/link"
+refused "a symbolic link" 1 "cannot make $tmp/link" ctl store export "$tmp/link"
+refused "no place" 1 "No such file" ctl store export "$tmp/none/copy"
+refused "an unknown subsystem" 4 "no key is for the subsystem NQN \"nqn.x\"" ctl store export "$tmp/new" --subsysnqn="$A" --subsysnqn=nqn.x
+refused "no directory" 2 "store export needs DIR" ctl store export
+check "nothing is left of what failed" no_leftovers
+check "no directory either" test ! -e "$tmp/new"
+like "the service tells who got it" "$(cat "$log")" "A copy of the store with 3 keys was given to uid 0"
+
+# --- what may call it
+
+run ctl store export "$tmp/new" --no-legend
+check "as root" test "$status" -eq 0
+chmod 666 "$varlink" && chmod 755 "$tmp"
+run setpriv --reuid=65534 --regid=65534 --clear-groups "$build/nvme-keyctl" --socket="$varlink" store export /tmp/keyd-nobody.$$
+is "nobody else" "$status" 6
+chmod 700 "$tmp"
+
+# --- a copy as a store
+
+daemon_stop
+store=$state
+state=$tmp/new
+daemon_start -E SYSTEMD_IN_INITRD=1
+is "in an initramfs: all keys are published" "$(ring_names | wc -l)" 5
+refused_with "in an initramfs: it is not changed" 8 "copy that cannot be changed" "$(psk five)" \
+    ctl add --hostnqn="$HOST" --subsysnqn=nqn.2026-11.org.example:z
+refused "in an initramfs: no key is removed" 8 "Read-only" ctl remove "$a"
+refused "in an initramfs: no copy of a copy" 8 "a copy already" ctl store export "$tmp/again"
+daemon_stop
+daemon_start
+refused "elsewhere: it does not open" 8 "copy for a boot image" ctl list
+daemon_stop
+state=$store
+
+# --- broken records
+
+truncate -s 20 "$state/records/$c.json"
+daemon_start
+run ctl store export "$tmp/broken" --no-legend
+like "a broken key is left out, and told" "$status$out$err" "^0nvme-keyctl: warning: 1 keys are broken and left out"
+is "the others are there" "$(ids_in "$tmp/broken")" "$(sorted "$a" "$b" "$b2")"
+refused "the only key of a subsystem is broken" 4 "unless one that is broken" ctl store export "$tmp/none" --subsysnqn="$C"
+ctl remove "$c" >/dev/null
+
+# --- many
+
+"$python" - "$HOST" 3000 >"$tmp/keys" <<'PY'
+import base64, os, sys, zlib
+host, n = sys.argv[1], int(sys.argv[2])
+for i in range(n):
+    key = os.urandom(32)
+    text = base64.b64encode(key + zlib.crc32(key).to_bytes(4, "little")).decode()
+    print(f"{host} nqn.2026-11.org.example:many:{i:05d}:{'x' * 120} NVMeTLSkey-1:01:{text}:")
+PY
+chmod 600 "$tmp/keys"
+ctl import "$tmp/keys" >/dev/null || bail "import"
+start=$(date +%s%N)
+run ctl store export "$tmp/many"
+is "3,000 keys" "$status $out" "0 3003 keys in $tmp/many"
+diag "3,000 keys: $(((${EPOCHREALTIME/./} - start / 1000) / 1000)) ms, $(cat "$tmp"/many/*/* | wc -c) bytes"
+is "each is a file" "$(find "$tmp/many/records" -type f | wc -l)" 3003
+finish

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "basic/json.h"
+#include "keyd-fixture.h"
+
+/* A copy of the store for a boot image, and what a manager does with one. */
+
+#define OTHER "nqn.2026-11.org.example:b"
+#define THIRD "nqn.2026-11.org.example:c"
+
+typedef struct Files {
+    const char *dir;
+    size_t n;
+    int error;
+} Files;
+
+static int put_file(const char *path, const char *text, size_t size, void *userdata)
+{
+    _cleanup_(closep) int fd = -EBADF;
+    Files *files = userdata;
+    char name[128];
+
+    files->n++;
+    if (files->error)
+        return files->error;
+    snprintf(name, sizeof(name), "%s/%s", files->dir, path);
+    fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    return fd < 0 ? -errno : io_write_all(fd, text, size);
+}
+
+/* A place for a copy, next to the store. */
+typedef struct Place {
+    char dir[80];
+    CopyResult result;
+    char *detail;
+} Place;
+
+static void place_done(const Place *p)
+{
+    if (p->dir[0])
+        (void)nftw(p->dir, fixture_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    free(p->detail);
+}
+
+/* Copies the keys of up to two subsystems, or all of them for NULL. */
+static int copy(const Fixture *f, Place *p, const char *first, const char *second)
+{
+    _cleanup_(json_putp) json_object *nqns = first ? json_object_new_array() : NULL;
+    Files files = {.dir = p->dir};
+    char path[96];
+
+    place_done(p);
+    *p = (Place){.dir = ""};
+    if ((first && json_append_take(nqns, json_object_new_string(first)) < 0) ||
+        (second && json_append_take(nqns, json_object_new_string(second)) < 0))
+        return -ENOMEM;
+    snprintf(p->dir, sizeof(p->dir), "%s-copy", f->dir);
+    snprintf(path, sizeof(path), "%s/index", p->dir);
+    if (mkdir(p->dir, 0700) < 0 || mkdir(path, 0700) < 0)
+        return -errno;
+    snprintf(path, sizeof(path), "%s/records", p->dir);
+    if (mkdir(path, 0700) < 0)
+        return -errno;
+    return manager_copy(f->m, nqns, put_file, &files, &p->result, &p->detail);
+}
+
+/* As the daemon of an initramfs. */
+static int boot(const Fixture *f, const Place *p, Manager **ret)
+{
+    int r = manager_new(&f->config, p->dir, ret);
+
+    return r < 0 ? r : manager_open(*ret);
+}
+
+TEST(keys_of_some_subsystems)
+{
+    _cleanup_(manager_freep) Manager *m = NULL;
+    _cleanup_(place_done) Place p = {.dir = ""};
+    char a[STORE_ID_SIZE], b[STORE_ID_SIZE];
+    SyncResult s = {0};
+    Key *k;
+    FIXTURE;
+
+    ASSERT_TRUE((k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1)));
+    strcpy(a, k->id);
+    ASSERT_TRUE((k = fixture_add(&f, OTHER, KEY_ROLE_TARGET, 2)));
+    strcpy(b, k->id);
+    ASSERT_TRUE(fixture_add(&f, THIRD, KEY_ROLE_HOST, 3));
+    ASSERT_TRUE(fixture_rotate(&f, b, 4));
+
+    ASSERT_OK(copy(&f, &p, OTHER, SUBSYSTEM));
+    ASSERT_EQ(p.result.keys, 3); /* one of them is retiring */
+    ASSERT_EQ(p.result.broken, 0);
+    setenv("SYSTEMD_IN_INITRD", "1", 1);
+    ASSERT_OK(boot(&f, &p, &m));
+    ASSERT_EQ(key_table_size(manager_keys(m)), 3);
+    ASSERT_TRUE(key_table_find(manager_keys(m), a) && key_table_find(manager_keys(m), b));
+    ASSERT_OK(manager_sync(m, &s));
+    m = manager_free(m);
+
+    ASSERT_OK(copy(&f, &p, NULL, NULL));
+    ASSERT_EQ(p.result.keys, 4);
+    ASSERT_OK(copy(&f, &p, OTHER, OTHER));
+    ASSERT_EQ(p.result.keys, 2);
+}
+
+TEST(what_is_asked_for_is_there)
+{
+    _cleanup_(place_done) Place p = {.dir = ""};
+    char path[128];
+    Key *k;
+    FIXTURE;
+
+    ASSERT_EQ(copy(&f, &p, NULL, NULL), -ENOMEDIUM);
+    ASSERT_STR(p.detail, "there is no store yet");
+    ASSERT_TRUE((k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1)));
+    ASSERT_EQ(copy(&f, &p, SUBSYSTEM, OTHER), -ENOENT);
+    ASSERT_STR(p.detail, "no key is for the subsystem NQN \"" OTHER "\"");
+
+    /* The only key is broken, so nobody knows whose it is. */
+    snprintf(path, sizeof(path), "%s/records/%s.json", f.dir, k->id);
+    ASSERT_OK(truncate(path, 10));
+    ASSERT_TRUE(fixture_restart(&f));
+    ASSERT_EQ(copy(&f, &p, SUBSYSTEM, NULL), -ENOENT);
+    ASSERT_TRUE(p.detail && strstr(p.detail, "broken"));
+    ASSERT_EQ(copy(&f, &p, NULL, NULL), -ENOENT);
+    ASSERT_TRUE(fixture_add(&f, OTHER, KEY_ROLE_HOST, 2));
+    ASSERT_OK(copy(&f, &p, NULL, NULL));
+    ASSERT_EQ(p.result.keys, 1);
+    ASSERT_EQ(p.result.broken, 1);
+}
+
+/* Else whoever puts it in the place of the store makes keys vanish. */
+TEST(it_is_no_store_outside_of_an_initramfs)
+{
+    static const char *const no[] = {NULL, "", "0", "no"};
+    _cleanup_(place_done) Place p = {.dir = ""};
+    FIXTURE;
+
+    ASSERT_TRUE(fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1));
+    ASSERT_OK(copy(&f, &p, NULL, NULL));
+    for (size_t i = 0; i < ARRAY_SIZE(no); i++) {
+        _cleanup_(manager_freep) Manager *m = NULL;
+
+        (void)unsetenv("SYSTEMD_IN_INITRD");
+        if (no[i])
+            setenv("SYSTEMD_IN_INITRD", no[i], 1);
+        ASSERT_EQ(boot(&f, &p, &m), -EROFS);
+        ASSERT_TRUE(!manager_store(m));
+        ASSERT_EQ(key_table_size(manager_keys(m)), 0);
+        ASSERT_TRUE(strstr(manager_store_detail(m), "copy"));
+    }
+}
+
+TEST(it_is_left_as_it_is)
+{
+    _cleanup_(place_done) Place p = {.dir = ""}, again = {.dir = ""};
+    Fixture initramfs = {.dir = ""};
+    _cleanup_(freep) char *detail = NULL;
+    char old[STORE_ID_SIZE];
+    SyncResult s = {0};
+    Key *k = NULL;
+    int r;
+    FIXTURE;
+
+    ASSERT_TRUE((k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_TARGET, 1)));
+    strcpy(old, k->id);
+    f.config.retire_usec = USEC_PER_SEC;
+    manager_set_config(f.m, &f.config);
+    ASSERT_TRUE((k = fixture_rotate(&f, old, 2)));
+    ASSERT_OK(copy(&f, &p, NULL, NULL));
+    ASSERT_EQ(p.result.keys, 2);
+
+    setenv("SYSTEMD_IN_INITRD", "1", 1);
+    initramfs = (Fixture){.config = f.config};
+    ASSERT_OK(boot(&f, &p, &initramfs.m));
+    (void)usleep(1100 * 1000);
+    /* The time of the retiring one is over: it goes from the ring, and is not tried again. */
+    r = manager_sync(initramfs.m, &s);
+    if (r == 0 &&
+        (key_table_find(manager_keys(initramfs.m), old) ||
+         !key_table_find(manager_keys(initramfs.m), k->id) || manager_deadline(initramfs.m) != 0))
+        r = -ESTALE;
+    if (r == 0)
+        r = fixture_try_add(&initramfs, OTHER, KEY_ROLE_HOST, 0, 3, &k) == -EROFS &&
+                    manager_remove(initramfs.m, k->id, &detail) == -EIO &&
+                    copy(&initramfs, &again, NULL, NULL) == -EROFS
+                ? 0
+                : -EUCLEAN;
+    manager_free(initramfs.m);
+    ASSERT_OK(r);
+    /* All of it is still there. */
+    ASSERT_OK(copy(&f, &p, NULL, NULL));
+}
+
+TEST(whoever_takes_it_may_fail)
+{
+    Files files = {.dir = "", .error = -ENOBUFS};
+    _cleanup_(freep) char *detail = NULL;
+    CopyResult result = {.keys = 99};
+    FIXTURE;
+
+    ASSERT_TRUE(fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1));
+    ASSERT_EQ(manager_copy(f.m, NULL, put_file, &files, &result, &detail), -ENOBUFS);
+    ASSERT_EQ(files.n, 1);
+    ASSERT_EQ(result.keys, 99);
+    ASSERT_TRUE(!detail);
+}
+
+TEST_MAIN(TEST_ENTRY(keys_of_some_subsystems), TEST_ENTRY(what_is_asked_for_is_there),
+          TEST_ENTRY(it_is_no_store_outside_of_an_initramfs), TEST_ENTRY(it_is_left_as_it_is),
+          TEST_ENTRY(whoever_takes_it_may_fail))
