@@ -117,6 +117,8 @@ echo leftover >"$root/var/lib/nvme-keyd/records/.tmp"
 mkdir -p "$root"/etc/nvme "$root"/etc/nvme-keyd/nvme-keyd.conf.d "$root"/var/lib/systemd
 echo nqn.2014-08.org.nvmexpress:uuid:6f1f3c0a-52c4-4b0b-9d1c-3a5d7e0c9b21 >"$root/etc/nvme/hostnqn"
 echo '[Store]' >"$root/etc/nvme-keyd/nvme-keyd.conf.d/10-test.conf"
+# Any program will do where there is no tlshd.
+[ -e "$root/usr/sbin/tlshd" ] || cp /bin/true "$root/usr/sbin/tlshd"
 # The plaintext keys of nvme-cli, and the key that opens credentials without a TPM.
 echo "$canary" >"$root/etc/nvme/tls-keys"
 rm -f "$root/var/lib/systemd/credential.secret"
@@ -140,6 +142,19 @@ mode_of() { [ "$(stat -c %a "$image$1")" = "$2" ]; }
 wanted_by() { [ -L "$image/etc/systemd/system/$1.wants/$2" ] || [ -L "$image$units/$1.wants/$2" ]; }
 no_canary() { ! grep -rqF "$canary" "$image"; }
 
+# check_tree: by what is in the image, made where the unit wants it, and complete
+check_tree() {
+        local tree status=0
+
+        tree=$(sed -n 's/^RootDirectory=//p' "$image$units/nvme-keyd-tlshd.service")
+        grep -qx "ExecStartPre=$helpers/handshake-tree $tree" "$image$units/nvme-keyd-tlshd.service.d/10-initrd.conf" || return
+        chroot "$image" "$helpers/handshake-tree" "$tree" || return
+        [ "$(stat -f -c %T "$image$tree")" = tmpfs ] && LD_LIBRARY_PATH=/lib chroot "$image$tree" /usr/sbin/@tlshd --version &&
+                # a second time it is there already
+                chroot "$image" "$helpers/handshake-tree" "$tree" || status=1
+        umount "$image$tree" && return "$status"
+}
+
 # check_common WHICH: what is the same in every image
 check_common() {
         local f unit group
@@ -151,7 +166,7 @@ check_common() {
                 check "$1: $f" in_image "$f"
         done
         # where the machine has it at all
-        for f in /sbin/request-key /etc/request-key.conf /usr/sbin/tlshd "$units/tlshd.service" /etc/tlshd.conf \
+        for f in /sbin/request-key /etc/request-key.conf /etc/tlshd.conf \
                 /usr/lib/x86_64-linux-gnu/libtss2-tcti-device.so.0 /usr/bin/systemd-creds; do
                 [ ! -e "$root$f" ] || check "$1: $f" in_image "$f"
         done
@@ -161,7 +176,10 @@ check_common() {
                 check "$1: $unit is enabled" wanted_by sockets.target "$unit"
         done
         check "$1: preload is enabled" wanted_by sysinit.target nvme-keyd-preload.service
-        [ ! -e "$root$units/tlshd.service" ] || check "$1: tlshd is enabled" wanted_by initrd.target tlshd.service
+        check "$1: the handshake daemon is enabled" wanted_by initrd.target nvme-keyd-tlshd.service
+        check "$1: it is the same unit as in the real root" cmp "$root$units/nvme-keyd-tlshd.service" "$image$units/nvme-keyd-tlshd.service"
+        check "$1: that of the real root is not there" not_in_image "$units/tlshd.service"
+        check "$1: the handshake daemon gets its tree" check_tree
         check "$1: preload comes before the queue of dracut" grep -q '^Before=dracut-initqueue.service' \
                 "$image$units/nvme-keyd-preload.service.d/10-initrd.conf"
         for group in "${!groups[@]}"; do

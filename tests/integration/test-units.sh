@@ -32,6 +32,14 @@ install -D -m 755 /dev/null "$root$(sed -n 's/^ExecStartPre=[-+]*\([^ ]*\).*/\1/
 for unit in nvme-keyd.service nvme-keyd.socket nvme-keyd-request.socket nvme-keyd-preload.service; do
     quiet "$unit: systemd-analyze verify" systemd-analyze verify --man=no --root="$root" "$unit"
 done
+# Its program is in a tree that is not there yet, and systemd before 255 does not know one of its settings.
+tree=$(sed -n 's/^RootDirectory=//p' "$units/nvme-keyd-tlshd.service")
+install -D -m 755 /dev/null "$root/usr/sbin/tlshd"
+run systemd-analyze verify --man=no --root="$root" nvme-keyd-tlshd.service
+is "nvme-keyd-tlshd.service: systemd-analyze verify" "$status $(grep -v "'SurviveFinalKillSignal'" <<<"$out$err")" "0 "
+for f in "$units/nvme-keyd-tlshd.service" "$units/tlshd.service.d/10-nvme-keyd.conf"; do
+    like "${f#"$units/"}: looks for the tree where it is" "$(<"$f")" "ConditionPathExists=!?$tree/usr/sbin/tlshd"
+done
 run systemd-analyze security --offline=true --threshold=15 --root="$root" --no-pager nvme-keyd.service
 is "nvme-keyd.service: exposure is at most 1.5" "$status" 0
 diag "$(tail -n 1 <<<"$out")"

@@ -1,0 +1,50 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# handshake-tree DIRECTORY: makes a memory file system there, with tlshd and all that it opens.
+#
+# A tlshd that has it as its root directory needs no other file system, so it goes on when the root it came from
+# is gone. See docs/ROOT-ON-TLS.md. Runs in an initramfs, where there may be no more than busybox: needs sh, mount,
+# umount, mkdir, rmdir, cp, ln and chroot.
+
+set -eu
+
+tree=${1:?"Usage: $0 DIRECTORY"}
+tlshd=${TLSHD:-/usr/sbin/tlshd}
+
+# It is there as a whole or not at all.
+[ ! -e "$tree/usr/sbin/tlshd" ] || exit 0
+
+mkdir -p "$tree"
+# Swap may be on the very disk that waits for a handshake. Kernels before 6.4 do not have the option.
+mount -t tmpfs -o mode=755,nosuid,nodev,size=64M,noswap nvme-keyd-tlshd "$tree" 2>/dev/null ||
+        mount -t tmpfs -o mode=755,nosuid,nodev,size=64M nvme-keyd-tlshd "$tree"
+trap 'umount "$tree" && rmdir "$tree"' EXIT
+
+# copy FILE [NAME]: what links lead to, by that name
+copy() {
+        to=$tree${2:-$1}
+        mkdir -p "${to%/*}"
+        cp -L "$1" "$to"
+}
+
+# Of the libraries only the loader has a fixed place; LD_LIBRARY_PATH=/lib leads to all others.
+LD_TRACE_LOADED_OBJECTS=1 "$tlshd" | while read -r name arrow path _; do
+        case "$name $arrow" in
+        /*) copy "$name" ;;
+        *" =>") copy "$path" "/lib/$name" ;;
+        esac
+done
+
+for f in /etc/tlshd.conf /etc/tlshd/config /etc/gnutls/config /etc/crypto-policies/back-ends/gnutls.config /etc/hosts; do
+        [ ! -e "$f" ] || copy "$f"
+done
+# A handshake must not wait for a name server.
+mkdir -p "$tree/etc"
+echo 'hosts: files' >"$tree/etc/nsswitch.conf"
+
+copy "$tlshd" /usr/sbin/tlshd
+# Who starts it by this name has systemd leave it alive to the end (systemd.exec(5), ROOT_STORAGE_DAEMONS).
+ln -s tlshd "$tree/usr/sbin/@tlshd"
+LD_LIBRARY_PATH=/lib chroot "$tree" /usr/sbin/tlshd --version
+trap - EXIT

@@ -1,0 +1,62 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# initrd-connect [--once] [FILE]: connects what FILE (/etc/nvme-keyd/connect.conf) names, before the root file system
+# is there. Each line is the arguments of one `nvme connect`; those below come first, so that a line may say otherwise.
+#
+# It tries until all are connected, because it does not know when the network will be there. With --once it tries each
+# once, and succeeds when all are connected.
+
+set -u
+# lines are words, not patterns
+set -f
+
+# A root that is lost cannot be connected again by hand, so the kernel is to try for ever.
+options="--tls --ctrl-loss-tmo=-1"
+
+once=
+if [ "${1-}" = --once ]; then
+        once=1
+        shift
+fi
+conf=${1:-/etc/nvme-keyd/connect.conf}
+connected=' '
+said=
+
+# connect NUMBER ARGUMENTS...: what went wrong is said when it changes
+connect() {
+        number=$1
+        shift
+        case $connected in *" $number "*) return 0 ;; esac
+        # shellcheck disable=SC2086 # options are words
+        if out=$(nvme connect $options "$@" 2>&1); then
+                echo "$conf: line $number is connected"
+        else
+                case $out in
+                *"already connected"*) ;;
+                *)
+                        [ "$out" = "$said" ] || echo "$conf: line $number: $out" >&2
+                        said=$out
+                        return 1
+                        ;;
+                esac
+        fi
+        connected="$connected$number "
+}
+
+connect_all() {
+        status=0 line_number=0
+        while read -r line || [ -n "$line" ]; do
+                line_number=$((line_number + 1))
+                case $line in '' | '#'*) continue ;; esac
+                # shellcheck disable=SC2086 # words
+                connect "$line_number" $line </dev/null || status=1
+        done <"$conf"
+        return "$status"
+}
+
+modprobe -q nvme_tcp || :
+until connect_all; do
+        [ -z "$once" ] || exit 1
+        sleep 1
+done
