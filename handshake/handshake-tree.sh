@@ -44,7 +44,8 @@ mkdir -p "$tree/etc"
 echo 'hosts: files' >"$tree/etc/nsswitch.conf"
 
 copy "$tlshd" /usr/sbin/tlshd
-# Who starts it by this name has systemd leave it alive to the end (systemd.exec(5), ROOT_STORAGE_DAEMONS).
+# systemd leaves processes alive to the end whose name begins so, when they were started with just that:
+#   LD_LIBRARY_PATH=/lib chroot DIRECTORY @tlshd --stderr
 ln -s tlshd "$tree/usr/sbin/@tlshd"
-LD_LIBRARY_PATH=/lib chroot "$tree" /usr/sbin/tlshd --version
+LD_LIBRARY_PATH=/lib chroot "$tree" @tlshd --version
 trap - EXIT

@@ -149,7 +149,7 @@ check_tree() {
         tree=$(sed -n 's/^RootDirectory=//p' "$image$units/nvme-keyd-tlshd.service")
         grep -qx "ExecStartPre=$helpers/handshake-tree $tree" "$image$units/nvme-keyd-tlshd.service.d/10-initrd.conf" || return
         chroot "$image" "$helpers/handshake-tree" "$tree" || return
-        [ "$(stat -f -c %T "$image$tree")" = tmpfs ] && LD_LIBRARY_PATH=/lib chroot "$image$tree" /usr/sbin/@tlshd --version &&
+        [ "$(stat -f -c %T "$image$tree")" = tmpfs ] && LD_LIBRARY_PATH=/lib chroot "$image$tree" @tlshd --version &&
                 # a second time it is there already
                 chroot "$image" "$helpers/handshake-tree" "$tree" || status=1
         umount "$image$tree" && return "$status"

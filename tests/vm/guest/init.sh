@@ -15,6 +15,13 @@ stty -F /dev/ttyS1 raw -echo
 exec >/dev/ttyS1
 mkdir -p "$state"
 
+# A guest that is one of several has a script of its own.
+role=$(kernel_param role)
+if [ -n "$role" ]; then
+        keyctl session - bash "$here/$role.sh" 2> >(sed '/^Joined session keyring/d; s/^/stderr: /')
+        exit
+fi
+
 VM_KEYS=$(kernel_param keys)
 VM_CONNECTS=$(kernel_param connects)
 export VM_KEYS VM_CONNECTS

@@ -1,0 +1,42 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# tests/vm/root-on-tls, first: the machine while it still has a disk of its own. Its TPM seals a PSK, and an initramfs
+# with it is made, for the machine without a disk that it will be.
+
+. /opt/vm/lib.sh
+. /opt/vm/root-initramfs.sh
+
+sub=$(kernel_param subnqn)
+kind=$(kernel_param initramfs)
+
+enrol() {
+        local answer id
+
+        answer=$(nvme-keyctl generate --subsysnqn="$sub" --print-key) || return
+        id=$(head -n 1 <<<"$answer")
+        # What the target gets, and what must be nowhere else.
+        tail -n 1 <<<"$answer" >"$HOST/psk"
+        modprobe nvme-keyring
+        wait_until 20 test -n "$(key_hex "$(record_identity "$id")")" || return
+        key_hex "$(record_identity "$id")" >"$HOST/hex"
+}
+
+settings() {
+        # What is the root is the initramfs' business.
+        echo 'LABEL=nvme-root / ext4 rw 0 1' >/etc/fstab
+        mkdir -p /etc/nvme-keyd
+        # A slow guest misses the keep-alive of 5 s.
+        echo "--transport=tcp --traddr=10.9.0.1 --trsvcid=4420 --nqn=$sub --keep-alive-tmo=30 --reconnect-delay=5" \
+                >/etc/nvme-keyd/connect.conf
+}
+
+host_mount || bail "no directory of the host"
+check "enrol: a PSK, which the TPM seals" enrol || bail "no PSK"
+is "enrol: the store has a slot of the TPM" "$(header_slots | grep -ow tpm2)" tpm2
+settings
+# What is in the image is the store, and nobody writes to it.
+systemctl stop nvme-keyd.service 2>/dev/null
+start=$(now_ms)
+check "enrol: $kind makes an image" "initramfs_$kind" "$HOST/initrd.img" || bail "no image"
+diag "$kind: $(($(now_ms) - start)) ms, $(stat -c %s "$HOST/initrd.img") bytes"

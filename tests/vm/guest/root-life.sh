@@ -1,0 +1,118 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# tests/vm/root-on-tls: the machine whose root is behind TLS, in multi-user. It looks at what has come over from the
+# initramfs, and then lives: it writes and reads without a pause until the host says that it is enough.
+
+. /opt/vm/lib.sh
+
+sub=$(kernel_param subnqn)
+resets=$(kernel_param resets)
+tree=/run/initramfs/nvme-keyd-tlshd
+unit=nvme-keyd-tlshd.service
+loads=/var/tmp/load
+
+host_mount || bail "no directory of the host"
+psk=$(cat "$HOST/psk")
+pid=$(unit_property $unit MainPID)
+
+sysfs() { cat "/sys/class/nvme/$(ctrl_of "$sub")/$1"; }
+root_device() { findmnt --noheadings --output SOURCE /; }
+
+# Of all that the daemon has open or mapped: what is neither in its tree nor in memory.
+files_elsewhere() {
+        find "/proc/$1/fd" "/proc/$1/map_files" "/proc/$1/exe" "/proc/$1/cwd" "/proc/$1/root" -type l -printf '%l\n' |
+                grep '^/' | grep -vE "^($tree(/|$)|/dev/(null|kmsg)$|/usr/sbin/tlshd$|/lib)" | sort -u
+}
+# Seen from where it is: on which device what it has mapped is.
+devices_of() { awk '$6 ~ /^\// { print $4 }' "/proc/$1/maps" | sort -u; }
+device_of() { stat -c '%Hd:%Ld' "$1" | awk -F: '{ printf "%02x:%02x\n", $1, $2 }'; }
+before_switch_root() {
+        [ "$(unit_property $unit ExecMainStartTimestampMonotonic)" -lt "$(unit_property local-fs.target ActiveEnterTimestampMonotonic)" ] &&
+                ! journalctl --boot --quiet --output=cat --unit=$unit | grep -q Stopped
+}
+# Without the secret on a command line. $HOST is of the machine that runs this.
+plaintext_in() {
+        grep -raslF --exclude-dir=vm-host --file=<(echo "${psk#NVMeTLSkey-1:*:}") "$@"
+}
+errors_in_log() { dmesg | grep -E 'I/O error|EXT4-fs error|EXT4-fs warning|Remounting filesystem|Removing controller|lost async page write|hung_task|blocked for more than'; }
+
+came_over() {
+        is "host: the root is on NVMe" "$(root_device)" "$(bdev_of "$sub")"
+        check "host: over TLS" test -n "$(sysfs tls_key)"
+        is "host: multi-user" "$(unit_property multi-user.target ActiveState)" active
+        is "host: the handshake daemon runs" "$(unit_property $unit ActiveState)" active
+        check "host: since the initramfs" before_switch_root
+        is "host: in its tree" "$(readlink "/proc/$pid/root")" $tree
+        is "host: all that it has mapped is there" "$(devices_of "$pid")" "$(device_of $tree)"
+        is "host: it has nothing else open" "$(files_elsewhere "$pid")" ""
+        is "host: that of the real root leaves the field to it" "$(unit_property tlshd.service ActiveState)" inactive
+        is "host: there is one" "$(pgrep --count --exact tlshd)" 1
+        diag "tree: $(du -sk $tree | cut -f 1) KiB, $(findmnt --noheadings --output OPTIONS $tree)"
+}
+took_over() {
+        is "host: nvme-keyd of the real root has run" "$(unit_property nvme-keyd-preload.service Result)" success
+        is "host: the TPM has opened the store" "$(store_slot)" tpm2
+        is "host: one key" "$(ring_count)" 1
+        is "host: which is that of the connection" "0x$(sysfs tls_key)" \
+                "0x$(printf %08x "$(nvme-keyctl list --json=short | jq -r '.keys[0].identities[0].serial')")"
+        is "host: no plaintext in /run" "$(plaintext_in /run)" ""
+        is "host: none in the journal" "$(journalctl --boot --quiet | plaintext_in -)" ""
+}
+
+# A file a second or so: written, synced, and another read back from the disk. $HOST is not on the root.
+load() {
+        local n=0 f
+
+        mkdir -p $loads
+        while [ ! -e "$HOST/stop" ]; do
+                n=$((n + 1)) f=$loads/$((n % 32))
+                dd if=/dev/urandom of="$tmp/load" bs=256k count=2 status=none
+                dd if="$tmp/load" of="$f" bs=64k conv=fsync status=none || echo "write $n" >>"$HOST/errors"
+                dd if="$f" iflag=direct bs=64k status=none | cmp - "$tmp/load" || echo "read $n" >>"$HOST/errors"
+                sha256sum "$f" >"$f.sum" || echo "sum $n" >>"$HOST/errors"
+                f=$loads/$((RANDOM % 32))
+                [ ! -e "$f.sum" ] || sha256sum --quiet --check "$f.sum" || echo "check $f in $n" >>"$HOST/errors"
+                echo "$n" >>"$HOST/beats"
+        done
+}
+beats() { wc -l <"$HOST/beats"; }
+is_live() { [ "$(sysfs state)" = live ]; }
+
+reset_all() {
+        local i before
+
+        for ((i = 1; i <= resets; i++)); do
+                before=$(beats)
+                echo 1 >"/sys/class/nvme/$(ctrl_of "$sub")/reset_controller"
+                check "host: reset $i, live again" wait_until 60 is_live || return
+                check "host: reset $i, the load goes on" wait_until 60 eval "[ \$(beats) -gt $((before + 2)) ]" || return
+        done
+}
+
+came_over
+took_over
+first=$(dmesg | sed -n 's/^\[ *\([0-9]*\)\..*nvme nvme0: mapped .*/\1/p' | head -n 1)
+diag "connected $first s after the kernel's start, multi-user after $(cut -d. -f1 /proc/uptime) s"
+echo "booted"
+if [ "$resets" != 0 ]; then
+        : >"$HOST/beats"
+        load 2>>"$HOST/errors" &
+        wait_until 60 test -s "$HOST/beats"
+        reset_all
+        echo "resets done"
+        wait
+        is "host: no error of the load" "$(cat "$HOST/errors")" ""
+        check "host: every file is what was written" sha256sum --quiet --check $loads/*.sum
+        diag "$(beats) files, $(dmesg | grep -c 'starting error recovery') error recoveries, $(dmesg | grep -c 'Successfully reconnected') reconnects"
+fi
+is "host: no I/O error in the kernel's log" "$(errors_in_log)" ""
+is "host: the handshake daemon is the one of the initramfs" "$(unit_property $unit MainPID)" "$pid"
+is "host: it was never started again" "$(unit_property $unit NRestarts)" 0
+is "host: one key" "$(ring_count)" 1
+report_kernel_log dmesg
+echo "done"
+sync
+trap - EXIT
+systemctl reboot
+sleep infinity
