@@ -12,6 +12,7 @@
 set -u
 
 build=$(realpath "$1")
+here=$(realpath "$(dirname "$0")")
 n=0 failed=0
 
 report() {
@@ -132,7 +133,7 @@ make_image() {
                 "/var/tmp/$name.img" "$(uname -r)" >"$tmp/$name.log" 2>&1 || status=$?
         [ "$status" = 0 ] || return
         mkdir "$root/var/tmp/$name"
-        (cd "$root/var/tmp/$name" && cpio --quiet -idm <"../$name.img") 2>"$tmp/cpio.log"
+        chroot "$root" bash -c 'cd "/var/tmp/$1" && lsinitrd --unpack "../$1.img"' bash "$name" >"$tmp/lsinitrd.log" 2>&1
 }
 
 in_image() { [ -e "$image$1" ] || [ -L "$image$1" ]; }
@@ -216,12 +217,12 @@ check "any: no store" not_in_image /var/lib/nvme-keyd
 check "any: no hostnqn" not_in_image /etc/nvme/hostnqn
 check "any: dracut says so" grep -q 'no keys in this image' "$tmp/any.log"
 
-# check_is STATUS HOSTONLY MISSING: what check() of the module returns
+# check_is STATUS HOSTONLY MISSING [SETTING]: what check() of the module returns
 check_is() {
         local status=0
 
         chroot "$root" bash -c 'hostonly=$1 missing=$2; require_binaries() { [[ " $* " != *"/$missing "* ]]; }
-                . "$3"; check' bash "$2" "$3" "$modules/module-setup.sh" || status=$?
+                eval "${4:-}"; . "$3"; check' bash "$2" "$3" "$modules/module-setup.sh" "${4:-}" || status=$?
         echo "it is $status"
         [ "$status" = "$1" ]
 }
@@ -236,6 +237,8 @@ check "not by itself, for a controller without a key" check_is 255 -h ''
 echo 2f0a1b3c >"$root/sys/class/nvme/nvme1/tls_key"
 check "by itself, for a machine with a controller over TLS" check_is 0 -h ''
 check "not by itself, for any machine" check_is 255 '' ''
+check "by itself, for any machine, when keys are asked for" check_is 0 '' '' 'nvme_keyd_subsystems="*"'
+check "by itself, for any machine, when the store is asked for" check_is 0 '' '' nvme_keyd_store=yes
 for f in nvme-keyd request-key-shim nvme-keyctl; do
         check "never without $f" check_is 1 -h "$f"
 done
@@ -267,6 +270,166 @@ for group in "${!groups[@]}"; do
         check "no image without group $group" refuses "there is no group $group"
         cp "$tmp/group" "$root/etc/group"
 done
+
+# --- real keys
+
+# settings LINE...: of dracut.conf(5)
+settings() { printf '%s\n' "$@" >"$root/etc/dracut.conf.d/90-nvme-keyd.conf"; }
+ctl() { "$build/nvme-keyctl" --socket="$root/run/nvme-keyd/org.nvmekeyd.Manager" "$@"; }
+
+# The service, on the store below $root. Root of a namespace has a user keyring of its own, so that no key of this
+# machine is touched.
+service_start() {
+        unshare --user --map-root-user keyctl session - bash -c 'keyctl link @u @s && exec chroot "$1" \
+                systemd-socket-activate --fdname=varlink -l /run/nvme-keyd/org.nvmekeyd.Manager \
+                -E STATE_DIRECTORY=/var/lib/nvme-keyd "$2/nvme-keyd" -c /etc/nvme-keyd/test.conf' \
+                bash "$root" "$helpers" >"$tmp/service.log" 2>&1 &
+        service=$!
+        for _ in {1..100}; do
+                ctl status >/dev/null 2>&1 && return
+                sleep 0.1
+        done
+        cat "$tmp/service.log"
+        return 1
+}
+service_stop() {
+        kill "$service"
+        wait "$service" 2>/dev/null
+        rm -f "$root/run/nvme-keyd/org.nvmekeyd.Manager"
+}
+
+# read_store DIRECTORY [OPTION]: below $root, by the reader that is not our code
+read_store() { chroot "$root" python3 - ${2:+"$2"} "$1" <"$here/read-store.py"; }
+ids_in() { read_store "$1" | sed -n 's/^{"id": "\([0-9a-f]*\)".*/\1/p' | sort | tr '\n' ' '; }
+ids() { printf '%s\n' "$@" | sort | tr '\n' ' '; }
+
+# Each key's configured PSK and TLS PSKs, the text of the first, and parts of the host key of systemd-creds.
+list_secrets() {
+        read_store /var/lib/nvme-keyd --show-secrets | python3 -c '
+import json, sys
+for line in sys.stdin:
+    o = json.loads(line)
+    data, part = bytes.fromhex(o["secret"]), 0
+    while data:
+        print("%s/%d" % (o["id"], part), data[2 : 2 + data[1]].hex())
+        data, part = data[2 + data[1] :], part + 1'
+        echo "text $(od -An -v -tx1 <"$tmp/psk" | tr -d ' \n')"
+        for at in 16 48 1040 2032; do
+                echo "host-key-$at $(tail -c +$((at + 1)) "$root/var/lib/systemd/credential.secret" |
+                        head -c 32 | od -An -v -tx1 | tr -d ' \n')"
+        done
+}
+no_plaintext() { "$here/find-plaintext.py" "$@" <"$tmp/secrets"; }
+
+# finds_each NAME: every form of a secret, in a file where it stands between other things
+finds_each() {
+        local form forms=0
+
+        while read -r form; do
+                { head -c 100 /dev/urandom; python3 -c 'import sys; sys.stdout.buffer.write(bytes.fromhex(sys.argv[1]))' "$form"
+                        head -c 100 /dev/urandom; } >"$image/usr/planted"
+                ! no_plaintext "$image/usr/planted" >/dev/null || return
+                forms=$((forms + 1))
+        done < <("$here/find-plaintext.py" --forms "$1" <"$tmp/secrets")
+        no_plaintext "$image" | grep -q "usr/planted: $1," && rm "$image/usr/planted" && [ "$forms" -ge 9 ]
+}
+
+mount -t tmpfs -o mode=755 tmpfs "$root/run"
+mkdir -m 755 "$root/run/nvme-keyd"
+rm -rf "$root/var/lib/nvme-keyd" "$root/var/lib/systemd/credential.secret"
+mkdir -m 700 "$root/var/lib/nvme-keyd"
+printf '[Keyring]\nStandIn=yes\n' >"$root/etc/nvme-keyd/test.conf"
+A=nqn.2026-11.org.example:a B=nqn.2026-11.org.example:b C=nqn.2026-11.org.example:c
+service=
+if ! service_start >"$tmp/start.log" 2>&1; then
+        sed 's/^/#   /' "$tmp/start.log"
+        skip_rest "the service cannot be run here"
+fi
+trap '[ -z "$service" ] || kill "$service" 2>/dev/null' EXIT
+for f in "$A host" "$B target" "$C host"; do
+        ctl generate --subsysnqn="${f% *}" --role="${f#* }" --print-key --hostnqn=nqn.2026-11.org.example:host \
+                >"$tmp/made" 2>"$tmp/made.err" || bail "$tmp/made.err"
+        keys+=("$(head -n 1 "$tmp/made")")
+        [ "${f% *}" != "$A" ] || tail -n 1 "$tmp/made" | tr -d '\n' >"$tmp/psk"
+done
+list_secrets >"$tmp/secrets"
+check "secrets to look for" [ "$(wc -l <"$tmp/secrets")" -ge 11 ]
+check "they are found where they are" bash -c '! "$@"' bash "$here/find-plaintext.py" "$root/var/lib/systemd" "$tmp/psk" <"$tmp/secrets"
+
+# image_of NAME TEXT DRACUT-OPTIONS...: an image with keys or without, in which there is no secret.
+image_of() {
+        local name=$1 text=$2
+        shift 2
+        image=$root/var/tmp/$name
+        check "$text" make_image "$name" --modules nvme-keyd "$@" || { sed 's/^/#   /' "$tmp/$name.log"; return 1; }
+        check "$name: no plaintext, nor the key of systemd-creds" no_plaintext "$image"
+}
+# has_keys NAME ID...: these and no others
+has_keys() {
+        local name=$1
+        shift
+        check "$name: the keys that were asked for, no others" [ "$(ids_in "/var/tmp/$name/var/lib/nvme-keyd")" = "$(ids "$@")" ]
+        check "$name: the store is private" [ "$(find "$image/var/lib/nvme-keyd" -printf '%m\n' | sort -u | tr '\n' ' ')" = "600 700 " ]
+        check "$name: it belongs to this host" [ "$(grep -c '^/*var/lib/nvme-keyd/' "$image/lib/dracut/hostonly-files")" = \
+                "$(find "$image/var/lib/nvme-keyd" -type f | wc -l)" ]
+        check "$name: hostnqn" in_image /etc/nvme/hostnqn
+}
+is_copy() { grep -q '"image":' "$image/var/lib/nvme-keyd/header.json"; }
+is_whole() { ! is_copy; }
+
+settings
+image_of whole "hostonly: the whole store" --hostonly
+has_keys whole "${keys[@]}"
+check "whole: it is the store as it is" is_whole
+for secret in text "${keys[0]}/1" host-key-1040; do
+        check "whole: $secret would be found" finds_each "$secret"
+done
+
+settings "nvme_keyd_subsystems=\"$C $A\""
+image_of some "hostonly: keys of two subsystems" --hostonly
+has_keys some "${keys[0]}" "${keys[2]}"
+check "some: it is a copy" is_copy
+
+settings 'nvme_keyd_subsystems="*"'
+image_of all-any "no hostonly: a copy of all keys" --no-hostonly
+has_keys all-any "${keys[@]}"
+check "all-any: it is a copy" is_copy
+
+settings 'nvme_keyd_store=yes'
+image_of whole-any "no hostonly: the whole store, when asked for" --no-hostonly
+has_keys whole-any "${keys[@]}"
+check "whole-any: it is the store as it is" is_whole
+
+settings 'nvme_keyd_store=no'
+image_of none "hostonly: no keys, when asked for" --hostonly
+check "none: no store" not_in_image /var/lib/nvme-keyd
+check "none: dracut says so" grep -q 'no keys in this image' "$tmp/none.log"
+
+settings 'nvme_keyd_store=maybe'
+check "neither yes nor no" refuses 'nvme_keyd_store= is yes or no'
+settings "nvme_keyd_subsystems=\"$A nqn.x\""
+check "no image without a key that was asked for" refuses 'no key is for the subsystem NQN "nqn.x"'
+
+# The counter makes files of the store useless after the next change. Our service does not look at the file again.
+settings
+sed -i '1s/"shards"/"rollbackCounter":{},"shards"/' "$root/var/lib/nvme-keyd/header.json"
+image_of counter "a store with a rollback counter" --hostonly
+has_keys counter "${keys[@]}"
+check "counter: it is a copy" is_copy
+service_stop
+service=
+check "a store with a rollback counter, and no service" refuses 'rollback counter.*cannot be reached'
+sed -i '1s/"rollbackCounter":{},//' "$root/var/lib/nvme-keyd/header.json"
+image_of alone "the whole store, without the service" --hostonly
+has_keys alone "${keys[@]}"
+
+# --- what it takes
+
+# Without the kernel's modules, which are the same in most images.
+size_of() { printf '%s bytes, %s with gzip' "$(stat -c %s "$root/var/tmp/$1.img")" "$(gzip -6 <"$root/var/tmp/$1.img" | wc -c)"; }
+check "an image without nvme-keyd" make_image bare --hostonly --modules 'systemd-initrd systemd-modules-load systemd-tmpfiles'
+echo "# user space without nvme-keyd: $(size_of bare)"
+echo "# user space with nvme-keyd:    $(size_of whole)"
 
 rm "$root$helpers/request-key-shim"
 check "no image without the shim" refuses "nvme-keyd.*cannot be.* installed"
