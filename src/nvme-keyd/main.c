@@ -19,8 +19,10 @@
 #include "nvme-keyd/preload.h"
 #include "nvme-keyd/upcall.h"
 
-/* Between two tries to publish or to let go of a retired key, when store, ring or disk refuse. */
-#define RETRY_USEC (60 * USEC_PER_SEC)
+/* Between two tries to publish or to let go of a retired key, when store, ring or disk refuse: at
+ * boot a TPM may be there a moment later, but one that never comes is not worth much work. */
+#define RETRY_USEC (10 * USEC_PER_SEC)
+#define RETRY_MAX_USEC (60 * USEC_PER_SEC)
 
 typedef struct Daemon {
     const char *config_path;
@@ -32,6 +34,10 @@ typedef struct Daemon {
     sd_event_source *idle;     /* CLOCK_MONOTONIC */
     sd_event_source *deadline; /* CLOCK_REALTIME */
     sd_event_source *again;    /* CLOCK_MONOTONIC, which nobody sets back */
+    uint64_t retry_usec;       /* how long to wait for the next try */
+    char *said;                /* why the store does not open, as the journal has it by now */
+    bool said_absent;          /* the journal knows that there is no ring */
+    bool said_slow;            /* and that the store takes its time */
     bool retry;                /* not all could be published */
     bool ready;                /* the service manager knows that we are up */
 } Daemon;
@@ -46,6 +52,7 @@ static void daemon_done(Daemon *d)
     varlink_server_free(d->varlink);
     manager_free(d->manager);
     sd_event_unref(d->event);
+    free(d->said);
 }
 
 static int load_config(const char *path, Config *ret)
@@ -73,21 +80,40 @@ static void log_broken_records(const KeyTable *keys)
     }
 }
 
+/* A store that does not open is tried again and again; the journal hears of it once for each cause.
+ */
+static void log_unavailable(Daemon *d)
+{
+    static const LogFields unavailable = {.message_id = MESSAGE_STORE_UNAVAILABLE};
+    const char *detail = manager_store_detail(d->manager);
+    bool known;
+
+    if (!detail)
+        detail = "out of memory";
+    known = d->said && strcmp(d->said, detail) == 0;
+    (void)log_full(known ? LOG_DEBUG : LOG_ERR, 0, &unavailable, "Cannot open the store: %s",
+                   detail);
+    if (known)
+        return;
+    free(d->said);
+    d->said = strdup(detail);
+}
+
 static void log_publishing(Daemon *d, int error, const SyncResult *s)
 {
     static const LogFields absent = {.message_id = MESSAGE_RING_ABSENT};
-    static const LogFields unavailable = {.message_id = MESSAGE_STORE_UNAVAILABLE};
-    const char *detail = manager_store_detail(d->manager);
 
-    if (error < 0 && detail && !manager_store(d->manager))
-        (void)log_full(LOG_ERR, 0, &unavailable, "Cannot open the store: %s", detail);
+    if (error < 0 && manager_store_detail(d->manager) && !manager_store(d->manager))
+        log_unavailable(d);
     else if (error == -ENOKEY)
-        (void)log_full(LOG_NOTICE, 0, &absent, "Nothing published: " MANAGER_NO_RING);
+        (void)log_full(d->said_absent ? LOG_DEBUG : LOG_NOTICE, 0, &absent,
+                       "Nothing published: " MANAGER_NO_RING);
     else if (error < 0)
         (void)log_error_errno(error, "Cannot publish %zu of the keys", s->failed);
     else if (error == 0)
         log_info("%zu keys in the keyring were right, %zu added, %zu removed", s->kept, s->added,
                  s->removed);
+    d->said_absent = error == -ENOKEY;
 }
 
 static void log_provision(const Daemon *d)
@@ -135,11 +161,36 @@ static void become_ready(Daemon *d)
     d->ready = true;
 }
 
-static void log_store(const Daemon *d, ManagerEvent event)
+static void log_opened(Daemon *d)
+{
+    static const LogFields opened = {.message_id = MESSAGE_STORE_OPENED};
+    static const LogFields failed = {.message_id = MESSAGE_SLOTS_FAILED};
+    const char *detail = manager_store_detail(d->manager);
+
+    if (detail)
+        (void)log_full(LOG_WARNING, 0, &failed,
+                       "Slots that do not open the store: %s; see nvme-keyctl slot reseal", detail);
+    (void)log_full(LOG_INFO, 0, &opened, "Opened the store by its slot of type %s",
+                   store_slot_type(manager_store(d->manager)));
+    log_broken_records(manager_keys(d->manager));
+    free(TAKE_PTR(d->said));
+}
+
+static void log_slow(Daemon *d)
+{
+    static const LogFields slow = {.message_id = MESSAGE_STORE_SLOW};
+
+    if (!d->said_slow)
+        (void)log_full(LOG_NOTICE, 0, &slow,
+                       "The store has to wait: a TPM or systemd-creds does not answer yet");
+    /* Up to a minute for each slot, however many there are. */
+    if (!d->ready)
+        (void)sd_notify(0, "EXTEND_TIMEOUT_USEC=60000000");
+}
+
+static void log_store(Daemon *d, ManagerEvent event)
 {
     static const LogFields created = {.message_id = MESSAGE_STORE_CREATED};
-    static const LogFields opened = {.message_id = MESSAGE_STORE_OPENED};
-    static const LogFields unavailable = {.message_id = MESSAGE_STORE_UNAVAILABLE};
     const char *detail = manager_store_detail(d->manager);
 
     switch (event) {
@@ -150,22 +201,13 @@ static void log_store(const Daemon *d, ManagerEvent event)
                        store_slot_type(manager_store(d->manager)));
         break;
     case MANAGER_STORE_OPENED:
-        if (detail)
-            log_warning("Slots that do not open the store: %s; see nvme-keyctl slot reseal",
-                        detail);
-        (void)log_full(LOG_INFO, 0, &opened, "Opened the store by its slot of type %s",
-                       store_slot_type(manager_store(d->manager)));
-        log_broken_records(manager_keys(d->manager));
+        log_opened(d);
         break;
     case MANAGER_STORE_FAILED:
-        (void)log_full(LOG_ERR, 0, &unavailable, "Cannot open the store: %s",
-                       detail ? detail : "out of memory");
+        log_unavailable(d);
         break;
     case MANAGER_STORE_SLOW:
-        log_notice("The store has to wait: a TPM or systemd-creds does not answer yet");
-        /* Up to a minute for each slot, however many there are. */
-        if (!d->ready)
-            (void)sd_notify(0, "EXTEND_TIMEOUT_USEC=60000000");
+        log_slow(d);
         break;
     case MANAGER_COUNTED:
         if (detail)
@@ -174,6 +216,7 @@ static void log_store(const Daemon *d, ManagerEvent event)
     case MANAGER_SLOT_SEALED:
         break;
     }
+    d->said_slow = event == MANAGER_STORE_SLOW;
 }
 
 static void on_activity(void *userdata);
@@ -211,10 +254,13 @@ static void plan_retry(Daemon *d, bool wanted)
     int enabled = SD_EVENT_OFF;
 
     (void)sd_event_source_get_enabled(d->again, &enabled);
-    if (!wanted)
+    if (!wanted) {
         arm(d->again, 0);
-    else if (enabled == SD_EVENT_OFF)
-        arm(d->again, now_monotonic() + RETRY_USEC);
+        d->retry_usec = RETRY_USEC;
+    } else if (enabled == SD_EVENT_OFF) {
+        arm(d->again, now_monotonic() + d->retry_usec);
+        d->retry_usec = 2 * d->retry_usec < RETRY_MAX_USEC ? 2 * d->retry_usec : RETRY_MAX_USEC;
+    }
 }
 
 /* Something happened: the idle time starts anew, and there may be another deadline. */
@@ -389,7 +435,7 @@ static const char *state_directory(void)
 
 static int run(const char *config_path)
 {
-    _cleanup_(daemon_done) Daemon d = {.config_path = config_path};
+    _cleanup_(daemon_done) Daemon d = {.config_path = config_path, .retry_usec = RETRY_USEC};
     Config config;
     int r;
 

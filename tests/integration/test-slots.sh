@@ -196,6 +196,7 @@ refused_with "unlock: the store is open" 5 "the store is open" "$key" ctl slot u
 stop
 mv "$host_key/credential.secret" "$tmp/host.secret"
 keyctl clear "$(ring)"
+told=$(grep -c "Cannot open the store" "$log")
 start
 is "another host key: the store is locked" "$(store_state)" "unavailable -"
 run store_status
@@ -210,6 +211,8 @@ refused "locked: slot add" 8 "systemd-creds" ctl slot add recovery
 refused "locked: slot remove" 8 "systemd-creds" ctl slot remove "$recovery"
 refused "locked: slot reseal" 8 "systemd-creds" ctl slot reseal
 refused "locked: list" 8 "systemd-creds" ctl list
+# each of these has tried again
+is "locked: the log has it once" "$(($(grep -c "Cannot open the store" "$log") - told))" 1
 
 for group in 1 5 13; do
     refused_with "unlock: group $group is mistyped" 3 "group $group of the recovery key is mistyped" "$(other "$key" "$group")" ctl slot unlock
