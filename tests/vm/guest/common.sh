@@ -13,6 +13,16 @@ host_mount() {
         modprobe -a 9p 9pnet_virtio && mount -t 9p -o trans=virtio,version=9p2000.L host "$HOST"
 }
 
+# For something that is done between two starts.
+host_is_asked() {
+        local request
+
+        for request in tpm-replace tpm-remove tpm-return credentials initrd; do
+                [ ! -e "$HOST/$request" ] || return 0
+        done
+        return 1
+}
+
 kernel_param() {
         tr ' ' '\n' </proc/cmdline | sed -n "s/^nvme_keyd_vm\\.$1=//p"
 }

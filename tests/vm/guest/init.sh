@@ -24,7 +24,8 @@ fi
 
 VM_KEYS=$(kernel_param keys)
 VM_CONNECTS=$(kernel_param connects)
-export VM_KEYS VM_CONNECTS
+VM_RELOADS=$(kernel_param reloads)
+export VM_KEYS VM_CONNECTS VM_RELOADS
 
 # A scenario that asks for a restart (reboot_into in lib.sh) is run again with VM_PHASE set to what it asked for.
 run_scenario() {
@@ -42,7 +43,7 @@ run_scenario() {
                 sync
                 trap - EXIT
                 # What the host has been asked for it does while the power is off, and switches on again.
-                if [ -e "$HOST/tpm-replace" ] || [ -e "$HOST/initrd" ]; then systemctl poweroff; else systemctl reboot; fi
+                if host_is_asked; then systemctl poweroff; else systemctl reboot; fi
                 sleep infinity
         fi
         report_status "$status" "${timeout:-120}"

@@ -11,6 +11,8 @@ PATH=/opt/vm/bin:/usr/sbin:/usr/bin
 HOSTNQN=$(cat /etc/nvme/hostnqn)
 HOSTID=$(cat /etc/nvme/hostid)
 MESSAGE_STORE_UNAVAILABLE=d7dabd904759410d8fa505d064780d7e
+MESSAGE_STORE_SLOW=56a87091815244e1b435b0818ec91c1e
+MESSAGE_RING_ABSENT=82f6f98b947c42adae1138baf9aeb245
 NVMET=/sys/kernel/config/nvmet
 
 tmp=$(mktemp -d /run/vm.XXXXXX)
@@ -137,6 +139,9 @@ power_cut() {
 # --- the host
 
 # host_request tpm-replace: another TPM from the next phase on
+# host_request tpm-remove, tpm-return: from the next phase on there is no TPM, or the one of before
+# host_request tpm-stop SECONDS: for so long the TPM does not answer; it has begun when the file of the request is gone
+# host_request credentials LINES: the next phase has these system credentials, lines NAME=BASE64
 # host_request initrd: from the next phase on the guest starts with the initrd that is in $HOST/initrd.img
 # host_request power-cut MS: pull the plug within that many milliseconds, and switch on again
 host_request() {
@@ -145,9 +150,9 @@ host_request() {
 
 # --- NVMe
 
-# target_up SUBNQN: a subsystem with a 64 MB namespace on the TLS port.
+# target_up SUBNQN [PORT [FILE]]: a subsystem with a 64 MB namespace on a TLS port, 4420 for PORT 1, 4421 for 2.
 target_up() {
-        local sub=$1 port=$NVMET/ports/1 dir=$NVMET/subsystems/$1 file
+        local sub=$1 port=$NVMET/ports/${2:-1} dir=$NVMET/subsystems/$1 file=${3:-}
 
         # Not nvme-tcp: the kernel loads that one itself when the first connection asks for it. nvme-fabrics is loaded
         # at boot by nvme-cli's units, and never again.
@@ -157,10 +162,10 @@ target_up() {
                 echo 127.0.0.1 >"$port/addr_traddr"
                 echo ipv4 >"$port/addr_adrfam"
                 echo tcp >"$port/addr_trtype"
-                echo 4420 >"$port/addr_trsvcid"
+                echo $((4419 + ${2:-1})) >"$port/addr_trsvcid"
                 echo tls1.3 >"$port/addr_tsas"
         fi
-        file=$(mktemp /run/vm-namespace.XXXXXX)
+        file=${file:-$(mktemp /run/vm-namespace.XXXXXX)}
         truncate -s 64M "$file"
         mkdir "$dir" || return
         echo 1 >"$dir/attr_allow_any_host"
@@ -326,7 +331,72 @@ store_is() { [ "$(nvme-keyctl status --json=short | jq -r .store.state)" = "$1" 
 header_slots() { head -n 1 /var/lib/nvme-keyd/header.json | jq -re '[.slots[].type] | join(" ")'; }
 header_slot() { head -n 1 /var/lib/nvme-keyd/header.json | jq -ce --arg t "$1" '.slots[] | select(.type == $t)'; }
 
+# only_tpm: from now on no slot but the TPM's opens the store.
+only_tpm() {
+        local slot
+
+        slot=$(header_slot systemd-creds) || return 0
+        systemctl restart nvme-keyd.service && [ "$(store_slot)" = tpm2 ] &&
+                nvme-keyctl slot remove "$(jq -r .id <<<"$slot")" && [ "$(header_slots)" = tpm2 ]
+}
+
 have_product() { command -v nvme-keyctl >/dev/null; }
+
+# --- boots
+
+# What is still under way at boot, the scenario itself aside, which is part of it.
+boot_jobs() { systemctl list-jobs --no-legend | grep -v 'nvme-keyd-vm\.service'; }
+boot_went_on() { systemctl is-active --quiet multi-user.target && ! boot_jobs; }
+failed_units() { systemctl list-units --failed --no-legend --plain | awk '{ print $1 }'; }
+
+# What nvme-keyd had to say in this boot that is more than information, with its MESSAGE_ID.
+keyd_complaints() {
+        journalctl --sync
+        journalctl --boot --quiet --priority=notice --output=json \
+                _SYSTEMD_UNIT=nvme-keyd.service + _SYSTEMD_UNIT=nvme-keyd-preload.service |
+                jq -r '"\(.MESSAGE_ID // "-") \(.MESSAGE)"'
+}
+
+# complains_once TEXT MESSAGE_ID: that, once, and nothing else, but that all is slow where all is slow.
+complains_once() {
+        keyd_complaints >"$tmp/complaints"
+        sed 's/^/# journal: /' "$tmp/complaints"
+        [ "$2" = $MESSAGE_STORE_SLOW ] || sed -i "/^$MESSAGE_STORE_SLOW /d" "$tmp/complaints"
+        is "$1" "$(cut -d ' ' -f 1 "$tmp/complaints")" "$2"
+}
+
+# What the boot waited for, in milliseconds.
+preload_ms() {
+        local from to
+
+        from=$(unit_property nvme-keyd-preload.service ExecMainStartTimestampMonotonic)
+        to=$(unit_property nvme-keyd-preload.service ExecMainExitTimestampMonotonic)
+        [ "$from" -gt 0 ] && [ "$to" -gt 0 ] && echo $(((to - from) / 1000))
+}
+# preload_within SECONDS
+preload_within() {
+        local ms
+
+        ms=$(preload_ms) && [ "$ms" -lt "$(($1 * 1000))" ]
+}
+
+# boot_unit NAME TARGET SCRIPT LINE...: from the next boot on, TARGET wants a unit that runs SCRIPT, which has lib.sh. The
+# lines are of its section [Unit].
+boot_unit() {
+        local name=$1 target=$2 script=$3
+        shift 3
+
+        printf '%s\n' '. /opt/vm/lib.sh' "$script" >"/opt/vm/$name.sh"
+        printf '%s\n' '[Unit]' "$@" '[Service]' Type=oneshot RemainAfterExit=yes \
+                "ExecStart=/bin/bash /opt/vm/$name.sh" >"/etc/systemd/system/$name"
+        systemctl daemon-reload
+        systemctl add-wants "$target" "$name"
+}
+boot_unit_gone() {
+        systemctl disable "$1"
+        rm -f "/etc/systemd/system/$1" "/opt/vm/$1.sh"
+        systemctl daemon-reload
+}
 
 # Back to a guest without connections, targets, records and keys.
 clean_slate() {

@@ -31,12 +31,16 @@ boot_machine() {
 
 # What a scenario asks for with its headers, as kernel parameters and QEMU options.
 boot_cmdline() {
+        local s
+
         # A panic restarts the guest, which finds that it did not get to the end (guest/init.sh).
         echo "root=/dev/vda rw console=ttyS0 panic=1 systemd.show_status=false"
         echo "nvme_keyd_vm.scenarios=$(IFS=, && echo "$*")"
         [ -z "${NVME_KEYD_VM_KEYS:-}" ] || echo "nvme_keyd_vm.keys=$NVME_KEYD_VM_KEYS"
         [ -z "${NVME_KEYD_VM_CONNECTS:-}" ] || echo "nvme_keyd_vm.connects=$NVME_KEYD_VM_CONNECTS"
         [ -z "${NVME_KEYD_VM_POWER_CUTS:-}" ] || echo "nvme_keyd_vm.power_cuts=$NVME_KEYD_VM_POWER_CUTS"
+        [ -z "${NVME_KEYD_VM_RELOADS:-}" ] || echo "nvme_keyd_vm.reloads=$NVME_KEYD_VM_RELOADS"
+        for s in "$@"; do scenario_header "$s" cmdline; done
         [ "$(scenario_header "$1" boot)" != lean ] || echo "init=/opt/vm/lean.sh"
 }
 
@@ -51,26 +55,33 @@ boot_limit() {
         echo $((sum > boot_timeout ? sum : boot_timeout))
 }
 
+# What the guest has asked to be handed at its next start, as QEMU options: system credentials by SMBIOS.
+boot_credentials() {
+        [ ! -e "$1" ] || sed -n 's/^\([^,]*\)$/-smbios type=11,value=io.systemd.credential.binary:\1/p' "$1"
+}
+
 # boot_start DIR KERNEL SCENARIO...: QEMU, in the background. The logs go on where the last start left them.
 boot_start() {
-        local dir=$1 kernel=$2 initrd=$work_dir/initrd-$2 machine tpm=() cmdline limit
+        local dir=$1 kernel=$2 initrd=$work_dir/initrd-$2 machine tpm=() credentials cmdline limit
         shift 2
 
         # one that the guest has made
         [ ! -e "$dir/host/initrd.img" ] || initrd=$dir/host/initrd.img
 
         read -r -a machine < <(boot_machine)
-        if [ -n "$(scenario_header "$1" tpm)" ]; then
+        if [ -n "$(scenario_header "$1" tpm)" ] && [ ! -e "$dir/no-tpm" ]; then
                 tpm_start "$work_dir/tpm" >>"$dir/qemu.log" 2>&1 || return
                 read -r -a tpm < <(tpm_machine "$work_dir/tpm")
         fi
+        read -r -d '' -a credentials < <(boot_credentials "$dir/credentials") || :
         cmdline=$(boot_cmdline "$@" | tr '\n' ' ')
         limit=$(boot_limit "$@")
 
         # cache=unsafe: what the guest has synced survives an end of QEMU, and that is all that ever ends here.
         set -m
         timeout --kill-after=5 "$limit" \
-                qemu-system-x86_64 "${machine[@]}" ${tpm[@]+"${tpm[@]}"} -smp 2 -m 2G -nodefaults -display none \
+                qemu-system-x86_64 "${machine[@]}" ${tpm[@]+"${tpm[@]}"} \
+                ${credentials[@]+"${credentials[@]}"} -smp 2 -m 2G -nodefaults -display none \
                 -kernel "$work_dir/vmlinuz-$kernel" -initrd "$initrd" -append "$cmdline" \
                 -drive "file=$work_dir/disk.img,format=raw,if=virtio,cache=unsafe" \
                 -virtfs "local,path=$dir/host,mount_tag=host,security_model=none" \
@@ -83,13 +94,18 @@ boot_start() {
         set +m
 }
 
-# Waits for the end of QEMU, with a hand at the power plug: the guest asks for a cut within that many milliseconds.
+# Waits for the end of QEMU, with a hand at the power plug: the guest asks for a cut within that many milliseconds, or
+# for a TPM that does not answer for that many seconds.
 boot_wait() {
-        local request=$1/host/power-cut status=0 within
+        local host=$1/host status=0 within
 
         while kill -0 "$job" 2>/dev/null; do
-                if [ -e "$request" ]; then
-                        read -r within <"$request"
+                if [ -e "$host/tpm-stop" ]; then
+                        tpm_pause "$(<"$host/tpm-stop")"
+                        rm "$host/tpm-stop"
+                fi
+                if [ -e "$host/power-cut" ]; then
+                        read -r within <"$host/power-cut"
                         sleep "$(awk -v ms=$((SRANDOM % within)) 'BEGIN { printf "%.3f", ms / 1000 }')"
                         kill -KILL -- "-$job" 2>/dev/null || :
                         break
@@ -104,19 +120,22 @@ boot_wait() {
 
 # What the guest has asked for to be done between two starts; fails when there is nothing, and so no other start.
 boot_again() {
-        local host=$1/host
+        local dir=$1 request again=1
 
-        if [ -e "$host/power-cut" ]; then
-                rm "$host/power-cut"
-                echo cut >>"$host/cuts"
-        elif [ -e "$host/tpm-replace" ]; then
-                rm "$host/tpm-replace"
-                rm -rf "$work_dir/tpm"
-        elif [ -e "$host/initrd" ]; then
-                rm "$host/initrd"
-        else
-                return 1
-        fi
+        rm -f "$dir/credentials"
+        for request in power-cut tpm-replace tpm-remove tpm-return credentials initrd; do
+                [ -e "$dir/host/$request" ] || continue
+                again=0
+                case $request in
+                power-cut) echo cut >>"$dir/host/cuts" ;;
+                tpm-replace) rm -rf "$work_dir/tpm" ;;
+                tpm-remove) touch "$dir/no-tpm" ;;
+                tpm-return) rm -f "$dir/no-tpm" ;;
+                credentials) cp "$dir/host/credentials" "$dir/credentials" ;;
+                esac
+                rm "$dir/host/$request"
+        done
+        return "$again"
 }
 
 # boot_run NAME KERNEL SCENARIO...

@@ -6,7 +6,8 @@
 #   boot: lean              alone, and without systemd (guest/lean.sh)
 #   boot: NAME              one that all with that name share; "shared" is for what is quick and leaves no trace
 #   kernel: NAME            stock (if nothing is said), backports, or both, one after the other
-#   tpm: yes                the guest has a TPM; for scenarios that are alone
+#   tpm: yes                the guest has a TPM; for scenarios that are alone, or all of a boot
+#   cmdline: WORDS          more kernel parameters, for all of its boot
 #   needs: nvme-keyd        without the product there is nothing to run
 #   suite: NAME             of run-tests that it belongs to, if not to vm
 #   timeout: SECONDS        (read in the guest)
