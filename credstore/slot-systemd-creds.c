@@ -46,13 +46,8 @@ static int seal(const Secret *kek, const SlotOptions *options, json_object *slot
     return creds_seal(&creds, kek, options, slot, reterr_detail);
 }
 
-/* Reads the credential that the service manager has given to the unit. Returns -ENOENT. What it was
- * sealed with, if at all, cannot be seen here: that is for the administrator of the unit, who chose
- * it, and for systemd, which refuses one sealed with no key where there is a TPM2 and Secure Boot.
- */
-static int read_given(Secret **ret)
+static int read_from(const char *dir, Secret **ret)
 {
-    const char *dir = secure_getenv("CREDENTIALS_DIRECTORY");
     _cleanup_(closep) int dirfd = -EBADF, fd = -EBADF;
 
     if (!dir)
@@ -64,6 +59,17 @@ static int read_given(Secret **ret)
     if (fd < 0)
         return -errno;
     return secret_read_fd(fd, STORE_KEY_SIZE, 0, ret);
+}
+
+/* Reads the credential that the service manager has given to the unit, or else to the one that
+ * fetches credentials for it. Returns -ENOENT. What it was sealed with, if at all, cannot be seen
+ * here: that is for the administrator of the unit, who chose it, and for systemd, which refuses one
+ * sealed with no key where there is a TPM2 and Secure Boot. */
+static int read_given(Secret **ret)
+{
+    int r = read_from(secure_getenv("CREDENTIALS_DIRECTORY"), ret);
+
+    return r == -ENOENT ? read_from(secure_getenv(NAMES_ENV_CREDENTIALS), ret) : r;
 }
 
 /* The one that was given, if it can be a KEK. */

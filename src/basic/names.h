@@ -39,6 +39,11 @@
 /* The systemd credential that holds the key-encryption key. */
 #define NAMES_KEK_CREDENTIAL "nvme-keyd.kek"
 
+/* Those with PSKs: this one, and all with a dot and more behind it. */
+#define NAMES_PSK_CREDENTIAL "nvme-keyd.psk"
+/* Where they are besides $CREDENTIALS_DIRECTORY. */
+#define NAMES_ENV_CREDENTIALS "NVME_KEYD_CREDENTIALS_DIRECTORY"
+
 #define NAMES_ENV_LOG_LEVEL "NVME_KEYD_LOG_LEVEL"
 /* Others than the two above, for tests. */
 #define NAMES_ENV_SERVICE_MANAGER "NVME_KEYD_SERVICE_MANAGER"
@@ -64,4 +69,6 @@
 #define MESSAGE_KEY_REMOVED "827535579fa84f90bf731d28279be9b3"
 #define MESSAGE_REQUEST_MISS "3458a615853b4a6c9f9deb1043472ae3"
 #define MESSAGE_ON_DEMAND_REFUSED "1f6d0e93206d4e03bc2d02f4c7407ed2"
+#define MESSAGE_CREDENTIAL_UNUSABLE "4c3bd2f6a0e74a1f8f65b0d1c1f7a9e2"
+#define MESSAGE_CREDENTIAL_OVERRIDDEN "9e7f1c60b5d94a7ca3c2f08e6d41b753"
 #define MESSAGE_REQUEST_REFUSED "27e917b425e84c49a4936e673069d372"

@@ -13,6 +13,9 @@
 /* "type;uid;gid;perm;" before the description itself. */
 #define DESCRIBE_MAX (KEY_DESCRIPTION_MAX + 64)
 
+/* It lets nobody in who could not ask us: the group is the one that may. */
+#define MARK_PERM KEY_GRP_VIEW
+
 struct Ring {
     key_serial_t serial;
     const char *name;
@@ -144,6 +147,7 @@ static int parse_description(char *text, const char *type, RingKey *ret)
 {
     char *fields[4], *p = text;
     long long gid;
+    unsigned long perm;
 
     for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
         fields[i] = p;
@@ -160,10 +164,14 @@ static int parse_description(char *text, const char *type, RingKey *ret)
     gid = strtoll(fields[2], NULL, 10);
     if (errno != 0 || gid < INT32_MIN || gid > UINT32_MAX)
         return -EBADMSG;
+    perm = strtoul(fields[3], NULL, 16);
+    if (errno != 0 || perm > UINT32_MAX)
+        return -EBADMSG;
     ret->description = strdup(p);
     if (!ret->description)
         return -ENOMEM;
     ret->gid = (gid_t)gid;
+    ret->marked = perm & MARK_PERM;
     return 0;
 }
 
@@ -249,6 +257,23 @@ int32_t ring_look_up(const Ring *r, const char *description)
 int ring_set_timeout(int32_t serial, unsigned timeout_sec)
 {
     return keyctl_set_timeout(serial, timeout_sec) < 0 ? -errno : 0;
+}
+
+int ring_set_mark(int32_t serial, bool marked)
+{
+    char text[DESCRIBE_MAX + 1];
+    unsigned perm;
+    long n = keyctl_describe(serial, text, sizeof(text) - 1);
+
+    if (n < 0)
+        return -errno;
+    if ((size_t)n >= sizeof(text))
+        return -EBADMSG;
+    text[n] = '\0';
+    if (sscanf(text, "%*[^;];%*[^;];%*[^;];%x", &perm) != 1)
+        return -EBADMSG;
+    perm = marked ? perm | MARK_PERM : perm & ~(unsigned)MARK_PERM;
+    return keyctl_setperm(serial, perm) < 0 ? -errno : 0;
 }
 
 int ring_unlink(const Ring *r, int32_t serial)

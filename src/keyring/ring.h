@@ -23,6 +23,7 @@ typedef struct Ring Ring;
 typedef struct RingKey {
     int32_t serial;
     gid_t gid;
+    bool marked; /* see ring_set_mark() */
     char *description;
 } RingKey;
 
@@ -63,6 +64,10 @@ bool ring_holds(const Ring *r, const char *description, int32_t serial);
 
 /* Has a key end in timeout_sec from now, or never with 0. */
 int ring_set_timeout(int32_t serial, unsigned timeout_sec) _must_check_;
+
+/* Marks a key of ours, or takes the mark away: its group may see that it is there. Anybody who may
+ * ask us about keys can see that too. */
+int ring_set_mark(int32_t serial, bool marked);
 
 /* The serial of the key of exactly this description, or 0. */
 int32_t ring_look_up(const Ring *r, const char *description);

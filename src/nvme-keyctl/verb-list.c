@@ -9,7 +9,7 @@
 
 /* list, show and status: what is there. */
 
-#define N_COLUMNS 8
+#define N_COLUMNS 9
 
 /* A row of the table; text holds what is not already a string of the reply. */
 typedef struct Row {
@@ -68,21 +68,31 @@ static void tell_broken(json_object *keys)
     }
 }
 
+static bool any_has(json_object *keys, const char *member)
+{
+    for (size_t i = 0; i < json_object_array_length(keys); i++)
+        if (json_object_object_get_ex(json_object_array_get_idx(keys, i), member, NULL))
+            return true;
+    return false;
+}
+
 static int print_list(const Options *o, json_object *keys)
 {
-    static const char *const head[N_COLUMNS] = {"ID",         "STATE",      "ROLE",
-                                                "KEY SERIAL", "HOST NQN",   "SUBSYSTEM NQN",
-                                                "IDENTITY",   "FINGERPRINT"};
+    static const char *const head[N_COLUMNS] = {"ID",         "STATE",       "ROLE",
+                                                "KEY SERIAL", "HOST NQN",    "SUBSYSTEM NQN",
+                                                "IDENTITY",   "FINGERPRINT", "CREDENTIAL"};
     size_t n = json_object_array_length(keys);
-    _cleanup_(freep) const char **cells = calloc((n + 1) * N_COLUMNS, sizeof(*cells));
+    /* The last column is for machines that are given some. */
+    size_t n_columns = any_has(keys, "credential") ? N_COLUMNS : N_COLUMNS - 1;
+    _cleanup_(freep) const char **cells = calloc((n + 1) * n_columns, sizeof(*cells));
     _cleanup_(freep) Row *rows = calloc(n + 1, sizeof(*rows));
 
     if (!cells || !rows)
         return cli_fail(EXIT_OTHER, "out of memory");
-    memcpy(cells, head, sizeof(head));
+    memcpy(cells, head, n_columns * sizeof(*cells));
     for (size_t i = 0; i < n; i++) {
         json_object *key = json_object_array_get_idx(keys, i);
-        const char **c = cells + (i + 1) * N_COLUMNS;
+        const char **c = cells + (i + 1) * n_columns;
 
         fill_row(key, &rows[i]);
         *c++ = text_or_dash(key, "id");
@@ -93,8 +103,10 @@ static int print_list(const Options *o, json_object *keys)
         *c++ = text_or_dash(key, "subsystemNQN");
         *c++ = rows[i].versions;
         *c++ = text_or_dash(key, "fingerprint");
+        if (n_columns == N_COLUMNS)
+            *c++ = text_or_dash(key, "credential");
     }
-    cli_print_table(o, cells, N_COLUMNS, n + 1);
+    cli_print_table(o, cells, n_columns, n + 1);
     tell_broken(keys);
     if (o->legend)
         printf("\n%zu key%s listed.\n", n, n == 1 ? "" : "s");
@@ -110,12 +122,14 @@ int verb_list(const Options *o)
     if (json_add_take(reply, "keys", keys) < 0)
         return cli_fail(EXIT_OTHER, "out of memory");
     r = cli_call_list(o, "List", "key", keys);
-    if (r != EXIT_OK)
+    /* Keys of credentials are told although the store is not. */
+    if (r != EXIT_OK && json_object_array_length(keys) == 0)
         return r;
-    if (o->json == JSON_OFF)
-        return print_list(o, keys);
-    cli_print_json(o, reply);
-    return EXIT_OK;
+    if (o->json != JSON_OFF)
+        cli_print_json(o, reply);
+    else if (print_list(o, keys) != EXIT_OK)
+        return EXIT_OTHER;
+    return r;
 }
 
 static void print_field(const char *label, const char *value)
@@ -199,6 +213,7 @@ int verb_show(const Options *o)
     print_time(key, "Changed", "changed");
     print_time(key, "Deadline", "deadline");
     print_text(key, "Comment", "comment");
+    print_text(key, "Credential", "credential");
     return EXIT_OK;
 }
 
@@ -238,9 +253,32 @@ static void print_handshake_daemon(json_object *status)
                "", "", unit);
 }
 
+/* Nothing on machines that are given none. */
+static void print_credentials(json_object *credentials)
+{
+    uint64_t keys = 0, overridden = 0;
+    json_object *problems;
+    size_t n = 0;
+
+    (void)json_get_uint(credentials, "keys", INT64_MAX, &keys);
+    (void)json_get_uint(credentials, "overridden", INT64_MAX, &overridden);
+    if (json_get_array(credentials, "problems", &problems) > 0)
+        n = json_object_array_length(problems);
+    if (keys == 0 && n == 0)
+        return;
+    printf("%14s: %llu keys, %llu overridden by the store\n", "Credentials",
+           (unsigned long long)keys, (unsigned long long)overridden);
+    for (size_t i = 0; i < n; i++) {
+        json_object *text = json_object_array_get_idx(problems, i);
+
+        if (json_object_is_type(text, json_type_string))
+            print_field("", json_object_get_string(text));
+    }
+}
+
 static int print_status(json_object *status)
 {
-    json_object *store, *keyring, *provision;
+    json_object *store, *keyring, *provision, *credentials;
     uint64_t keys, broken, identities, published, serial = 0;
 
     if (json_get_object(status, "store", &store) <= 0 ||
@@ -265,6 +303,8 @@ static int print_status(json_object *status)
         print_field("", "not in this kernel now: load nvme_keyring (modprobe nvme-tcp)");
     print_handshake_daemon(status);
     print_provision(provision);
+    if (json_get_object(status, "credentials", &credentials) > 0)
+        print_credentials(credentials);
     printf("%14s: %llu, %llu broken\n", "Keys", (unsigned long long)keys,
            (unsigned long long)broken);
     printf("%14s: %llu of %llu identities\n", "Published", (unsigned long long)published,

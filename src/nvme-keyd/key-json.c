@@ -117,12 +117,16 @@ int key_to_json(const Key *k, json_object **ret)
     if (k->state == KEY_BROKEN) {
         r |= json_add_string(o, "error", key_error_text(k));
     } else {
-        r |= add_names(o, k) | add_identities(o, k) | json_add_uint(o, "created", k->created_usec) |
-             json_add_uint(o, "changed", k->changed_usec);
+        r |= add_names(o, k) | add_identities(o, k);
+        if (k->created_usec > 0)
+            r |= json_add_uint(o, "created", k->created_usec) |
+                 json_add_uint(o, "changed", k->changed_usec);
         if (k->deadline_usec > 0)
             r |= json_add_uint(o, "deadline", k->deadline_usec);
         if (k->comment)
             r |= json_add_string(o, "comment", k->comment);
+        if (k->credential)
+            r |= json_add_string(o, "credential", k->credential);
     }
     if (r < 0)
         return -ENOMEM;

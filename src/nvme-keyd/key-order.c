@@ -117,7 +117,8 @@ static size_t common_length(const Key *a, const Key *b)
 
 static bool is_shadow(const Key *k, const Key *other)
 {
-    return other->state != KEY_REVOKED && (key_shadows(k, other) || key_shadows(other, k));
+    return other->state != KEY_REVOKED && other->state != KEY_OVERRIDDEN &&
+           (key_shadows(k, other) || key_shadows(other, k));
 }
 
 /* Keys whose subsystem NQN begins with that of k stand behind its place. */

@@ -24,7 +24,8 @@ void key_order_remove(KeyOrder *o, const Key *k);
 /* Sorts what has come since the last look; then keys[0..n) are in their order. */
 void key_order_sort(KeyOrder *o);
 
-/* A key that shadows k or is shadowed by it (key_shadows()) and is not revoked, or NULL. Takes a
+/* A key that shadows k or is shadowed by it (key_shadows()) and is neither revoked nor
+ * overridden, or NULL. Takes a
  * few binary searches, however many keys there are, and a step for each whose subsystem NQN begins
  * with that of k. */
 Key *key_order_find_shadow(KeyOrder *o, const Key *k);

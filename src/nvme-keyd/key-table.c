@@ -152,3 +152,16 @@ void key_table_remove(KeyTable *t, Key *k)
     }
     lh_table_delete(t->by_id, k->id);
 }
+
+void key_table_remove_all(KeyTable *t, bool of_credentials)
+{
+    struct lh_entry *next;
+
+    for (struct lh_entry *e = lh_table_head(t->by_id); e; e = next) {
+        Key *k = (Key *)(uintptr_t)lh_entry_v(e);
+
+        next = lh_entry_next(e);
+        if (!k->credential != of_credentials)
+            key_table_remove(t, k);
+    }
+}

@@ -21,6 +21,9 @@ int key_table_insert(KeyTable *t, Key *k) _must_check_;
 /* Takes k out and frees it. */
 void key_table_remove(KeyTable *t, Key *k);
 
+/* Takes out and frees those that have a record, or those that a credential has. */
+void key_table_remove_all(KeyTable *t, bool of_credentials);
+
 size_t key_table_size(const KeyTable *t);
 Key *key_table_find(const KeyTable *t, const char *id);
 /* The chain (next_of_pair) of all keys of a pair, or NULL. The NQNs need not be terminated. */

@@ -12,7 +12,8 @@
 #define TAG_TLS_PSK '0' /* + version */
 
 static const char *const role_names[] = {NULL, "host", "target", "both"};
-static const char *const state_names[] = {"pending", "active", "retiring", "revoked", "broken"};
+static const char *const state_names[] = {"pending", "active", "retiring",
+                                          "revoked", "broken", "overridden"};
 static const char *const kind_names[] = {"configured", "derived"};
 
 static int name_index(const char *const *names, size_t n, const char *s)
@@ -30,6 +31,7 @@ Key *key_free(Key *k)
     free(k->hostnqn);
     free(k->subsysnqn);
     free(k->comment);
+    free(k->credential);
     for (unsigned v = 0; v < KEY_VERSIONS; v++)
         free(k->identities[v]);
     free(k);

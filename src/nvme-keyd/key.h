@@ -13,7 +13,8 @@
 
 /*
  * A PSK that nvme-keyd keeps, as everything but its secrets: what a record's metadata says, and
- * where its keys are in the kernel. The secrets stay sealed in the store.
+ * where its keys are in the kernel. The secrets stay sealed in the store, or where the credential
+ * is.
  */
 
 typedef enum KeyRole {
@@ -28,7 +29,8 @@ typedef enum KeyState {
     KEY_ACTIVE,
     KEY_RETIRING,
     KEY_REVOKED,
-    KEY_BROKEN, /* the store has a record, but not one that can be trusted */
+    KEY_BROKEN,     /* the store has a record, but not one that can be trusted */
+    KEY_OVERRIDDEN, /* of a credential, while the store has another key in its place */
 } KeyState;
 
 /* What is known of it. */
@@ -58,7 +60,7 @@ typedef struct Key {
     PskDerivation derivation;        /* of a derived key: for the configured PSK it is rotated to */
     unsigned versions;               /* KEY_VERSION_BIT()s of the identities to publish */
     char digest[PSK_DIGEST_MAX + 1]; /* empty where it is not known: a derived key of version 0 */
-    uint64_t created_usec;           /* CLOCK_REALTIME, as the next two */
+    uint64_t created_usec;           /* CLOCK_REALTIME, as the next two; 0 where unknown */
     uint64_t changed_usec;           /* when the state was entered */
     uint64_t deadline_usec;          /* when a retiring key goes, 0 for none */
 
@@ -68,6 +70,11 @@ typedef struct Key {
     int32_t serials[KEY_VERSIONS];
     /* The timeout that was set for that serial, in seconds; 0 for none. */
     unsigned lifetimes[KEY_VERSIONS];
+
+    /* Of a key that has no record: the name of its credential, and where its line is there. */
+    char *credential;
+    size_t credential_offset, credential_length;
+    bool told; /* that it is overridden */
 
     struct Key *next_of_pair; /* other keys of the same host and subsystem NQN */
 } Key;

@@ -99,6 +99,41 @@ static void log_unavailable(Daemon *d)
     d->said = strdup(detail);
 }
 
+static void log_problems(const Manager *m)
+{
+    static const LogFields fields = {.message_id = MESSAGE_CREDENTIAL_UNUSABLE};
+    size_t n = manager_credentials(m).problems;
+    const char *problem;
+
+    for (size_t i = 0; (problem = manager_credential_problem(m, i)); i++)
+        (void)log_full(LOG_WARNING, 0, &fields, "Of no use: %s", problem);
+    if (n > CREDENTIAL_PROBLEMS_MAX)
+        (void)log_full(LOG_WARNING, 0, &fields, "Of no use: %zu more lines of credentials",
+                       n - CREDENTIAL_PROBLEMS_MAX);
+}
+
+static void log_overridden(const Daemon *d)
+{
+    const Key *k;
+
+    while ((k = manager_next_overridden(d->manager))) {
+        const LogFields fields = {MESSAGE_CREDENTIAL_OVERRIDDEN, k->hostnqn, k->subsysnqn, k->id};
+
+        (void)log_full(LOG_WARNING, 0, &fields,
+                       "The key for %s of the credential %s is not used: the store has one",
+                       k->subsysnqn, k->credential);
+    }
+}
+
+static void read_credentials(const Daemon *d)
+{
+    int r = manager_read_credentials(d->manager);
+
+    if (r < 0)
+        (void)log_error_errno(r, "Cannot read the credentials");
+    log_problems(d->manager);
+}
+
 static void log_publishing(Daemon *d, int error, const SyncResult *s)
 {
     static const LogFields absent = {.message_id = MESSAGE_RING_ABSENT};
@@ -141,6 +176,8 @@ static void publish_all(Daemon *d)
     SyncResult s = {0};
     int r = manager_sync(d->manager, &s);
 
+    if (r < 0 && s.added > 0)
+        log_info("%zu keys of credentials added to the keyring", s.added);
     if (r == -EINPROGRESS)
         return;
     if (r < 0 && !manager_store(d->manager))
@@ -277,6 +314,7 @@ static void on_activity(void *userdata)
     /* A deadline that has passed is one that could not be met: not again at once. */
     plan_retry(d, d->retry || manager_is_stale(d->manager) || (deadline > 0 && deadline <= now));
     arm(d->deadline, deadline > now ? deadline : 0);
+    log_overridden(d);
     manager_count(d->manager);
     handshake_watch_update(d->handshakes);
     if (manager_is_opening(d->manager))
@@ -319,6 +357,7 @@ static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si,
     if (load_config(d->config_path, &config) == 0)
         manager_set_config(d->manager, &config);
     log_provision(d);
+    read_credentials(d);
     publish_all(d);
     (void)sd_notify(0, "READY=1");
     on_activity(d);
@@ -446,6 +485,7 @@ static int run(const char *config_path)
     if (r < 0)
         return r;
     log_provision(&d);
+    read_credentials(&d);
     publish_all(&d);
     if (!manager_is_opening(d.manager))
         become_ready(&d);

@@ -60,7 +60,7 @@ int manager_need_store(Manager *m, char **reterr_detail)
     return r < 0 ? not_open(m, r, reterr_detail) : 0;
 }
 
-static int read_hostnqn(char ret[static NQN_LENGTH_MAX + 2], char **reterr_detail)
+int manager_read_hostnqn(char ret[static NQN_LENGTH_MAX + 2], char **reterr_detail)
 {
     /* One byte more than an NQN may have, so that one that is too long is called that. */
     int r = io_read_line(NAMES_HOSTNQN_FILE, ret, NQN_LENGTH_MAX + 2);
@@ -79,7 +79,8 @@ int manager_check_neighbours(Manager *m, const Key *new, bool force, Key **ret,
     for (k = key_table_pair(&m->keys, new->hostnqn, strlen(new->hostnqn), new->subsysnqn,
                             strlen(new->subsysnqn));
          k; k = k->next_of_pair)
-        if ((k->state == KEY_ACTIVE || k->state == KEY_PENDING) && key_collides(k, new)) {
+        if (!k->credential && (k->state == KEY_ACTIVE || k->state == KEY_PENDING) &&
+            key_collides(k, new)) {
             *ret = k;
             return fail(reterr_detail, -EEXIST,
                         "key %s is already %s for this host and subsystem NQN: %s", k->id,
@@ -151,6 +152,39 @@ int manager_store_failed(int error, char **reterr_detail)
     return fail(reterr_detail, store_error(error), "cannot write the store: %s", strerror(-error));
 }
 
+/* An identity that another key of the pair had is the new key's now: the kernel displaced the old
+ * one, or, with the stand-in's key type, updated it in place. */
+static void forget_displaced(Manager *m, const Key *new)
+{
+    for (Key *k = key_table_pair(&m->keys, new->hostnqn, strlen(new->hostnqn), new->subsysnqn,
+                                 strlen(new->subsysnqn));
+         k; k = k->next_of_pair)
+        for (unsigned v = 0; v < KEY_VERSIONS && k != new; v++)
+            if (new->serials[v] && k->identities[v] &&
+                strcmp(k->identities[v], new->identities[v]) == 0)
+                k->serials[v] = 0;
+}
+
+/* A key that is new in the store, and what a credential has in its place: that goes when the new
+ * one is there. */
+static void publish_added(Manager *m, Key *new)
+{
+    Key *first = key_table_pair(&m->keys, new->hostnqn, strlen(new->hostnqn), new->subsysnqn,
+                                strlen(new->subsysnqn)),
+        *replaced = NULL;
+    int r;
+
+    for (Key *k = first; k; k = k->next_of_pair)
+        if (k->credential && key_collides(k, new))
+            replaced = k;
+    manager_settle_pair(m, new->hostnqn, new->subsysnqn);
+    r = manager_publish_new(m, new, replaced);
+    forget_displaced(m, new);
+    for (Key *k = first; k && m->ring && r == 0; k = k->next_of_pair)
+        if (k->state == KEY_OVERRIDDEN)
+            (void)manager_withdraw(m, k);
+}
+
 int manager_add(Manager *m, const KeyRequest *request, Key **ret, char **reterr_detail)
 {
     _cleanup_(store_endp) StoreTransaction *t = NULL;
@@ -161,7 +195,7 @@ int manager_add(Manager *m, const KeyRequest *request, Key **ret, char **reterr_
     int r;
 
     if (!hostnqn) {
-        r = read_hostnqn(own_hostnqn, reterr_detail);
+        r = manager_read_hostnqn(own_hostnqn, reterr_detail);
         if (r < 0)
             return r;
         hostnqn = own_hostnqn;
@@ -184,7 +218,7 @@ int manager_add(Manager *m, const KeyRequest *request, Key **ret, char **reterr_
         return r;
     *ret = TAKE_PTR(k);
     /* It is kept; whether it is in the ring is told by its serials. */
-    (void)manager_publish_new(m, *ret, NULL);
+    publish_added(m, *ret);
     return 0;
 }
 
@@ -217,22 +251,21 @@ static int seal_retiring(Manager *m, StoreTransaction *t, Key *k)
     return r;
 }
 
-/* An identity that another key of the pair had is the new key's now: the kernel displaced the old
- * one, or, with the stand-in's key type, updated it in place. */
-static void forget_displaced(Manager *m, const Key *new)
-{
-    for (Key *k = key_table_pair(&m->keys, new->hostnqn, strlen(new->hostnqn), new->subsysnqn,
-                                 strlen(new->subsysnqn));
-         k; k = k->next_of_pair)
-        for (unsigned v = 0; v < KEY_VERSIONS && k != new; v++)
-            if (new->serials[v] && k->identities[v] &&
-                strcmp(k->identities[v], new->identities[v]) == 0)
-                k->serials[v] = 0;
-}
-
 static int no_such_key(const char *id, char **reterr_detail)
 {
     return fail(reterr_detail, -ENOENT, "no key has the id \"%s\"", id);
+}
+
+/* What comes from a credential is changed there. That is known without the store. */
+static int check_origin(const Manager *m, const char *id, char **reterr_detail)
+{
+    const Key *k = key_table_find(&m->keys, id);
+
+    if (!k || !k->credential)
+        return 0;
+    return fail(reterr_detail, -EBUSY,
+                "key %s comes from the credential %s: change it where that is given", id,
+                k->credential);
 }
 
 int manager_rotate(Manager *m, const char *id, const KeyRequest *request, Key **ret,
@@ -245,8 +278,8 @@ int manager_rotate(Manager *m, const char *id, const KeyRequest *request, Key **
     Key *old;
     int r;
 
-    r = manager_need_store(m, reterr_detail);
-    if (r < 0)
+    if ((r = check_origin(m, id, reterr_detail)) < 0 ||
+        (r = manager_need_store(m, reterr_detail)) < 0)
         return r;
     old = key_table_find(&m->keys, id);
     if (!old)
@@ -287,11 +320,12 @@ int manager_rotate(Manager *m, const char *id, const KeyRequest *request, Key **
     return 0;
 }
 
-/* A key that goes leaves the version 0 identity to a retiring one of its pair, before it is gone.
- */
+/* A key that goes leaves its place to one of a credential, and the version 0 identity to a retiring
+ * one of its pair, before it is gone. */
 static void make_way(Manager *m, Key *gone)
 {
     gone->state = KEY_REVOKED;
+    manager_settle_pair(m, gone->hostnqn, gone->subsysnqn);
     for (Key *k = key_table_pair(&m->keys, gone->hostnqn, strlen(gone->hostnqn), gone->subsysnqn,
                                  strlen(gone->subsysnqn));
          k; k = k->next_of_pair)
@@ -307,8 +341,8 @@ int manager_remove(Manager *m, const char *id, char **reterr_detail)
     Key *k;
     int r;
 
-    r = manager_need_open(m, reterr_detail);
-    if (r < 0)
+    if ((r = check_origin(m, id, reterr_detail)) < 0 ||
+        (r = manager_need_open(m, reterr_detail)) < 0)
         return r;
     k = key_table_find(&m->keys, id);
     if (!k)

@@ -127,6 +127,13 @@ static int make_configured(const KeyRequest *request, Key **ret, Secret **ret_pa
     return 0;
 }
 
+int manager_make_key(const KeyRequest *request, const char *identity, Key **ret,
+                     Secret **ret_payload, char **reterr_detail)
+{
+    return identity ? make_derived(request, identity, ret, ret_payload, reterr_detail)
+                    : make_configured(request, ret, ret_payload, reterr_detail);
+}
+
 int import_stage(Import *i, const KeyRequest *request, const char *identity, char **reterr_detail)
 {
     _cleanup_(secret_freep) Secret *payload = NULL;
@@ -136,8 +143,7 @@ int import_stage(Import *i, const KeyRequest *request, const char *identity, cha
 
     if (i->n >= IMPORT_KEYS_MAX)
         return detail_set(reterr_detail, -E2BIG, "more than %d keys at once", IMPORT_KEYS_MAX);
-    r = identity ? make_derived(request, identity, &k, &payload, reterr_detail)
-                 : make_configured(request, &k, &payload, reterr_detail);
+    r = manager_make_key(request, identity, &k, &payload, reterr_detail);
     if (r < 0 || (r = make_room(i)) < 0)
         return r;
     (void)snprintf(k->id, sizeof(k->id), "%016zx", i->n);
@@ -206,7 +212,8 @@ static int is_kept(Manager *m, const Key *have, const Import *i, const Staged *s
     _cleanup_(secret_freep) Secret *a = NULL, *b = NULL;
     int r;
 
-    if ((have->state != KEY_ACTIVE && have->state != KEY_PENDING) || !same_names(have, s->key))
+    if (have->credential || (have->state != KEY_ACTIVE && have->state != KEY_PENDING) ||
+        !same_names(have, s->key))
         return 0;
     /* What cannot be unsealed is not the same. */
     if ((r = manager_unseal(m, have, &a)) < 0)

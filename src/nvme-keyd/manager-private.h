@@ -6,7 +6,8 @@
 #include "nvme-keyd/manager.h"
 
 /* What the files of the Manager share: manager.c (ring, time), manager-store.c (opening),
- * manager-slots.c, manager-change.c (add, rotate, remove), manager-import.c. */
+ * manager-slots.c, manager-change.c (add, rotate, remove), manager-import.c,
+ * manager-credentials.c. */
 
 /* Opening the store is slow from here on: those who only want to know its state hear of it. */
 #define MANAGER_SLOW_USEC USEC_PER_SEC
@@ -58,6 +59,11 @@ struct Manager {
 
     Ring *ring;
     KeyTable keys;
+    size_t n_credentials; /* of the keys: those that have no record */
+    bool news;            /* one of them has been overridden */
+    char **problems;      /* CREDENTIAL_PROBLEMS_MAX, NULL for none */
+    size_t n_problems;
+    bool incomplete; /* a credential or a line could not be read: what it had before is not known */
     unsigned on_demand_sec; /* as of the last look at the whole ring */
     uint64_t deadline_usec; /* the earliest of the retiring keys', 0 for none */
 };
@@ -85,6 +91,21 @@ int manager_settle(Manager *m);
 
 /* To be called when keys have come, gone or changed their deadline. */
 void manager_update_deadline(Manager *m);
+
+/* Sees which keys of credentials are overridden; to be called when the store's keys have changed.
+ * The second one looks at one pair. What was published stays so. */
+void manager_settle_credentials(Manager *m);
+void manager_settle_pair(Manager *m, const char *hostnqn, const char *subsysnqn);
+
+/* The host NQN of this machine, or -ENODATA with a detail. */
+int manager_read_hostnqn(char ret[static NQN_LENGTH_MAX + 2], char **reterr_detail) _must_check_;
+
+/* Makes a key and its payload, of a configured PSK, or with identity of a TLS PSK; as
+ * import_stage(). */
+int manager_make_key(const KeyRequest *request, const char *identity, Key **ret,
+                     Secret **ret_payload, char **reterr_detail) _must_check_;
+
+void manager_forget_problems(Manager *m);
 
 /* The store: opened, or for a change made at the first one. *reterr_detail as in manager.h. */
 int manager_need_open(Manager *m, char **reterr_detail) _must_check_;

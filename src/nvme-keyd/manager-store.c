@@ -119,6 +119,7 @@ static int take_store(Manager *m)
     m->store = TAKE_PTR(m->attached);
     r = store_for_each(m->store, load_record, m);
     manager_update_deadline(m);
+    manager_settle_credentials(m);
     if (r < 0)
         manager_close(m);
     return r;

@@ -4,6 +4,7 @@
 
 #include "basic/io.h"
 #include "basic/names.h"
+#include "nvme-keyd/credentials.h"
 #include "nvme-keyd/manager-private.h"
 
 int manager_new(const Config *config, const char *state_dir, Manager **ret)
@@ -14,6 +15,8 @@ int manager_new(const Config *config, const char *state_dir, Manager **ret)
         return -ENOMEM;
     m->config = *config;
     m->state_dir = state_dir;
+    /* Who does not read them does not know what they have no more. */
+    m->incomplete = true;
     *ret = TAKE_PTR(m);
     return 0;
 }
@@ -29,6 +32,7 @@ Manager *manager_free(Manager *m)
     store_close(m->store);
     seal_order_done(&m->order);
     ring_close(m->ring);
+    manager_forget_problems(m);
     free(m->store_detail);
     free(m);
     return NULL;
@@ -119,11 +123,9 @@ void manager_update_deadline(Manager *m)
 
 void manager_close(Manager *m)
 {
-    key_table_done(&m->keys);
+    key_table_remove_all(&m->keys, false);
     m->store = store_close(m->store);
-    /* Two empty tables; if even those do not fit, nothing else will. */
-    if (key_table_init(&m->keys) < 0)
-        abort();
+    manager_settle_credentials(m);
 }
 
 static bool kernel_asks(void)
@@ -166,13 +168,14 @@ int manager_resync(Manager *m, SyncResult *ret)
     unsigned on_demand_sec = manager_on_demand_sec(m);
     int r = 0;
 
+    manager_settle_credentials(m);
     for (int attempt = 0; attempt < 2; attempt++) {
         const Ring *ring = manager_ring(m, &r);
 
         if (!ring)
             return r;
         *ret = (SyncResult){0};
-        r = sync_all(ring, m->store, &m->keys, on_demand_sec, ret);
+        r = sync_all(ring, m->store, &m->keys, on_demand_sec, !m->incomplete, ret);
         if (r == 0)
             r = ret->error;
         if (r == 0)
@@ -327,9 +330,19 @@ int manager_settle(Manager *m)
 
 int manager_publish_all(Manager *m, SyncResult *ret)
 {
-    int r = manager_open_store(m);
+    bool early = !m->store && m->n_credentials > 0;
+    int r, synced = 0;
 
-    return r < 0 ? r : manager_resync(m, ret);
+    /* They are not to wait for a TPM, even where nobody else would be kept waiting. */
+    if (early && (synced = manager_resync(m, ret)) == -ENOMEM)
+        return synced;
+    r = manager_open_store(m);
+    /* What credentials have no more is known without the store. */
+    if (r < 0 && r != -EINPROGRESS && !early && manager_resync(m, ret) == -ENOMEM)
+        return -ENOMEM;
+    if (r < 0)
+        return r;
+    return early && !m->store ? synced : manager_resync(m, ret);
 }
 
 int manager_sync(Manager *m, SyncResult *ret)
@@ -377,7 +390,7 @@ size_t manager_publish_pair(Manager *m, const Key *first)
 
 int manager_unseal(Manager *m, const Key *k, Secret **ret_payload)
 {
-    return store_unseal(m->store, k->id, ret_payload);
+    return key_unseal(m->store, k, ret_payload);
 }
 
 const Ring *manager_refresh(Manager *m)

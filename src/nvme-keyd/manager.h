@@ -62,11 +62,29 @@ bool manager_is_slow(const Manager *m);
 void manager_set_config(Manager *m, const Config *config);
 const Config *manager_config(const Manager *m);
 
+/* Reads the credentials that there are (credentials.h), in the place of those that were read
+ * before. Their keys live in memory alone: nothing of them goes into the store, and where that has
+ * a key for the same pair they are overridden as long as it does. They are published by the next
+ * manager_sync(). What is wrong with a line or a credential is told below. Returns -ENOMEM. */
+int manager_read_credentials(Manager *m) _must_check_;
+
+typedef struct CredentialCounts {
+    size_t keys;
+    size_t overridden; /* of them */
+    size_t problems;   /* lines, or whole credentials, that are of no use */
+} CredentialCounts;
+CredentialCounts manager_credentials(const Manager *m);
+/* The nth problem, from 0, as a line for people; NULL past the last, or past
+ * CREDENTIAL_PROBLEMS_MAX. */
+const char *manager_credential_problem(const Manager *m, size_t n);
+/* A key of a credential that has been overridden since the last call, or NULL. */
+const Key *manager_next_overridden(Manager *m);
+
 /* Opens the store, if there is one and it is not open, and reads the keys.
  * Returns 0 also when there is none yet; -EINPROGRESS; else an error of store_open(), with a line
  * in manager_store_detail(). */
 int manager_open(Manager *m) _must_check_;
-/* Closes the store and forgets the keys; what is in the ring stays. */
+/* Closes the store and forgets its keys; what is in the ring stays. */
 void manager_close(Manager *m);
 
 /* Opens a store that no slot opens any more. Returns -EALREADY, -ENOMEDIUM (there is none),
@@ -135,7 +153,7 @@ const KeyTable *manager_keys(const Manager *m);
 
 /* All of the following log nothing. *reterr_detail gets a line for people, to be freed. */
 
-/* Adds an active key and publishes it.
+/* Adds an active key and publishes it. One that a credential has for the pair gives way.
  * Returns -EINVAL (detail says what), -EEXIST (an active key has this pair and role: *ret is it),
  * -ENOTUNIQ (shadows *ret), -ENODATA (no host NQN on this machine), or an error of the store. A key
  * that is stored but could not be published is no error here: its serials tell. */
@@ -145,12 +163,12 @@ int manager_add(Manager *m, const KeyRequest *request, Key **ret, char **reterr_
 /* Puts a new PSK in the place of an active key's. On a host the new one is published, then the old
  * one is withdrawn and removed; on a target the old one is accepted until Config.retire_usec from
  * now. request: hash, configured and comment are used. Returns as manager_add(), -ENOENT, or -EBUSY
- * when the key is not active. */
+ * when the key is not active, or comes from a credential. */
 int manager_rotate(Manager *m, const char *id, const KeyRequest *request, Key **ret,
                    char **reterr_detail) _must_check_;
 
-/* Removes a key from the store and from the ring. Returns -ENOENT, or -ENOTCONN when
- * it is gone from the store, but the ring refused. */
+/* Removes a key from the store and from the ring. Returns -ENOENT, -EBUSY for one that comes from a
+ * credential, or -ENOTCONN when it is gone from the store, but the ring refused. */
 int manager_remove(Manager *m, const char *id, char **reterr_detail) _must_check_;
 
 /* The versions whose identity is this key's, as KEY_VERSION_BIT()s: while a target accepts two keys
@@ -177,7 +195,9 @@ Provision manager_provision(const Manager *m);
     "kernel that asks by itself; keys stay resident"
 
 /* Makes the ring right, after opening store and ring if they were not. Changes nothing in the
- * store. Returns -ENOKEY where there is no ring, or an error of the store. */
+ * store. Keys of credentials do not wait for the store: also after an error of it, and after
+ * -EINPROGRESS, they are in the ring, and *ret tells how many. Returns -ENOKEY where there is no
+ * ring, or an error of the store. */
 int manager_publish_all(Manager *m, SyncResult *ret) _must_check_;
 /* The same, and then lets go of retiring keys whose time is over. */
 int manager_sync(Manager *m, SyncResult *ret) _must_check_;

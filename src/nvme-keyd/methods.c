@@ -291,6 +291,29 @@ static int open_or_reply(VarlinkCall *call, Manager *m, int *ret_answer)
     return r;
 }
 
+/* What is known of a store that cannot be opened: the keys of credentials, and then why not. */
+static int list_without_store(VarlinkCall *call, Manager *m, int error)
+{
+    const Key *k;
+
+    KEY_TABLE_FOREACH(manager_keys(m), k)
+    {
+        _cleanup_(json_putp) json_object *o = json_object_new_object(), *key = NULL;
+        int r;
+
+        if (error == -EINPROGRESS)
+            break;
+        if (!o)
+            return -ENOMEM;
+        if ((r = describe_key(m, k, &key)) < 0 ||
+            (r = json_add_take(o, "key", TAKE_PTR(key))) < 0 ||
+            (r = varlink_call_notify(call, TAKE_PTR(o))) < 0)
+            return r;
+    }
+    return methods_reply_failure(call, error == -EINPROGRESS ? error : -EIO,
+                                 manager_store_detail(m), NULL);
+}
+
 static int method_list(VarlinkCall *call, json_object *p, void *userdata)
 {
     Manager *m = userdata;
@@ -299,9 +322,11 @@ static int method_list(VarlinkCall *call, json_object *p, void *userdata)
     int r;
 
     (void)p;
-    if (open_or_reply(call, m, &r) < 0)
-        return r;
-    (void)manager_refresh(m);
+    r = manager_open(m);
+    if (r != -EINPROGRESS)
+        (void)manager_refresh(m);
+    if (r < 0)
+        return list_without_store(call, m, r);
     left = key_table_size(manager_keys(m));
     if (left == 0)
         return varlink_call_reply(call, NULL);
@@ -332,7 +357,8 @@ static int method_describe(VarlinkCall *call, json_object *p, void *userdata)
 
     if (read_id(p, &id) < 0)
         return varlink_call_invalid_parameter(call, "id");
-    if (open_or_reply(call, m, &r) < 0)
+    k = key_table_find(manager_keys(m), id);
+    if (!k && open_or_reply(call, m, &r) < 0)
         return r;
     (void)manager_refresh(m);
     k = key_table_find(manager_keys(m), id);
@@ -440,6 +466,22 @@ static int add_handshake(json_object *status, const Manager *m)
     return r < 0 ? r : json_add_string(o, "state", handshake_state_to_string(h.state));
 }
 
+static json_object *credentials_status(const Manager *m)
+{
+    _cleanup_(json_putp) json_object *o = json_object_new_object();
+    CredentialCounts c = manager_credentials(m);
+    json_object *problems = json_object_new_array();
+    const char *text;
+
+    if (json_add_take(o, "problems", problems) < 0 || json_add_uint(o, "keys", c.keys) < 0 ||
+        json_add_uint(o, "overridden", c.overridden) < 0)
+        return NULL;
+    for (size_t i = 0; (text = manager_credential_problem(m, i)); i++)
+        if (json_append_take(problems, json_object_new_string(text)) < 0)
+            return NULL;
+    return TAKE_PTR(o);
+}
+
 static int method_status(VarlinkCall *call, json_object *p, void *userdata)
 {
     _cleanup_(json_putp) json_object *o = json_object_new_object();
@@ -467,6 +509,7 @@ static int method_status(VarlinkCall *call, json_object *p, void *userdata)
         json_add_take(o, "store", store_status(m)) < 0 ||
         json_add_take(o, "keyring", keyring_status(m, ring)) < 0 ||
         json_add_take(o, "provision", provision_status(m)) < 0 || add_handshake(o, m) < 0 ||
+        json_add_take(o, "credentials", credentials_status(m)) < 0 ||
         json_add_uint(o, "keys", key_table_size(manager_keys(m))) < 0 ||
         json_add_uint(o, "broken", broken) < 0 || json_add_uint(o, "identities", identities) < 0 ||
         json_add_uint(o, "published", published) < 0)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "basic/io.h"
+#include "nvme-keyd/credentials.h"
 #include "nvme-keyd/sync.h"
 
 /* An identity of the table, whether it should be in the ring, and where it is. */
@@ -14,6 +15,8 @@ typedef struct Want {
     int32_t found;
     bool displace;   /* it is another, with other bytes */
     int32_t unready; /* the same, and it is still under construction */
+    bool marked;     /* what was found is marked as of a credential */
+    bool yields;     /* it is a credential's, and the ring has what may be a record's */
 } Want;
 
 typedef struct Plan {
@@ -23,6 +26,7 @@ typedef struct Plan {
     int32_t *stale;               /* serials to unlink once all that is wanted is there */
     size_t n_stale;
     bool keep_unknown; /* a broken record may be theirs */
+    bool keep_marked;  /* the same for a credential that could not be read */
     int32_t *unready;  /* serials of keys under construction, once somebody wants to know */
     size_t n_unready;
     bool knows_unready;
@@ -77,7 +81,7 @@ static int plan_collect(Plan *p, const KeyTable *table)
     {
         p->keep_unknown |= k->state == KEY_BROKEN;
         for (unsigned v = 0; v < KEY_VERSIONS; v++) {
-            Want want = {k, v, key_is_publishable(k, now), 0, false, 0};
+            Want want = {k, v, key_is_publishable(k, now), 0, false, 0, false, false};
 
             if (k->identities[v] && plan_want(p, want) < 0)
                 return -ENOMEM;
@@ -100,6 +104,11 @@ static bool is_stale(const Plan *p, const RingKey *have, const Want *want)
 
     if (want && want->publish)
         return false;
+    /* What a credential is the origin of can be told from what a store is, also where there is
+     * none.
+     */
+    if (have->marked && have->gid == mark)
+        return want || !p->keep_marked;
     if (mark == 0)
         return want;
     return have->gid == mark && (want || !p->keep_unknown);
@@ -126,7 +135,7 @@ static bool has_bytes(Store *store, const Want *want, const RingKey *have)
     const uint8_t *bytes;
     size_t size;
 
-    return store_unseal(store, want->key->id, &payload) == 0 &&
+    return key_unseal(store, want->key, &payload) == 0 &&
            key_payload_tls_psk(payload, want->version, &bytes, &size) == 0 &&
            ring_key_equals(have->serial, bytes, size) == 1;
 }
@@ -140,9 +149,30 @@ static void match_wanted(Plan *p, Store *store, Want *want, const RingKey *have)
     want->found = current ? have->serial : 0;
     want->displace = !current;
     want->unready = ready ? 0 : have->serial;
+    want->marked = have->marked;
 }
 
-static int plan_match(Plan *p, Store *store, const RingList *list)
+/* While the store is closed nobody knows which keys it has. One that was published from it stands
+ * for its pair until it is opened: on a host there must not be another beside it. */
+static void yield_to(const Plan *p, const KeyTable *table, const RingKey *have)
+{
+    PskIdentity i;
+
+    if (have->marked || have->gid != getegid() || getegid() == 0 ||
+        psk_identity_parse(have->description, strlen(have->description), &i) != 0)
+        return;
+    for (const Key *k =
+             key_table_pair(table, i.hostnqn, i.hostnqn_length, i.subsysnqn, i.subsysnqn_length);
+         k; k = k->next_of_pair) {
+        void *v = NULL;
+
+        if (k->credential && k->identities[i.version] &&
+            lh_table_lookup_ex(p->by_identity, k->identities[i.version], &v))
+            ((Want *)v)->yields = true;
+    }
+}
+
+static int plan_match(Plan *p, Store *store, const KeyTable *table, const RingList *list)
 {
     p->stale = calloc(list->n + 1, sizeof(*p->stale));
     if (!p->stale)
@@ -163,6 +193,8 @@ static int plan_match(Plan *p, Store *store, const RingList *list)
         }
         if (want && want->publish)
             match_wanted(p, store, want, have);
+        else if (!store)
+            yield_to(p, table, have);
     }
     return 0;
 }
@@ -188,6 +220,9 @@ static int add_version(const Ring *ring, const Secret *payload, Key *k, unsigned
     r = ring_add(ring, k->identities[version], bytes, size, &k->serials[version]);
     if (r < 0)
         return r;
+    /* Without it the key would stay longer than its credential: no reason to do without the key. */
+    if (k->credential)
+        (void)ring_set_mark(k->serials[version], true);
     k->lifetimes[version] = 0;
     return lifetime > 0 ? set_lifetime(k, version, lifetime) : 0;
 }
@@ -202,6 +237,8 @@ static bool keep(const Want *want, unsigned lifetime)
     if (k->serials[v] != want->found)
         k->lifetimes[v] = KEY_LIFETIME_UNKNOWN;
     k->serials[v] = want->found;
+    if (want->found && want->marked != (k->credential != NULL))
+        (void)ring_set_mark(want->found, k->credential);
     return want->found != 0 && (k->lifetimes[v] == lifetime || set_lifetime(k, v, lifetime) == 0);
 }
 
@@ -225,14 +262,14 @@ static void plan_apply(const Plan *p, const Ring *ring, Store *store, unsigned o
             result->kept++;
             continue;
         }
-        if (lifetime > 0 && !want->displace) {
+        if ((lifetime > 0 && !want->displace) || want->yields) {
             want->key->serials[want->version] = 0;
             continue;
         }
         if (payload_of != want->key) {
             payload_of = NULL;
             payload = secret_free(payload);
-            r = store_unseal(store, want->key->id, &payload);
+            r = key_unseal(store, want->key, &payload);
         }
         /* Who adds one of the stand-in's type would wait for it, if it were still there. */
         if (r == 0 && want->unready)
@@ -268,7 +305,7 @@ static void plan_remove_stale(const Plan *p, const Ring *ring, SyncResult *resul
 }
 
 int sync_all(const Ring *ring, Store *store, const KeyTable *table, unsigned on_demand_sec,
-             SyncResult *ret)
+             bool all_credentials, SyncResult *ret)
 {
     _cleanup_(ring_list_done) RingList list = {NULL, 0};
     _cleanup_(plan_done) Plan plan = {.wants = NULL};
@@ -277,8 +314,9 @@ int sync_all(const Ring *ring, Store *store, const KeyTable *table, unsigned on_
 
     /* Without a store nothing says that a key is not wanted any more. */
     plan.keep_unknown = !store;
+    plan.keep_marked = !all_credentials;
     if ((r = ring_list(ring, &list)) < 0 || (r = plan_collect(&plan, table)) < 0 ||
-        (r = plan_match(&plan, store, &list)) < 0)
+        (r = plan_match(&plan, store, table, &list)) < 0)
         return r;
 
     plan_apply(&plan, ring, store, on_demand_sec, &result);
@@ -307,7 +345,7 @@ int sync_publish(const Ring *ring, Store *store, Key *k, unsigned versions, unsi
         if (!(versions & KEY_VERSION_BIT(v)) || !k->identities[v] || is_there(ring, k, v, lifetime))
             continue;
         if (!payload)
-            r = store_unseal(store, k->id, &payload);
+            r = key_unseal(store, k, &payload);
         if (r == 0)
             r = add_version(ring, payload, k, v, lifetime);
     }

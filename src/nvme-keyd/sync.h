@@ -21,10 +21,11 @@ typedef struct SyncResult {
 } SyncResult;
 
 /* Looks at the whole ring; linear in the number of keys in it and in the table. Updates the serials
- * of the table's keys. Returns 0 (failures of single keys are in *ret), -ENOMEM, or the error that
- * says the ring is gone. */
+ * of the table's keys. store: NULL where it is not open; then keys whose records may be there stay.
+ * all_credentials: the table has what the credentials have; otherwise, the same. Returns 0
+ * (failures of single keys are in *ret), -ENOMEM, or the error that says the ring is gone. */
 int sync_all(const Ring *ring, Store *store, const KeyTable *table, unsigned on_demand_sec,
-             SyncResult *ret) _must_check_;
+             bool all_credentials, SyncResult *ret) _must_check_;
 
 /* Adds those TLS PSKs of one key that are not in the ring, of the versions given. A timeout begins
  * anew. */

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdlib.h>
+#include <string.h>
+
+#include "nvme-keyd/credential-line.h"
+#include "nvme-keyd/credentials.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define OWN "nqn.2014-08.org.nvmexpress:uuid:11111111-2222-3333-4444-555555555555"
+
+typedef struct Text {
+    const char *text;
+    size_t size;
+    size_t line; /* of the last word about it */
+} Text;
+
+/* The line of a key is within the text and between newlines, and says the same when it is read
+ * alone. */
+static int on_key(Key *k, size_t line, void *userdata)
+{
+    _cleanup_(credential_line_done) CredentialLine l = {.role = KEY_ROLE_HOST};
+    _cleanup_(key_freep) Key *owned = k;
+    Text *t = userdata;
+    size_t begin = k->credential_offset, end = begin + k->credential_length;
+
+    if (line <= t->line || end < begin || end > t->size ||
+        (begin > 0 && t->text[begin - 1] != '\n') || (end < t->size && t->text[end] != '\n') ||
+        memchr(t->text + begin, '\n', end - begin))
+        abort();
+    t->line = line;
+    if (credential_line_parse(t->text + begin, end - begin, &l) != 0 || !l.key.psk ||
+        l.role != k->role ||
+        (l.key.hostnqn == NULL) != (strcmp(k->hostnqn, OWN) == 0 && l.key.hostnqn_length == 0) ||
+        strlen(k->subsysnqn) != l.key.subsysnqn_length ||
+        memcmp(k->subsysnqn, l.key.subsysnqn, l.key.subsysnqn_length) != 0)
+        abort();
+    if (k->state != KEY_ACTIVE || k->generation != 0 || strlen(k->id) != STORE_ID_SIZE - 1 ||
+        (!k->identities[0] && !k->identities[1]) || strcmp(k->credential, "fuzz") != 0)
+        abort();
+    return 0;
+}
+
+static void on_problem(const char *credential, size_t line, const char *text, void *userdata)
+{
+    Text *t = userdata;
+
+    if (strcmp(credential, "fuzz") != 0 || line <= t->line || !text || strchr(text, '\n'))
+        abort();
+    t->line = line;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    Text t = {(const char *)data, size, 0};
+    const CredentialVisitor v = {on_key, on_problem, OWN, &t};
+    int r = credential_read_text("fuzz", t.text, size, &v);
+
+    if (r != 0)
+        abort();
+    return 0;
+}

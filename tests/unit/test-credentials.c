@@ -1,0 +1,614 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "credstore/store.h"
+#include "keyd-fixture.h"
+#include "nvme-keyd/credential-line.h"
+#include "nvme-keyd/credentials.h"
+#include "nvme-keyd/manager-import.h"
+#include "nvme-keyd/upcall-answer.h"
+
+/* Keys that credentials have: what a line says, what is published of it, and who has precedence. */
+
+#define OTHER "nqn.2026-11.org.example:b"
+#define PSK_A "NVMeTLSkey-1:01:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh+KfiaR:"
+#define PSK_B "NVMeTLSkey-1:01:AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyAl7OaH:"
+#define DERIVED                                                                                    \
+    "NVMe0R01 " HOST " " OTHER " NVMeTLSkey-1:01:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh+"      \
+                               "KfiaR:"
+
+static char directory[64];
+
+static void remove_directory(void)
+{
+    if (directory[0])
+        (void)nftw(directory, fixture_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    directory[0] = '\0';
+    unsetenv("CREDENTIALS_DIRECTORY");
+    unsetenv(NAMES_ENV_CREDENTIALS);
+}
+
+static bool put_in(const char *dir, const char *name, const char *text)
+{
+    _cleanup_(closep) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    return fd >= 0 && io_write_file_at(fd, name, text, strlen(text)) == 0;
+}
+
+/* Gives a credential; the first one makes the directory. */
+static bool give(const char *name, const char *text)
+{
+    if (!directory[0]) {
+        strcpy(directory, "/tmp/test-credentials-XXXXXX");
+        if (!mkdtemp(directory) || setenv("CREDENTIALS_DIRECTORY", directory, 1) < 0)
+            return false;
+    }
+    return put_in(directory, name, text);
+}
+
+/* What the next instance makes of it. */
+static int read_again(Fixture *f, SyncResult *ret)
+{
+    int r = fixture_restart(f) ? manager_read_credentials(f->m) : -ENOMEM;
+
+    return r < 0 ? r : fixture_sync(f, ret);
+}
+
+static const Key *find(const Fixture *f, const char *subsysnqn, bool of_credential)
+{
+    const Key *k;
+
+    KEY_TABLE_FOREACH(manager_keys(f->m), k)
+    {
+        if (strcmp(k->subsysnqn, subsysnqn) == 0 && (k->credential != NULL) == of_credential)
+            return k;
+    }
+    return NULL;
+}
+
+/* Whoever has the store open keeps others from opening it. */
+static bool lock_store(const Fixture *f, Store **ret)
+{
+    _cleanup_(freep) char *detail = NULL;
+
+    return store_attach(f->dir, ret, &detail) == 0;
+}
+
+/* Opening none makes its directories. */
+static bool no_store(const Fixture *f)
+{
+    char path[128];
+
+    (void)snprintf(path, sizeof(path), "%s/header.json", f->dir);
+    return !manager_store(f->m) && access(path, F_OK) < 0 && errno == ENOENT;
+}
+
+#define GIVEN                                                                                      \
+    FIXTURE;                                                                                       \
+    remove_directory()
+
+static int line(const char *text, CredentialLine *ret)
+{
+    return credential_line_parse(text, strlen(text), ret);
+}
+
+TEST(lines)
+{
+    static const struct {
+        const char *text;
+        int result;
+    } bad[] = {
+        {"role=hosts " SUBSYSTEM " " PSK_A, CREDENTIAL_E_OPTION},
+        {"role= " SUBSYSTEM " " PSK_A, CREDENTIAL_E_OPTION},
+        {"roles=host " SUBSYSTEM " " PSK_A, CREDENTIAL_E_OPTION},
+        {"identity-version=2 " SUBSYSTEM " " PSK_A, CREDENTIAL_E_OPTION},
+        {"identity-version=0000000000000001 " SUBSYSTEM " " PSK_A, CREDENTIAL_E_OPTION},
+        {"identity-version=0 " DERIVED, CREDENTIAL_E_OPTION},
+        {"derivation=compat " DERIVED, CREDENTIAL_E_OPTION},
+        {"role=host", PSK_E_LINE},
+        {"role=host # of no key", PSK_E_LINE},
+        {SUBSYSTEM, PSK_E_LINE},
+        {PSK_A, PSK_E_LINE},
+        {"nqn. " PSK_A, PSK_E_NQN},
+        {SUBSYSTEM "  " PSK_A, PSK_E_NQN},
+        {SUBSYSTEM " NVMeTLSkey-1:01:AAAA:", PSK_E_LENGTH},
+        {"# role=host", 0},
+        {"", 0},
+        {" \t\r", 0},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        _cleanup_(credential_line_done) CredentialLine l = {.role = KEY_ROLE_HOST};
+
+        ASSERT_EQ(line(bad[i].text, &l), bad[i].result);
+        ASSERT_TRUE(!l.key.psk);
+        ASSERT_TRUE(strlen(credential_line_error_text(bad[i].result)) > 0);
+    }
+}
+
+TEST(options)
+{
+    _cleanup_(credential_line_done) CredentialLine own = {.versions = 9}, all = own, derived = own;
+
+    ASSERT_EQ(line(SUBSYSTEM " " PSK_A "\r", &own), 0);
+    ASSERT_TRUE(own.key.psk && !own.key.hostnqn);
+    ASSERT_EQ(own.role, KEY_ROLE_HOST);
+    ASSERT_EQ(own.versions, 0);
+    ASSERT_EQ(own.derivation, PSK_RFC8446);
+    ASSERT_EQ(own.key.subsysnqn_length, strlen(SUBSYSTEM));
+
+    ASSERT_EQ(line("\trole=both  identity-version=0,1\tderivation=compat " HOST " " SUBSYSTEM
+                   " " PSK_A,
+                   &all),
+              0);
+    ASSERT_TRUE(all.key.psk);
+    ASSERT_EQ(all.role, KEY_ROLE_BOTH);
+    ASSERT_EQ(all.versions, 3);
+    ASSERT_EQ(all.derivation, PSK_COMPAT);
+    ASSERT_EQ(all.key.hostnqn_length, strlen(HOST));
+
+    ASSERT_EQ(line("role=target " DERIVED, &derived), 0);
+    ASSERT_EQ(derived.key.kind, KEYFILE_DERIVED);
+    ASSERT_EQ(derived.role, KEY_ROLE_TARGET);
+}
+
+/* They need no store, and make none. */
+TEST(without_store)
+{
+    char id[STORE_ID_SIZE];
+    SyncResult s;
+    const Key *k;
+    int32_t serial;
+    GIVEN;
+
+    ASSERT_TRUE(give("nvme-keyd.psk", HOST " " SUBSYSTEM " " PSK_A "\n"));
+    ASSERT_TRUE(give("nvme-keyd.psk.more", "# of a target\nrole=target " DERIVED));
+    ASSERT_TRUE(give("nvme-keyd.pskx", HOST " nqn.2026-11.org.example:c " PSK_A "\n"));
+    ASSERT_OK(read_again(&f, &s));
+    ASSERT_EQ(s.added, 2);
+    ASSERT_EQ(fixture_keys(&f), 2);
+    ASSERT_EQ(manager_credentials(f.m).keys, 2);
+    ASSERT_EQ(manager_credentials(f.m).problems, 0);
+    k = find(&f, OTHER, true);
+    ASSERT_TRUE(k && ring_has_key(&f, k, 0));
+    ASSERT_STR(k->credential, "nvme-keyd.psk.more");
+    k = find(&f, SUBSYSTEM, true);
+    ASSERT_TRUE(k && ring_has_key(&f, k, 1));
+    ASSERT_STR(k->credential, "nvme-keyd.psk");
+    ASSERT_EQ(k->created_usec, 0);
+    strcpy(id, k->id);
+    serial = k->serials[1];
+    ASSERT_TRUE(no_store(&f));
+
+    /* The next instance knows it again. */
+    ASSERT_OK(read_again(&f, &s));
+    ASSERT_EQ(s.added, 0);
+    ASSERT_EQ(s.kept, 2);
+    k = key_table_find(manager_keys(f.m), id);
+    ASSERT_TRUE(k);
+    ASSERT_EQ(k->serials[1], serial);
+    ASSERT_TRUE(no_store(&f));
+    remove_directory();
+}
+
+/* What a credential has no more goes, also where nobody knows what a store would have wanted. */
+TEST(gone)
+{
+    SyncResult s;
+    GIVEN;
+
+    ASSERT_TRUE(setegid(MARK) == 0);
+    ASSERT_TRUE(give("nvme-keyd.psk.a", HOST " " SUBSYSTEM " " PSK_A "\n"));
+    ASSERT_TRUE(give("nvme-keyd.psk.b", HOST " " OTHER " " PSK_A "\n"));
+    ASSERT_OK(read_again(&f, &s));
+    ASSERT_EQ(s.added, 2);
+    ASSERT_TRUE(ring_put(MARK, "NVMe0R01 " HOST " nqn.2026-11.org.example:of-a-store", "x") > 0);
+
+    /* A line that cannot be read may have been the one. */
+    ASSERT_TRUE(give("nvme-keyd.psk.a", HOST " " SUBSYSTEM " NVMeTLSkey-1:\n"));
+    ASSERT_OK(read_again(&f, &s));
+    ASSERT_EQ(s.removed, 0);
+    ASSERT_EQ(s.kept, 1);
+    ASSERT_EQ(manager_credentials(f.m).problems, 1);
+
+    ASSERT_TRUE(give("nvme-keyd.psk.a", "\n"));
+    ASSERT_OK(read_again(&f, &s));
+    ASSERT_EQ(s.removed, 1);
+    ASSERT_EQ(s.kept, 1);
+    ASSERT_EQ(ring_size(), 2);
+    ASSERT_TRUE(give("nvme-keyd.psk.b", "# nothing"));
+    ASSERT_OK(read_again(&f, &s));
+    ASSERT_EQ(s.removed, 1);
+    ASSERT_EQ(ring_size(), 1);
+    remove_directory();
+}
+
+static bool problem_is(const Fixture *f, size_t n, const char *begin)
+{
+    const char *text = manager_credential_problem(f->m, n);
+
+    if (text && strncmp(text, begin, strlen(begin)) == 0)
+        return true;
+    printf("# %s\n", text ? text : "(none)");
+    return false;
+}
+
+/* One line each, with its number and without its content; the others are of use. */
+TEST(problems)
+{
+    SyncResult s;
+    GIVEN;
+
+    ASSERT_TRUE(give("nvme-keyd.psk.1", "x\n\n" HOST " " SUBSYSTEM " " PSK_A "\nrole=x y z"));
+    ASSERT_TRUE(
+        give("nvme-keyd.psk.2", HOST " " SUBSYSTEM " " PSK_B "\n" HOST " " OTHER " " PSK_B));
+    ASSERT_TRUE(give("nvme-keyd.psk.3", HOST " " OTHER "b " PSK_A));
+    ASSERT_TRUE(give("nvme-keyd.psk.\n", HOST " " OTHER "c " PSK_A));
+    ASSERT_OK(read_again(&f, &s));
+    ASSERT_EQ(manager_credentials(f.m).problems, 5);
+    ASSERT_TRUE(problem_is(&f, 0, "credentials: "));
+    ASSERT_TRUE(problem_is(&f, 1, "credential nvme-keyd.psk.1, line 1: not a line"));
+    ASSERT_TRUE(problem_is(&f, 2, "credential nvme-keyd.psk.1, line 4: options are"));
+    ASSERT_TRUE(problem_is(&f, 3,
+                           "credential nvme-keyd.psk.2, line 1: another key for this host and "
+                           "subsystem NQN comes from nvme-keyd.psk.1"));
+    ASSERT_TRUE(problem_is(&f, 4, "credential nvme-keyd.psk.3, line 1: the kernel could take"));
+    ASSERT_TRUE(!manager_credential_problem(f.m, 5));
+    ASSERT_EQ(manager_credentials(f.m).keys, 3);
+    ASSERT_EQ(s.added, 3);
+    remove_directory();
+}
+
+TEST(limits)
+{
+    _cleanup_(freep) char *text = calloc(1, CREDENTIAL_SIZE_MAX + 2);
+    SyncResult s;
+    GIVEN;
+
+    ASSERT_TRUE(text);
+    memset(text, '\n', CREDENTIAL_SIZE_MAX + 1);
+    ASSERT_TRUE(give("nvme-keyd.psk.1", text));
+    for (size_t i = 0; i < CREDENTIAL_SIZE_MAX; i += 2)
+        text[i] = 'x';
+    text[CREDENTIAL_SIZE_MAX] = '\0';
+    ASSERT_TRUE(give("nvme-keyd.psk.2", text));
+    ASSERT_TRUE(give("nvme-keyd.psk.3", ""));
+    ASSERT_OK(read_again(&f, &s));
+    ASSERT_TRUE(problem_is(&f, 0, "credential nvme-keyd.psk.1: it has more than"));
+    ASSERT_TRUE(problem_is(&f, 1, "credential nvme-keyd.psk.2, line 1: "));
+    ASSERT_TRUE(problem_is(&f, CREDENTIAL_PROBLEMS_MAX - 1, "credential nvme-keyd.psk.2"));
+    ASSERT_TRUE(!manager_credential_problem(f.m, CREDENTIAL_PROBLEMS_MAX));
+    ASSERT_EQ(manager_credentials(f.m).problems, CREDENTIAL_SIZE_MAX / 2 + 1);
+    remove_directory();
+}
+
+static int take_key(Key *k, _unused_ size_t n, void *userdata)
+{
+    *(Key **)userdata = k;
+    return 0;
+}
+
+static void take_problem(_unused_ const char *name, _unused_ size_t n, const char *text,
+                         void *userdata)
+{
+    *(const char **)userdata = strstr(text, NAMES_HOSTNQN_FILE);
+}
+
+TEST(own_host)
+{
+    static const char text[] = "role=both " SUBSYSTEM " " PSK_A;
+    _cleanup_(key_freep) Key *k = NULL;
+    const char *problem = NULL;
+    const CredentialVisitor named = {take_key, take_problem, HOST, &k},
+                            unnamed = {take_key, take_problem, NULL, &problem};
+
+    ASSERT_OK(credential_read_text("x", text, strlen(text), &named));
+    ASSERT_TRUE(k);
+    ASSERT_STR(k->hostnqn, HOST);
+    ASSERT_TRUE(k->identities[0] && k->identities[1]);
+    ASSERT_OK(credential_read_text("x", text, strlen(text), &unnamed));
+    ASSERT_TRUE(problem);
+}
+
+/* The store opens late: until then the credential serves, then the store does. */
+TEST(store_late)
+{
+    _cleanup_(store_closep) Store *other = NULL;
+    char id[STORE_ID_SIZE];
+    const Key *k;
+    SyncResult s;
+    GIVEN;
+
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 7);
+    ASSERT_TRUE(k);
+    strcpy(id, k->id);
+    ASSERT_TRUE(give("nvme-keyd.psk", HOST " " SUBSYSTEM " " PSK_A "\n" HOST " " OTHER " " PSK_A));
+    f.m = manager_free(f.m);
+    ASSERT_OK(keyctl_clear(fixture_ring()));
+    ASSERT_TRUE(lock_store(&f, &other));
+    ASSERT_EQ(read_again(&f, &s), -EBUSY);
+    ASSERT_EQ(s.added, 2);
+    k = find(&f, SUBSYSTEM, true);
+    ASSERT_TRUE(k && ring_has_key(&f, k, 1));
+    ASSERT_TRUE(!manager_next_overridden(f.m));
+    ASSERT_EQ(fixture_sync(&f, &s), -EBUSY);
+    ASSERT_EQ(s.kept, 2);
+
+    other = store_close(other);
+    ASSERT_OK(fixture_sync(&f, &s));
+    ASSERT_EQ(s.added, 1);
+    ASSERT_EQ(s.kept, 1);
+    ASSERT_EQ(s.removed, 1);
+    ASSERT_EQ(k->state, KEY_OVERRIDDEN);
+    ASSERT_EQ(k->serials[1], 0);
+    ASSERT_TRUE(manager_next_overridden(f.m) == k);
+    ASSERT_TRUE(!manager_next_overridden(f.m));
+    ASSERT_EQ(manager_credentials(f.m).overridden, 1);
+    k = key_table_find(manager_keys(f.m), id);
+    ASSERT_TRUE(k && ring_has_key(&f, k, 1));
+    ASSERT_EQ(ring_size(), 2);
+
+    /* It stays so, and is told once. */
+    ASSERT_OK(fixture_sync(&f, &s));
+    ASSERT_EQ(s.kept, 2);
+    ASSERT_TRUE(!manager_next_overridden(f.m));
+    remove_directory();
+}
+
+/* What an instance before has published from the store has no second key beside it. */
+TEST(store_locked_later)
+{
+    _cleanup_(store_closep) Store *other = NULL;
+    SyncResult s;
+    GIVEN;
+
+    ASSERT_TRUE(setegid(MARK) == 0);
+    ASSERT_TRUE(fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 7));
+    ASSERT_EQ(ring_size(), 1);
+    ASSERT_TRUE(give("nvme-keyd.psk", HOST " " SUBSYSTEM " " PSK_A "\n" HOST " " OTHER " " PSK_A));
+    f.m = manager_free(f.m);
+    ASSERT_TRUE(lock_store(&f, &other));
+    ASSERT_EQ(read_again(&f, &s), -EBUSY);
+    ASSERT_EQ(s.added, 1);
+    ASSERT_EQ(ring_size(), 2);
+    ASSERT_TRUE(find(&f, SUBSYSTEM, true)->serials[1] == 0);
+    remove_directory();
+}
+
+/* The same PSK in both: it is not even added anew, and is the store's from then on. */
+TEST(same_psk)
+{
+    _cleanup_(store_closep) Store *other = NULL;
+    int32_t serial;
+    SyncResult s;
+    Key *k;
+    GIVEN;
+
+    ASSERT_TRUE(setegid(MARK) == 0);
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 0);
+    ASSERT_TRUE(k);
+    ASSERT_TRUE(give("nvme-keyd.psk", HOST " " SUBSYSTEM " " PSK_A));
+    f.m = manager_free(f.m);
+    ASSERT_OK(keyctl_clear(fixture_ring()));
+    ASSERT_TRUE(lock_store(&f, &other));
+    ASSERT_EQ(read_again(&f, &s), -EBUSY);
+    serial = find(&f, SUBSYSTEM, true)->serials[1];
+    ASSERT_TRUE(serial > 0);
+    other = store_close(other);
+    ASSERT_OK(fixture_sync(&f, &s));
+    ASSERT_EQ(s.kept, 1);
+    ASSERT_EQ(find(&f, SUBSYSTEM, false)->serials[1], serial);
+
+    /* The mark of credentials is gone: nothing takes it away when the store is closed. */
+    remove_directory();
+    f.m = manager_free(f.m);
+    ASSERT_TRUE(lock_store(&f, &other));
+    ASSERT_EQ(read_again(&f, &s), -EBUSY);
+    ASSERT_EQ(s.removed, 0);
+    ASSERT_EQ(ring_size(), 1);
+}
+
+/* The store wins, for as long as it has a key. */
+TEST(add_and_remove)
+{
+    char id[STORE_ID_SIZE];
+    const Key *k;
+    Key *added;
+    SyncResult s;
+    GIVEN;
+
+    ASSERT_TRUE(give("nvme-keyd.psk", HOST " " SUBSYSTEM " " PSK_A));
+    ASSERT_OK(read_again(&f, &s));
+    k = find(&f, SUBSYSTEM, true);
+    added = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 7);
+    ASSERT_TRUE(added && ring_has_key(&f, added, 1));
+    ASSERT_EQ(k->state, KEY_OVERRIDDEN);
+    ASSERT_EQ(ring_size(), 1);
+    ASSERT_TRUE(manager_next_overridden(f.m) == k);
+    ASSERT_EQ(fixture_try_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 0, 8, &added), -EEXIST);
+
+    strcpy(id, added->id);
+    added = fixture_rotate(&f, id, 9);
+    ASSERT_TRUE(added && ring_has_key(&f, added, 1));
+    ASSERT_EQ(ring_size(), 1);
+    ASSERT_EQ(k->state, KEY_OVERRIDDEN);
+
+    strcpy(id, added->id);
+    ASSERT_OK(fixture_remove(&f, id));
+    ASSERT_EQ(k->state, KEY_ACTIVE);
+    ASSERT_TRUE(ring_has_key(&f, k, 1));
+    ASSERT_EQ(ring_size(), 1);
+
+    /* The same one: the serial may be another, but there is one. */
+    added = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 0);
+    ASSERT_TRUE(added && ring_has_key(&f, added, 1));
+    ASSERT_EQ(k->serials[1], 0);
+    ASSERT_EQ(ring_size(), 1);
+    ASSERT_OK(fixture_remove(&f, added->id));
+    ASSERT_TRUE(ring_has_key(&f, k, 1));
+
+    /* Forgetting the store does not forget them. */
+    manager_close(f.m);
+    ASSERT_EQ(fixture_keys(&f), 1);
+    remove_directory();
+}
+
+/* A key that could not be published does not take the place of one that is. */
+TEST(add_refused_by_ring)
+{
+    const Key *k;
+    SyncResult s;
+    GIVEN;
+
+    ASSERT_TRUE(ring_make());
+    ASSERT_TRUE(give("nvme-keyd.psk", HOST " " SUBSYSTEM " " PSK_A));
+    ASSERT_OK(read_again(&f, &s));
+    k = find(&f, SUBSYSTEM, true);
+    ASSERT_TRUE(ring_set_writable(false));
+    ASSERT_TRUE(fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 7));
+    ASSERT_TRUE(ring_set_writable(true));
+    ASSERT_EQ(ring_size(), 1);
+    ASSERT_TRUE(ring_find(k->identities[1]) > 0);
+    ASSERT_OK(fixture_sync(&f, &s));
+    ASSERT_EQ(s.added, 1);
+    ASSERT_EQ(s.removed, 1);
+    ASSERT_TRUE(ring_has_key(&f, find(&f, SUBSYSTEM, false), 1));
+    remove_directory();
+}
+
+/* An import of what a credential has is kept. */
+TEST(import)
+{
+    _cleanup_(import_freep) Import *i = NULL;
+    _cleanup_(secret_freep) Secret *psk = fixture_psk(0);
+    const KeyRequest q = {.hostnqn = HOST,
+                          .subsysnqn = SUBSYSTEM,
+                          .role = KEY_ROLE_HOST,
+                          .hash = PSK_HASH_SHA256,
+                          .configured = psk};
+    _cleanup_(freep) char *detail = NULL;
+    ImportFault fault;
+    ImportResult result;
+    SyncResult s;
+    GIVEN;
+
+    ASSERT_TRUE(give("nvme-keyd.psk", HOST " " SUBSYSTEM " " PSK_A));
+    ASSERT_OK(read_again(&f, &s));
+    ASSERT_OK(import_new(&i));
+    ASSERT_OK(import_stage(i, &q, NULL, &detail));
+    ASSERT_OK(manager_import(f.m, i, false, &result, &fault, &detail));
+    ASSERT_EQ(result.added, 1);
+    ASSERT_EQ(find(&f, SUBSYSTEM, true)->state, KEY_OVERRIDDEN);
+    ASSERT_EQ(ring_size(), 1);
+    remove_directory();
+}
+
+TEST(refused)
+{
+    _cleanup_(freep) char *detail = NULL, *again = NULL;
+    const KeyRequest q = {.hash = PSK_HASH_SHA256};
+    char id[STORE_ID_SIZE];
+    Key *k = NULL;
+    SyncResult s;
+    GIVEN;
+
+    ASSERT_TRUE(give("nvme-keyd.psk.x", HOST " " SUBSYSTEM " " PSK_A));
+    ASSERT_OK(read_again(&f, &s));
+    strcpy(id, find(&f, SUBSYSTEM, true)->id);
+    ASSERT_EQ(manager_rotate(f.m, id, &q, &k, &detail), -EBUSY);
+    ASSERT_TRUE(detail && strstr(detail, "nvme-keyd.psk.x"));
+    ASSERT_EQ(manager_remove(f.m, id, &again), -EBUSY);
+    ASSERT_TRUE(again && strstr(again, "nvme-keyd.psk.x"));
+    ASSERT_TRUE(no_store(&f));
+    ASSERT_EQ(ring_size(), 1);
+    remove_directory();
+}
+
+/* Nothing is kept in memory: what is not there any more cannot be published. */
+TEST(changed_below)
+{
+    _cleanup_(secret_freep) Secret *payload = NULL;
+    const Key *k;
+    SyncResult s;
+    GIVEN;
+
+    ASSERT_TRUE(give("nvme-keyd.psk", "\n" HOST " " SUBSYSTEM " " PSK_A));
+    ASSERT_OK(read_again(&f, &s));
+    k = find(&f, SUBSYSTEM, true);
+    ASSERT_OK(key_unseal(NULL, k, &payload));
+    payload = secret_free(payload);
+    ASSERT_TRUE(give("nvme-keyd.psk", "\n" HOST " " SUBSYSTEM " " PSK_B));
+    ASSERT_EQ(key_unseal(NULL, k, &payload), -ESTALE);
+    ASSERT_TRUE(give("nvme-keyd.psk", "\n" HOST));
+    ASSERT_EQ(key_unseal(NULL, k, &payload), -ESTALE);
+    remove_directory();
+    ASSERT_EQ(key_unseal(NULL, k, &payload), -ENOENT);
+    ASSERT_TRUE(!payload);
+}
+
+/* The service's own come before those that were fetched for it. */
+TEST(two_places)
+{
+    char second[64] = "/tmp/test-credentials-XXXXXX";
+    SyncResult s;
+    const Key *k;
+    bool given;
+    GIVEN;
+
+    ASSERT_TRUE(mkdtemp(second));
+    ASSERT_TRUE(setenv(NAMES_ENV_CREDENTIALS, second, 1) == 0);
+    given = give("nvme-keyd.psk.a", HOST " " SUBSYSTEM " " PSK_A) &&
+            put_in(second, "nvme-keyd.psk.a", HOST " " SUBSYSTEM " " PSK_B) &&
+            put_in(second, "nvme-keyd.psk.b", HOST " " OTHER " " PSK_B);
+    ASSERT_TRUE(given);
+    ASSERT_OK(read_again(&f, &s));
+    ASSERT_EQ(s.added, 2);
+    ASSERT_EQ(manager_credentials(f.m).problems, 0);
+    k = find(&f, OTHER, true);
+    ASSERT_TRUE(k && ring_has_key(&f, k, 1));
+    remove_directory();
+    (void)nftw(second, fixture_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static bool ask(const Fixture *f, const char *type, const char *text, UpcallReply *ret)
+{
+    UpcallRequest q = {.magic = UPCALL_MAGIC};
+
+    strcpy(q.type, type);
+    strcpy(q.text, text);
+    return upcall_answer(f->m, &q, offsetof(UpcallRequest, text) + strlen(text), ret);
+}
+
+/* Requests need no store for them, and have to wait for it for all others. */
+TEST(requests)
+{
+    _cleanup_(store_closep) Store *other = NULL;
+    UpcallReply reply;
+    SyncResult s;
+    const Key *k;
+    GIVEN;
+
+    ASSERT_TRUE(fixture_add(&f, OTHER, KEY_ROLE_HOST, 7));
+    f.m = manager_free(f.m);
+    ASSERT_OK(keyctl_clear(fixture_ring()));
+    ASSERT_TRUE(give("nvme-keyd.psk", HOST " " SUBSYSTEM " " PSK_A));
+    ASSERT_TRUE(lock_store(&f, &other));
+    ASSERT_EQ(read_again(&f, &s), -EBUSY);
+    k = find(&f, SUBSYSTEM, true);
+
+    ASSERT_TRUE(ask(&f, "user", NAMES_PAIR_REQUEST HOST " " SUBSYSTEM, &reply));
+    ASSERT_EQ(reply.error, 0);
+    ASSERT_TRUE(reply.size > 0);
+    ASSERT_TRUE(ask(&f, NAMES_KEY_TYPE_STAND_IN, k->identities[1], &reply));
+    ASSERT_EQ(reply.error, 0);
+    ASSERT_EQ(reply.size, 32);
+    ASSERT_TRUE(ask(&f, NAMES_KEY_TYPE_STAND_IN, "NVMe1R01 " HOST " " SUBSYSTEM, &reply));
+    ASSERT_EQ(reply.error, EAGAIN);
+    ASSERT_TRUE(ask(&f, "user", NAMES_PAIR_REQUEST HOST " " OTHER, &reply));
+    ASSERT_EQ(reply.error, EBUSY);
+    remove_directory();
+}
+
+TEST_MAIN(TEST_ENTRY(lines), TEST_ENTRY(options), TEST_ENTRY(without_store), TEST_ENTRY(gone),
+          TEST_ENTRY(problems), TEST_ENTRY(limits), TEST_ENTRY(own_host), TEST_ENTRY(store_late),
+          TEST_ENTRY(store_locked_later), TEST_ENTRY(same_psk), TEST_ENTRY(add_and_remove),
+          TEST_ENTRY(add_refused_by_ring), TEST_ENTRY(import), TEST_ENTRY(refused),
+          TEST_ENTRY(changed_below), TEST_ENTRY(two_places), TEST_ENTRY(requests))
