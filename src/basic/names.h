@@ -41,8 +41,10 @@
 
 /* Those with PSKs: this one, and all with a dot and more behind it. */
 #define NAMES_PSK_CREDENTIAL "nvme-keyd.psk"
-/* Where they are besides $CREDENTIALS_DIRECTORY. */
+/* Where they are besides $CREDENTIALS_DIRECTORY, and what is there as well when all have been
+ * fetched. */
 #define NAMES_ENV_CREDENTIALS "NVME_KEYD_CREDENTIALS_DIRECTORY"
+#define NAMES_FETCHED_CREDENTIAL "nvme-keyd.fetched"
 
 #define NAMES_ENV_LOG_LEVEL "NVME_KEYD_LOG_LEVEL"
 /* Others than the two above, for tests. */

@@ -218,6 +218,15 @@ static int read_credential(const Found *f, const CredentialVisitor *v)
     return text ? credential_read_text(f->name, (const char *)text->data, text->size, v) : 0;
 }
 
+/* Who fetches them gets all, or fails as a whole. */
+static bool were_fetched(void)
+{
+    const char *dir = secure_getenv(NAMES_ENV_CREDENTIALS);
+    _cleanup_(closep) int fd = dir ? open_credential(dir, NAMES_FETCHED_CREDENTIAL) : -EBADF;
+
+    return !dir || fd >= 0;
+}
+
 int credentials_read(const CredentialVisitor *v)
 {
     _cleanup_(found_list_done) FoundList l = {NULL, 0};
@@ -237,7 +246,7 @@ int credentials_read(const CredentialVisitor *v)
     r = 0;
     for (size_t i = 0; i < l.n && r >= 0; i++)
         r = read_credential(&l.items[i], v);
-    return r;
+    return r < 0 ? r : were_fetched();
 }
 
 /* Reads the line of a key. */

@@ -26,7 +26,8 @@ typedef struct CredentialVisitor {
 int credential_read_text(const char *name, const char *text, size_t size,
                          const CredentialVisitor *visitor) _must_check_;
 
-/* The same for all credentials nvme-keyd.psk and nvme-keyd.psk.*, in the order of their names. */
+/* The same for all credentials nvme-keyd.psk and nvme-keyd.psk.*, in the order of their names.
+ * Returns 1 when these are all, and 0 when the other unit has failed, so that nobody knows. */
 int credentials_read(const CredentialVisitor *visitor) _must_check_;
 
 /* What key_derive() or key_adopt() made of a key: from its record, or for a key of a credential

@@ -109,6 +109,7 @@ int manager_read_credentials(Manager *m)
     r = credentials_read(&v);
     if (r == -EIO)
         on_problem(NULL, 0, "cannot derive keys", m);
+    m->incomplete |= r == 0;
     manager_settle_credentials(m);
     return r == -ENOMEM ? r : 0;
 }

@@ -162,7 +162,7 @@ check_common() {
 
         for f in "$helpers/nvme-keyd" "$helpers/request-key-shim" "$bin/nvme-keyctl" "$rules" \
                 "$units/nvme-keyd.service" "$units/nvme-keyd.socket" "$units/nvme-keyd-request.socket" \
-                "$units/nvme-keyd-preload.service" "$units/nvme-keyd-preload.service.d/10-initrd.conf" \
+                "$units/nvme-keyd-credentials.service" "$units/nvme-keyd-preload.service" "$units/nvme-keyd-preload.service.d/10-initrd.conf" \
                 "$units/nvme-keyd.service.d/10-initrd.conf" "$units/nvme-keyd.service.d/10-stop.conf"; do
                 check "$1: $f" in_image "$f"
         done

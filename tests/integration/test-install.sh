@@ -30,6 +30,7 @@ minimum() {
 644 $unit_dir/nvme-keyd.service
 644 $unit_dir/nvme-keyd.socket
 644 $unit_dir/nvme-keyd-request.socket
+644 $unit_dir/nvme-keyd-credentials.service
 644 $unit_dir/nvme-keyd-preload.service
 644 $unit_dir/nvmf-connect@.service.d/10-nvme-keyd.conf
 644 $udev_dir/rules.d/90-nvme-keyd.rules
@@ -48,6 +49,7 @@ manuals() {
 777 usr/share/man/man8/nvme-keyd.8
 777 usr/share/man/man8/nvme-keyd.socket.8
 777 usr/share/man/man8/nvme-keyd-request.socket.8
+777 usr/share/man/man8/nvme-keyd-credentials.service.8
 777 usr/share/man/man8/nvme-keyd-preload.service.8
 644 usr/share/man/man8/request-key-shim.8
 END

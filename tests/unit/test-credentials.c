@@ -13,7 +13,7 @@
 #define PSK_B "NVMeTLSkey-1:01:AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyAl7OaH:"
 #define DERIVED                                                                                    \
     "NVMe0R01 " HOST " " OTHER " NVMeTLSkey-1:01:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh+"      \
-                               "KfiaR:"
+    "KfiaR:"
 
 static char directory[64];
 
@@ -201,6 +201,12 @@ TEST(gone)
     ASSERT_OK(read_again(&f, &s));
     ASSERT_EQ(s.added, 2);
     ASSERT_TRUE(ring_put(MARK, "NVMe0R01 " HOST " nqn.2026-11.org.example:of-a-store", "x") > 0);
+
+    /* Who does not look at credentials takes away nothing of theirs. */
+    ASSERT_TRUE(fixture_restart(&f));
+    ASSERT_OK(fixture_sync(&f, &s));
+    ASSERT_EQ(s.removed, 0);
+    ASSERT_EQ(ring_size(), 3);
 
     /* A line that cannot be read may have been the one. */
     ASSERT_TRUE(give("nvme-keyd.psk.a", HOST " " SUBSYSTEM " NVMeTLSkey-1:\n"));
@@ -564,6 +570,16 @@ TEST(two_places)
     ASSERT_EQ(manager_credentials(f.m).problems, 0);
     k = find(&f, OTHER, true);
     ASSERT_TRUE(k && ring_has_key(&f, k, 1));
+
+    /* Nobody knows whether the second one still has it, until its own file says that it is whole.
+     */
+    ASSERT_TRUE(put_in(second, "nvme-keyd.psk.b", "\n"));
+    ASSERT_OK(read_again(&f, &s));
+    ASSERT_EQ(s.removed, 0);
+    ASSERT_EQ(manager_credentials(f.m).problems, 0);
+    ASSERT_TRUE(put_in(second, NAMES_FETCHED_CREDENTIAL, "yes"));
+    ASSERT_OK(read_again(&f, &s));
+    ASSERT_EQ(s.removed, 1);
     remove_directory();
     (void)nftw(second, fixture_remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }

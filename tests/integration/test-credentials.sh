@@ -1,0 +1,161 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck source-path=SCRIPTDIR
+# PSKs that are handed in as credentials: published without a store, beside one and before one, told,
+# refused, overridden, and nowhere in memory, on the disk or in the log.
+if [ -n "${KEYD_TEST_INSIDE-}" ] && [ -z "${KEYD_TEST_MOUNTS-}" ] && unshare --mount true 2>/dev/null; then
+    KEYD_TEST_MOUNTS=1 exec unshare --mount bash "$0" "$@"
+fi
+. "$(dirname "$0")/lib.sh"
+[ -n "${KEYD_TEST_MOUNTS-}" ] || skip_all "needs mount namespaces"
+host_key=$(mktemp -d /var/tmp/keyd-test.XXXXXX)
+defer 'rm -rf "$host_key"'
+mount --bind "$host_key" /var/lib/systemd 2>/dev/null || skip_all "cannot have a host key of its own"
+
+readonly own=$tmp/own fetched=$tmp/fetched
+mkdir -m 700 "$own" "$fetched"
+# Nobody else's TPM, and no systemd with another host key.
+each=(-E "CREDENTIALS_DIRECTORY=$own" -E "NVME_KEYD_CREDENTIALS_DIRECTORY=$fetched"
+    -E "NVME_KEYD_TCTI=swtpm:path=$tmp/none" -E "NVME_KEYD_CREDS_SOCKET=$tmp/none")
+
+one=$(psk one) two=$(psk two 2) three=$(psk three)
+secrets=("$one" "$two" "$three")
+
+# logged REGEX: how many lines of the log it has.
+logged() {
+    grep -cE "$1" "$log"
+}
+
+# state_of ID
+state_of() {
+    ctl show "$1" --json=short | json 'o["key"]["state"]'
+}
+
+# --- no store
+
+cat >"$own/nvme-keyd.psk" <<END
+# what the hypervisor gives
+$HOST $SUBSYSTEM $one
+
+role=target identity-version=0,1 $HOST nqn.2026-11.org.example:t $two
+END
+printf '%s\nrole=none %s %s %s' "$three" "$HOST" nqn.2026-11.org.example:bad "$three" >"$own/nvme-keyd.psk.bad"
+echo "$HOST nqn.2026-11.org.example:f $three" >"$fetched/nvme-keyd.psk.f"
+echo yes >"$fetched/nvme-keyd.fetched"
+echo "$HOST nqn.2026-11.org.example:no $three" >"$fetched/nvme-keyd.other"
+daemon_start "${each[@]}"
+
+is "they are published at the start" "$(ring_names | cut -c 1-8 | sort | uniq -c | awk '{ print $1 $2 }' | xargs)" "1NVMe0R02 2NVMe1R01 1NVMe1R02"
+run ctl list
+like "list: where they are from" "$out" "FINGERPRINT +CREDENTIAL"$'\n'
+like "list: each of them" "$out" " $HOST +$SUBSYSTEM +1 +[^ ]+ +nvme-keyd\.psk"$'\n'
+like "list: those that were fetched, too" "$out" " nvme-keyd\.psk\.f"$'\n'
+like "list: no others" "$out" $'\n\n'"3 keys listed\.$"
+id=$(ctl list --json=short | json '[k["id"] for k in o["keys"] if k["credential"] == "nvme-keyd.psk" and k["role"] == "host"][0]')
+like "show: where it is from" "$(ctl show "$id")" "Credential: nvme-keyd\.psk"
+is "show: it has no times" "$(ctl show "$id" --json=short | json '"created" in o["key"]')" False
+run ctl status
+like "status: still no store" "$out" "Store: absent"
+like "status: credentials" "$out" "Credentials: 3 keys, 0 overridden by the store"$'\n'
+like "status: what is of no use" "$out" "credential nvme-keyd\.psk\.bad, line 1: not a line of a key file"
+like "status: options" "$out" "credential nvme-keyd\.psk\.bad, line 2: options are role="
+is "one warning for each line" "$(logged 'Of no use: credential nvme-keyd\.psk\.bad, line [12]: ')" 2
+check "no store was made" test ! -e "$state/header.json"
+refused "rotate" 5 "$id comes from the credential nvme-keyd\.psk: change it where that is given" ctl rotate "$id" --generate
+refused "remove" 5 "$id comes from the credential nvme-keyd\.psk" ctl remove "$id"
+run ctl sync
+is "sync: they are right" "$out" "4 right, 0 added, 0 removed"
+
+# --- the next instance
+
+before=$(keyctl rlist "$(ring)")
+daemon_restart "${each[@]}"
+is "the next instance leaves them alone" "$(keyctl rlist "$(ring)")" "$before"
+is "and calls them by the same ids" "$(ctl list --json=short | json "'$id' in [k['id'] for k in o['keys']]")" True
+rm "$own/nvme-keyd.psk.bad" "$fetched/nvme-keyd.psk.f"
+daemon_restart "${each[@]}"
+is "one whose credential is gone goes" "$(ring_names | grep -c 'example:f')" 0
+is "the others stay" "$(ring_names | wc -l)" 3
+
+# --- beside a store
+
+stored=$(add other a) || bail "add"
+is "a key of the store takes the place of a credential's" "$(ring_names | grep -c "$SUBSYSTEM ")" 1
+is "which is overridden" "$(state_of "$id") $(state_of "$stored")" "overridden active"
+is "one warning says so" "$(logged "key for $SUBSYSTEM of the credential nvme-keyd\.psk is not used")" 1
+like "and status" "$(ctl status)" "Credentials: 2 keys, 1 overridden"
+run ctl remove "$stored"
+is "without that one it is back" "$(state_of "$id") $(ring_names | grep -c "$SUBSYSTEM ")" "active 1"
+stored=$(add other a)
+digest=$(ring_names | grep "$SUBSYSTEM ")
+
+# --- before a store
+
+told=$(logged "key for $SUBSYSTEM of the credential")
+keyctl clear "$(ring)"
+exec {lock}<"$state"
+daemon_stop
+flock -n "$lock" || bail "flock"
+daemon_start "${each[@]}"
+run ctl list --no-legend
+is "a locked store: list fails" "$status" 8
+like "and tells those of credentials all the same" "$out" "active host .* $SUBSYSTEM .* nvme-keyd\.psk"
+is "they are in the ring" "$(ring_names | wc -l)" 3
+run ctl sync
+is "sync fails" "$status" 8
+like "show needs no store for them" "$(ctl show "$id")" "State: active"
+refused "nor does refusing" 5 "comes from the credential" ctl remove "$id"
+exec {lock}<&-
+sleep 1.1
+run ctl sync
+is "the store opens: its key takes the place" "$status $(ring_names | grep "$SUBSYSTEM ")" "0 $digest"
+is "one warning in this instance" "$(logged "key for $SUBSYSTEM of the credential")" $((told + 1))
+
+# --- the key of the store
+
+head -n 1 "$state/header.json" | json '[s for s in o["slots"] if s["type"] == "systemd-creds"][0]["credential"]' |
+    systemd-creds decrypt --name=nvme-keyd.kek - "$fetched/nvme-keyd.kek" || bail "systemd-creds"
+secret=$host_key/credential.secret
+chattr -i "$secret" 2>/dev/null
+mv "$secret" "$tmp/secret"
+daemon_restart "${each[@]}"
+like "the key of the store, fetched, opens it" "$(ctl status)" "Sealed by: systemd-creds"
+head -c 32 /dev/urandom >"$own/nvme-keyd.kek"
+daemon_restart "${each[@]}"
+run ctl list
+is "another one does not, and nothing stops" "$status" 8
+rm "$own/nvme-keyd.kek" "$fetched/nvme-keyd.kek"
+mv "$tmp/secret" "$secret"
+
+# --- reload
+
+echo "$HOST nqn.2026-11.org.example:new $three" >"$own/nvme-keyd.psk.new"
+kill -HUP "$daemon"
+is_new() { ring_names | grep -q example:new; }
+check "a reload reads them again" wait_for 10 is_new
+
+# --- nothing leaks
+
+for s in "${secrets[@]}"; do
+    is "no PSK in the log" "$(grep -cF "$(cut -d : -f 3 <<<"$s")" "$log")" 0
+done
+check "nor in the store" test -z "$(grep -rF -e "$(cut -d : -f 3 <<<"$one")" "$state")"
+if grep -q __asan_init "$build/nvme-keyd"; then
+    skip "nor in memory" "a sanitizer keeps what was freed"
+else
+    python3 - "${secrets[@]}" >"$tmp/secrets" <<'PY'
+import base64, sys
+for n, psk in enumerate(sys.argv[1:]):
+    text = psk.split(":")[2]
+    print(f"raw-{n}", base64.b64decode(text)[:-4].hex())
+    print(f"text-{n}", text.encode().hex())
+PY
+    for serial in $(keyctl rlist "$(ring)"); do
+        echo "tls-$serial $(keyctl pipe "$serial" | od -An -v -tx1 | tr -d ' \n')" >>"$tmp/secrets"
+    done
+    sleep 1
+    is "nor in memory" "$(python3 "$source/tests/integration/memory.py" "$daemon" <"$tmp/secrets" 2>"$tmp/scan.err")" ""
+fi
+daemon_stop
+is "ends well" "$daemon_status" 0
+finish
