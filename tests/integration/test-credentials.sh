@@ -9,6 +9,7 @@ fi
 . "$(dirname "$0")/lib.sh"
 [ -n "${KEYD_TEST_MOUNTS-}" ] || skip_all "needs mount namespaces"
 host_key=$(mktemp -d /var/tmp/keyd-test.XXXXXX)
+# shellcheck disable=SC2016 # expands at the end
 defer 'rm -rf "$host_key"'
 mount --bind "$host_key" /var/lib/systemd 2>/dev/null || skip_all "cannot have a host key of its own"
 

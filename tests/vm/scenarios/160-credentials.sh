@@ -1,0 +1,94 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# boot: alone
+# needs: nvme-keyd
+# suite: boot
+# shows: a PSK from the hypervisor connects a machine without a store, and a key-encryption key opens one
+# timeout: 240
+
+. /opt/vm/lib.sh
+
+sub=nqn.2026-11.org.example:stateless
+stored=nqn.2026-11.org.example:stored
+kept=$VM_STATE/store
+broken=/etc/credstore.encrypted/nvme-keyd.psk.broken
+
+# Before whatever connects, as far as the unit can see to that.
+check_order() {
+        local done_at started
+
+        is "the preload unit did it" "$(unit_property nvme-keyd-preload.service Result)" success
+        done_at=$(unit_property nvme-keyd-preload.service ExecMainExitTimestampMonotonic)
+        started=$(unit_property tlshd.service ExecMainStartTimestampMonotonic)
+        diag "nvme-keyd-preload done at $done_at us, tlshd.service started at $started us"
+        check "before tlshd" test 0 -lt "$done_at" -a "$done_at" -lt "$started"
+}
+check_connect() {
+        check "a target with TLS" target_up "$1"
+        defer target_down
+        check "the first connect" connect_tls "$1"
+        defer "disconnect $1"
+        check "data comes back" data_check "$(bdev_of "$1")"
+}
+psk_part() { cut -d : -f 3 "$VM_STATE/psk"; }
+
+case $VM_PHASE in
+1)
+        modprobe nvme-keyring
+        check "a store" nvme-keyctl add --subsysnqn="$stored" <<<"$(new_psk)"
+        header_slot systemd-creds | jq -r .credential |
+                systemd-creds decrypt --name=nvme-keyd.kek - "$VM_STATE/kek" || bail "the key of its slot"
+        ring_list | cut -d' ' -f2- >"$VM_STATE/keys"
+        systemctl stop nvme-keyd.socket nvme-keyd-request.socket nvme-keyd.service
+        mv /var/lib/nvme-keyd "$kept"
+
+        new_psk >"$VM_STATE/psk"
+        printf '%s\n' "# from the hypervisor" "$sub $(cat "$VM_STATE/psk")" "of no use: $(cat "$VM_STATE/psk")" >"$tmp/text"
+        host_request credentials "nvme-keyd.psk.disk1=$(base64 -w0 "$tmp/text")"
+        reboot_into 2
+        ;;
+2)
+        check_order
+        check "it was fetched" test -e /run/credentials/nvme-keyd-credentials.service/nvme-keyd.psk.disk1
+        is "there is no store" "$(nvme-keyctl status --json=short | jq -r .store.state)" absent
+        is "the key is there, and where it is from" \
+                "$(nvme-keyctl list --json=short | jq -r '.keys[] | "\(.subsystemNQN) \(.hostNQN) \(.credential)"')" \
+                "$sub $HOSTNQN nvme-keyd.psk.disk1"
+        is "in the keyring" "$(ring_count)" 1
+        check "the line that is of no use is told, by its number" test 1 = "$(journalctl --boot --quiet --output=cat \
+                MESSAGE_ID=4c3bd2f6a0e74a1f8f65b0d1c1f7a9e2 | grep -c 'nvme-keyd\.psk\.disk1, line 3: ')"
+        check_connect "$sub"
+        check "no store was made" test ! -e /var/lib/nvme-keyd/header.json
+
+        # Until systemd 258 this fails the unit that asks for it.
+        serials=$(ring_list | cut -d' ' -f1)
+        mkdir -p "${broken%/*}"
+        systemd-creds encrypt --with-key=host --name=another - "$broken" <"$VM_STATE/psk"
+        systemctl restart nvme-keyd-credentials.service
+        diag "nvme-keyd-credentials.service: $(unit_property nvme-keyd-credentials.service Result)"
+        check "a credential that cannot be unsealed does not stop the service" systemctl restart nvme-keyd.service
+        is "and takes no key away" "$(ring_list | cut -d' ' -f1)" "$serials"
+        rm "$broken"
+        check "fetched again" systemctl restart nvme-keyd-credentials.service nvme-keyd.service
+        is "the keys are known again" "$(nvme-keyctl list --json=short | jq -r '.keys[].identities[].serial')" "$serials"
+
+        journalctl --sync
+        check "the PSK is nowhere in the journal" test 0 = "$(journalctl --quiet --output=export | grep -acF "$(psk_part)")"
+        check "nor in the kernel's log" test 0 = "$(dmesg | grep -cF "$(psk_part)")"
+        # Where this boot's credentials were, and the host key that has sealed the store.
+        rm -rf /var/lib/nvme-keyd /var/lib/systemd/credential.secret
+        mv "$kept" /var/lib/nvme-keyd
+        host_request credentials "nvme-keyd.kek=$(base64 -w0 "$VM_STATE/kek")"
+        reboot_into 3
+        ;;
+3)
+        check_order
+        is "the key from the hypervisor opens the store" "$(store_slot)" systemd-creds
+        check "which nothing else does" test -z "$(header_slot systemd-creds | jq -r .credential |
+                systemd-creds decrypt --name=nvme-keyd.kek - - 2>/dev/null | tr -d '\0')"
+        is "its key is published" "$(ring_list | cut -d' ' -f2-)" "$(cat "$VM_STATE/keys")"
+        check "no key of a credential" test -z "$(nvme-keyctl list --json=short | jq -r '.keys[].credential // empty')"
+        check_connect "$stored"
+        ;;
+esac
