@@ -68,7 +68,7 @@ same "nvme-keyctl: commands in the completion" \
     "$(grep -oE '[ (]\["?[a-z ]+"?\]=' "$TOP/shell-completion/bash/nvme-keyctl" | tr -d '[]=("' | awk '{ $1 = $1; print }')"
 
 same "nvme-keyctl: exit codes" \
-    "$(sed -n 's/^ *EXIT_[A-Z_]* = \([0-9]*\),.*/\1/p' "$SRC/nvme-keyctl/cli.h")" \
+    "$(sed -n 's/^ *EXIT_[A-Z_]* = \([0-9]*\),.*/\1/p' "$SRC/basic/exit-code.h")" \
     "$(section nvme-keyctl.1 'EXIT STATUS' | sed -n 's/^|.*\*\([0-9]*\)\*$/\1/p')"
 
 # "-c --config=FILE  read ...": options end at two blanks.
