@@ -65,6 +65,16 @@ dracut() {
 END
 }
 
+initramfs_tools() {
+    cat <<END
+644 usr/share/initramfs-tools/conf-hooks.d/nvme-keyd
+644 usr/share/initramfs-tools/scripts/nvme-keyd-functions
+755 usr/share/initramfs-tools/hooks/nvme-keyd
+755 usr/share/initramfs-tools/scripts/local-block/nvme-keyd
+755 usr/share/initramfs-tools/scripts/local-top/nvme-keyd
+END
+}
+
 # dkms(8) looks below /usr/src for NAME-VERSION.
 kernel() {
     cat <<END
@@ -105,15 +115,16 @@ if command -v scdoc >/dev/null; then
 else
     man=(-Dman=disabled)
 fi
-fresh "$tmp/full" "${man[@]}" -Dkernel=true -Ddracut=true -Dtests=false
+fresh "$tmp/full" "${man[@]}" -Dkernel=true -Ddracut=true -Dinitramfs-tools=true -Dtests=false
 installs "all" "$tmp/full" < <(
     minimum
     dracut
+    initramfs_tools
     kernel
     [ "${man[0]}" = -Dman=disabled ] || manuals
 )
 
-fresh "$tmp/least" -Dtpm2=disabled -Dman=disabled -Dstatic-shim=disabled -Dtests=false -Dkernel=false -Ddracut=false
+fresh "$tmp/least" -Dtpm2=disabled -Dman=disabled -Dstatic-shim=disabled -Dtests=false -Dkernel=false -Ddracut=false -Dinitramfs-tools=false
 installs "least" "$tmp/least" < <(minimum)
 for program in nvme-keyd nvme-keyctl; do
     is "least: $program does without tpm2-tss" "$(ldd "$tmp/least/$program" | grep -c tss2)" 0
@@ -122,7 +133,7 @@ shim=src/request-key-shim/request-key-shim
 is "the shim loads nothing" "$(readelf -d "$tmp/full/$shim" | grep -c NEEDED)" 0
 is "least: the shim loads libc only" "$(readelf -d "$tmp/least/$shim" | sed -n 's/.*NEEDED.*\[\(.*\)\.so.*/\1/p')" libc
 
-fresh "$tmp/local" --prefix=/opt/keyd -Dtpm2=disabled -Dman=disabled -Dtests=false -Dkernel=false -Ddracut=false -Dgroup=keyring
+fresh "$tmp/local" --prefix=/opt/keyd -Dtpm2=disabled -Dman=disabled -Dtests=false -Dkernel=false -Ddracut=false -Dinitramfs-tools=false -Dgroup=keyring
 rm -rf "$tmp/root"
 DESTDIR=$tmp/root meson install -C "$tmp/local" --no-rebuild --quiet >/dev/null 2>&1
 check "another prefix: the daemon" test -x "$tmp/root/opt/keyd/lib/nvme-keyd/nvme-keyd"

@@ -1,0 +1,240 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# test-initramfs-tools.sh BUILD-DIRECTORY: has mkinitramfs make images, looks at what is in them, and
+# runs the scripts of one, by klibc's shell, as far as that goes without its kernel.
+#
+# What the build installs is laid over the machine's own files, in a mount namespace that goes with the
+# test. There are no kernel modules.
+
+# Functions are called by check(), and the text in quotes is for another shell.
+# shellcheck disable=SC2016,SC2317
+
+set -u
+
+build=$(realpath "$1")
+n=0 failed=0
+
+report() {
+    n=$((n + 1))
+    echo "$1 $n - $2"
+    [ "${1#not}" = "$1" ] || failed=$((failed + 1))
+}
+
+# check TEXT COMMAND...
+check() {
+    local text=$1
+    shift
+    if "$@" >"$tmp/check.out" 2>&1; then
+        report ok "$text"
+        return 0
+    fi
+    report "not ok" "$text"
+    sed 's/^/#   /' "$tmp/check.out"
+    return 1
+}
+
+finish() {
+    echo "1..$n"
+    [ "$failed" = 0 ]
+    exit
+}
+# bail LOG: nothing after this point makes sense.
+bail() {
+    sed 's/^/#   /' "$1"
+    finish
+}
+skip_rest() {
+    report ok "images # SKIP $1"
+    finish
+}
+
+# The second stage of this script, in namespaces of its own.
+if [ "${2:-}" != --in-namespace ]; then
+    tmp=$(mktemp -d)
+    trap 'rm -rf "$tmp"' EXIT
+
+    [ -d "$build/initramfs-tools" ] || { echo "1..0 # SKIP built without -Dinitramfs-tools=true"; exit 0; }
+    command -v mkinitramfs >/dev/null || skip_rest "initramfs-tools is not installed"
+    [ -x /usr/lib/klibc/bin/sh ] || skip_rest "klibc-utils is not installed"
+    [ "$(id -u)" = 0 ] || skip_rest "needs root"
+    mkdir "$tmp/mnt"
+    unshare --mount --propagation private bash -c 'mount -t tmpfs tmpfs "$1" && mkdir "$1"/{upper,work,root} &&
+        mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root"' \
+        bash "$tmp/mnt" 2>/dev/null || skip_rest "no overlay may be mounted here"
+    DESTDIR=$tmp/dest meson install -C "$build" --no-rebuild --quiet >"$tmp/install.log" 2>&1 || {
+        report "not ok" "meson install"
+        bail "$tmp/install.log"
+    }
+    # The PID namespace takes the daemon with it that the script leaves behind.
+    unshare --mount --propagation private --pid --fork --kill-child --mount-proc \
+        bash "$0" "$build" --in-namespace "$tmp" "$n" "$failed"
+    exit
+fi
+
+tmp=$3 n=$4 failed=$5
+root=$tmp/mnt/root
+canary=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+version=6.0.0-none
+group=nvme-keyd:x:46711:
+helpers=$(dirname "$(find "$tmp/dest" -name request-key-shim -perm -100 -printf '/%P')")
+
+# The machine as it is, and nvme-keyd on top.
+mount -t tmpfs -o mode=755 tmpfs "$tmp/mnt"
+mkdir "$tmp/mnt"/{upper,work,root}
+mount -t overlay overlay -o "lowerdir=/,upperdir=$tmp/mnt/upper,workdir=$tmp/mnt/work" "$root"
+tar -C "$tmp/dest" -cf - . | tar -C "$root" --keep-directory-symlink -xf -
+for d in proc sys dev; do mount --rbind "/$d" "$root/$d"; done
+mount -t tmpfs tmpfs "$root/var/tmp"
+mkdir -p "$root/usr/lib/modules/$version" "$root/boot"
+echo CONFIG_RD_GZIP=y >"$root/boot/config-$version"
+rm -f "$root"/etc/initramfs-tools/conf.d/* "$root"/etc/nvme-keyd/*.conf
+printf '%s\n' MODULES=list COMPRESS=gzip BUSYBOX=n >"$root/etc/initramfs-tools/conf.d/test"
+# One that ends at once, and is started again.
+cp /usr/bin/true "$root/usr/sbin/tlshd"
+printf '#!/bin/sh\necho "no such target" >&2\nexit 1\n' >"$root/usr/sbin/nvme"
+chmod 755 "$root/usr/sbin/nvme"
+
+# What a machine in use has. Only the store, sealed as it is, may go into an image.
+sed -i '/^nvme-keyd:/d' "$root/etc/group"
+echo "$group" >>"$root/etc/group"
+rm -rf "$root/var/lib/nvme-keyd"
+(umask 077 && mkdir -p "$root"/var/lib/nvme-keyd/{records,index})
+store=(header.json records/00000000000000a1.json index/0a.json)
+for f in "${store[@]}"; do (umask 077 && echo '{}' >"$root/var/lib/nvme-keyd/$f"); done
+echo leftover >"$root/var/lib/nvme-keyd/records/.tmp"
+mkdir -p "$root"/etc/nvme "$root"/etc/nvme-keyd/nvme-keyd.conf.d "$root/var/lib/systemd"
+echo nqn.2014-08.org.nvmexpress:uuid:6f1f3c0a-52c4-4b0b-9d1c-3a5d7e0c9b21 >"$root/etc/nvme/hostnqn"
+echo '[Manager]' >"$root/etc/nvme-keyd/nvme-keyd.conf.d/10-test.conf"
+# The plaintext keys of nvme-cli, and the key that opens credentials without a TPM.
+for f in /etc/nvme/tls-keys /var/lib/systemd/credential.secret; do
+    rm -f "$root$f"
+    echo "$canary" >"$root$f"
+done
+
+# make_image NAME: and unpacks it; what was said is in NAME.log
+make_image() {
+    image=$tmp/mnt/$1
+    chroot "$root" mkinitramfs -o "/var/tmp/$1.img" "$version" >"$tmp/$1.log" 2>&1 &&
+        chroot "$root" unmkinitramfs "/var/tmp/$1.img" "/var/tmp/$1" && cp -a "$root/var/tmp/$1" "$image"
+}
+# refuses WHY: no image is made, and it says why
+refuses() {
+    ! chroot "$root" mkinitramfs -o /var/tmp/refused.img "$version" >"$tmp/refused.log" 2>&1 &&
+        grep -e "$1" "$tmp/refused.log"
+}
+in_image() { [ -e "$image$1" ] || [ -L "$image$1" ]; }
+not_in_image() { ! in_image "$1"; }
+mode_of() { [ "$(stat -c %a "$image$1")" = "$2" ]; }
+not_said() { ! grep "$1" "$2"; }
+
+# --- images
+
+check "an image of a machine that does not ask for it" make_image none || bail "$tmp/none.log"
+check "none: no daemon" not_in_image "$helpers/nvme-keyd"
+check "none: no store" not_in_image /var/lib/nvme-keyd
+mkdir -p "$image/proc"
+mount --bind /proc "$image/proc"
+for script in local-top local-block; do
+    check "none: scripts/$script/nvme-keyd has nothing to do" \
+        bash -c 'test -z "$(chroot "$1" "$2" 2>&1)"' bash "$image" "/scripts/$script/nvme-keyd"
+done
+
+echo --transport=tcp --traddr=192.0.2.1 --nqn=nqn.2026-11.org.example:a >"$root/etc/nvme-keyd/connect.conf"
+check "an image of one with a connect.conf" make_image host || bail "$tmp/host.log"
+for f in "$helpers"/{nvme-keyd,handshake-tree,initrd-connect} /usr/sbin/{tlshd,nvme} /usr/bin/{keyctl,timeout} \
+    /etc/nvme-keyd/{connect.conf,nvme-keyd.conf.d/10-test.conf} /etc/nvme/hostnqn; do
+    check "host: $f" in_image "$f"
+done
+for f in "${store[@]}"; do
+    check "host: $f is there" cmp "$root/var/lib/nvme-keyd/$f" "$image/var/lib/nvme-keyd/$f"
+    check "host: $f is private" mode_of "/var/lib/nvme-keyd/$f" 600
+done
+for d in "" /records /index; do
+    check "host: directory $d is private" mode_of "/var/lib/nvme-keyd$d" 700
+done
+check "host: no leftover" not_in_image /var/lib/nvme-keyd/records/.tmp
+check "host: the group has its number" test "$(cat "$image/etc/group")" = "$group"
+check "host: the image is for root only" test "$(stat -c %a "$root/var/tmp/host.img")" = 600
+check "host: no plaintext" bash -c '! grep -rlF "$1" "$2"' bash "$canary" "$image"
+check "host: a warning of a store that will not open" grep 'the store has no tpm2 slot' "$tmp/host.log"
+check "host: the daemon finds its libraries" chroot "$image" "$helpers/nvme-keyd" --version
+for f in "$root"/usr/lib/*/libtss2-tcti-device.so.0; do
+    [ ! -e "$f" ] || check "host: the library for the TPM's device" in_image "${f#"$root"}"
+done
+
+echo 'NVME_KEYD=no' >"$root/etc/nvme-keyd/initramfs.conf"
+check "an image of one that does not want it" make_image not
+check "not: no store" not_in_image /var/lib/nvme-keyd
+rm "$root"/etc/nvme-keyd/{connect,initramfs}.conf
+
+mkdir -p "$root/sys/class"
+mount -t tmpfs tmpfs "$root/sys/class"
+mkdir -p "$root"/sys/class/nvme/nvme{0,1}
+echo >"$root/sys/class/nvme/nvme0/tls_key"
+echo 2f0a1b3c >"$root/sys/class/nvme/nvme1/tls_key"
+echo '{"slots":[{"type":"systemd-creds"},{"type":"tpm2"}]}' >"$root/var/lib/nvme-keyd/header.json"
+check "an image of one with a controller over TLS" make_image tls
+check "tls: the store is there" in_image /var/lib/nvme-keyd/header.json
+check "tls: no warning" not_said 'W: nvme-keyd' "$tmp/tls.log"
+
+echo '{}' >"$root/var/lib/nvme-keyd/commit.json"
+check "no image while keys are changed" refuses 'the keys are being changed'
+rm "$root/var/lib/nvme-keyd/commit.json"
+sed -i '/^nvme-keyd:/d' "$root/etc/group"
+check "no image without the group" refuses 'there is no group nvme-keyd'
+
+# --- the scripts of an image, on a machine that has no .nvme
+
+image=$tmp/mnt/host
+tree=/run/initramfs/nvme-keyd-tlshd
+mkdir -p "$image"/{proc,sys,dev}
+for d in proc sys; do mount --rbind "/$d" "$image/$d"; done
+mount -t tmpfs tmpfs "$image/dev"
+mount -t tmpfs tmpfs "$image/run"
+mkdir -m 700 "$image/run/initramfs"
+mknod -m 666 "$image/dev/null" c 1 3
+mkfifo "$image/dev/kmsg"
+cat <>"$image/dev/kmsg" >"$tmp/kmsg" &
+
+# run_script NAME: as the init of the initramfs does it, with a network that somebody else has set up
+run_script() {
+    env -i PATH=/sbin:/usr/sbin:/bin:/usr/bin quiet=y IP=none ROOT=/dev/null \
+        chroot "$image" /bin/sh -c "exec /scripts/$1/nvme-keyd"
+}
+# soon COMMAND...: within 10 s
+soon() {
+    local end=$((SECONDS + 10))
+    until "$@"; do
+        [ "$SECONDS" -lt "$end" ] || return 1
+        sleep 0.1
+    done
+}
+# said REGEX: once, in the kernel's log
+said_once() { [ "$(grep -cE "$1" "$tmp/kmsg")" = 1 ]; }
+said() { soon said_once "$1" || { cat "$tmp/kmsg"; return 1; }; }
+daemons() { pgrep -f '^@sh -c'; }
+one_daemon() { [ "$(daemons | wc -l)" = 1 ]; }
+in_tree() { [ "$(readlink "/proc/$(daemons)/root")" = "$image$tree" ]; }
+
+check "the shell is klibc's" cmp "$image/bin/sh" /usr/lib/klibc/bin/sh
+if ! grep -q ' keyring *\.nvme: ' /proc/keys; then
+    check "local-top goes on, whatever fails" run_script local-top
+    check "no keyring: one line, that is always shown" said '^<3>nvme-keyd: Nothing published: the kernel has no keyring'
+    check "no target: one line" said '^<3>nvme-keyd: .*connect.conf: line 1: no such target$'
+    check "the handshake daemon's tree" test -x "$image$tree/usr/sbin/tlshd"
+    check "is in memory" test "$(stat -f -c %T "$image$tree" 2>/dev/null)" = tmpfs
+    check "something of that name looks after it" soon one_daemon
+    check "there" in_tree
+    check "and holds nothing of the initramfs" \
+        bash -c '! find "/proc/$1"/{exe,cwd,fd} -type l -printf "%l\n" | grep -vE "^($2(/|$)|.*/dev/(null|kmsg)$|pipe:)"' \
+        bash "$(daemons)" "$image$tree"
+    run_script local-block
+    check "local-block does not say it again" said 'no such target'
+    printf '#!/bin/sh\necho "another reason" >&2\nexit 1\n' >"$image/usr/sbin/nvme"
+    run_script local-block
+    check "but it says something else" said 'another reason'
+else
+    report ok "the scripts # SKIP this kernel has .nvme"
+fi
+finish

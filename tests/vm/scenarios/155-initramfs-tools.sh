@@ -1,0 +1,105 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# boot: alone
+# tpm: yes
+# needs: nvme-keyd
+# suite: boot
+# shows: Debian's own initramfs without systemd publishes the keys, and its handshake daemon serves the running system
+# timeout: 420
+
+. /opt/vm/lib.sh
+
+sub=nqn.2026-11.org.example:initramfs
+other=nqn.2026-11.org.example:other
+noted=/run/initramfs/vm
+tree=/run/initramfs/nvme-keyd-tlshd
+
+# As little as possible: under emulation an ordinary one takes minutes.
+make_image() {
+        printf '%s\n' MODULES=list COMPRESS=zstd COMPRESSLEVEL=1 BUSYBOX=n >/etc/initramfs-tools/conf.d/vm
+        printf '%s\n' virtio_pci virtio_blk ext4 >/etc/initramfs-tools/modules
+        printf '%s\n' NVME_KEYD=yes ${1:+"NVME_KEYD_SUBSYSTEMS=$1"} >/etc/nvme-keyd/initramfs.conf
+        mkinitramfs -o "$HOST/initrd.img" 2>"$tmp/warnings"
+}
+# What .nvme has before the real root is there. With klibc's programs.
+note_keys() {
+        local script=/etc/initramfs-tools/scripts/local-bottom/vm
+
+        mkdir -p "${script%/*}"
+        printf '%s\n' '#!/bin/sh' '[ "$1" != prereqs ] || exit 0' "mkdir $noted" "cat /proc/keys >$noted/keys" >"$script"
+        chmod 755 "$script"
+}
+unpacked() { unmkinitramfs "$HOST/initrd.img" "$tmp/image"; }
+# Of the PSK, as text or as the bytes that the kernel has.
+plaintext_in() {
+        local bytes
+
+        bytes=$(sed 's/../\\x&/g' "$VM_STATE/hex")
+        LC_ALL=C grep -raqF -f "$VM_STATE/text" "$@" || LC_ALL=C grep -raqP -e "$bytes" "$@"
+}
+no_plaintext_in() { ! plaintext_in "$@"; }
+
+# SERIAL-IN-HEX of a key, as it was noted
+noted_serials() { awk '$8 == "psk" { print $1 }' $noted/keys; }
+noted_owners() { awk '$8 == "psk" { print $6 ":" $7 }' $noted/keys | sort -u; }
+now_serials() { awk '$8 == "psk" { print $1 }' /proc/keys; }
+daemons() { pgrep -f '^@tlshd'; }
+files_elsewhere() { find "/proc/$1"/{fd,exe,cwd,root} -type l -printf '%l\n' | grep '^/' | grep -vE "^($tree(/|$)|/dev/(null|kmsg)$)"; }
+device_of() { stat -c '%Hd:%Ld' "$1" | awk -F: '{ printf "%02x:%02x\n", $1, $2 }'; }
+mapped_devices() { awk '$6 ~ /^\// { print $4 }' "/proc/$1/maps" | sort -u; }
+
+case $VM_PHASE in
+1)
+        psk=$(new_psk)
+        id=$(nvme-keyctl add --subsysnqn="$sub" <<<"$psk") || bail "nvme-keyctl add"
+        modprobe nvme-keyring
+        is "the store has a slot of the TPM" "$(header_slots | grep -ow tpm2)" tpm2
+        key_hex "$(record_identity "$id")" >"$VM_STATE/hex"
+        cut -d: -f3 <<<"$psk" >"$VM_STATE/text"
+        check "a place for the image" host_mount || bail "no directory of the host"
+        note_keys
+        # the store that is in it
+        systemctl stop nvme-keyd.service
+        start=$(now_ms)
+        check "mkinitramfs" make_image || bail "no image"
+        diag "mkinitramfs: $(($(now_ms) - start)) ms, $(stat -c %s "$HOST/initrd.img") bytes"
+        is "without a warning" "$(grep nvme-keyd "$tmp/warnings")" ""
+        is "an image for root only" "$(stat -c %a "$HOST/initrd.img")" 600
+        check "unmkinitramfs" unpacked
+        check "the sealed store is in it" test -e "$tmp/image/var/lib/nvme-keyd/header.json"
+        diag "nvme-keyd's part: $(cd "$tmp/image" && du -shc var/lib/nvme-keyd usr/lib/nvme-keyd usr/sbin/tlshd usr/lib/*/lib{crypto,gnutls,tss2}* 2>/dev/null | tail -n 1)"
+        check "no plaintext in it" no_plaintext_in "$tmp/image"
+        check "the search finds what is there" plaintext_in "$VM_STATE/text"
+        host_request initrd
+        reboot_into 2
+        ;;
+2)
+        diag "$(journalctl --boot --quiet --output=short-monotonic --dmesg --grep=nvme-keyd)"
+        is "the TPM opened the store in the initramfs" \
+                "$(dmesg | grep -c 'nvme-keyd: 0 keys in the keyring were right, 1 added, 0 removed')" 1
+        is "the key was there before the real root" "$(noted_serials | wc -l)" 1
+        is "with the mark of the service" "$(noted_owners)" "0:$(getent group nvme-keyd | cut -d: -f3)"
+        is "the real root has run its own" "$(unit_property nvme-keyd-preload.service Result)" success
+        is "and the key is the same" "$(now_serials)" "$(noted_serials)"
+        nvme-keyctl sync >"$tmp/sync"
+        is "it is the service's own" "$(now_serials)" "$(noted_serials)"
+
+        pid=$(daemons)
+        is "one handshake daemon" "$(wc -w <<<"$pid")" 1
+        is "that of the real root leaves the field to it" "$(unit_property tlshd.service ActiveState)" inactive
+        is "it is in its tree" "$(readlink "/proc/$pid/root")" "$tree"
+        is "all that it has mapped is there" "$(mapped_devices "$pid")" "$(device_of $tree)"
+        is "it has nothing else open" "$(files_elsewhere "$pid")" ""
+        diag "tree: $(du -sk $tree | cut -f 1) KiB, $(findmnt --noheadings --output OPTIONS $tree)"
+
+        target_up "$sub" || bail "target"
+        check "nvme connect --tls" connect_tls "$sub"
+        is "over TLS, with that key" "$(printf '%x' "$(tls_key_of "$sub")")" "$(now_serials | sed 's/^0*//')"
+        disconnect "$sub" >/dev/null
+        kill -KILL "$pid"
+        check "one that ends is started again" wait_until 20 eval '[ -n "$(daemons)" ]'
+        check "and serves" connect_tls "$sub"
+        is "still not that of the real root" "$(unit_property tlshd.service ActiveState)" inactive
+        ;;
+esac
