@@ -19,7 +19,7 @@ mkdir -p "$tree"
 # Swap may be on the very disk that waits for a handshake. Kernels before 6.4 do not have the option.
 mount -t tmpfs -o mode=755,nosuid,nodev,size=64M,noswap nvme-keyd-tlshd "$tree" 2>/dev/null ||
         mount -t tmpfs -o mode=755,nosuid,nodev,size=64M nvme-keyd-tlshd "$tree"
-trap 'umount "$tree" && rmdir "$tree"' EXIT
+trap 'umount "$tree" && rmdir "$tree"' 0
 
 # copy FILE [NAME]: what links lead to, by that name
 copy() {
@@ -48,4 +48,4 @@ copy "$tlshd" /usr/sbin/tlshd
 #   LD_LIBRARY_PATH=/lib chroot DIRECTORY @tlshd --stderr
 ln -s tlshd "$tree/usr/sbin/@tlshd"
 LD_LIBRARY_PATH=/lib chroot "$tree" @tlshd --version
-trap - EXIT
+trap - 0
