@@ -9,3 +9,11 @@ initramfs_dracut() {
                 --modules 'nvme-keyd bash base dracut-systemd rootfs-block udev-rules systemd-networkd' \
                 --add-drivers 'virtio_net virtio_pci ext4' "$1" "$(uname -r)"
 }
+
+# One that is not compressed, so that all of it can be searched.
+initramfs_initramfs-tools() {
+        printf '%s\n' MODULES=list COMPRESS=zstd BUSYBOX=n >/etc/initramfs-tools/conf.d/vm
+        printf '%s\n' virtio_pci virtio_net ext4 >/etc/initramfs-tools/modules
+        mkinitramfs -o "$tmp/compressed" && unmkinitramfs "$tmp/compressed" "$tmp/image" &&
+                (cd "$tmp/image" && find . -print0 | cpio --quiet --null --format=newc --create) >"$1"
+}
