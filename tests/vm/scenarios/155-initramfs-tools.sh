@@ -17,6 +17,7 @@ tree=/run/initramfs/nvme-keyd-tlshd
 
 # As little as possible: under emulation an ordinary one takes minutes.
 make_image() {
+        mkdir -p /etc/nvme-keyd || return
         printf '%s\n' MODULES=list COMPRESS=zstd COMPRESSLEVEL=1 BUSYBOX=n >/etc/initramfs-tools/conf.d/vm
         printf '%s\n' virtio_pci virtio_blk ext4 >/etc/initramfs-tools/modules
         printf '%s\n' NVME_KEYD=yes ${1:+"NVME_KEYD_SUBSYSTEMS=$1"} >/etc/nvme-keyd/initramfs.conf
