@@ -148,7 +148,7 @@ check_tree() {
         local tree status=0
 
         tree=$(sed -n 's/^RootDirectory=//p' "$image$units/nvme-keyd-tlshd.service")
-        grep -qx "ExecStartPre=$helpers/handshake-tree $tree" "$image$units/nvme-keyd-tlshd.service.d/10-initrd.conf" || return
+        grep -qx "ExecStartPre=+$helpers/handshake-tree $tree" "$image$units/nvme-keyd-tlshd.service.d/10-initrd.conf" || return
         chroot "$image" "$helpers/handshake-tree" "$tree" || return
         [ "$(stat -f -c %T "$image$tree")" = tmpfs ] && LD_LIBRARY_PATH=/lib chroot "$image$tree" @tlshd --version &&
                 # a second time it is there already
