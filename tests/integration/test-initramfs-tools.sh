@@ -78,6 +78,7 @@ canary=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 version=6.0.0-none
 group=nvme-keyd:x:46711:
 helpers=$(dirname "$(find "$tmp/dest" -name request-key-shim -perm -100 -printf '/%P')")
+bin=$(dirname "$(find "$tmp/dest" -name nvme-keyctl -perm -100 -printf '/%P')")
 
 # The machine as it is, and nvme-keyd on top.
 mount -t tmpfs -o mode=755 tmpfs "$tmp/mnt"
@@ -177,6 +178,15 @@ echo '{"slots":[{"type":"systemd-creds"},{"type":"tpm2"}]}' >"$root/var/lib/nvme
 check "an image of one with a controller over TLS" make_image tls
 check "tls: the store is there" in_image /var/lib/nvme-keyd/header.json
 check "tls: no warning" not_said 'W: nvme-keyd' "$tmp/tls.log"
+
+echo 'NVME_KEYD_SUBSYSTEMS="nqn.a nqn.b"' >"$root/etc/nvme-keyd/initramfs.conf"
+check "no image where the service has no copy of some keys" refuses 'there is no copy of the store'
+printf '#!/bin/sh\nfor dir; do :; done\necho "$@" >"$dir/header.json"\n' >"$root$bin/nvme-keyctl"
+check "an image with the keys of some subsystems" make_image some
+check "some: these are what was asked for" grep '^store export --subsysnqn=nqn.a --subsysnqn=nqn.b /' \
+    "$image/var/lib/nvme-keyd/header.json"
+check "some: there is nothing else" test "$(find "$image/var/lib/nvme-keyd" -type f | wc -l)" = 1
+rm "$root/etc/nvme-keyd/initramfs.conf"
 
 echo '{}' >"$root/var/lib/nvme-keyd/commit.json"
 check "no image while keys are changed" refuses 'the keys are being changed'
