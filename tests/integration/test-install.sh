@@ -51,6 +51,7 @@ manuals() {
 777 usr/share/man/man8/nvme-keyd-request.socket.8
 777 usr/share/man/man8/nvme-keyd-credentials.service.8
 777 usr/share/man/man8/nvme-keyd-preload.service.8
+777 usr/share/man/man8/nvme-keyd-tlshd.service.8
 644 usr/share/man/man8/request-key-shim.8
 END
 }
@@ -58,10 +59,21 @@ END
 dracut() {
     cat <<END
 755 usr/lib/dracut/modules.d/50nvme-keyd/module-setup.sh
+644 usr/lib/dracut/modules.d/50nvme-keyd/nvme-keyd-connect.service
 644 usr/lib/dracut/modules.d/50nvme-keyd/preload.conf
 644 usr/lib/dracut/modules.d/50nvme-keyd/service.conf
 644 usr/lib/dracut/modules.d/50nvme-keyd/stop.conf
 644 usr/lib/dracut/modules.d/50nvme-keyd/tlshd.conf
+END
+}
+
+# With any of the two.
+handshake() {
+    cat <<END
+755 usr/lib/nvme-keyd/handshake-tree
+755 usr/lib/nvme-keyd/initrd-connect
+644 $unit_dir/nvme-keyd-tlshd.service
+644 $unit_dir/tlshd.service.d/10-nvme-keyd.conf
 END
 }
 
@@ -120,6 +132,7 @@ installs "all" "$tmp/full" < <(
     minimum
     dracut
     initramfs_tools
+    handshake
     kernel
     [ "${man[0]}" = -Dman=disabled ] || manuals
 )
@@ -138,7 +151,7 @@ rm -rf "$tmp/root"
 DESTDIR=$tmp/root meson install -C "$tmp/local" --no-rebuild --quiet >/dev/null 2>&1
 check "another prefix: the daemon" test -x "$tmp/root/opt/keyd/lib/nvme-keyd/nvme-keyd"
 is "another prefix: the unit knows" "$(grep -rh ^ExecStart=/ "$tmp/root" | sort | tr '\n' ' ')" \
-    "ExecStart=/opt/keyd/bin/nvme-keyctl sync --no-legend ExecStart=/opt/keyd/lib/nvme-keyd/nvme-keyd "
+    "ExecStart=/opt/keyd/bin/nvme-keyctl --version ExecStart=/opt/keyd/bin/nvme-keyctl sync --no-legend ExecStart=/opt/keyd/lib/nvme-keyd/nvme-keyd "
 check "another prefix: request-key knows" grep -rq "/opt/keyd/lib/nvme-keyd/request-key-shim %k" "$tmp/root"
 is "another group: everywhere" "$(grep -rlE '^(Group=|SocketGroup=|g )keyring' "$tmp/root" | wc -l)" 3
 
