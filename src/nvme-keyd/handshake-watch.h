@@ -3,8 +3,8 @@
 
 #include "nvme-keyd/manager.h"
 
-/* Tells once for each new keyring of the kernel that the handshake daemon does not have it, and has
- * it restarted if the configuration says so. */
+/* Tells once for each new keyring that this process has found that the handshake daemon lacks it,
+ * and has it restarted if the configuration says so. */
 typedef struct HandshakeWatch HandshakeWatch;
 
 /* Borrows event and m. */
