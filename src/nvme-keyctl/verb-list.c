@@ -248,8 +248,8 @@ static void print_handshake_daemon(json_object *status)
     unit = text_or_dash(handshake, "unit");
     printf("%14s: %s, %s\n", "Handshakes", unit, text_or_dash(handshake, "state"));
     if (strcmp(text_or_dash(handshake, "state"), "stale") == 0)
-        printf("%16sit does not have this keyring, and handshakes fail unless the kernel hands it "
-               "over:\n%16ssystemctl restart %s\n",
+        printf("%16sit does not have this keyring, and handshakes fail unless it takes it from "
+               "the kernel:\n%16ssystemctl restart %s\n",
                "", "", unit);
 }
 

@@ -61,7 +61,7 @@ static void look(HandshakeWatch *w, bool may_start)
     }
     (void)log_full(LOG_WARNING, 0, &stale,
                    "%s does not have the keyring " NAMES_RING ", which is newer: handshakes fail "
-                   "until it is restarted, unless the kernel hands it the keyring",
+                   "until it is restarted, unless it takes the keyring from the kernel",
                    h.unit);
     if (manager_config(w->manager)->restart_handshake_daemon)
         restart(w, h.unit);

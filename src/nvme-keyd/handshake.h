@@ -9,8 +9,8 @@
 /*
  * The handshake daemon, tlshd: the kernel has it do the handshakes of TLS. It links the keyring of
  * the PSKs into its session keyring when it starts. After nvme_keyring was unloaded and loaded
- * again that is another keyring, and the daemon does not find the PSKs until it is restarted,
- * unless the kernel hands it the keyring with each handshake.
+ * again that is another keyring, and the daemon does not find the PSKs until it is restarted. Only
+ * newer versions than 1.0 take the keyring that newer kernels name with each handshake.
  */
 typedef enum HandshakeState {
     HANDSHAKE_STOPPED,

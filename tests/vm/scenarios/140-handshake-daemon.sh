@@ -29,7 +29,8 @@ reload_keyring() {
         nvme disconnect-all
         target_down
         before=$(preloaded)
-        modprobe -r nvmet-tcp nvme-tcp nvmet nvme-fabrics nvme-keyring && modprobe nvme-keyring &&
+        # What was disconnected may hold the modules for a moment more.
+        wait_until 20 modprobe -r nvmet-tcp nvme-tcp nvmet nvme-fabrics nvme-keyring && modprobe nvme-keyring &&
                 wait_until 30 preloaded_since "$before" && wait_until 10 keys_are_back
 }
 tlshd_invocation() { unit_property tlshd.service InvocationID; }
@@ -70,7 +71,7 @@ nvme-keyctl status >/dev/null
 sleep 6
 is "it tells once" "$(messages "$mark")" 1
 is "with the unit" "$(journal_since "$mark" -u nvme-keyd.service MESSAGE_ID=$MESSAGE_HANDSHAKE_STALE | grep -c '^tlshd.service ')" 1
-is "and with an explanation" "$(journalctl --boot -x MESSAGE_ID=$MESSAGE_HANDSHAKE_STALE | grep -c RestartHandshakeDaemon=)" 1
+is "and with an explanation" "$(journalctl --after-cursor="$mark" -x MESSAGE_ID=$MESSAGE_HANDSHAKE_STALE | grep -c RestartHandshakeDaemon=)" 1
 check "a target with TLS" target_up "$sub"
 check_fails "a connect fails" connect_tls "$sub"
 check "restart tlshd" systemctl restart tlshd
