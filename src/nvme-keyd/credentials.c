@@ -292,8 +292,9 @@ static int derive_again(const Key *k, Secret **ret_payload)
     _cleanup_(freep) char *detail = NULL;
     int r = read_again(k, &line);
 
-    if (r == 0)
-        r = credential_line_parse((const char *)line->data, line->size, &l);
+    if (r < 0 || !line)
+        return r;
+    r = credential_line_parse((const char *)line->data, line->size, &l);
     if (r == 0 && !l.key.psk)
         r = -ESTALE;
     if (r == 0)

@@ -112,6 +112,26 @@ run ctl sync
 is "the store opens: its key takes the place" "$status $(ring_names | grep "$SUBSYSTEM ")" "0 $digest"
 is "one warning in this instance" "$(logged "key for $SUBSYSTEM of the credential")" $((told + 1))
 
+# --- while a store takes its time
+
+python3 -c '
+import socket, sys, time
+s = socket.socket(socket.AF_UNIX)
+s.bind(sys.argv[1])
+s.listen(16)
+time.sleep(600)' "$tmp/none" &
+silent=$!
+defer 'kill "$silent" 2>/dev/null'
+wait_for 10 test -S "$tmp/none" || bail "a service that never answers"
+keyctl clear "$(ring)"
+daemon_restart "${each[@]}"
+is_slow() { ctl status >"$tmp/status" && grep -q "Store: opening" "$tmp/status"; }
+check "a store that is being opened" wait_for 20 is_slow
+is "they do not wait for it" "$(ring_names | wc -l)" 3
+daemon_stop
+kill "$silent"
+rm "$tmp/none"
+
 # --- the key of the store
 
 head -n 1 "$state/header.json" | json '[s for s in o["slots"] if s["type"] == "systemd-creds"][0]["credential"]' |
