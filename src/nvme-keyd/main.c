@@ -211,6 +211,7 @@ static void log_opened(Daemon *d)
                    store_slot_type(manager_store(d->manager)));
     log_broken_records(manager_keys(d->manager));
     free(TAKE_PTR(d->said));
+    d->said_slow = false;
 }
 
 static void log_slow(Daemon *d)
@@ -220,6 +221,7 @@ static void log_slow(Daemon *d)
     if (!d->said_slow)
         (void)log_full(LOG_NOTICE, 0, &slow,
                        "The store has to wait: a TPM or systemd-creds does not answer yet");
+    d->said_slow = true;
     /* Up to a minute for each slot, however many there are. */
     if (!d->ready)
         (void)sd_notify(0, "EXTEND_TIMEOUT_USEC=60000000");
@@ -253,7 +255,6 @@ static void log_store(Daemon *d, ManagerEvent event)
     case MANAGER_SLOT_SEALED:
         break;
     }
-    d->said_slow = event == MANAGER_STORE_SLOW;
 }
 
 static void on_activity(void *userdata);
