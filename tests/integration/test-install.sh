@@ -38,6 +38,7 @@ minimum() {
 644 $sysusers_dir/nvme-keyd.conf
 644 $catalog_dir/nvme-keyd.catalog
 644 $modules_load_dir/nvme-keyd.conf
+644 usr/share/doc/nvme-keyd/examples/modprobe.d/nvme-keyd.conf
 END
 }
 
