@@ -346,14 +346,15 @@ have_product() { command -v nvme-keyctl >/dev/null; }
 
 # What is still under way at boot, the scenario itself aside, which is part of it.
 boot_jobs() { systemctl list-jobs --no-legend | grep -v 'nvme-keyd-vm\.service'; }
-boot_went_on() { systemctl is-active --quiet multi-user.target && ! boot_jobs; }
+boot_is_over() { systemctl is-active --quiet multi-user.target && ! boot_jobs; }
+boot_went_on() { wait_until 60 boot_is_over || { boot_jobs; return 1; }; }
 failed_units() { systemctl list-units --failed --no-legend --plain | awk '{ print $1 }'; }
 
 # What nvme-keyd had to say in this boot that is more than information, with its MESSAGE_ID.
 keyd_complaints() {
         journalctl --sync
         journalctl --boot --quiet --priority=notice --output=json \
-                _SYSTEMD_UNIT=nvme-keyd.service + _SYSTEMD_UNIT=nvme-keyd-preload.service |
+                --identifier=nvme-keyd --identifier=nvme-keyctl |
                 jq -r '"\(.MESSAGE_ID // "-") \(.MESSAGE)"'
 }
 
