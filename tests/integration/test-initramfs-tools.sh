@@ -183,10 +183,15 @@ echo 'NVME_KEYD_SUBSYSTEMS="nqn.a nqn.b"' >"$root/etc/nvme-keyd/initramfs.conf"
 check "no image where the service has no copy of some keys" refuses 'there is no copy of the store'
 printf '#!/bin/sh\nfor dir; do :; done\necho "$@" >"$dir/header.json"\n' >"$root$bin/nvme-keyctl"
 check "an image with the keys of some subsystems" make_image some
-check "some: these are what was asked for" grep '^store export --subsysnqn=nqn.a --subsysnqn=nqn.b /' \
+check "some: these are what was asked for" grep '^store export --no-legend --subsysnqn=nqn.a --subsysnqn=nqn.b /' \
     "$image/var/lib/nvme-keyd/header.json"
 check "some: there is nothing else" test "$(find "$image/var/lib/nvme-keyd" -type f | wc -l)" = 1
 rm "$root/etc/nvme-keyd/initramfs.conf"
+cp "$root/var/lib/nvme-keyd/header.json" "$tmp/header"
+echo '{"slots":[{"type":"tpm2"}],"rollbackCounter":{}}' >"$root/var/lib/nvme-keyd/header.json"
+check "an image with a store that has a rollback counter" make_image counter
+check "counter: its files stay away" grep '^store export --no-legend /' "$image/var/lib/nvme-keyd/header.json"
+cp "$tmp/header" "$root/var/lib/nvme-keyd/header.json"
 
 echo '{}' >"$root/var/lib/nvme-keyd/commit.json"
 check "no image while keys are changed" refuses 'the keys are being changed'
