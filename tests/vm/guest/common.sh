@@ -10,7 +10,7 @@ HOST=/run/vm-host
 host_mount() {
         ! mountpoint -q "$HOST" || return 0
         mkdir -p "$HOST"
-        modprobe -a 9p 9pnet_virtio && mount -t 9p -o trans=virtio,version=9p2000.L host "$HOST"
+        load_modules 9p 9pnet_virtio && mount -t 9p -o trans=virtio,version=9p2000.L host "$HOST"
 }
 
 # For something that is done between two starts.
@@ -22,6 +22,9 @@ host_is_asked() {
         done
         return 1
 }
+
+# A kernel without modules has what it has from the start.
+load_modules() { [ ! -e /proc/modules ] || modprobe -a "$@"; }
 
 kernel_param() {
         tr ' ' '\n' </proc/cmdline | sed -n "s/^nvme_keyd_vm\\.$1=//p"

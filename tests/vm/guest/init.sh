@@ -25,7 +25,8 @@ fi
 VM_KEYS=$(kernel_param keys)
 VM_CONNECTS=$(kernel_param connects)
 VM_RELOADS=$(kernel_param reloads)
-export VM_KEYS VM_CONNECTS VM_RELOADS
+VM_BOOTS=$(kernel_param boots)
+export VM_KEYS VM_CONNECTS VM_RELOADS VM_BOOTS
 
 # A scenario that asks for a restart (reboot_into in lib.sh) is run again with VM_PHASE set to what it asked for.
 run_scenario() {

@@ -156,7 +156,7 @@ target_up() {
 
         # Not nvme-tcp: the kernel loads that one itself when the first connection asks for it. nvme-fabrics is loaded
         # at boot by nvme-cli's units, and never again.
-        modprobe -a nvmet-tcp nvme-fabrics || return
+        load_modules nvmet-tcp nvme-fabrics || return
         if [ ! -d "$port" ]; then
                 mkdir "$port"
                 echo 127.0.0.1 >"$port/addr_traddr"

@@ -38,6 +38,7 @@ boot_cmdline() {
         echo "nvme_keyd_vm.scenarios=$(IFS=, && echo "$*")"
         [ -z "${NVME_KEYD_VM_KEYS:-}" ] || echo "nvme_keyd_vm.keys=$NVME_KEYD_VM_KEYS"
         [ -z "${NVME_KEYD_VM_CONNECTS:-}" ] || echo "nvme_keyd_vm.connects=$NVME_KEYD_VM_CONNECTS"
+        [ -z "${NVME_KEYD_VM_BOOTS:-}" ] || echo "nvme_keyd_vm.boots=$NVME_KEYD_VM_BOOTS"
         [ -z "${NVME_KEYD_VM_POWER_CUTS:-}" ] || echo "nvme_keyd_vm.power_cuts=$NVME_KEYD_VM_POWER_CUTS"
         [ -z "${NVME_KEYD_VM_RELOADS:-}" ] || echo "nvme_keyd_vm.reloads=$NVME_KEYD_VM_RELOADS"
         for s in "$@"; do scenario_header "$s" cmdline; done
@@ -62,11 +63,13 @@ boot_credentials() {
 
 # boot_start DIR KERNEL SCENARIO...: QEMU, in the background. The logs go on where the last start left them.
 boot_start() {
-        local dir=$1 kernel=$2 initrd=$work_dir/initrd-$2 machine tpm=() credentials cmdline limit
+        local dir=$1 kernel=$2 file=$work_dir/initrd-$2 initrd=() machine tpm=() credentials cmdline limit
         shift 2
 
         # one that the guest has made
-        [ ! -e "$dir/host/initrd.img" ] || initrd=$dir/host/initrd.img
+        [ ! -e "$dir/host/initrd.img" ] || file=$dir/host/initrd.img
+        # the kernel that has all built in has none
+        [ ! -e "$file" ] || initrd=(-initrd "$file")
 
         read -r -a machine < <(boot_machine)
         if [ -n "$(scenario_header "$1" tpm)" ] && [ ! -e "$dir/no-tpm" ]; then
@@ -82,7 +85,7 @@ boot_start() {
         timeout --kill-after=5 "$limit" \
                 qemu-system-x86_64 "${machine[@]}" ${tpm[@]+"${tpm[@]}"} \
                 ${credentials[@]+"${credentials[@]}"} -smp 2 -m 2G -nodefaults -display none \
-                -kernel "$work_dir/vmlinuz-$kernel" -initrd "$initrd" -append "$cmdline" \
+                -kernel "$work_dir/vmlinuz-$kernel" ${initrd[@]+"${initrd[@]}"} -append "$cmdline" \
                 -drive "file=$work_dir/disk.img,format=raw,if=virtio,cache=unsafe" \
                 -virtfs "local,path=$dir/host,mount_tag=host,security_model=none" \
                 -device virtio-rng-pci \

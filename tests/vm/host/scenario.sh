@@ -5,7 +5,7 @@
 #   boot: alone             a boot of its own
 #   boot: lean              alone, and without systemd (guest/lean.sh)
 #   boot: NAME              one that all with that name share; "shared" is for what is quick and leaves no trace
-#   kernel: NAME            stock (if nothing is said), backports, or both, one after the other
+#   kernel: NAME...         stock (if nothing is said), backports, builtin, one after the other; both: the first two
 #   tpm: yes                the guest has a TPM; for scenarios that are alone, or all of a boot
 #   cmdline: WORDS          more kernel parameters, for all of its boot
 #   needs: nvme-keyd        without the product there is nothing to run
@@ -50,15 +50,17 @@ scenario_needs_product() {
         [ -n "$(scenario_header "$1" needs)" ]
 }
 
+scenario_kernels() {
+        local kernels
+
+        kernels=$(scenario_header "$1" kernel)
+        [ "$kernels" != both ] || kernels="stock backports"
+        echo "${kernels:-stock}"
+}
+
 # scenario_runs_on NAME KERNEL
 scenario_runs_on() {
-        local kernel
-
-        kernel=$(scenario_header "$1" kernel)
-        case ${kernel:-stock} in
-        both | "$2") [ -z "$arg_kernel" ] || [ "$arg_kernel" = "$2" ] ;;
-        *) return 1 ;;
-        esac
+        [[ " $(scenario_kernels "$1") " == *" $2 "* ]] && [[ ${arg_kernel:-$2} == "$2" ]]
 }
 
 # scenario_boot NAME KERNEL: the name of its boot
@@ -75,10 +77,7 @@ scenario_boot() {
 
 # scenario_label NAME KERNEL: its name in the results
 scenario_label() {
-        local kernel
-
-        kernel=$(scenario_header "$1" kernel)
-        if [ "${kernel:-stock}" = stock ]; then echo "$1"; else echo "$1 ($2)"; fi
+        if [ "$(scenario_kernels "$1")" = stock ]; then echo "$1"; else echo "$1 ($2)"; fi
 }
 
 # The line after the headers says what a scenario shows.
