@@ -29,12 +29,13 @@ pid=$(daemon)
 sysfs() { cat "/sys/class/nvme/$(ctrl_of "$sub")/$1"; }
 root_device() { findmnt --noheadings --output SOURCE /; }
 
-# Of all that the daemon has open or mapped: what is neither in its tree nor in memory.
-files_elsewhere() {
-        find "/proc/$1/fd" "/proc/$1/map_files" "/proc/$1/exe" "/proc/$1/cwd" "/proc/$1/root" -type l -printf '%l\n' |
-                grep '^/' | grep -vE "^($tree(/|$)|/dev/(null|kmsg)$|/usr/sbin/tlshd$|/lib)" | sort -u
+# What the daemon has open, and is, of the root file system.
+on_the_root() {
+        find -L /proc/"$1"/{fd,exe,cwd,root} -maxdepth 1 -printf '%D %p\n' 2>/dev/null | grep "^$(stat -c %d /) "
 }
-# Seen from where it is: on which device what it has mapped is.
+# Not by name: the mount that it has as its root directory is the one of the initramfs, and has no name any more.
+same_directory() { [ "$(stat -L -c %d:%i "$1")" = "$(stat -c %d:%i "$2")" ]; }
+# On which device what it has mapped is.
 devices_of() { awk '$6 ~ /^\// { print $4 }' "/proc/$1/maps" | sort -u; }
 device_of() { stat -c '%Hd:%Ld' "$1" | awk -F: '{ printf "%02x:%02x\n", $1, $2 }'; }
 before_switch_root() {
@@ -54,9 +55,9 @@ came_over() {
         check "host: the handshake daemon runs" test -n "$pid"
         [ "$kind" != dracut ] || is "host: as a unit" "$(unit_property $unit ActiveState)" active
         check "host: since the initramfs" before_switch_root
-        is "host: in its tree" "$(readlink "/proc/$pid/root")" $tree
+        check "host: in its tree" same_directory "/proc/$pid/root" $tree
         is "host: all that it has mapped is there" "$(devices_of "$pid")" "$(device_of $tree)"
-        is "host: it has nothing else open" "$(files_elsewhere "$pid")" ""
+        is "host: it has nothing of the root open" "$(on_the_root "$pid")" ""
         is "host: that of the real root leaves the field to it" "$(unit_property tlshd.service ActiveState)" inactive
         is "host: there is one" "$(pgrep --count --full '^[^ ]*tlshd( |$)')" 1
         diag "tree: $(du -sk $tree | cut -f 1) KiB, $(findmnt --noheadings --output OPTIONS $tree)"
@@ -123,7 +124,5 @@ is "host: the handshake daemon is the one of the initramfs" "$(daemon)" "$pid"
 is "host: one key" "$(ring_count)" 1
 report_kernel_log dmesg
 echo "done"
-sync
-trap - EXIT
 systemctl reboot
 sleep infinity
