@@ -46,7 +46,7 @@ before_switch_root() {
 plaintext_in() {
         grep -raslF --exclude-dir=vm-host --file=<(echo "${psk#NVMeTLSkey-1:*:}") "$@"
 }
-errors_in_log() { dmesg | grep -E 'I/O error|EXT4-fs error|EXT4-fs warning|Remounting filesystem|Removing controller|lost async page write|hung_task|blocked for more than'; }
+errors_in_log() { dmesg | grep -E 'I/O error|EXT4-fs error|EXT4-fs warning|Remounting filesystem|Removing controller|lost async page write'; }
 
 came_over() {
         is "host: the root is on NVMe" "$(root_device)" "$(bdev_of "$sub")"
