@@ -94,6 +94,13 @@ refused_with "in an initramfs: it is not changed" 8 "copy that cannot be changed
 refused "in an initramfs: no key is removed" 8 "Read-only" ctl remove "$a"
 refused "in an initramfs: no copy of a copy" 8 "a copy already" ctl store export "$tmp/again"
 daemon_stop
+keyctl clear "$(ring)"
+# preload [VARIABLE=VALUE]
+preload() { setpriv --regid 4711 --keep-groups env STATE_DIRECTORY="$state" "$@" "$build/nvme-keyd" -c "$conf" --preload; }
+run preload
+like "without systemd, elsewhere: it does not open" "$status$err" "copy for a boot image"
+run preload SYSTEMD_IN_INITRD=1
+is "without systemd, in an initramfs: all keys are published" "$status $(ring_names | wc -l)" "0 5"
 daemon_start
 refused "elsewhere: it does not open" 8 "copy for a boot image" ctl list
 daemon_stop

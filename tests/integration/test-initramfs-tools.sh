@@ -176,6 +176,7 @@ echo >"$root/sys/class/nvme/nvme0/tls_key"
 echo 2f0a1b3c >"$root/sys/class/nvme/nvme1/tls_key"
 echo '{"slots":[{"type":"systemd-creds"},{"type":"tpm2"}]}' >"$root/var/lib/nvme-keyd/header.json"
 check "an image of one with a controller over TLS" make_image tls
+in_script() { grep -q "$1" "$image/scripts/local-top/nvme-keyd"; }
 check "tls: the store is there" in_image /var/lib/nvme-keyd/header.json
 check "tls: no warning" not_said 'W: nvme-keyd' "$tmp/tls.log"
 
