@@ -6,7 +6,7 @@
 # needs: nvme-keyd
 # suite: boot
 # shows: Debian's own initramfs without systemd publishes the keys, and its handshake daemon serves the running system
-# timeout: 420
+# timeout: 900
 
 . /opt/vm/lib.sh
 
