@@ -20,7 +20,7 @@ typedef struct Text {
 static int on_key(Key *k, size_t line, void *userdata)
 {
     _cleanup_(credential_line_done) CredentialLine l = {.role = KEY_ROLE_HOST};
-    _cleanup_(key_freep) Key *owned = k;
+    _cleanup_(key_freep) _unused_ Key *owned = k;
     Text *t = userdata;
     size_t begin = k->credential_offset, end = begin + k->credential_length;
 

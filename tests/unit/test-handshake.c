@@ -127,7 +127,7 @@ static bool looks(const Fixture *f, key_serial_t ring, const char *unit, Handsha
 }
 
 #define SERVICE                                                                                    \
-    _cleanup_(service_stop) Service s = {0};                                                       \
+    _cleanup_(service_stop) _unused_ Service s = {0};                                              \
     Id id = id_new();                                                                              \
     key_serial_t ring;                                                                             \
     FIXTURE;                                                                                       \
