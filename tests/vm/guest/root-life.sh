@@ -39,7 +39,7 @@ same_directory() { [ "$(stat -L -c %d:%i "$1")" = "$(stat -c %d:%i "$2")" ]; }
 devices_of() { awk '$6 ~ /^\// { print $4 }' "/proc/$1/maps" | sort -u; }
 device_of() { stat -c '%Hd:%Ld' "$1" | awk -F: '{ printf "%02x:%02x\n", $1, $2 }'; }
 before_switch_root() {
-        [ "$(awk '{ print $22 * 10000 }' "/proc/$pid/stat")" -lt "$(unit_property local-fs.target ActiveEnterTimestampMonotonic)" ] &&
+        [ "$(awk '{ printf "%.0f\n", $22 * 10000 }' "/proc/$pid/stat")" -lt "$(unit_property local-fs.target ActiveEnterTimestampMonotonic)" ] &&
                 ! journalctl --boot --quiet --output=cat --unit=$unit | grep -q Stopped
 }
 # Without the secret on a command line. $HOST is of the machine that runs this.
@@ -52,7 +52,7 @@ came_over() {
         is "host: the root is on NVMe" "$(root_device)" "$(bdev_of "$sub")"
         check "host: over TLS" test -n "$(sysfs tls_key)"
         is "host: multi-user" "$(unit_property multi-user.target ActiveState)" active
-        check "host: the handshake daemon runs" test -n "$pid"
+        check "host: the handshake daemon runs" test "${pid:-0}" != 0
         [ "$kind" != dracut ] || is "host: as a unit" "$(unit_property $unit ActiveState)" active
         check "host: since the initramfs" before_switch_root
         check "host: in its tree" same_directory "/proc/$pid/root" $tree
