@@ -97,8 +97,8 @@ reset_all() {
         for ((i = 1; i <= resets; i++)); do
                 before=$(beats)
                 echo 1 >"/sys/class/nvme/$(ctrl_of "$sub")/reset_controller"
-                check "host: reset $i, live again" wait_until 60 is_live || return
-                check "host: reset $i, the load goes on" wait_until 60 eval "[ \$(beats) -gt $((before + 2)) ]" || return
+                check "host: reset $i, live again" wait_until 240 is_live || return
+                check "host: reset $i, the load goes on" wait_until 240 eval "[ \$(beats) -gt $((before + 2)) ]" || return
         done
 }
 
@@ -110,7 +110,7 @@ echo "booted"
 if [ "$resets" != 0 ]; then
         : >"$HOST/beats"
         load 2>>"$HOST/errors" &
-        wait_until 60 test -s "$HOST/beats"
+        wait_until 240 test -s "$HOST/beats"
         reset_all
         echo "resets done"
         wait
