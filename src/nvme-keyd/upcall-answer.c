@@ -12,10 +12,13 @@
 #include "psk/identity.h"
 #include "psk/nqn.h"
 
+/* The kernel counts full seconds, and a key that has ended before its helper has is ENOKEY to the
+ * requester, whatever it was rejected with. So a single second may be none. */
+
 /* The kernel is to ask again at once: its keys are in `.nvme` now. */
-#define SEARCH_AGAIN_TIMEOUT_SEC 1
+#define SEARCH_AGAIN_TIMEOUT_SEC 2
 /* The store may open the next time: a TPM, or somebody with a recovery key. */
-#define STORE_RETRY_SEC 1
+#define STORE_RETRY_SEC 2
 
 /* A request, taken apart. */
 typedef struct Question {
