@@ -366,12 +366,17 @@ complains_once() {
         is "$1" "$(cut -d ' ' -f 1 "$tmp/complaints")" "$2"
 }
 
+# When the keys were loaded first, begin and end in microseconds. The unit's own times are those of its last run: the
+# udev rule has it run again when udev hears of the module.
+preload_times() {
+        journalctl --boot --quiet --output=json UNIT=nvme-keyd-preload.service JOB_TYPE=start |
+                jq -rs '[map(select(.JOB_RESULT | not)), map(select(.JOB_RESULT))] | map(.[0].__MONOTONIC_TIMESTAMP // "0") | join(" ")'
+}
 # What the boot waited for, in milliseconds.
 preload_ms() {
         local from to
 
-        from=$(unit_property nvme-keyd-preload.service ExecMainStartTimestampMonotonic)
-        to=$(unit_property nvme-keyd-preload.service ExecMainExitTimestampMonotonic)
+        read -r from to < <(preload_times)
         [ "$from" -gt 0 ] && [ "$to" -gt 0 ] && echo $(((to - from) / 1000))
 }
 # preload_within SECONDS

@@ -58,10 +58,9 @@ case $VM_PHASE in
 2)
         defer "boot_unit_gone vm-before.service; boot_unit_gone vm-after.service; target_down"
         is "both ports are enabled" "$(failed_units)" ""
-        loaded=$(unit_property nvme-keyd-preload.service ExecMainStartTimestampMonotonic)
+        read -r begun loaded < <(preload_times)
         enabled=$(unit_property vm-before.service ExecMainExitTimestampMonotonic)
-        check "one before the keys were loaded" test 0 -lt "$enabled" -a "$enabled" -le "$loaded"
-        loaded=$(unit_property nvme-keyd-preload.service ExecMainExitTimestampMonotonic)
+        check "one before the keys were loaded" test 0 -lt "$enabled" -a "$enabled" -le "$begun"
         enabled=$(unit_property vm-after.service ExecMainStartTimestampMonotonic)
         check "one after that" test "$loaded" -le "$enabled"
 

@@ -51,7 +51,7 @@ case $VM_PHASE in
         check "the boot goes on" boot_went_on
         check "remote-fs.target is reached" systemctl is-active remote-fs.target
         mounted=$(unit_property 'mnt-vm\x2dtls.mount' ActiveEnterTimestampMonotonic)
-        loaded=$(unit_property nvme-keyd-preload.service ExecMainExitTimestampMonotonic)
+        read -r _ loaded < <(preload_times)
         diag "keys at $loaded us, nvmf-autoconnect at $(unit_property nvmf-autoconnect.service ExecMainStartTimestampMonotonic) us, mounted at $mounted us"
         check "by its unit, after the keys" test 0 -lt "$loaded" -a "$loaded" -lt "$mounted"
         head -c 1M /dev/urandom >"$tmp/random"
