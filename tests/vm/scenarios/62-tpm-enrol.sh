@@ -27,7 +27,7 @@ case $VM_PHASE in
 2)
         is "the same identity and bytes after a restart" "$(ring_list | cut -d' ' -f2-)" "$(cat "$VM_STATE/keys")"
         is "the preload unit did it" "$(unit_property nvme-keyd-preload.service Result)" success
-        done_at=$(unit_property nvme-keyd-preload.service ExecMainExitTimestampMonotonic)
+        read -r _ done_at < <(preload_times)
         started=$(unit_property tlshd.service ExecMainStartTimestampMonotonic)
         diag "nvme-keyd-preload done at $done_at us, tlshd.service started at $started us"
         check "before tlshd" test 0 -lt "$done_at" -a "$done_at" -lt "$started"
