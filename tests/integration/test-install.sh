@@ -152,7 +152,7 @@ rm -rf "$tmp/root"
 DESTDIR=$tmp/root meson install -C "$tmp/local" --no-rebuild --quiet >/dev/null 2>&1
 check "another prefix: the daemon" test -x "$tmp/root/opt/keyd/lib/nvme-keyd/nvme-keyd"
 is "another prefix: the unit knows" "$(grep -rh ^ExecStart=/ "$tmp/root" | sort | tr '\n' ' ')" \
-    "ExecStart=/opt/keyd/bin/nvme-keyctl --version ExecStart=/opt/keyd/bin/nvme-keyctl sync --no-legend ExecStart=/opt/keyd/lib/nvme-keyd/nvme-keyd "
+    "ExecStart=/bin/sleep infinity ExecStart=/opt/keyd/bin/nvme-keyctl sync --no-legend ExecStart=/opt/keyd/lib/nvme-keyd/nvme-keyd "
 check "another prefix: request-key knows" grep -rq "/opt/keyd/lib/nvme-keyd/request-key-shim %k" "$tmp/root"
 is "another group: everywhere" "$(grep -rlE '^(Group=|SocketGroup=|g )keyring' "$tmp/root" | wc -l)" 3
 
