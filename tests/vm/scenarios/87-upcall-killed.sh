@@ -46,7 +46,7 @@ defer target_down
 id=$(nvme-keyctl add --subsysnqn="$sub" <<<"$(new_psk)") || bail "nvme-keyctl add"
 defer "nvme-keyctl remove $id"
 check "the livepatch is in use" patch_load || bail "no livepatch"
-defer "disconnect $sub; patch_unload; systemctl reset-failed nvme-keyd.service"
+defer "disconnect $sub; patch_unload; systemctl unmask --quiet --runtime nvme-keyd.service; systemctl reset-failed nvme-keyd.service"
 
 # --- while the shim waits for it
 
@@ -69,16 +69,16 @@ next_works "killed"
 mark=$(journal_mark)
 shim_waits "killed for good"
 pid=$(daemon_pid)
-systemctl stop nvme-keyd-request.socket nvme-keyd.socket 2>/dev/null &
+# or Restart= and the sockets start it again before anybody can stop them
+systemctl mask --quiet --runtime nvme-keyd.service
 kill -KILL "$pid"
-wait "$!"
-systemctl stop nvme-keyd.service 2>/dev/null
 connect_end
 check "killed for good: the connect fails" test "$status" != 0
 check "killed for good: in less than 15 s ($took ms)" test "$took" -lt 15000
 check "killed for good: the shim says so" grep -q 'nvme-keyd did not answer' <(journal_since "$mark")
+systemctl unmask --quiet --runtime nvme-keyd.service
 systemctl reset-failed nvme-keyd.service
-systemctl start nvme-keyd.socket nvme-keyd-request.socket
+systemctl restart nvme-keyd.socket nvme-keyd-request.socket
 next_works "killed for good"
 
 # --- at any moment
