@@ -35,7 +35,7 @@ builtin_build() {
                 bash "$series"
         # what was installed for this is of no use to the build of nvme-keyd
         rm -rf "$work_dir/build-overlay"
-        sync -f "$tmp"
+        sync "$tmp"/kernel/*
         mv "$tmp/kernel" "$dir"
         rm -rf "$tmp"
 }
