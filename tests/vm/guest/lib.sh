@@ -140,7 +140,6 @@ power_cut() {
 
 # host_request tpm-replace: another TPM from the next phase on
 # host_request tpm-remove, tpm-return: from the next phase on there is no TPM, or the one of before
-# host_request tpm-stop SECONDS: for so long the TPM does not answer; it has begun when the file of the request is gone
 # host_request credentials LINES: the next phase has these system credentials, lines NAME=BASE64
 # host_request initrd: from the next phase on the guest starts with the initrd that is in $HOST/initrd.img
 # host_request power-cut MS: pull the plug within that many milliseconds, and switch on again
@@ -367,10 +366,11 @@ complains_once() {
 }
 
 # When the keys were loaded first, begin and end in microseconds. The unit's own times are those of its last run: the
-# udev rule has it run again when udev hears of the module.
+# udev rule has it run again when udev hears of the module. What systemd says before there is a journal has no fields.
 preload_times() {
-        journalctl --boot --quiet --output=json UNIT=nvme-keyd-preload.service JOB_TYPE=start |
-                jq -rs '[map(select(.JOB_RESULT | not)), map(select(.JOB_RESULT))] | map(.[0].__MONOTONIC_TIMESTAMP // "0") | join(" ")'
+        journalctl --boot --quiet --output=json --identifier=systemd \
+                --grep='^(Starting|Finished|Failed to start) nvme-keyd-preload\.service' |
+                jq -rs 'group_by(.MESSAGE | startswith("Starting") | not) | map(.[0].__MONOTONIC_TIMESTAMP) | join(" ")'
 }
 # What the boot waited for, in milliseconds.
 preload_ms() {

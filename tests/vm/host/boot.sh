@@ -97,16 +97,11 @@ boot_start() {
         set +m
 }
 
-# Waits for the end of QEMU, with a hand at the power plug: the guest asks for a cut within that many milliseconds, or
-# for a TPM that does not answer for that many seconds.
+# Waits for the end of QEMU, with a hand at the power plug: the guest asks for a cut within that many milliseconds.
 boot_wait() {
         local host=$1/host status=0 within
 
         while kill -0 "$job" 2>/dev/null; do
-                if [ -e "$host/tpm-stop" ]; then
-                        tpm_pause "$(<"$host/tpm-stop")"
-                        rm "$host/tpm-stop"
-                fi
                 if [ -e "$host/power-cut" ]; then
                         read -r within <"$host/power-cut"
                         sleep "$(awk -v ms=$((SRANDOM % within)) 'BEGIN { printf "%.3f", ms / 1000 }')"

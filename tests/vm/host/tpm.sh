@@ -25,18 +25,10 @@ tpm_start() {
         return 1
 }
 
-# tpm_pause SECONDS: for so long it does not answer.
-tpm_pause() {
-        [ -n "$tpm_job" ] || return 0
-        kill -STOP "$tpm_job"
-        (sleep "$1" && kill -CONT "$tpm_job") </dev/null >/dev/null 2>&1 &
-}
-
 # Until it has ended its state is nobody else's to use.
 tpm_stop() {
         [ -n "$tpm_job" ] || return 0
         kill "$tpm_job" 2>/dev/null || :
-        kill -CONT "$tpm_job" 2>/dev/null || :
         wait "$tpm_job" 2>/dev/null || :
         tpm_job=
 }

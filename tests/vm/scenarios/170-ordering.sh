@@ -91,7 +91,7 @@ check "the keys come with the boot" lists "$(unit_property sysinit.target Wants)
 
 mkdir -p "$copies"
 cp /opt/units/* "$copies/"
-defer "systemctl daemon-reload"
+defer "systemctl daemon-reload; systemctl stop nvmf-connect@x.service nvmf-autoconnect.service nvmf-connect-nbft.service $others"
 defer "(cd /opt/units && for u in *; do rm -rf $copies/\$u $copies/\$u.d; done); rm -rf $copies/{nvmf-connect@x,tlshd,nvme-keyd-preload}.service.d"
 systemctl daemon-reload
 is "these are the units of the other versions" "$(unit_property nvmf-autoconnect.service FragmentPath)" \
@@ -103,7 +103,7 @@ check "systemd-analyze verify, with those" verify $ours
 
 # --- as it does it
 
-oneshot=('[Service]' Type=oneshot RemainAfterExit=no ExecStart= ExecStart=/bin/true)
+oneshot=('[Service]' Type=oneshot RemainAfterExit=yes ExecStart= ExecStart=/bin/true)
 for unit in nvmf-autoconnect.service nvmf-connect-nbft.service nvmf-connect@x.service $others; do
         may_start "$unit" "${oneshot[@]}"
 done

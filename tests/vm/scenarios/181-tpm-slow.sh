@@ -11,23 +11,22 @@
 . /opt/vm/lib.sh
 
 sub=nqn.2026-11.org.example:tpm-slow
+drop_in=/etc/systemd/system/nvme-keyd.service.d
 
 case $VM_PHASE in
 1)
         check "nvme-keyctl add" nvme-keyctl add --subsysnqn="$sub" <<<"$(new_psk)"
         check "only the TPM opens the store" only_tpm
         ring_list | cut -d' ' -f2- >"$VM_STATE/keys"
-        boot_unit vm-tpm-stop.service sysinit.target \
-                "host_request tpm-stop 20 && wait_until 20 test ! -e $HOST/tpm-stop" \
-                DefaultDependencies=no 'After=systemd-remount-fs.service systemd-modules-load.service' \
-                'Before=nvme-keyd.service nvme-keyd-preload.service'
+        mkdir -p "$drop_in"
+        printf '%s\n' '[Service]' 'Environment="NVME_KEYD_TCTI=cmd:exec python3 /opt/vm/slow-tpm.py"' >"$drop_in/vm-slow-tpm.conf"
         reboot_into 2
         ;;
 2)
-        defer "boot_unit_gone vm-tpm-stop.service"
+        defer "rm -r $drop_in; systemctl daemon-reload; systemctl restart nvme-keyd.service"
         check "the boot goes on" boot_went_on
         is "no unit has failed" "$(failed_units)" ""
-        check "the keys took their time: $(preload_ms) ms" eval '! preload_within 10'
+        check_fails "the keys took their time: $(preload_ms) ms" preload_within 20
         check "and no longer than documented" preload_within 180
         is "they are there" "$(ring_list | cut -d' ' -f2-)" "$(cat "$VM_STATE/keys")"
         read -r _ done_at < <(preload_times)
