@@ -33,6 +33,7 @@ minimum() {
 644 $unit_dir/nvme-keyd-credentials.service
 644 $unit_dir/nvme-keyd-preload.service
 644 $unit_dir/nvmf-connect@.service.d/10-nvme-keyd.conf
+644 $unit_dir/tlshd.service.d/10-nvme-keyd.conf
 644 $udev_dir/rules.d/90-nvme-keyd.rules
 644 $tmpfiles_dir/nvme-keyd.conf
 644 $sysusers_dir/nvme-keyd.conf
@@ -74,7 +75,6 @@ handshake() {
 755 usr/lib/nvme-keyd/handshake-tree
 755 usr/lib/nvme-keyd/initrd-connect
 644 $unit_dir/nvme-keyd-tlshd.service
-644 $unit_dir/tlshd.service.d/10-nvme-keyd.conf
 END
 }
 

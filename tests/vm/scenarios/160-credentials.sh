@@ -31,6 +31,13 @@ check_connect() {
         defer "disconnect $1"
         check "data comes back" data_check "$(bdev_of "$1")"
 }
+# Whether nvme-keyd-preload.service would run here, were this an initramfs of dracut without a store.
+runs_in_initramfs() {
+        local conditions
+
+        mapfile -t conditions < <(sed -n '/header\.json/d; /^Condition/p' /usr/lib/dracut/modules.d/50nvme-keyd/preload.conf)
+        [ "${#conditions[@]}" -gt 0 ] && systemd-analyze condition "${conditions[@]}"
+}
 psk_part() { cut -d : -f 3 "$VM_STATE/psk"; }
 
 case $VM_PHASE in
@@ -40,6 +47,7 @@ case $VM_PHASE in
         header_slot systemd-creds | jq -r .credential |
                 systemd-creds decrypt --name=nvme-keyd.kek - "$VM_STATE/kek" || bail "the key of its slot"
         ring_list | cut -d' ' -f2- >"$VM_STATE/keys"
+        check_fails "in an initramfs nothing would be published" runs_in_initramfs
         systemctl stop nvme-keyd.socket nvme-keyd-request.socket nvme-keyd.service
         mv /var/lib/nvme-keyd "$kept"
 
@@ -58,6 +66,7 @@ case $VM_PHASE in
         is "in the keyring" "$(ring_count)" 1
         check "the line that is of no use is told, by its number" test 1 = "$(journalctl --boot --quiet --output=cat \
                 MESSAGE_ID=4c3bd2f6a0e74a1f8f65b0d1c1f7a9e2 | grep -c 'nvme-keyd\.psk\.disk1, line 3: ')"
+        check "in an initramfs it would be published as well" runs_in_initramfs
         check_connect "$sub"
         check "no store was made" test ! -e /var/lib/nvme-keyd/header.json
 

@@ -40,7 +40,8 @@ case $VM_PHASE in
         check "the module is back" show_modules
         check "and loads" modprobe nvme-keyring
         check "the key is published by itself" wait_until 30 has_key
-        # tlshd links .nvme only when it starts
+        # configfs is a module as well, and tlshd links .nvme only when it starts
+        systemctl start modprobe@configfs.service sys-kernel-config.mount
         systemctl restart tlshd
         check "a target with TLS" target_up "$sub"
         defer target_down
