@@ -10,6 +10,7 @@
 #   cmdline: WORDS          more kernel parameters, for all of its boot
 #   needs: nvme-keyd        without the product there is nothing to run
 #   suite: NAME             of run-tests that it belongs to, if not to vm
+#   long: yes               only where it is asked for, by its name or that of its suite
 #   timeout: SECONDS        (read in the guest)
 
 # All, or those of a suite.

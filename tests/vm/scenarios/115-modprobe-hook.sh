@@ -4,6 +4,7 @@
 # boot: boot
 # needs: nvme-keyd
 # suite: boot
+# long: yes
 # shows: with the example for modprobe.d the keys are there when nvme_keyring is, and nothing keeps it from loading
 # timeout: 300
 

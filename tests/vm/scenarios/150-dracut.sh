@@ -5,6 +5,7 @@
 # tpm: yes
 # needs: nvme-keyd
 # suite: boot
+# long: yes
 # shows: an image for any machine with the key of one subsystem: there before dracut's queue, there after switch-root, and no plaintext anywhere
 # timeout: 900
 

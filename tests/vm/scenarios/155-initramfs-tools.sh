@@ -5,6 +5,7 @@
 # tpm: yes
 # needs: nvme-keyd
 # suite: boot
+# long: yes
 # shows: Debian's own initramfs without systemd publishes the keys, and its handshake daemon serves the running system
 # timeout: 900
 

@@ -5,6 +5,7 @@
 # tpm: yes
 # needs: nvme-keyd
 # suite: boot
+# long: yes
 # shows: a boot without the TPM that opens the store goes on, and one with it has the keys again
 # timeout: 240
 

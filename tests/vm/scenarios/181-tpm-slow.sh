@@ -5,6 +5,7 @@
 # tpm: yes
 # needs: nvme-keyd
 # suite: boot
+# long: yes
 # shows: a boot waits for a TPM that takes 20 s, no longer than documented, and has the keys then
 # timeout: 240
 

@@ -4,6 +4,7 @@
 # boot: boot
 # needs: nvme-keyd
 # suite: boot
+# long: yes
 # shows: a boot with a store that no slot opens goes on, and when it opens the keys are published by themselves
 # timeout: 240
 
