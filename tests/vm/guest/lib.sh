@@ -11,6 +11,7 @@ PATH=/opt/vm/bin:/usr/sbin:/usr/bin
 HOSTNQN=$(cat /etc/nvme/hostnqn)
 HOSTID=$(cat /etc/nvme/hostid)
 MESSAGE_STORE_UNAVAILABLE=d7dabd904759410d8fa505d064780d7e
+MESSAGE_SLOTS_FAILED=4e81252d83a04adca971786d97a1c908
 MESSAGE_STORE_SLOW=56a87091815244e1b435b0818ec91c1e
 MESSAGE_RING_ABSENT=82f6f98b947c42adae1138baf9aeb245
 NVMET=/sys/kernel/config/nvmet

@@ -24,8 +24,12 @@ systemctl restart nvme-keyd.service
 is "the TPM opens the store" "$(store_slot)" tpm2
 
 check "PCR 7 is extended" /opt/vm/pcr-extend.py 7
+mark=$(journal_mark)
 systemctl restart nvme-keyd.service
 is "the next slot opens it" "$(store_slot)" systemd-creds
+journal_since "$mark" MESSAGE_ID=$MESSAGE_SLOTS_FAILED >"$tmp/journal"
+is "the journal says once that another did not" "$(wc -l <"$tmp/journal")" 1
+check "and that it is the TPM's" grep -q ': tpm2: .*PCRs\? 7' "$tmp/journal"
 check "which can be removed by force" nvme-keyctl slot remove --force "$(header_slot systemd-creds | jq -r .id)"
 
 mark=$(journal_mark)
