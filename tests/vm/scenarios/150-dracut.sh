@@ -31,7 +31,7 @@ make_initrd() {
         echo "nvme_keyd_subsystems=\"$sub\"" >/etc/dracut.conf.d/nvme-keyd.conf
         # As little as possible: under emulation an ordinary one takes more than two minutes.
         dracut --force --no-hostonly --no-compress --install sed \
-                --modules 'nvme-keyd bash base dracut-systemd udev-rules' --add-drivers 'virtio_blk virtio_pci ext4' \
+                --modules 'nvme-keyd bash base dracut-systemd rootfs-block udev-rules' --add-drivers 'virtio_blk virtio_pci ext4' \
                 --include "$root" / "$HOST/initrd.img" "$(uname -r)"
 }
 secret() { printf '%s %s\n' "$1" "$2"; }
