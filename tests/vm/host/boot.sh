@@ -56,9 +56,17 @@ boot_limit() {
         echo $((sum > boot_timeout ? sum : boot_timeout))
 }
 
-# What the guest has asked to be handed at its next start, as QEMU options: system credentials by SMBIOS.
+# boot_credentials DIR: what the guest has asked to be handed at its next start, as QEMU options: system credentials by
+# SMBIOS, of which each is in a file of its own.
 boot_credentials() {
-        [ ! -e "$1" ] || sed -n 's/^\([^,]*\)$/-smbios type=11,value=io.systemd.credential.binary:\1/p' "$1"
+        local line n=0
+
+        [ -e "$1/credentials" ] || return 0
+        while read -r line; do
+                n=$((n + 1))
+                printf 'io.systemd.credential.binary:%s' "$line" >"$1/credential.$n"
+                echo "-smbios type=11,path=$1/credential.$n"
+        done <"$1/credentials"
 }
 
 # boot_start DIR KERNEL SCENARIO...: QEMU, in the background. The logs go on where the last start left them.
@@ -76,7 +84,7 @@ boot_start() {
                 tpm_start "$work_dir/tpm" >>"$dir/qemu.log" 2>&1 || return
                 read -r -a tpm < <(tpm_machine "$work_dir/tpm")
         fi
-        read -r -d '' -a credentials < <(boot_credentials "$dir/credentials") || :
+        read -r -d '' -a credentials < <(boot_credentials "$dir") || :
         cmdline=$(boot_cmdline "$@" | tr '\n' ' ')
         limit=$(boot_limit "$@")
 

@@ -21,7 +21,9 @@ make_initrd() {
         local root=$tmp/include units
 
         units=$root/etc/systemd/system
-        mkdir -p "$units/initrd.target.wants"
+        mkdir -p "$units/initrd.target.wants" "$root/usr/lib/dracut"
+        # as those modules leave it that connect something
+        : >"$root/usr/lib/dracut/need-initqueue"
         printf '%s\n' '[Unit]' DefaultDependencies=no After=nvme-keyd-preload.service \
                 'Before=dracut-initqueue.service initrd-parse-etc.service initrd.target' Conflicts=initrd-switch-root.target \
                 '[Service]' Type=oneshot "RuntimeDirectory=${results#/run/}" RuntimeDirectoryPreserve=yes \
@@ -31,7 +33,7 @@ make_initrd() {
         echo "nvme_keyd_subsystems=\"$sub\"" >/etc/dracut.conf.d/nvme-keyd.conf
         # As little as possible: under emulation an ordinary one takes more than two minutes.
         dracut --force --no-hostonly --no-compress --install sed \
-                --modules 'nvme-keyd bash base dracut-systemd rootfs-block udev-rules' --add-drivers 'virtio_blk virtio_pci ext4' \
+                --modules 'nvme-keyd bash base dracut-systemd udev-rules' --add-drivers 'virtio_blk virtio_pci ext4' \
                 --include "$root" / "$HOST/initrd.img" "$(uname -r)"
 }
 secret() { printf '%s %s\n' "$1" "$2"; }
