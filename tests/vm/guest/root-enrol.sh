@@ -1,14 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# tests/vm/root-on-tls, first: the machine while it still has a disk of its own. Its TPM seals a PSK, and an initramfs
-# with it is made, for the machine without a disk that it will be.
+# tests/vm/root-on-tls, first: the machine while it still has a disk of its own. Its TPM seals a PSK, for the machine
+# without a disk that it will be.
 
 . /opt/vm/lib.sh
-. /opt/vm/root-initramfs.sh
 
 sub=$(kernel_param subnqn)
-kind=$(kernel_param initramfs)
 
 enrol() {
         local answer id
@@ -35,8 +33,4 @@ host_mount || bail "no directory of the host"
 check "enrol: a PSK, which the TPM seals" enrol || bail "no PSK"
 is "enrol: the store has a slot of the TPM" "$(header_slots | grep -ow tpm2)" tpm2
 settings
-# What is in the image is the store, and nobody writes to it.
-systemctl stop nvme-keyd.service 2>/dev/null
-start=$(now_ms)
-check "enrol: $kind makes an image" "initramfs_$kind" "$HOST/initrd.img" || bail "no image"
-diag "$kind: $(($(now_ms) - start)) ms, $(stat -c %s "$HOST/initrd.img") bytes"
+echo "enrolled"

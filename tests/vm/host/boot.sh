@@ -124,9 +124,10 @@ boot_wait() {
         return "$status"
 }
 
-# What the guest has asked for to be done between two starts; fails when there is nothing, and so no other start.
+# boot_again DIR KERNEL: what the guest has asked for to be done between two starts; fails when there is nothing, and so
+# no other start.
 boot_again() {
-        local dir=$1 request again=1
+        local dir=$1 kernel=$2 request kind again=1
 
         rm -f "$dir/credentials"
         for request in power-cut tpm-replace tpm-remove tpm-return credentials initrd; do
@@ -138,6 +139,11 @@ boot_again() {
                 tpm-remove) touch "$dir/no-tpm" ;;
                 tpm-return) rm -f "$dir/no-tpm" ;;
                 credentials) cp "$dir/host/credentials" "$dir/credentials" ;;
+                initrd)
+                        kind=$(<"$dir/host/initrd")
+                        [ -z "$kind" ] || initramfs_make "$kind" "$work_dir/disk.img" \
+                                "$(image_kernel "$image_dir" "$kernel")" "$dir/host" || again=1
+                        ;;
                 esac
                 rm "$dir/host/$request"
         done
@@ -157,7 +163,7 @@ boot_run() {
         while :; do
                 status=0
                 boot_start "$dir" "$kernel" "$@" && boot_wait "$dir" || status=$?
-                boot_again "$dir" || break
+                boot_again "$dir" "$kernel" || break
         done
         tpm_stop
         rm -rf "$work_dir/disk.img" "$work_dir/tpm"

@@ -3,16 +3,23 @@
 #
 # Builds the project in a chroot of the guest's tree: what the guest runs is what Debian 13's compiler made.
 
-# Runs a command in the image. It sees the cached tree through an overlay that is thrown away, /src (read
-# only), and DIR as /build. The mounts live in a mount namespace and the processes in a PID namespace, so that
-# nothing is left behind, however this ends.
-build_in_image() {
-        local image=$1 src=$2 dir=$3
-        shift 3
+# in_chroot TREE SRC DIR COMMAND...: with TREE, a directory or a disk, as its root. It sees that through an overlay that
+# is thrown away, SRC as /src (read only), and DIR as /build. The mounts live in a mount namespace and the processes in a
+# PID namespace, so that nothing is left behind, however this ends.
+in_chroot() {
+        local overlay=$work_dir/build-overlay
 
-        mkdir -p "$work_dir/build-overlay"/{upper,work,root}
+        rm -rf "$overlay"
+        mkdir -p "$overlay"/{disk,upper,work,root}
         nice -n 10 unshare --mount --propagation private --pid --fork --kill-child \
-                bash "$vm_dir/host/in-chroot.sh" "$image/tree" "$work_dir/build-overlay" "$src" "$dir" "$@"
+                bash "$vm_dir/host/in-chroot.sh" "$overlay" "$@"
+}
+
+# build_in_image IMAGE SRC DIR COMMAND...
+build_in_image() {
+        local image=$1
+        shift
+        in_chroot "$image/tree" "$@"
 }
 
 # The files git would take; a tree without git is taken whole.

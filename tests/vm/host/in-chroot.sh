@@ -1,13 +1,18 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# in-chroot.sh TREE OVERLAY SRC BUILD COMMAND... (called by build_in_image() in namespaces of its own)
+# in-chroot.sh OVERLAY TREE SRC BUILD COMMAND... (called by in_chroot() in namespaces of its own)
 
 set -euo pipefail
 
-tree=$1 overlay=$2 src=$3 build=$4
+overlay=$1 tree=$2 src=$3 build=$4
 shift 4
 root=$overlay/root
+
+if [ -f "$tree" ]; then
+        mount -o loop,ro "$tree" "$overlay/disk"
+        tree=$overlay/disk
+fi
 
 mount -t overlay overlay -o "lowerdir=$tree,upperdir=$overlay/upper,workdir=$overlay/work" "$root"
 mkdir -p "$root/src" "$root/build"
