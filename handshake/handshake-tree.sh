@@ -19,7 +19,14 @@ mkdir -p "$tree"
 # Swap may be on the very disk that waits for a handshake. Kernels before 6.4 do not have the option.
 mount -t tmpfs -o mode=755,nosuid,nodev,size=64M,noswap nvme-keyd-tlshd "$tree" 2>/dev/null ||
         mount -t tmpfs -o mode=755,nosuid,nodev,size=64M nvme-keyd-tlshd "$tree"
-trap 'umount "$tree" && rmdir "$tree"' 0
+trap 'umount "$tree/proc/keys" 2>/dev/null || :; umount "$tree" && rmdir "$tree"' 0
+
+# There tlshd finds the keyring .nvme, which it links into its own when it starts.
+if [ -e /proc/keys ]; then
+        mkdir "$tree/proc"
+        : >"$tree/proc/keys"
+        mount -o bind /proc/keys "$tree/proc/keys"
+fi
 
 # copy FILE [NAME]: what links lead to, by that name
 copy() {

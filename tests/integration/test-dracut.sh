@@ -117,7 +117,7 @@ check_tree() {
         [ "$(stat -f -c %T "$image$tree")" = tmpfs ] && LD_LIBRARY_PATH=/lib chroot "$image$tree" @tlshd --version &&
                 # a second time it is there already
                 chroot "$image" "$helpers/handshake-tree" "$tree" || status=1
-        umount "$image$tree" && return "$status"
+        umount -R "$image$tree" && return "$status"
 }
 
 # check_common WHICH: what is the same in every image

@@ -38,6 +38,9 @@ same_directory() { [ "$(stat -L -c %d:%i "$1")" = "$(stat -c %d:%i "$2")" ]; }
 # On which device what it has mapped is.
 devices_of() { awk '$6 ~ /^\// { print $4 }' "/proc/$1/maps" | sort -u; }
 device_of() { stat -c '%Hd:%Ld' "$1" | awk -F: '{ printf "%02x:%02x\n", $1, $2 }'; }
+# As nvme-keyd sees it, which the one of initramfs-tools is no unit for.
+handshakes() { nvme-keyctl status --json=short | jq -r '.handshakeDaemon | "\(.unit) \(.state)"'; }
+handshakes_are_ready() { [ "$(handshakes)" = "$unit ready" ]; }
 before_switch_root() {
         [ "$(awk '{ printf "%.0f\n", $22 * 10000 }' "/proc/$pid/stat")" -lt "$(unit_property local-fs.target ActiveEnterTimestampMonotonic)" ] &&
                 ! journalctl --boot --quiet --output=cat --unit=$unit | grep -q Stopped
@@ -55,6 +58,7 @@ came_over() {
         check "host: the handshake daemon runs" test "${pid:-0}" != 0
         [ "$kind" != dracut ] || is "host: as a unit" "$(unit_property $unit ActiveState)" active
         check "host: since the initramfs" before_switch_root
+        [ "$kind" != dracut ] || is "host: it has the keyring" "$(handshakes)" "$unit ready"
         check "host: in its tree" same_directory "/proc/$pid/root" $tree
         is "host: all that it has mapped is there" "$(devices_of "$pid")" "$(device_of $tree)"
         is "host: it has nothing of the root open" "$(on_the_root "$pid")" ""
@@ -91,21 +95,40 @@ load() {
 beats() { wc -l <"$HOST/beats"; }
 is_live() { [ "$(sysfs state)" = live ]; }
 
+reset_controller() { echo 1 >"/sys/class/nvme/$(ctrl_of "$sub")/reset_controller"; }
+
 reset_all() {
         local i before
 
         for ((i = 1; i <= resets; i++)); do
                 before=$(beats)
-                echo 1 >"/sys/class/nvme/$(ctrl_of "$sub")/reset_controller"
+                reset_controller
                 check "host: reset $i, live again" wait_until 240 is_live || return
                 check "host: reset $i, the load goes on" wait_until 240 eval "[ \$(beats) -gt $((before + 2)) ]" || return
         done
 }
 
+# The daemon is killed, and what it served is asked for again.
+is_another() { [ "$(daemon)" -gt 1 ] && [ "$(daemon)" != "$pid" ]; }
+writes() { dd if=/dev/urandom of=$loads/last bs=256k count=1 conv=fsync status=none && dd if=$loads/last of=/dev/null iflag=direct status=none; }
+killed() {
+        kill -KILL "$pid"
+        check "host: a handshake daemon that is killed is started again" wait_until 60 is_another || return
+        pid=$(daemon)
+        is "host: from memory" "$(devices_of "$pid")" "$(device_of $tree)"
+        is "host: with nothing of the root open" "$(on_the_root "$pid")" ""
+        [ "$kind" != dracut ] || check "host: it has the keyring" wait_until 60 handshakes_are_ready
+        reset_controller
+        check "host: it serves a reset" wait_until 240 is_live
+        check "host: over TLS" test -n "$(sysfs tls_key)"
+        check "host: the disk works" writes
+}
+
 came_over
 took_over
+# seconds since the kernel's start
 first=$(dmesg | sed -n 's/^\[ *\([0-9]*\)\..*nvme nvme0: mapped .*/\1/p' | head -n 1)
-diag "connected $first s after the kernel's start, multi-user after $(cut -d. -f1 /proc/uptime) s"
+diag "connected after $first s, multi-user after $(($(unit_property multi-user.target ActiveEnterTimestampMonotonic) / 1000000)) s"
 echo "booted"
 if [ "$resets" != 0 ]; then
         : >"$HOST/beats"
@@ -116,11 +139,12 @@ if [ "$resets" != 0 ]; then
         wait
         is "host: no error of the load" "$(cat "$HOST/errors")" ""
         check "host: every file is what was written" sha256sum --quiet --check $loads/*.sum
+        is "host: the handshake daemon is the one of the initramfs" "$(daemon)" "$pid"
+        [ "$kind" != dracut ] || is "host: it was never started again" "$(unit_property $unit NRestarts)" 0
+        killed
         diag "$(beats) files, $(dmesg | grep -c 'starting error recovery') error recoveries, $(dmesg | grep -c 'Successfully reconnected') reconnects"
 fi
 is "host: no I/O error in the kernel's log" "$(errors_in_log)" ""
-is "host: the handshake daemon is the one of the initramfs" "$(daemon)" "$pid"
-[ "$kind" != dracut ] || is "host: it was never started again" "$(unit_property $unit NRestarts)" 0
 is "host: one key" "$(ring_count)" 1
 report_kernel_log dmesg
 echo "done"
