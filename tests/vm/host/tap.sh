@@ -86,6 +86,6 @@ tap_end() {
                 note "logs: $out_dir"
                 exit 1
         fi
-        [ "$arg_keep" = 1 ] || rm -rf "$out_dir"
+        [ "$arg_keep" = 1 ] || [ -n "${tap_keeps_logs:-}" ] || rm -rf "$out_dir"
         exit 0
 }
