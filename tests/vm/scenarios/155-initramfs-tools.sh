@@ -11,7 +11,6 @@
 . /opt/vm/lib.sh
 
 sub=nqn.2026-11.org.example:initramfs
-other=nqn.2026-11.org.example:other
 noted=/run/initramfs/vm
 tree=/run/initramfs/nvme-keyd-tlshd
 
