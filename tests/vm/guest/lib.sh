@@ -368,11 +368,16 @@ complains_once() {
 }
 
 # When the keys were loaded first, begin and end in microseconds. The unit's own times are those of its last run: the
-# udev rule has it run again when udev hears of the module. What systemd says before there is a journal has no fields.
+# udev rule has it run again when udev hears of the module. What systemd says before there is a journal has no fields. The
+# times are those of saying it, which is some time before a journal on a busy machine has it.
 preload_times() {
         journalctl --boot --quiet --output=json --identifier=systemd \
                 --grep='^(Starting|Finished|Failed to start) nvme-keyd-preload\.service' |
-                jq -rs 'group_by(.MESSAGE | startswith("Starting") | not) | map(.[0].__MONOTONIC_TIMESTAMP) | join(" ")'
+                jq -rs 'def us(f): f | tonumber;
+                        def said: if ._SOURCE_MONOTONIC_TIMESTAMP then us(._SOURCE_MONOTONIC_TIMESTAMP) else
+                                us(.__MONOTONIC_TIMESTAMP) - us(.__REALTIME_TIMESTAMP) +
+                                us(._SOURCE_REALTIME_TIMESTAMP // .__REALTIME_TIMESTAMP) end;
+                        group_by(.MESSAGE | startswith("Starting") | not) | map(.[0] | said | tostring) | join(" ")'
 }
 # What the boot waited for, in milliseconds.
 preload_ms() {

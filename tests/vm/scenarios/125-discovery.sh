@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # boot: boot
+# kernel: stock builtin
 # needs: nvme-keyd
 # suite: boot
 # shows: discovery over TLS with a PSK for the discovery NQN, and a connection to what it found

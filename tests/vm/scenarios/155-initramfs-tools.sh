@@ -52,6 +52,8 @@ case $VM_PHASE in
         note_keys
         mkdir -p /etc/nvme-keyd
         echo NVME_KEYD=yes >/etc/nvme-keyd/initramfs.conf
+        # it connects nothing there, and has its handshake daemon there all the same
+        echo "# nothing" >/etc/nvme-keyd/connect.conf
         host_request initrd initramfs-tools
         reboot_into 2
         ;;

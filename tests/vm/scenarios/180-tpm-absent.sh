@@ -26,7 +26,7 @@ case $VM_PHASE in
         check "the boot goes on" boot_went_on
         is "one unit has failed" "$(failed_units)" nvme-keyd-preload.service
         complains_once "the journal has it once" "$MESSAGE_STORE_UNAVAILABLE"
-        check "nothing waits: $(preload_ms) ms" preload_within 180
+        check "nothing waits: $(preload_ms) ms" preload_within 90
         check "the store is not open" wait_until 60 store_is unavailable
         is "no key is published" "$(ring_count)" 0
         host_request tpm-return

@@ -13,7 +13,7 @@ sub=nqn.2026-11.org.example:store-missing
 check "there is no store" test ! -e /var/lib/nvme-keyd/header.json || bail "a scenario before has made one"
 check "the boot goes on" boot_went_on
 is "the keys were asked for" "$(unit_property nvme-keyd-preload.service Result)" success
-check "at this boot: $(preload_ms) ms" preload_within 180
+check "at this boot: $(preload_ms) ms" preload_within 90
 is "no unit has failed" "$(failed_units)" ""
 complains_once "the journal has nothing" ""
 check "the state is absent" store_is absent

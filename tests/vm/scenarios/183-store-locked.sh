@@ -30,7 +30,7 @@ case $VM_PHASE in
         defer "chattr -i $host_key; mv $VM_STATE/credential.secret $host_key"
         check "the boot goes on" boot_went_on
         is "one unit has failed" "$(failed_units)" nvme-keyd-preload.service
-        check "nothing waits: $(preload_ms) ms" preload_within 180
+        check "nothing waits: $(preload_ms) ms" preload_within 90
         check "the store is not open" wait_until 60 store_is unavailable
         is "no key is published" "$(ring_count)" 0
         check_fails "nvme-keyctl sync says so" nvme-keyctl sync

@@ -34,7 +34,7 @@ case $VM_PHASE in
         # that of nvme-cli that connects at boot has nothing to connect with
         is "no unit but one of nvme-cli has failed" "$(failed_units | grep -v '^nvmf-')" ""
         complains_once "the journal has it once" "$MESSAGE_RING_ABSENT"
-        check "nothing waits: $(preload_ms) ms" preload_within 180
+        check "nothing waits: $(preload_ms) ms" preload_within 90
         check "the store is open" store_is open
 
         check "the module is back" show_modules

@@ -1,0 +1,76 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# boot: boot-tpm
+# tpm: yes
+# needs: nvme-keyd
+# suite: boot
+# long: yes
+# shows: an initramfs of dracut without the TPM that opens its store goes on, and one without a store has the PSKs of credentials
+# timeout: 300
+
+. /opt/vm/lib.sh
+
+sub=nqn.2026-11.org.example:initramfs-bad
+given=nqn.2026-11.org.example:given
+initrd_conf=/etc/dracut.conf.d/nvme-keyd.conf
+preload=nvme-keyd-preload.service
+
+# Since when there is the real root, in microseconds.
+switched() { systemctl show --property=UserspaceTimestampMonotonic --value; }
+# in_initramfs MESSAGE-ID: how often nvme-keyd said so before that
+in_initramfs() {
+        journalctl --sync
+        journalctl --boot --quiet --output=json --identifier=nvme-keyd MESSAGE_ID="$1" |
+                jq -s --arg end "$(switched)" 'map(select((.__MONOTONIC_TIMESTAMP | tonumber) < ($end | tonumber))) | length'
+}
+published_in_initramfs() {
+        local done_at
+
+        read -r _ done_at < <(preload_times)
+        [ "$done_at" -lt "$(switched)" ]
+}
+keys_are() { [ "$(ring_list | cut -d' ' -f2-)" = "$(cat "$VM_STATE/$1")" ]; }
+
+case $VM_PHASE in
+1)
+        check "nvme-keyctl add" nvme-keyctl add --subsysnqn="$sub" <<<"$(new_psk)"
+        is "the TPM opens the store, and the host key" "$(header_slots)" "tpm2 systemd-creds"
+        ring_list | cut -d' ' -f2- >"$VM_STATE/keys"
+        # also without a store
+        echo 'nvme_keyd_store="yes"' >"$initrd_conf"
+        host_request initrd dracut || bail "no way to the host"
+        reboot_into 2
+        ;;
+2)
+        check "the initramfs has published the key" published_in_initramfs
+        check "it is there" keys_are keys
+        is "no unit has failed" "$(failed_units)" ""
+        host_request tpm-remove
+        reboot_into 3
+        ;;
+3)
+        check "without the TPM the boot goes on" boot_went_on
+        is "the initramfs has said once why it has no key" "$(in_initramfs "$MESSAGE_STORE_UNAVAILABLE")" 1
+        check "it did not wait: $(preload_ms) ms" preload_within 90
+        check "the real root has it by its host key" wait_until 60 keys_are keys
+        is "and said that once" "$(keyd_complaints | grep -c "^$MESSAGE_SLOTS_FAILED ")" 1
+        is "its unit is fine" "$(unit_property $preload Result)" success
+
+        mv /var/lib/nvme-keyd "$VM_STATE/store"
+        psk=$(new_psk)
+        host_request tpm-return
+        host_request initrd dracut
+        host_request credentials "nvme-keyd.psk.given=$(base64 -w0 <<<"$given $psk")"
+        reboot_into 4
+        ;;
+4)
+        defer "systemctl stop nvme-keyd.socket nvme-keyd-request.socket nvme-keyd.service; rm -rf /var/lib/nvme-keyd"
+        defer "mv $VM_STATE/store /var/lib/nvme-keyd; rm $initrd_conf"
+        check "the image has no store" test ! -e "$HOST/image/var/lib/nvme-keyd/header.json"
+        check "its initramfs has published a key" published_in_initramfs
+        is "that of the credential" "$(nvme-keyctl list --json=short | jq -r '.keys[] | "\(.subsystemNQN) \(.credential)"')" \
+                "$given nvme-keyd.psk.given"
+        is "which the kernel has" "$(ring_count)" 1
+        ;;
+esac
