@@ -65,8 +65,8 @@ case $VM_PHASE in
         reboot_into 4
         ;;
 4)
-        defer "systemctl stop nvme-keyd.socket nvme-keyd-request.socket nvme-keyd.service; rm -rf /var/lib/nvme-keyd"
-        defer "mv $VM_STATE/store /var/lib/nvme-keyd; rm $initrd_conf"
+        defer "rm -rf /var/lib/nvme-keyd; mv $VM_STATE/store /var/lib/nvme-keyd; rm $initrd_conf"
+        defer "systemctl stop nvme-keyd.socket nvme-keyd-request.socket nvme-keyd.service"
         check "the image has no store" test ! -e "$HOST/image/var/lib/nvme-keyd/header.json"
         check "its initramfs has published a key" published_in_initramfs
         is "that of the credential" "$(nvme-keyctl list --json=short | jq -r '.keys[] | "\(.subsystemNQN) \(.credential)"')" \
