@@ -67,7 +67,9 @@ case $VM_PHASE in
 4)
         defer "rm -rf /var/lib/nvme-keyd; mv $VM_STATE/store /var/lib/nvme-keyd; rm $initrd_conf"
         defer "systemctl stop nvme-keyd.socket nvme-keyd-request.socket nvme-keyd.service"
-        check "the image has no store" test ! -e "$HOST/image/var/lib/nvme-keyd/header.json"
+        host_mount || bail "no directory of the host"
+        check "the image is a new one, and has no store" \
+                test -e "$HOST/image/etc/request-key.d/nvme-keyd.conf" -a ! -e "$HOST/image/var/lib/nvme-keyd/header.json"
         check "its initramfs has published a key" published_in_initramfs
         is "that of the credential" "$(nvme-keyctl list --json=short | jq -r '.keys[] | "\(.subsystemNQN) \(.credential)"')" \
                 "$given nvme-keyd.psk.given"
