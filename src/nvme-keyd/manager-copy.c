@@ -16,9 +16,10 @@ typedef struct Copy {
     size_t size; /* of the files so far */
 } Copy;
 
+/* That of a credential has no record that could be copied. */
 static bool is_wanted(const Copy *c, const Key *k)
 {
-    return k->state != KEY_BROKEN &&
+    return k->state != KEY_BROKEN && !k->credential &&
            (!c->wanted || json_object_object_get_ex(c->wanted, k->subsysnqn, NULL));
 }
 
@@ -66,6 +67,20 @@ static const char *find_missing(json_object *wanted)
     return NULL;
 }
 
+/* What to tell of one that no record is for. */
+static const char *explain_missing(const Copy *c, const char *nqn, size_t broken)
+{
+    const Key *k;
+
+    KEY_TABLE_FOREACH(&c->m->keys, k)
+    {
+        if (k->credential && strcmp(k->subsysnqn, nqn) == 0)
+            return " in the store, only one of a credential: add it to the store, or hand the "
+                   "credential to the image";
+    }
+    return broken > 0 ? ", unless one that is broken" : "";
+}
+
 static int count_keys(const Copy *c, CopyResult *result, char **reterr_detail)
 {
     const char *missing;
@@ -83,8 +98,10 @@ static int count_keys(const Copy *c, CopyResult *result, char **reterr_detail)
     missing = c->wanted ? find_missing(c->wanted) : NULL;
     if (missing)
         return detail_set(reterr_detail, -ENOENT, "no key is for the subsystem NQN \"%s\"%s",
-                          missing, result->broken > 0 ? ", unless one that is broken" : "");
-    return result->keys > 0 ? 0 : detail_set(reterr_detail, -ENOENT, "there are no keys to copy");
+                          missing, explain_missing(c, missing, result->broken));
+    return result->keys > 0 ? 0
+                            : detail_set(reterr_detail, -ENOENT,
+                                         "there are no keys in the store that could be copied");
 }
 
 int manager_copy(Manager *m, json_object *subsysnqns, StoreFile visit_file, void *userdata,

@@ -116,6 +116,21 @@ is "the others are there" "$(ids_in "$tmp/broken")" "$(sorted "$a" "$b" "$b2")"
 refused "the only key of a subsystem is broken" 4 "unless one that is broken" ctl store export "$tmp/none" --subsysnqn="$C"
 ctl remove "$c" >/dev/null
 
+# --- keys of credentials, which have no record
+
+daemon_stop
+mkdir -m 700 "$tmp/credentials"
+echo "$HOST $C $(psk three)" >"$tmp/credentials/nvme-keyd.psk"
+daemon_start -E CREDENTIALS_DIRECTORY="$tmp/credentials"
+is "a credential: its key is published" "$(ctl list --json=short | json '[k["credential"] for k in o["keys"] if k["subsystemNQN"] == "'"$C"'"]')" "['nvme-keyd.psk']"
+run ctl store export "$tmp/stored"
+is "a credential: it is not counted" "$status $out$err" "0 3 keys in $tmp/stored"
+is "a credential: it is not in the copy" "$(ids_in "$tmp/stored")" "$(sorted "$a" "$b" "$b2")"
+refused "a credential: the only key of a subsystem is one" 4 "no key is for the subsystem NQN \"$C\" in the store, only one of a credential" \
+    ctl store export "$tmp/none" --subsysnqn="$A" --subsysnqn="$C"
+check "a credential: nothing is left of it" no_leftovers
+daemon_restart
+
 # --- many
 
 "$python" - "$HOST" 3000 >"$tmp/keys" <<'PY'
