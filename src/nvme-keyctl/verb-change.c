@@ -192,7 +192,7 @@ int verb_remove(const Options *o)
 int verb_sync(const Options *o)
 {
     _cleanup_(json_putp) json_object *reply = NULL;
-    uint64_t added = 0, kept = 0, removed = 0;
+    uint64_t added = 0, kept = 0, removed = 0, broken = 0;
     int r = cli_call(o, "Sync", NULL, &reply);
 
     if (r != EXIT_OK)
@@ -205,5 +205,10 @@ int verb_sync(const Options *o)
         printf("%llu right, %llu added, %llu removed\n", (unsigned long long)kept,
                (unsigned long long)added, (unsigned long long)removed);
     }
+    if (json_get_uint(reply, "broken", INT64_MAX, &broken) > 0 && broken > 0)
+        return cli_fail(EXIT_STORE,
+                        "%llu records of the store cannot be used: restore the store from a "
+                        "backup, or remove these keys (nvme-keyctl list) and add them again",
+                        (unsigned long long)broken);
     return EXIT_OK;
 }

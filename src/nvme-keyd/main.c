@@ -14,9 +14,9 @@
 #include "basic/names.h"
 #include "build-config.h"
 #include "nvme-keyd/handshake-watch.h"
-#include "nvme-keyd/key-json.h"
 #include "nvme-keyd/methods.h"
 #include "nvme-keyd/preload.h"
+#include "nvme-keyd/unusable.h"
 #include "nvme-keyd/upcall.h"
 
 /* Between two tries to publish or to let go of a retired key, when store, ring or disk refuse: at
@@ -65,19 +65,6 @@ static int load_config(const char *path, Config *ret)
     else if (r < 0)
         (void)log_error_errno(r, "Cannot read %s", path);
     return r;
-}
-
-static void log_broken_records(const KeyTable *keys)
-{
-    Key *k;
-
-    KEY_TABLE_FOREACH(keys, k)
-    {
-        const LogFields fields = {.message_id = MESSAGE_RECORD_BROKEN, .key_id = k->id};
-
-        if (k->state == KEY_BROKEN)
-            (void)log_full(LOG_ERR, 0, &fields, "Record %s: %s", k->id, key_error_text(k));
-    }
 }
 
 /* A store that does not open is tried again and again; the journal hears of it once for each cause.
@@ -137,12 +124,15 @@ static void read_credentials(const Daemon *d)
 static void log_publishing(Daemon *d, int error, const SyncResult *s)
 {
     static const LogFields absent = {.message_id = MESSAGE_RING_ABSENT};
+    _cleanup_(freep) char *why = s->unreadable ? unusable_explain(s->unreadable, error) : NULL;
 
     if (error < 0 && manager_store_detail(d->manager) && !manager_store(d->manager))
         log_unavailable(d);
     else if (error == -ENOKEY)
         (void)log_full(d->said_absent ? LOG_DEBUG : LOG_NOTICE, 0, &absent,
-                       "Nothing published: " MANAGER_NO_RING);
+                       "Nothing published: " MANAGER_NO_RING_YET);
+    else if (error < 0 && why)
+        log_error("Cannot publish %zu of the keys: %s", s->failed, why);
     else if (error < 0)
         (void)log_error_errno(error, "Cannot publish %zu of the keys", s->failed);
     else if (error == 0)
@@ -209,7 +199,7 @@ static void log_opened(Daemon *d)
                        "Slots that do not open the store: %s; see nvme-keyctl slot reseal", detail);
     (void)log_full(LOG_INFO, 0, &opened, "Opened the store by its slot of type %s",
                    store_slot_type(manager_store(d->manager)));
-    log_broken_records(manager_keys(d->manager));
+    (void)unusable_log(manager_keys(d->manager));
     free(TAKE_PTR(d->said));
     d->said_slow = false;
 }
@@ -522,10 +512,15 @@ static int preload(const char *config_path, uint64_t timeout_usec)
 /* Not for ever: a boot waits for this. */
 static int parse_timeout(const char *s, uint64_t *ret)
 {
-    if (config_parse_span(s, ret) < 0 || *ret == UINT64_MAX) {
-        log_error("--timeout= cannot be \"%s\"", s);
+    uint64_t usec;
+
+    if (config_parse_span(s, &usec) < 0 || usec > PRELOAD_TIMEOUT_MAX_SEC * USEC_PER_SEC) {
+        log_error("--timeout= cannot be \"%s\": give seconds, or a time such as 2min, of a day at "
+                  "most",
+                  s);
         return -EINVAL;
     }
+    *ret = usec;
     return 0;
 }
 

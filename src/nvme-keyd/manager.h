@@ -17,7 +17,9 @@ typedef struct Manager Manager;
 #define MANAGER_NO_RING                                                                            \
     "the kernel has no keyring .nvme: load nvme_keyring (modprobe nvme-tcp or nvmet-tcp), or use " \
     "a "                                                                                           \
-    "kernel with CONFIG_NVME_TCP_TLS; the keys are published when it appears"
+    "kernel with CONFIG_NVME_TCP_TLS"
+/* And of a service that stays, or that an event of the module starts. */
+#define MANAGER_NO_RING_YET MANAGER_NO_RING "; the keys are published when it appears"
 
 /* What a new key is to be. Borrows its strings. */
 typedef struct KeyRequest {

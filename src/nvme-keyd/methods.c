@@ -11,6 +11,7 @@
 #include "build-config.h"
 #include "nvme-keyd/key-json.h"
 #include "nvme-keyd/methods-private.h"
+#include "nvme-keyd/unusable.h"
 
 /* What goes wrong in a Manager, and what it is called on the wire; anything else is the store's. */
 static const struct {
@@ -388,6 +389,7 @@ static int method_remove(VarlinkCall *call, json_object *p, void *userdata)
 static int method_sync(VarlinkCall *call, json_object *p, void *userdata)
 {
     _cleanup_(json_putp) json_object *o = json_object_new_object();
+    _cleanup_(freep) char *why = NULL;
     SyncResult s = {0};
     int r = manager_sync(userdata, &s);
 
@@ -395,15 +397,19 @@ static int method_sync(VarlinkCall *call, json_object *p, void *userdata)
     if (r == -EINPROGRESS)
         return r;
     if (r == -ENOKEY)
-        return methods_reply_error(call, NAMES_MANAGER_INTERFACE ".KeyringAbsent", MANAGER_NO_RING,
-                                   NULL);
+        return methods_reply_error(call, NAMES_MANAGER_INTERFACE ".KeyringAbsent",
+                                   MANAGER_NO_RING_YET, NULL);
     if (r < 0 && !manager_store(userdata) && manager_store_detail(userdata))
         return methods_reply_failure(call, -EIO, manager_store_detail(userdata), NULL);
+    if (r < 0 && s.unreadable)
+        why = unusable_explain(s.unreadable, r);
     if (r < 0)
-        return methods_reply_error(call, NAMES_MANAGER_INTERFACE ".KeyringFailed", strerror(-r),
-                                   NULL);
+        return why ? methods_reply_failure(call, -EIO, why, NULL)
+                   : methods_reply_error(call, NAMES_MANAGER_INTERFACE ".KeyringFailed",
+                                         strerror(-r), NULL);
     if (!o || json_add_uint(o, "added", s.added) < 0 || json_add_uint(o, "kept", s.kept) < 0 ||
-        json_add_uint(o, "removed", s.removed) < 0 || json_add_uint(o, "failed", s.failed) < 0)
+        json_add_uint(o, "removed", s.removed) < 0 || json_add_uint(o, "failed", s.failed) < 0 ||
+        json_add_uint(o, "broken", unusable_count(manager_keys(userdata))) < 0)
         return -ENOMEM;
     return varlink_call_reply(call, TAKE_PTR(o));
 }

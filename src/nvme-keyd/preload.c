@@ -14,6 +14,7 @@
 #include "build-config.h"
 #include "nvme-keyd/manager.h"
 #include "nvme-keyd/preload.h"
+#include "nvme-keyd/unusable.h"
 
 /* Between two looks at a store or a TPM that was not to be had. */
 #define RETRY_USEC (USEC_PER_SEC / 5)
@@ -120,32 +121,19 @@ static ExitCode fail_store(const Preload *p)
     return EXIT_STORE;
 }
 
-static size_t count_broken(const KeyTable *keys)
-{
-    size_t n = 0;
-    Key *k;
-
-    KEY_TABLE_FOREACH(keys, k)
-    {
-        n += k->state == KEY_BROKEN;
-    }
-    return n;
-}
-
 static ExitCode tell_published(const Preload *p)
 {
     const KeyTable *keys = manager_keys(p->manager);
-    size_t broken = count_broken(keys);
+    size_t broken;
 
     if (!manager_store(p->manager) && key_table_size(keys) == 0) {
         log_error("There is no store in %s, so there are no keys", p->state_dir);
         return EXIT_STORE;
     }
-    if (broken > 0)
-        log_warning("%zu records of the store cannot be used", broken);
+    broken = unusable_log(keys);
     log_info("%zu keys in the keyring were right, %zu added, %zu removed", p->sync.kept,
              p->sync.added, p->sync.removed);
-    return EXIT_OK;
+    return broken > 0 ? EXIT_STORE : EXIT_OK;
 }
 
 static ExitCode tell(const Preload *p)
@@ -159,6 +147,7 @@ static ExitCode tell(const Preload *p)
     if (p->result < 0 && !manager_store(p->manager))
         return fail_store(p);
     if (p->result < 0) {
+        (void)unusable_log(manager_keys(p->manager));
         (void)log_error_errno(p->result, "Cannot publish %zu of the keys", p->sync.failed);
         return EXIT_KEYRING;
     }

@@ -6,6 +6,7 @@
 
 /* How long the store may take to open where nobody says otherwise. */
 #define PRELOAD_TIMEOUT_SEC 30
+#define PRELOAD_TIMEOUT_MAX_SEC (24 * 60 * 60)
 
 /*
  * Publishes all keys once and is done: for an initramfs without a service manager, so without
@@ -14,6 +15,7 @@
  *
  * Waits at most timeout_usec for a store that another process has open, for a TPM that is not there
  * yet, and for one that does not answer. Takes the effective group that marks keys as ours, which
- * without a service manager nobody has set. Says in one line how it went.
+ * without a service manager nobody has set. Says how it went: in one line, and in one for each
+ * record that cannot be used (unusable_log()).
  */
 ExitCode preload_run(const Config *config, const char *state_dir, uint64_t timeout_usec);

@@ -252,6 +252,7 @@ static void plan_apply(const Plan *p, const Ring *ring, Store *store, unsigned o
     for (size_t i = 0; i < p->n_wants; i++) {
         const Want *want = &p->wants[i];
         unsigned lifetime = key_lifetime(want->key, on_demand_sec);
+        const Key *unreadable = NULL;
         int r = 0;
 
         if (!want->publish) {
@@ -270,6 +271,7 @@ static void plan_apply(const Plan *p, const Ring *ring, Store *store, unsigned o
             payload_of = NULL;
             payload = secret_free(payload);
             r = key_unseal(store, want->key, &payload);
+            unreadable = r < 0 ? want->key : NULL;
         }
         /* Who adds one of the stand-in's type would wait for it, if it were still there. */
         if (r == 0 && want->unready)
@@ -281,6 +283,7 @@ static void plan_apply(const Plan *p, const Ring *ring, Store *store, unsigned o
         if (r < 0) {
             result->failed++;
             result->error = r;
+            result->unreadable = unreadable;
         } else {
             result->added++;
         }

@@ -18,6 +18,8 @@ typedef struct SyncResult {
     size_t removed; /* ours, but no longer wanted */
     size_t failed;  /* could not be added or read; nothing is removed then */
     int error;      /* of the last failure */
+    /* The last key whose secret could not be read, for that error; borrowed from the table. */
+    const Key *unreadable;
 } SyncResult;
 
 /* Looks at the whole ring; linear in the number of keys in it and in the table. Updates the serials

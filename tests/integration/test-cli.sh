@@ -272,8 +272,16 @@ like "store: a broken record is listed" "$out" "(^|"$'\n'")$id broken +- +- +- +
 like "store: the others work" "$out" " active "
 run ctl show "$id"
 like "store: show tells what is wrong" "$out" "State: broken"$'\n'" +Error: authentication failed"
+like "store: the journal has it, and what to do" "$(<"$log")" "Record $id: authentication failed.*1 records of the store cannot be used: restore"
+keyctl clear "$(ring)"
+run ctl sync
+is "store: sync: it fails" "$status $err" "8 nvme-keyctl: 1 records of the store cannot be used: restore the store from a backup, or remove these keys (nvme-keyctl list) and add them again"
+like "store: sync: the others are published" "$out" "^0 right, [1-9][0-9]* added, 0 removed$"
+run ctl sync --json=short
+is "store: sync: JSON" "$status $(json 'o["broken"], o["failed"]' <<<"$out")" "8 (1, 0)"
 refused "store: a broken one is not rotated" 5 "key $id is broken" ctl rotate "$id" --generate
 check "store: a broken one can be removed" ctl remove "$id"
+check "store: sync: then it does not fail" ctl sync --no-legend
 
 # --- no daemon
 

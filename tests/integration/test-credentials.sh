@@ -78,6 +78,27 @@ daemon_restart "${each[@]}"
 is "one whose credential is gone goes" "$(ring_names | grep -c 'example:f')" 0
 is "the others stay" "$(ring_names | wc -l)" 3
 
+# --- one that vanishes while it is in use
+
+text=$(<"$own/nvme-keyd.psk")
+rm "$own/nvme-keyd.psk"
+keyctl clear "$(ring)"
+refused "a vanished one: sync says which, and what to do" 8 \
+    "the PSK for [^ ]+ of the credential nvme-keyd\.psk cannot be read any more \(No such file or directory\): hand it in again, or forget it" \
+    ctl sync
+echo "$text" >"$own/nvme-keyd.psk"
+run ctl sync
+is "a vanished one: it is back" "$status $out" "0 0 right, 3 added, 0 removed"
+rm "$own/nvme-keyd.psk"
+keyctl clear "$(ring)"
+kill -HUP "$daemon"
+no_keys() { [ "$(ctl list --json=short | json 'len(o["keys"])')" = 0 ]; }
+check "a vanished one: a reload forgets it" wait_for 10 no_keys
+check "and then sync does not fail" ctl sync --no-legend
+echo "$text" >"$own/nvme-keyd.psk"
+kill -HUP "$daemon"
+becomes "a vanished one: after a reload it is back, too" 3 eval 'ring_names | wc -l'
+
 # --- beside a store
 
 stored=$(add other a) || bail "add"

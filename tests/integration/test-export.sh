@@ -148,4 +148,11 @@ run ctl store export "$tmp/many"
 is "3,000 keys" "$status $out" "0 3003 keys in $tmp/many"
 diag "3,000 keys: $(((${EPOCHREALTIME/./} - start / 1000) / 1000)) ms, $(cat "$tmp"/many/*/* | wc -c) bytes"
 is "each is a file" "$(find "$tmp/many/records" -type f | wc -l)" 3003
+
+# --- all of them broken: where a console is slow, the boot waits for each line
+
+daemon_stop
+find "$state/records" -name '*.json' -exec truncate -s 3 {} +
+run preload
+is "3,003 broken records: they are told, but not one by one" "$status $(wc -l <"$tmp/err") $(grep -c 'Record .*: authentication failed' "$tmp/err") $(grep -c '3003 records of the store cannot be used' "$tmp/err")" "8 22 20 1"
 finish

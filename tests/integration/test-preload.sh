@@ -40,6 +40,9 @@ like "no directory: 8" "$status$err" "^8nvme-keyd: There is no store in $tmp/now
 check "no directory: none was made" test ! -e "$tmp/nowhere"
 refused "a timeout that is none" 1 '--timeout= cannot be "soon"' preload --timeout=soon
 refused "a timeout without end" 1 '--timeout= cannot be "infinity"' preload --timeout=infinity
+refused "a timeout that is as good as none" 1 '--timeout= cannot be "9000000000": .*a day at most' preload --timeout=9000000000
+refused "a timeout of more than a day" 1 '--timeout= cannot be "86401"' preload --timeout=86401
+refused "a timeout of a day" 8 "There is no store" preload --timeout=86400
 printf '[Manager]\nIdleExitSec=29\n' >"$tmp/bad.conf"
 refused "a bad configuration: 1" 1 "$tmp/bad.conf:2: " preload -c "$tmp/bad.conf"
 
@@ -144,8 +147,37 @@ printf '[Keyring]\nStandIn=no\n' >"$tmp/real.conf"
 if grep -q ' keyring *\.nvme: ' /proc/keys; then
     skip "no keyring: 9" "this kernel has .nvme"
 else
-    refused "no keyring: 9" 9 "^nvme-keyd: Nothing published: " preload -c "$tmp/real.conf"
+    refused "no keyring: 9" 9 "^nvme-keyd: Nothing published: .*load nvme_keyring" preload -c "$tmp/real.conf"
+    is "no keyring: nothing is promised" "$(grep -c appears <<<"$err")" 0
 fi
+
+# --- records that cannot be used
+
+broken=$(basename "$(grep -l example:two "$state"/records/*.json)" .json)
+truncate -s 3 "$state/records/$broken.json"
+keyctl clear "$(ring)"
+before=$(store_digest)
+run preload
+is "a broken record: 8, and which it is, how many, what to do, and what became of the others" "$status$err" \
+    "8nvme-keyd: Record $broken: authentication failed
+nvme-keyd: 1 records of the store cannot be used: restore the store from a backup, or remove these keys (nvme-keyctl list) and add them again
+nvme-keyd: 0 keys in the keyring were right, 2 added, 0 removed"
+is "a broken record: the other keys are published" "$(ring_names | grep -c 'example:\(one\|three\) ')" 2
+NVME_KEYD_LOG_LEVEL=err run preload
+is "a broken record: the store is as it was" "$(store_digest)" "$before"
+is "a broken record: it is an error, not a warning" "$status $(wc -l <"$tmp/err")" "8 2"
+truncate -s 3 "$state"/records/*.json
+keyctl clear "$(ring)"
+run preload
+like "all records broken: 8" "$status$err" "^8.*: 3 records of the store cannot be used: .*: 0 keys in the keyring were right, 0 added"
+rm -rf "$state"
+cp -a "$tmp/good" "$state"
+truncate -s 3 "$state"/index/*.json
+run preload
+like "no index: 8" "$status$err" "^8.*: 3 records of the store cannot be used"
+is "no index: nothing is published" "$(ring_names)" ""
+rm -rf "$state"
+cp -a "$tmp/good" "$state"
 
 # --- a TPM
 
