@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "basic/io.h"
 #include "basic/json.h"
@@ -16,6 +18,8 @@
 typedef struct Place {
     char *dir;
     char *temporary; /* next to it, until it gets its name */
+    int alive;       /* our end of a pipe: while it is open we are there */
+    pid_t guard;     /* who removes temporary when we are not */
     int root, index, records;
     int error;           /* of a file that could not be written */
     json_object *result; /* the last reply */
@@ -27,10 +31,44 @@ static int remove_one(const char *path, _unused_ const struct stat *st, _unused_
     return remove(path);
 }
 
+/* In a process of its own, which signals to us do not reach. */
+static void guard_temporary(const Place *p, int ours)
+{
+    char c;
+
+    (void)setsid();
+    (void)close(p->alive);
+    while (read(ours, &c, 1) < 0 && errno == EINTR)
+        continue;
+    /* It has another name by now if it is complete. */
+    (void)nftw(p->temporary, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    _exit(0);
+}
+
+/* However we end, nothing is left of a copy that is not complete. */
+static int start_guard(Place *p)
+{
+    _cleanup_(closep) int ours = -EBADF;
+    int fds[2];
+
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return -errno;
+    ours = fds[0];
+    p->alive = fds[1];
+    p->guard = fork();
+    if (p->guard == 0)
+        guard_temporary(p, ours);
+    return p->guard < 0 ? -errno : 0;
+}
+
 static void place_done(Place *p)
 {
-    if (p->temporary)
-        (void)nftw(p->temporary, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    closep(&p->alive);
+    if (p->guard > 0)
+        while (waitpid(p->guard, NULL, 0) < 0 && errno == EINTR)
+            continue;
+    else if (p->temporary)
+        (void)rmdir(p->temporary);
     free(p->temporary);
     free(p->dir);
     closep(&p->root);
@@ -92,12 +130,16 @@ static int open_below(int dirfd, const char *name)
 static int make_temporary(Place *p)
 {
     _cleanup_(freep) char *name = NULL;
+    int r;
 
     if (asprintf(&name, "%s.XXXXXX", p->dir) < 0)
         return cli_out_of_memory();
     if (!mkdtemp(name))
         return fail_to_make(p, errno);
     p->temporary = TAKE_PTR(name);
+    r = start_guard(p);
+    if (r < 0)
+        return fail_to_make(p, -r);
     p->root = open(p->temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (p->root < 0 || (p->index = open_below(p->root, "index")) < 0 ||
         (p->records = open_below(p->root, "records")) < 0)
@@ -186,12 +228,12 @@ static int print_result(const Options *o, const Place *p)
 
 int verb_store_export(const Options *o)
 {
-    _cleanup_(place_done) Place p = {.root = -EBADF, .index = -EBADF, .records = -EBADF};
+    _cleanup_(place_done) Place p = {
+        .alive = -EBADF, .root = -EBADF, .index = -EBADF, .records = -EBADF};
     int r;
 
     if ((r = check_dir(o->arguments[0], &p)) != EXIT_OK || (r = make_temporary(&p)) != EXIT_OK ||
         (r = fetch(o, &p)) != EXIT_OK || (r = put_in_place(&p)) != EXIT_OK)
         return r;
-    free(TAKE_PTR(p.temporary));
     return print_result(o, &p);
 }

@@ -106,6 +106,22 @@ refused "elsewhere: it does not open" 8 "copy for a boot image" ctl list
 daemon_stop
 state=$store
 
+# --- an export that is killed, while it waits for the service
+
+daemon_start
+kill -STOP "$daemon"
+begun() { [ -n "$(find "$tmp/killed".?????? -name records 2>/dev/null)" ]; }
+for signal in TERM HUP KILL; do
+    # Not by ctl(): it is this process that is to be killed, and not a shell of it.
+    "$build/nvme-keyctl" --socket="$varlink" store export "$tmp/killed" >/dev/null 2>&1 &
+    victim=$!
+    wait_for 60 begun || bail "an export does not begin"
+    kill "-$signal" "$victim"
+    wait "$victim" 2>/dev/null
+    check "killed by $signal: nothing is left of it" wait_for 20 no_leftovers
+done
+daemon_stop
+
 # --- broken records
 
 truncate -s 20 "$state/records/$c.json"
@@ -129,7 +145,8 @@ is "a credential: it is not in the copy" "$(ids_in "$tmp/stored")" "$(sorted "$a
 refused "a credential: the only key of a subsystem is one" 4 "no key is for the subsystem NQN \"$C\" in the store, only one of a credential" \
     ctl store export "$tmp/none" --subsysnqn="$A" --subsysnqn="$C"
 check "a credential: nothing is left of it" no_leftovers
-daemon_restart
+daemon_stop
+daemon_start
 
 # --- many
 
