@@ -130,6 +130,13 @@ for f in "$root"/usr/lib/*/libtss2-tcti-device.so.0; do
     [ ! -e "$f" ] || check "host: the library for the TPM's device" in_image "${f#"$root"}"
 done
 
+# What an image cannot do without.
+for f in "$helpers"/{nvme-keyd,handshake-tree,initrd-connect} /usr/bin/{keyctl,timeout}; do
+    mv "$root$f" "$tmp/away"
+    check "no image without $f" refuses "^E: nvme-keyd: cannot copy $f\$"
+    mv "$tmp/away" "$root$f"
+done
+
 echo 'NVME_KEYD=no' >"$root/etc/nvme-keyd/initramfs.conf"
 check "an image of one that does not want it" make_image not
 check "not: no store" not_in_image /var/lib/nvme-keyd
