@@ -5,16 +5,24 @@
 #
 # A tlshd that has it as its root directory needs no other file system, so it goes on when the root it came from
 # is gone. See docs/ROOT-ON-TLS.md. Runs in an initramfs, where there may be no more than busybox: needs sh, mount,
-# umount, mkdir, rmdir, cp, ln and chroot.
+# umount, mkdir, rmdir, cp, ln and chroot. Where there is flock, it may be run twice at once.
 
 set -eu
 
 tree=${1:?"Usage: $0 DIRECTORY"}
 tlshd=${TLSHD:-/usr/sbin/tlshd}
 
-# It is there as a whole or not at all.
+mkdir -p "${tree%/*}"
+if command -v flock >/dev/null; then
+        exec 9>"$tree.lock"
+        flock 9
+fi
+
+# It comes last: the tree is there as a whole or not at all.
 [ ! -e "$tree/usr/sbin/tlshd" ] || exit 0
 
+# What somebody has left behind that was killed.
+while umount "$tree/proc/keys" 2>/dev/null || umount "$tree" 2>/dev/null; do :; done
 mkdir -p "$tree"
 # Swap may be on the very disk that waits for a handshake. Kernels before 6.4 do not have the option.
 mount -t tmpfs -o mode=755,nosuid,nodev,size=64M,noswap nvme-keyd-tlshd "$tree" 2>/dev/null ||
@@ -50,9 +58,9 @@ done
 mkdir -p "$tree/etc"
 echo 'hosts: files' >"$tree/etc/nsswitch.conf"
 
-copy "$tlshd" /usr/sbin/tlshd
 # systemd leaves processes alive to the end whose name begins so, when they were started with just that:
 #   LD_LIBRARY_PATH=/lib chroot DIRECTORY @tlshd --stderr
-ln -s tlshd "$tree/usr/sbin/@tlshd"
+copy "$tlshd" /usr/sbin/@tlshd
 LD_LIBRARY_PATH=/lib chroot "$tree" @tlshd --version
+ln "$tree/usr/sbin/@tlshd" "$tree/usr/sbin/tlshd"
 trap - 0

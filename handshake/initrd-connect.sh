@@ -5,7 +5,7 @@
 # is there. Each line is the arguments of one `nvme connect`; those below come first, so that a line may say otherwise.
 #
 # It tries until all are connected, because it does not know when the network will be there. With --once it tries each
-# once, and succeeds when all are connected.
+# once, and succeeds when all are connected. Ends with status 2 where trying again is of no use.
 
 set -u
 # lines are words, not patterns
@@ -21,9 +21,21 @@ if [ "${1-}" = --once ]; then
 fi
 conf=${1:-/etc/nvme-keyd/connect.conf}
 connected=' '
-said=
 
-# connect NUMBER ARGUMENTS...: what went wrong is said when it changes
+fail() {
+        echo "$conf: $*" >&2
+        exit 2
+}
+
+# say NUMBER TEXT: of this line, when it is not what was said of it last
+say() {
+        last=
+        eval "last=\${said_$1-}"
+        eval "said_$1=\$2"
+        [ "$2" = "$last" ] || echo "$conf: line $1: $2" >&2
+}
+
+# connect NUMBER ARGUMENTS...
 connect() {
         number=$1
         shift
@@ -35,8 +47,7 @@ connect() {
                 case $out in
                 *"already connected"*) ;;
                 *)
-                        [ "$out" = "$said" ] || echo "$conf: line $number: $out" >&2
-                        said=$out
+                        say "$number" "${out:-nvme connect failed}"
                         return 1
                         ;;
                 esac
@@ -55,8 +66,9 @@ connect_all() {
         return "$status"
 }
 
+[ -r "$conf" ] && ! [ -d "$conf" ] || fail "cannot be read"
 modprobe -q nvme_tcp || :
 until connect_all; do
         [ -z "$once" ] || exit 1
-        sleep 1
+        sleep 1 || fail "cannot wait for a second try"
 done

@@ -1,0 +1,91 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# test-initrd.sh: the scripts of handshake/, that images of initramfs-tools and dracut have alike.
+
+# Functions are called by check(), and the text in quotes is for another shell.
+# shellcheck disable=SC2016,SC2317
+
+set -u
+
+here=$(realpath "$(dirname "$0")")
+scripts=$here/../../handshake
+. "$here/images.sh"
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+
+# --- initrd-connect
+
+conf=$tmp/connect.conf bin=$tmp/bin
+mkdir "$bin"
+# nvme says what $tmp/answer.TRADDR has, and succeeds where there is none. Each pause is counted, and the last is none.
+cat >"$bin/nvme" <<'END'
+#!/bin/sh
+for f in "$@"; do case $f in --traddr=*) ! cat "$TMP/answer.${f#*=}" 2>/dev/null || exit 1 ;; esac; done
+END
+cat >"$bin/sleep" <<'END'
+#!/bin/sh
+echo >>"$TMP/pauses"
+[ "$(wc -l <"$TMP/pauses")" -lt 4 ]
+END
+ln -s /bin/true "$bin/modprobe"
+chmod 755 "$bin"/*
+
+# connect [OPTION] FILE: out has what it said
+connect() {
+        : >"$tmp/pauses"
+        timeout 20 env TMP="$tmp" PATH="$bin:$PATH" sh "$scripts/initrd-connect.sh" "$@" >"$tmp/out" 2>&1
+}
+ends_with() {
+        local want=$1 status=0
+        shift
+        connect "$@" || status=$?
+        cat "$tmp/out"
+        [ "$status" = "$want" ]
+}
+said() { cat "$tmp/out"; [ "$(grep -cF "$2" "$tmp/out")" = "$1" ]; }
+
+check "a file that is not there: it fails" ends_with 2 "$conf"
+check "and says which" said 1 "$conf: cannot be read"
+check "--once as well" ends_with 2 --once "$conf"
+check "nor is it a directory" ends_with 2 "$tmp"
+printf '# nothing\n\n' >"$conf"
+check "a file of comments: all is connected" ends_with 0 "$conf"
+check "and nothing said" [ ! -s "$tmp/out" ]
+printf '%s\n' '# two' --traddr=192.0.2.1 --traddr=192.0.2.2 >"$conf"
+check "both lines connect" ends_with 0 "$conf"
+check "line 2" said 1 "line 2 is connected"
+check "line 3" said 1 "line 3 is connected"
+echo "no route" >"$tmp/answer.192.0.2.1"
+check "one does not" ends_with 1 --once "$conf"
+check "the other does" said 1 "line 3 is connected"
+echo "no target" >"$tmp/answer.192.0.2.2"
+check "two that fail for ever: it ends when it cannot wait" ends_with 2 "$conf"
+check "it tried more than once" [ "$(wc -l <"$tmp/pauses")" = 4 ]
+check "each is said once" said 1 "line 2: no route"
+check "the other too" said 1 "line 3: no target"
+check "and that it cannot wait" said 1 "cannot wait"
+
+# --- handshake-tree
+
+command -v flock >/dev/null || skip_rest "flock is not installed"
+unshare --mount --propagation private mount -t tmpfs tmpfs "$tmp" 2>/dev/null || skip_rest "nothing may be mounted here"
+
+# Any program will do for tlshd. The tree is where no other namespace sees it.
+in_namespace() { unshare --mount --propagation private env TLSHD=/bin/true tree="$tmp/tree" make="sh $scripts/handshake-tree.sh" bash -euc "$1"; }
+
+check "a tree: one file system" in_namespace '$make "$tree"; [ "$(grep -c " $tree " /proc/mounts)" = 1 ] && test -x "$tree/usr/sbin/tlshd"'
+check "a second time it is there" in_namespace '$make "$tree"; $make "$tree"; [ "$(grep -c " $tree " /proc/mounts)" = 1 ]'
+check "what was left half done is made anew" in_namespace '
+        mkdir -p "$tree"; mount -t tmpfs tmpfs "$tree"; mkdir -p "$tree"/{proc,usr/sbin,half}
+        : >"$tree/proc/keys"; mount -o bind /proc/keys "$tree/proc/keys"; : >"$tree/usr/sbin/@tlshd"
+        $make "$tree"; [ "$(grep -c " $tree " /proc/mounts)" = 1 ] && [ ! -e "$tree/half" ] && test -s "$tree/usr/sbin/tlshd"'
+mkdir "$tmp/slow"
+printf '#!/bin/sh\n/bin/sleep 0.5\nexec /bin/cp "$@"\n' >"$tmp/slow/cp"
+chmod 755 "$tmp/slow/cp"
+export slow="$tmp/slow"
+check "two at once make one" in_namespace 'PATH=$slow:$PATH
+        $make "$tree" & $make "$tree" & wait; [ "$(grep -c " $tree " /proc/mounts)" = 1 ]'
+check "one that cannot be made leaves nothing" in_namespace '
+        ! TLSHD=/bin/false $make "$tree"; [ "$(grep -c " $tree " /proc/mounts)" = 0 ] && [ ! -e "$tree" ]'
+finish
