@@ -82,8 +82,10 @@ echo leftover >"$root/var/lib/nvme-keyd/records/.tmp"
 mkdir -p "$root"/etc/nvme "$root"/etc/nvme-keyd/nvme-keyd.conf.d "$root"/var/lib/systemd
 echo nqn.2014-08.org.nvmexpress:uuid:6f1f3c0a-52c4-4b0b-9d1c-3a5d7e0c9b21 >"$root/etc/nvme/hostnqn"
 echo '[Store]' >"$root/etc/nvme-keyd/nvme-keyd.conf.d/10-test.conf"
-# Any program will do where there is no tlshd.
-[ -e "$root/usr/sbin/tlshd" ] || cp /bin/true "$root/usr/sbin/tlshd"
+# Any program will do where there is no tlshd and no nvme.
+for f in tlshd nvme; do
+        [ -e "$root/usr/sbin/$f" ] || cp /bin/true "$root/usr/sbin/$f"
+done
 # The plaintext keys of nvme-cli, and the key that opens credentials without a TPM.
 echo "$canary" >"$root/etc/nvme/tls-keys"
 rm -f "$root/var/lib/systemd/credential.secret"
@@ -131,7 +133,7 @@ check_common() {
                 check "$1: $f" in_image "$f"
         done
         # where the machine has it at all
-        for f in /sbin/request-key /etc/request-key.conf /etc/tlshd.conf \
+        for f in /sbin/request-key /etc/request-key.conf \
                 /usr/lib/x86_64-linux-gnu/libtss2-tcti-device.so.0 /usr/bin/systemd-creds; do
                 [ ! -e "$root$f" ] || check "$1: $f" in_image "$f"
         done
@@ -141,10 +143,7 @@ check_common() {
                 check "$1: $unit is enabled" wanted_by sockets.target "$unit"
         done
         check "$1: preload is enabled" wanted_by sysinit.target nvme-keyd-preload.service
-        check "$1: the handshake daemon is enabled" wanted_by initrd.target nvme-keyd-tlshd.service
-        check "$1: it is the same unit as in the real root" cmp "$root$units/nvme-keyd-tlshd.service" "$image$units/nvme-keyd-tlshd.service"
-        check "$1: that of the real root is not there" not_in_image "$units/tlshd.service"
-        check "$1: the handshake daemon gets its tree" check_tree
+        check "$1: tlshd.service of the real root is not there" not_in_image "$units/tlshd.service"
         check "$1: preload comes before the queue of dracut" grep -q '^Before=dracut-initqueue.service' \
                 "$image$units/nvme-keyd-preload.service.d/10-initrd.conf"
         for group in "${!groups[@]}"; do
@@ -180,6 +179,33 @@ check_common any
 check "any: no store" not_in_image /var/lib/nvme-keyd
 check "any: no hostnqn" not_in_image /etc/nvme/hostnqn
 check "any: dracut says so" grep -q 'no keys in this image' "$tmp/any.log"
+
+for name in host any; do
+        image=$root/var/tmp/$name
+        check "$name: no handshake daemon, which would take the place of that of the real root" \
+                not_in_image "$units/nvme-keyd-tlshd.service"
+done
+
+# preload_starts FILE: with nothing but this; with an empty name nothing
+preload_starts() {
+        local conditions status=0
+
+        mapfile -t conditions < <(sed -n '/^Condition.*|/p' "$image$units/nvme-keyd-preload.service.d/10-initrd.conf")
+        [ -z "$1" ] || { mkdir -p "$root${1%/*}" && touch "$root$1"; }
+        chroot "$root" systemd-analyze condition "${conditions[@]}" || status=$?
+        [ -z "$1" ] || rm "$root$1"
+        return "$status"
+}
+preload_stays_away() { ! preload_starts ''; }
+
+mv "$root/var/lib/nvme-keyd" "$tmp/away"
+check "without store and credentials there is nothing to publish" preload_stays_away
+for f in /var/lib/nvme-keyd/header.json /run/credentials/@system/nvme-keyd.psk.a /etc/credstore/nvme-keyd.psk \
+        /etc/credstore.encrypted/nvme-keyd.psk.a /run/credstore/nvme-keyd.psk.a /usr/lib/credstore/nvme-keyd.psk; do
+        check "with $f there is" preload_starts "$f"
+done
+rm -r "$root/var/lib/nvme-keyd"
+mv "$tmp/away" "$root/var/lib/nvme-keyd"
 
 # check_is STATUS HOSTONLY MISSING [SETTING]: what check() of the module returns
 check_is() {
@@ -227,6 +253,24 @@ refuses() {
 echo '{}' >"$root/var/lib/nvme-keyd/commit.json"
 check "no image while keys are changed" refuses 'the keys are being changed'
 rm "$root/var/lib/nvme-keyd/commit.json"
+
+echo '# a hook of ours connects' >"$root/etc/nvme-keyd/connect.conf"
+for f in tlshd nvme; do
+        mv "$root/usr/sbin/$f" "$tmp/away"
+        check "no image without $f, with a connect.conf" refuses "nvme-keyd: there is no $f, which connect.conf needs"
+        mv "$tmp/away" "$root/usr/sbin/$f"
+done
+check "an image of one with a connect.conf" make_image root --hostonly --modules nvme-keyd
+image=$root/var/tmp/root
+check_common root
+for f in /etc/nvme-keyd/connect.conf /usr/sbin/nvme "$helpers/initrd-connect" "$units/nvme-keyd-connect.service"; do
+        check "root: $f" in_image "$f"
+done
+[ ! -e "$root/etc/tlshd.conf" ] || check "root: /etc/tlshd.conf" in_image /etc/tlshd.conf
+check "root: the handshake daemon is enabled" wanted_by initrd.target nvme-keyd-tlshd.service
+check "root: it is the same unit as in the real root" cmp "$root$units/nvme-keyd-tlshd.service" "$image$units/nvme-keyd-tlshd.service"
+check "root: the handshake daemon gets its tree" check_tree
+rm "$root/etc/nvme-keyd/connect.conf"
 
 cp "$root/etc/group" "$tmp/group"
 for group in "${!groups[@]}"; do
