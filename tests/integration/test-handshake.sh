@@ -45,6 +45,10 @@ handshake_start "$(ring)"
 is "it has the keyring" "$(state)" "('tlshd.service', 'ready')"
 run ctl status
 like "status: the service" "$out" $'Handshakes: tlshd.service, ready\n +Provision:'
+# The one from memory, which takes the place of the other.
+mv "$units/invocation:tlshd.service" "$units/invocation:nvme-keyd-tlshd.service"
+is "it has the keyring, from memory" "$(state)" "('nvme-keyd-tlshd.service', 'ready')"
+mv "$units/invocation:nvme-keyd-tlshd.service" "$units/invocation:tlshd.service"
 ln -sfn 0123456789abcdef0123456789abcdef "$units/invocation:tlshd.service"
 is "another invocation" "$(state)" "('tlshd.service', 'unknown')"
 ln -sfn "$invocation" "$units/invocation:tlshd.service"

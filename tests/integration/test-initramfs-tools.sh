@@ -109,7 +109,7 @@ done
 
 echo --transport=tcp --traddr=192.0.2.1 --nqn=nqn.2026-11.org.example:a >"$root/etc/nvme-keyd/connect.conf"
 check "an image of one with a connect.conf" make_image host || bail "$tmp/host.log"
-for f in "$helpers"/{nvme-keyd,handshake-tree,initrd-connect} /usr/sbin/{tlshd,nvme} /usr/bin/{keyctl,timeout} \
+for f in "$helpers"/{nvme-keyd,handshake-tree,handshake-loop,initrd-connect} /usr/sbin/{tlshd,nvme} /usr/bin/{keyctl,timeout} \
     /etc/nvme-keyd/{connect.conf,nvme-keyd.conf.d/10-test.conf} /etc/nvme/hostnqn; do
     check "host: $f" in_image "$f"
 done
@@ -131,11 +131,19 @@ for f in "$root"/usr/lib/*/libtss2-tcti-device.so.0; do
 done
 
 # What an image cannot do without.
-for f in "$helpers"/{nvme-keyd,handshake-tree,initrd-connect} /usr/bin/{keyctl,timeout}; do
+for f in "$helpers"/{nvme-keyd,handshake-tree,handshake-loop,initrd-connect} /usr/bin/{keyctl,timeout} /usr/sbin/{tlshd,nvme}; do
     mv "$root$f" "$tmp/away"
-    check "no image without $f" refuses "^E: nvme-keyd: cannot copy $f\$"
+    case $f in
+    /usr/sbin/*) why="there is no ${f##*/}, which connect.conf needs" ;;
+    *) why="cannot copy $f" ;;
+    esac
+    check "no image without $f" refuses "^E: nvme-keyd: $why\$"
     mv "$tmp/away" "$root$f"
 done
+mv "$root/var/lib/nvme-keyd" "$tmp/away"
+check "an image without keys" make_image keyless
+check "keyless: for root only, because of connect.conf" test "$(stat -c %a "$root/var/tmp/keyless.img")" = 600
+mv "$tmp/away" "$root/var/lib/nvme-keyd"
 
 echo 'NVME_KEYD=no' >"$root/etc/nvme-keyd/initramfs.conf"
 check "an image of one that does not want it" make_image not
@@ -151,6 +159,7 @@ echo '{"slots":[{"type":"systemd-creds"},{"type":"tpm2"}]}' >"$root/var/lib/nvme
 check "an image of one with a controller over TLS" make_image tls
 in_script() { grep -q "$1" "$image/scripts/local-top/nvme-keyd"; }
 check "tls: the store is there" in_image /var/lib/nvme-keyd/header.json
+check "tls: no handshake daemon, which would take the place of that of the real root" not_in_image /usr/sbin/tlshd
 check "tls: no warning" not_said 'W: nvme-keyd' "$tmp/tls.log"
 
 echo 'NVME_KEYD_SUBSYSTEMS="nqn.a nqn.b"' >"$root/etc/nvme-keyd/initramfs.conf"
@@ -160,6 +169,9 @@ check "an image with the keys of some subsystems" make_image some
 check "some: these are what was asked for" grep '^store export --no-legend --subsysnqn=nqn.a --subsysnqn=nqn.b /' \
     "$image/var/lib/nvme-keyd/header.json"
 check "some: there is nothing else" test "$(find "$image/var/lib/nvme-keyd" -type f | wc -l)" = 1
+echo 'NVME_KEYD_SUBSYSTEMS="nqn.a *"' >"$root/etc/nvme-keyd/initramfs.conf"
+check "an image with a copy of all keys" make_image all
+check "all: the star is no pattern of files" grep '^store export --no-legend /' "$image/var/lib/nvme-keyd/header.json"
 rm "$root/etc/nvme-keyd/initramfs.conf"
 cp "$root/var/lib/nvme-keyd/header.json" "$tmp/header"
 echo '{"slots":[{"type":"tpm2"}],"rollbackCounter":{}}' >"$root/var/lib/nvme-keyd/header.json"
@@ -202,8 +214,9 @@ soon() {
 # said REGEX: once, in the kernel's log
 said_once() { [ "$(grep -cE "$1" "$tmp/kmsg")" = 1 ]; }
 said() { soon said_once "$1" || { cat "$tmp/kmsg"; return 1; }; }
-daemons() { pgrep -f '^@sh -c'; }
-one_daemon() { [ "$(daemons | wc -l)" = 1 ]; }
+daemons() { pgrep --oldest --full '^@sh '; }
+runs() { daemons >/dev/null; }
+ended() { ! pgrep --list-full --full '^@'; }
 in_tree() { [ "$(readlink "/proc/$(daemons)/root")" = "$image$tree" ]; }
 
 check "the shell is klibc's" cmp "$image/bin/sh" /usr/lib/klibc/bin/sh
@@ -213,7 +226,7 @@ if ! grep -q ' keyring *\.nvme: ' /proc/keys; then
     check "no target: one line" said '^<3>nvme-keyd: .*connect.conf: line 1: no such target$'
     check "the handshake daemon's tree" test -x "$image$tree/usr/sbin/tlshd"
     check "is in memory" test "$(stat -f -c %T "$image$tree" 2>/dev/null)" = tmpfs
-    check "something of that name looks after it" soon one_daemon
+    check "something of that name looks after it" soon runs
     check "there" in_tree
     check "and holds nothing of the initramfs" \
         bash -c '! find "/proc/$1"/{exe,cwd,fd} -type l -printf "%l\n" | grep -vE "^($2(/|$)|.*/dev/(null|kmsg)$|pipe:)"' \
@@ -223,6 +236,28 @@ if ! grep -q ' keyring *\.nvme: ' /proc/keys; then
     printf '#!/bin/sh\necho "another reason" >&2\nexit 1\n' >"$image/usr/sbin/nvme"
     run_script local-block
     check "but it says something else" said 'another reason'
+    printf '#!/bin/sh\nprintf "long %%02000d" 0 >&2\nexit 1\n' >"$image/usr/sbin/nvme"
+    run_script local-block
+    check "not more than the kernel takes in a line" said '^.{900,950}$'
+
+    # What systemd of the real root does.
+    unit=$image/run/systemd/system/nvme-keyd-tlshd.service.d/10-initramfs.conf
+    start=$(sed -n 's/^ExecStart=@\([^ ]*\) @tlshd /\1 /p' "$unit")
+    check "the unit takes over, by what is in the tree" test -x "$image$tree${start%% *}"
+    check "at boot" test -L "$image/run/systemd/system/sysinit.target.wants/nvme-keyd-tlshd.service"
+    # shellcheck disable=SC2086 # words
+    check "the one of the initramfs is ended" env -i PATH=/sbin:/usr/sbin:/bin:/usr/bin LD_LIBRARY_PATH=/lib \
+        timeout 20 chroot "$image$tree" $start
+    check "before that of the unit begins" ended
+    # shellcheck disable=SC2086
+    check "where there is none it does not wait" env -i PATH=/sbin:/usr/sbin:/bin:/usr/bin LD_LIBRARY_PATH=/lib \
+        timeout 20 chroot "$image$tree" $start
+
+    has_connections() { chroot "$image" /bin/sh -c '. /scripts/nvme-keyd-functions && nvme_keyd_has_connections'; }
+    check "there is something to connect" has_connections
+    printf '# nothing\n\n' >"$image/etc/nvme-keyd/connect.conf"
+    check "but not by comments" bash -c '! "$@"' bash chroot "$image" /bin/sh -c \
+        '. /scripts/nvme-keyd-functions && nvme_keyd_has_connections'
 else
     report ok "the scripts # SKIP this kernel has .nvme"
 fi

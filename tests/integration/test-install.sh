@@ -72,6 +72,7 @@ END
 # With any of the two.
 handshake() {
     cat <<END
+755 usr/lib/nvme-keyd/handshake-loop
 755 usr/lib/nvme-keyd/handshake-tree
 755 usr/lib/nvme-keyd/initrd-connect
 644 $unit_dir/nvme-keyd-tlshd.service
