@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * ringwatch PREFIX: searches .nvme for PREFIX again and again, with the kernel's own match function, as a reconnect
- * would, until SIGTERM. Prints "looks N misses N serials N last SERIAL".
+ * ringwatch PREFIX: searches .nvme for PREFIX again and again, with the kernel's own match
+ * function, as a reconnect would, until SIGTERM. Prints "looks N misses N serials N last SERIAL".
  */
 
 #include <signal.h>
@@ -11,30 +11,32 @@
 
 static volatile sig_atomic_t stop;
 
-static void on_term(int signo) {
-        (void) signo;
-        stop = 1;
+static void on_term(int signo)
+{
+    (void)signo;
+    stop = 1;
 }
 
-int main(int argc, char *argv[]) {
-        unsigned long looks = 0, misses = 0, serials = 0;
-        key_serial_t ring, key, last = 0;
+int main(int argc, char *argv[])
+{
+    unsigned long looks = 0, misses = 0, serials = 0;
+    key_serial_t ring, key, last = 0;
 
-        if (argc != 2)
-                return 2;
-        signal(SIGTERM, on_term);
-        ring = nvmering_possess();
-        while (!stop) {
-                key = (key_serial_t) keyctl_search(ring, "psk", argv[1], 0);
-                looks++;
-                if (key < 0) {
-                        misses++;
-                        continue;
-                }
-                if (key != last)
-                        serials++;
-                last = key;
+    if (argc != 2)
+        return 2;
+    signal(SIGTERM, on_term);
+    ring = nvmering_possess();
+    while (!stop) {
+        key = (key_serial_t)keyctl_search(ring, "psk", argv[1], 0);
+        looks++;
+        if (key < 0) {
+            misses++;
+            continue;
         }
-        printf("looks %lu misses %lu serials %lu last %d\n", looks, misses, serials, last);
-        return 0;
+        if (key != last)
+            serials++;
+        last = key;
+    }
+    printf("looks %lu misses %lu serials %lu last %d\n", looks, misses, serials, last);
+    return 0;
 }
