@@ -15,12 +15,7 @@ readonly programs=$build/tests/bench
 readonly run_dir=/run/nvme-keyd
 request=$run_dir/request
 
-[ -x /sbin/request-key ] || skip_all "no /sbin/request-key"
-# One test of the upcall at a time, see upcall.sh.
-exec {turn}</etc/request-key.d
-flock "$turn"
-[ ! -S "$request" ] || skip_all "$request is there: a daemon of this machine has it"
-! grep -qs request-key-shim /etc/request-key.d/* || skip_all "request-key.d has rules for the shim already"
+take_turn
 
 if [ ! -d "$run_dir" ]; then
     mkdir -m 755 "$run_dir"

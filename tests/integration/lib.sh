@@ -222,6 +222,29 @@ ctl() {
     "$build/nvme-keyctl" --socket="$varlink" "$@"
 }
 
+# --- the upcall: a machine has one
+
+# take_turn: waits for the others that have request-key(8) start a shim of theirs, until this process ends.
+# Whose turn it is has the machine's files alone, so those that are there are of one that was killed with
+# all its processes.
+take_turn() {
+    local dir=/etc/request-key.d socket=/run/nvme-keyd/request
+    [ -x /sbin/request-key ] && [ -d "$dir" ] || skip_all "no request-key(8)"
+    exec {turn}<"$dir"
+    flock -w 1500 "$turn" || bail "another test of the upcall does not end"
+    rm -f "$dir"/*keyd-test-[0-9]*.conf "$dir/00-keyd-bench.conf"
+    ! is_listening "$socket" || skip_all "a daemon of this machine has $socket"
+    if [ -e "$socket" ]; then
+        rm -f "$socket"
+        rmdir --ignore-fail-on-non-empty "${socket%/*}"
+    fi
+    # Elsewhere it is a symbolic link, or somebody has it.
+    if [ -S /dev/log ] && [ ! -L /dev/log ] && ! grep -q ' /dev/log$' /proc/net/unix; then
+        rm -f /dev/log
+    fi
+    ! grep -qs request-key-shim "$dir"/* || skip_all "$dir has rules for the shim already"
+}
+
 # --- what commands do
 
 # run COMMAND...: sets status, out and err.

@@ -4,7 +4,19 @@
 # The rules of request-key.d with those of keyutils and of others: ours take what is ours in whatever
 # order the files are read, and nothing else.
 . "$(dirname "$0")/lib.sh"
+
+# As one leaves it that is killed with all its processes; another test may well be the one to clear it.
+readonly left_rule=/etc/request-key.d/00-keyd-test-0.conf left_socket=/run/nvme-keyd/request
+leave_behind() {
+    flock -w 1500 9 || return
+    [ ! -e "$left_socket" ] || return
+    mkdir -p "${left_socket%/*}"
+    "$python" -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$left_socket"
+    echo "create user keyd-left * /left/behind/request-key-shim %k" >"$left_rule"
+}
+[ ! -d "${left_rule%/*}" ] || leave_behind 9<"${left_rule%/*}"
 . "$(dirname "$0")/upcall.sh"
+check "what a killed test left is gone" test ! -e "$left_rule" -a ! -e "$left_socket"
 
 readonly stock=/etc/request-key.conf
 readonly pair="nvme-tls-psk:$HOST $SUBSYSTEM"

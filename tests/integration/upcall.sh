@@ -10,11 +10,7 @@ readonly rule=$rules/keyd-test-$$.conf
 readonly shim=$build/src/request-key-shim/request-key-shim
 request=$run_dir/request
 
-[ -x /sbin/request-key ] && [ -d "$rules" ] || skip_all "no request-key(8)"
-exec {turn}<"$rules"
-flock -w 1500 "$turn" || bail "another test of the upcall does not end"
-[ ! -e "$request" ] || skip_all "$request is there: a daemon of this machine has it"
-! grep -qs request-key-shim "$rules"/* || skip_all "$rules has rules for the shim already"
+take_turn
 
 # Outlives a SIGKILL, and keeps our turn until all is in order.
 leftovers=("$request" "$run_dir/refused")
