@@ -244,6 +244,7 @@ if ! grep -q ' keyring *\.nvme: ' /proc/keys; then
     unit=$image/run/systemd/system/nvme-keyd-tlshd.service.d/10-initramfs.conf
     start=$(sed -n 's/^ExecStart=@\([^ ]*\) @tlshd /\1 /p' "$unit")
     check "the unit takes over, by what is in the tree" test -x "$image$tree${start%% *}"
+    check "by a program that systemd finds in the real root, where it looks" test -x "$root${start%% *}"
     check "at boot" test -L "$image/run/systemd/system/sysinit.target.wants/nvme-keyd-tlshd.service"
     # shellcheck disable=SC2086 # words
     check "the one of the initramfs is ended" env -i PATH=/sbin:/usr/sbin:/bin:/usr/bin LD_LIBRARY_PATH=/lib \
