@@ -11,6 +11,7 @@ initramfs_kinds=(dracut initramfs-tools)
 initramfs_make() {
         local kind=$1 disk=$2 kernel=$3 dir=$4
 
+        rm -rf "$dir/image"
         in_chroot "$disk" "$vm_dir/host" "$dir" bash /src/in-chroot-initramfs.sh "$kind" "$kernel" \
                 >"$dir/initrd.log" 2>&1 </dev/null
 }

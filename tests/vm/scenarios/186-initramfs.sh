@@ -65,8 +65,6 @@ case $VM_PHASE in
         reboot_into 4
         ;;
 4)
-        defer "rm -rf /var/lib/nvme-keyd; mv $VM_STATE/store /var/lib/nvme-keyd; rm $initrd_conf"
-        defer "systemctl stop nvme-keyd.socket nvme-keyd-request.socket nvme-keyd.service"
         host_mount || bail "no directory of the host"
         check "the image is a new one, and has no store" \
                 test -e "$HOST/image/etc/request-key.d/nvme-keyd.conf" -a ! -e "$HOST/image/var/lib/nvme-keyd/header.json"
@@ -74,5 +72,15 @@ case $VM_PHASE in
         is "that of the credential" "$(nvme-keyctl list --json=short | jq -r '.keys[] | "\(.subsystemNQN) \(.credential)"')" \
                 "$given nvme-keyd.psk.given"
         is "which the kernel has" "$(ring_count)" 1
+
+        systemctl stop nvme-keyd.socket nvme-keyd-request.socket nvme-keyd.service
+        rm -rf /var/lib/nvme-keyd "$initrd_conf"
+        mv "$VM_STATE/store" /var/lib/nvme-keyd
+        # a start of QEMU without the credential
+        host_request tpm-return
+        reboot_into 5
+        ;;
+5)
+        check "with the store back its key is" wait_until 60 keys_are keys
         ;;
 esac
