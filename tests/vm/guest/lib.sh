@@ -141,7 +141,8 @@ power_cut() {
 
 # host_request tpm-replace: another TPM from the next phase on
 # host_request tpm-remove, tpm-return: from the next phase on there is no TPM, or the one of before
-# host_request credentials LINES: the next phase has these system credentials, lines NAME=BASE64
+# host_request credentials LINES: the next phase has these system credentials, lines WAY NAME=BASE64. WAY is smbios, fw_cfg,
+#   or stub for one that is sealed, which only an initramfs with systemd takes.
 # host_request initrd [KIND]: from the next phase on the guest starts with the initrd that is in $HOST/initrd.img. With
 #   KIND, dracut or initramfs-tools, the host makes one of this machine and puts it there (host/initramfs.sh).
 # host_request power-cut MS: pull the plug within that many milliseconds, and switch on again

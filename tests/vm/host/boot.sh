@@ -58,19 +58,6 @@ boot_limit() {
         echo $((sum > boot_timeout ? sum : boot_timeout))
 }
 
-# boot_credentials DIR: what the guest has asked to be handed at its next start, as QEMU options: system credentials by
-# SMBIOS, of which each is in a file of its own.
-boot_credentials() {
-        local line n=0
-
-        [ -e "$1/credentials" ] || return 0
-        while read -r line; do
-                n=$((n + 1))
-                printf 'io.systemd.credential.binary:%s' "$line" >"$1/credential.$n"
-                echo "-smbios type=11,path=$1/credential.$n"
-        done <"$1/credentials"
-}
-
 # boot_start DIR KERNEL SCENARIO...: QEMU, in the background. The logs go on where the last start left them.
 boot_start() {
         local dir=$1 kernel=$2 file=$work_dir/initrd-$2 initrd=() machine tpm=() credentials cmdline limit
@@ -79,14 +66,14 @@ boot_start() {
         # one that the guest has made
         [ ! -e "$dir/host/initrd.img" ] || file=$dir/host/initrd.img
         # the kernel that has all built in has none
-        [ ! -e "$file" ] || initrd=(-initrd "$file")
+        [ ! -e "$file" ] || initrd=(-initrd "$(credentials_stub "$dir" "$file")")
 
         read -r -a machine < <(boot_machine)
         if [ -n "$(scenario_header "$1" tpm)" ] && [ ! -e "$dir/no-tpm" ]; then
                 tpm_start "$work_dir/tpm" >>"$dir/qemu.log" 2>&1 || return
                 read -r -a tpm < <(tpm_machine "$work_dir/tpm")
         fi
-        read -r -d '' -a credentials < <(boot_credentials "$dir") || :
+        read -r -d '' -a credentials < <(credentials_qemu "$dir") || :
         cmdline=$(boot_cmdline "$@" | tr '\n' ' ')
         limit=$(boot_limit "$@")
 

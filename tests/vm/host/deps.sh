@@ -9,6 +9,7 @@ deps_list=(
         mmdebstrap:mmdebstrap
         mke2fs:e2fsprogs
         rsync:rsync
+        cpio:cpio
         swtpm:swtpm
         swtpm_setup:swtpm-tools
         git:git

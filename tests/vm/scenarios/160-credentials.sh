@@ -10,6 +10,7 @@
 . /opt/vm/lib.sh
 
 sub=nqn.2026-11.org.example:stateless
+by_fw_cfg=nqn.2026-11.org.example:fw-cfg
 stored=nqn.2026-11.org.example:stored
 kept=$VM_STATE/store
 broken=/etc/credstore.encrypted/nvme-keyd.psk.broken
@@ -53,21 +54,24 @@ case $VM_PHASE in
 
         new_psk >"$VM_STATE/psk"
         printf '%s\n' "# from the hypervisor" "$sub $(cat "$VM_STATE/psk")" "of no use: $(cat "$VM_STATE/psk")" >"$tmp/text"
-        host_request credentials "nvme-keyd.psk.disk1=$(base64 -w0 "$tmp/text")"
+        host_request credentials "smbios nvme-keyd.psk.disk1=$(base64 -w0 "$tmp/text")
+fw_cfg nvme-keyd.psk.disk2=$(base64 -w0 <<<"$by_fw_cfg $(new_psk)")"
         reboot_into 2
         ;;
 2)
         check_order
         check "it was fetched" test -e /run/credentials/nvme-keyd-credentials.service/nvme-keyd.psk.disk1
         is "there is no store" "$(nvme-keyctl status --json=short | jq -r .store.state)" absent
-        is "the key is there, and where it is from" \
-                "$(nvme-keyctl list --json=short | jq -r '.keys[] | "\(.subsystemNQN) \(.hostNQN) \(.credential)"')" \
-                "$sub $HOSTNQN nvme-keyd.psk.disk1"
-        is "in the keyring" "$(ring_count)" 1
+        is "the keys are there, and where they are from" \
+                "$(nvme-keyctl list --json=short | jq -r '.keys[] | "\(.subsystemNQN) \(.hostNQN) \(.credential)"' | sort)" \
+                "$by_fw_cfg $HOSTNQN nvme-keyd.psk.disk2
+$sub $HOSTNQN nvme-keyd.psk.disk1"
+        is "in the keyring" "$(ring_count)" 2
         check "the line that is of no use is told, by its number" test 1 = "$(journalctl --boot --quiet --output=cat \
                 MESSAGE_ID=4c3bd2f6a0e74a1f8f65b0d1c1f7a9e2 | grep -c 'nvme-keyd\.psk\.disk1, line 3: ')"
         check "in an initramfs it would be published as well" runs_in_initramfs
         check_connect "$sub"
+        check_connect "$by_fw_cfg"
         check "no store was made" test ! -e /var/lib/nvme-keyd/header.json
 
         # Until systemd 258 this fails the unit that asks for it.
@@ -88,7 +92,7 @@ case $VM_PHASE in
         # Where this boot's credentials were, and the host key that has sealed the store.
         rm -rf /var/lib/nvme-keyd /var/lib/systemd/credential.secret
         mv "$kept" /var/lib/nvme-keyd
-        host_request credentials "nvme-keyd.kek=$(base64 -w0 "$VM_STATE/kek")"
+        host_request credentials "smbios nvme-keyd.kek=$(base64 -w0 "$VM_STATE/kek")"
         reboot_into 3
         ;;
 3)

@@ -13,6 +13,9 @@
 
 sub=nqn.2026-11.org.example:initramfs-bad
 given=nqn.2026-11.org.example:given
+sealed=nqn.2026-11.org.example:sealed
+look=/etc/systemd/system/vm-look.service
+seen=/run/vm-seen
 initrd_conf=/etc/dracut.conf.d/nvme-keyd.conf
 preload=nvme-keyd-preload.service
 
@@ -30,6 +33,15 @@ published_in_initramfs() {
         read -r _ done_at < <(preload_times)
         [ "$done_at" -lt "$(switched)" ]
 }
+# What is in .nvme at the end of the initramfs.
+look_in_initramfs() {
+        printf '%s\n' '[Unit]' DefaultDependencies=no After=$preload Before=initrd.target \
+                '[Service]' Type=oneshot "ExecStart=/bin/sh -c 'sed -n \"/ psk /p\" /proc/keys >$seen'" >$look
+        mkdir -p /etc/systemd/system/initrd.target.wants
+        ln -s $look /etc/systemd/system/initrd.target.wants/
+        echo "install_items+=\" sed $look /etc/systemd/system/initrd.target.wants/${look##*/} \"" >>$initrd_conf
+}
+seen_of() { grep -cF " $1 " $seen; }
 keys_are() { [ "$(ring_list | cut -d' ' -f2-)" = "$(cat "$VM_STATE/$1")" ]; }
 
 case $VM_PHASE in
@@ -37,8 +49,10 @@ case $VM_PHASE in
         check "nvme-keyctl add" nvme-keyctl add --subsysnqn="$sub" <<<"$(new_psk)"
         is "the TPM opens the store, and the host key" "$(header_slots)" "tpm2 systemd-creds"
         ring_list | cut -d' ' -f2- >"$VM_STATE/keys"
+        systemd-creds encrypt --with-key=tpm2 --name=nvme-keyd.psk.sealed - "$VM_STATE/sealed" <<<"$sealed $(new_psk)"
         # also without a store
         echo 'nvme_keyd_store="yes"' >"$initrd_conf"
+        look_in_initramfs
         host_request initrd dracut || bail "no way to the host"
         reboot_into 2
         ;;
@@ -61,20 +75,26 @@ case $VM_PHASE in
         psk=$(new_psk)
         host_request tpm-return
         host_request initrd dracut
-        host_request credentials "nvme-keyd.psk.given=$(base64 -w0 <<<"$given $psk")"
+        host_request credentials "smbios nvme-keyd.psk.given=$(base64 -w0 <<<"$given $psk")
+stub nvme-keyd.psk.sealed=$(base64 -w0 "$VM_STATE/sealed")"
         reboot_into 4
         ;;
 4)
         host_mount || bail "no directory of the host"
         check "the image is a new one, and has no store" \
                 test -e "$HOST/image/etc/request-key.d/nvme-keyd.conf" -a ! -e "$HOST/image/var/lib/nvme-keyd/header.json"
-        check "its initramfs has published a key" published_in_initramfs
-        is "that of the credential" "$(nvme-keyctl list --json=short | jq -r '.keys[] | "\(.subsystemNQN) \(.credential)"')" \
-                "$given nvme-keyd.psk.given"
-        is "which the kernel has" "$(ring_count)" 1
+        check "its initramfs has published keys" published_in_initramfs
+        is "that of the credential of the hypervisor" "$(seen_of "$given")" 1
+        is "and that of the sealed one, as systemd-stub adds it" "$(seen_of "$sealed")" 1
+        is "and no other" "$(wc -l <$seen)" 2
+        is "the real root has both credentials" \
+                "$(nvme-keyctl list --json=short | jq -r '.keys[] | "\(.subsystemNQN) \(.credential)"' | sort)" \
+                "$given nvme-keyd.psk.given
+$sealed nvme-keyd.psk.sealed"
+        is "whose keys the kernel has" "$(ring_count)" 2
 
         systemctl stop nvme-keyd.socket nvme-keyd-request.socket nvme-keyd.service
-        rm -rf /var/lib/nvme-keyd "$initrd_conf"
+        rm -rf /var/lib/nvme-keyd $initrd_conf $look /etc/systemd/system/initrd.target.wants
         mv "$VM_STATE/store" /var/lib/nvme-keyd
         # a start of QEMU without the credential
         host_request tpm-return
