@@ -14,25 +14,17 @@
 sub=nqn.2026-11.org.example:root
 other=nqn.2026-11.org.example:other
 late=nqn.2026-11.org.example:late
-results=/run/vm-initrd
 
-# What looks in the initramfs: after our keys, before dracut's queue.
 make_initrd() {
-        local root=$tmp/include units
+        local root=$tmp/include
 
-        units=$root/etc/systemd/system
-        mkdir -p "$units/initrd.target.wants" "$root/usr/lib/dracut"
+        mkdir -p "$root/usr/lib/dracut"
         # as those modules leave it that connect something
         : >"$root/usr/lib/dracut/need-initqueue"
-        printf '%s\n' '[Unit]' DefaultDependencies=no After=nvme-keyd-preload.service \
-                'Before=dracut-initqueue.service initrd-parse-etc.service initrd.target' Conflicts=initrd-switch-root.target \
-                '[Service]' Type=oneshot "RuntimeDirectory=${results#/run/}" RuntimeDirectoryPreserve=yes \
-                "ExecStart=/bin/bash -c 'sed -n \"/ psk /p\" /proc/keys >$results/keys; sed -n \"s/ .*//p\" /proc/uptime >$results/time'" \
-                >"$units/vm-look.service"
-        ln -s ../vm-look.service "$units/initrd.target.wants/"
+        look_in_initramfs
         echo "nvme_keyd_subsystems=\"$sub\"" >/etc/dracut.conf.d/nvme-keyd.conf
         # As little as possible: under emulation an ordinary one takes more than two minutes.
-        dracut --force --no-hostonly --no-compress --install sed \
+        dracut --force --no-hostonly --no-compress \
                 --modules 'nvme-keyd bash base dracut-systemd udev-rules' --add-drivers 'virtio_blk virtio_pci ext4' \
                 --include "$root" / "$HOST/initrd.img" "$(uname -r)"
 }
@@ -49,7 +41,7 @@ no_plaintext() { python3 /opt/vm/find-plaintext.py "$@" <"$VM_STATE/secrets"; }
 in_image() { lsinitrd "$HOST/initrd.img" | sed -n 's,.*var/lib/nvme-keyd/records/\([0-9a-f]*\)\.json$,\1,p' | tr '\n' ' '; }
 # first_message UNIT MESSAGE-ID: microseconds since boot
 first_message() { journalctl --boot --quiet --output=json UNIT="$1" MESSAGE_ID="$2" | head -n 1 | jq -r .__MONOTONIC_TIMESTAMP; }
-field() { awk -v n="$1" '{ print $n }' "$results/keys"; }
+field() { awk -v n="$1" '{ print $n }' $LOOKED; }
 
 case $VM_PHASE in
 1)
@@ -77,10 +69,10 @@ case $VM_PHASE in
         reboot_into 2
         ;;
 2)
-        [ -e "$results/time" ] || bail "nobody has looked: $(ls -R $results 2>&1)"
+        [ -e $LOOKED ] || bail "nobody has looked"
         identity=$(cat "$VM_STATE/identity")
-        is "initramfs: one key" "$(wc -l <"$results/keys")" 1
-        check "initramfs: that of the subsystem" grep -qF "$identity" "$results/keys"
+        is "initramfs: one key" "$(wc -l <$LOOKED)" 1
+        check "initramfs: that of the subsystem" grep -qF "$identity" $LOOKED
         published=$(first_message nvme-keyd-preload.service 39f53479d3a045ac8e11786248231fbf)
         queue=$(first_message dracut-initqueue.service 7d4958e842da4a758f6c1cdc7b36dcc5)
         diag "initramfs: keys at $published us, the queue of dracut at $queue us"
@@ -95,8 +87,8 @@ case $VM_PHASE in
         journalctl --boot --output=export >"$VM_STATE/journal"
         dmesg >"$VM_STATE/dmesg"
         check "no plaintext in /run, in the journal, on the console" no_plaintext /run "$VM_STATE/journal" "$VM_STATE/dmesg"
-        sed -n 's/^root-tls //p' "$VM_STATE/secrets" >$results/planted
+        sed -n 's/^root-tls //p' "$VM_STATE/secrets" >/run/vm-planted
         check_fails "it would be found" no_plaintext /run
-        rm $results/planted
+        rm /run/vm-planted
         ;;
 esac

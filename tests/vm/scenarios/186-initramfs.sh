@@ -14,8 +14,6 @@
 sub=nqn.2026-11.org.example:initramfs-bad
 given=nqn.2026-11.org.example:given
 sealed=nqn.2026-11.org.example:sealed
-look=/etc/systemd/system/vm-look.service
-seen=/run/vm-seen
 initrd_conf=/etc/dracut.conf.d/nvme-keyd.conf
 preload=nvme-keyd-preload.service
 
@@ -33,15 +31,7 @@ published_in_initramfs() {
         read -r _ done_at < <(preload_times)
         [ "$done_at" -lt "$(switched)" ]
 }
-# What is in .nvme at the end of the initramfs.
-look_in_initramfs() {
-        printf '%s\n' '[Unit]' DefaultDependencies=no After=$preload Before=initrd.target \
-                '[Service]' Type=oneshot "ExecStart=/bin/sh -c 'sed -n \"/ psk /p\" /proc/keys >$seen'" >$look
-        mkdir -p /etc/systemd/system/initrd.target.wants
-        ln -s $look /etc/systemd/system/initrd.target.wants/
-        echo "install_items+=\" sed $look /etc/systemd/system/initrd.target.wants/${look##*/} \"" >>$initrd_conf
-}
-seen_of() { grep -cF " $1 " $seen; }
+looked_at() { grep -cF " $1 " $LOOKED; }
 keys_are() { [ "$(ring_list | cut -d' ' -f2-)" = "$(cat "$VM_STATE/$1")" ]; }
 
 case $VM_PHASE in
@@ -84,9 +74,9 @@ stub nvme-keyd.psk.sealed=$(base64 -w0 "$VM_STATE/sealed")"
         check "the image is a new one, and has no store" \
                 test -e "$HOST/image/etc/request-key.d/nvme-keyd.conf" -a ! -e "$HOST/image/var/lib/nvme-keyd/header.json"
         check "its initramfs has published keys" published_in_initramfs
-        is "that of the credential of the hypervisor" "$(seen_of "$given")" 1
-        is "and that of the sealed one, as systemd-stub adds it" "$(seen_of "$sealed")" 1
-        is "and no other" "$(wc -l <$seen)" 2
+        is "that of the credential of the hypervisor" "$(looked_at "$given")" 1
+        is "and that of the sealed one, as systemd-stub adds it" "$(looked_at "$sealed")" 1
+        is "and no other" "$(wc -l <$LOOKED)" 2
         is "the real root has both credentials" \
                 "$(nvme-keyctl list --json=short | jq -r '.keys[] | "\(.subsystemNQN) \(.credential)"' | sort)" \
                 "$given nvme-keyd.psk.given
@@ -94,7 +84,8 @@ $sealed nvme-keyd.psk.sealed"
         is "whose keys the kernel has" "$(ring_count)" 2
 
         systemctl stop nvme-keyd.socket nvme-keyd-request.socket nvme-keyd.service
-        rm -rf /var/lib/nvme-keyd $initrd_conf $look /etc/systemd/system/initrd.target.wants
+        rm -rf /var/lib/nvme-keyd $initrd_conf
+        look_no_more
         mv "$VM_STATE/store" /var/lib/nvme-keyd
         # a start of QEMU without the credential
         host_request tpm-return
