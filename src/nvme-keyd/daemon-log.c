@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <string.h>
+
+#include "basic/log.h"
+#include "basic/names.h"
+#include "nvme-keyd/daemon-log.h"
+#include "nvme-keyd/unusable.h"
+
+int daemon_load_config(const char *path, Config *ret)
+{
+    _cleanup_(freep) char *detail = NULL;
+    int r = config_load(path, ret, &detail);
+
+    if (r < 0 && detail)
+        log_error("%s", detail);
+    else if (r < 0)
+        (void)log_error_errno(r, "Cannot read %s", path);
+    return r;
+}
+
+/* A store that does not open is tried again and again; the journal hears of it once for each cause.
+ */
+static void log_unavailable(DaemonLog *l, const Manager *m)
+{
+    static const LogFields unavailable = {.message_id = MESSAGE_STORE_UNAVAILABLE};
+    const char *detail = manager_store_detail(m);
+    bool known;
+
+    if (!detail)
+        detail = "out of memory";
+    known = l->unavailable && strcmp(l->unavailable, detail) == 0;
+    (void)log_full(known ? LOG_DEBUG : LOG_ERR, 0, &unavailable, "Cannot open the store: %s",
+                   detail);
+    if (known)
+        return;
+    free(l->unavailable);
+    l->unavailable = strdup(detail);
+}
+
+void daemon_log_problems(const Manager *m)
+{
+    static const LogFields fields = {.message_id = MESSAGE_CREDENTIAL_UNUSABLE};
+    size_t n = manager_credentials(m).problems;
+    const char *problem;
+
+    for (size_t i = 0; (problem = manager_credential_problem(m, i)); i++)
+        (void)log_full(LOG_WARNING, 0, &fields, "Of no use: %s", problem);
+    if (n > CREDENTIAL_PROBLEMS_MAX)
+        (void)log_full(LOG_WARNING, 0, &fields, "Of no use: %zu more lines of credentials",
+                       n - CREDENTIAL_PROBLEMS_MAX);
+}
+
+void daemon_log_overridden(Manager *m)
+{
+    const Key *k;
+
+    while ((k = manager_next_overridden(m))) {
+        const LogFields fields = {MESSAGE_CREDENTIAL_OVERRIDDEN, k->hostnqn, k->subsysnqn, k->id};
+
+        (void)log_full(LOG_WARNING, 0, &fields,
+                       "The key for %s of the credential %s is not used: the store has one",
+                       k->subsysnqn, k->credential);
+    }
+}
+
+static void log_publishing(DaemonLog *l, const Manager *m, int error, const SyncResult *s)
+{
+    static const LogFields absent = {.message_id = MESSAGE_RING_ABSENT};
+    _cleanup_(freep) char *why = s->unreadable ? unusable_explain(s->unreadable, error) : NULL;
+
+    if (error < 0 && manager_store_detail(m) && !manager_store(m))
+        log_unavailable(l, m);
+    else if (error == -ENOKEY)
+        (void)log_full(l->absent ? LOG_DEBUG : LOG_NOTICE, 0, &absent,
+                       "Nothing published: " MANAGER_NO_RING_YET);
+    else if (error < 0 && why)
+        log_error("Cannot publish %zu of the keys: %s", s->failed, why);
+    else if (error < 0)
+        (void)log_error_errno(error, "Cannot publish %zu of the keys", s->failed);
+    else if (error == 0)
+        log_info("%zu keys in the keyring were right, %zu added, %zu removed", s->kept, s->added,
+                 s->removed);
+    l->absent = error == -ENOKEY;
+}
+
+void daemon_log_sync(DaemonLog *l, const Manager *m, size_t n_before, int error,
+                     const SyncResult *s)
+{
+    size_t n_after = key_table_size(manager_keys(m));
+
+    if (error < 0 && s->added > 0)
+        log_info("%zu keys of credentials added to the keyring", s->added);
+    if (error == -EINPROGRESS)
+        return;
+    log_publishing(l, m, error, s);
+    if (n_after < n_before)
+        log_info("%zu retired keys removed", n_before - n_after);
+}
+
+void daemon_log_provision(const Manager *m)
+{
+    static const LogFields refused = {.message_id = MESSAGE_ON_DEMAND_REFUSED};
+
+    if (manager_provision(m) == PROVISION_REFUSED)
+        (void)log_full(LOG_ERR, 0, &refused,
+                       "Provision=on-demand is refused: " MANAGER_ON_DEMAND_REFUSED);
+}
+
+static void log_opened(DaemonLog *l, const Manager *m)
+{
+    static const LogFields opened = {.message_id = MESSAGE_STORE_OPENED};
+    static const LogFields failed = {.message_id = MESSAGE_SLOTS_FAILED};
+    const char *detail = manager_store_detail(m);
+
+    if (detail)
+        (void)log_full(LOG_WARNING, 0, &failed,
+                       "Slots that do not open the store: %s; see nvme-keyctl slot reseal", detail);
+    (void)log_full(LOG_INFO, 0, &opened, "Opened the store by its slot of type %s",
+                   store_slot_type(manager_store(m)));
+    (void)unusable_log(manager_keys(m));
+    free(TAKE_PTR(l->unavailable));
+    l->slow = false;
+}
+
+static void log_slow(DaemonLog *l)
+{
+    static const LogFields slow = {.message_id = MESSAGE_STORE_SLOW};
+
+    if (!l->slow)
+        (void)log_full(LOG_NOTICE, 0, &slow,
+                       "The store has to wait: a TPM or systemd-creds does not answer yet");
+    l->slow = true;
+}
+
+void daemon_log_store(DaemonLog *l, const Manager *m, ManagerEvent event)
+{
+    static const LogFields created = {.message_id = MESSAGE_STORE_CREATED};
+    const char *detail = manager_store_detail(m);
+
+    switch (event) {
+    case MANAGER_STORE_CREATED:
+        (void)log_full(LOG_NOTICE, 0, &created,
+                       "Made the store, sealed by %s; add a recovery key: nvme-keyctl slot add "
+                       "recovery",
+                       store_slot_type(manager_store(m)));
+        break;
+    case MANAGER_STORE_OPENED:
+        log_opened(l, m);
+        break;
+    case MANAGER_STORE_FAILED:
+        log_unavailable(l, m);
+        break;
+    case MANAGER_STORE_SLOW:
+        log_slow(l);
+        break;
+    case MANAGER_COUNTED:
+        if (detail)
+            log_warning("The rollback counter of the store is behind: %s", detail);
+        break;
+    case MANAGER_SLOT_SEALED:
+        break;
+    }
+}
+
+void daemon_log_done(DaemonLog *l)
+{
+    free(l->unavailable);
+}

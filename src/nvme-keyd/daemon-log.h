@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "nvme-keyd/manager.h"
+
+/* What the journal is told about the daemon's state. */
+
+/* What the journal knows by now, so that it hears of each trouble once. Starts as zeroes. */
+typedef struct DaemonLog {
+    char *unavailable; /* why the store does not open */
+    bool absent;       /* there is no ring */
+    bool slow;         /* the store takes its time */
+} DaemonLog;
+void daemon_log_done(DaemonLog *l);
+
+/* config_load(), with a line in the log where it fails. */
+int daemon_load_config(const char *path, Config *ret) _must_check_;
+
+/* What came of a manager_sync(), before which there were n_before keys. */
+void daemon_log_sync(DaemonLog *l, const Manager *m, size_t n_before, int error,
+                     const SyncResult *s);
+
+/* What became of the store. */
+void daemon_log_store(DaemonLog *l, const Manager *m, ManagerEvent event);
+
+/* What is wrong with credentials, as they were read last. */
+void daemon_log_problems(const Manager *m);
+
+/* Keys of credentials that have been overridden since the last call. */
+void daemon_log_overridden(Manager *m);
+
+/* A refused Provision=on-demand. */
+void daemon_log_provision(const Manager *m);

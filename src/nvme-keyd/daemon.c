@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+
+#include "basic/io.h"
+#include "basic/limits.h"
+#include "basic/log.h"
+#include "basic/names.h"
+#include "build-config.h"
+#include "nvme-keyd/daemon-log.h"
+#include "nvme-keyd/daemon.h"
+#include "nvme-keyd/handshake-watch.h"
+#include "nvme-keyd/methods.h"
+#include "nvme-keyd/upcall.h"
+
+/* Between two tries to publish or to let go of a retired key, when store, ring or disk refuse: at
+ * boot a TPM may be there a moment later, but one that never comes is not worth much work. */
+#define RETRY_USEC (10 * USEC_PER_SEC)
+#define RETRY_MAX_USEC (60 * USEC_PER_SEC)
+
+typedef struct Daemon {
+    const char *config_path;
+    sd_event *event;
+    Manager *manager;
+    VarlinkServer *varlink;
+    UpcallServer *upcall;
+    HandshakeWatch *handshakes;
+    sd_event_source *idle;     /* CLOCK_MONOTONIC */
+    sd_event_source *deadline; /* CLOCK_REALTIME */
+    sd_event_source *again;    /* CLOCK_MONOTONIC, which nobody sets back */
+    uint64_t retry_usec;       /* how long to wait for the next try */
+    DaemonLog log;
+    bool retry; /* not all could be published */
+    bool ready; /* the service manager knows that we are up */
+} Daemon;
+
+static void daemon_done(Daemon *d)
+{
+    sd_event_source_disable_unref(d->idle);
+    sd_event_source_disable_unref(d->deadline);
+    sd_event_source_disable_unref(d->again);
+    handshake_watch_free(d->handshakes);
+    upcall_server_free(d->upcall);
+    varlink_server_free(d->varlink);
+    manager_free(d->manager);
+    sd_event_unref(d->event);
+    daemon_log_done(&d->log);
+}
+
+static void read_credentials(const Daemon *d)
+{
+    int r = manager_read_credentials(d->manager);
+
+    if (r < 0)
+        (void)log_error_errno(r, "Cannot read the credentials");
+    daemon_log_problems(d->manager);
+}
+
+static void hold(const Daemon *d)
+{
+    int r = manager_hold(d->manager);
+
+    if (r < 0 && r != -ENOKEY)
+        (void)log_error_errno(r, "Cannot keep the keys in the keyring from ending");
+}
+
+/* Makes the keyring right, once there is a store. Whatever fails is logged once, and tried again
+ * when it is needed: a daemon that answers with the reason is of more use than none. */
+static void publish_all(Daemon *d)
+{
+    size_t before = key_table_size(manager_keys(d->manager));
+    SyncResult s = {0};
+    int r = manager_sync(d->manager, &s);
+
+    daemon_log_sync(&d->log, d->manager, before, r, &s);
+    if (r == -EINPROGRESS)
+        return;
+    if (r < 0 && !manager_store(d->manager))
+        hold(d);
+    /* The ring comes with an event of its own. */
+    d->retry = r < 0 && r != -ENOKEY;
+}
+
+/* The service is up when the keys are where they should be, or are known not to be. */
+static void become_ready(Daemon *d)
+{
+    if (!d->ready)
+        (void)sd_notify(0, "READY=1");
+    d->ready = true;
+}
+
+static void on_activity(void *userdata);
+
+/* What waited goes on. Keys are published before anybody is told about them. */
+static void on_store_ready(ManagerEvent event, void *userdata)
+{
+    Daemon *d = userdata;
+
+    daemon_log_store(&d->log, d->manager, event);
+    if (event == MANAGER_STORE_OPENED)
+        publish_all(d);
+    else if (event == MANAGER_STORE_FAILED)
+        d->retry = true;
+    if (event == MANAGER_STORE_FAILED || event == MANAGER_STORE_SLOW)
+        hold(d);
+    /* Up to a minute for each slot, however many there are. */
+    if (event == MANAGER_STORE_SLOW && !d->ready)
+        (void)sd_notify(0, "EXTEND_TIMEOUT_USEC=60000000");
+    if (event != MANAGER_STORE_SLOW)
+        become_ready(d);
+    if (d->upcall)
+        upcall_server_resume(d->upcall);
+    varlink_server_resume(d->varlink);
+    on_activity(d);
+}
+
+static void arm(sd_event_source *source, uint64_t usec)
+{
+    (void)sd_event_source_set_enabled(source, usec > 0 ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
+    if (usec > 0)
+        (void)sd_event_source_set_time(source, usec);
+}
+
+/* From the first time that something was left to do, however much happens meanwhile. */
+static void plan_retry(Daemon *d, bool wanted)
+{
+    int enabled = SD_EVENT_OFF;
+
+    (void)sd_event_source_get_enabled(d->again, &enabled);
+    if (!wanted) {
+        arm(d->again, 0);
+        d->retry_usec = RETRY_USEC;
+    } else if (enabled == SD_EVENT_OFF) {
+        arm(d->again, now_monotonic() + d->retry_usec);
+        d->retry_usec = 2 * d->retry_usec < RETRY_MAX_USEC ? 2 * d->retry_usec : RETRY_MAX_USEC;
+    }
+}
+
+/* Something happened: the idle time starts anew, and there may be another deadline. */
+static void on_activity(void *userdata)
+{
+    Daemon *d = userdata;
+    uint64_t span = manager_config(d->manager)->idle_exit_usec;
+    uint64_t deadline = manager_deadline(d->manager), now = now_realtime();
+    bool busy = varlink_server_connections(d->varlink) > 0 ||
+                (d->upcall && upcall_server_connections(d->upcall) > 0) || deadline > 0 ||
+                manager_is_opening(d->manager) || manager_is_unlocked_by_hand(d->manager);
+
+    arm(d->idle, busy || span == UINT64_MAX ? 0 : now_monotonic() + span);
+    /* A deadline that has passed is one that could not be met: not again at once. */
+    plan_retry(d, d->retry || manager_is_stale(d->manager) || (deadline > 0 && deadline <= now));
+    arm(d->deadline, deadline > now ? deadline : 0);
+    daemon_log_overridden(d->manager);
+    manager_count(d->manager);
+    handshake_watch_update(d->handshakes);
+    if (manager_is_opening(d->manager))
+        (void)sd_notify(0, "STATUS=Opening the store");
+    else
+        (void)sd_notifyf(0, "STATUS=%zu keys", key_table_size(manager_keys(d->manager)));
+}
+
+static void on_varlink_activity(VarlinkServer *s, void *userdata)
+{
+    (void)s;
+    on_activity(userdata);
+}
+
+static int on_idle(sd_event_source *source, uint64_t usec, void *userdata)
+{
+    (void)usec;
+    (void)userdata;
+    /* Whoever connects from here on waits in the socket's queue and starts the next instance. */
+    return sd_event_exit(sd_event_source_get_event(source), 0);
+}
+
+static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
+{
+    (void)source;
+    (void)usec;
+    publish_all(userdata);
+    on_activity(userdata);
+    return 0;
+}
+
+static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
+{
+    Daemon *d = userdata;
+    Config config;
+
+    (void)source;
+    (void)si;
+    (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)now_monotonic());
+    if (daemon_load_config(d->config_path, &config) == 0)
+        manager_set_config(d->manager, &config);
+    daemon_log_provision(d->manager);
+    read_credentials(d);
+    publish_all(d);
+    (void)sd_notify(0, "READY=1");
+    on_activity(d);
+    return 0;
+}
+
+/* Root may do all; others may read when they are in the group that the daemon runs with, which is
+ * also the group of the socket. Methods that change something ask for root themselves. */
+static int authorize(int fd, const struct ucred *peer, void *userdata)
+{
+    gid_t groups[256], own = getegid();
+    socklen_t size = sizeof(groups);
+
+    (void)userdata;
+    if (peer->uid == 0)
+        return 0;
+    if (own == 0)
+        return -EACCES;
+    if (peer->gid == own)
+        return 0;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) < 0)
+        return -EACCES;
+    for (size_t i = 0; i < size / sizeof(groups[0]); i++)
+        if (groups[i] == own)
+            return 0;
+    return -EACCES;
+}
+
+static int take_socket(Daemon *d, int fd, const char *name)
+{
+    bool is_varlink = strcmp(name, NAMES_FD_VARLINK) == 0;
+    bool is_request = strcmp(name, NAMES_FD_REQUEST) == 0;
+    int flags = fcntl(fd, F_GETFL);
+
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+        return log_error_errno(-errno, "Cannot use the socket %s", name);
+    if (is_varlink && sd_is_socket_unix(fd, SOCK_STREAM, 1, NULL, 0) > 0)
+        return varlink_server_listen(d->varlink, fd);
+    if (is_request && !d->upcall && sd_is_socket_unix(fd, SOCK_SEQPACKET, 1, NULL, 0) > 0)
+        return upcall_server_new(d->event, fd, d->manager, on_activity, d, &d->upcall);
+    return log_error_errno(-EINVAL,
+                           "Socket \"%s\" is not one of ours: \"" NAMES_FD_VARLINK
+                           "\" is a stream, \"" NAMES_FD_REQUEST "\" a seqpacket socket",
+                           name);
+}
+
+static int take_sockets(Daemon *d)
+{
+    char **names = NULL;
+    int n = sd_listen_fds_with_names(true, &names), r = 0;
+
+    if (n <= 0)
+        return log_error_errno(n < 0 ? n : -EDESTADDRREQ,
+                               "No sockets were passed: start nvme-keyd.socket instead");
+    for (int i = 0; i < n && r >= 0; i++)
+        r = take_socket(d, SD_LISTEN_FDS_START + i, names[i]);
+    for (int i = 0; i < n; i++)
+        free(names[i]);
+    free(names);
+    return r;
+}
+
+static int setup_signals(Daemon *d)
+{
+    sigset_t set;
+    int r;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    /* For the loop, where it has no pidfd. */
+    sigaddset(&set, SIGCHLD);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+        return -errno;
+    /* Without a handler an event loop exits with 0. */
+    if ((r = sd_event_add_signal(d->event, NULL, SIGTERM, NULL, NULL)) < 0 ||
+        (r = sd_event_add_signal(d->event, NULL, SIGINT, NULL, NULL)) < 0)
+        return r;
+    return sd_event_add_signal(d->event, NULL, SIGHUP, on_hangup, d);
+}
+
+static int setup(Daemon *d, const Config *config, const char *state_dir)
+{
+    static const VarlinkServiceInfo info = {"nvme-keyd", "nvme-keyd", PROJECT_VERSION,
+                                            "man:nvme-keyd.service(8)"};
+    int r;
+
+    if ((r = sd_event_default(&d->event)) < 0 || (r = setup_signals(d)) < 0 ||
+        (r = sd_event_add_time(d->event, &d->idle, CLOCK_MONOTONIC, 0, 0, on_idle, d)) < 0 ||
+        (r = sd_event_add_time(d->event, &d->deadline, CLOCK_REALTIME, 0, 0, on_deadline, d)) < 0 ||
+        (r = sd_event_add_time(d->event, &d->again, CLOCK_MONOTONIC, 0, 0, on_deadline, d)) < 0 ||
+        (r = manager_new(config, state_dir, &d->manager)) < 0 ||
+        (r = handshake_watch_new(d->event, d->manager, &d->handshakes)) < 0 ||
+        (r = varlink_server_new(d->event, &info, &d->varlink)) < 0 ||
+        (r = varlink_server_add_interface(d->varlink, &manager_interface, d->manager)) < 0)
+        return log_error_errno(r, "Cannot set up");
+    manager_set_loop(d->manager, d->event, on_store_ready, d);
+    arm(d->idle, 0);
+    arm(d->deadline, 0);
+    arm(d->again, 0);
+    varlink_server_set_authorize(d->varlink, authorize, NULL);
+    varlink_server_set_idle_hook(d->varlink, on_varlink_activity, d);
+    (void)sd_event_set_watchdog(d->event, true);
+    return take_sockets(d);
+}
+
+int daemon_run(const char *config_path, const char *state_dir)
+{
+    _cleanup_(daemon_done) Daemon d = {.config_path = config_path, .retry_usec = RETRY_USEC};
+    Config config;
+    int r;
+
+    r = daemon_load_config(config_path, &config);
+    if (r < 0)
+        return r;
+    r = setup(&d, &config, state_dir);
+    if (r < 0)
+        return r;
+    daemon_log_provision(d.manager);
+    read_credentials(&d);
+    publish_all(&d);
+    if (!manager_is_opening(d.manager))
+        become_ready(&d);
+    on_activity(&d);
+
+    r = sd_event_loop(d.event);
+    (void)sd_notify(0, "STOPPING=1");
+    return r < 0 ? log_error_errno(r, "The event loop failed") : 0;
+}
