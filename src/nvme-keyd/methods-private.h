@@ -3,13 +3,25 @@
 
 #include "nvme-keyd/methods.h"
 
-/* What methods.c, methods-import.c and methods-slots.c share. */
+/* What the files methods*.c share. */
+
+/* methods-list.c: a key as readers see it, for the caller to put. lifetimeSec says that it is
+ * normal for a key not to be in the ring. Returns -ENOMEM. */
+int methods_describe_key(const Manager *m, const Key *k, json_object **ret) _must_check_;
+int method_list(VarlinkCall *call, json_object *p, void *userdata);
+int method_describe(VarlinkCall *call, json_object *p, void *userdata);
+
+/* methods-status.c */
+int method_status(VarlinkCall *call, json_object *p, void *userdata);
 
 /* Import. */
 int method_import(VarlinkCall *call, json_object *p, void *userdata);
 
 /* ExportStore. */
 int method_export_store(VarlinkCall *call, json_object *p, void *userdata);
+
+/* Reads the member id, valid as long as p. Returns -EINVAL where it is not a string. */
+int methods_read_id(json_object *p, const char **ret) _must_check_;
 
 /* Reads {hash, role, derivation, identityVersions, comment, force, hostNQN, subsystemNQN}; each may
  * be absent. Returns 0, or -EINVAL with the member's name. */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "basic/encoding.h"
@@ -8,7 +7,6 @@
 #include "basic/json.h"
 #include "basic/log.h"
 #include "basic/names.h"
-#include "build-config.h"
 #include "nvme-keyd/key-json.h"
 #include "nvme-keyd/methods-private.h"
 #include "nvme-keyd/unusable.h"
@@ -107,7 +105,7 @@ int methods_read_request(json_object *p, KeyRequest *q, const char **reterr_memb
     return 0;
 }
 
-static int read_id(json_object *p, const char **ret)
+int methods_read_id(json_object *p, const char **ret)
 {
     return json_get_string(p, "id", ret) > 0 ? 0 : -EINVAL;
 }
@@ -172,20 +170,6 @@ static int add_types(json_object *o, const Store *s)
 }
 
 /* Answers with a key, and with its PSK where the caller asked for it. */
-/* lifetimeSec says that it is normal for a key not to be in the ring. */
-static int describe_key(const Manager *m, const Key *k, json_object **ret)
-{
-    unsigned lifetime = k->state == KEY_BROKEN ? 0 : manager_lifetime(m, k);
-    _cleanup_(json_putp) json_object *o = NULL;
-    int r = key_to_json(k, &o);
-
-    if (r == 0 && lifetime > 0)
-        r = json_add_uint(o, "lifetimeSec", lifetime);
-    if (r == 0)
-        *ret = TAKE_PTR(o);
-    return r;
-}
-
 static int reply_key(VarlinkCall *call, Manager *m, const Key *k, bool with_psk, bool new_store)
 {
     _cleanup_(json_putp) json_object *o = json_object_new_object(), *key = NULL;
@@ -193,7 +177,8 @@ static int reply_key(VarlinkCall *call, Manager *m, const Key *k, bool with_psk,
 
     if (!o)
         return -ENOMEM;
-    if ((r = describe_key(m, k, &key)) < 0 || (r = json_add_take(o, "key", TAKE_PTR(key))) < 0 ||
+    if ((r = methods_describe_key(m, k, &key)) < 0 ||
+        (r = json_add_take(o, "key", TAKE_PTR(key))) < 0 ||
         (new_store && (r = add_types(o, manager_store(m))) < 0))
         return r;
     if (!with_psk)
@@ -259,7 +244,7 @@ static int method_rotate(VarlinkCall *call, json_object *p, void *userdata)
     Key *k = NULL, *old;
     int r;
 
-    if (read_id(p, &id) < 0)
+    if (methods_read_id(p, &id) < 0)
         return varlink_call_invalid_parameter(call, "id");
     if (methods_read_request(p, &q, &bad) < 0)
         return varlink_call_invalid_parameter(call, bad);
@@ -281,102 +266,13 @@ static int method_rotate(VarlinkCall *call, json_object *p, void *userdata)
     return reply_key(call, userdata, k, return_psk, false);
 }
 
-/* For the methods that read: keys of a store that cannot be opened are not "none". */
-static int open_or_reply(VarlinkCall *call, Manager *m, int *ret_answer)
-{
-    int r = manager_open(m);
-
-    if (r < 0)
-        *ret_answer = methods_reply_failure(call, r == -EINPROGRESS ? r : -EIO,
-                                            manager_store_detail(m), NULL);
-    return r;
-}
-
-/* What is known of a store that cannot be opened: the keys of credentials, and then why not. */
-static int list_without_store(VarlinkCall *call, Manager *m, int error)
-{
-    const Key *k;
-
-    KEY_TABLE_FOREACH(manager_keys(m), k)
-    {
-        _cleanup_(json_putp) json_object *o = json_object_new_object(), *key = NULL;
-        int r;
-
-        if (error == -EINPROGRESS)
-            break;
-        if (!o)
-            return -ENOMEM;
-        if ((r = describe_key(m, k, &key)) < 0 ||
-            (r = json_add_take(o, "key", TAKE_PTR(key))) < 0 ||
-            (r = varlink_call_notify(call, TAKE_PTR(o))) < 0)
-            return r;
-    }
-    return methods_reply_failure(call, error == -EINPROGRESS ? error : -EIO,
-                                 manager_store_detail(m), NULL);
-}
-
-static int method_list(VarlinkCall *call, json_object *p, void *userdata)
-{
-    Manager *m = userdata;
-    size_t left;
-    Key *k;
-    int r;
-
-    (void)p;
-    r = manager_open(m);
-    if (r != -EINPROGRESS)
-        (void)manager_refresh(m);
-    if (r < 0)
-        return list_without_store(call, m, r);
-    left = key_table_size(manager_keys(m));
-    if (left == 0)
-        return varlink_call_reply(call, NULL);
-
-    KEY_TABLE_FOREACH(manager_keys(m), k)
-    {
-        _cleanup_(json_putp) json_object *o = json_object_new_object(), *key = NULL;
-
-        if (!o)
-            return -ENOMEM;
-        if ((r = describe_key(m, k, &key)) < 0 || (r = json_add_take(o, "key", TAKE_PTR(key))) < 0)
-            return r;
-        r = --left > 0 ? varlink_call_notify(call, TAKE_PTR(o))
-                       : varlink_call_reply(call, TAKE_PTR(o));
-        if (r < 0)
-            return r;
-    }
-    return 0;
-}
-
-static int method_describe(VarlinkCall *call, json_object *p, void *userdata)
-{
-    _cleanup_(freep) char *detail = NULL;
-    Manager *m = userdata;
-    const char *id;
-    Key *k;
-    int r;
-
-    if (read_id(p, &id) < 0)
-        return varlink_call_invalid_parameter(call, "id");
-    k = key_table_find(manager_keys(m), id);
-    if (!k && open_or_reply(call, m, &r) < 0)
-        return r;
-    (void)manager_refresh(m);
-    k = key_table_find(manager_keys(m), id);
-    if (k)
-        return reply_key(call, m, k, false, false);
-    if (asprintf(&detail, "no key has the id \"%s\"", id) < 0)
-        return -ENOMEM;
-    return methods_reply_failure(call, -ENOENT, detail, NULL);
-}
-
 static int method_remove(VarlinkCall *call, json_object *p, void *userdata)
 {
     _cleanup_(freep) char *detail = NULL;
     const char *id;
     int r;
 
-    if (read_id(p, &id) < 0)
+    if (methods_read_id(p, &id) < 0)
         return varlink_call_invalid_parameter(call, "id");
     r = manager_remove(userdata, id, &detail);
     if (r < 0)
@@ -410,115 +306,6 @@ static int method_sync(VarlinkCall *call, json_object *p, void *userdata)
     if (!o || json_add_uint(o, "added", s.added) < 0 || json_add_uint(o, "kept", s.kept) < 0 ||
         json_add_uint(o, "removed", s.removed) < 0 || json_add_uint(o, "failed", s.failed) < 0 ||
         json_add_uint(o, "broken", unusable_count(manager_keys(userdata))) < 0)
-        return -ENOMEM;
-    return varlink_call_reply(call, TAKE_PTR(o));
-}
-
-static json_object *store_status(Manager *m)
-{
-    _cleanup_(json_putp) json_object *o = json_object_new_object();
-    const char *detail = manager_store_detail(m);
-    const Store *store = manager_store(m);
-    const char *state = store                   ? "open"
-                        : manager_is_opening(m) ? "opening"
-                        : detail                ? "unavailable"
-                                                : "absent";
-
-    if (!o || json_add_string(o, "state", state) < 0 ||
-        (store && json_add_string(o, "slot", store_slot_type(store)) < 0) ||
-        (detail && json_add_string(o, "detail", detail) < 0))
-        return NULL;
-    return TAKE_PTR(o);
-}
-
-static json_object *keyring_status(const Manager *m, const Ring *ring)
-{
-    _cleanup_(json_putp) json_object *o = json_object_new_object();
-    bool stand_in = manager_config(m)->stand_in;
-
-    if (!o || json_add_string(o, "name", stand_in ? NAMES_RING_STAND_IN : NAMES_RING) < 0 ||
-        json_add_string(o, "keyType", stand_in ? NAMES_KEY_TYPE_STAND_IN : NAMES_KEY_TYPE) < 0 ||
-        (ring && json_add_uint(o, "serial", (uint64_t)ring_serial(ring)) < 0))
-        return NULL;
-    return TAKE_PTR(o);
-}
-
-static json_object *provision_status(const Manager *m)
-{
-    _cleanup_(json_putp) json_object *o = json_object_new_object();
-    Provision p = manager_provision(m);
-    const Config *c = manager_config(m);
-
-    if (!o || json_add_string(o, "mode", p == PROVISION_ON_DEMAND ? "on_demand" : "resident") < 0 ||
-        (p == PROVISION_ON_DEMAND && json_add_uint(o, "timeoutSec", c->on_demand_sec) < 0) ||
-        (p == PROVISION_REFUSED && json_add_string(o, "detail", MANAGER_ON_DEMAND_REFUSED) < 0))
-        return NULL;
-    return TAKE_PTR(o);
-}
-
-/* Without a keyring there is nothing that it could have. */
-static int add_handshake(json_object *status, const Manager *m)
-{
-    json_object *o;
-    Handshake h;
-    int r;
-
-    if (!manager_handshake(m, &h))
-        return 0;
-    o = json_object_new_object();
-    r = json_add_take(status, "handshakeDaemon", o);
-    if (r == 0)
-        r = json_add_string(o, "unit", h.unit);
-    return r < 0 ? r : json_add_string(o, "state", handshake_state_to_string(h.state));
-}
-
-static json_object *credentials_status(const Manager *m)
-{
-    _cleanup_(json_putp) json_object *o = json_object_new_object();
-    CredentialCounts c = manager_credentials(m);
-    json_object *problems = json_object_new_array();
-    const char *text;
-
-    if (json_add_take(o, "problems", problems) < 0 || json_add_uint(o, "keys", c.keys) < 0 ||
-        json_add_uint(o, "overridden", c.overridden) < 0)
-        return NULL;
-    for (size_t i = 0; (text = manager_credential_problem(m, i)); i++)
-        if (json_append_take(problems, json_object_new_string(text)) < 0)
-            return NULL;
-    return TAKE_PTR(o);
-}
-
-static int method_status(VarlinkCall *call, json_object *p, void *userdata)
-{
-    _cleanup_(json_putp) json_object *o = json_object_new_object();
-    size_t broken = 0, identities = 0, published = 0;
-    Manager *m = userdata;
-    const Ring *ring;
-    Key *k;
-    int r;
-
-    (void)p;
-    /* If it fails, store_status() tells; and that it takes long. */
-    r = manager_open(m);
-    if (r == -ENOMEM || (r == -EINPROGRESS && !manager_is_slow(m)))
-        return r;
-    ring = manager_refresh(m);
-    KEY_TABLE_FOREACH(manager_keys(m), k)
-    {
-        broken += k->state == KEY_BROKEN;
-        for (unsigned v = 0; v < KEY_VERSIONS; v++) {
-            identities += k->identities[v] && key_is_publishable(k, now_realtime());
-            published += k->serials[v] != 0;
-        }
-    }
-    if (!o || json_add_string(o, "version", PROJECT_VERSION) < 0 ||
-        json_add_take(o, "store", store_status(m)) < 0 ||
-        json_add_take(o, "keyring", keyring_status(m, ring)) < 0 ||
-        json_add_take(o, "provision", provision_status(m)) < 0 || add_handshake(o, m) < 0 ||
-        json_add_take(o, "credentials", credentials_status(m)) < 0 ||
-        json_add_uint(o, "keys", key_table_size(manager_keys(m))) < 0 ||
-        json_add_uint(o, "broken", broken) < 0 || json_add_uint(o, "identities", identities) < 0 ||
-        json_add_uint(o, "published", published) < 0)
         return -ENOMEM;
     return varlink_call_reply(call, TAKE_PTR(o));
 }

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+
+#include "basic/io.h"
+#include "basic/json.h"
+#include "basic/names.h"
+#include "build-config.h"
+#include "nvme-keyd/methods-private.h"
+
+/* Status. */
+
+static json_object *store_status(Manager *m)
+{
+    _cleanup_(json_putp) json_object *o = json_object_new_object();
+    const char *detail = manager_store_detail(m);
+    const Store *store = manager_store(m);
+    const char *state = store                   ? "open"
+                        : manager_is_opening(m) ? "opening"
+                        : detail                ? "unavailable"
+                                                : "absent";
+
+    if (!o || json_add_string(o, "state", state) < 0 ||
+        (store && json_add_string(o, "slot", store_slot_type(store)) < 0) ||
+        (detail && json_add_string(o, "detail", detail) < 0))
+        return NULL;
+    return TAKE_PTR(o);
+}
+
+static json_object *keyring_status(const Manager *m, const Ring *ring)
+{
+    _cleanup_(json_putp) json_object *o = json_object_new_object();
+    bool stand_in = manager_config(m)->stand_in;
+
+    if (!o || json_add_string(o, "name", stand_in ? NAMES_RING_STAND_IN : NAMES_RING) < 0 ||
+        json_add_string(o, "keyType", stand_in ? NAMES_KEY_TYPE_STAND_IN : NAMES_KEY_TYPE) < 0 ||
+        (ring && json_add_uint(o, "serial", (uint64_t)ring_serial(ring)) < 0))
+        return NULL;
+    return TAKE_PTR(o);
+}
+
+static json_object *provision_status(const Manager *m)
+{
+    _cleanup_(json_putp) json_object *o = json_object_new_object();
+    Provision p = manager_provision(m);
+    const Config *c = manager_config(m);
+
+    if (!o || json_add_string(o, "mode", p == PROVISION_ON_DEMAND ? "on_demand" : "resident") < 0 ||
+        (p == PROVISION_ON_DEMAND && json_add_uint(o, "timeoutSec", c->on_demand_sec) < 0) ||
+        (p == PROVISION_REFUSED && json_add_string(o, "detail", MANAGER_ON_DEMAND_REFUSED) < 0))
+        return NULL;
+    return TAKE_PTR(o);
+}
+
+/* Without a keyring there is nothing that it could have. */
+static int add_handshake(json_object *status, const Manager *m)
+{
+    json_object *o;
+    Handshake h;
+    int r;
+
+    if (!manager_handshake(m, &h))
+        return 0;
+    o = json_object_new_object();
+    r = json_add_take(status, "handshakeDaemon", o);
+    if (r == 0)
+        r = json_add_string(o, "unit", h.unit);
+    return r < 0 ? r : json_add_string(o, "state", handshake_state_to_string(h.state));
+}
+
+static json_object *credentials_status(const Manager *m)
+{
+    _cleanup_(json_putp) json_object *o = json_object_new_object();
+    CredentialCounts c = manager_credentials(m);
+    json_object *problems = json_object_new_array();
+    const char *text;
+
+    if (json_add_take(o, "problems", problems) < 0 || json_add_uint(o, "keys", c.keys) < 0 ||
+        json_add_uint(o, "overridden", c.overridden) < 0)
+        return NULL;
+    for (size_t i = 0; (text = manager_credential_problem(m, i)); i++)
+        if (json_append_take(problems, json_object_new_string(text)) < 0)
+            return NULL;
+    return TAKE_PTR(o);
+}
+
+int method_status(VarlinkCall *call, json_object *p, void *userdata)
+{
+    _cleanup_(json_putp) json_object *o = json_object_new_object();
+    size_t broken = 0, identities = 0, published = 0;
+    Manager *m = userdata;
+    const Ring *ring;
+    Key *k;
+    int r;
+
+    (void)p;
+    /* If it fails, store_status() tells; and that it takes long. */
+    r = manager_open(m);
+    if (r == -ENOMEM || (r == -EINPROGRESS && !manager_is_slow(m)))
+        return r;
+    ring = manager_refresh(m);
+    KEY_TABLE_FOREACH(manager_keys(m), k)
+    {
+        broken += k->state == KEY_BROKEN;
+        for (unsigned v = 0; v < KEY_VERSIONS; v++) {
+            identities += k->identities[v] && key_is_publishable(k, now_realtime());
+            published += k->serials[v] != 0;
+        }
+    }
+    if (!o || json_add_string(o, "version", PROJECT_VERSION) < 0 ||
+        json_add_take(o, "store", store_status(m)) < 0 ||
+        json_add_take(o, "keyring", keyring_status(m, ring)) < 0 ||
+        json_add_take(o, "provision", provision_status(m)) < 0 || add_handshake(o, m) < 0 ||
+        json_add_take(o, "credentials", credentials_status(m)) < 0 ||
+        json_add_uint(o, "keys", key_table_size(manager_keys(m))) < 0 ||
+        json_add_uint(o, "broken", broken) < 0 || json_add_uint(o, "identities", identities) < 0 ||
+        json_add_uint(o, "published", published) < 0)
+        return -ENOMEM;
+    return varlink_call_reply(call, TAKE_PTR(o));
+}
