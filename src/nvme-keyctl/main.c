@@ -6,6 +6,7 @@
 #include "basic/names.h"
 #include "build-config.h"
 #include "nvme-keyctl/cli.h"
+#include "nvme-keyctl/output.h"
 
 /* One bit for each option, so that a verb can say which it takes. */
 enum {
@@ -74,30 +75,40 @@ typedef struct Verb {
     int options;
     int (*run)(const Options *o);
     const char *help;
+    const char *look; /* where people see what it has changed; NULL if it changes nothing */
 } Verb;
 
+#define LOOK_KEYS "nvme-keyctl list"
+#define LOOK_SLOTS "nvme-keyctl slot list"
+
 static const Verb verb_table[] = {
-    {"list", NULL, 0, verb_list, "list all keys"},
-    {"show", "ID", 0, verb_show, "show all about one key"},
+    {"list", NULL, 0, verb_list, "list all keys", NULL},
+    {"show", "ID", 0, verb_show, "show all about one key", NULL},
     {"add", NULL, OPTS_NEW | OPT_KEY_FILE, verb_add,
-     "keep a PSK: standard input, --key-file= or a prompt"},
-    {"generate", NULL, OPTS_NEW | OPT_HMAC | OPT_PRINT_KEY, verb_generate, "keep a new random PSK"},
+     "keep a PSK: standard input, --key-file= or a prompt", LOOK_KEYS},
+    {"generate", NULL, OPTS_NEW | OPT_HMAC | OPT_PRINT_KEY, verb_generate, "keep a new random PSK",
+     LOOK_KEYS},
     {"rotate", "ID", OPT_KEY_FILE | OPT_GENERATE | OPT_HMAC | OPT_PRINT_KEY | OPT_COMMENT,
-     verb_rotate, "put another PSK in the place of one"},
+     verb_rotate, "put another PSK in the place of one", LOOK_KEYS},
     {"import", "[FILE]", OPT_ROLE | OPT_IDENTITY_VERSION | OPT_DERIVATION | OPT_FORCE | OPT_DRY_RUN,
-     verb_import, "keep all PSKs of a key file, or none"},
-    {"remove", "ID", 0, verb_remove, "forget a PSK"},
-    {"sync", NULL, 0, verb_sync, "make the kernel's keyring hold what it should"},
-    {"status", NULL, 0, verb_status, "show the state of service, store and keyring"},
+     verb_import, "keep all PSKs of a key file, or none", LOOK_KEYS},
+    {"remove", "ID", 0, verb_remove, "forget a PSK", LOOK_KEYS},
+    {"sync", NULL, 0, verb_sync, "make the kernel's keyring hold what it should",
+     "nvme-keyctl status"},
+    {"status", NULL, 0, verb_status, "show the state of service, store and keyring", NULL},
     {"identity", NULL, OPTS_PAIR | OPT_KEY_FILE, verb_identity,
-     "print what a PSK is called, keep nothing"},
-    {"slot list", NULL, 0, verb_slot_list, "list what can open the store"},
-    {"slot add", "TYPE", OPTS_SEAL, verb_slot_add, "another way: tpm2, systemd-creds or recovery"},
-    {"slot remove", "ID", OPT_FORCE, verb_slot_remove, "let a slot open the store no more"},
-    {"slot reseal", "[ID]", OPTS_SEAL, verb_slot_reseal, "seal one, or all, as the machine is now"},
-    {"slot unlock", NULL, OPT_KEY_FILE, verb_slot_unlock, "open the store by its recovery key"},
+     "print what a PSK is called, keep nothing", NULL},
+    {"slot list", NULL, 0, verb_slot_list, "list what can open the store", NULL},
+    {"slot add", "TYPE", OPTS_SEAL, verb_slot_add, "another way: tpm2, systemd-creds or recovery",
+     LOOK_SLOTS},
+    {"slot remove", "ID", OPT_FORCE, verb_slot_remove, "let a slot open the store no more",
+     LOOK_SLOTS},
+    {"slot reseal", "[ID]", OPTS_SEAL, verb_slot_reseal, "seal one, or all, as the machine is now",
+     LOOK_SLOTS},
+    {"slot unlock", NULL, OPT_KEY_FILE, verb_slot_unlock, "open the store by its recovery key",
+     "nvme-keyctl status"},
     {"store export", "DIR", OPT_SUBSYSNQN, verb_store_export,
-     "put a sealed copy for a boot image into DIR"},
+     "put a sealed copy for a boot image into DIR", "the directory"},
 };
 
 static void print_help_line(const char *prefix, const char *name, const char *joint,
@@ -301,19 +312,16 @@ static int check_usage(const Verb *verb, int given, int n_arguments)
     return EXIT_OK;
 }
 
-int main(int argc, char **argv)
+/* look: see Verb. */
+static int run(int argc, char **argv, Options *o, const char **ret_look)
 {
-    _cleanup_(freep) const char **subsysnqns = calloc((size_t)argc + 1, sizeof(*subsysnqns));
-    Options o = {.legend = true, .subsysnqns = subsysnqns};
     const Verb *verb;
     int given = 0, r;
 
-    if (!subsysnqns)
-        return cli_out_of_memory();
     r = secret_memory_init();
     if (r < 0)
         return cli_fail(EXIT_OTHER, "cannot lock memory for secrets: %s", strerror(-r));
-    r = parse_options(argc, argv, &o, &given);
+    r = parse_options(argc, argv, o, &given);
     if (r != EXIT_OK)
         return r;
     if (given & OPT_HELP)
@@ -322,9 +330,27 @@ int main(int argc, char **argv)
         printf("nvme-keyctl " PROJECT_VERSION "\n");
         return EXIT_OK;
     }
-    verb = find_verb(argv + optind, &o.arguments);
+    verb = find_verb(argv + optind, &o->arguments);
     if (!verb)
         return cli_fail(EXIT_USAGE, "no such command, see --help");
-    r = check_usage(verb, given, (int)(argv + argc - o.arguments));
-    return r != EXIT_OK ? r : verb->run(&o);
+    r = check_usage(verb, given, (int)(argv + argc - o->arguments));
+    if (r != EXIT_OK)
+        return r;
+    *ret_look = o->dry_run ? NULL : verb->look;
+    return verb->run(o);
+}
+
+int main(int argc, char **argv)
+{
+    _cleanup_(freep) const char **subsysnqns = calloc((size_t)argc + 1, sizeof(*subsysnqns));
+    Options o = {.legend = true, .subsysnqns = subsysnqns};
+    const char *look = NULL;
+    int r = output_init();
+
+    if (r < 0)
+        return cli_fail(EXIT_OTHER, "cannot open /dev/null: %s", strerror(-r));
+    if (!subsysnqns)
+        return cli_out_of_memory();
+    r = run(argc, argv, &o, &look);
+    return output_finish(r, look);
 }

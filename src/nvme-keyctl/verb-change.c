@@ -4,6 +4,7 @@
 
 #include "basic/json.h"
 #include "nvme-keyctl/cli.h"
+#include "nvme-keyctl/output.h"
 #include "psk/nqn.h"
 #include "varlink/json-wire.h"
 
@@ -110,11 +111,37 @@ static void tell_new_store(json_object *reply)
                    first ? first : "", second ? " and " : "", second ? second : "");
 }
 
+/* A PSK that nobody has got opens nothing, so its key goes again. */
+static int undo_generate(const Options *o, const char *id, int error)
+{
+    _cleanup_(json_putp) json_object *p = json_object_new_object(), *reply = NULL;
+
+    if (!p || add_optional(p, "id", id) != EXIT_OK ||
+        cli_call(o, "Remove", TAKE_PTR(p), &reply) != EXIT_OK)
+        return cli_fail(EXIT_OTHER,
+                        "key %s was made, but its PSK is lost, as standard output %s: "
+                        "nvme-keyctl remove %s",
+                        id, output_error_text(error), id);
+    return cli_fail(EXIT_OTHER,
+                    "the PSK could not be shown, so key %s was removed again: standard output %s",
+                    id, output_error_text(error));
+}
+
+/* The old PSK is gone on a host, so another one is all that helps. */
+static int lost_rotation(const Options *o, const char *id, int error)
+{
+    return cli_fail(EXIT_OTHER,
+                    "key %s is in the place of %s, but its PSK is lost, as standard output %s: "
+                    "nvme-keyctl rotate %s --generate --print-key",
+                    id, o->arguments[0], output_error_text(error), id);
+}
+
 /* Prints the id of the key in the reply, and its PSK where there is one. */
 static int print_key(const Options *o, json_object *reply)
 {
     const char *id, *psk = NULL;
     json_object *key;
+    int r;
 
     if (json_get_object(reply, "key", &key) <= 0 || json_get_string(key, "id", &id) <= 0)
         return cli_fail(EXIT_OTHER, "nvme-keyd answered without a key");
@@ -124,6 +151,9 @@ static int print_key(const Options *o, json_object *reply)
         printf("%s\n", id);
     if (o->json == JSON_OFF && json_get_string(reply, "psk", &psk) > 0)
         printf("%s\n", psk);
+    r = o->print_key ? output_flush() : 0;
+    if (r < 0)
+        return o->generate ? lost_rotation(o, id, r) : undo_generate(o, id, r);
     warn_unpublished(key, id);
     tell_new_store(reply);
     return EXIT_OK;
@@ -148,7 +178,8 @@ int verb_generate(const Options *o)
 
     if (!p)
         return cli_out_of_memory();
-    if ((r = add_description(o, p)) != EXIT_OK || (r = add_optional(p, "hash", o->hash)) != EXIT_OK)
+    if ((o->print_key && (r = output_check_secret("PSK")) != EXIT_OK) ||
+        (r = add_description(o, p)) != EXIT_OK || (r = add_optional(p, "hash", o->hash)) != EXIT_OK)
         return r;
     if (o->print_key && json_add_bool(p, "returnPSK", true) < 0)
         return cli_out_of_memory();
@@ -166,7 +197,8 @@ int verb_rotate(const Options *o)
         return cli_fail(EXIT_USAGE, "--print-key and --hmac= go with --generate");
     if (!p)
         return cli_out_of_memory();
-    if ((r = add_optional(p, "id", o->arguments[0])) != EXIT_OK ||
+    if ((o->print_key && (r = output_check_secret("PSK")) != EXIT_OK) ||
+        (r = add_optional(p, "id", o->arguments[0])) != EXIT_OK ||
         (r = add_optional(p, "hash", o->hash)) != EXIT_OK ||
         (r = add_optional(p, "comment", o->comment)) != EXIT_OK ||
         (!o->generate && (r = add_psk(o, p)) != EXIT_OK))

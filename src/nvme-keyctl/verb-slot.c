@@ -7,6 +7,7 @@
 #include "basic/json.h"
 #include "basic/limits.h"
 #include "nvme-keyctl/cli.h"
+#include "nvme-keyctl/output.h"
 #include "nvme-keyctl/pcrs.h"
 #include "varlink/json-wire.h"
 
@@ -135,32 +136,59 @@ static int add_options(const Options *o, const char *type, json_object *p)
     return EXIT_OK;
 }
 
-/* It is told this once: a slot whose key nobody has got is of no use. */
-static int print_recovery_key(const char *id, const char *key)
+#define TYPE_RECOVERY "recovery"
+
+/* A slot whose key nobody has got opens nothing, so a new one goes again. */
+static int lose_recovery_key(const Options *o, const char *id, bool is_new, int error)
 {
-    printf("%s\n", key);
-    if (fflush(stdout) != 0)
+    _cleanup_(json_putp) json_object *p = json_object_new_object(), *reply = NULL;
+
+    if (!is_new)
         return cli_fail(EXIT_OTHER,
-                        "the recovery key could not be printed (%s): remove slot %s, add another",
-                        strerror(errno), id);
-    if (isatty(STDOUT_FILENO))
+                        "slot %s has a new recovery key, which is lost, as standard output %s: "
+                        "nvme-keyctl slot reseal %s",
+                        id, output_error_text(error), id);
+    if (!p || json_add_string(p, "id", id) < 0 ||
+        cli_call(o, "RemoveSlot", TAKE_PTR(p), &reply) != EXIT_OK)
+        return cli_fail(EXIT_OTHER,
+                        "slot %s was added, but its recovery key is lost, as standard output %s: "
+                        "nvme-keyctl slot remove %s",
+                        id, output_error_text(error), id);
+    return cli_fail(
+        EXIT_OTHER,
+        "the recovery key could not be shown, so slot %s was removed again: standard output %s", id,
+        output_error_text(error));
+}
+
+static int print_slot(const Options *o, json_object *reply, bool is_new)
+{
+    const char *id, *key = NULL;
+    json_object *slot;
+    int r;
+
+    if (json_get_object(reply, "slot", &slot) <= 0 || json_get_string(slot, "id", &id) <= 0)
+        return cli_fail(EXIT_OTHER, "nvme-keyd answered without a slot");
+    (void)json_get_string(reply, "recoveryKey", &key);
+    if (o->json != JSON_OFF)
+        cli_print_json(o, reply);
+    else
+        printf("%s\n%s%s", id, key ? key : "", key ? "\n" : "");
+    r = key ? output_flush() : 0;
+    if (r < 0)
+        return lose_recovery_key(o, id, is_new, r);
+    if (key && isatty(STDOUT_FILENO))
         (void)cli_fail(EXIT_OK, "keep this recovery key somewhere safe, it is not shown again");
     return EXIT_OK;
 }
 
 static int print_new_slot(const Options *o, json_object *reply)
 {
-    const char *id, *key;
-    json_object *slot;
+    return print_slot(o, reply, true);
+}
 
-    if (json_get_object(reply, "slot", &slot) <= 0 || json_get_string(slot, "id", &id) <= 0)
-        return cli_fail(EXIT_OTHER, "nvme-keyd answered without a slot");
-    if (o->json != JSON_OFF) {
-        cli_print_json(o, reply);
-        return EXIT_OK;
-    }
-    printf("%s\n", id);
-    return json_get_string(reply, "recoveryKey", &key) > 0 ? print_recovery_key(id, key) : EXIT_OK;
+static int print_resealed_slot(const Options *o, json_object *reply)
+{
+    return print_slot(o, reply, false);
 }
 
 int verb_slot_add(const Options *o)
@@ -175,6 +203,8 @@ int verb_slot_add(const Options *o)
         return cli_fail(EXIT_USAGE, "--with-key= goes with " TYPE_CREDS);
     if (!p || json_add_string(p, "type", type) < 0)
         return cli_out_of_memory();
+    if (strcmp(type, TYPE_RECOVERY) == 0 && (r = output_check_secret("recovery key")) != EXIT_OK)
+        return r;
     r = add_options(o, type, p);
     return r != EXIT_OK ? r : cli_call_and_print(o, "AddSlot", TAKE_PTR(p), print_new_slot);
 }
@@ -200,8 +230,11 @@ static int reseal_named(const Options *o)
 
     if (!p || json_add_string(p, "id", o->arguments[0]) < 0)
         return cli_out_of_memory();
-    r = add_options(o, NULL, p);
-    return r != EXIT_OK ? r : cli_call_and_print(o, "ResealSlot", TAKE_PTR(p), print_new_slot);
+    /* Whether it is a slot with a recovery key is the service's to know. */
+    if ((r = output_check_secret("recovery key")) != EXIT_OK ||
+        (r = add_options(o, NULL, p)) != EXIT_OK)
+        return r;
+    return cli_call_and_print(o, "ResealSlot", TAKE_PTR(p), print_resealed_slot);
 }
 
 /* Appends the slot as it is now to done. */

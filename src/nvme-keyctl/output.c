@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "nvme-keyctl/cli.h"
+#include "nvme-keyctl/output.h"
+
+/* More than any reply with a secret has. */
+#define ROOM_SIZE 4096
+
+int output_init(void)
+{
+    /* Opened the wrong way round, as glibc does for setuid programs: reading and writing fail. */
+    static const int modes[] = {
+        [STDIN_FILENO] = O_WRONLY, [STDOUT_FILENO] = O_RDONLY, [STDERR_FILENO] = O_RDONLY};
+
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", modes[fd] | O_NOCTTY) < 0)
+            return -errno;
+    return 0;
+}
+
+/* Whether a file system has room for a secret; others are not asked. */
+static int check_room(void)
+{
+    struct stat st;
+    off_t offset;
+
+    if (fstat(STDOUT_FILENO, &st) < 0)
+        return -errno;
+    /* Nothing is written, but a device that is always full says so. */
+    if (S_ISCHR(st.st_mode) && write(STDOUT_FILENO, "", 0) < 0)
+        return -errno;
+    if (!S_ISREG(st.st_mode))
+        return 0;
+    offset =
+        fcntl(STDOUT_FILENO, F_GETFL) & O_APPEND ? st.st_size : lseek(STDOUT_FILENO, 0, SEEK_CUR);
+    if (offset >= 0 && fallocate(STDOUT_FILENO, FALLOC_FL_KEEP_SIZE, offset, ROOM_SIZE) < 0 &&
+        (errno == ENOSPC || errno == EDQUOT || errno == EIO))
+        return -errno;
+    return 0;
+}
+
+static int check(void)
+{
+    struct pollfd p = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    int flags = fcntl(STDOUT_FILENO, F_GETFL);
+
+    if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY)
+        return -EBADF;
+    /* The other end of a pipe, or of a terminal. */
+    if (poll(&p, 1, 0) > 0 && p.revents & (POLLERR | POLLHUP))
+        return -EPIPE;
+    return check_room();
+}
+
+int output_check_secret(const char *what)
+{
+    int r = check();
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN);
+    return r < 0 ? cli_fail(EXIT_OTHER,
+                            "the %s could not be shown, so nothing was changed: standard output %s",
+                            what, output_error_text(r))
+                 : EXIT_OK;
+}
+
+int output_flush(void)
+{
+    if (fflush(stdout) != 0)
+        return -errno;
+    /* The reason went with an earlier call. */
+    return ferror(stdout) ? -EIO : 0;
+}
+
+const char *output_error_text(int error)
+{
+    switch (error) {
+    case -EBADF:
+        return "is closed";
+    case -EPIPE:
+        return "is read by nobody any more";
+    case -ENOSPC:
+        return "is full (No space left on device)";
+    case -EDQUOT:
+        return "is full (Disk quota exceeded)";
+    case -EFBIG:
+        return "may not get so long (File too large)";
+    default:
+        return "cannot be written (Input/output error)";
+    }
+}
+
+int output_finish(int result, const char *look)
+{
+    int r = output_flush();
+
+    if (fclose(stdout) != 0 && r == 0)
+        r = -errno;
+    /* What was not printed needs no place. */
+    if (r == 0 || result != EXIT_OK)
+        return result;
+    if (!look)
+        return cli_fail(EXIT_OTHER, "standard output %s, so not all was shown",
+                        output_error_text(r));
+    return cli_fail(EXIT_OTHER, "standard output %s; the change is made all the same, see %s",
+                    output_error_text(r), look);
+}

@@ -1,0 +1,136 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck source-path=SCRIPTDIR
+# Standard output that is closed, full or read by nobody: no verb calls that a success, and a secret
+# that is shown once is not made for it, or is undone.
+. "$(dirname "$0")/lib.sh"
+
+[ -c /dev/full ] || skip_all "no /dev/full"
+daemon_start
+id=$(add one a)
+target=$(add two t --role=target)
+slot=$(ctl slot list --no-legend | cut -d ' ' -f 1)
+readonly NEW=(--hostnqn="$HOST" --subsysnqn=nqn.2026-11.org.example:n)
+
+# What a command leaves in stderr and status where its standard output is of no use; a descriptor that
+# is missing must not become one of its sockets.
+closed() {
+    "$@" 2>"$tmp/err" >&-
+    status=$?
+    err=$(<"$tmp/err")
+}
+full() {
+    "$@" 2>"$tmp/err" >/dev/full
+    status=$?
+    err=$(<"$tmp/err")
+}
+read_only() {
+    "$@" 2>"$tmp/err" 1</dev/null
+    status=$?
+    err=$(<"$tmp/err")
+}
+# The end of a pipe that nobody reads.
+deaf() {
+    python3 - "$@" <<'PY' 2>"$tmp/err"
+import os, subprocess, sys
+r, w = os.pipe()
+os.close(r)
+child = subprocess.run(sys.argv[1:], stdout=w, stdin=subprocess.DEVNULL)
+sys.exit(child.returncode if child.returncode >= 0 else 128 - child.returncode)
+PY
+    status=$?
+    err=$(<"$tmp/err")
+}
+# What cannot be known before: a file that may not grow, though its disk has room.
+no_growth() {
+    err=$(
+        ulimit -f 0
+        exec 2>&1 >"$tmp/limited"
+        ctl "$@"
+    )
+    status=$?
+}
+
+# --- what only looks, or changes what is there to be seen
+
+ways=(closed full read_only)
+for way in "${ways[@]}"; do
+    for verb in list status "show $id" sync "slot list" --help --version; do
+        read -ra words <<<"$verb"
+        $way ctl "${words[@]}"
+        is "$verb: $way" "$status $(wc -l <<<"$err")" "1 1"
+        like "$verb: $way: it says so" "$err" "^nvme-keyctl: standard output is (closed|full)"
+    done
+done
+full ctl list --json=pretty
+is "list: full, JSON" "$status" 1
+for way in "${ways[@]}"; do
+    $way "$build/nvme-keyctl" identity --subsysnqn="$SUBSYSTEM" --hostnqn="$HOST" <<<"$(psk one)"
+    is "identity: $way" "$status" 1
+done
+full ctl add "${NEW[@]}" <<<"$(psk new)"
+is "add: full" "$status $err" "1 nvme-keyctl: standard output is full (No space left on device); the change is made all the same, see nvme-keyctl list"
+new=$(ctl list --json=short | json '[k["id"] for k in o["keys"] if k["subsystemNQN"].endswith(":n")][0]')
+closed ctl remove "$new"
+is "remove: what prints nothing needs no place" "$status$err" 0
+
+# --- without standard input, or standard error
+
+run ctl add "${NEW[@]}" <&-
+like "standard input is closed" "$status $err" "^1 nvme-keyctl: cannot read the PSK from standard input"
+"$build/nvme-keyctl" --socket="$varlink" list --no-legend >"$tmp/out" <&- 2>&-
+is "standard error is closed" "$? $(grep -c active <"$tmp/out")" "0 2"
+
+# --- secrets: nothing is changed
+
+refused_secret() {
+    local way=$1 before
+    shift
+    before=$(store_digest)
+    $way "$@"
+    [ "$status" -eq 1 ] && [ "$(store_digest)" = "$before" ] && [ "$(wc -l <<<"$err")" -eq 1 ] &&
+        [[ $err =~ "could not be shown, so nothing was changed: standard output is" ]]
+    result $? "${*:3:2}: $way: nothing is changed" || diag "status: $status" "stderr: $err"
+}
+for way in closed full read_only deaf; do
+    refused_secret $way "$build/nvme-keyctl" --socket="$varlink" generate "${NEW[@]}" --print-key
+    refused_secret $way "$build/nvme-keyctl" --socket="$varlink" generate "${NEW[@]}" --print-key --json=short
+    refused_secret $way "$build/nvme-keyctl" --socket="$varlink" rotate "$id" --generate --print-key
+    refused_secret $way "$build/nvme-keyctl" --socket="$varlink" slot add recovery
+    refused_secret $way "$build/nvme-keyctl" --socket="$varlink" slot add recovery --json=short
+    refused_secret $way "$build/nvme-keyctl" --socket="$varlink" slot reseal "$slot"
+done
+
+# --- secrets: what was made all the same
+
+# A process that ignores the signal, and one that would be killed by it.
+for signal in "" SIGXFSZ; do
+    [ -z "$signal" ] || trap '' "$signal"
+    no_growth generate "${NEW[@]}" --print-key
+    like "generate: the key is removed again${signal:+, $signal ignored}" "$status $err" \
+        "^1 nvme-keyctl: the PSK could not be shown, so key [0-9a-f]{16} was removed again: standard output may not get so long"
+    is "generate: it is gone" "$(ctl list --no-legend | wc -l)" 2
+    no_growth slot add recovery
+    like "slot add recovery: the slot is removed again${signal:+, $signal ignored}" "$status $err" \
+        "^1 nvme-keyctl: the recovery key could not be shown, so slot [0-9a-f]+ was removed again"
+    is "slot add recovery: it is gone" "$(ctl slot list --no-legend | grep -c recovery)" 0
+done
+trap - SIGXFSZ
+
+for key in "$id" "$target"; do
+    no_growth rotate "$key" --generate --print-key
+    like "rotate: tells what helps" "$status $err" \
+        "^1 nvme-keyctl: key [0-9a-f]{16} is in the place of $key, but its PSK is lost, .*: nvme-keyctl rotate [0-9a-f]{16} --generate --print-key$"
+    read -ra advice <<<"${err##*: nvme-keyctl }"
+    run ctl "${advice[@]}"
+    like "rotate: it does help" "$status $out" "^0 [0-9a-f]{16}"$'\n'"NVMeTLSkey-1:"
+done
+run ctl slot add recovery
+recovery=${out%%$'\n'*}
+no_growth slot reseal "$recovery"
+like "slot reseal: tells what helps" "$status $err" \
+    "^1 nvme-keyctl: slot $recovery has a new recovery key, which is lost, .*: nvme-keyctl slot reseal $recovery$"
+run ctl slot reseal "$recovery"
+like "slot reseal: it does help" "$status $out" "^0 $recovery"$'\n'"[0-9A-Z]{5}-"
+
+finish
