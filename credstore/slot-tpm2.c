@@ -13,7 +13,8 @@
 /*
  * Seals the KEK in a TPM2: a keyed-hash object below the storage root key, to be unsealed by that
  * very TPM only, and only while some PCRs have the values they had at sealing. It never crosses the
- * bus in clear. At sealing the storage root key is taken on trust; from then on its name is pinned.
+ * bus in clear. The first time that a store is sealed by a TPM, the storage root key is taken on
+ * trust; from then on its name is pinned, also for further slots of that store.
  */
 
 /* The Secure Boot policy. */
@@ -81,7 +82,25 @@ static int make_policy(Tpm2Context *c, ESYS_TR srk, uint32_t pcrs, Tpm2Slot *ret
     return tpm2_pcr_policy(ret->bank, pcrs, &digest, ret_policy);
 }
 
-static int seal_in_tpm(const Secret *kek, uint32_t pcrs, Tpm2Slot *ret, char **reterr_detail)
+/* The key to seal below. */
+static int find_parent(Tpm2Context *c, const Tpm2Names *known, ESYS_TR *ret)
+{
+    _cleanup_(freep) char *why = NULL;
+    int r;
+
+    if (!known || known->n == 0)
+        return tpm2_srk_require(c, ret);
+    r = tpm2_srk_known(c, known, ret);
+    if (r != -EKEYREJECTED || !c->reterr_detail)
+        return r;
+    why = TAKE_PTR(*c->reterr_detail);
+    return detail_set(c->reterr_detail, r,
+                      "%s; if you have replaced or cleared it, seal with --new-tpm",
+                      why ? why : "this is another TPM");
+}
+
+static int seal_in_tpm(const Secret *kek, uint32_t pcrs, const Tpm2Names *known, Tpm2Slot *ret,
+                       char **reterr_detail)
 {
     _cleanup_(tpm2_context_closep) Tpm2Context *c = NULL;
     TPM2B_DIGEST policy;
@@ -94,7 +113,7 @@ static int seal_in_tpm(const Secret *kek, uint32_t pcrs, Tpm2Slot *ret, char **r
 
     _cleanup_(tpm2_transient_flush) Tpm2Transient session = TPM2_TRANSIENT(c);
 
-    r = tpm2_srk_require(c, &srk);
+    r = find_parent(c, known, &srk);
     if (r < 0)
         return r;
     r = tpm2_key_name(c, srk, &ret->srk_name);
@@ -221,7 +240,8 @@ static int tpm2_seal(const Secret *kek, const SlotOptions *options, json_object 
 
     if (kek->size != STORE_KEY_SIZE || pcrs >> TPM2_PCRS != 0)
         return -EINVAL;
-    r = seal_in_tpm(kek, pcrs, &sealed, reterr_detail);
+    r = seal_in_tpm(kek, pcrs, options->new_tpm ? NULL : options->known_tpms, &sealed,
+                    reterr_detail);
     if (r < 0)
         return r;
     return tpm2_slot_format(&sealed, slot);

@@ -60,7 +60,8 @@ int store_counter_compare(const Store *s, char **reterr_detail)
                       "the TPM's rollback counter is behind the store; a recovery key opens it");
 }
 
-int store_counter_make(const Store *s, RollbackCounter *ret, char **reterr_detail)
+int store_counter_make(const Store *s, const Tpm2Name *srk_name, RollbackCounter *ret,
+                       char **reterr_detail)
 {
     RollbackCounter counter = {.present = true};
     _cleanup_(secret_freep) Secret *auth = NULL;
@@ -71,7 +72,7 @@ int store_counter_make(const Store *s, RollbackCounter *ret, char **reterr_detai
     r = make_auth(s, s->key, &auth);
     if (r < 0)
         return r;
-    r = tpm2_counter_create(auth, &counter.tpm, reterr_detail);
+    r = tpm2_counter_create(srk_name, auth, &counter.tpm, reterr_detail);
     if (r < 0)
         return r;
     r = tpm2_counter_read(&counter.tpm, auth, &counter.value, reterr_detail);

@@ -13,6 +13,7 @@ int store_counter_read(const Store *s, const Secret *key, bool *ret_checked, uin
 /* Compares what was read with the header, which is authentic by now. Returns 0, or -ESTALE. */
 int store_counter_compare(const Store *s, char **reterr_detail) _must_check_;
 
-/* Makes a counter, in place of one that could not be read. Returns -EEXIST when there is one that
- * works, or an error of tpm2_counter_create(). */
-int store_counter_make(const Store *s, RollbackCounter *ret, char **reterr_detail) _must_check_;
+/* Makes a counter in the TPM of that storage root key, in place of one that could not be read.
+ * Returns -EEXIST when there is one that works, or an error of tpm2_counter_create(). */
+int store_counter_make(const Store *s, const Tpm2Name *srk_name, RollbackCounter *ret,
+                       char **reterr_detail) _must_check_;

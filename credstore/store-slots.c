@@ -7,6 +7,7 @@
 #include "credstore/detail.h"
 #include "credstore/store-counter.h"
 #include "credstore/store-slots.h"
+#include "credstore/tpm2-blob.h"
 #include "credstore/transaction.h"
 
 /* Slots come, go and are replaced by a commit of their own, of nothing but the header. */
@@ -40,20 +41,55 @@ int slots_unpack(const Secret *packed, json_object **ret)
     return json_parse((const char *)packed->data, packed->size, SLOT_JSON_DEPTH, ret);
 }
 
+/* Returns false for a slot that names no storage root key. */
+static bool read_srk_name(json_object *slot, Tpm2Name *ret)
+{
+    return strcmp(slot_type(slot), "tpm2") == 0 &&
+           tpm2_blob_get(slot, "srkName", ret->data, sizeof(ret->data), &ret->size) == 0;
+}
+
+void slots_known_tpms(const Store *s, Tpm2Names *ret)
+{
+    json_object *slots = s->header.slots;
+
+    ret->n = 0;
+    for (size_t i = 0; i < json_object_array_length(slots) && i < STORE_SLOTS_MAX; i++)
+        ret->n += read_srk_name(json_object_array_get_idx(slots, i), &ret->names[ret->n]);
+    if (s->header.counter.present)
+        ret->names[ret->n++] = s->header.counter.tpm.srk_name;
+}
+
+bool store_is_new_tpm(const Store *s, const Secret *slot)
+{
+    _cleanup_(json_putp) json_object *o = NULL;
+    Tpm2Names known;
+    Tpm2Name name;
+
+    slots_known_tpms(s, &known);
+    if (known.n == 0 || slots_unpack(slot, &o) < 0 || !read_srk_name(o, &name))
+        return false;
+    for (size_t i = 0; i < known.n; i++)
+        if (known.names[i].size == name.size &&
+            memcmp(known.names[i].data, name.data, name.size) == 0)
+            return false;
+    return true;
+}
+
 /* A counter travels in the slot that it was made with, and not on to the disk. */
 #define COUNTER_MEMBER "rollbackCounter"
 
 static int add_counter(const Store *s, json_object *slot, char **reterr_detail)
 {
     RollbackCounter counter;
+    Tpm2Name srk_name;
     json_object *o;
     int r;
 
-    if (strcmp(slot_type(slot), "tpm2") != 0)
+    if (!read_srk_name(slot, &srk_name))
         return detail_set(reterr_detail, -EINVAL,
                           "a rollback counter goes with a slot of type "
                           "tpm2");
-    r = store_counter_make(s, &counter, reterr_detail);
+    r = store_counter_make(s, &srk_name, &counter, reterr_detail);
     if (r < 0)
         return r;
     r = rollback_counter_format(&counter, &o);
@@ -65,10 +101,13 @@ int store_seal_slot(const Store *s, const char *type, const char *id, const Slot
 {
     _cleanup_(json_putp) json_object *slot = NULL;
     _cleanup_(secret_freep) Secret *kek = NULL;
+    SlotOptions own = *options;
+    Tpm2Names known;
     int r;
 
-    r = keyslots_make(s->sealer, s->header.id, s->key, type, id, options, &slot, &kek,
-                      reterr_detail);
+    slots_known_tpms(s, &known);
+    own.known_tpms = &known;
+    r = keyslots_make(s->sealer, s->header.id, s->key, type, id, &own, &slot, &kek, reterr_detail);
     if (r == 0 && options->rollback_counter)
         r = add_counter(s, slot, reterr_detail);
     if (r < 0)

@@ -6,6 +6,9 @@
 /* Notes that a slot opens the store. Returns -ENOMEM. */
 int slots_prove(Store *s, const char *id) _must_check_;
 
+/* The storage root keys that the store has been sealed below. */
+void slots_known_tpms(const Store *s, Tpm2Names *ret);
+
 /* How a sealed slot leaves the process that made it: as JSON text. None of it is secret; it is one
  * so that all results of that process are. */
 

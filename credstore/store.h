@@ -102,10 +102,13 @@ int store_establish(Store *s, char **reterr_detail) _must_check_;
 /* Seals the store key anew, by a slot of a type; with options->rollback_counter, which is for tpm2,
  * makes a rollback counter as well (-EEXIST where there is one that works). id: the slot that it is
  * to take the place of, or NULL. *ret_recovery_key is set for type "recovery" and NULL otherwise.
- * Returns -EINVAL (no such type, or an option makes no sense), or an error of the type, with a
- * detail. */
+ * A TPM that the store does not know is refused unless options->new_tpm. Returns -EINVAL (no such
+ * type, or an option makes no sense), or an error of the type, with a detail. */
 int store_seal_slot(const Store *s, const char *type, const char *id, const SlotOptions *options,
                     Secret **ret, Secret **ret_recovery_key, char **reterr_detail) _must_check_;
+
+/* Whether a slot is sealed by a TPM that is in the place of one that the store knows. */
+bool store_is_new_tpm(const Store *s, const Secret *slot);
 
 /* Adds what was sealed, or puts it in the place of the slot of its id. Returns -E2BIG past
  * STORE_SLOTS_MAX, -EBUSY during a transaction, or as store_commit(). */

@@ -11,8 +11,8 @@ static int unsupported(char **reterr_detail)
     return detail_set(reterr_detail, -EOPNOTSUPP, "built without TPM2 support");
 }
 
-int tpm2_counter_create(_unused_ const Secret *auth, _unused_ Tpm2Counter *ret,
-                        char **reterr_detail)
+int tpm2_counter_create(_unused_ const Tpm2Name *srk_name, _unused_ const Secret *auth,
+                        _unused_ Tpm2Counter *ret, char **reterr_detail)
 {
     return unsupported(reterr_detail);
 }

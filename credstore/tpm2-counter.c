@@ -233,6 +233,7 @@ static int start_counting(Talk *t, Tpm2Counter *ret)
     return 0;
 }
 
+/* The name of the storage root key is known before: the password goes to no other TPM. */
 static int create(Talk *t, const TPM2B_AUTH *password, Tpm2Counter *ret, char **reterr_detail)
 {
     TPM2B_NAME srk_name;
@@ -242,13 +243,10 @@ static int create(Talk *t, const TPM2B_AUTH *password, Tpm2Counter *ret, char **
     if (r < 0)
         return r;
     t->session = (Tpm2Transient)TPM2_TRANSIENT(t->context);
-    r = tpm2_srk_require(t->context, &t->srk);
+    name_to_tss(&ret->srk_name, &srk_name);
+    r = tpm2_srk_pinned(t->context, &srk_name, &t->srk);
     if (r < 0)
         return r;
-    r = tpm2_key_name(t->context, t->srk, &srk_name);
-    if (r < 0)
-        return r;
-    name_from_tss(&srk_name, &ret->srk_name);
     r = tpm2_session_start(t->context, t->srk, TPM2_SESSION_ENCRYPT, &t->session);
     if (r < 0)
         return r;
@@ -261,12 +259,13 @@ static int create(Talk *t, const TPM2B_AUTH *password, Tpm2Counter *ret, char **
     return r;
 }
 
-int tpm2_counter_create(const Secret *auth, Tpm2Counter *ret, char **reterr_detail)
+int tpm2_counter_create(const Tpm2Name *srk_name, const Secret *auth, Tpm2Counter *ret,
+                        char **reterr_detail)
 {
     _cleanup_(talk_done) Talk talk = {};
     TPM2B_AUTH password;
     CLEANUP_ERASE(password);
-    Tpm2Counter counter = {};
+    Tpm2Counter counter = {.srk_name = *srk_name};
     int r;
 
     if (auth->size != STORE_KEY_SIZE)

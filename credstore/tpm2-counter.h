@@ -7,6 +7,7 @@
 
 #include "basic/macro.h"
 #include "basic/secret.h"
+#include "credstore/tpm2-name.h"
 
 /*
  * A counter in the TPM's own memory that only ever rises, for telling an old copy of something from
@@ -20,14 +21,6 @@
  * Each call is one conversation with the TPM, and blocks as tpm2-context.h says.
  */
 
-/* The largest name of a key or an index: an algorithm and a digest. */
-#define TPM2_NAME_MAX 68
-
-typedef struct Tpm2Name {
-    size_t size;
-    uint8_t data[TPM2_NAME_MAX];
-} Tpm2Name;
-
 /* Where counters are, in what the TCG leaves to the owner of the TPM (0x01800000 to 0x01bfffff). */
 #define TPM2_COUNTER_FIRST UINT32_C(0x01a00000)
 #define TPM2_COUNTER_LAST UINT32_C(0x01a0ffff)
@@ -39,13 +32,14 @@ typedef struct Tpm2Counter {
     Tpm2Name srk_name; /* the one TPM that has it */
 } Tpm2Counter;
 
-/* Makes a counter under a free index, with auth as its password, and increments it once, before
- * which it has no value. *reterr_detail, here and below, if not NULL, gets a line for people about
- * the failure, to be freed. What was made is removed again on failure.
- * Returns -EINVAL (auth is not of STORE_KEY_SIZE), -ENODEV (no TPM), -EACCES, -EKEYREJECTED (the
- * owner hierarchy has a password), -ENOSPC (no room in the TPM), -EBUSY (it limits writing),
- * -ETIMEDOUT, -ENOMEM, -EOPNOTSUPP, -EIO. */
-int tpm2_counter_create(const Secret *auth, Tpm2Counter *ret, char **reterr_detail) _must_check_;
+/* Makes a counter in the TPM whose storage root key has the name srk_name, under a free index, with
+ * auth as its password, and increments it once, before which it has no value. *reterr_detail, here
+ * and below, if not NULL, gets a line for people about the failure, to be freed. What was made is
+ * removed again on failure. Returns -EINVAL (auth is not of STORE_KEY_SIZE), -ENODEV (no TPM),
+ * -EACCES, -EKEYREJECTED (another TPM, or the owner hierarchy has a password), -ENOSPC (no room in
+ * the TPM), -EBUSY (it limits writing), -ETIMEDOUT, -ENOMEM, -EOPNOTSUPP, -EIO. */
+int tpm2_counter_create(const Tpm2Name *srk_name, const Secret *auth, Tpm2Counter *ret,
+                        char **reterr_detail) _must_check_;
 
 /* Returns -EKEYREJECTED when this is another TPM, the counter is gone or another one has its index,
  * or auth is wrong; else as before. */

@@ -108,7 +108,16 @@ int tpm2_key_name(Tpm2Context *c, ESYS_TR key, TPM2B_NAME *ret)
     return 0;
 }
 
-int tpm2_srk_pinned(Tpm2Context *c, const TPM2B_NAME *pinned, ESYS_TR *ret)
+static bool is_known(const TPM2B_NAME *name, const Tpm2Names *known)
+{
+    for (size_t i = 0; i < known->n; i++)
+        if (name->size == known->names[i].size &&
+            memcmp(name->name, known->names[i].data, name->size) == 0)
+            return true;
+    return false;
+}
+
+int tpm2_srk_known(Tpm2Context *c, const Tpm2Names *known, ESYS_TR *ret)
 {
     TPM2B_NAME name;
     ESYS_TR srk;
@@ -123,13 +132,22 @@ int tpm2_srk_pinned(Tpm2Context *c, const TPM2B_NAME *pinned, ESYS_TR *ret)
     r = tpm2_key_name(c, srk, &name);
     if (r < 0)
         return r;
-    if (!tpm2_name_equal(&name, pinned))
+    if (!is_known(&name, known))
         return detail_set(c->reterr_detail, -EKEYREJECTED,
                           "this is another TPM or it was cleared: its storage root key is another "
                           "than before");
 
     *ret = srk;
     return 0;
+}
+
+int tpm2_srk_pinned(Tpm2Context *c, const TPM2B_NAME *pinned, ESYS_TR *ret)
+{
+    Tpm2Names known = {.n = 1, .names[0].size = pinned->size};
+
+    _Static_assert(sizeof(pinned->name) <= TPM2_NAME_MAX, "TPM2_NAME_MAX is too small");
+    memcpy(known.names[0].data, pinned->name, pinned->size);
+    return tpm2_srk_known(c, &known, ret);
 }
 
 bool tpm2_name_equal(const TPM2B_NAME *a, const TPM2B_NAME *b)

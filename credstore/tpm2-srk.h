@@ -2,6 +2,7 @@
 #pragma once
 
 #include "credstore/tpm2-context.h"
+#include "credstore/tpm2-name.h"
 
 /* The storage root key: the parent of what is sealed, shared with systemd and others. */
 
@@ -26,6 +27,9 @@ bool tpm2_name_equal(const TPM2B_NAME *a, const TPM2B_NAME *b);
 /* Finds the storage root key, which has to be the one of that name. Returns -EKEYREJECTED when it
  * is another or there is none, or as tpm2_check(). */
 int tpm2_srk_pinned(Tpm2Context *c, const TPM2B_NAME *pinned, ESYS_TR *ret) _must_check_;
+
+/* As tpm2_srk_pinned(), where any of several will do; known has at least one. */
+int tpm2_srk_known(Tpm2Context *c, const Tpm2Names *known, ESYS_TR *ret) _must_check_;
 
 /* As tpm2_check(), for commands that the owner hierarchy authorizes: -EKEYREJECTED when it has a
  * password, with remedy behind the detail. */

@@ -23,7 +23,7 @@ typedef struct Options {
     const char *key_file;
     const char *tpm2_pcrs, *with_key;
     const char *socket;
-    bool generate, print_key, force, dry_run, rollback_counter;
+    bool generate, print_key, force, dry_run, rollback_counter, new_tpm;
     JsonMode json;
     bool legend;
     char **arguments; /* behind the verb */

@@ -31,13 +31,14 @@ enum {
     OPT_TPM2_PCRS = 1 << 17,
     OPT_WITH_KEY = 1 << 18,
     OPT_ROLLBACK_COUNTER = 1 << 19,
+    OPT_NEW_TPM = 1 << 20,
 };
 
 #define OPTS_COMMON (OPT_JSON | OPT_NO_LEGEND | OPT_SOCKET)
 #define OPTS_PAIR (OPT_SUBSYSNQN | OPT_HOSTNQN)
 #define OPTS_NEW                                                                                   \
     (OPTS_PAIR | OPT_ROLE | OPT_IDENTITY_VERSION | OPT_DERIVATION | OPT_COMMENT | OPT_FORCE)
-#define OPTS_SEAL (OPT_TPM2_PCRS | OPT_WITH_KEY | OPT_ROLLBACK_COUNTER)
+#define OPTS_SEAL (OPT_TPM2_PCRS | OPT_WITH_KEY | OPT_ROLLBACK_COUNTER | OPT_NEW_TPM)
 
 typedef struct Option {
     int bit;
@@ -62,6 +63,7 @@ static const Option option_table[] = {
     {OPT_TPM2_PCRS, "tpm2-pcrs", "LIST", "PCRs to bind a slot to, such as 7+14 (7)"},
     {OPT_WITH_KEY, "with-key", "KEY", "what systemd-creds seals a slot with (auto)"},
     {OPT_ROLLBACK_COUNTER, "rollback-counter", NULL, "tell an old copy of the store by the TPM"},
+    {OPT_NEW_TPM, "new-tpm", NULL, "seal by a TPM that the store does not know"},
     {OPT_JSON, "json", "MODE", "pretty (-j), short or off (off)"},
     {OPT_NO_LEGEND, "no-legend", NULL, "print no head and no totals"},
     {OPT_SOCKET, "socket", "PATH", "talk to the service at PATH"},
@@ -212,6 +214,9 @@ static int set_option(Options *o, int bit, const char *value)
         break;
     case OPT_ROLLBACK_COUNTER:
         o->rollback_counter = true;
+        break;
+    case OPT_NEW_TPM:
+        o->new_tpm = true;
         break;
     case OPT_JSON:
         return set_json(o, value);

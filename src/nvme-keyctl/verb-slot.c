@@ -131,7 +131,8 @@ static int add_options(const Options *o, const char *type, json_object *p)
             return cli_out_of_memory();
     }
     if ((o->with_key && creds && json_add_string(p, "withKey", o->with_key) < 0) ||
-        (o->rollback_counter && tpm2 && json_add_bool(p, "rollbackCounter", true) < 0))
+        (o->rollback_counter && tpm2 && json_add_bool(p, "rollbackCounter", true) < 0) ||
+        (o->new_tpm && tpm2 && json_add_bool(p, "newTPM", true) < 0))
         return cli_out_of_memory();
     return EXIT_OK;
 }
@@ -197,8 +198,9 @@ int verb_slot_add(const Options *o)
     const char *type = o->arguments[0];
     int r;
 
-    if ((o->tpm2_pcrs || o->rollback_counter) && strcmp(type, TYPE_TPM2) != 0)
-        return cli_fail(EXIT_USAGE, "--tpm2-pcrs= and --rollback-counter go with " TYPE_TPM2);
+    if ((o->tpm2_pcrs || o->rollback_counter || o->new_tpm) && strcmp(type, TYPE_TPM2) != 0)
+        return cli_fail(EXIT_USAGE,
+                        "--tpm2-pcrs=, --rollback-counter and --new-tpm go with " TYPE_TPM2);
     if (o->with_key && strcmp(type, TYPE_CREDS) != 0)
         return cli_fail(EXIT_USAGE, "--with-key= goes with " TYPE_CREDS);
     if (!p || json_add_string(p, "type", type) < 0)

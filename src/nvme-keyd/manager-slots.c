@@ -31,7 +31,8 @@ static bool order_serves(const SealOrder *order, const SlotRequest *q)
            same_text(order->options.with_key, q->options.with_key) &&
            order->options.pcrs_given == q->options.pcrs_given &&
            order->options.pcrs == q->options.pcrs &&
-           order->options.rollback_counter == q->options.rollback_counter;
+           order->options.rollback_counter == q->options.rollback_counter &&
+           order->options.new_tpm == q->options.new_tpm;
 }
 
 static int place_order(Manager *m, const SlotRequest *q)
@@ -105,11 +106,12 @@ static int too_many(char **reterr_detail)
                       STORE_SLOTS_MAX);
 }
 
-static int put_slot(Manager *m, const Secret *slot, char ret_id[static SLOT_ID_SIZE],
-                    char **reterr_detail)
+static int put_slot(Manager *m, const Secret *slot, SealedSlot *ret, char **reterr_detail)
 {
-    int r = store_put_slot(m->store, slot, ret_id);
+    int r;
 
+    ret->new_tpm = store_is_new_tpm(m->store, slot);
+    r = store_put_slot(m->store, slot, ret->id);
     if (r == -E2BIG)
         return too_many(reterr_detail);
     if (r < 0 && r != -ENOMEM)
@@ -118,17 +120,16 @@ static int put_slot(Manager *m, const Secret *slot, char ret_id[static SLOT_ID_S
 }
 
 /* A recovery key waits for nobody. */
-static int seal_recovery(Manager *m, const SlotRequest *q, char ret_id[static SLOT_ID_SIZE],
-                         Secret **ret_recovery_key, char **reterr_detail)
+static int seal_recovery(Manager *m, const SlotRequest *q, SealedSlot *ret, char **reterr_detail)
 {
     _cleanup_(secret_freep) Secret *slot = NULL, *key = NULL;
     int r =
         store_seal_slot(m->store, q->type, q->replaces, &q->options, &slot, &key, reterr_detail);
 
     if (r == 0)
-        r = put_slot(m, slot, ret_id, reterr_detail);
+        r = put_slot(m, slot, ret, reterr_detail);
     if (r == 0)
-        *ret_recovery_key = TAKE_PTR(key);
+        ret->recovery_key = TAKE_PTR(key);
     return r;
 }
 
@@ -142,13 +143,11 @@ static int no_such_slot(const char *id, char **reterr_detail)
     return detail_set(reterr_detail, -ENOENT, "no slot has the id \"%s\"", id);
 }
 
-int manager_seal_slot(Manager *m, const SlotRequest *request, char ret_id[static SLOT_ID_SIZE],
-                      Secret **ret_recovery_key, char **reterr_detail)
+int manager_seal_slot(Manager *m, const SlotRequest *request, SealedSlot *ret, char **reterr_detail)
 {
     SealOrder *order = &m->order;
     int r;
 
-    *ret_recovery_key = NULL;
     r = manager_need_store(m, reterr_detail);
     if (r < 0)
         return r;
@@ -157,7 +156,7 @@ int manager_seal_slot(Manager *m, const SlotRequest *request, char ret_id[static
     if (!request->replaces && json_object_array_length(store_slots(m->store)) >= STORE_SLOTS_MAX)
         return too_many(reterr_detail);
     if (strcmp(request->type, "recovery") == 0)
-        return seal_recovery(m, request, ret_id, ret_recovery_key, reterr_detail);
+        return seal_recovery(m, request, ret, reterr_detail);
     if (m->task != TASK_NONE)
         return -EINPROGRESS;
     if (!m->fresh || !order_serves(order, request)) {
@@ -170,7 +169,7 @@ int manager_seal_slot(Manager *m, const SlotRequest *request, char ret_id[static
     if (r < 0)
         (void)detail_set(reterr_detail, r, "%s", order->detail ? order->detail : strerror(-r));
     else
-        r = put_slot(m, order->slot, ret_id, reterr_detail);
+        r = put_slot(m, order->slot, ret, reterr_detail);
     seal_order_done(order);
     return r;
 }

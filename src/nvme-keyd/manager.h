@@ -110,11 +110,22 @@ typedef struct SlotRequest {
  * store_attach(). */
 int manager_slots(Manager *m, json_object **ret, char **reterr_detail) _must_check_;
 
-/* Seals the store key by another slot. *ret_recovery_key is set for type "recovery", and NULL
- * otherwise. Returns -ENOENT (no slot to replace), -EINVAL, -E2BIG (too many), -EINPROGRESS, the
- * error of the slot type, or -EIO for one of the store; with a detail. */
-int manager_seal_slot(Manager *m, const SlotRequest *request, char ret_id[static SLOT_ID_SIZE],
-                      Secret **ret_recovery_key, char **reterr_detail) _must_check_;
+typedef struct SealedSlot {
+    char id[SLOT_ID_SIZE];
+    Secret *recovery_key; /* for type "recovery", else NULL */
+    bool new_tpm;         /* by a TPM in the place of one that the store knew before */
+} SealedSlot;
+
+static inline void sealed_slot_done(SealedSlot *s)
+{
+    s->recovery_key = secret_free(s->recovery_key);
+}
+
+/* Seals the store key by another slot; *ret is for sealed_slot_done(). Returns -ENOENT (no slot to
+ * replace), -EINVAL, -E2BIG (too many), -EINPROGRESS, the error of the slot type, or -EIO for one
+ * of the store; with a detail. */
+int manager_seal_slot(Manager *m, const SlotRequest *request, SealedSlot *ret, char **reterr_detail)
+    _must_check_;
 
 /* Has the rollback counter of the store incremented if it is behind. To be called when something
  * may have been committed; with an event loop this happens in a child process. */

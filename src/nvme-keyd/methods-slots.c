@@ -47,6 +47,16 @@ static void log_slot(VarlinkCall *call, const char *id, const char *type, const 
                    type ? ")" : "", what, (unsigned)varlink_call_peer(call)->uid);
 }
 
+/* Who replaced the TPM unseen would have this happen, too. */
+static void log_new_tpm(VarlinkCall *call, const char *id)
+{
+    (void)log_full(
+        LOG_NOTICE, 0, &(LogFields){.message_id = MESSAGE_NEW_TPM},
+        "Slot %s (tpm2) is sealed by another TPM than the store knew: uid %u has told it "
+        "to trust that one",
+        id, (unsigned)varlink_call_peer(call)->uid);
+}
+
 static int copy_member(json_object *slot, const char *from, const char *to, json_object *o)
 {
     json_object *value;
@@ -140,8 +150,8 @@ static int reply_slot(VarlinkCall *call, const Manager *m, json_object *slot, co
     return r < 0 ? r : varlink_call_reply_sensitive(call, TAKE_PTR(o));
 }
 
-/* Reads {tpm2PCRs, withKey, rollbackCounter}; each may be absent. Returns -EINVAL with the member's
- * name. */
+/* Reads {tpm2PCRs, withKey, rollbackCounter, newTPM}; each may be absent. Returns -EINVAL with the
+ * member's name. */
 static int read_options(json_object *p, SlotOptions *options, const char **reterr_member)
 {
     json_object *pcrs;
@@ -152,6 +162,9 @@ static int read_options(json_object *p, SlotOptions *options, const char **reter
         return -EINVAL;
     *reterr_member = "rollbackCounter";
     if (json_get_bool(p, "rollbackCounter", &options->rollback_counter) < 0)
+        return -EINVAL;
+    *reterr_member = "newTPM";
+    if (json_get_bool(p, "newTPM", &options->new_tpm) < 0)
         return -EINVAL;
     *reterr_member = "tpm2PCRs";
     r = json_get_array(p, "tpm2PCRs", &pcrs);
@@ -171,20 +184,21 @@ static int read_options(json_object *p, SlotOptions *options, const char **reter
 
 static int seal_slot(VarlinkCall *call, Manager *m, const SlotRequest *q)
 {
-    _cleanup_(secret_freep) Secret *key = NULL;
+    _cleanup_(sealed_slot_done) SealedSlot sealed = {.id = ""};
     _cleanup_(freep) char *detail = NULL;
     const char *type = NULL;
-    char id[SLOT_ID_SIZE];
     json_object *slot;
-    int r = manager_seal_slot(m, q, id, &key, &detail);
+    int r = manager_seal_slot(m, q, &sealed, &detail);
 
     if (r < 0)
         return reply_slot_failure(call, m, r, detail);
     /* What the request was made from may have gone with the slot that was replaced. */
-    slot = store_find_slot(manager_store(m), id);
+    slot = store_find_slot(manager_store(m), sealed.id);
     (void)json_get_string(slot, "type", &type);
-    log_slot(call, id, type, q->replaces ? "sealed anew" : "added");
-    return reply_slot(call, m, slot, key);
+    log_slot(call, sealed.id, type, q->replaces ? "sealed anew" : "added");
+    if (sealed.new_tpm)
+        log_new_tpm(call, sealed.id);
+    return reply_slot(call, m, slot, sealed.recovery_key);
 }
 
 /* Options of one type do not go with another. */
@@ -194,6 +208,8 @@ static const char *find_foreign(const SlotRequest *q)
         return "tpm2PCRs";
     if (q->options.rollback_counter && strcmp(q->type, "tpm2") != 0)
         return "rollbackCounter";
+    if (q->options.new_tpm && strcmp(q->type, "tpm2") != 0)
+        return "newTPM";
     return q->options.with_key && strcmp(q->type, "systemd-creds") != 0 ? "withKey" : NULL;
 }
 

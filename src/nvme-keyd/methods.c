@@ -321,10 +321,9 @@ static const char *const import_parameters[] = {"keys",       "offset", "continu
                                                 "derivation", "force",  NULL};
 static const char *const export_store_parameters[] = {"subsystemNQNs", NULL};
 static const char *const id_parameters[] = {"id", NULL};
-static const char *const add_slot_parameters[] = {"type", "tpm2PCRs", "withKey", "rollbackCounter",
-                                                  NULL};
-static const char *const reseal_slot_parameters[] = {"id", "tpm2PCRs", "withKey", "rollbackCounter",
-                                                     NULL};
+#define SEAL "tpm2PCRs", "withKey", "rollbackCounter", "newTPM"
+static const char *const add_slot_parameters[] = {"type", SEAL, NULL};
+static const char *const reseal_slot_parameters[] = {"id", SEAL, NULL};
 static const char *const remove_slot_parameters[] = {"id", "force", NULL};
 static const char *const unlock_parameters[] = {"recoveryKey", NULL};
 static const char *const no_parameters[] = {NULL};

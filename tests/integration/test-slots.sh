@@ -374,7 +374,14 @@ tpm_start
 restart
 is "another TPM: the next slot opens it" "$(store_state)" "open systemd-creds"
 run ctl slot reseal
-is "another TPM: reseal" "$status$err" 0
+is "another TPM: reseal: the other slot is done" "$status $out" "8 $creds"
+like "another TPM: reseal: not unseen" "$err" "^nvme-keyctl: slot $tpm2 \\(tpm2\\): this is another TPM [^"$'\n'"]+ --new-tpm$"
+refused "another TPM: slot add" 8 "another TPM .* --new-tpm" ctl slot add tpm2 --rollback-counter
+is "another TPM: no notice" "$(grep -c "another TPM than the store knew" "$log")" 0
+refused "another TPM: not for another type" 2 "go with tpm2" ctl slot add systemd-creds --new-tpm
+run ctl slot reseal --new-tpm
+is "another TPM: reseal --new-tpm" "$status$err" 0
+is "another TPM: a notice" "$(grep -c "Slot $tpm2 (tpm2) is sealed by another TPM than the store knew: uid 0 has told it to trust that one" "$log")" 1
 restart
 is "another TPM: it opens the store" "$(store_state)" "open tpm2"
 

@@ -111,4 +111,64 @@ TEST(without_the_tpm)
     ASSERT_OK(store_open(f.dir, &s, NULL));
 }
 
-TEST_MAIN(TEST_ENTRY(an_old_copy_is_noticed), TEST_ENTRY(without_the_tpm))
+/* Another TPM in the place of the one that the store knows gets neither the key nor the counter. */
+TEST(another_tpm_is_refused)
+{
+    _cleanup_(secret_freep) Secret *none = NULL;
+    _cleanup_(fixture_done) Fixture f = {};
+    _cleanup_(store_closep) Store *s = NULL;
+    _cleanup_(freep) char *detail = NULL;
+    char slot[SLOT_ID_SIZE];
+    SWTPM(tpm);
+
+    ASSERT_OK(fixture_new(&f));
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(add_slot(s, "tpm2", &(SlotOptions){.pcrs = 0}, &none, slot, NULL));
+    swtpm_stop(&tpm);
+
+    _cleanup_(swtpm_done) Swtpm other = {};
+    ASSERT_OK(swtpm_start(&other));
+    ASSERT_EQ(add_slot(s, "tpm2", &(SlotOptions){.pcrs = 0}, &none, slot, &detail), -EKEYREJECTED);
+    ASSERT_TRUE(detail && strstr(detail, "another TPM") && strstr(detail, "--new-tpm"));
+    /* It has got nothing, not even a storage root key; one that it had before makes no difference.
+     */
+    ASSERT_EQ(count_handles(PERSISTENTS), 0);
+    ASSERT_EQ(tpm_do(persist_rsa), TSS2_RC_SUCCESS);
+    ASSERT_EQ(add_slot(s, "tpm2", &with_counter, &none, slot, NULL), -EKEYREJECTED);
+    ASSERT_EQ(count_handles(NV_INDICES), 0);
+    ASSERT_TRUE(!store_has_counter(s));
+}
+
+TEST(another_tpm_is_taken_when_asked_for)
+{
+    static const SlotOptions plain = {.pcrs = 0},
+                             take = {.new_tpm = true, .rollback_counter = true};
+    _cleanup_(secret_freep) Secret *none = NULL, *sealed = NULL;
+    _cleanup_(fixture_done) Fixture f = {};
+    _cleanup_(store_closep) Store *s = NULL;
+    char first[SLOT_ID_SIZE], slot[SLOT_ID_SIZE];
+    SWTPM(tpm);
+
+    ASSERT_OK(fixture_new(&f));
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(store_seal_slot(s, "tpm2", NULL, &plain, &sealed, &none, NULL));
+    ASSERT_TRUE(!store_is_new_tpm(s, sealed));
+    ASSERT_OK(store_put_slot(s, sealed, first));
+    sealed = secret_free(sealed);
+    swtpm_stop(&tpm);
+
+    _cleanup_(swtpm_done) Swtpm other = {};
+    ASSERT_OK(swtpm_start(&other));
+    ASSERT_OK(store_seal_slot(s, "tpm2", NULL, &take, &sealed, &none, NULL));
+    ASSERT_TRUE(store_is_new_tpm(s, sealed));
+    ASSERT_OK(store_put_slot(s, sealed, slot));
+    /* From now on the store knows both. */
+    ASSERT_TRUE(!store_is_new_tpm(s, sealed));
+    ASSERT_OK(add_slot(s, "tpm2", &plain, &none, slot, NULL));
+    swtpm_stop(&other);
+    ASSERT_OK(swtpm_start(&tpm));
+    ASSERT_OK(add_slot(s, "tpm2", &plain, &none, slot, NULL));
+}
+
+TEST_MAIN(TEST_ENTRY(an_old_copy_is_noticed), TEST_ENTRY(without_the_tpm),
+          TEST_ENTRY(another_tpm_is_refused), TEST_ENTRY(another_tpm_is_taken_when_asked_for))

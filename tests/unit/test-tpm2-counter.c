@@ -54,6 +54,7 @@ TSS2_RC Esys_NV_Increment(ESYS_CONTEXT *esys, ESYS_TR auth, ESYS_TR nv, ESYS_TR 
 /* A counter and its password. */
 typedef struct Fixture {
     Secret *auth;
+    Tpm2Name srk_name; /* empty: that of the TPM that is there */
     Tpm2Counter counter;
     uint64_t value;
     char *detail;
@@ -69,11 +70,28 @@ static void fixture_done(Fixture *f)
     free(f->detail);
 }
 
+static int find_srk_name(Tpm2Name *ret)
+{
+    _cleanup_(tpm2_context_closep) Tpm2Context *c = NULL;
+    TPM2B_NAME name;
+    ESYS_TR srk;
+    int r;
+
+    if ((r = tpm2_context_open(NULL, &c)) < 0 || (r = tpm2_srk_require(c, &srk)) < 0 ||
+        (r = tpm2_key_name(c, srk, &name)) < 0)
+        return r;
+    ret->size = name.size;
+    memcpy(ret->data, name.name, name.size);
+    return 0;
+}
+
 static int fixture_create(Fixture *f)
 {
+    if (f->srk_name.size == 0 && find_srk_name(&f->srk_name) < 0)
+        f->srk_name.size = 1;
     if (!f->auth && secret_random(STORE_KEY_SIZE, &f->auth) < 0)
         return -ENOMEM;
-    return tpm2_counter_create(f->auth, &f->counter, &f->detail);
+    return tpm2_counter_create(&f->srk_name, f->auth, &f->counter, &f->detail);
 }
 
 static int fixture_read(Fixture *f)
@@ -121,6 +139,26 @@ TEST(counts)
     ASSERT_DETAIL(f, "is gone");
     ASSERT_EQ(fixture_increment(&f), -EKEYREJECTED);
     ASSERT_EQ(tpm2_counter_remove(&f.counter, &f.detail), -EKEYREJECTED);
+    ASSERT_TRUE(tpm_is_clean());
+}
+
+/* The password of a counter is for the TPM of that name and for no other. */
+TEST(made_in_the_tpm_that_is_meant)
+{
+    SWTPM(tpm);
+    _cleanup_(fixture_done) Fixture f = {}, g = {};
+
+    ASSERT_OK(fixture_create(&f));
+    ASSERT_OK(memcmp(&f.counter.srk_name, &f.srk_name, sizeof(f.srk_name)));
+    g.srk_name = f.srk_name;
+    swtpm_stop(&tpm);
+
+    _cleanup_(swtpm_done) Swtpm other = {};
+    ASSERT_OK(swtpm_start(&other));
+    ASSERT_EQ(tpm_do(persist_rsa), TSS2_RC_SUCCESS);
+    ASSERT_EQ(fixture_create(&g), -EKEYREJECTED);
+    ASSERT_DETAIL(g, "another TPM");
+    ASSERT_EQ(count_handles(NV_INDICES), 0);
     ASSERT_TRUE(tpm_is_clean());
 }
 
@@ -493,7 +531,8 @@ TEST(time_to_count)
            (double)(now_monotonic() - incremented) / 20 / 1000);
 }
 
-TEST_MAIN(TEST_ENTRY(parse), TEST_ENTRY(parse_refuses), TEST_ENTRY(counts), TEST_ENTRY(password),
+TEST_MAIN(TEST_ENTRY(parse), TEST_ENTRY(parse_refuses), TEST_ENTRY(counts),
+          TEST_ENTRY(made_in_the_tpm_that_is_meant), TEST_ENTRY(password),
           TEST_ENTRY(password_that_ends_in_zeros), TEST_ENTRY(owner_cannot_count),
           TEST_ENTRY(replaced), TEST_ENTRY(no_two_have_one_name), TEST_ENTRY(another_tpm),
           TEST_ENTRY(owner_password), TEST_ENTRY(lockout), TEST_ENTRY(index_is_taken),

@@ -40,7 +40,7 @@ case $VM_PHASE in
 
         check "the recovery key opens it" nvme-keyctl slot unlock <"$VM_STATE/recovery"
         is "the keys are published" "$(ring_list | cut -d' ' -f2-)" "$(cat "$VM_STATE/keys")"
-        check "nvme-keyctl slot reseal" nvme-keyctl slot reseal
+        check "nvme-keyctl slot reseal" nvme-keyctl slot reseal --new-tpm
         reboot_into 3
         ;;
 3)

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "basic/limits.h"
+
+/* Names of keys and indices of a TPM, for code that has no header of the TSS. */
+
+/* The largest name of a key or an index: an algorithm and a digest. */
+#define TPM2_NAME_MAX 68
+
+typedef struct Tpm2Name {
+    size_t size;
+    uint8_t data[TPM2_NAME_MAX];
+} Tpm2Name;
+
+/* Storage root keys that a store knows: one of each slot, and that of its counter. */
+typedef struct Tpm2Names {
+    size_t n;
+    Tpm2Name names[STORE_SLOTS_MAX + 1];
+} Tpm2Names;
