@@ -69,8 +69,8 @@ int cli_fail_with_error(const char *where, const char *error, json_object *param
     if (json_get_string(parameters, "message", &message) > 0)
         return cli_fail(code, "%s%s", where, message);
     if (code == EXIT_PERMISSION)
-        return cli_fail(code,
-                        "permission denied: root may do all, the group of the socket may look");
+        return cli_fail(
+            code, "permission denied: root may do all, members of the group nvme-keyd may look");
     if (json_get_string(parameters, "parameter", &message) > 0)
         return cli_fail(code, "\"%s\" makes no sense to nvme-keyd", message);
     return cli_fail(code, "%snvme-keyd answered %s", where, error);
@@ -87,7 +87,9 @@ int cli_connect(const Options *o, VarlinkClient **ret)
     int r = varlink_client_connect(path, ret);
 
     if (r == -EACCES)
-        return cli_fail(EXIT_PERMISSION, "permission denied: be root or in the group of %s", path);
+        return cli_fail(EXIT_PERMISSION,
+                        "permission denied: be root, or a member of the group nvme-keyd who has "
+                        "logged in since");
     if (r < 0)
         return cli_fail(EXIT_UNREACHABLE,
                         "nvme-keyd cannot be reached at %s (%s): systemctl start nvme-keyd.socket",

@@ -73,6 +73,9 @@ int cli_hostnqn(const Options *o, char ret[static NQN_LENGTH_MAX + 2]);
 /* secret-input.c: reads a configured PSK from --key-file=, from a prompt when standard input is a
  * terminal, or else from standard input: one line. Says why not. */
 int cli_read_psk(const Options *o, Secret **ret);
+/* True for a word of the command line that is, or has in it, a PSK or another secret of NVMe, or a
+ * recovery key. */
+bool cli_is_secret(const char *word);
 /* The same for a recovery key, without its mistakes of typing. *ret is text, not terminated. */
 int cli_read_recovery_key(const Options *o, Secret **ret);
 /* Opens a file with secrets, and warns when others may read it. Returns -1 and errno. */

@@ -80,6 +80,8 @@ typedef struct Verb {
     const char *look; /* where people see what it has changed; NULL if it changes nothing */
 } Verb;
 
+/* What somebody who gave a word too many may have wanted. */
+#define READS_SECRET "; a secret is read from standard input, --key-file= or the prompt"
 #define LOOK_KEYS "nvme-keyctl list"
 #define LOOK_SLOTS "nvme-keyctl slot list"
 
@@ -241,6 +243,18 @@ static int refuse_option(char **argv, int why)
                     why == ':' ? "needs a value" : "is no option");
 }
 
+/* It must not come into a message, a comment or another program, whatever it was meant for. */
+static int refuse_secrets(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (cli_is_secret(argv[i]))
+            return cli_fail(EXIT_USAGE,
+                            "a secret is no word of a command line: give it to standard input, "
+                            "--key-file= or the prompt; this one is in the history of the shell "
+                            "now and other users may have seen it, so use another one");
+    return EXIT_OK;
+}
+
 static int parse_options(int argc, char **argv, Options *o, int *ret_given)
 {
     struct option long_options[ARRAY_SIZE(option_table) + 1] = {{NULL, 0, NULL, 0}};
@@ -312,8 +326,10 @@ static int check_usage(const Verb *verb, int given, int n_arguments)
         return cli_fail(EXIT_USAGE, "%s needs %s", verb->name, verb->argument);
     /* It may be a PSK, so it is not repeated. */
     if (n_arguments > expected)
-        return cli_fail(EXIT_USAGE, "%s takes %s, but %d more words were given", verb->name,
-                        verb->argument ? "one word" : "no words", n_arguments - expected);
+        return cli_fail(EXIT_USAGE, "%s takes %s, but %d more %s given%s", verb->name,
+                        verb->argument ? "one word" : "no words", n_arguments - expected,
+                        n_arguments - expected == 1 ? "was" : "were",
+                        verb->options & OPT_KEY_FILE ? READS_SECRET : "");
     return EXIT_OK;
 }
 
@@ -325,9 +341,11 @@ static int run(int argc, char **argv, Options *o, const char **ret_look)
 
     r = secret_memory_init();
     if (r < 0)
-        return cli_fail(EXIT_OTHER, "cannot lock memory for secrets: %s", strerror(-r));
-    r = parse_options(argc, argv, o, &given);
-    if (r != EXIT_OK)
+        return cli_fail(EXIT_OTHER,
+                        "cannot lock memory for secrets (%s): raise its limit, ulimit -l",
+                        strerror(-r));
+    if ((r = refuse_secrets(argc, argv)) != EXIT_OK ||
+        (r = parse_options(argc, argv, o, &given)) != EXIT_OK)
         return r;
     if (given & OPT_HELP)
         return print_help();

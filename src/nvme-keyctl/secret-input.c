@@ -11,10 +11,13 @@
 
 #include "basic/limits.h"
 #include "credstore/recovery-key.h"
+#include "credstore/store.h"
 #include "nvme-keyctl/cli.h"
 
 /* Room for white space around it and for telling what is too long. */
 #define INPUT_MAX 4096
+/* The shortest key has more, what is said about the format in a comment has less. */
+#define SECRET_WORD_MIN 32
 
 /* A terminal without echo, and the signals that end a program waiting until it has it back. */
 typedef struct Prompt {
@@ -60,7 +63,7 @@ static int prompt_start(Prompt *p, int fd, const char *question)
     return tcsetattr(fd, TCSAFLUSH, &silent) < 0 ? -errno : 0;
 }
 
-/* One line from a terminal, not echoed. Returns -EINTR when a signal is to end us. */
+/* One line from a terminal, not echoed. Returns -EINTR when a signal came and did not end us. */
 static int read_prompt(int fd, const char *question, Secret **ret)
 {
     _cleanup_(prompt_done) Prompt prompt = {.fd = -EBADF, .signals = -EBADF};
@@ -104,10 +107,11 @@ static bool is_space(uint8_t c)
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-/* White space around it is what editors and echo(1) leave; anything else is the parser's. */
-static Secret *trim(const Secret *s)
+/* From start on. White space around it is what editors and echo(1) leave; anything else is the
+ * parser's. */
+static Secret *trim(const Secret *s, size_t start)
 {
-    size_t start = 0, end = s->size;
+    size_t end = s->size;
 
     while (start < end && is_space(s->data[start]))
         start++;
@@ -116,12 +120,38 @@ static Secret *trim(const Secret *s)
     return secret_new_copy(s->data + start, end - start);
 }
 
-/* A secret as people give it, but for white space around it. what: what it is, for people. */
-static int read_secret(const Options *o, const char *what, const char *question, Secret **ret)
+/* "generate --print-key" and "slot add recovery" print an ID on a line of its own before a secret,
+ * and what they print may be kept as it is. Returns the length of such a line, 0 for none. */
+static size_t find_id_line(const Secret *s, size_t id_length)
+{
+    size_t n = 0;
+
+    while (n < s->size &&
+           ((s->data[n] >= '0' && s->data[n] <= '9') || (s->data[n] >= 'a' && s->data[n] <= 'f')))
+        n++;
+    return n == id_length && n < s->size && (s->data[n] == '\n' || s->data[n] == '\r') ? n : 0;
+}
+
+/* Ctrl-Z at the prompt stops the program, which asks again when it goes on. */
+static int ask(int fd, const char *question, Secret **ret)
+{
+    int r;
+
+    do
+        r = read_prompt(fd, question, ret);
+    while (r == -EINTR);
+    return r;
+}
+
+/* A secret as people give it, but for white space around it and the line of an ID before it. what:
+ * what it is, for people. */
+static int read_secret(const Options *o, const char *what, const char *question, size_t id_length,
+                       Secret **ret)
 {
     _cleanup_(closep) int file = -EBADF;
     _cleanup_(secret_freep) Secret *raw = NULL, *trimmed = NULL;
     const char *from = o->key_file ? o->key_file : "standard input";
+    size_t id_line;
     int r;
 
     if (o->key_file && strcmp(o->key_file, "-") != 0) {
@@ -130,14 +160,21 @@ static int read_secret(const Options *o, const char *what, const char *question,
             return cli_fail(EXIT_INVALID, "cannot open %s: %s", o->key_file, strerror(errno));
     }
     r = file < 0 && isatty(STDIN_FILENO)
-            ? read_prompt(STDIN_FILENO, question, &raw)
+            ? ask(STDIN_FILENO, question, &raw)
             : secret_read_fd(file >= 0 ? file : STDIN_FILENO, INPUT_MAX, 0, &raw);
     if (r == -ENODATA)
         return cli_fail(EXIT_INVALID, "no %s on %s", what, from);
     if (r == -EFBIG)
         return cli_fail(EXIT_INVALID, "%s is longer than a %s", from, what);
+    if (r == -EBADF)
+        return cli_fail(EXIT_INVALID, "no %s on %s, which is closed", what, from);
     if (raw)
-        trimmed = trim(raw);
+        trimmed = trim(raw, 0);
+    if (trimmed && (id_line = find_id_line(trimmed, id_length)) > 0) {
+        _cleanup_(secret_freep) Secret *both = TAKE_PTR(trimmed);
+
+        trimmed = trim(both, id_line);
+    }
     if (r < 0 || !trimmed)
         return cli_fail(EXIT_OTHER, "cannot read the %s from %s: %s", what, from,
                         strerror(r < 0 ? -r : ENOMEM));
@@ -146,11 +183,37 @@ static int read_secret(const Options *o, const char *what, const char *question,
     return EXIT_OK;
 }
 
+/* Behind these stands a secret, if it is long enough for one. */
+static bool has_secret_text(const char *word)
+{
+    static const char *const prefixes[] = {"NVMeTLSkey-", "DHHC-1:"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++) {
+        const char *found = strstr(word, prefixes[i]);
+
+        if (found && strcspn(found, " \t\n") >= SECRET_WORD_MIN)
+            return true;
+    }
+    return false;
+}
+
+bool cli_is_secret(const char *word)
+{
+    _cleanup_(secret_freep) Secret *key = NULL;
+    unsigned group;
+    int r;
+
+    if (has_secret_text(word))
+        return true;
+    r = recovery_key_parse(word, strlen(word), &key, &group);
+    return r == 0 || r == -EBADMSG;
+}
+
 int cli_read_psk(const Options *o, Secret **ret)
 {
     _cleanup_(secret_freep) Secret *psk = NULL, *configured = NULL;
     PskHash hash;
-    int r = read_secret(o, "PSK", "PSK (NVMeTLSkey-1:...): ", &psk);
+    int r = read_secret(o, "PSK", "PSK (NVMeTLSkey-1:...): ", STORE_ID_SIZE - 1, &psk);
 
     if (!psk)
         return r;
@@ -165,7 +228,7 @@ int cli_read_recovery_key(const Options *o, Secret **ret)
 {
     _cleanup_(secret_freep) Secret *text = NULL, *key = NULL;
     unsigned group;
-    int r = read_secret(o, "recovery key", "Recovery key: ", &text);
+    int r = read_secret(o, "recovery key", "Recovery key: ", SLOT_ID_SIZE - 1, &text);
 
     if (!text)
         return r;

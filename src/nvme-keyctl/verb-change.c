@@ -2,7 +2,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "basic/encoding.h"
 #include "basic/json.h"
+#include "basic/limits.h"
 #include "nvme-keyctl/cli.h"
 #include "nvme-keyctl/output.h"
 #include "psk/nqn.h"
@@ -36,6 +38,20 @@ static int add_optional(json_object *p, const char *member, const char *value)
     return value && json_add_string(p, member, value) < 0 ? cli_out_of_memory() : EXIT_OK;
 }
 
+/* The service would only say that it makes no sense. */
+static int add_comment(const Options *o, json_object *p)
+{
+    size_t length = o->comment ? strlen(o->comment) : 0;
+
+    if (length > COMMENT_LENGTH_MAX)
+        return cli_fail(EXIT_INVALID, "the comment has %zu bytes, at most %d are allowed", length,
+                        COMMENT_LENGTH_MAX);
+    if (o->comment && !text_is_printable(o->comment))
+        return cli_fail(EXIT_INVALID,
+                        "the comment has a control character, or is not UTF-8: it is one line");
+    return add_optional(p, "comment", o->comment);
+}
+
 static int add_psk(const Options *o, json_object *p)
 {
     _cleanup_(secret_freep) Secret *psk = NULL;
@@ -67,8 +83,7 @@ static int add_description(const Options *o, json_object *p)
         (r = add_optional(p, "hostNQN", hostnqn)) != EXIT_OK ||
         (r = add_optional(p, "role", o->role)) != EXIT_OK ||
         (r = add_optional(p, "derivation", o->derivation)) != EXIT_OK ||
-        (r = add_optional(p, "comment", o->comment)) != EXIT_OK ||
-        (r = cli_add_versions(p, o->versions)) != EXIT_OK)
+        (r = add_comment(o, p)) != EXIT_OK || (r = cli_add_versions(p, o->versions)) != EXIT_OK)
         return r;
     return o->force && json_add_bool(p, "force", true) < 0 ? cli_out_of_memory() : EXIT_OK;
 }
@@ -199,8 +214,7 @@ int verb_rotate(const Options *o)
         return cli_out_of_memory();
     if ((o->print_key && (r = output_check_secret("PSK")) != EXIT_OK) ||
         (r = add_optional(p, "id", o->arguments[0])) != EXIT_OK ||
-        (r = add_optional(p, "hash", o->hash)) != EXIT_OK ||
-        (r = add_optional(p, "comment", o->comment)) != EXIT_OK ||
+        (r = add_optional(p, "hash", o->hash)) != EXIT_OK || (r = add_comment(o, p)) != EXIT_OK ||
         (!o->generate && (r = add_psk(o, p)) != EXIT_OK))
         return r;
     if (o->print_key && json_add_bool(p, "returnPSK", true) < 0)

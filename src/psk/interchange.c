@@ -57,6 +57,37 @@ static void crc_bytes(const uint8_t *key, size_t size, uint8_t ret[static CRC_SI
         ret[i] = (uint8_t)(crc >> (8 * i));
 }
 
+bool psk_has_byte_order_mark(const char *text, size_t length)
+{
+    return (length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) ||
+           (length >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0));
+}
+
+/* Looks at all of it, whatever the key is. */
+static bool has_blank(const char *text, size_t length)
+{
+    unsigned found = 0;
+
+    for (size_t i = 0; i < length; i++)
+        found |= (unsigned)(text[i] == ' ') | (unsigned)(text[i] == '\t') |
+                 (unsigned)(text[i] == '\r') | (unsigned)(text[i] == '\n');
+    return found;
+}
+
+/* What editors and shells add to a PSK that is right. 0 for none of that. */
+static int find_addition(const char *text, size_t length)
+{
+    if (psk_has_byte_order_mark(text, length))
+        return PSK_E_MARK;
+    if (length > PREFIX_LENGTH && (text[0] == '"' || text[0] == '\'') &&
+        memcmp(text + 1, PREFIX, PREFIX_LENGTH) == 0)
+        return PSK_E_QUOTES;
+    if (length > PREFIX_LENGTH && memcmp(text, PREFIX, PREFIX_LENGTH) == 0 &&
+        has_blank(text, length))
+        return PSK_E_MORE;
+    return 0;
+}
+
 static int parse_head(const char *text, size_t length, PskHash *ret_hash)
 {
     if (length < PREFIX_LENGTH || memcmp(text, PREFIX, PREFIX_LENGTH) != 0)
@@ -80,7 +111,9 @@ int psk_interchange_parse(const char *text, size_t length, PskHash *ret_hash,
     size_t size;
     int r;
 
-    r = parse_head(text, length, &hash);
+    r = find_addition(text, length);
+    if (r == 0)
+        r = parse_head(text, length, &hash);
     if (r != 0)
         return r;
     /* The colon first: where it is what was lost, the length is off by one only because of it. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <stdbool.h>
+
 #include "basic/limits.h"
 #include "basic/secret.h"
 #include "psk/psk-error.h"
@@ -29,6 +31,9 @@ size_t psk_hash_size(PskHash cipher_hash);
  * length characters, in constant time as to the key. Returns 0, -ENOMEM or a PskError. */
 int psk_interchange_parse(const char *text, size_t length, PskHash *ret_hash,
                           Secret **ret_configured) _must_check_;
+
+/* Whether text begins with a byte order mark, of UTF-8 or UTF-16, as some editors write it. */
+bool psk_has_byte_order_mark(const char *text, size_t length);
 
 /* Writes a configured PSK of 32 or 48 bytes as a NUL-terminated string into a new secret.
  * Returns 0, -ENOMEM or PSK_E_HASH_LENGTH. */

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "psk/interchange.h"
 #include "psk/keyfile.h"
 #include "psk/nqn.h"
 
@@ -103,6 +104,8 @@ int keyfile_line_parse(const char *text, size_t length, KeyfileLine *ret)
         return 0;
     }
 
+    if (psk_has_byte_order_mark(text, length))
+        return PSK_E_MARK;
     /* Behind the last blank stands the key: an identity has blanks itself. */
     blank = memrchr(text, ' ', length);
     if (!blank)

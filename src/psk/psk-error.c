@@ -40,6 +40,13 @@ const char *psk_error_text(int error)
     case PSK_E_NQN:
         return "not an NQN: \"nqn.\" and more, at most 223 printable characters without blank and "
                "semicolon";
+    case PSK_E_MARK:
+        return "a byte order mark stands at the beginning: save the file as plain ASCII, without "
+               "it";
+    case PSK_E_QUOTES:
+        return "quotes stand around it: leave them out";
+    case PSK_E_MORE:
+        return "more than one word: a PSK stands alone, with no second line and nothing behind it";
     case PSK_E_LINE:
         return "not a line of a key file: IDENTITY KEY or HOSTNQN SUBSYSNQN KEY, with one blank "
                "between them";

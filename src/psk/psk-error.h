@@ -20,6 +20,9 @@ typedef enum PskError {
     PSK_E_DIGEST,
     PSK_E_IDENTITY_SIZE,
     PSK_E_NQN,
+    PSK_E_MARK,
+    PSK_E_QUOTES,
+    PSK_E_MORE,
     PSK_E_LINE,
 } PskError;
 

@@ -75,6 +75,15 @@ is "rotate: target" "$(ctl list --json=short | json "sorted(k['state'] for k in 
 check "rotate: the old one has a deadline" test "$(ctl show "$two" --json=short | json '"deadline" in o["key"]')" = True
 is "rotate: the comment stays" "$(ctl show "$new" --json=short | json 'o["key"]["comment"]')" "a shelf"
 
+# What was printed may be kept as it is, and read again.
+run ctl generate --subsysnqn=nqn.2026-11.org.example:saved --hostnqn="$HOST" --print-key
+saved=${out%%$'\n'*}
+printf '%s\r\n' "${out%%$'\n'*}" "${out#*$'\n'}" >"$tmp/saved"
+chmod 600 "$tmp/saved"
+is "generate: the output it printed is a key file" \
+    "$("$build/nvme-keyctl" identity --no-legend --subsysnqn=nqn.2026-11.org.example:saved --hostnqn="$HOST" --key-file="$tmp/saved" | grep -cF "$(ctl show "$saved" --json=short | json 'o["key"]["identities"][0]["identity"]')")" 1
+check "generate: and is gone" ctl remove "$saved"
+
 # --- remove, sync, status
 
 run ctl remove "$new"
@@ -105,8 +114,21 @@ done
 like "--version" "$("$build/nvme-keyctl" --version)" '^nvme-keyctl [0-9]'
 refused "an unknown verb" 2 "no such command" ctl lsit
 refused "an unknown option" 2 "" ctl list --nonsense
-refused "an option with a secret is not repeated" 2 "^[^:]*: .*option[^:]*$" ctl add --psk="$(psk one)"
-refused "a PSK behind the verb is not repeated" 2 "add takes no words, but 1 more words were given" ctl add "$(psk one)"
+no_word() {
+    local text=$1
+    shift
+    refused "a secret as a word: $text" 2 "^nvme-keyctl: a secret is no word of a command line: [^=]*= or the prompt; this one is in the history of the shell now and [^+/=]*$" "$@"
+}
+recovery=$(printf 'ABCD0-%.0s' {1..13})
+no_word "an unknown option" ctl add --psk="$(psk one)"
+no_word "behind the verb" ctl add "$(psk one)"
+no_word "another value of another kind" ctl add "DHHC-1:00:${id}${id}${id}:"
+no_word "a file" ctl add --subsysnqn=nqn.2026-11.org.example:z --hostnqn="$HOST" --key-file="$(psk one)"
+no_word "a comment" ctl add --subsysnqn=nqn.2026-11.org.example:z --hostnqn="$HOST" --comment="its PSK is $(psk one)"
+no_word "an id" ctl rotate "$(psk one)" --generate
+no_word "a key file" ctl import "$(psk one)"
+no_word "a recovery key" ctl slot unlock "${recovery%-}"
+refused "too many words" 2 "add takes no words, but 1 more was given; a secret is read from standard input, --key-file= or the prompt" ctl add x
 refused "an option of another verb" 2 "list does not take --role" ctl list --role=host
 refused "a missing id" 2 "show needs ID" ctl show
 refused "two ids" 2 "remove takes one word" ctl remove "$id" "$id"
@@ -141,7 +163,11 @@ no_psk "no Base64" "not a PSK: base64" "${good:0:20}!${good:21}"
 [ "${good:20:1}" = A ] && other=B || other=A
 no_psk "a character mistyped" "not a PSK: CRC" "${good:0:20}$other${good:21}"
 no_psk "a hash of another size" "not a PSK: length: hash 02 takes|not a PSK: length: hash 01 takes" "NVMeTLSkey-1:02:${good:16}"
-no_psk "two lines" "not a PSK: length" "$good"$'\n'"$good"
+no_psk "two lines" "not a PSK: more than one word: .* no second line" "$good"$'\n'"$good"
+no_psk "a comment behind it" "not a PSK: more than one word" "$good # of disk1"
+no_psk "a byte order mark" "not a PSK: a byte order mark stands at the beginning" $'\xef\xbb\xbf'"$good"
+no_psk "quotes" "not a PSK: quotes stand around it" "\"$good\""
+no_psk "an id that is none" "not a PSK: prefix" "${id}0"$'\n'"$good"
 no_psk "longer than any" "standard input is longer than a PSK" "$(printf 'x%.0s' {1..5000})"
 refused "PSK: no such file" 3 "cannot open /nonexistent: No such file" \
     ctl add --subsysnqn=nqn.2026-11.org.example:z --hostnqn="$HOST" --key-file=/nonexistent
@@ -200,9 +226,9 @@ refused "rotate: a retiring one" 5 "key $target is retiring, only an active one"
 ctl remove "$newer" && ctl remove "$target"
 run ctl add --hostnqn="$HOST" --subsysnqn="${SUBSYSTEM}b" --force <<<"$(psk other)"
 is "add: forced" "$status$err" 0
-refused_with "add: a comment with a control character" 3 '"comment" makes no sense' "$good" \
+refused_with "add: a comment with a control character" 3 "the comment has a control character" "$good" \
     ctl add --subsysnqn=nqn.2026-11.org.example:z --hostnqn="$HOST" --comment=$'a\tb'
-refused_with "add: a comment that is too long" 3 '"comment" makes no sense' "$good" \
+refused_with "add: a comment that is too long" 3 "the comment has 257 bytes, at most 256 are allowed" "$good" \
     ctl add --subsysnqn=nqn.2026-11.org.example:z --hostnqn="$HOST" --comment="$(printf 'x%.0s' {1..257})"
 
 # --- secrets
@@ -229,10 +255,10 @@ chmod 666 "$varlink"
 as_nobody() {
     setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
 }
-refused "another user may not look" 6 "permission denied" as_nobody "$build/nvme-keyctl" --socket="$varlink" list
+refused "another user may not look" 6 "permission denied: root may do all, members of the group nvme-keyd may look" as_nobody "$build/nvme-keyctl" --socket="$varlink" list
 refused "another user may not remove" 6 "permission denied" as_nobody "$build/nvme-keyctl" --socket="$varlink" remove "$id"
 chmod 600 "$varlink"
-refused "another user may not connect" 6 "permission denied: be root or in the group of $varlink" \
+refused "another user may not connect" 6 "permission denied: be root, or a member of the group nvme-keyd" \
     as_nobody "$build/nvme-keyctl" --socket="$varlink" list
 chmod 700 "$tmp"
 

@@ -77,7 +77,7 @@ is "remove: what prints nothing needs no place" "$status$err" 0
 # --- without standard input, or standard error
 
 run ctl add "${NEW[@]}" <&-
-like "standard input is closed" "$status $err" "^1 nvme-keyctl: cannot read the PSK from standard input"
+like "standard input is closed" "$status $err" "^3 nvme-keyctl: no PSK on standard input, which is closed$"
 "$build/nvme-keyctl" --socket="$varlink" list --no-legend >"$tmp/out" <&- 2>&-
 is "standard error is closed" "$? $(grep -c active <"$tmp/out")" "0 2"
 

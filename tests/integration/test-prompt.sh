@@ -39,14 +39,23 @@ def take_terminal():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def session(answer):
-    """Returns all that the terminal showed, the exit status, and whether the echo is back."""
+COMMAND = [program, "identity", "--hostnqn=nqn.host", "--subsysnqn=nqn.sub"]
+# A shell with job control, which takes the program to the foreground again when it was stopped.
+SHELL = ["bash", "-mc", '"$@"; echo stopped; fg >/dev/null', "bash"] + COMMAND
+
+
+def session(answer, command=COMMAND, before=None):
+    """Returns all that the terminal showed, the exit status, and whether the echo is back. before is
+    typed first, and the question comes again."""
     master, slave = pty.openpty()
     child = subprocess.Popen(
-        [program, "identity", "--hostnqn=nqn.host", "--subsysnqn=nqn.sub"],
+        command,
         stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
         preexec_fn=take_terminal)
     shown = read_until(master, b"): ")
+    if before:
+        os.write(master, before)
+        shown += read_until(master, b"): ")
     end = time.monotonic() + 60
     while echo_is_on(slave) and time.monotonic() < end:
         time.sleep(0.01)
@@ -71,6 +80,13 @@ check(back, "the echo is back")
 shown, status, silent, back = session(b"\x03")
 check(status == -2, "an interrupt ends it", status)
 check(silent and back, "and the echo is back")
+for name, command in ("alone", COMMAND), ("in a shell", SHELL):
+    shown, status, silent, back = session(psk.encode() + b"\n", command, b"\x1a")
+    check(status == 0 and shown.count("PSK (") == 2 and "NVMe1R01 nqn.host nqn.sub" in shown,
+          f"Ctrl-Z, {name}: asks again when it goes on", status, shown)
+    check(silent and psk not in shown, f"Ctrl-Z, {name}: shows nothing", shown)
+    check(back, f"Ctrl-Z, {name}: the echo is back")
+check("stopped" in shown, "Ctrl-Z stops it", shown)
 shown, status, silent, back = session(b"nonsense\n")
 check(status == 3 and "not a PSK: prefix" in shown, "a wrong answer is refused", status, shown)
 PY

@@ -120,6 +120,8 @@ static bool fits(const char *text, size_t place, int c, int error)
 
     if (place < HEAD_LENGTH - 3)
         return error == PSK_E_PREFIX;
+    if (c == ' ' || c == '\t' || c == '\r' || c == '\n')
+        return error == PSK_E_MORE;
     if (place == HEAD_LENGTH - 2 && (c == '0' || c == (length == 65 ? '1' : '2')))
         return error == 0;
     if (place == HEAD_LENGTH - 2 && (c == '1' || c == '2'))
@@ -232,8 +234,8 @@ TEST(hash_and_size)
 
 TEST(unknown_hash)
 {
-    static const char *const hashes[] = {"03", "0A", "0a", "04", "10", "11", "ff",
-                                         "FF", " 1", "1 ", "+1", "-1", "0:", "::"};
+    static const char *const hashes[] = {"03", "0A", "0a", "04", "10", "11",
+                                         "ff", "FF", "+1", "-1", "0:", "::"};
     char text[300];
 
     for (size_t i = 0; i < ARRAY_SIZE(hashes); i++) {
@@ -258,8 +260,8 @@ TEST(head_and_end)
     ASSERT_EQ(parse_text("NVMeTLSkey-1:"), PSK_E_HASH);
     ASSERT_EQ(parse_text("NVMeTLSkey-1:01:"), PSK_E_LENGTH);
     ASSERT_EQ(parse_text("NVMeTLSkey-1:01::"), PSK_E_LENGTH);
-    ASSERT_EQ(parse_text("NVMeTLSkey-1:01:" TEXT_32 "\n"), PSK_E_COLON);
-    ASSERT_EQ(parse_text("NVMeTLSkey-1:01:" TEXT_32 " "), PSK_E_COLON);
+    ASSERT_EQ(parse_text("NVMeTLSkey-1:01:" TEXT_32 "\n"), PSK_E_MORE);
+    ASSERT_EQ(parse_text("NVMeTLSkey-1:01:" TEXT_32 " "), PSK_E_MORE);
     ASSERT_EQ(parse_text("NVMeTLSkey-1:01:" TEXT_32 ":"), PSK_E_LENGTH);
     ASSERT_EQ(parse("NVMeTLSkey-1:01:" TEXT_32, 64), PSK_E_COLON);
     ASSERT_EQ(parse("NVMeTLSkey-1:02:" TEXT_48, 88), PSK_E_COLON);
@@ -338,6 +340,21 @@ TEST(cipher_hashes)
     ASSERT_EQ(psk_hash_size(PSK_HASH_SHA384), 48);
 }
 
+TEST(additions)
+{
+    ASSERT_EQ(parse_text("\xef\xbb\xbfNVMeTLSkey-1:00:" TEXT_32), PSK_E_MARK);
+    ASSERT_EQ(parse("\xff\xfeN\0V\0", 6), PSK_E_MARK);
+    ASSERT_EQ(parse("\xfe\xff\0N\0V", 6), PSK_E_MARK);
+    ASSERT_EQ(parse("\xfe", 1), PSK_E_PREFIX);
+    ASSERT_EQ(parse_text("\"NVMeTLSkey-1:00:" TEXT_32 "\""), PSK_E_QUOTES);
+    ASSERT_EQ(parse_text("'NVMeTLSkey-1:00:" TEXT_32 "'"), PSK_E_QUOTES);
+    ASSERT_EQ(parse_text("'NVMeTLSkey-1:00:" TEXT_32), PSK_E_QUOTES);
+    ASSERT_EQ(parse_text("\"NVMeTLSkey\""), PSK_E_PREFIX);
+    ASSERT_EQ(parse_text("NVMeTLSkey-1:00:" TEXT_32 "\nNVMeTLSkey-1:00:" TEXT_32), PSK_E_MORE);
+    ASSERT_EQ(parse_text("NVMeTLSkey-1:00:" TEXT_32 " # of disk1"), PSK_E_MORE);
+    ASSERT_EQ(parse_text("a\nNVMeTLSkey-1:00:" TEXT_32), PSK_E_PREFIX);
+}
+
 TEST(error_texts)
 {
     for (int i = PSK_E_PREFIX; i <= PSK_E_LINE; i++) {
@@ -355,4 +372,4 @@ TEST_MAIN(TEST_ENTRY(round_trips), TEST_ENTRY(generate), TEST_ENTRY(every_corrup
           TEST_ENTRY(swapped_characters), TEST_ENTRY(every_length), TEST_ENTRY(hash_and_size),
           TEST_ENTRY(unknown_hash), TEST_ENTRY(head_and_end), TEST_ENTRY(bits_behind_the_end),
           TEST_ENTRY(format_refuses), TEST_ENTRY(without_memory), TEST_ENTRY(hash_names),
-          TEST_ENTRY(cipher_hashes), TEST_ENTRY(error_texts))
+          TEST_ENTRY(cipher_hashes), TEST_ENTRY(additions), TEST_ENTRY(error_texts))

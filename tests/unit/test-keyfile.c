@@ -107,6 +107,9 @@ TEST(bad)
         int error;
     } cases[] = {
         {"x", PSK_E_LINE},
+        {"\xef\xbb\xbf" PAIR " " KEY_32, PSK_E_MARK},
+        {"\xef\xbb\xbfNVMe0R01 " PAIR " " KEY_32, PSK_E_MARK},
+        {PAIR " \"" KEY_32 "\"", PSK_E_QUOTES},
         {KEY_32, PSK_E_LINE},
         {HOST " " KEY_32, PSK_E_LINE},
         {PAIR " " SUBSYSTEM " " KEY_32, PSK_E_LINE},
