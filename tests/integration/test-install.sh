@@ -25,6 +25,7 @@ minimum() {
 755 usr/bin/nvme-keyctl
 755 usr/lib/nvme-keyd/nvme-keyd
 755 usr/lib/nvme-keyd/request-key-shim
+755 usr/lib/nvme-keyd/wait-for-keys
 644 etc/request-key.d/nvme-keyd.conf
 644 usr/share/bash-completion/completions/nvme-keyctl
 644 $unit_dir/nvme-keyd.service

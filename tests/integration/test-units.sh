@@ -47,9 +47,11 @@ exposure() {
 }
 exposure 14
 is "nvme-keyd.service: exposure is at most 1.4" "$status" 0
-# In a unit that is started early, what it has of ProtectSystem=, ProtectHome= and PrivateTmp= is not counted.
+# In a unit that is started early, ProtectSystem=, ProtectHome= and PrivateTmp= are not counted; and the last one's
+# equal that waits for no mounts never is.
 cp "$units/nvme-keyd.service" "$tmp/early"
-sed -i '/^DefaultDependencies=no/d' "$units/nvme-keyd.service"
+check "nvme-keyd.service: has a /tmp and a /var/tmp of its own" grep -qx 'TemporaryFileSystem=/tmp /var/tmp' "$units/nvme-keyd.service"
+sed -i '/^DefaultDependencies=no/d; s/^TemporaryFileSystem=.*/PrivateTmp=yes/' "$units/nvme-keyd.service"
 exposure 13
 is "nvme-keyd.service: and 1.3 as one that is not started early" "$status" 0
 cp "$tmp/early" "$units/nvme-keyd.service"

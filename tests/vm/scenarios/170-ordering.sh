@@ -11,7 +11,9 @@
 
 preload=nvme-keyd-preload.service
 ours="nvme-keyd.socket nvme-keyd-request.socket nvme-keyd.service $preload"
-connectors="tlshd.service nvmf-autoconnect.service nvmf-connect-nbft.service nvmf-connect@x.service"
+connectors="tlshd.service nvmf-autoconnect.service nvmf-connect-nbft.service"
+# Local mounts wait for this one, so it waits by itself, for a while (171-early).
+early='nvmf-connect@--transport\x3dtcp.service'
 others="nvme-discoverd.service stafd.service stacd.service"
 copies=/run/systemd/system
 
@@ -85,33 +87,36 @@ systemd-analyze blame --no-pager 2>/dev/null | grep -E 'nvme-keyd|tlshd|modules-
 
 # shellcheck disable=SC2086
 ordered "nvme-cli 2" $connectors
+not_held_back() { ! lists "$(unit_property "$early" After)" "$preload" && ! lists "$(unit_property "$early" After)" tlshd.service; }
+check "nvme-cli 2: what local mounts wait for is not ordered so" not_held_back
 check "remote-fs-pre.target comes after the keys" lists "$(unit_property remote-fs-pre.target After)" "$preload"
 check "a mount of the network comes after that" lists "$(unit_property "$preload" Before)" remote-fs-pre.target
 check "the keys come with the boot" lists "$(unit_property sysinit.target Wants)" "$preload"
 
 mkdir -p "$copies"
 cp /opt/units/* "$copies/"
-defer "systemctl daemon-reload; systemctl stop nvmf-connect@x.service nvmf-autoconnect.service nvmf-connect-nbft.service $others"
-defer "(cd /opt/units && for u in *; do rm -rf $copies/\$u $copies/\$u.d; done); rm -rf $copies/{nvmf-connect@x,tlshd,nvme-keyd-preload}.service.d"
+defer "systemctl daemon-reload; systemctl stop 'nvmf-connect@*' nvmf-autoconnect.service nvmf-connect-nbft.service $others"
+defer "(cd /opt/units && for u in *; do rm -rf $copies/\$u $copies/\$u.d; done); rm -rf $copies/nvmf-connect@*.d $copies/{tlshd,nvme-keyd-preload}.service.d"
 systemctl daemon-reload
 is "these are the units of the other versions" "$(unit_property nvmf-autoconnect.service FragmentPath)" \
         "$copies/nvmf-autoconnect.service"
 # shellcheck disable=SC2086
 ordered "nvme-cli 3 and nvme-stas" $connectors $others
+check "nvme-cli 3: what local mounts wait for is not ordered so" not_held_back
 # shellcheck disable=SC2086
 check "systemd-analyze verify, with those" verify $ours
 
 # --- as it does it
 
 oneshot=('[Service]' Type=oneshot RemainAfterExit=yes ExecStart= ExecStart=/bin/true)
-for unit in nvmf-autoconnect.service nvmf-connect-nbft.service nvmf-connect@x.service $others; do
+for unit in nvmf-autoconnect.service nvmf-connect-nbft.service "$early" $others; do
         may_start "$unit" "${oneshot[@]}"
 done
 may_start "$preload" '[Service]' ExecStartPre=/bin/sleep\ 2
 # shellcheck disable=SC2086
-keys_first "nvme-cli 3 and nvme-stas" $connectors $others
+keys_first "nvme-cli 3 and nvme-stas" $connectors "$early" $others
 (cd /opt/units && for u in *; do rm -f "$copies/$u"; done)
 # shellcheck disable=SC2086
-keys_first "nvme-cli 2" $connectors
+keys_first "nvme-cli 2" $connectors "$early"
 journalctl --sync
 is "no ordering cycle" "$(journalctl --boot --quiet --grep='ordering cycle' --output=cat)" ""

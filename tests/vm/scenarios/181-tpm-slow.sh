@@ -28,7 +28,7 @@ case $VM_PHASE in
         check "the boot goes on" boot_went_on
         is "no unit has failed" "$(failed_units)" ""
         check_fails "the keys took their time: $(preload_ms) ms" preload_within 20
-        check "and no longer than documented" preload_within 180
+        check "and no longer than documented" preload_within 60
         is "they are there" "$(ring_list | cut -d' ' -f2-)" "$(cat "$VM_STATE/keys")"
         read -r _ done_at < <(preload_times)
         started=$(unit_property tlshd.service ExecMainStartTimestampMonotonic)

@@ -1,0 +1,80 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# boot: boot
+# needs: nvme-keyd
+# suite: boot
+# shows: an event of udev connects before local mounts, with the store on one of them and not: nothing waits in vain for long
+# timeout: 400
+
+. /opt/vm/lib.sh
+
+sub=nqn.2026-11.org.example:early
+store=/var/lib/nvme-keyd
+# as the rules of nvme-cli name them
+tcp='nvmf-connect@--device\x3dnone\t--transport\x3dtcp\t--traddr\x3d127.0.0.1.service'
+fc='nvmf-connect@--device\x3dnone\t--transport\x3dfc\t--traddr\x3dnn-0x1:pn-0x2.service'
+drop_in=/etc/systemd/system/nvmf-connect@.service.d
+mount='var-lib-nvme\x2dkeyd.mount'
+
+# connects_at_boot [SECONDS]: both, which write what is in the keyring instead of connecting
+connects_at_boot() {
+        mkdir -p "$drop_in"
+        # shellcheck disable=SC2016 # for systemd and a shell
+        printf '%s\n' '[Service]' ExecStart= 'ExecStart=/bin/sh -c '"'"'case "$$0" in *tcp*) n=tcp ;; *) n=fc ;; esac; /opt/vm/bin/ringls >/run/vm-early.$$n'"'"' %i' \
+                ${1:+ExecStartPre= "ExecStartPre=-+$(sed -n 's/^ExecStartPre=-+\(.*wait-for-keys\) .*/\1/p' /usr/lib/systemd/system/nvmf-connect@.service.d/10-nvme-keyd.conf) %i $1"} \
+                >"$drop_in/vm.conf"
+        systemctl daemon-reload
+        systemctl add-wants sysinit.target "$tcp" "$fc"
+}
+connects_no_more() {
+        rm -rf "$drop_in" /etc/systemd/system/sysinit.target.wants/nvmf-connect@*
+        systemctl daemon-reload
+}
+transport_of() { case $1 in *tcp*) echo TCP ;; *) echo FC ;; esac; }
+began() { unit_property "$1" ExecMainStartTimestampMonotonic; }
+active() { unit_property "$1" ActiveEnterTimestampMonotonic; }
+# in_order TEXT TIME TIME: both are there, and one is before the other
+in_order() { check "$1 ($2, $3)" test 0 -lt "${2:-0}" -a "${2:-0}" -lt "${3:-0}"; }
+# check_boot WHAT: what is the same, wherever the store is
+check_boot() {
+        check "$1: the boot goes on" boot_went_on
+        for unit in "$tcp" "$fc"; do
+                in_order "$1: $(transport_of "$unit") begins before local mounts" "$(began "$unit")" "$(active local-fs.target)"
+        done
+        check "$1: keys are published in the end" wait_until 60 test "$(ring_count)" -gt 0
+        journalctl --sync
+        is "$1: no ordering cycle" "$(journalctl --boot --quiet --grep='ordering cycle' --output=cat)" ""
+}
+
+case $VM_PHASE in
+1)
+        check "nvme-keyctl add" nvme-keyctl add --subsysnqn="$sub" <<<"$(new_psk)"
+        ring_list | cut -d' ' -f2- >"$VM_STATE/keys"
+        cp /etc/fstab "$VM_STATE/"
+        # emulated, the service takes its time
+        connects_at_boot 120
+        reboot_into 2
+        ;;
+2)
+        check_boot "one file system"
+        is "one file system: TCP finds the keys" "$(cut -d' ' -f2- /run/vm-early.tcp)" "$(cat "$VM_STATE/keys")"
+        read -r _ loaded < <(preload_times)
+        in_order "one file system: FC does not wait for them" "$(began "$fc")" "$loaded"
+        is "one file system: no unit has failed" "$(failed_units)" ""
+
+        connects_no_more
+        connects_at_boot
+        cp -a "$store" /opt/vm-store
+        echo "/opt/vm-store $store none bind" >>/etc/fstab
+        reboot_into 3
+        ;;
+3)
+        defer "cp $VM_STATE/fstab /etc/fstab; systemctl stop nvme-keyd.service; umount $store; rm -rf /opt/vm-store; connects_no_more"
+        check "separate: the store is on a mount" mountpoint -q "$store"
+        check_boot "separate"
+        in_order "separate: TCP does not wait for that for ever" "$(began "$tcp")" "$(active "$mount")"
+        in_order "separate: FC does not wait at all" "$(began "$fc")" "$(began "$tcp")"
+        is "separate: the keys are those of the store" "$(ring_list | cut -d' ' -f2-)" "$(cat "$VM_STATE/keys")"
+        ;;
+esac
