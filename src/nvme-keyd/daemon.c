@@ -147,7 +147,9 @@ static void on_activity(void *userdata)
     uint64_t deadline = manager_deadline(d->manager), now = now_realtime();
     bool busy = varlink_server_connections(d->varlink) > 0 ||
                 (d->upcall && upcall_server_connections(d->upcall) > 0) || deadline > 0 ||
-                manager_is_opening(d->manager) || manager_is_unlocked_by_hand(d->manager);
+                manager_is_opening(d->manager) || manager_is_unlocked_by_hand(d->manager) ||
+                /* While the machine shuts down nobody would start another one. */
+                manager_provision(d->manager) == PROVISION_ON_DEMAND;
 
     arm(d->idle, busy || span == UINT64_MAX ? 0 : now_monotonic() + span);
     /* A deadline that has passed is one that could not be met: not again at once. */
@@ -201,6 +203,18 @@ static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si,
     (void)sd_notify(0, "READY=1");
     on_activity(d);
     return 0;
+}
+
+/* A request finds nobody after this, and during a shutdown no other instance is started. */
+static int on_end(sd_event_source *source, _unused_ const struct signalfd_siginfo *si,
+                  void *userdata)
+{
+    Daemon *d = userdata;
+    int r = manager_leave(d->manager);
+
+    if (r < 0 && r != -ENOKEY)
+        (void)log_error_errno(r, "Cannot make the keys on demand resident for the time after us");
+    return sd_event_exit(sd_event_source_get_event(source), 0);
 }
 
 /* Root may do all; others may read when they are in the group that the daemon runs with, which is
@@ -272,9 +286,8 @@ static int setup_signals(Daemon *d)
     sigaddset(&set, SIGCHLD);
     if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
         return -errno;
-    /* Without a handler an event loop exits with 0. */
-    if ((r = sd_event_add_signal(d->event, NULL, SIGTERM, NULL, NULL)) < 0 ||
-        (r = sd_event_add_signal(d->event, NULL, SIGINT, NULL, NULL)) < 0)
+    if ((r = sd_event_add_signal(d->event, NULL, SIGTERM, on_end, d)) < 0 ||
+        (r = sd_event_add_signal(d->event, NULL, SIGINT, on_end, d)) < 0)
         return r;
     return sd_event_add_signal(d->event, NULL, SIGHUP, on_hangup, d);
 }

@@ -368,6 +368,21 @@ int manager_hold(Manager *m)
     return ring ? sync_hold(ring) : r;
 }
 
+int manager_leave(Manager *m)
+{
+    SyncResult result;
+    int r = 0, held = 0;
+
+    if (manager_on_demand_sec(m) == 0)
+        return 0;
+    m->config.on_demand = false;
+    if (m->store || m->n_credentials > 0)
+        r = manager_resync(m, &result);
+    if (!m->store || r < 0)
+        held = manager_hold(m);
+    return r < 0 ? r : held;
+}
+
 bool manager_is_stale(const Manager *m)
 {
     return m->ring && manager_on_demand_sec(m) != m->on_demand_sec;

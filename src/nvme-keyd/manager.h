@@ -219,6 +219,11 @@ int manager_sync(Manager *m, SyncResult *ret) _must_check_;
  * meanwhile, which they would if they had been published on demand. */
 int manager_hold(Manager *m);
 
+/* To be called at the end: makes the keys resident that were on demand, because a request finds no
+ * service from here on, and a connection may still be made again. Without a store those stay that
+ * are in the ring. Returns 0, -ENOKEY where there is no ring, or the error of a key. */
+int manager_leave(Manager *m);
+
 /* True when the ring is not as the configuration, and the kernel, want it by now. */
 bool manager_is_stale(const Manager *m);
 

@@ -140,13 +140,15 @@ short() {
 }
 
 # idle: nothing happens. held: somebody is connected. waiting: a deadline is pending. due: a deadline
-# passes, not before we have looked. absent: a deadline passes, and there is no keyring.
+# passes, not before we have looked. absent: a deadline passes, and there is no keyring. demand: keys on demand.
 short idle 1d yes
 short held 1d yes
 short waiting 1d yes
 short due 20s yes
 short absent 3s no
-for name in idle held waiting due absent; do
+short demand 1d yes
+sed -i '1a Provision=on-demand\nOnDemandForce=yes' "$tmp/demand/conf"
+for name in idle held waiting due absent demand; do
     manage "$name"
 done
 for name in waiting due absent; do
@@ -156,6 +158,7 @@ done
 due=$(ask due list --json=short | json '[k["identities"][1]["identity"] for k in o["keys"] if k["state"] == "retiring"][0]')
 check "retiring: is in the ring" grep -qxF "$due" <(ring_names)
 ask held list >/dev/null
+ask demand list >/dev/null
 python3 -c 'import socket, sys, time
 s = socket.socket(socket.AF_UNIX)
 s.connect(sys.argv[1])
@@ -180,6 +183,7 @@ took=$(($(at idle "exit $idle") - idle_since))
 result $? "idle: after 30 s" || diag "$took ms"
 is "idle: the next call starts it" "$(ask idle list --json=short | json 'o["keys"][0]["id"]')" "$idle_id"
 is "somebody is connected: it stays" "$(event held exit)" 0
+is "keys are on demand: it stays, since a shutdown starts no other" "$(event demand exit)" 0
 is "a deadline is pending: it stays" "$(event waiting exit)" 0
 ask waiting list >/dev/null
 is "a deadline is pending: the same process" "$(event waiting start)" 1

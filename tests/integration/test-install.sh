@@ -33,6 +33,7 @@ minimum() {
 644 $unit_dir/nvme-keyd-request.socket
 644 $unit_dir/nvme-keyd-credentials.service
 644 $unit_dir/nvme-keyd-preload.service
+644 $unit_dir/nvme-keyd-stop.target
 644 $unit_dir/nvmf-connect@.service.d/10-nvme-keyd.conf
 644 $unit_dir/tlshd.service.d/10-nvme-keyd.conf
 644 $udev_dir/rules.d/90-nvme-keyd.rules

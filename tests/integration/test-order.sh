@@ -38,9 +38,9 @@ dump together || bail "systemd --test"
 printf '%s\n' '[Mount]' What=/dev/vdb Where=/var >"$others/var.mount"
 dump separate || bail "systemd --test, with a /var of its own"
 
-# reaches DUMP DEPENDENCY UNIT PATTERN: those of them that are of the pattern, in one line
+# reaches DUMP DEPENDENCY UNIT PATTERN [AWAY...]: those of them that are of the pattern, in one line
 reaches() {
-    "$python" "$(dirname "$0")/unit-order.py" "$tmp/$1" "$2" "$3" | grep -xE "$4" | paste -sd ' '
+    "$python" "$(dirname "$0")/unit-order.py" "$tmp/$1" "$2" "$3" "${@:5}" | grep -xE "$4" | paste -sd ' '
 }
 
 late='(local-fs|local-fs-pre|sysinit|basic|network-online|remote-fs.*)\.target|systemd-tmpfiles-setup\.service'
@@ -53,6 +53,21 @@ for dump in together separate; do
         "$(reaches "$dump" After "$early" 'nvme-keyd.*\.service|tlshd\.service')" ""
     is "$dump: no cycle" "$(grep -c 'ordering cycle' "$tmp/$dump")" 0
 done
+
+# At shutdown all of it is the other way round: what comes before a mount stops when that is unmounted. The preload
+# is not active then.
+for unit in nvme-keyd.service nvme-keyd.socket nvme-keyd-request.socket nvme-keyd-credentials.service; do
+    for dump in together separate; do
+        is "$dump: $unit stops after mounts of the network" \
+            "$(reaches "$dump" Before "$unit" 'data\.mount|remote-fs-pre\.target' nvme-keyd-preload.service)" "data.mount remote-fs-pre.target"
+    done
+done
+# A target is active at once, and long before the service is started.
+is "but while it starts no mount waits for it" \
+    "$(sed -n 's/^Before=//p' "$units/nvme-keyd.service" | tr ' ' '\n' | grep -x 'remote-fs.*')" ""
+like "the target between them comes with the sockets" "$(<"$units/nvme-keyd.socket")" 'Wants=[^=]* ?nvme-keyd-stop\.target'
+is "and waits for nothing but the service" \
+    "$(reaches separate After nvme-keyd-stop.target "$late" nvme-keyd.service)" ""
 
 # --- what holds back an instance of nvmf-connect@
 

@@ -30,7 +30,7 @@ cp -an /usr/lib/systemd/system/. "$root/usr/lib/systemd/system/"
 install -m 755 /dev/null "$root/bin/kill"
 install -m 755 /dev/null "$root/bin/sleep"
 install -D -m 755 /dev/null "$root$(sed -n 's/^ExecStartPre=[-+]*\([^ ]*\).*/\1/p' "$units/nvme-keyd.service")"
-for unit in nvme-keyd.service nvme-keyd-credentials.service nvme-keyd.socket nvme-keyd-request.socket nvme-keyd-preload.service; do
+for unit in nvme-keyd.service nvme-keyd-credentials.service nvme-keyd.socket nvme-keyd-request.socket nvme-keyd-preload.service nvme-keyd-stop.target; do
     quiet "$unit: systemd-analyze verify" systemd-analyze verify --man=no --root="$root" "$unit"
 done
 # Its program is in a tree that is not there yet, and systemd before 255 does not know one of its settings.

@@ -52,9 +52,20 @@ is "under its name" "$(ring_serials "$(ctl show "$id" --json=short | json 'o["ke
 run ctl remove "$id"
 is "remove takes it out" "$(ring_names | grep -c " $SUBSYSTEM ")" 0
 
-# --- resident again
+# --- the end: a request finds nobody then, so what was on demand is resident
 
 id=$(add four a)
+is "the key is not in the ring" "$(ring_names | grep -c " $SUBSYSTEM ")" 0
+daemon_stop
+name=$(ring_names | grep " $SUBSYSTEM ")
+serial=$(ring_serials "$name")
+check "after SIGTERM it is" test -n "$serial"
+is "and does not end" "$(left "${serial:-0}")" ""
+daemon_start
+check "after the next start it ends" between_ends "$(left "$(ring_serials "$name")")"
+
+# --- resident again
+
 gets "a request, again" OK "$pair"
 serial=$(text "$answer")
 sed -i '/^Provision/d' "$conf"

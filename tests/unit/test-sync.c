@@ -372,6 +372,44 @@ TEST(hold)
                 seconds_left(foreign) > 0);
 }
 
+/* Requests are answered no more after the end, so what is on demand is resident then. */
+TEST(leave)
+{
+    Key *k, *other;
+    FIXTURE;
+
+    set_on_demand(&f, true);
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1);
+    other = fixture_add(&f, OTHER_SUBSYSTEM, KEY_ROLE_HOST, 2);
+    ASSERT_TRUE(k && other);
+    ASSERT_OK(sync_now(&f));
+    ASSERT_EQ(manager_publish_pair(f.m, k), 1);
+    ASSERT_TRUE(seconds_left(k->serials[1]) > 0);
+    ASSERT_EQ(ring_size(), 1);
+    ASSERT_OK(manager_leave(f.m));
+    ASSERT_TRUE(ring_has_key(&f, k, 1) && seconds_left(k->serials[1]) == 0);
+    ASSERT_TRUE(ring_has_key(&f, other, 1) && seconds_left(other->serials[1]) == 0);
+}
+
+/* Without a store there is nothing to add, but what is in the ring stays. */
+TEST(leave_locked)
+{
+    key_serial_t ours;
+    int r;
+    FIXTURE;
+
+    ASSERT_TRUE(manager_ring(f.m, &r));
+    ASSERT_OK(setegid(MARK));
+    ours = ring_put(MARK, FOREIGN "x", PAYLOAD);
+    ASSERT_TRUE(ours > 0);
+    ASSERT_OK(keyctl_set_timeout(ours, 60));
+    ASSERT_OK(manager_leave(f.m));
+    ASSERT_TRUE(seconds_left(ours) > 0);
+    set_on_demand(&f, true);
+    ASSERT_OK(manager_leave(f.m));
+    ASSERT_EQ(seconds_left(ours), 0);
+}
+
 /* What is there is left alone, what is missing is added. */
 TEST(publish_pair)
 {
@@ -436,4 +474,5 @@ TEST_MAIN(TEST_ENTRY(marked), TEST_ENTRY(unmarked), TEST_ENTRY(marked_foreign_id
           TEST_ENTRY(refresh), TEST_ENTRY(broken_record), TEST_ENTRY(no_store),
           TEST_ENTRY(read_only), TEST_ENTRY(withdraw_twice), TEST_ENTRY(remove_by_name),
           TEST_ENTRY(rotate_by_name), TEST_ENTRY(rotate_same_name), TEST_ENTRY(hold),
-          TEST_ENTRY(publish_pair), TEST_ENTRY(reconfigured), TEST_ENTRY(many))
+          TEST_ENTRY(leave), TEST_ENTRY(leave_locked), TEST_ENTRY(publish_pair),
+          TEST_ENTRY(reconfigured), TEST_ENTRY(many))
