@@ -17,7 +17,7 @@ void commit_plan_done(CommitPlan *plan)
 {
     free(plan->replace);
     free(plan->remove);
-    plan->replace = plan->remove = NULL;
+    *plan = (CommitPlan){.generation = 0};
 }
 
 /* The rest of s behind prefix, or NULL. */

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -157,6 +158,29 @@ int commit_finish(const StoreDirs *dirs, const CommitPlan *plan)
     if (r == 0)
         r = sync_dirs(dirs);
     return r < 0 ? r : remove_commit(dirs);
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    const uint64_t *x = a, *y = b;
+
+    return (*x > *y) - (*x < *y);
+}
+
+/* A plan names its records in the order of their ids. */
+static bool names(const uint64_t *ids, size_t n, uint64_t id)
+{
+    return n > 0 && bsearch(&id, ids, n, sizeof(*ids), compare_ids);
+}
+
+bool commit_replaces(const CommitPlan *plan, uint64_t record)
+{
+    return names(plan->replace, plan->n_replace, record);
+}
+
+bool commit_removes(const CommitPlan *plan, uint64_t record)
+{
+    return names(plan->remove, plan->n_remove, record);
 }
 
 int commit_retract(const StoreDirs *dirs, const CommitPlan *plan)

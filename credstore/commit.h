@@ -55,6 +55,10 @@ int commit_publish(const StoreDirs *dirs, const CommitPlan *plan, Sealer *s, con
  * may start before. */
 int commit_finish(const StoreDirs *dirs, const CommitPlan *plan) _must_check_;
 
+/* True when the commit replaces this record, or removes it. */
+bool commit_replaces(const CommitPlan *plan, uint64_t record);
+bool commit_removes(const CommitPlan *plan, uint64_t record);
+
 /* Takes a change back that may or may not be published. As commit_finish(), to be repeated. */
 int commit_retract(const StoreDirs *dirs, const CommitPlan *plan) _must_check_;
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "basic/io.h"
 #include "basic/limits.h"
@@ -18,6 +20,7 @@ typedef struct Candidates {
     Candidate *items;
     size_t n;
     size_t capacity;
+    const CommitPlan *removed; /* whose files may still be there, or NULL */
 } Candidates;
 
 static void candidates_done(Candidates *c)
@@ -62,6 +65,34 @@ static int content_error(int error)
     return error == -EIO || error == -ENOENT ? error : -EBADMSG;
 }
 
+/* Whether a file of the commit that could not be finished still lies beside its place. */
+static bool is_pending(int dirfd, const char *new_name)
+{
+    struct stat st;
+
+    return fstatat(dirfd, new_name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static void shard_file(const Store *s, unsigned number, char ret[static DIRS_NAME_SIZE])
+{
+    if (s->unsettled == TO_FINISH && s->plan.shards >> number & 1) {
+        dirs_shard_name(number, DIRS_NEW, ret);
+        if (is_pending(s->dirs.index, ret))
+            return;
+    }
+    dirs_shard_name(number, "", ret);
+}
+
+static void record_file(const Store *s, uint64_t id, char ret[static DIRS_NAME_SIZE])
+{
+    if (s->unsettled == TO_FINISH && commit_replaces(&s->plan, id)) {
+        dirs_record_name(id, DIRS_NEW, ret);
+        if (is_pending(s->dirs.records, ret))
+            return;
+    }
+    dirs_record_name(id, "", ret);
+}
+
 /* Reads an index file. Returns -EBADMSG or -EIO for whatever is wrong with it, 0 with nothing in it
  * when the shard never had a record. */
 static int read_shard(const Store *s, unsigned number, Shard *ret)
@@ -71,7 +102,7 @@ static int read_shard(const Store *s, unsigned number, Shard *ret)
     size_t size;
     int r;
 
-    dirs_shard_name(number, "", name);
+    shard_file(s, number, name);
     header_shard_label(&s->header, label);
     r = signed_file_read(s->sealer, s->key, label, s->dirs.index, name, STORE_SHARD_MAX, &body,
                          &size);
@@ -114,9 +145,12 @@ static int load_shard(Store *s, unsigned number, Candidates *c)
 
 static int add_file(_unused_ int dirfd, const char *name, void *userdata)
 {
+    Candidates *c = userdata;
     uint64_t id;
 
-    return dirs_parse_record_name(name, "", &id) ? add_candidate(userdata, id, 0) : 0;
+    if (!dirs_parse_record_name(name, "", &id) || (c->removed && commit_removes(c->removed, id)))
+        return 0;
+    return add_candidate(c, id, 0);
 }
 
 static int load_record(const Store *s, const Candidate *c, Record **ret)
@@ -129,7 +163,7 @@ static int load_record(const Store *s, const Candidate *c, Record **ret)
     if (shard_error < 0)
         return record_new_broken(c->id, 0, shard_error, ret);
 
-    dirs_record_name(c->id, "", name);
+    record_file(s, c->id, name);
     r = io_read_file_at(s->dirs.records, name, STORE_RECORD_MAX, &text, &size);
     if (is_shortage(r))
         return r;
@@ -151,7 +185,8 @@ static bool is_superfluous(const Store *s, const Candidates *c, size_t i)
 
 int store_load(Store *s)
 {
-    _cleanup_(candidates_done) Candidates c = {.n = 0};
+    _cleanup_(candidates_done) Candidates c = {.removed =
+                                                   s->unsettled == TO_FINISH ? &s->plan : NULL};
     int r;
 
     for (unsigned number = 0; number < STORE_SHARDS; number++) {

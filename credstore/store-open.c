@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "basic/io.h"
 #include "basic/limits.h"
@@ -22,7 +24,7 @@ static int header_detail(int error, char **reterr_detail)
                                                             : strerror(-error));
 }
 
-int store_read_header(Store *s, char **reterr_detail)
+static int read_header(Store *s, const char *name, char **reterr_detail)
 {
     _cleanup_(header_done) Header header = {.generation = 0};
     _cleanup_(freep) char *text = NULL;
@@ -30,7 +32,7 @@ int store_read_header(Store *s, char **reterr_detail)
     size_t size, body_size = 0;
     int r;
 
-    r = io_read_file_at(s->dirs.root, DIRS_HEADER, STORE_HEADER_MAX, &text, &size);
+    r = io_read_file_at(s->dirs.root, name, STORE_HEADER_MAX, &text, &size);
     if (r == -ENOENT && dirs_has_remains(&s->dirs))
         return detail_set(reterr_detail, -EBADMSG,
                           DIRS_HEADER " is missing, but there are records");
@@ -49,26 +51,51 @@ int store_read_header(Store *s, char **reterr_detail)
     return 0;
 }
 
+int store_read_header(Store *s, char **reterr_detail)
+{
+    return read_header(s, DIRS_HEADER, reterr_detail);
+}
+
+/* The header of a commit whose files could not all be moved: this one may have been. */
+static int read_pending_header(Store *s, char **reterr_detail)
+{
+    struct stat st;
+    bool moved = fstatat(s->dirs.root, DIRS_HEADER DIRS_NEW, &st, AT_SYMLINK_NOFOLLOW) < 0;
+
+    return read_header(s, moved ? DIRS_HEADER : DIRS_HEADER DIRS_NEW, reterr_detail);
+}
+
+/*
+ * A commit that was interrupted past its commit point is a fact, so opening finishes it: its files
+ * take their places. Where that fails, as on a file system that is read-only, its files are
+ * readable all the same: they are read from where they lie, and the next change finishes it.
+ */
 static int recover(Store *s, char **reterr_detail)
 {
     _cleanup_(commit_plan_done) CommitPlan plan = {.generation = 0};
     int r = commit_read(&s->dirs, s->sealer, s->key, s->header.generation, &plan, reterr_detail);
+    bool finished;
 
     if (r < 0)
         return r;
-    if (r > 0) {
-        r = commit_finish(&s->dirs, &plan);
-        if (r < 0)
-            return detail_set(reterr_detail, r, "cannot finish an interrupted change: %s",
-                              strerror(-r));
-        r = store_read_header(s, reterr_detail);
-        if (r < 0)
-            return r;
-        if (s->header.generation != plan.generation)
-            return detail_set(reterr_detail, -EBADMSG,
-                              DIRS_HEADER " is not the one of the interrupted change");
+    if (r == 0) {
+        dirs_sweep(&s->dirs);
+        return 0;
     }
-    dirs_sweep(&s->dirs);
+    finished = commit_finish(&s->dirs, &plan) == 0;
+    r = finished ? store_read_header(s, reterr_detail) : read_pending_header(s, reterr_detail);
+    if (r < 0)
+        return r;
+    if (s->header.generation != plan.generation)
+        return detail_set(reterr_detail, -EBADMSG,
+                          DIRS_HEADER " is not the one of the interrupted change");
+    if (finished) {
+        dirs_sweep(&s->dirs);
+        return 0;
+    }
+    s->unsettled = TO_FINISH;
+    s->plan = plan;
+    plan = (CommitPlan){.generation = 0};
     return 0;
 }
 
@@ -180,6 +207,8 @@ int store_unlock(Store *s, const Secret *packed, char **reterr_detail)
     if (r < 0) {
         store_forget_records(s);
         s->key = secret_free(s->key);
+        s->unsettled = SETTLED;
+        commit_plan_done(&s->plan);
     }
     return r;
 }

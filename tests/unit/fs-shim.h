@@ -45,6 +45,7 @@ static struct {
     int from; /* the first call to fail, 0: none */
     int n;    /* how many */
     int error;
+    bool read_only; /* every change fails with EROFS, as on a file system that is mounted so */
     void (*observe)(const ShimEvent *event); /* of what has succeeded */
 } shim;
 
@@ -63,6 +64,12 @@ static inline bool shim_fails(void)
         return false;
     errno = shim.error;
     return true;
+}
+
+static inline bool shim_is_refused(bool changes)
+{
+    errno = EROFS;
+    return shim.read_only && changes;
 }
 
 static inline long shim_done(long result, ShimEvent event)
@@ -87,7 +94,7 @@ int openat(int dirfd, const char *name, int flags, ...)
         mode = va_arg(ap, mode_t);
         va_end(ap);
     }
-    if (shim_fails())
+    if (shim_fails() || shim_is_refused(flags & (O_CREAT | O_WRONLY | O_RDWR)))
         return -1;
     fd = syscall(SYS_openat, dirfd, name, flags, mode);
     return (int)shim_done(fd, (ShimEvent){.call = SHIM_OPEN,
@@ -127,7 +134,7 @@ int syncfs(int fd)
 
 int renameat(int from, const char *name, int to, const char *new_name)
 {
-    if (shim_fails())
+    if (shim_fails() || shim_is_refused(true))
         return -1;
     return (int)shim_done(
         syscall(SYS_renameat2, from, name, to, new_name, 0),
@@ -136,7 +143,7 @@ int renameat(int from, const char *name, int to, const char *new_name)
 
 int unlinkat(int dirfd, const char *name, int flags)
 {
-    if (shim_fails())
+    if (shim_fails() || shim_is_refused(true))
         return -1;
     return (int)shim_done(syscall(SYS_unlinkat, dirfd, name, flags),
                           (ShimEvent){.call = SHIM_UNLINK, .fd = dirfd, .name = name});
@@ -144,7 +151,7 @@ int unlinkat(int dirfd, const char *name, int flags)
 
 int mkdirat(int dirfd, const char *name, mode_t mode)
 {
-    if (shim_fails())
+    if (shim_fails() || shim_is_refused(true))
         return -1;
     return (int)shim_done(syscall(SYS_mkdirat, dirfd, name, mode),
                           (ShimEvent){.call = SHIM_MKDIR, .fd = dirfd, .name = name});

@@ -282,6 +282,73 @@ static int fail_step(const Begun *x, const NamedStep *step, int k, int error)
     return again && strcmp(again, before) != 0 && opens_as(x->base.work, again) ? r < 0 : -EIO;
 }
 
+/* Breaks a step off at its k-th call, and looks at what is left on a file system that is read-only
+ * by then. Returns 1 where a commit was pending, 0 where not, -ERANGE past the last call. */
+static int interrupt_step(const Begun *x, const NamedStep *step, int k)
+{
+    Subject subject = x->subject;
+    _cleanup_(freep) char *after = NULL, *found = NULL, *settled = NULL;
+    _cleanup_(store_closep) Store *s = NULL;
+    char id[STORE_ID_SIZE];
+    int pending;
+
+    fixture_remove(x->base.work);
+    if (fixture_copy(x->base.f.dir, x->base.work) < 0 || store_open(x->base.work, &s, NULL) < 0)
+        return -EIO;
+    shim_inject(k, 100000, EIO);
+    pending = step->step(&subject, s) == 0;
+    if (shim.calls < k) {
+        shim_inject(0, 0, 0);
+        return -ERANGE;
+    }
+    shim_inject(0, 0, 0);
+    /* What a disk that works makes of it. */
+    s = store_close(s);
+    fixture_remove(x->copy);
+    if (fixture_copy(x->base.work, x->copy) < 0 || store_open(x->copy, &s, NULL) < 0)
+        return -EIO;
+    after = steps_dump(s, true);
+    s = store_close(s);
+
+    shim.read_only = true;
+    if (store_open(x->base.work, &s, NULL) == 0)
+        found = steps_dump(s, true);
+    if (!after || !found || strcmp(after, found) != 0 ||
+        fixture_add(s, "more", "more", id) != -EROFS)
+        pending = -EIO;
+    shim.read_only = false;
+    /* Writable again: the next change ends the one before it. */
+    if (!s || fixture_add(s, "more", "more", id) < 0)
+        return -EIO;
+    settled = steps_dump(s, true);
+    s = store_close(s);
+    return settled && found && strlen(settled) > strlen(found) && opens_as(x->base.work, settled)
+               ? pending
+               : -EIO;
+}
+
+/* A change that was interrupted past its commit point is in force, even where nothing can be
+ * written. */
+TEST(read_only_after_an_interruption)
+{
+    _cleanup_(begun_done) Begun x = {.copy = ""};
+
+    ASSERT_OK(begun_new(&x));
+    for (size_t i = 0; i < ARRAY_SIZE(named_steps); i++) {
+        const int stride = named_steps[i].large ? 7 : 1;
+        int n[2] = {0, 0}, r;
+
+        for (int k = 1; (r = interrupt_step(&x, &named_steps[i], k)) != -ERANGE; k += stride) {
+            if (r < 0)
+                TEST_FAIL("%s: call %d", named_steps[i].name, k);
+            n[r]++;
+        }
+        printf("# %s: %d interruptions, %d past the commit point\n", named_steps[i].name,
+               n[0] + n[1], n[1]);
+        ASSERT_TRUE(n[1] > 5);
+    }
+}
+
 static const int errors[] = {ENOSPC, EIO, EROFS, EDQUOT};
 
 /* Of a large change each call fails with one of them. */
@@ -441,8 +508,8 @@ TEST(each_error_while_a_store_is_opened)
     ASSERT_TRUE(n > 100);
 }
 
-TEST_MAIN(TEST_ENTRY(one_call_fails), TEST_ENTRY(one_call_fails_in_a_large_commit),
-          TEST_ENTRY(some_calls_fail), TEST_ENTRY(the_disk_goes_away_twice),
-          TEST_ENTRY(each_error_at_each_call_of_each_change),
+TEST_MAIN(TEST_ENTRY(read_only_after_an_interruption), TEST_ENTRY(one_call_fails),
+          TEST_ENTRY(one_call_fails_in_a_large_commit), TEST_ENTRY(some_calls_fail),
+          TEST_ENTRY(the_disk_goes_away_twice), TEST_ENTRY(each_error_at_each_call_of_each_change),
           TEST_ENTRY(each_error_while_a_store_is_made),
           TEST_ENTRY(each_error_while_a_store_is_opened))
