@@ -80,5 +80,7 @@
 #define CREDENTIAL_KEYS_MAX 16384
 /* Who gives the wrong file need not see all of it. */
 #define CREDENTIAL_PROBLEMS_MAX 64
+/* Keys of the ring that somebody has to look at: enough to find the cause. */
+#define RING_NOTICES_MAX 32
 
 #define IDLE_EXIT_SEC_MIN 30

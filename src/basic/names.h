@@ -19,6 +19,8 @@
 /* The service manager: its own socket, and where it keeps the invocation of each running unit. */
 #define NAMES_SERVICE_MANAGER "unix:path=/run/systemd/private"
 #define NAMES_RUNNING_UNITS "/run/systemd/units"
+/* The host's NVMe controllers, as the kernel shows them. */
+#define NAMES_CONTROLLERS "/sys/class/nvme"
 /* The handshake daemon, as ktls-utils install it, and as ours that runs from memory. */
 #define NAMES_HANDSHAKE_UNIT "tlshd.service"
 #define NAMES_HANDSHAKE_UNIT_MEMORY "nvme-keyd-tlshd.service"
@@ -47,9 +49,10 @@
 #define NAMES_FETCHED_CREDENTIAL "nvme-keyd.fetched"
 
 #define NAMES_ENV_LOG_LEVEL "NVME_KEYD_LOG_LEVEL"
-/* Others than the two above, for tests. */
+/* Others than those above, for tests. */
 #define NAMES_ENV_SERVICE_MANAGER "NVME_KEYD_SERVICE_MANAGER"
 #define NAMES_ENV_RUNNING_UNITS "NVME_KEYD_RUNNING_UNITS"
+#define NAMES_ENV_CONTROLLERS "NVME_KEYD_CONTROLLERS"
 
 /* Journal fields besides systemd's own. */
 #define NAMES_FIELD_HOSTNQN "NVME_HOSTNQN"
@@ -70,6 +73,8 @@
 #define MESSAGE_KEY_ADDED "1f30f5df326a467a8b88fd1fad5c239c"
 #define MESSAGE_KEY_ROTATED "639a5b3c7900413a85d00f7f0be44508"
 #define MESSAGE_KEY_REMOVED "827535579fa84f90bf731d28279be9b3"
+#define MESSAGE_KEY_HELD "5b0c1ad6f3b34b0e9d0b5c0c4f6a7e21"
+#define MESSAGE_KEY_RIVAL "c8f2f7a94f2b4d1bb1d5a4f1f6e0d963"
 #define MESSAGE_REQUEST_MISS "3458a615853b4a6c9f9deb1043472ae3"
 #define MESSAGE_ON_DEMAND_REFUSED "1f6d0e93206d4e03bc2d02f4c7407ed2"
 #define MESSAGE_CREDENTIAL_UNUSABLE "4c3bd2f6a0e74a1f8f65b0d1c1f7a9e2"

@@ -4,6 +4,7 @@
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "basic/limits.h"
 #include "basic/names.h"
@@ -13,8 +14,12 @@
 /* "type;uid;gid;perm;" before the description itself. */
 #define DESCRIBE_MAX (KEY_DESCRIPTION_MAX + 64)
 
-/* It lets nobody in who could not ask us: the group is the one that may. */
-#define MARK_PERM KEY_GRP_VIEW
+/* Changing the timeout and permissions of a key: uid 0 may do that to any key it possesses, so the
+ * bit gives away nothing, and add_key(2) never sets it. */
+#define OWNER_PERM KEY_USR_SETATTR
+#define HANDED_IN_PERM KEY_GRP_VIEW
+/* What add_key(2) gives a readable key, as permissions of the possessor and of the owner. */
+#define DEFAULT_PERM (KEY_POS_ALL | KEY_USR_VIEW)
 
 struct Ring {
     key_serial_t serial;
@@ -171,7 +176,8 @@ static int parse_description(char *text, const char *type, RingKey *ret)
     if (!ret->description)
         return -ENOMEM;
     ret->gid = (gid_t)gid;
-    ret->marked = perm & MARK_PERM;
+    ret->owned = perm & OWNER_PERM;
+    ret->handed_in = perm & HANDED_IN_PERM;
     return 0;
 }
 
@@ -218,13 +224,29 @@ int ring_list(const Ring *r, RingList *ret)
     return 0;
 }
 
+bool ring_key_is_ours(const RingKey *k)
+{
+    gid_t own = getegid();
+
+    return k->owned || (own != 0 && k->gid == own);
+}
+
+int ring_mark(int32_t serial, bool handed_in)
+{
+    key_perm_t perm = DEFAULT_PERM | OWNER_PERM | (handed_in ? HANDED_IN_PERM : 0);
+
+    return keyctl_setperm(serial, perm) < 0 ? -errno : 0;
+}
+
 int ring_add(const Ring *r, const char *description, const void *payload, size_t size,
-             int32_t *ret_serial)
+             bool handed_in, int32_t *ret_serial)
 {
     key_serial_t s = add_key(r->key_type, description, payload, size, r->serial);
 
     if (s < 0)
         return -errno;
+    /* A key without the mark still works, and its group tells whose it is. */
+    (void)ring_mark(s, handed_in);
     *ret_serial = s;
     return 0;
 }
@@ -257,23 +279,6 @@ int32_t ring_look_up(const Ring *r, const char *description)
 int ring_set_timeout(int32_t serial, unsigned timeout_sec)
 {
     return keyctl_set_timeout(serial, timeout_sec) < 0 ? -errno : 0;
-}
-
-int ring_set_mark(int32_t serial, bool marked)
-{
-    char text[DESCRIBE_MAX + 1];
-    unsigned perm;
-    long n = keyctl_describe(serial, text, sizeof(text) - 1);
-
-    if (n < 0)
-        return -errno;
-    if ((size_t)n >= sizeof(text))
-        return -EBADMSG;
-    text[n] = '\0';
-    if (sscanf(text, "%*[^;];%*[^;];%*[^;];%x", &perm) != 1)
-        return -EBADMSG;
-    perm = marked ? perm | MARK_PERM : perm & ~(unsigned)MARK_PERM;
-    return keyctl_setperm(serial, perm) < 0 ? -errno : 0;
 }
 
 int ring_unlink(const Ring *r, int32_t serial)

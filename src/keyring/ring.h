@@ -15,15 +15,17 @@
  * keyring that leads to it. Opening links the ring into the process keyring, which no other process
  * shares and which goes with this one.
  *
- * Ownership: add_key(2) gives a key the caller's file-system gid. A daemon that runs with a group
- * of its own thereby marks its keys as it makes them, for every later process to see.
+ * Ownership: each key that we add gets an owner mark, a permission bit that no default has, for
+ * every later process to see. add_key(2) also gives a key the caller's file-system gid; it covers a
+ * crash between the two steps, but its number may differ between an initramfs and the real root.
  */
 typedef struct Ring Ring;
 
 typedef struct RingKey {
     int32_t serial;
     gid_t gid;
-    bool marked; /* see ring_set_mark() */
+    bool owned;     /* has the owner mark */
+    bool handed_in; /* has the mark of a key that was handed in, see ring_mark() */
     char *description;
 } RingKey;
 
@@ -54,10 +56,13 @@ const char *ring_key_type(const Ring *r);
 /* Lists the keys, linear in their number. Release with ring_list_done(). */
 int ring_list(const Ring *r, RingList *ret) _must_check_;
 
-/* Adds a key of this description, displacing one of the same description in one step.
- * Returns -EDQUOT when the kernel's key quota is used up. */
+/* True for a key that nvme-keyd added, in this boot or in the initramfs before it. */
+bool ring_key_is_ours(const RingKey *k);
+
+/* Adds a key of this description, displacing one of the same description in one step, and marks it
+ * as ring_mark() does. Returns -EDQUOT when the kernel's key quota is used up. */
 int ring_add(const Ring *r, const char *description, const void *payload, size_t size,
-             int32_t *ret_serial) _must_check_;
+             bool handed_in, int32_t *ret_serial) _must_check_;
 
 /* True when the ring has this key, usable and under this description. */
 bool ring_holds(const Ring *r, const char *description, int32_t serial);
@@ -65,9 +70,10 @@ bool ring_holds(const Ring *r, const char *description, int32_t serial);
 /* Has a key end in timeout_sec from now, or never with 0. */
 int ring_set_timeout(int32_t serial, unsigned timeout_sec) _must_check_;
 
-/* Marks a key of ours, or takes the mark away: its group may see that it is there. Anybody who may
- * ask us about keys can see that too. */
-int ring_set_mark(int32_t serial, bool marked);
+/* Marks a key as ours, and whether it was handed in for one boot: such keys can be told apart
+ * without a store. The marks are permissions of uid 0 and of the key's group that give neither any
+ * access to the PSK. Returns 0, or the error of keyctl(2). */
+int ring_mark(int32_t serial, bool handed_in);
 
 /* The serial of the key of exactly this description, or 0. */
 int32_t ring_look_up(const Ring *r, const char *description);

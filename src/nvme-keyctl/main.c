@@ -96,7 +96,7 @@ static const Verb verb_table[] = {
      verb_rotate, "put another PSK in the place of one", LOOK_KEYS},
     {"import", "[FILE]", OPT_ROLE | OPT_IDENTITY_VERSION | OPT_DERIVATION | OPT_FORCE | OPT_DRY_RUN,
      verb_import, "keep all PSKs of a key file, or none", LOOK_KEYS},
-    {"remove", "ID", 0, verb_remove, "forget a PSK", LOOK_KEYS},
+    {"remove", "ID", OPT_FORCE, verb_remove, "forget a PSK", LOOK_KEYS},
     {"sync", NULL, 0, verb_sync, "make the kernel's keyring hold what it should",
      "nvme-keyctl status"},
     {"status", NULL, 0, verb_status, "show the state of service, store and keyring", NULL},

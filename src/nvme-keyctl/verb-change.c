@@ -227,7 +227,8 @@ int verb_remove(const Options *o)
     _cleanup_(json_putp) json_object *p = json_object_new_object(), *reply = NULL;
     int r;
 
-    if (!p || (r = add_optional(p, "id", o->arguments[0])) != EXIT_OK)
+    if (!p || (r = add_optional(p, "id", o->arguments[0])) != EXIT_OK ||
+        (o->force && json_add_bool(p, "force", true) < 0))
         return cli_out_of_memory();
     r = cli_call(o, "Remove", TAKE_PTR(p), &reply);
     if (r == EXIT_OK && o->json != JSON_OFF)
@@ -238,7 +239,7 @@ int verb_remove(const Options *o)
 int verb_sync(const Options *o)
 {
     _cleanup_(json_putp) json_object *reply = NULL;
-    uint64_t added = 0, kept = 0, removed = 0, broken = 0;
+    uint64_t added = 0, kept = 0, removed = 0, held = 0, broken = 0;
     int r = cli_call(o, "Sync", NULL, &reply);
 
     if (r != EXIT_OK)
@@ -250,6 +251,9 @@ int verb_sync(const Options *o)
                json_get_uint(reply, "removed", INT64_MAX, &removed) > 0 && o->legend) {
         printf("%llu right, %llu added, %llu removed\n", (unsigned long long)kept,
                (unsigned long long)added, (unsigned long long)removed);
+        if (json_get_uint(reply, "held", INT64_MAX, &held) > 0 && held > 0)
+            printf("%llu not wanted, but a controller needs them (nvme-keyctl status)\n",
+                   (unsigned long long)held);
     }
     if (json_get_uint(reply, "broken", INT64_MAX, &broken) > 0 && broken > 0)
         return cli_fail(EXIT_STORE,

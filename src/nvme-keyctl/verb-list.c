@@ -253,11 +253,22 @@ static void print_handshake_daemon(json_object *status)
                "", "", unit);
 }
 
+/* problems: an array of texts, or NULL. */
+static void print_lines(json_object *problems)
+{
+    for (size_t i = 0; problems && i < json_object_array_length(problems); i++) {
+        json_object *text = json_object_array_get_idx(problems, i);
+
+        if (json_object_is_type(text, json_type_string))
+            print_field("", json_object_get_string(text));
+    }
+}
+
 /* Nothing on machines that are given none. */
 static void print_credentials(json_object *credentials)
 {
     uint64_t keys = 0, overridden = 0;
-    json_object *problems;
+    json_object *problems = NULL;
     size_t n = 0;
 
     (void)json_get_uint(credentials, "keys", INT64_MAX, &keys);
@@ -268,17 +279,12 @@ static void print_credentials(json_object *credentials)
         return;
     printf("%14s: %llu keys, %llu overridden by the store\n", "Credentials",
            (unsigned long long)keys, (unsigned long long)overridden);
-    for (size_t i = 0; i < n; i++) {
-        json_object *text = json_object_array_get_idx(problems, i);
-
-        if (json_object_is_type(text, json_type_string))
-            print_field("", json_object_get_string(text));
-    }
+    print_lines(problems);
 }
 
 static int print_status(json_object *status)
 {
-    json_object *store, *keyring, *provision, *credentials;
+    json_object *store, *keyring, *provision, *credentials, *problems;
     uint64_t keys, broken, identities, published, serial = 0;
 
     if (json_get_object(status, "store", &store) <= 0 ||
@@ -301,6 +307,8 @@ static int print_status(json_object *status)
         printf("%14s: %08x\n", "Serial", (unsigned)serial);
     else
         print_field("", "not in this kernel now: load nvme_keyring (modprobe nvme-tcp)");
+    if (json_get_array(keyring, "problems", &problems) > 0)
+        print_lines(problems);
     print_handshake_daemon(status);
     print_provision(provision);
     if (json_get_object(status, "credentials", &credentials) > 0)

@@ -64,6 +64,21 @@ void daemon_log_overridden(Manager *m)
     }
 }
 
+void daemon_log_ring(Manager *m)
+{
+    const RingNotice *n;
+
+    while ((n = manager_next_ring_notice(m))) {
+        const LogFields fields = {n->kind == RING_NOTICE_HELD ? MESSAGE_KEY_HELD
+                                                              : MESSAGE_KEY_RIVAL,
+                                  n->hostnqn, n->subsysnqn, NULL};
+        _cleanup_(freep) char *text = ring_notice_text(n);
+
+        if (text)
+            (void)log_full(LOG_WARNING, 0, &fields, "In the keyring: %s", text);
+    }
+}
+
 static void log_publishing(DaemonLog *l, const Manager *m, int error, const SyncResult *s)
 {
     static const LogFields absent = {.message_id = MESSAGE_RING_ABSENT};

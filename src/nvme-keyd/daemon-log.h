@@ -29,5 +29,8 @@ void daemon_log_problems(const Manager *m);
 /* Keys of credentials that have been overridden since the last call. */
 void daemon_log_overridden(Manager *m);
 
+/* Keys in the ring that somebody has to look at, once each. */
+void daemon_log_ring(Manager *m);
+
 /* A refused Provision=on-demand. */
 void daemon_log_provision(const Manager *m);

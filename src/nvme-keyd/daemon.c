@@ -156,6 +156,7 @@ static void on_activity(void *userdata)
     plan_retry(d, d->retry || manager_is_stale(d->manager) || (deadline > 0 && deadline <= now));
     arm(d->deadline, deadline > now ? deadline : 0);
     daemon_log_overridden(d->manager);
+    daemon_log_ring(d->manager);
     manager_count(d->manager);
     handshake_watch_update(d->handshakes);
     if (manager_is_opening(d->manager))

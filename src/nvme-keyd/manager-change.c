@@ -183,6 +183,7 @@ static void publish_added(Manager *m, Key *new)
     for (Key *k = first; k && m->ring && r == 0; k = k->next_of_pair)
         if (k->state == KEY_OVERRIDDEN)
             (void)manager_withdraw(m, k);
+    manager_release_held(m);
 }
 
 int manager_add(Manager *m, const KeyRequest *request, Key **ret, char **reterr_detail)
@@ -333,7 +334,24 @@ static void make_way(Manager *m, Key *gone)
             forget_displaced(m, k);
 }
 
-int manager_remove(Manager *m, const char *id, char **reterr_detail)
+/* A controller that stands on the key would be deleted at its next reset. */
+static int check_needed(const Manager *m, const Key *k, char **reterr_detail)
+{
+    char controller[32];
+    int r = manager_needed_by(m, k, controller);
+
+    if (r < 0)
+        return fail(reterr_detail, -ENOTCONN, "cannot tell whether a controller uses key %s: %s",
+                    k->id, strerror(-r));
+    if (r == 0)
+        return 0;
+    return fail(reterr_detail, -EBUSY,
+                "key %s is the only one of its pair, and controller %s would not survive its next "
+                "reset without it: rotate the key, disconnect the controller, or force the removal",
+                k->id, controller);
+}
+
+int manager_remove(Manager *m, const char *id, bool force, char **reterr_detail)
 {
     _cleanup_(store_endp) StoreTransaction *t = NULL;
     SyncResult result;
@@ -347,6 +365,8 @@ int manager_remove(Manager *m, const char *id, char **reterr_detail)
     k = key_table_find(&m->keys, id);
     if (!k)
         return no_such_key(id, reterr_detail);
+    if (!force && (r = check_needed(m, k, reterr_detail)) < 0)
+        return r;
 
     if ((r = store_begin(m->store, &t)) < 0 || (r = store_remove(t, id)) < 0 ||
         (r = store_commit(t)) < 0)

@@ -58,6 +58,7 @@ struct Manager {
     uint64_t count_failed_usec; /* CLOCK_MONOTONIC, 0: it did not */
 
     Ring *ring;
+    RingNotices notices; /* of the last look at the whole ring */
     KeyTable keys;
     size_t n_credentials; /* of the keys: those that have no record */
     bool news;            /* one of them has been overridden */
@@ -82,6 +83,17 @@ int manager_publish_new(Manager *m, Key *k, const Key *replaced);
 /* For how long keys of hosts are published when the kernel asks; 0: for ever, and without being
  * asked. */
 unsigned manager_on_demand_sec(const Manager *m);
+
+/* The directory for controllers_read(), or NULL where no controller uses the ring. */
+const char *manager_controllers(const Manager *m);
+
+/* The name of a controller that would be lost if what is in the ring of a key left it, in ret.
+ * Returns 1, 0 where there is none, or an error of controllers_read(). */
+int manager_needed_by(const Manager *m, const Key *k, char ret[static 32]) _must_check_;
+
+/* To be called when a key has been published: one that was held for a controller may be able to go
+ * now, and on a host must not stay beside the new one. Frees no key. */
+void manager_release_held(Manager *m);
 
 /* Unlinks what is in the ring of one key. */
 int manager_withdraw(const Manager *m, Key *k);

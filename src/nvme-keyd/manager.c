@@ -32,6 +32,7 @@ Manager *manager_free(Manager *m)
     store_close(m->store);
     seal_order_done(&m->order);
     ring_close(m->ring);
+    ring_notices_done(&m->notices);
     manager_forget_problems(m);
     free(m->store_detail);
     free(m);
@@ -165,21 +166,26 @@ bool manager_lacks(const Manager *m, const Key *k)
 /* Makes the ring right, opening it if need be. */
 int manager_resync(Manager *m, SyncResult *ret)
 {
-    unsigned on_demand_sec = manager_on_demand_sec(m);
+    const SyncOptions options = {.on_demand_sec = manager_on_demand_sec(m),
+                                 .all_credentials = !m->incomplete,
+                                 .controllers = manager_controllers(m)};
     int r = 0;
 
     manager_settle_credentials(m);
     for (int attempt = 0; attempt < 2; attempt++) {
+        _cleanup_(ring_notices_done) RingNotices notices = {NULL, 0, 0};
         const Ring *ring = manager_ring(m, &r);
 
         if (!ring)
             return r;
         *ret = (SyncResult){0};
-        r = sync_all(ring, m->store, &m->keys, on_demand_sec, !m->incomplete, ret);
+        r = sync_all(ring, m->store, &m->keys, &options, &notices, ret);
+        if (r == 0)
+            ring_notices_replace(&m->notices, &notices);
         if (r == 0)
             r = ret->error;
         if (r == 0)
-            m->on_demand_sec = on_demand_sec;
+            m->on_demand_sec = options.on_demand_sec;
         /* nvme_keyring was unloaded; a new one may be there by now. */
         if (r != -EKEYREVOKED && r != -ENOKEY)
             break;
@@ -278,16 +284,19 @@ int manager_withdraw(const Manager *m, Key *k)
     return sync_withdraw(m->ring, k, sole);
 }
 
-/* Whether a retiring key still stands in for one that could not be published yet. */
+/* Whether a retiring key still stands in for one that could not be published yet, or a controller
+ * stands on it. */
 static bool stands_in(const Manager *m, const Key *k)
 {
+    char controller[32];
+
     const Key *o = key_table_pair(&m->keys, k->hostnqn, strlen(k->hostnqn), k->subsysnqn,
                                   strlen(k->subsysnqn));
 
     for (; o && m->ring; o = o->next_of_pair)
         if (o->state == KEY_ACTIVE && manager_lacks(m, o))
             return true;
-    return false;
+    return k->role & KEY_ROLE_HOST && manager_needed_by(m, k, controller) != 0;
 }
 
 /* Lets go of retiring keys whose time is over: out of the ring, then out of the store. */

@@ -181,8 +181,14 @@ int manager_rotate(Manager *m, const char *id, const KeyRequest *request, Key **
                    char **reterr_detail) _must_check_;
 
 /* Removes a key from the store and from the ring. Returns -ENOENT, -EBUSY for one that comes from a
- * credential, or -ENOTCONN when it is gone from the store, but the ring refused. */
-int manager_remove(Manager *m, const char *id, char **reterr_detail) _must_check_;
+ * credential, or that a controller stands on, unless forced, or -ENOTCONN when it is gone from the
+ * store, but the ring refused. */
+int manager_remove(Manager *m, const char *id, bool force, char **reterr_detail) _must_check_;
+
+/* What somebody has to look at in the ring, as of the last manager_sync(). */
+const RingNotices *manager_ring_notices(const Manager *m);
+/* One of them that was not returned before, or NULL. */
+const RingNotice *manager_next_ring_notice(Manager *m);
 
 /* The versions whose identity is this key's, as KEY_VERSION_BIT()s: while a target accepts two keys
  * of a pair, their version 0 identity is the active one's. */

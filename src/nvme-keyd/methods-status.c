@@ -26,6 +26,19 @@ static json_object *store_status(Manager *m)
     return TAKE_PTR(o);
 }
 
+static int add_ring_problems(json_object *o, const RingNotices *l)
+{
+    json_object *problems = json_object_new_array();
+    int r = json_add_take(o, "problems", problems);
+
+    for (size_t i = 0; r == 0 && i < l->n; i++) {
+        _cleanup_(freep) char *text = ring_notice_text(&l->items[i]);
+
+        r = text ? json_append_take(problems, json_object_new_string(text)) : -ENOMEM;
+    }
+    return r;
+}
+
 static json_object *keyring_status(const Manager *m, const Ring *ring)
 {
     _cleanup_(json_putp) json_object *o = json_object_new_object();
@@ -33,7 +46,8 @@ static json_object *keyring_status(const Manager *m, const Ring *ring)
 
     if (!o || json_add_string(o, "name", stand_in ? NAMES_RING_STAND_IN : NAMES_RING) < 0 ||
         json_add_string(o, "keyType", stand_in ? NAMES_KEY_TYPE_STAND_IN : NAMES_KEY_TYPE) < 0 ||
-        (ring && json_add_uint(o, "serial", (uint64_t)ring_serial(ring)) < 0))
+        (ring && json_add_uint(o, "serial", (uint64_t)ring_serial(ring)) < 0) ||
+        add_ring_problems(o, manager_ring_notices(m)) < 0)
         return NULL;
     return TAKE_PTR(o);
 }

@@ -270,11 +270,14 @@ static int method_remove(VarlinkCall *call, json_object *p, void *userdata)
 {
     _cleanup_(freep) char *detail = NULL;
     const char *id;
+    bool force = false;
     int r;
 
     if (methods_read_id(p, &id) < 0)
         return varlink_call_invalid_parameter(call, "id");
-    r = manager_remove(userdata, id, &detail);
+    if (json_get_bool(p, "force", &force) < 0)
+        return varlink_call_invalid_parameter(call, "force");
+    r = manager_remove(userdata, id, force, &detail);
     if (r < 0)
         return methods_reply_failure(call, r, detail, NULL);
     (void)log_full(LOG_INFO, 0, &(LogFields){.message_id = MESSAGE_KEY_REMOVED, .key_id = id},
@@ -304,7 +307,8 @@ static int method_sync(VarlinkCall *call, json_object *p, void *userdata)
                    : methods_reply_error(call, NAMES_MANAGER_INTERFACE ".KeyringFailed",
                                          strerror(-r), NULL);
     if (!o || json_add_uint(o, "added", s.added) < 0 || json_add_uint(o, "kept", s.kept) < 0 ||
-        json_add_uint(o, "removed", s.removed) < 0 || json_add_uint(o, "failed", s.failed) < 0 ||
+        json_add_uint(o, "removed", s.removed) < 0 || json_add_uint(o, "held", s.held) < 0 ||
+        json_add_uint(o, "failed", s.failed) < 0 ||
         json_add_uint(o, "broken", unusable_count(manager_keys(userdata))) < 0)
         return -ENOMEM;
     return varlink_call_reply(call, TAKE_PTR(o));
@@ -324,7 +328,7 @@ static const char *const id_parameters[] = {"id", NULL};
 #define SEAL "tpm2PCRs", "withKey", "rollbackCounter", "newTPM"
 static const char *const add_slot_parameters[] = {"type", SEAL, NULL};
 static const char *const reseal_slot_parameters[] = {"id", SEAL, NULL};
-static const char *const remove_slot_parameters[] = {"id", "force", NULL};
+static const char *const remove_parameters[] = {"id", "force", NULL};
 static const char *const unlock_parameters[] = {"recoveryKey", NULL};
 static const char *const no_parameters[] = {NULL};
 
@@ -335,14 +339,14 @@ static const VarlinkMethod methods[] = {
     {"List", VARLINK_METHOD_MORE_REQUIRED, method_list, no_parameters},
     {"Describe", 0, method_describe, id_parameters},
     {"Rotate", VARLINK_METHOD_ROOT | VARLINK_METHOD_SENSITIVE, method_rotate, rotate_parameters},
-    {"Remove", VARLINK_METHOD_ROOT, method_remove, id_parameters},
+    {"Remove", VARLINK_METHOD_ROOT, method_remove, remove_parameters},
     {"Sync", VARLINK_METHOD_ROOT, method_sync, no_parameters},
     {"ExportStore", VARLINK_METHOD_ROOT | VARLINK_METHOD_MORE_REQUIRED, method_export_store,
      export_store_parameters},
     {"ListSlots", 0, method_list_slots, no_parameters},
     {"AddSlot", VARLINK_METHOD_ROOT, method_add_slot, add_slot_parameters},
     {"ResealSlot", VARLINK_METHOD_ROOT, method_reseal_slot, reseal_slot_parameters},
-    {"RemoveSlot", VARLINK_METHOD_ROOT, method_remove_slot, remove_slot_parameters},
+    {"RemoveSlot", VARLINK_METHOD_ROOT, method_remove_slot, remove_parameters},
     {"Unlock", VARLINK_METHOD_ROOT | VARLINK_METHOD_SENSITIVE, method_unlock, unlock_parameters},
     {"Status", 0, method_status, no_parameters},
     {NULL, 0, NULL, NULL},

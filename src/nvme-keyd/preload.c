@@ -12,6 +12,7 @@
 #include "basic/log.h"
 #include "basic/names.h"
 #include "build-config.h"
+#include "nvme-keyd/daemon-log.h"
 #include "nvme-keyd/manager.h"
 #include "nvme-keyd/preload.h"
 #include "nvme-keyd/unusable.h"
@@ -131,6 +132,7 @@ static ExitCode tell_published(const Preload *p)
         return EXIT_STORE;
     }
     broken = unusable_log(keys);
+    daemon_log_ring(p->manager);
     log_info("%zu keys in the keyring were right, %zu added, %zu removed", p->sync.kept,
              p->sync.added, p->sync.removed);
     return broken > 0 ? EXIT_STORE : EXIT_OK;

@@ -4,6 +4,7 @@
 
 #include "basic/io.h"
 #include "nvme-keyd/credentials.h"
+#include "nvme-keyd/guard.h"
 #include "nvme-keyd/sync.h"
 
 /* An identity of the table, whether it should be in the ring, and where it is. */
@@ -13,17 +14,18 @@ typedef struct Want {
     bool publish;
     /* Serial of a key of this identity: with the right bytes, or to be unlinked. */
     int32_t found;
-    bool displace;   /* it is another, with other bytes */
-    int32_t unready; /* the same, and it is still under construction */
-    bool marked;     /* what was found is marked as of a credential */
-    bool yields;     /* it is a credential's, and the ring has what may be a record's */
+    bool displace;       /* it is another, with other bytes */
+    int32_t unready;     /* the same, and it is still under construction */
+    const RingKey *have; /* what was found with the right bytes, or NULL */
+    bool held;           /* it is not wanted, but a controller stands on it */
+    bool yields;         /* it is a credential's, and the ring has what may be a record's */
 } Want;
 
 typedef struct Plan {
     Want *wants;
     size_t n_wants;
     struct lh_table *by_identity; /* identity -> Want */
-    int32_t *stale;               /* serials to unlink once all that is wanted is there */
+    bool *stale; /* of the ring's keys: to unlink once all that is wanted is there */
     size_t n_stale;
     bool keep_unknown; /* a broken record may be theirs */
     bool keep_marked;  /* the same for a credential that could not be read */
@@ -81,7 +83,7 @@ static int plan_collect(Plan *p, const KeyTable *table)
     {
         p->keep_unknown |= k->state == KEY_BROKEN;
         for (unsigned v = 0; v < KEY_VERSIONS; v++) {
-            Want want = {k, v, key_is_publishable(k, now), 0, false, 0, false, false};
+            Want want = {.key = k, .version = v, .publish = key_is_publishable(k, now)};
 
             if (k->identities[v] && plan_want(p, want) < 0)
                 return -ENOMEM;
@@ -96,28 +98,19 @@ static bool is_configured_psk(const char *description)
     return strncmp(description, "NVMe", 4) == 0 && description[4] != '\0' && description[5] == 'R';
 }
 
-/* Keys that we added carry our group. A daemon without a group of its own cannot tell them from
- * those that root added by other means; then only identities of the table count as ours. */
+/* A key of ours that nobody wants. What was handed in can be told from what the store has, also
+ * without a store. */
 static bool is_stale(const Plan *p, const RingKey *have, const Want *want)
 {
-    gid_t mark = getegid();
-
-    if (want && want->publish)
+    if ((want && want->publish) || (!ring_key_is_ours(have) && (!want || getegid() != 0)))
         return false;
-    /* What a credential is the origin of can be told from what a store is, also where there is
-     * none.
-     */
-    if (have->marked && have->gid == mark)
-        return want || !p->keep_marked;
-    if (mark == 0)
-        return want;
-    return have->gid == mark && (want || !p->keep_unknown);
+    return want || !(have->handed_in ? p->keep_marked : p->keep_unknown);
 }
 
 /* Whether the payload of a key is there to be read. What we added was, from the start. */
 static bool is_ready(Plan *p, const RingKey *have)
 {
-    if (have->gid == getegid() && have->gid != 0)
+    if (ring_key_is_ours(have))
         return true;
     if (!p->knows_unready && ring_under_construction(&p->unready, &p->n_unready) < 0)
         return false;
@@ -149,7 +142,7 @@ static void match_wanted(Plan *p, Store *store, Want *want, const RingKey *have)
     want->found = current ? have->serial : 0;
     want->displace = !current;
     want->unready = ready ? 0 : have->serial;
-    want->marked = have->marked;
+    want->have = current ? have : NULL;
 }
 
 /* While the store is closed nobody knows which keys it has. One that was published from it stands
@@ -158,7 +151,7 @@ static void yield_to(const Plan *p, const KeyTable *table, const RingKey *have)
 {
     PskIdentity i;
 
-    if (have->marked || have->gid != getegid() || getegid() == 0 ||
+    if (have->handed_in || !ring_key_is_ours(have) ||
         psk_identity_parse(have->description, strlen(have->description), &i) != 0)
         return;
     for (const Key *k =
@@ -186,11 +179,10 @@ static int plan_match(Plan *p, Store *store, const KeyTable *table, const RingLi
         if (!is_configured_psk(have->description))
             continue;
         want = lh_table_lookup_ex(p->by_identity, have->description, &v) ? v : NULL;
-        if (is_stale(p, have, want)) {
-            p->stale[p->n_stale++] = have->serial;
-            if (want)
-                want->found = have->serial;
-        }
+        p->stale[i] = is_stale(p, have, want);
+        p->n_stale += p->stale[i];
+        if (p->stale[i] && want)
+            want->found = have->serial;
         if (want && want->publish)
             match_wanted(p, store, want, have);
         else if (!store)
@@ -217,12 +209,9 @@ static int add_version(const Ring *ring, const Secret *payload, Key *k, unsigned
 
     if (r < 0)
         return r;
-    r = ring_add(ring, k->identities[version], bytes, size, &k->serials[version]);
+    r = ring_add(ring, k->identities[version], bytes, size, k->credential, &k->serials[version]);
     if (r < 0)
         return r;
-    /* Without it the key would stay longer than its credential: no reason to do without the key. */
-    if (k->credential)
-        (void)ring_set_mark(k->serials[version], true);
     k->lifetimes[version] = 0;
     return lifetime > 0 ? set_lifetime(k, version, lifetime) : 0;
 }
@@ -237,8 +226,9 @@ static bool keep(const Want *want, unsigned lifetime)
     if (k->serials[v] != want->found)
         k->lifetimes[v] = KEY_LIFETIME_UNKNOWN;
     k->serials[v] = want->found;
-    if (want->found && want->marked != (k->credential != NULL))
-        (void)ring_set_mark(want->found, k->credential);
+    if (want->have && (want->have->handed_in != (k->credential != NULL) ||
+                       (ring_key_is_ours(want->have) && !want->have->owned)))
+        (void)ring_mark(want->found, k->credential);
     return want->found != 0 && (k->lifetimes[v] == lifetime || set_lifetime(k, v, lifetime) == 0);
 }
 
@@ -290,11 +280,36 @@ static void plan_apply(const Plan *p, const Ring *ring, Store *store, unsigned o
     }
 }
 
-static void plan_remove_stale(const Plan *p, const Ring *ring, SyncResult *result)
+/* Whether a controller keeps an unwanted key where it is. */
+static bool is_held(const Plan *p, const KeyTable *table, const ControllerList *controllers,
+                    const RingKey *have, RingNotices *notices)
 {
-    for (size_t i = 0; i < p->n_stale; i++) {
-        int r = ring_unlink(ring, p->stale[i]);
+    const Controller *c = guard_find(controllers, table, NULL, have->serial, have->description);
+    PskIdentity identity;
+    void *v = NULL;
 
+    if (!c || psk_identity_parse(have->description, strlen(have->description), &identity) != 0)
+        return false;
+    ring_notices_add(notices, RING_NOTICE_HELD, have->serial, &identity, c->name);
+    if (lh_table_lookup_ex(p->by_identity, have->description, &v))
+        ((Want *)v)->held = true;
+    return true;
+}
+
+static void plan_remove_stale(const Plan *p, const Ring *ring, const RingList *list,
+                              const KeyTable *table, const ControllerList *controllers,
+                              RingNotices *notices, SyncResult *result)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        int r;
+
+        if (!p->stale[i])
+            continue;
+        if (is_held(p, table, controllers, &list->keys[i], notices)) {
+            result->held++;
+            continue;
+        }
+        r = ring_unlink(ring, list->keys[i].serial);
         if (r < 0) {
             result->failed++;
             result->error = r;
@@ -303,13 +318,50 @@ static void plan_remove_stale(const Plan *p, const Ring *ring, SyncResult *resul
         }
     }
     for (size_t i = 0; i < p->n_wants && result->failed == 0; i++)
-        if (!p->wants[i].publish)
+        if (!p->wants[i].publish && !p->wants[i].held)
             p->wants[i].key->serials[p->wants[i].version] = 0;
 }
 
-int sync_all(const Ring *ring, Store *store, const KeyTable *table, unsigned on_demand_sec,
-             bool all_credentials, SyncResult *ret)
+/* Whether the kernel would take the key of this description for a host's search that is meant for
+ * one of ours. It compares version, hash and the names. */
+static bool is_rival(const KeyTable *table, const char *description, const PskIdentity *i)
 {
+    const Key *k =
+        key_table_pair(table, i->hostnqn, i->hostnqn_length, i->subsysnqn, i->subsysnqn_length);
+
+    for (; k; k = k->next_of_pair)
+        if (k->role & KEY_ROLE_HOST && k->serials[i->version] &&
+            strncmp(k->identities[i->version], description, strlen("NVMe1R01 ")) == 0)
+            return true;
+    return false;
+}
+
+static void plan_find_rivals(const Plan *p, const RingList *list, const KeyTable *table,
+                             RingNotices *notices)
+{
+    for (size_t n = 0; n < list->n; n++) {
+        const RingKey *have = &list->keys[n];
+        void *v = NULL;
+        PskIdentity i;
+
+        if (!p->stale[n] && is_configured_psk(have->description) &&
+            !(lh_table_lookup_ex(p->by_identity, have->description, &v) && ((Want *)v)->publish) &&
+            psk_identity_parse(have->description, strlen(have->description), &i) == 0 &&
+            is_rival(table, have->description, &i))
+            ring_notices_add(notices, RING_NOTICE_RIVAL, have->serial, &i, "");
+    }
+}
+
+/* Nothing may go while nobody knows what controllers stand on. */
+static int read_controllers(const Plan *p, const SyncOptions *options, ControllerList *ret)
+{
+    return p->n_stale > 0 && options->controllers ? controllers_read(options->controllers, ret) : 0;
+}
+
+int sync_all(const Ring *ring, Store *store, const KeyTable *table, const SyncOptions *options,
+             RingNotices *notices, SyncResult *ret)
+{
+    _cleanup_(controller_list_done) ControllerList controllers = {NULL, 0};
     _cleanup_(ring_list_done) RingList list = {NULL, 0};
     _cleanup_(plan_done) Plan plan = {.wants = NULL};
     SyncResult result = {0};
@@ -317,15 +369,21 @@ int sync_all(const Ring *ring, Store *store, const KeyTable *table, unsigned on_
 
     /* Without a store nothing says that a key is not wanted any more. */
     plan.keep_unknown = !store;
-    plan.keep_marked = !all_credentials;
+    plan.keep_marked = !options->all_credentials;
     if ((r = ring_list(ring, &list)) < 0 || (r = plan_collect(&plan, table)) < 0 ||
         (r = plan_match(&plan, store, table, &list)) < 0)
         return r;
 
-    plan_apply(&plan, ring, store, on_demand_sec, &result);
+    plan_apply(&plan, ring, store, options->on_demand_sec, &result);
+    r = read_controllers(&plan, options, &controllers);
+    if (r < 0) {
+        result.failed++;
+        result.error = r;
+    }
     /* What could not be added may be what a stale key still stands in for. */
     if (result.failed == 0)
-        plan_remove_stale(&plan, ring, &result);
+        plan_remove_stale(&plan, ring, &list, table, &controllers, notices, &result);
+    plan_find_rivals(&plan, &list, table, notices);
     *ret = result;
     return 0;
 }
@@ -398,7 +456,7 @@ int sync_hold(const Ring *ring)
     for (size_t i = 0; i < list.n; i++) {
         const RingKey *have = &list.keys[i];
 
-        if (getegid() == 0 || have->gid != getegid() || !is_configured_psk(have->description))
+        if (!ring_key_is_ours(have) || !is_configured_psk(have->description))
             continue;
         r = ring_set_timeout(have->serial, 0);
         error = r < 0 ? r : error;

@@ -4,6 +4,7 @@
 #include "credstore/store.h"
 #include "keyring/ring.h"
 #include "nvme-keyd/key-table.h"
+#include "nvme-keyd/ring-notice.h"
 
 /*
  * Makes the ring hold what it should: the publishable keys of the table, plus whatever is not ours.
@@ -16,18 +17,25 @@ typedef struct SyncResult {
     size_t added;   /* were missing or had other bytes */
     size_t kept;    /* were right */
     size_t removed; /* ours, but no longer wanted */
+    size_t held;    /* not wanted, but a controller stands on them; see guard.h */
     size_t failed;  /* could not be added or read; nothing is removed then */
     int error;      /* of the last failure */
     /* The last key whose secret could not be read, for that error; borrowed from the table. */
     const Key *unreadable;
 } SyncResult;
 
+typedef struct SyncOptions {
+    unsigned on_demand_sec;
+    bool all_credentials;    /* the table has what the credentials have; otherwise such keys stay */
+    const char *controllers; /* the directory for controllers_read(), or NULL for no controller */
+} SyncOptions;
+
 /* Looks at the whole ring; linear in the number of keys in it and in the table. Updates the serials
  * of the table's keys. store: NULL where it is not open; then keys whose records may be there stay.
- * all_credentials: the table has what the credentials have; otherwise, the same. Returns 0
- * (failures of single keys are in *ret), -ENOMEM, or the error that says the ring is gone. */
-int sync_all(const Ring *ring, Store *store, const KeyTable *table, unsigned on_demand_sec,
-             bool all_credentials, SyncResult *ret) _must_check_;
+ * What somebody has to look at is added to notices. Returns 0 (failures of single keys are in
+ * *ret), -ENOMEM, or the error that says the ring is gone. */
+int sync_all(const Ring *ring, Store *store, const KeyTable *table, const SyncOptions *options,
+             RingNotices *notices, SyncResult *ret) _must_check_;
 
 /* Adds those TLS PSKs of one key that are not in the ring, of the versions given. A timeout begins
  * anew. */

@@ -216,7 +216,7 @@ static inline int fixture_remove(Fixture *f, const char *id)
 {
     _cleanup_(freep) char *detail = NULL;
 
-    return manager_remove(f->m, id, &detail);
+    return manager_remove(f->m, id, false, &detail);
 }
 
 static inline int fixture_sync(Fixture *f, SyncResult *ret)

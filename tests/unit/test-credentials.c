@@ -521,7 +521,7 @@ TEST(refused)
     strcpy(id, find(&f, SUBSYSTEM, true)->id);
     ASSERT_EQ(manager_rotate(f.m, id, &q, &k, &detail), -EBUSY);
     ASSERT_TRUE(detail && strstr(detail, "nvme-keyd.psk.x"));
-    ASSERT_EQ(manager_remove(f.m, id, &again), -EBUSY);
+    ASSERT_EQ(manager_remove(f.m, id, false, &again), -EBUSY);
     ASSERT_TRUE(again && strstr(again, "nvme-keyd.psk.x"));
     ASSERT_TRUE(no_store(&f));
     ASSERT_EQ(ring_size(), 1);

@@ -73,7 +73,7 @@ TEST(again)
     RING;
 
     first = ring_serial(r);
-    ASSERT_OK(ring_add(r, IDENTITY, PAYLOAD, 32, &serial));
+    ASSERT_OK(ring_add(r, IDENTITY, PAYLOAD, 32, false, &serial));
     r = ring_close(r);
     ASSERT_OK(ring_open(true, &r));
     ASSERT_EQ(ring_serial(r), first);
@@ -99,7 +99,7 @@ TEST(possession)
     RING;
 
     leave_user_keyring();
-    ASSERT_OK(ring_add(r, IDENTITY, PAYLOAD, 32, &serial));
+    ASSERT_OK(ring_add(r, IDENTITY, PAYLOAD, 32, false, &serial));
     ASSERT_EQ(ring_key_equals(serial, PAYLOAD, 32), 1);
     r = ring_close(r);
     ASSERT_EQ(ring_key_equals(serial, PAYLOAD, 32), -EACCES);
@@ -115,7 +115,7 @@ TEST(private_session)
 
     leave_user_keyring();
     ASSERT_OK(ring_open(true, &r));
-    ASSERT_OK(ring_add(r, IDENTITY, PAYLOAD, 32, &serial));
+    ASSERT_OK(ring_add(r, IDENTITY, PAYLOAD, 32, false, &serial));
     ASSERT_EQ(ring_key_equals(serial, PAYLOAD, 32), 1);
 }
 
@@ -124,7 +124,7 @@ TEST(key_equals)
     int32_t serial;
     RING;
 
-    ASSERT_OK(ring_add(r, IDENTITY, PAYLOAD, 32, &serial));
+    ASSERT_OK(ring_add(r, IDENTITY, PAYLOAD, 32, false, &serial));
     ASSERT_EQ(ring_key_equals(serial, PAYLOAD, 31), 0);
     ASSERT_EQ(ring_key_equals(serial, "0123456789abcdef0123456789abcdeF", 32), 0);
     ASSERT_EQ(ring_key_equals(serial, PAYLOAD PAYLOAD, 64), 0);
@@ -142,7 +142,7 @@ TEST(list)
     ASSERT_OK(ring_list(r, &l));
     ASSERT_EQ(l.n, 0);
     ring_list_done(&l);
-    ASSERT_OK(ring_add(r, IDENTITY, PAYLOAD, 32, &serial));
+    ASSERT_OK(ring_add(r, IDENTITY, PAYLOAD, 32, false, &serial));
     ASSERT_TRUE(ring_put(MARK, "with;semicolons;0;in;it", "x") > 0);
     ASSERT_TRUE(ring_put(4294967294, "y", "y") > 0);
     /* Of another type: not ours to look at. */
@@ -171,7 +171,7 @@ TEST(list_many)
         int32_t serial;
 
         memcpy(description, (char[]){(char)('a' + i % 20), (char)('a' + i / 20)}, 2);
-        ASSERT_OK(ring_add(r, description, PAYLOAD, 32, &serial));
+        ASSERT_OK(ring_add(r, description, PAYLOAD, 32, false, &serial));
     }
     ASSERT_OK(ring_list(r, &l));
     ASSERT_EQ(l.n, 300);
@@ -185,8 +185,8 @@ TEST(displace)
     int32_t first, second;
     RING;
 
-    ASSERT_OK(ring_add(r, IDENTITY, PAYLOAD, 32, &first));
-    ASSERT_OK(ring_add(r, IDENTITY, "fedcba9876543210fedcba9876543210", 32, &second));
+    ASSERT_OK(ring_add(r, IDENTITY, PAYLOAD, 32, false, &first));
+    ASSERT_OK(ring_add(r, IDENTITY, "fedcba9876543210fedcba9876543210", 32, false, &second));
     ASSERT_EQ(ring_size(), 1);
     ASSERT_TRUE(ring_holds(r, IDENTITY, second));
     ASSERT_EQ(ring_key_equals(second, "fedcba9876543210fedcba9876543210", 32), 1);
@@ -197,8 +197,8 @@ TEST(holds)
     int32_t serial, other;
     RING;
 
-    ASSERT_OK(ring_add(r, IDENTITY, PAYLOAD, 32, &serial));
-    ASSERT_OK(ring_add(r, IDENTITY "x", PAYLOAD, 32, &other));
+    ASSERT_OK(ring_add(r, IDENTITY, PAYLOAD, 32, false, &serial));
+    ASSERT_OK(ring_add(r, IDENTITY "x", PAYLOAD, 32, false, &other));
     ASSERT_TRUE(ring_holds(r, IDENTITY, serial));
     ASSERT_TRUE(!ring_holds(r, IDENTITY, other));
     ASSERT_TRUE(!ring_holds(r, "NVMe1R01", serial));
@@ -214,7 +214,7 @@ TEST(unlink_twice)
     int32_t serial;
     RING;
 
-    ASSERT_OK(ring_add(r, IDENTITY, PAYLOAD, 32, &serial));
+    ASSERT_OK(ring_add(r, IDENTITY, PAYLOAD, 32, false, &serial));
     ASSERT_OK(ring_unlink(r, serial));
     ASSERT_EQ(ring_size(), 0);
     ASSERT_OK(ring_unlink(r, serial));
@@ -229,10 +229,10 @@ TEST(revoked)
     int32_t serial, untouched = 4711;
     RING;
 
-    ASSERT_OK(ring_add(r, IDENTITY, PAYLOAD, 32, &serial));
+    ASSERT_OK(ring_add(r, IDENTITY, PAYLOAD, 32, false, &serial));
     ASSERT_OK(keyctl_revoke(ring_serial(r)));
     ASSERT_EQ(ring_list(r, &l), -EKEYREVOKED);
-    ASSERT_EQ(ring_add(r, IDENTITY, PAYLOAD, 32, &untouched), -EKEYREVOKED);
+    ASSERT_EQ(ring_add(r, IDENTITY, PAYLOAD, 32, false, &untouched), -EKEYREVOKED);
     ASSERT_EQ(untouched, 4711);
     ASSERT_EQ(ring_unlink(r, serial), -EKEYREVOKED);
     ASSERT_TRUE(!ring_holds(r, IDENTITY, serial));
@@ -253,7 +253,7 @@ TEST(read_only)
     ASSERT_TRUE(ring_make());
     ASSERT_OK(ring_open(true, &r));
     ASSERT_TRUE(ring_set_writable(false));
-    ASSERT_EQ(ring_add(r, IDENTITY, PAYLOAD, 32, &serial), -EACCES);
+    ASSERT_EQ(ring_add(r, IDENTITY, PAYLOAD, 32, false, &serial), -EACCES);
     ASSERT_EQ(serial, 4711);
 }
 

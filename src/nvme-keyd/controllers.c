@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "basic/io.h"
+#include "nvme-keyd/controllers.h"
+
+void controller_list_done(ControllerList *l)
+{
+    free(l->items);
+    *l = (ControllerList){NULL, 0};
+}
+
+static inline void closedirp(DIR **d)
+{
+    if (*d)
+        (void)closedir(*d);
+}
+
+static int read_attribute(const char *directory, const char *name, const char *attribute, char *ret,
+                          size_t size)
+{
+    _cleanup_(freep) char *path = NULL;
+
+    if (asprintf(&path, "%s/%s/%s", directory, name, attribute) < 0)
+        return -ENOMEM;
+    return io_read_line(path, ret, size);
+}
+
+/* The kernel prints eight hexadecimal digits, and an empty line or nothing for no key. Returns
+ * -ENOENT where a controller has no such attribute. */
+static int read_serial(const char *directory, const char *name, const char *attribute, int32_t *ret)
+{
+    char text[16], *end;
+    unsigned long serial;
+    int r = read_attribute(directory, name, attribute, text, sizeof(text));
+
+    *ret = 0;
+    if (r < 0)
+        return r == -ENODATA ? 0 : r;
+    serial = strtoul(text, &end, 16);
+    if (*end != '\0' || serial > INT32_MAX)
+        return -EBADMSG;
+    *ret = (int32_t)serial;
+    return 0;
+}
+
+/* Returns 1 for a controller with TLS that is there to stay, 0 for another, or -ENOMEM. One that
+ * vanishes while it is read counts as another. */
+static int read_controller(const char *directory, const char *name, Controller *ret)
+{
+    Controller c = {.name = ""};
+    char state[32];
+
+    /* The attribute is there for connections with TLS alone. */
+    if (read_serial(directory, name, "tls_key", &c.tls_key) < 0 ||
+        read_attribute(directory, name, "state", state, sizeof(state)) < 0 ||
+        read_attribute(directory, name, "hostnqn", c.hostnqn, sizeof(c.hostnqn)) < 0 ||
+        read_attribute(directory, name, "subsysnqn", c.subsysnqn, sizeof(c.subsysnqn)) < 0)
+        return 0;
+    if (strncmp(state, "deleting", strlen("deleting")) == 0 || strcmp(state, "dead") == 0)
+        return 0;
+    /* Kernels before 6.14 do not tell. */
+    (void)read_serial(directory, name, "tls_configured_key", &c.tls_configured_key);
+    snprintf(c.name, sizeof(c.name), "%s", name);
+    c.live = strcmp(state, "live") == 0;
+    *ret = c;
+    return 1;
+}
+
+int controllers_read(const char *directory, ControllerList *ret)
+{
+    _cleanup_(controller_list_done) ControllerList list = {NULL, 0};
+    _cleanup_(closedirp) DIR *d = opendir(directory);
+    const struct dirent *e;
+
+    *ret = list;
+    if (!d)
+        return errno == ENOENT ? 0 : -errno;
+    while ((e = readdir(d))) {
+        Controller *grown, c;
+
+        if (e->d_name[0] == '.' || strlen(e->d_name) >= sizeof(c.name) ||
+            read_controller(directory, e->d_name, &c) == 0)
+            continue;
+        grown = reallocarray(list.items, list.n + 1, sizeof(*list.items));
+        if (!grown)
+            return -ENOMEM;
+        list.items = grown;
+        list.items[list.n++] = c;
+    }
+    *ret = list;
+    list = (ControllerList){NULL, 0};
+    return 0;
+}
+
+static bool equals(const char *name, const char *part, size_t length)
+{
+    return strlen(name) == length && memcmp(name, part, length) == 0;
+}
+
+bool controller_is_pinned(const Controller *c, int32_t serial)
+{
+    return c->tls_configured_key == serial;
+}
+
+bool controller_needs(const Controller *c, int32_t serial, const PskIdentity *identity)
+{
+    if (c->tls_key == serial || controller_is_pinned(c, serial))
+        return true;
+    return c->tls_key == 0 && c->tls_configured_key == 0 &&
+           equals(c->hostnqn, identity->hostnqn, identity->hostnqn_length) &&
+           equals(c->subsysnqn, identity->subsysnqn, identity->subsysnqn_length);
+}

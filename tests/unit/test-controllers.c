@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "nvme-keyd/controllers.h"
+#include "sysfs-fixture.h"
+#include "test.h"
+
+#define HOST "nqn.2014-08.org.nvmexpress:uuid:11111111-2222-3333-4444-555555555555"
+#define SUBSYSTEM "nqn.2026-11.org.example:a"
+
+static const Controller *find(const ControllerList *l, const char *name)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (strcmp(l->items[i].name, name) == 0)
+            return &l->items[i];
+    return NULL;
+}
+
+TEST(none)
+{
+    _cleanup_(controller_list_done) ControllerList l = {NULL, 0};
+    _cleanup_(sysfs_done) Sysfs s = sysfs_new();
+
+    ASSERT_OK(controllers_read("/nonexistent/nvme", &l));
+    ASSERT_EQ(l.n, 0);
+    ASSERT_OK(controllers_read(s.dir, &l));
+    ASSERT_EQ(l.n, 0);
+    ASSERT_EQ(controllers_read("/dev/null", &l), -ENOTDIR);
+}
+
+/* Controllers without TLS have no attribute tls_key; those that are being deleted need no key. */
+TEST(read)
+{
+    _cleanup_(controller_list_done) ControllerList l = {NULL, 0};
+    _cleanup_(sysfs_done) Sysfs s = sysfs_new();
+
+    sysfs_put(&s, "nvme0", "live", HOST, SUBSYSTEM, "2a3b4c5d\n", NULL);
+    sysfs_put(&s, "nvme1", "live", HOST, SUBSYSTEM, NULL, NULL);
+    sysfs_put(&s, "nvme2", "connecting", HOST, SUBSYSTEM "b", "", NULL);
+    sysfs_put(&s, "nvme3", "deleting", HOST, SUBSYSTEM, "00000007\n", NULL);
+    sysfs_put(&s, "nvme4", "deleting (no IO)", HOST, SUBSYSTEM, "00000008\n", NULL);
+    sysfs_put(&s, "nvme5", "dead", HOST, SUBSYSTEM, "00000009\n", NULL);
+    sysfs_put(&s, "nvme6", "resetting", HOST, SUBSYSTEM, "0000000a\n", "0000000b\n");
+    sysfs_put(&s, "nvme7", "live", HOST, SUBSYSTEM, "nonsense\n", NULL);
+    sysfs_put(&s, "nvme8", "live", HOST, SUBSYSTEM, "ffffffff\n", NULL);
+    ASSERT_OK(controllers_read(s.dir, &l));
+    ASSERT_EQ(l.n, 3);
+    ASSERT_EQ(find(&l, "nvme0")->tls_key, 0x2a3b4c5d);
+    ASSERT_EQ(find(&l, "nvme0")->tls_configured_key, 0);
+    ASSERT_TRUE(find(&l, "nvme0")->live);
+    ASSERT_STR(find(&l, "nvme0")->hostnqn, HOST);
+    ASSERT_STR(find(&l, "nvme2")->subsysnqn, SUBSYSTEM "b");
+    ASSERT_EQ(find(&l, "nvme2")->tls_key, 0);
+    ASSERT_TRUE(!find(&l, "nvme2")->live);
+    ASSERT_EQ(find(&l, "nvme6")->tls_configured_key, 11);
+}
+
+TEST(needs)
+{
+    static const char identity[] = "NVMe0R01 " HOST " " SUBSYSTEM;
+    Controller c = {.name = "nvme0", .hostnqn = HOST, .subsysnqn = SUBSYSTEM, .tls_key = 5};
+    PskIdentity i;
+
+    ASSERT_EQ(psk_identity_parse(identity, strlen(identity), &i), 0);
+    ASSERT_TRUE(controller_needs(&c, 5, &i));
+    /* It uses another key: that is the one it looks for. */
+    ASSERT_TRUE(!controller_needs(&c, 6, &i));
+    /* It is not connected now, and looks for whatever has its names. */
+    c.tls_key = 0;
+    ASSERT_TRUE(controller_needs(&c, 6, &i));
+    strcpy(c.subsysnqn, SUBSYSTEM "b");
+    ASSERT_TRUE(!controller_needs(&c, 6, &i));
+    c.tls_configured_key = 6;
+    ASSERT_TRUE(controller_needs(&c, 6, &i));
+    ASSERT_TRUE(controller_is_pinned(&c, 6));
+    ASSERT_TRUE(!controller_is_pinned(&c, 7));
+}
+
+TEST_MAIN(TEST_ENTRY(none), TEST_ENTRY(read), TEST_ENTRY(needs))

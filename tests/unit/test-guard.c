@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "keyd-fixture.h"
+#include "sysfs-fixture.h"
+
+#define OTHER_SUBSYSTEM "nqn.2026-11.org.example:other"
+#define UNWANTED "NVMe1R01 " HOST " " SUBSYSTEM " VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwM="
+#define PAYLOAD "0123456789abcdef0123456789abcdef"
+/* What the group of the daemon was in an initramfs, say. */
+#define OTHER_MARK 23456
+
+static SyncResult result;
+
+static int sync_now(Fixture *f)
+{
+    return fixture_sync(f, &result);
+}
+
+static void guard_done(const Sysfs *s)
+{
+    (void)unsetenv(NAMES_ENV_CONTROLLERS);
+    sysfs_done(s);
+}
+
+/* A daemon with a group of its own, a store with a key for another pair, and no controller yet. */
+#define GUARD                                                                                      \
+    _cleanup_(guard_done) Sysfs s = sysfs_new();                                                   \
+    FIXTURE;                                                                                       \
+                                                                                                   \
+    ASSERT_OK(setenv(NAMES_ENV_CONTROLLERS, s.dir, 1));                                            \
+    ASSERT_OK(setegid(MARK));                                                                      \
+    ASSERT_TRUE(fixture_add(&f, OTHER_SUBSYSTEM, KEY_ROLE_HOST, 9))
+
+static const RingNotice *notice(const Fixture *f)
+{
+    const RingNotices *l = manager_ring_notices(f->m);
+
+    return l->n == 1 ? &l->items[0] : NULL;
+}
+
+/* The store lacks the key that a controller came up with: it stays until the pair has another. */
+TEST(unwanted_but_needed)
+{
+    key_serial_t unwanted;
+    Key *k;
+    GUARD;
+
+    unwanted = ring_put(MARK, UNWANTED, PAYLOAD);
+    sysfs_put_live(&s, "nvme0", HOST, SUBSYSTEM, unwanted);
+    ASSERT_OK(sync_now(&f));
+    ASSERT_EQ(result.held, 1);
+    ASSERT_EQ(result.removed, 0);
+    ASSERT_EQ(ring_find(UNWANTED), unwanted);
+    ASSERT_TRUE(notice(&f));
+    ASSERT_EQ(notice(&f)->kind, RING_NOTICE_HELD);
+    ASSERT_STR(notice(&f)->controller, "nvme0");
+    ASSERT_STR(notice(&f)->subsysnqn, SUBSYSTEM);
+
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1);
+    ASSERT_TRUE(k);
+    ASSERT_TRUE(ring_has_key(&f, k, 1));
+    ASSERT_EQ(ring_find(UNWANTED), 0);
+    ASSERT_EQ(manager_ring_notices(f.m)->n, 0);
+}
+
+/* A controller that lost its connection needs a key by its names. */
+TEST(connecting)
+{
+    GUARD;
+
+    ASSERT_TRUE(ring_put(MARK, UNWANTED, PAYLOAD) > 0);
+    sysfs_put(&s, "nvme0", "connecting", HOST, SUBSYSTEM, "", NULL);
+    ASSERT_OK(sync_now(&f));
+    ASSERT_EQ(result.held, 1);
+    ASSERT_TRUE(ring_find(UNWANTED) > 0);
+    sysfs_put(&s, "nvme0", "deleting", HOST, SUBSYSTEM, "", NULL);
+    ASSERT_OK(sync_now(&f));
+    ASSERT_EQ(result.removed, 1);
+    ASSERT_EQ(ring_find(UNWANTED), 0);
+}
+
+/* With another key of the pair in the ring the old one may go, unless it was named at connect. */
+TEST(pair_has_another)
+{
+    key_serial_t unwanted;
+    char text[16];
+    GUARD;
+
+    ASSERT_TRUE(fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1));
+    unwanted = ring_put(MARK, UNWANTED, PAYLOAD);
+    snprintf(text, sizeof(text), "%08x\n", (unsigned)unwanted);
+    sysfs_put(&s, "nvme0", "live", HOST, SUBSYSTEM, text, text);
+    ASSERT_OK(sync_now(&f));
+    ASSERT_EQ(result.held, 1);
+    sysfs_put_live(&s, "nvme0", HOST, SUBSYSTEM, unwanted);
+    ASSERT_OK(sync_now(&f));
+    ASSERT_EQ(result.held, 0);
+    ASSERT_EQ(result.removed, 1);
+    ASSERT_EQ(ring_find(UNWANTED), 0);
+}
+
+/* A target's key of the pair is of no use to the host. */
+TEST(pair_has_a_targets)
+{
+    GUARD;
+
+    ASSERT_TRUE(fixture_add(&f, SUBSYSTEM, KEY_ROLE_TARGET, 1));
+    sysfs_put_live(&s, "nvme0", HOST, SUBSYSTEM, ring_put(MARK, UNWANTED, PAYLOAD));
+    ASSERT_OK(sync_now(&f));
+    ASSERT_EQ(result.held, 1);
+}
+
+/* While nobody can tell what controllers stand on nothing is taken away. */
+TEST(unreadable)
+{
+    GUARD;
+
+    ASSERT_TRUE(ring_put(MARK, UNWANTED, PAYLOAD) > 0);
+    ASSERT_OK(setenv(NAMES_ENV_CONTROLLERS, "/dev/null", 1));
+    ASSERT_EQ(sync_now(&f), -ENOTDIR);
+    ASSERT_TRUE(ring_find(UNWANTED) > 0);
+    ASSERT_OK(setenv(NAMES_ENV_CONTROLLERS, s.dir, 1));
+    ASSERT_OK(sync_now(&f));
+    ASSERT_EQ(ring_find(UNWANTED), 0);
+}
+
+/* Removing the key that a controller stands on takes force; nothing is changed without it. */
+TEST(removal)
+{
+    _cleanup_(freep) char *detail = NULL;
+    char id[STORE_ID_SIZE];
+    Key *k;
+    GUARD;
+
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1);
+    ASSERT_TRUE(k);
+    strcpy(id, k->id);
+    sysfs_put_live(&s, "nvme3", HOST, SUBSYSTEM, k->serials[1]);
+    ASSERT_EQ(manager_remove(f.m, id, false, &detail), -EBUSY);
+    ASSERT_TRUE(strstr(detail, "nvme3"));
+    ASSERT_TRUE(fixture_keeps(&f, k) && ring_has_key(&f, k, 1));
+    free(TAKE_PTR(detail));
+    ASSERT_OK(manager_remove(f.m, id, true, &detail));
+    ASSERT_EQ(fixture_keys(&f), 1);
+    ASSERT_EQ(ring_size(), 1);
+}
+
+/* A rotation leaves the controller a key, so it needs no force. */
+TEST(rotation)
+{
+    Key *k, *new;
+    GUARD;
+
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1);
+    ASSERT_TRUE(k);
+    sysfs_put_live(&s, "nvme0", HOST, SUBSYSTEM, k->serials[1]);
+    new = fixture_rotate(&f, k->id, 2);
+    ASSERT_TRUE(new &&ring_has_key(&f, new, 1));
+    ASSERT_EQ(ring_size(), 2);
+}
+
+/* The group has another number than when the key was published: it is ours all the same. */
+TEST(other_group)
+{
+    _cleanup_(ring_closep) Ring *r = NULL;
+    int32_t serial;
+    GUARD;
+
+    ASSERT_OK(setegid(0));
+    ASSERT_OK(setegid(OTHER_MARK));
+    ASSERT_OK(ring_open(true, &r));
+    ASSERT_OK(ring_add(r, UNWANTED, PAYLOAD, 32, false, &serial));
+    ASSERT_OK(setegid(0));
+    ASSERT_OK(setegid(MARK));
+    ASSERT_OK(sync_now(&f));
+    ASSERT_EQ(ring_find(UNWANTED), 0);
+    ASSERT_EQ(result.removed, 1);
+}
+
+/* A second key for a pair of a host is told once, and as long as it is there. */
+TEST(rival)
+{
+    key_serial_t rival;
+    GUARD;
+
+    ASSERT_TRUE(fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1));
+    rival = ring_put(0, UNWANTED, PAYLOAD);
+    /* Of another hash, and of another pair: the kernel does not mix those up. */
+    ASSERT_TRUE(ring_put(0, "NVMe1R02 " HOST " " SUBSYSTEM " x", PAYLOAD) > 0);
+    ASSERT_TRUE(ring_put(0, "NVMe1R01 " HOST " nqn.x:a x", PAYLOAD) > 0);
+    ASSERT_OK(sync_now(&f));
+    ASSERT_TRUE(notice(&f));
+    ASSERT_EQ(notice(&f)->kind, RING_NOTICE_RIVAL);
+    ASSERT_EQ(notice(&f)->serial, rival);
+    ASSERT_TRUE(manager_next_ring_notice(f.m));
+    ASSERT_OK(sync_now(&f));
+    ASSERT_TRUE(notice(&f));
+    ASSERT_TRUE(!manager_next_ring_notice(f.m));
+    ASSERT_EQ(ring_find(UNWANTED), rival);
+    ASSERT_OK(keyctl_unlink(rival, fixture_ring()));
+    ASSERT_OK(sync_now(&f));
+    ASSERT_EQ(manager_ring_notices(f.m)->n, 0);
+}
+
+/* A target accepts any key that it has, so there a second one is in nobody's way. */
+TEST(no_rival_on_a_target)
+{
+    GUARD;
+
+    ASSERT_TRUE(fixture_add(&f, SUBSYSTEM, KEY_ROLE_TARGET, 1));
+    ASSERT_TRUE(ring_put(0, UNWANTED, PAYLOAD) > 0);
+    ASSERT_OK(sync_now(&f));
+    ASSERT_EQ(manager_ring_notices(f.m)->n, 0);
+}
+
+TEST_MAIN(TEST_ENTRY(unwanted_but_needed), TEST_ENTRY(connecting), TEST_ENTRY(pair_has_another),
+          TEST_ENTRY(pair_has_a_targets), TEST_ENTRY(unreadable), TEST_ENTRY(removal),
+          TEST_ENTRY(rotation), TEST_ENTRY(other_group), TEST_ENTRY(rival),
+          TEST_ENTRY(no_rival_on_a_target))
