@@ -1,22 +1,27 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
+#include <unistd.h>
 
-#define SD_JOURNAL_SUPPRESS_LOCATION
-#include <systemd/sd-journal.h>
-
+#include "basic/journal.h"
 #include "basic/log.h"
 #include "basic/names.h"
+
+#define LOG_LINE_MAX 1024
 
 static struct {
     const char *name;
     int max_level;
     bool to_journal;
+    uint64_t dropped; /* lines */
+    uint64_t told;    /* how many of them a line in the log has told of */
 } log_target = {.max_level = LOG_INFO};
 
 static int level_from_string(const char *s)
@@ -50,34 +55,83 @@ void log_setup(const char *name)
     log_target.to_journal = stderr_is_journal();
 }
 
-static void add_field(struct iovec *iov, int *n, char *buffer, size_t size, const char *field,
-                      const char *value)
+static bool send_to_journal(int level, const LogFields *f, const char *message)
 {
-    int length = value ? snprintf(buffer, size, "%s=%s", field, value) : -1;
+    const char priority[] = {(char)('0' + level), '\0'};
+    const JournalField fields[] = {
+        {"MESSAGE", message},
+        {"PRIORITY", priority},
+        {"SYSLOG_IDENTIFIER", log_target.name},
+        {"MESSAGE_ID", f->message_id},
+        {NAMES_FIELD_HOSTNQN, f->hostnqn},
+        {NAMES_FIELD_SUBSYSNQN, f->subsysnqn},
+        {NAMES_FIELD_KEY_ID, f->key_id},
+    };
 
-    if (length >= 0)
-        iov[(*n)++] = (struct iovec){buffer, (size_t)length < size ? (size_t)length : size - 1};
+    return journal_send(fields, ARRAY_SIZE(fields)) == 0;
 }
 
-static void send_to_journal(int level, const LogFields *f, const char *message)
+/* O_NONBLOCK would be in force for all that share the open file. A socket takes a flag instead; a
+ * pipe that is ready has room for PIPE_BUF bytes, and a line is shorter. */
+static bool send_to_stderr(const char *message)
 {
-    char buffers[6][1280], priority[2] = {(char)('0' + level), '\0'};
-    struct iovec iov[ARRAY_SIZE(buffers)];
-    int n = 0;
+    struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
+    char line[LOG_LINE_MAX + 64];
+    ssize_t r;
+    int n = snprintf(line, sizeof(line), "%s%s%s\n", log_target.name ? log_target.name : "",
+                     log_target.name ? ": " : "", message);
 
-    add_field(iov, &n, buffers[0], sizeof(buffers[0]), "MESSAGE", message);
-    add_field(iov, &n, buffers[1], sizeof(buffers[1]), "PRIORITY", priority);
-    add_field(iov, &n, buffers[2], sizeof(buffers[2]), "MESSAGE_ID", f->message_id);
-    add_field(iov, &n, buffers[3], sizeof(buffers[3]), NAMES_FIELD_HOSTNQN, f->hostnqn);
-    add_field(iov, &n, buffers[4], sizeof(buffers[4]), NAMES_FIELD_SUBSYSNQN, f->subsysnqn);
-    add_field(iov, &n, buffers[5], sizeof(buffers[5]), NAMES_FIELD_KEY_ID, f->key_id);
-    (void)sd_journal_sendv(iov, n);
+    if (n < 0)
+        return false;
+    if ((size_t)n >= sizeof(line))
+        n = sizeof(line) - 1;
+    r = send(STDERR_FILENO, line, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (r < 0 && errno == ENOTSOCK) {
+        if (poll(&p, 1, 0) <= 0 || !(p.revents & POLLOUT) || p.revents & (POLLERR | POLLNVAL))
+            return false;
+        r = write(STDERR_FILENO, line, (size_t)n);
+    }
+    return r == n;
+}
+
+static bool send_line(int level, const LogFields *fields, const char *message)
+{
+    static const LogFields none = {NULL, NULL, NULL, NULL};
+
+    return log_target.to_journal ? send_to_journal(level, fields ? fields : &none, message)
+                                 : send_to_stderr(message);
+}
+
+uint64_t log_dropped(void)
+{
+    return log_target.dropped;
+}
+
+bool log_has_gap(void)
+{
+    return log_target.dropped != log_target.told;
+}
+
+bool log_tell_dropped(void)
+{
+    static const LogFields fields = {.message_id = MESSAGE_LOG_DROPPED};
+    char message[128];
+
+    if (!log_has_gap())
+        return true;
+    (void)snprintf(message, sizeof(message),
+                   "%ju log lines were dropped: the reader of the log did not keep up",
+                   (uintmax_t)(log_target.dropped - log_target.told));
+    if (!send_line(LOG_WARNING, &fields, message))
+        return false;
+    log_target.told = log_target.dropped;
+    return true;
 }
 
 int log_full(int level, int error, const LogFields *fields, const char *format, ...)
 {
-    static const LogFields none = {NULL, NULL, NULL, NULL};
-    char message[1024];
+    int saved_errno = errno;
+    char message[LOG_LINE_MAX];
     va_list ap;
     int n;
 
@@ -90,10 +144,9 @@ int log_full(int level, int error, const LogFields *fields, const char *format, 
     if (error < 0 && n >= 0 && (size_t)n < sizeof(message))
         (void)snprintf(message + n, sizeof(message) - (size_t)n, ": %s", strerror(-error));
 
-    if (log_target.to_journal)
-        send_to_journal(level, fields ? fields : &none, message);
-    else
-        (void)fprintf(stderr, "%s%s%s\n", log_target.name ? log_target.name : "",
-                      log_target.name ? ": " : "", message);
+    /* The gap comes before what is logged after it. */
+    if (!log_tell_dropped() || !send_line(level, fields, message))
+        log_target.dropped++;
+    errno = saved_errno;
     return error;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <syslog.h>
 
 #include "basic/macro.h"
@@ -8,7 +10,7 @@
 /*
  * Messages go to the journal with their fields where standard error is connected to it, to standard
  * error otherwise. Only the place that handles an event logs it; library code does not, above
- * debug.
+ * debug. Logging never waits: a line that the reader has no room for is dropped and counted.
  */
 
 /* Optional fields of a message; NULL leaves one out. */
@@ -22,6 +24,16 @@ typedef struct LogFields {
 /* Reads NVME_KEYD_LOG_LEVEL (emerg..debug or 0..7). name: what to print before a message on
  * standard error, NULL for nothing. Without a call, messages up to LOG_INFO are shown. */
 void log_setup(const char *name);
+
+/* How many lines were dropped since the start. */
+uint64_t log_dropped(void);
+
+/* True when lines were dropped and no line in the log has told of them. */
+bool log_has_gap(void);
+
+/* Logs how many lines were dropped since this was told last; the next line that is logged does the
+ * same. Returns false when that line had no room either: to be tried again a moment later. */
+bool log_tell_dropped(void);
 
 /* Logs and returns error, which is 0 or a negative errno; its text is appended where below 0. */
 int log_full(int level, int error, const LogFields *fields, const char *format, ...) _printf_(4, 5);

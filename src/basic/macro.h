@@ -13,6 +13,7 @@
 
 #define ARRAY_SIZE(x) (sizeof(x) / sizeof((x)[0]))
 #define CONST_MAX(a, b) ((a) > (b) ? (a) : (b))
+#define CONST_MIN(a, b) ((a) < (b) ? (a) : (b))
 
 #define CONCATENATE_INNER(a, b) a##b
 #define CONCATENATE(a, b) CONCATENATE_INNER(a, b)

@@ -285,7 +285,7 @@ static void print_credentials(json_object *credentials)
 static int print_status(json_object *status)
 {
     json_object *store, *keyring, *provision, *credentials, *problems;
-    uint64_t keys, broken, identities, published, serial = 0;
+    uint64_t keys, broken, identities, published, dropped, serial = 0;
 
     if (json_get_object(status, "store", &store) <= 0 ||
         json_get_object(status, "keyring", &keyring) <= 0 ||
@@ -317,6 +317,9 @@ static int print_status(json_object *status)
            (unsigned long long)broken);
     printf("%14s: %llu of %llu identities\n", "Published", (unsigned long long)published,
            (unsigned long long)identities);
+    if (json_get_uint(status, "droppedMessages", INT64_MAX, &dropped) > 0)
+        printf("%14s: %llu lines lost, because the journal did not take them\n", "Log",
+               (unsigned long long)dropped);
     return EXIT_OK;
 }
 

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
 
@@ -14,12 +15,15 @@
 #include "nvme-keyd/daemon.h"
 #include "nvme-keyd/handshake-watch.h"
 #include "nvme-keyd/methods.h"
+#include "nvme-keyd/notifier.h"
 #include "nvme-keyd/upcall.h"
 
 /* Between two tries to publish or to let go of a retired key, when store, ring or disk refuse: at
  * boot a TPM may be there a moment later, but one that never comes is not worth much work. */
 #define RETRY_USEC (10 * USEC_PER_SEC)
 #define RETRY_MAX_USEC (60 * USEC_PER_SEC)
+/* Until the log is told how many of its lines were dropped, and between two tries. */
+#define GAP_USEC USEC_PER_SEC
 
 typedef struct Daemon {
     const char *config_path;
@@ -28,10 +32,13 @@ typedef struct Daemon {
     VarlinkServer *varlink;
     UpcallServer *upcall;
     HandshakeWatch *handshakes;
+    Notifier *notifier;
     sd_event_source *idle;     /* CLOCK_MONOTONIC */
     sd_event_source *deadline; /* CLOCK_REALTIME */
     sd_event_source *again;    /* CLOCK_MONOTONIC, which nobody sets back */
-    uint64_t retry_usec;       /* how long to wait for the next try */
+    sd_event_source *gap;      /* tells of log lines that were dropped */
+    sd_event_source *gap_check;
+    uint64_t retry_usec; /* how long to wait for the next try */
     DaemonLog log;
     bool retry; /* not all could be published */
     bool ready; /* the service manager knows that we are up */
@@ -42,7 +49,10 @@ static void daemon_done(Daemon *d)
     sd_event_source_disable_unref(d->idle);
     sd_event_source_disable_unref(d->deadline);
     sd_event_source_disable_unref(d->again);
+    sd_event_source_disable_unref(d->gap);
+    sd_event_source_disable_unref(d->gap_check);
     handshake_watch_free(d->handshakes);
+    notifier_free(d->notifier);
     upcall_server_free(d->upcall);
     varlink_server_free(d->varlink);
     manager_free(d->manager);
@@ -88,7 +98,7 @@ static void publish_all(Daemon *d)
 static void become_ready(Daemon *d)
 {
     if (!d->ready)
-        (void)sd_notify(0, "READY=1");
+        notifier_ready(d->notifier);
     d->ready = true;
 }
 
@@ -108,7 +118,7 @@ static void on_store_ready(ManagerEvent event, void *userdata)
         hold(d);
     /* Up to a minute for each slot, however many there are. */
     if (event == MANAGER_STORE_SLOW && !d->ready)
-        (void)sd_notify(0, "EXTEND_TIMEOUT_USEC=60000000");
+        notifier_extend(d->notifier, SEAL_TIMEOUT_USEC);
     if (event != MANAGER_STORE_SLOW)
         become_ready(d);
     if (d->upcall)
@@ -139,6 +149,15 @@ static void plan_retry(Daemon *d, bool wanted)
     }
 }
 
+static void tell_status(const Daemon *d)
+{
+    char text[64] = "Opening the store";
+
+    if (!manager_is_opening(d->manager))
+        (void)snprintf(text, sizeof(text), "%zu keys", key_table_size(manager_keys(d->manager)));
+    notifier_status(d->notifier, text);
+}
+
 /* Something happened: the idle time starts anew, and there may be another deadline. */
 static void on_activity(void *userdata)
 {
@@ -159,10 +178,7 @@ static void on_activity(void *userdata)
     daemon_log_ring(d->manager);
     manager_count(d->manager);
     handshake_watch_update(d->handshakes);
-    if (manager_is_opening(d->manager))
-        (void)sd_notify(0, "STATUS=Opening the store");
-    else
-        (void)sd_notifyf(0, "STATUS=%zu keys", key_table_size(manager_keys(d->manager)));
+    tell_status(d);
 }
 
 static void on_varlink_activity(VarlinkServer *s, void *userdata)
@@ -188,6 +204,24 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
     return 0;
 }
 
+/* Nothing may be logged for long after the reader of the log has come back. */
+static int on_dispatched(_unused_ sd_event_source *source, void *userdata)
+{
+    const Daemon *d = userdata;
+    int enabled = SD_EVENT_OFF;
+
+    (void)sd_event_source_get_enabled(d->gap, &enabled);
+    if (log_has_gap() && enabled == SD_EVENT_OFF)
+        arm(d->gap, now_monotonic() + GAP_USEC);
+    return 0;
+}
+
+static int on_gap(_unused_ sd_event_source *source, _unused_ uint64_t usec, _unused_ void *userdata)
+{
+    (void)log_tell_dropped();
+    return 0;
+}
+
 static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
 {
     Daemon *d = userdata;
@@ -195,13 +229,13 @@ static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si,
 
     (void)source;
     (void)si;
-    (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)now_monotonic());
+    notifier_reloading(d->notifier);
     if (daemon_load_config(d->config_path, &config) == 0)
         manager_set_config(d->manager, &config);
     daemon_log_provision(d->manager);
     read_credentials(d);
     publish_all(d);
-    (void)sd_notify(0, "READY=1");
+    notifier_ready(d->notifier);
     on_activity(d);
     return 0;
 }
@@ -303,6 +337,9 @@ static int setup(Daemon *d, const Config *config, const char *state_dir)
         (r = sd_event_add_time(d->event, &d->idle, CLOCK_MONOTONIC, 0, 0, on_idle, d)) < 0 ||
         (r = sd_event_add_time(d->event, &d->deadline, CLOCK_REALTIME, 0, 0, on_deadline, d)) < 0 ||
         (r = sd_event_add_time(d->event, &d->again, CLOCK_MONOTONIC, 0, 0, on_deadline, d)) < 0 ||
+        (r = sd_event_add_time(d->event, &d->gap, CLOCK_MONOTONIC, 0, 0, on_gap, d)) < 0 ||
+        (r = sd_event_add_post(d->event, &d->gap_check, on_dispatched, d)) < 0 ||
+        (r = notifier_new(d->event, &d->notifier)) < 0 ||
         (r = manager_new(config, state_dir, &d->manager)) < 0 ||
         (r = handshake_watch_new(d->event, d->manager, &d->handshakes)) < 0 ||
         (r = varlink_server_new(d->event, &info, &d->varlink)) < 0 ||
@@ -312,9 +349,9 @@ static int setup(Daemon *d, const Config *config, const char *state_dir)
     arm(d->idle, 0);
     arm(d->deadline, 0);
     arm(d->again, 0);
+    arm(d->gap, 0);
     varlink_server_set_authorize(d->varlink, authorize, NULL);
     varlink_server_set_idle_hook(d->varlink, on_varlink_activity, d);
-    (void)sd_event_set_watchdog(d->event, true);
     return take_sockets(d);
 }
 
@@ -338,6 +375,6 @@ int daemon_run(const char *config_path, const char *state_dir)
     on_activity(&d);
 
     r = sd_event_loop(d.event);
-    (void)sd_notify(0, "STOPPING=1");
+    notifier_stopping(d.notifier);
     return r < 0 ? log_error_errno(r, "The event loop failed") : 0;
 }

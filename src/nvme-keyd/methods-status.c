@@ -3,6 +3,7 @@
 
 #include "basic/io.h"
 #include "basic/json.h"
+#include "basic/log.h"
 #include "basic/names.h"
 #include "build-config.h"
 #include "nvme-keyd/methods-private.h"
@@ -127,7 +128,8 @@ int method_status(VarlinkCall *call, json_object *p, void *userdata)
         json_add_take(o, "credentials", credentials_status(m)) < 0 ||
         json_add_uint(o, "keys", key_table_size(manager_keys(m))) < 0 ||
         json_add_uint(o, "broken", broken) < 0 || json_add_uint(o, "identities", identities) < 0 ||
-        json_add_uint(o, "published", published) < 0)
+        json_add_uint(o, "published", published) < 0 ||
+        (log_dropped() > 0 && json_add_uint(o, "droppedMessages", log_dropped()) < 0))
         return -ENOMEM;
     return varlink_call_reply(call, TAKE_PTR(o));
 }

@@ -35,13 +35,8 @@ static void reject(UpcallReply *reply, unsigned error, unsigned timeout_sec)
     reply->size = 0;
 }
 
-static void miss(const Manager *m, const char *description, UpcallReply *reply)
+static void miss(const Manager *m, UpcallReply *reply)
 {
-    const LogFields fields = {.message_id = MESSAGE_REQUEST_MISS};
-    bool printable = text_is_printable(description);
-
-    (void)log_full(LOG_NOTICE, 0, &fields, "The kernel asked for a PSK that is not here: %s",
-                   printable ? description : "(unprintable)");
     reject(reply, ENOKEY, manager_config(m)->negative_timeout_sec);
 }
 
@@ -101,7 +96,7 @@ static void answer_identity(const Question *q, UpcallReply *reply)
         found = i.version == 1 && !i.digest ? publish_for_search(q->manager, &i, reply)
                                             : copy_tls_psk(q->manager, &i, text, reply);
     if (!found)
-        miss(q->manager, text, reply);
+        miss(q->manager, reply);
 }
 
 typedef struct Filter {
@@ -192,7 +187,7 @@ static void answer_pair(const Question *q, UpcallReply *reply)
                 put_serials(k, &f, reply);
     reply->timeout_sec = UPCALL_ANSWER_SEC;
     if (reply->size == 0)
-        miss(q->manager, q->description, reply);
+        miss(q->manager, reply);
 }
 
 /* Takes a packet apart: q->manager is set; description and callout point into text, which has room
@@ -228,7 +223,7 @@ static void answer_question(const Question *q, UpcallReply *reply)
     else if (strcmp(q->type, key_type) == 0)
         answer_identity(q, reply);
     else
-        miss(q->manager, q->description, reply);
+        miss(q->manager, reply);
 }
 
 /* Whether a credential has a key for it: that does not wait for the store. */
@@ -270,4 +265,15 @@ bool upcall_answer(Manager *manager, const UpcallRequest *request, size_t size, 
     else
         answer_question(&q, ret);
     return true;
+}
+
+void upcall_log_miss(const UpcallRequest *request, size_t size, const UpcallReply *reply)
+{
+    const LogFields fields = {.message_id = MESSAGE_REQUEST_MISS};
+    char text[sizeof(request->text) + 1];
+    Question q = {NULL, NULL, NULL, NULL};
+
+    if (reply->error == ENOKEY && read_question(request, size, text, &q) == 0)
+        (void)log_full(LOG_NOTICE, 0, &fields, "The kernel asked for a PSK that is not here: %s",
+                       text_is_printable(q.description) ? q.description : "(unprintable)");
 }

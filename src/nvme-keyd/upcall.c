@@ -63,7 +63,8 @@ static void answer(Connection *c)
     if (!upcall_answer(c->server->manager, &c->request, c->size, &reply))
         return;
     if (send(fd, &reply, sizeof(reply), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-        log_warning_errno(-errno, "Cannot answer a request of the kernel");
+        (void)log_warning_errno(-errno, "Cannot answer a request of the kernel");
+    upcall_log_miss(&c->request, c->size, &reply);
     connection_close(c);
 }
 

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdint.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
@@ -248,5 +249,151 @@ TEST(journal_fields)
     ASSERT_STR(entry, "");
 }
 
+/* A value with lines of its own has its size before it; a long one is cut, and not in a character.
+ */
+TEST(journal_values)
+{
+    _cleanup_(closep) int journal = listen_as_journal();
+    static const char binary[] = "NVME_HOSTNQN\n\x07\0\0\0\0\0\0\0one\ntwo\n";
+    LogFields fields = {NULL, "one\ntwo", NULL, NULL};
+    char entry[8192], text[3001];
+    const char *p;
+    Capture c;
+
+    if (journal == -EPERM)
+        TEST_SKIP("needs the right to mount");
+    ASSERT_TRUE(journal >= 0);
+    ASSERT_TRUE(log_to_journal(journal, true, &fields, 0, &c, entry, sizeof(entry)));
+    ASSERT_TRUE(memmem(entry, sizeof(entry), binary, sizeof(binary) - 1));
+    ASSERT_TRUE(has_line(entry, "SYSLOG_IDENTIFIER=nvme-keyd"));
+
+    for (size_t i = 0; i + 1 < sizeof(text); i += 2)
+        memcpy(text + i, "\xc3\xa4", 2);
+    for (size_t shift = 0; shift < 2; shift++) {
+        text[shift] = 'x';
+        text[sizeof(text) - 1] = '\0';
+        fields.hostnqn = text + shift;
+        ASSERT_TRUE(log_to_journal(journal, true, &fields, 0, &c, entry, sizeof(entry)));
+        p = strstr(entry, "NVME_HOSTNQN=");
+        ASSERT_TRUE(p);
+        p = strchr(p, '\n');
+        ASSERT_TRUE(p && (unsigned char)p[-1] == 0xa4 && p - entry < 1600);
+    }
+}
+
+/* Fills the journal's queue; returns false where that does not end. A socket that has sent as much
+ * as it may is full as well, so it takes several. */
+static bool stall_journal(void)
+{
+    static const struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = JOURNAL_SOCKET};
+    bool sent = true;
+
+    for (int i = 0; i < 1000 && sent; i++) {
+        _cleanup_(closep) int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+        sent = false;
+        while (sendto(fd, "X=", 2, 0, (const struct sockaddr *)&address, sizeof(address)) > 0)
+            sent = true;
+    }
+    return !sent && errno == EAGAIN;
+}
+
+static void drain_journal(int journal, char *last, size_t size)
+{
+    ssize_t n;
+
+    while ((n = recv(journal, last, size - 1, MSG_DONTWAIT)) >= 0)
+        last[n] = '\0';
+}
+
+/* Would wait for ever if it waited. */
+TEST(journal_full)
+{
+    _cleanup_(closep) int journal = listen_as_journal();
+    uint64_t before = log_dropped();
+    char entry[8192] = "";
+    Capture c;
+
+    if (journal == -EPERM)
+        TEST_SKIP("needs the right to mount");
+    ASSERT_TRUE(journal >= 0 && capture_begin(&c) && pretend_journal_stream(0));
+    setup("nvme-keyd", NULL);
+    ASSERT_TRUE(stall_journal());
+    for (int i = 0; i < 3; i++) {
+        errno = ERANGE;
+        log_info("lost");
+        ASSERT_EQ(errno, ERANGE);
+    }
+    log_debug("hidden");
+    ASSERT_EQ(log_dropped() - before, 3);
+    ASSERT_TRUE(log_has_gap() && !log_tell_dropped());
+    ASSERT_EQ(log_dropped() - before, 3);
+
+    drain_journal(journal, entry, sizeof(entry));
+    ASSERT_TRUE(log_tell_dropped() && !log_has_gap());
+    drain_journal(journal, entry, sizeof(entry));
+    ASSERT_TRUE(strstr(entry, "MESSAGE=3 log lines were dropped"));
+    ASSERT_TRUE(has_line(entry, "MESSAGE_ID=" MESSAGE_LOG_DROPPED));
+    ASSERT_TRUE(log_tell_dropped());
+    ASSERT_EQ(recv(journal, entry, sizeof(entry), MSG_DONTWAIT), -1);
+
+    /* The next line tells as well, and comes after it. */
+    ASSERT_TRUE(stall_journal());
+    log_info("lost");
+    drain_journal(journal, entry, sizeof(entry));
+    log_info("not lost");
+    ASSERT_TRUE(recv(journal, entry, sizeof(entry), MSG_DONTWAIT) > 0);
+    ASSERT_TRUE(strstr(entry, "MESSAGE=1 log lines were dropped"));
+    drain_journal(journal, entry, sizeof(entry));
+    ASSERT_TRUE(strstr(entry, "MESSAGE=not lost"));
+    ASSERT_EQ(log_dropped() - before, 4);
+    (void)capture_end(&c);
+    (void)unsetenv("JOURNAL_STREAM");
+}
+
+/* Standard error is of others as well: it must not become non-blocking for them. */
+static void log_to_full(int fd, uint64_t *ret_dropped)
+{
+    int saved = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3), flags = fcntl(fd, F_GETFL);
+    uint64_t before = log_dropped();
+
+    (void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+    (void)signal(SIGPIPE, SIG_IGN);
+    while (write(fd, "12345678", 8) > 0)
+        ;
+    (void)signal(SIGPIPE, SIG_DFL);
+    (void)fcntl(fd, F_SETFL, flags);
+    (void)dup2(fd, STDERR_FILENO);
+    setup("nvme-keyd", NULL);
+    log_info("lost");
+    (void)dup2(saved, STDERR_FILENO);
+    close(saved);
+    *ret_dropped = log_dropped() - before;
+    if (fcntl(fd, F_GETFL) != flags)
+        *ret_dropped = 99;
+}
+
+TEST(stderr_full)
+{
+    uint64_t dropped;
+    int fds[2];
+
+    ASSERT_OK(pipe2(fds, O_CLOEXEC));
+    log_to_full(fds[1], &dropped);
+    ASSERT_EQ(dropped, 1);
+    close(fds[0]);
+    /* Nor does a reader that is gone end us. */
+    log_to_full(fds[1], &dropped);
+    ASSERT_EQ(dropped, 1);
+    close(fds[1]);
+
+    ASSERT_OK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds));
+    log_to_full(fds[1], &dropped);
+    ASSERT_EQ(dropped, 1);
+    close(fds[0]);
+    close(fds[1]);
+}
+
 TEST_MAIN(TEST_ENTRY(without_setup), TEST_ENTRY(name_and_error), TEST_ENTRY(levels),
-          TEST_ENTRY(hidden_returns_error), TEST_ENTRY(long_message), TEST_ENTRY(journal_fields))
+          TEST_ENTRY(hidden_returns_error), TEST_ENTRY(long_message), TEST_ENTRY(journal_fields),
+          TEST_ENTRY(journal_values), TEST_ENTRY(journal_full), TEST_ENTRY(stderr_full))

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "basic/io.h"
+#include "basic/limits.h"
+#include "nvme-keyd/notifier.h"
+#include "test.h"
+
+/* A service manager that reads when it is told to. */
+typedef struct Place {
+    int fd;
+    sd_event *event;
+    Notifier *n;
+    struct sockaddr_un address;
+    socklen_t size;
+    char text[16384]; /* what was read last, with a line between two datagrams */
+    int datagrams;
+} Place;
+
+static void leave(Place *p)
+{
+    notifier_free(p->n);
+    sd_event_unref(p->event);
+    if (p->fd >= 0)
+        close(p->fd);
+    (void)unsetenv("NOTIFY_SOCKET");
+    (void)unsetenv("WATCHDOG_USEC");
+}
+
+/* On an abstract address. */
+static bool enter(Place *p)
+{
+    char name[64];
+
+    p->address = (struct sockaddr_un){.sun_family = AF_UNIX};
+    (void)snprintf(name, sizeof(name), "@nvme-keyd-test-%d", getpid());
+    strcpy(p->address.sun_path, name);
+    p->address.sun_path[0] = '\0';
+    p->size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name));
+    p->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    return p->fd >= 0 && bind(p->fd, (const struct sockaddr *)&p->address, p->size) == 0 &&
+           setenv("NOTIFY_SOCKET", name, 1) == 0 && sd_event_new(&p->event) >= 0 &&
+           notifier_new(p->event, &p->n) == 0;
+}
+
+/* A socket that has sent as much as it may is full as well, so it takes several. */
+static bool stall(const Place *p)
+{
+    bool sent = true;
+
+    for (int i = 0; i < 1000 && sent; i++) {
+        _cleanup_(closep) int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+        sent = false;
+        while (sendto(fd, "X_FILL=1", 8, 0, (const struct sockaddr *)&p->address, p->size) > 0)
+            sent = true;
+    }
+    return !sent && errno == EAGAIN;
+}
+
+/* Reads all that is there. */
+static const char *heard(Place *p)
+{
+    size_t have = 0;
+    ssize_t n;
+
+    p->datagrams = 0;
+    while ((n = recv(p->fd, p->text + have, sizeof(p->text) - have - 1, MSG_DONTWAIT)) >= 0) {
+        if (n == 8 && memcmp(p->text + have, "X_FILL=1", 8) == 0)
+            continue;
+        have += (size_t)n;
+        p->text[have++] = '|';
+        p->datagrams++;
+    }
+    p->text[have] = '\0';
+    return p->text;
+}
+
+/* Lets the loop go on until something is heard; 20 s are too long. */
+static const char *hear_later(Place *p)
+{
+    uint64_t end = now_monotonic() + 20 * USEC_PER_SEC;
+
+    while (now_monotonic() < end && sd_event_run(p->event, USEC_PER_SEC / 10) >= 0)
+        if (*heard(p))
+            break;
+    return p->text;
+}
+
+TEST(states)
+{
+    _cleanup_(leave) Place p = {.fd = -EBADF};
+
+    ASSERT_TRUE(enter(&p));
+    notifier_ready(p.n);
+    ASSERT_STR(heard(&p), "READY=1|");
+    notifier_reloading(p.n);
+    ASSERT_EQ(strncmp(heard(&p), "RELOADING=1\nMONOTONIC_USEC=", 27), 0);
+    notifier_ready(p.n);
+    notifier_extend(p.n, 7);
+    notifier_stopping(p.n);
+    ASSERT_STR(heard(&p), "READY=1|EXTEND_TIMEOUT_USEC=7|STOPPING=1|");
+    ASSERT_TRUE(!notifier_is_behind(p.n));
+}
+
+TEST(status_changes)
+{
+    _cleanup_(leave) Place p = {.fd = -EBADF};
+
+    ASSERT_TRUE(enter(&p));
+    for (int i = 0; i < 1000; i++)
+        notifier_status(p.n, "1 keys");
+    ASSERT_STR(heard(&p), "STATUS=1 keys|");
+    notifier_status(p.n, "2 keys");
+    ASSERT_STR(heard(&p), "STATUS=2 keys|");
+}
+
+/* Of what had no room nothing is lost that counts, and no call waits. */
+TEST(full)
+{
+    _cleanup_(leave) Place p = {.fd = -EBADF};
+
+    ASSERT_TRUE(enter(&p) && stall(&p));
+    for (int i = 0; i < 1000; i++) {
+        char text[32];
+
+        (void)snprintf(text, sizeof(text), "%d keys", i);
+        notifier_status(p.n, text);
+    }
+    notifier_ready(p.n);
+    ASSERT_TRUE(notifier_is_behind(p.n));
+    ASSERT_STR(heard(&p), "");
+    ASSERT_STR(hear_later(&p), "READY=1\nSTATUS=999 keys|");
+    ASSERT_TRUE(!notifier_is_behind(p.n));
+
+    /* In their order. */
+    ASSERT_TRUE(stall(&p));
+    notifier_reloading(p.n);
+    notifier_ready(p.n);
+    ASSERT_STR(heard(&p), "");
+    ASSERT_EQ(strncmp(hear_later(&p), "RELOADING=1\nMONOTONIC_USEC=", 27), 0);
+    ASSERT_TRUE(strstr(p.text, "|READY=1|"));
+    ASSERT_EQ(p.datagrams, 2);
+
+    ASSERT_TRUE(stall(&p));
+    notifier_reloading(p.n);
+    notifier_stopping(p.n);
+    (void)heard(&p);
+    ASSERT_STR(hear_later(&p), "STOPPING=1|");
+}
+
+TEST(watchdog)
+{
+    _cleanup_(leave) Place p = {.fd = -EBADF};
+
+    ASSERT_OK(setenv("WATCHDOG_USEC", "200000", 1));
+    ASSERT_TRUE(enter(&p));
+    ASSERT_STR(hear_later(&p), "WATCHDOG=1|");
+    ASSERT_STR(hear_later(&p), "WATCHDOG=1|");
+    /* A queue that was full for a while. */
+    ASSERT_TRUE(stall(&p));
+    for (int i = 0; i < 5; i++)
+        ASSERT_TRUE(sd_event_run(p.event, USEC_PER_SEC) >= 0);
+    ASSERT_STR(heard(&p), "");
+    ASSERT_STR(hear_later(&p), "WATCHDOG=1|");
+}
+
+/* No service manager, or one that cannot be: nothing happens, and nothing is kept. */
+TEST(nobody)
+{
+    static const char *const addresses[] = {NULL, "", "@", "relative", "vsock:2:1234"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(addresses); i++) {
+        _cleanup_(notifier_freep) Notifier *n = NULL;
+        sd_event *event = NULL;
+
+        if (addresses[i])
+            ASSERT_OK(setenv("NOTIFY_SOCKET", addresses[i], 1));
+        ASSERT_TRUE(sd_event_new(&event) >= 0);
+        ASSERT_OK(notifier_new(event, &n));
+        notifier_ready(n);
+        notifier_status(n, "x");
+        ASSERT_TRUE(!notifier_is_behind(n));
+        n = notifier_free(n);
+        sd_event_unref(event);
+    }
+    (void)unsetenv("NOTIFY_SOCKET");
+}
+
+TEST_MAIN(TEST_ENTRY(states), TEST_ENTRY(status_changes), TEST_ENTRY(full), TEST_ENTRY(watchdog),
+          TEST_ENTRY(nobody))
