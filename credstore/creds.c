@@ -14,25 +14,28 @@
 
 /* What systemd-creds --with-key= takes, from 252 to 262. Where the two have different names, all
  * versions take the older one. */
-static const struct {
+typedef struct WithKey {
     const char *name;
     const char *passed;
     bool null;
-} with_keys[] = {
-    {WITH_KEY_DEFAULT, WITH_KEY_DEFAULT, false},
-    {"auto-initrd", "auto-initrd", false},
-    {"host", "host", false},
-    {"tpm2", "tpm2", false},
-    {"tpm2-with-public-key", "tpm2-with-public-key", false},
-    {"host+tpm2", "host+tpm2", false},
-    {"tpm2+host", "host+tpm2", false},
-    {"host+tpm2-with-public-key", "host+tpm2-with-public-key", false},
-    {"tpm2-with-public-key+host", "host+tpm2-with-public-key", false},
-    {"null", "tpm2-absent", true},
-    {"tpm2-absent", "tpm2-absent", true},
+    bool needs_host_key;
+} WithKey;
+
+static const WithKey with_keys[] = {
+    {WITH_KEY_DEFAULT, WITH_KEY_DEFAULT, false, true},
+    {"auto-initrd", "auto-initrd", false, false},
+    {"host", "host", false, true},
+    {"tpm2", "tpm2", false, false},
+    {"tpm2-with-public-key", "tpm2-with-public-key", false, false},
+    {"host+tpm2", "host+tpm2", false, true},
+    {"tpm2+host", "host+tpm2", false, true},
+    {"host+tpm2-with-public-key", "host+tpm2-with-public-key", false, true},
+    {"tpm2-with-public-key+host", "host+tpm2-with-public-key", false, true},
+    {"null", "tpm2-absent", true, false},
+    {"tpm2-absent", "tpm2-absent", true, false},
 };
 
-static int find_with_key(const SlotOptions *options, const char **ret, char **reterr_detail)
+static int find_with_key(const SlotOptions *options, const WithKey **ret, char **reterr_detail)
 {
     const char *name = options->with_key ? options->with_key : WITH_KEY_DEFAULT;
 
@@ -42,7 +45,7 @@ static int find_with_key(const SlotOptions *options, const char **ret, char **re
         if (with_keys[i].null && !options->allow_null_key)
             return detail_set(reterr_detail, -EKEYREJECTED,
                               "key type %s is no key at all, which is not allowed", name);
-        *ret = with_keys[i].passed;
+        *ret = &with_keys[i];
         return 0;
     }
     return detail_set(reterr_detail, -EINVAL,
@@ -90,35 +93,50 @@ int creds_seal(const Creds *creds, const Secret *kek, const SlotOptions *options
                char **reterr_detail)
 {
     _cleanup_(freep) char *credential = NULL;
-    const char *with_key = WITH_KEY_DEFAULT;
+    const WithKey *with_key = &with_keys[0];
     int r = find_with_key(options, &with_key, reterr_detail);
 
+    if (r == 0 && with_key->needs_host_key)
+        r = host_key_check(&creds->host_key, reterr_detail);
     if (r < 0)
         return r;
-    r = encrypt(creds, kek, with_key, &credential, reterr_detail);
+    r = encrypt(creds, kek, with_key->passed, &credential, reterr_detail);
     if (r < 0)
         return r;
     return creds_slot_format(credential, options->allow_null_key, slot, reterr_detail);
 }
 
+/* Whether this systemd does not know the format, as far as it can be told: the program says so in
+ * words, the service has an errno that also stands for a missing TPM. */
+static bool is_too_old(int program_error, const char *by_service, const char *by_program)
+{
+    if (program_error == -EREMOTEIO)
+        return by_program && strstr(by_program, "Unknown encryption format");
+    return by_service && strstr(by_service, strerror(EOPNOTSUPP));
+}
+
 /* What the service says of the credential is the last word: the program has the same host key and
  * the same TPM, and would wait for it once more. Without such a word the program may do, and if not
  * it tells in plain words what the service had only an errno for. */
-static int decrypt(const Creds *creds, const char *credential, bool null, Secret **ret,
-                   char **reterr_detail)
+static int decrypt(const Creds *creds, const char *credential, const CredsKeyType *type,
+                   Secret **ret, char **reterr_detail)
 {
     _cleanup_(freep) char *by_service = NULL, *by_program = NULL;
-    int r = creds_service_decrypt(creds->socket, credential, null, creds->deadline_usec, ret,
+    int r = creds_service_decrypt(creds->socket, credential, type->null, creds->deadline_usec, ret,
                                   &by_service);
 
     if (r == 0)
         return 0;
     if (r != -EOPNOTSUPP)
         return join_details(r, NULL, by_service, reterr_detail);
-    r = creds_program_decrypt(creds->program, credential, null, creds->deadline_usec, ret,
+    r = creds_program_decrypt(creds->program, credential, type->null, creds->deadline_usec, ret,
                               &by_program);
     if (r == 0)
         return 0;
+    if (type->since_262 && is_too_old(r, by_service, by_program))
+        return detail_set(reterr_detail, -EKEYREJECTED,
+                          "the credential was sealed by systemd 262 or newer, and this systemd "
+                          "cannot read it");
     /* No such program, none that may be run, or one that says no. */
     if (r == -EREMOTEIO || r == -ENOENT || r == -EACCES || r == -EPERM)
         return join_details(-EKEYREJECTED, by_service, by_program, reterr_detail);
@@ -128,11 +146,13 @@ static int decrypt(const Creds *creds, const char *credential, bool null, Secret
 int creds_unseal(const Creds *creds, json_object *slot, const SlotOptions *options, Secret **ret,
                  char **reterr_detail)
 {
+    const CredsKeyType *type = NULL;
     const char *credential;
-    bool null;
-    int r = creds_slot_parse(slot, options->allow_null_key, &credential, &null, reterr_detail);
+    int r = creds_slot_parse(slot, options->allow_null_key, &credential, &type, reterr_detail);
 
+    if (r == 0 && type->needs_host_key)
+        r = host_key_check(&creds->host_key, reterr_detail);
     if (r < 0)
         return r;
-    return decrypt(creds, credential, null, ret, reterr_detail);
+    return decrypt(creds, credential, type, ret, reterr_detail);
 }

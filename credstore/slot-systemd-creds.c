@@ -8,6 +8,7 @@
 #include "basic/io.h"
 #include "basic/limits.h"
 #include "basic/names.h"
+#include "credstore/creds-slot.h"
 #include "credstore/creds.h"
 #include "credstore/detail.h"
 #include "credstore/slot.h"
@@ -25,6 +26,7 @@ static Creds find_creds(void)
     return (Creds){
         .socket = socket && *socket ? socket : SOCKET_DEFAULT,
         .program = SYSTEMD_CREDS_PATH,
+        .host_key = host_key_of_system(),
         .deadline_usec = now_monotonic() + SEAL_TIMEOUT_USEC,
     };
 }
@@ -58,7 +60,7 @@ static int read_from(const char *dir, Secret **ret)
     fd = openat(dirfd, NAMES_KEK_CREDENTIAL, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
     if (fd < 0)
         return -errno;
-    return secret_read_fd(fd, STORE_KEY_SIZE, 0, ret);
+    return secret_read_fd(fd, CREDS_TEXT_MAX, 0, ret);
 }
 
 /* Reads the credential that the service manager has given to the unit, or else to the one that
@@ -83,6 +85,11 @@ static int use_given(Secret **ret, char **reterr_detail)
     if (r < 0 || !kek)
         return detail_set(reterr_detail, r, "credential " NAMES_KEK_CREDENTIAL ": %s",
                           strerror(-r));
+    if (creds_key_of_file(kek->data, kek->size))
+        return detail_set(reterr_detail, -EBADMSG,
+                          "credential " NAMES_KEK_CREDENTIAL
+                          " is still sealed: LoadCredential= does "
+                          "not unseal, ImportCredential= and LoadCredentialEncrypted= do");
     if (kek->size != STORE_KEY_SIZE)
         return detail_set(reterr_detail, -EBADMSG,
                           "credential " NAMES_KEK_CREDENTIAL " has %zu bytes, not %d", kek->size,

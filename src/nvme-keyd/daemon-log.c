@@ -4,6 +4,8 @@
 
 #include "basic/log.h"
 #include "basic/names.h"
+#include "credstore/creds-slot.h"
+#include "credstore/host-key.h"
 #include "nvme-keyd/daemon-log.h"
 #include "nvme-keyd/unusable.h"
 
@@ -148,6 +150,20 @@ static void log_slow(DaemonLog *l)
     l->slow = true;
 }
 
+void daemon_log_host_key(const Manager *m)
+{
+    static const LogFields transient = {.message_id = MESSAGE_HOST_KEY_TRANSIENT};
+    HostKey key = host_key_of_system();
+
+    if (creds_slots_need_host_key(store_slots(manager_store(m))) && host_key_is_transient(&key))
+        (void)log_full(LOG_WARNING, 0, &transient,
+                       "Only the host key opens the store, and %s is in memory: under another "
+                       "machine id the store stays locked. Put the machine id on the disk "
+                       "(systemd-machine-id-setup --commit), or add a recovery key "
+                       "(nvme-keyctl slot add recovery)",
+                       key.machine_id);
+}
+
 void daemon_log_store(DaemonLog *l, const Manager *m, ManagerEvent event)
 {
     static const LogFields created = {.message_id = MESSAGE_STORE_CREATED};
@@ -159,9 +175,11 @@ void daemon_log_store(DaemonLog *l, const Manager *m, ManagerEvent event)
                        "Made the store, sealed by %s; add a recovery key: nvme-keyctl slot add "
                        "recovery",
                        store_slot_type(manager_store(m)));
+        daemon_log_host_key(m);
         break;
     case MANAGER_STORE_OPENED:
         log_opened(l, m);
+        daemon_log_host_key(m);
         break;
     case MANAGER_STORE_FAILED:
         log_unavailable(l, m);

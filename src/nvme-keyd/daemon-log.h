@@ -23,6 +23,9 @@ void daemon_log_sync(DaemonLog *l, const Manager *m, size_t n_before, int error,
 /* What became of the store. */
 void daemon_log_store(DaemonLog *l, const Manager *m, ManagerEvent event);
 
+/* A store that nothing opens but the host key, on a machine whose id may change. */
+void daemon_log_host_key(const Manager *m);
+
 /* What is wrong with credentials, as they were read last. */
 void daemon_log_problems(const Manager *m);
 

@@ -6,7 +6,10 @@
 #include "basic/json.h"
 #include "basic/log.h"
 #include "basic/names.h"
+#include "credstore/creds-slot.h"
+#include "credstore/detail.h"
 #include "credstore/recovery-key.h"
+#include "nvme-keyd/daemon-log.h"
 #include "nvme-keyd/methods-private.h"
 
 /* The methods about what opens the store. */
@@ -83,8 +86,8 @@ static int slot_to_json(json_object *slot, bool opened, json_object **ret)
         r |= copy_member(slot, "pcrs", "pcrs", o);
     if (json_get_string(slot, "bank", &text) > 0)
         r |= copy_member(slot, "bank", "bank", o);
-    if (json_get_string(slot, "withKey", &text) > 0)
-        r |= copy_member(slot, "withKey", "withKey", o);
+    if (strcmp(type, "systemd-creds") == 0)
+        r |= json_add_string(o, "withKey", creds_slot_key_name(slot));
     if (r < 0 || json_add_bool(o, "opened", opened) < 0)
         return -ENOMEM;
     *ret = TAKE_PTR(o);
@@ -198,6 +201,7 @@ static int seal_slot(VarlinkCall *call, Manager *m, const SlotRequest *q)
     log_slot(call, sealed.id, type, q->replaces ? "sealed anew" : "added");
     if (sealed.new_tpm)
         log_new_tpm(call, sealed.id);
+    daemon_log_host_key(m);
     return reply_slot(call, m, slot, sealed.recovery_key);
 }
 
@@ -238,14 +242,20 @@ static void keep_pcrs(json_object *slot, SlotOptions *options)
                          << (json_object_get_int(json_object_array_get_idx(pcrs, i)) % PCRS_MAX);
 }
 
-/* The key of systemd that seals a slot now, unless it is one that nobody can ask for. */
-static void keep_with_key(json_object *slot, SlotOptions *options)
+/* The key of systemd that seals a slot now. Returns -EINVAL for one of a later systemd: to pick
+ * another one silently could give a slot that does not open in an initramfs. */
+static int keep_with_key(json_object *slot, SlotOptions *options, char **reterr_detail)
 {
-    const char *with_key;
+    const char *name = creds_slot_key_name(slot);
 
-    if (!options->with_key && json_get_string(slot, "withKey", &with_key) > 0 &&
-        strcmp(with_key, "unknown") != 0)
-        options->with_key = with_key;
+    if (options->with_key)
+        return 0;
+    if (strcmp(name, CREDS_KEY_UNKNOWN) == 0)
+        return detail_set(reterr_detail, -EINVAL,
+                          "what seals this slot is of a type that this version does not know: "
+                          "choose one with --with-key=");
+    options->with_key = name;
+    return 0;
 }
 
 int method_reseal_slot(VarlinkCall *call, json_object *p, void *userdata)
@@ -275,7 +285,9 @@ int method_reseal_slot(VarlinkCall *call, json_object *p, void *userdata)
     if ((bad = find_foreign(&q)))
         return varlink_call_invalid_parameter(call, bad);
     if (strcmp(q.type, "systemd-creds") == 0)
-        keep_with_key(slot, &q.options);
+        r = keep_with_key(slot, &q.options, &detail);
+    if (r < 0)
+        return reply_slot_failure(call, m, r, detail);
     if (strcmp(q.type, "tpm2") == 0) {
         keep_pcrs(slot, &q.options);
         /* Without a new one the slot would not open the store. */

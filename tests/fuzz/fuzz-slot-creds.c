@@ -21,15 +21,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     _cleanup_(json_putp) json_object *slot = NULL, *again = json_object_new_object();
     const char *credential, *with_key;
-    bool null, null_again;
+    const CredsKeyType *type, *again_type;
     int r;
 
     if (json_parse((const char *)data, size, 4, &slot) < 0)
         return 0;
-    r = creds_slot_parse(slot, true, &credential, &null, NULL);
+    r = creds_slot_parse(slot, true, &credential, &type, NULL);
     check(r == 0 || r == -EBADMSG);
     if (r < 0) {
-        check(creds_slot_parse(slot, false, &credential, &null, NULL) == -EBADMSG);
+        check(creds_slot_parse(slot, false, &credential, &type, NULL) == -EBADMSG);
         return 0;
     }
 
@@ -38,8 +38,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check(json_object_equal(json_object_object_get(slot, "credential"),
                             json_object_object_get(again, "credential")));
     check(json_get_string(again, "withKey", &with_key) == 1);
-    check(null == (strcmp(with_key, "null") == 0));
-    r = creds_slot_parse(slot, false, &credential, &null_again, NULL);
-    check(null ? r == -EKEYREJECTED : r == 0 && !null_again);
+    check(strcmp(with_key, type->name) == 0);
+    check(strcmp(with_key, creds_slot_key_name(slot)) == 0);
+    check(type->null == (strcmp(with_key, "null") == 0));
+    r = creds_slot_parse(slot, false, &credential, &again_type, NULL);
+    check(type->null ? r == -EKEYREJECTED : r == 0 && again_type == type);
     return 0;
 }

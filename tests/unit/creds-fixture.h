@@ -46,7 +46,7 @@ static struct {
 } service;
 
 typedef struct Fake {
-    char dir[64], socket[96], program[96];
+    char dir[64], socket[96], program[96], secret[96], machine_id[96];
     int listener;
     pid_t pid;
     Creds creds;
@@ -136,8 +136,8 @@ static void serve(int listener)
 
 static void fake_done(Fake *f)
 {
-    static const char *const names[] = {"calls",  "input",   "output",
-                                        "socket", "program", "nvme-keyd.kek"};
+    static const char *const names[] = {"calls",   "input",         "output", "socket",
+                                        "program", "nvme-keyd.kek", "secret", "machine-id"};
 
     if (f->pid > 0) {
         (void)kill(f->pid, SIGKILL);
@@ -164,7 +164,14 @@ static void fake_init(Fake *f)
         abort();
     snprintf(f->socket, sizeof(f->socket), "%s/socket", f->dir);
     snprintf(f->program, sizeof(f->program), "%s/program", f->dir);
-    f->creds = (Creds){f->socket, f->program, now_monotonic() + 60 * USEC_PER_SEC};
+    snprintf(f->secret, sizeof(f->secret), "%s/secret", f->dir);
+    snprintf(f->machine_id, sizeof(f->machine_id), "%s/machine-id", f->dir);
+    f->creds = (Creds){
+        .socket = f->socket,
+        .program = f->program,
+        .host_key = {.secret = f->secret, .machine_id = f->machine_id},
+        .deadline_usec = now_monotonic() + 60 * USEC_PER_SEC,
+    };
 }
 
 static void open_socket(Fake *f)

@@ -406,7 +406,14 @@ TEST(the_slot)
     ASSERT_OK(slot_systemd_creds.unseal(slot, &no_options, &got, NULL));
     ASSERT_TRUE(is_key(got, service_key));
     got = secret_free(got);
+    write_file(&f, "nvme-keyd.kek", "Whxqht+dQJax1aZeCGLxmiAAAAABAAAADAAAABAAAAA=\n", 0600);
+    ASSERT_OK(slot_systemd_creds.unseal(slot, &no_options, &got, NULL));
+    ASSERT_TRUE(is_key(got, service_key));
+    got = secret_free(got);
     json_object_object_del(slot, "credential");
+    ASSERT_EQ(slot_systemd_creds.unseal(slot, &no_options, &got, &detail), -EBADMSG);
+    ASSERT_TRUE(detail && strstr(detail, "credential nvme-keyd.kek is still sealed: "));
+    write_file(&f, "nvme-keyd.kek", "too short", 0600);
     ASSERT_EQ(slot_systemd_creds.unseal(slot, &no_options, &got, &detail), -EBADMSG);
     ASSERT_TRUE(detail && strstr(detail, "credential nvme-keyd.kek has 9 bytes, not 32; "));
     ASSERT_TRUE(got == NULL);
