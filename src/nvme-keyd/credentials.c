@@ -10,6 +10,7 @@
 #include "basic/encoding.h"
 #include "basic/limits.h"
 #include "basic/names.h"
+#include "credstore/creds-slot.h"
 #include "credstore/detail.h"
 #include "nvme-keyd/credential-line.h"
 #include "nvme-keyd/credentials.h"
@@ -112,12 +113,31 @@ static int read_line(const char *name, const char *line, size_t length, const ch
     return 0;
 }
 
+/* Tells of one that systemd hands in as it is; its lines would only say that they are no keys. */
+static bool is_still_sealed(const char *name, const char *text, size_t size,
+                            const CredentialVisitor *v)
+{
+    const CredsKeyType *type = creds_key_of_file(text, size);
+    _cleanup_(freep) char *detail = NULL;
+
+    if (!type)
+        return false;
+    (void)detail_set(&detail, -EINVAL,
+                     "it is still sealed (by %s): LoadCredential= does not unseal, "
+                     "ImportCredential= and LoadCredentialEncrypted= do",
+                     type->name);
+    v->on_problem(name, 0, detail ? detail : "it is still sealed", v->userdata);
+    return true;
+}
+
 int credential_read_text(const char *name, const char *text, size_t size,
                          const CredentialVisitor *v)
 {
     const char *end = text + size, *next;
     int r = 0;
 
+    if (is_still_sealed(name, text, size, v))
+        return 0;
     for (size_t line = 1; r >= 0 && text < end; line++, text = next) {
         _cleanup_(freep) char *detail = NULL;
         const char *newline = memchr(text, '\n', (size_t)(end - text));

@@ -292,6 +292,20 @@ static int take_key(Key *k, _unused_ size_t n, void *userdata)
     return 0;
 }
 
+/* As LoadCredential= hands one in that lies in credstore.encrypted. */
+TEST(still_sealed)
+{
+    GIVEN;
+
+    ASSERT_TRUE(give("nvme-keyd.psk", "Whxqht+dQJax1aZeCGLxmiAAAAAB\nAAAADAAAABAAAAA=\n"));
+    ASSERT_TRUE(give("nvme-keyd.psk.x", "1AYt+3GtTIaAS0DvEYDx/CAAAAABAAAADAAAABAAAAA=\n"));
+    ASSERT_OK(manager_read_credentials(f.m));
+    ASSERT_EQ(manager_credentials(f.m).problems, 2);
+    ASSERT_TRUE(problem_is(&f, 0, "credential nvme-keyd.psk: it is still sealed (by host): "));
+    ASSERT_TRUE(problem_is(&f, 1, "credential nvme-keyd.psk.x: it is still sealed (by tpm2): "));
+    remove_directory();
+}
+
 static void take_problem(_unused_ const char *name, _unused_ size_t n, const char *text,
                          void *userdata)
 {
@@ -624,7 +638,8 @@ TEST(requests)
 }
 
 TEST_MAIN(TEST_ENTRY(lines), TEST_ENTRY(options), TEST_ENTRY(without_store), TEST_ENTRY(gone),
-          TEST_ENTRY(problems), TEST_ENTRY(limits), TEST_ENTRY(own_host), TEST_ENTRY(store_late),
-          TEST_ENTRY(store_locked_later), TEST_ENTRY(same_psk), TEST_ENTRY(add_and_remove),
-          TEST_ENTRY(add_refused_by_ring), TEST_ENTRY(import), TEST_ENTRY(refused),
-          TEST_ENTRY(changed_below), TEST_ENTRY(two_places), TEST_ENTRY(requests))
+          TEST_ENTRY(problems), TEST_ENTRY(still_sealed), TEST_ENTRY(limits), TEST_ENTRY(own_host),
+          TEST_ENTRY(store_late), TEST_ENTRY(store_locked_later), TEST_ENTRY(same_psk),
+          TEST_ENTRY(add_and_remove), TEST_ENTRY(add_refused_by_ring), TEST_ENTRY(import),
+          TEST_ENTRY(refused), TEST_ENTRY(changed_below), TEST_ENTRY(two_places),
+          TEST_ENTRY(requests))
