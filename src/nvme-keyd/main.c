@@ -11,6 +11,7 @@
 #include "build-config.h"
 #include "nvme-keyd/daemon-log.h"
 #include "nvme-keyd/daemon.h"
+#include "nvme-keyd/host-key-setup.h"
 #include "nvme-keyd/preload.h"
 
 static const char *state_directory(void)
@@ -27,6 +28,8 @@ static void print_help(void)
            "  -c --config=FILE  read FILE and FILE.d/*.conf (" NAMES_CONFIG_FILE ")\n"
            "     --preload      publish all keys and exit, for an initramfs without systemd\n"
            "     --timeout=SEC  how long --preload may wait for the store (%d)\n"
+           "     --setup-host-key\n"
+           "                    see to the host key that seals credentials, and exit\n"
            "  -h --help         show this help\n"
            "     --version      show the version\n\n"
            "See nvme-keyd.service(8).\n",
@@ -60,13 +63,17 @@ static int parse_timeout(const char *s, uint64_t *ret)
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'}, {"help", no_argument, NULL, 'h'},
-        {"preload", no_argument, NULL, 'p'},      {"timeout", required_argument, NULL, 't'},
-        {"version", no_argument, NULL, 'v'},      {NULL, 0, NULL, 0},
+        {"config", required_argument, NULL, 'c'},
+        {"help", no_argument, NULL, 'h'},
+        {"preload", no_argument, NULL, 'p'},
+        {"setup-host-key", no_argument, NULL, 's'},
+        {"timeout", required_argument, NULL, 't'},
+        {"version", no_argument, NULL, 'v'},
+        {NULL, 0, NULL, 0},
     };
     const char *config_path = NAMES_CONFIG_FILE;
     uint64_t timeout_usec = PRELOAD_TIMEOUT_SEC * USEC_PER_SEC;
-    bool once = false;
+    bool once = false, host_key = false;
     int c, r;
 
     log_setup("nvme-keyd");
@@ -80,6 +87,9 @@ int main(int argc, char **argv)
             return EXIT_SUCCESS;
         case 'p':
             once = true;
+            break;
+        case 's':
+            host_key = true;
             break;
         case 't':
             if (parse_timeout(optarg, &timeout_usec) < 0)
@@ -97,6 +107,8 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
 
+    if (host_key)
+        return (int)host_key_setup();
     umask(0077);
     r = secret_memory_init();
     if (r < 0) {

@@ -128,8 +128,9 @@ check_common() {
 
         for f in "$helpers/nvme-keyd" "$helpers/request-key-shim" "$bin/nvme-keyctl" "$rules" \
                 "$units/nvme-keyd.service" "$units/nvme-keyd.socket" "$units/nvme-keyd-request.socket" \
-                "$units/nvme-keyd-credentials.service" "$units/nvme-keyd-preload.service" "$units/nvme-keyd-preload.service.d/10-initrd.conf" \
-                "$units/nvme-keyd.service.d/10-initrd.conf" "$units/nvme-keyd.service.d/10-stop.conf"; do
+                "$units/nvme-keyd-credentials.service" "$units/nvme-keyd-host-key.service" \
+                "$units/nvme-keyd-preload.service" "$units/nvme-keyd-preload.service.d/10-initrd.conf" \
+                "$units/nvme-keyd.service.d/10-stop.conf"; do
                 check "$1: $f" in_image "$f"
         done
         # where the machine has it at all
@@ -153,6 +154,7 @@ check_common() {
         for f in "$helpers/nvme-keyd" "$bin/nvme-keyctl"; do
                 check "$1: $f finds its libraries" chroot "$image" "$f" --version
         done
+        check "$1: no host key is made in it" grep -qx 'ConditionPathExists=!/etc/initrd-release' "$image$units/nvme-keyd-host-key.service"
         check "$1: no plaintext" no_canary
         check "$1: no key of systemd-creds" not_in_image /var/lib/systemd/credential.secret
 }

@@ -32,6 +32,7 @@ minimum() {
 644 $unit_dir/nvme-keyd.socket
 644 $unit_dir/nvme-keyd-request.socket
 644 $unit_dir/nvme-keyd-credentials.service
+644 $unit_dir/nvme-keyd-host-key.service
 644 $unit_dir/nvme-keyd-preload.service
 644 $unit_dir/nvme-keyd-stop.target
 644 $unit_dir/nvmf-connect@.service.d/10-nvme-keyd.conf
@@ -54,6 +55,7 @@ manuals() {
 777 usr/share/man/man8/nvme-keyd.socket.8
 777 usr/share/man/man8/nvme-keyd-request.socket.8
 777 usr/share/man/man8/nvme-keyd-credentials.service.8
+777 usr/share/man/man8/nvme-keyd-host-key.service.8
 777 usr/share/man/man8/nvme-keyd-preload.service.8
 777 usr/share/man/man8/nvme-keyd-tlshd.service.8
 644 usr/share/man/man8/request-key-shim.8
@@ -65,7 +67,6 @@ dracut() {
 755 usr/lib/dracut/modules.d/50nvme-keyd/module-setup.sh
 644 usr/lib/dracut/modules.d/50nvme-keyd/nvme-keyd-connect.service
 644 usr/lib/dracut/modules.d/50nvme-keyd/preload.conf
-644 usr/lib/dracut/modules.d/50nvme-keyd/service.conf
 644 usr/lib/dracut/modules.d/50nvme-keyd/stop.conf
 644 usr/lib/dracut/modules.d/50nvme-keyd/tlshd.conf
 END
@@ -155,7 +156,7 @@ rm -rf "$tmp/root"
 DESTDIR=$tmp/root meson install -C "$tmp/local" --no-rebuild --quiet >/dev/null 2>&1
 check "another prefix: the daemon" test -x "$tmp/root/opt/keyd/lib/nvme-keyd/nvme-keyd"
 is "another prefix: the unit knows" "$(grep -rh ^ExecStart=/ "$tmp/root" | sort | tr '\n' ' ')" \
-    "ExecStart=/bin/sleep infinity ExecStart=/opt/keyd/bin/nvme-keyctl sync --no-legend ExecStart=/opt/keyd/lib/nvme-keyd/nvme-keyd "
+    "ExecStart=/bin/sleep infinity ExecStart=/opt/keyd/bin/nvme-keyctl sync --no-legend ExecStart=/opt/keyd/lib/nvme-keyd/nvme-keyd ExecStart=/opt/keyd/lib/nvme-keyd/nvme-keyd --setup-host-key "
 check "another prefix: request-key knows" grep -rq "/opt/keyd/lib/nvme-keyd/request-key-shim %k" "$tmp/root"
 is "another group: everywhere" "$(grep -rlE '^(Group=|SocketGroup=|g )keyring' "$tmp/root" | wc -l)" 3
 

@@ -29,8 +29,7 @@ mkdir -p "$root/usr/lib/systemd/system" "$root/bin"
 cp -an /usr/lib/systemd/system/. "$root/usr/lib/systemd/system/"
 install -m 755 /dev/null "$root/bin/kill"
 install -m 755 /dev/null "$root/bin/sleep"
-install -D -m 755 /dev/null "$root$(sed -n 's/^ExecStartPre=[-+]*\([^ ]*\).*/\1/p' "$units/nvme-keyd.service")"
-for unit in nvme-keyd.service nvme-keyd-credentials.service nvme-keyd.socket nvme-keyd-request.socket nvme-keyd-preload.service nvme-keyd-stop.target; do
+for unit in nvme-keyd.service nvme-keyd-host-key.service nvme-keyd-credentials.service nvme-keyd.socket nvme-keyd-request.socket nvme-keyd-preload.service nvme-keyd-stop.target; do
     quiet "$unit: systemd-analyze verify" systemd-analyze verify --man=no --root="$root" "$unit"
 done
 # Its program is in a tree that is not there yet, and systemd before 255 does not know one of its settings.
@@ -41,6 +40,22 @@ is "nvme-keyd-tlshd.service: systemd-analyze verify" "$status $(grep -v "'Surviv
 for f in "$units/nvme-keyd-tlshd.service" "$units/tlshd.service.d/10-nvme-keyd.conf"; do
     like "${f#"$units/"}: looks for the tree where it is" "$(<"$f")" "ConditionPathExists=!?$tree/usr/sbin/tlshd"
 done
+# A unit's credentials are unsealed for ExecStartPre= and again for ExecStart=.
+for unit in nvme-keyd.service nvme-keyd-credentials.service; do
+    is "$unit: one process has its credentials" "$(grep -c '^Exec[^=]*Pre=\|^Exec[^=]*Post=' "$units/$unit")" 0
+done
+# LoadCredential= hands in a sealed credential as it is, before ImportCredential= can unseal it.
+fetched=$(sed -n 's/^\(Import\|Load\)Credential\(Encrypted\)\?=/\1\2 /p' "$units/nvme-keyd-credentials.service" | sort | xargs)
+case $(pkg-config --modversion libsystemd) in
+252* | 253*)
+    is "credentials: as systemd 252 has them" "$fetched" "Load nvme-keyd.kek Load nvme-keyd.psk LoadEncrypted nvme-keyd.psk.sealed"
+    ;;
+*)
+    is "credentials: by ImportCredential= alone" "$fetched" "Import nvme-keyd.kek Import nvme-keyd.psk Import nvme-keyd.psk.*"
+    ;;
+esac
+like "credentials: none before the host key was looked at" "$(<"$units/nvme-keyd-credentials.service")" \
+    $'\nRequires=nvme-keyd-host-key.service\nAfter=nvme-keyd-host-key.service\n'
 exposure() {
     run systemd-analyze security --offline=true --threshold="$1" --root="$root" --no-pager nvme-keyd.service
     diag "$(tail -n 1 <<<"$out")"
