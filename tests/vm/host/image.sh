@@ -18,7 +18,8 @@ image_packages=(
         strace jq openssl python3-minimal
 )
 
-# A second nvme-cli that derives TLS PSKs as RFC 8446 says; the one in Debian 13 is older than that.
+# A second nvme-cli that derives TLS PSKs as RFC 8446 says, and a tlshd that takes the keyring from the kernel: those in
+# Debian 13 are older.
 image_second_suite=sid
 
 image_hostnqn=nqn.2014-08.org.nvmexpress:uuid:6f1f3c0a-52c4-4b0b-9d1c-3a5d7e0c9b21
@@ -39,7 +40,7 @@ image_build() {
 
         image_tree "$tmp/tree"
         image_kernels "$tmp"
-        image_second_nvme "$tmp"
+        image_second_suite "$tmp"
         image_other_units "$tmp"
         image_settings "$tmp/tree"
         image_verify "$tmp/tree"
@@ -70,24 +71,25 @@ image_kernels() {
 # image_kernel IMAGE NAME: its version
 image_kernel() { cat "$1/kernel-$2"; }
 
-# Only unpacked, with its own C library: nothing of that suite may leak into the Debian 13 under test.
-image_second_nvme() {
-        local unpacked=$1/second dest=$1/tree/opt/nvme-sid
+# Only unpacked, with their own C library: nothing of that suite may leak into the Debian 13 under test.
+image_second_suite() {
+        local unpacked=$1/second dest=$1/tree/opt/sid name
 
         # The release file of a development suite on a mirror that lags behind may be past its date. Its
         # signature is checked all the same.
-        mmdebstrap --mode=root --variant=extract --include=nvme-cli \
+        mmdebstrap --mode=root --variant=extract --include=nvme-cli,ktls-utils \
                 --aptopt='Acquire::Check-Valid-Until "false"' \
                 "$image_second_suite" "$unpacked"
         mkdir -p "$dest/lib"
-        cp "$unpacked/usr/sbin/nvme" "$dest/nvme.bin"
         cp -L "$unpacked"/usr/lib/x86_64-linux-gnu/*.so.* "$dest/lib/"
-        cat >"$dest/nvme" <<'EOF'
+        for name in nvme tlshd; do
+                cp "$unpacked/usr/sbin/$name" "$dest/$name.bin"
+                cat >"$dest/$name" <<EOF
 #!/bin/sh
-exec /opt/nvme-sid/lib/ld-linux-x86-64.so.2 --library-path /opt/nvme-sid/lib --argv0 nvme \
-        /opt/nvme-sid/nvme.bin "$@"
+exec /opt/sid/lib/ld-linux-x86-64.so.2 --library-path /opt/sid/lib --argv0 $name /opt/sid/$name.bin "\$@"
 EOF
-        chmod 755 "$dest/nvme"
+                chmod 755 "$dest/$name"
+        done
         rm -rf "$unpacked"
 }
 
@@ -140,7 +142,8 @@ image_verify() {
         local version
 
         chroot "$1" nvme version
-        chroot "$1" /opt/nvme-sid/nvme version
+        chroot "$1" /opt/sid/nvme version
+        chroot "$1" /opt/sid/tlshd --version
         test -e "$1/usr/sbin/tlshd"
         ls "$1"/opt/units/{nvme-discoverd,stafd,nvmf-autoconnect}.service
         for version in $(cat "$1"/../kernel-*); do

@@ -34,4 +34,4 @@ check "nvme tls-key --import" nvme tls-key --import --keyfile="$tmp/keyfile"
 check "connect with an imported key" connect_tls "$sub"
 check "disconnect" disconnect "$sub"
 
-check "the second nvme-cli runs" /opt/nvme-sid/nvme version
+check "the second nvme-cli runs" /opt/sid/nvme version

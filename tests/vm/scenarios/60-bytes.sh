@@ -50,7 +50,7 @@ keys=(
         "$(new_psk 2)"
 )
 
-for nvme in nvme /opt/nvme-sid/nvme; do
+for nvme in nvme /opt/sid/nvme; do
         version_text=$("$nvme" version | awk 'NR == 1 { print $3 }')
         # nvme-cli derived differently before 2.16 (libnvme 1.16)
         if [ "$(printf '%s\n' 2.16 "$version_text" | sort -V | head -n 1)" = 2.16 ]; then
