@@ -140,6 +140,11 @@ Ring *ring_close(Ring *r)
     return NULL;
 }
 
+int ring_share(const Ring *r)
+{
+    return keyctl_link(r->serial, KEY_SPEC_USER_KEYRING) < 0 ? -errno : 0;
+}
+
 void ring_list_done(const RingList *l)
 {
     for (size_t i = 0; i < l->n; i++)

@@ -46,6 +46,11 @@ int ring_open(bool stand_in, Ring **ret) _must_check_;
 Ring *ring_close(Ring *r);
 DEFINE_CLEANUP(Ring, ring_close)
 
+/* Links the ring into the user keyring, in the place of an older one: services of root whose
+ * session leads there possess its keys, without linking anything themselves. Returns the error of
+ * keyctl_link(3). */
+int ring_share(const Ring *r) _must_check_;
+
 int32_t ring_serial(const Ring *r);
 const char *ring_name(const Ring *r);
 const char *ring_key_type(const Ring *r);

@@ -5,6 +5,7 @@
 
 #include "basic/json.h"
 #include "basic/limits.h"
+#include "basic/names.h"
 #include "nvme-keyctl/cli.h"
 
 /* list, show and status: what is there. */
@@ -238,19 +239,36 @@ static void print_provision(json_object *provision)
     print_text(provision, "", "detail");
 }
 
+/* tlshd links the keyring when it starts. Newer versions need that for the time of a handshake
+ * only, and see to it themselves. */
+static void print_remedy(const char *unit, const char *state, const char *remedy)
+{
+    bool is_stale = strcmp(state, "stale") == 0;
+
+    if (strcmp(remedy, "configure") == 0) {
+        print_field("", "it was restarted, and has not linked the keyring: tlshd before 0.12 needs "
+                        "keyrings=" NAMES_RING);
+        print_field("", "in section [authenticate] of /etc/tlshd.conf");
+    } else if (strcmp(remedy, "restart") == 0) {
+        print_field("", is_stale ? "it links an older keyring: tlshd 1.0 does not find the keys "
+                                   "until it is restarted:"
+                                 : "it has no link to the keyring: tlshd 1.1 and newer need none, "
+                                   "an older one a restart:");
+        printf("%16ssystemctl restart %s\n", "", unit);
+    }
+}
+
 static void print_handshake_daemon(json_object *status)
 {
+    const char *unit, *state;
     json_object *handshake;
-    const char *unit;
 
     if (json_get_object(status, "handshakeDaemon", &handshake) <= 0)
         return;
     unit = text_or_dash(handshake, "unit");
-    printf("%14s: %s, %s\n", "Handshakes", unit, text_or_dash(handshake, "state"));
-    if (strcmp(text_or_dash(handshake, "state"), "stale") == 0)
-        printf("%16sit does not have this keyring, and handshakes fail unless it takes it from "
-               "the kernel:\n%16ssystemctl restart %s\n",
-               "", "", unit);
+    state = text_or_dash(handshake, "state");
+    printf("%14s: %s, %s\n", "Handshakes", unit, state);
+    print_remedy(unit, state, text_or_dash(handshake, "remedy"));
 }
 
 /* problems: an array of texts, or NULL. */

@@ -13,7 +13,13 @@ struct HandshakeWatch {
     Manager *manager;
     sd_event_source *again;
     UnitRestart *restart;
-    int32_t ring; /* that was looked for last, 0 for none */
+    bool may_restart; /* as of the last look at the configuration */
+    int32_t ring;     /* that was looked for last, 0 for none */
+    /* For which ring each was last done; 0 for none. */
+    int32_t told_stale;
+    int32_t told_unlinked;
+    int32_t told_unconfigured;
+    int32_t restarted;
 };
 
 HandshakeWatch *handshake_watch_free(HandshakeWatch *w)
@@ -26,13 +32,20 @@ HandshakeWatch *handshake_watch_free(HandshakeWatch *w)
     return NULL;
 }
 
+static void look_later(HandshakeWatch *w)
+{
+    (void)sd_event_source_set_time(w->again, now_monotonic() + HANDSHAKE_START_USEC);
+    (void)sd_event_source_set_enabled(w->again, SD_EVENT_ONESHOT);
+}
+
 static void on_restarted(const char *unit, int error, void *userdata)
 {
-    (void)userdata;
-    if (error < 0)
+    if (error < 0) {
         (void)log_error_errno(error, "Cannot have %s restarted", unit);
-    else
-        log_notice("%s is being restarted, so that it links the keyring", unit);
+        return;
+    }
+    log_notice("%s is being restarted, so that it links the keyring", unit);
+    look_later(userdata);
 }
 
 static void restart(HandshakeWatch *w, const char *unit)
@@ -41,30 +54,66 @@ static void restart(HandshakeWatch *w, const char *unit)
     int r;
 
     w->restart = unit_restart_free(w->restart);
-    r = unit_restart_new(w->event, address ? address : NAMES_SERVICE_MANAGER, unit, on_restarted,
-                         NULL, &w->restart);
+    r = unit_restart_new(w->event, address ? address : NAMES_SERVICE_MANAGER, unit, on_restarted, w,
+                         &w->restart);
     if (r < 0)
-        on_restarted(unit, r, NULL);
+        on_restarted(unit, r, w);
+}
+
+/* Whether something is new for this ring. */
+static bool is_first(const HandshakeWatch *w, int32_t *done_for)
+{
+    return TAKE(*done_for, w->ring) != w->ring;
+}
+
+static void on_unconfigured(HandshakeWatch *w, const char *unit)
+{
+    static const LogFields fields = {.message_id = MESSAGE_HANDSHAKE_UNCONFIGURED};
+
+    if (is_first(w, &w->told_unconfigured))
+        (void)log_full(LOG_WARNING, 0, &fields,
+                       "%s was restarted, and has not linked the keyring " NAMES_RING
+                       ": tlshd before 0.12 needs keyrings=" NAMES_RING
+                       " in section [authenticate] of /etc/tlshd.conf",
+                       unit);
+}
+
+static void on_stale(HandshakeWatch *w, const char *unit)
+{
+    static const LogFields fields = {.message_id = MESSAGE_HANDSHAKE_STALE};
+
+    if (is_first(w, &w->told_stale))
+        (void)log_full(LOG_WARNING, 0, &fields,
+                       "%s links an older keyring " NAMES_RING
+                       ", which is revoked: tlshd 1.0 does not find the keys until it is restarted",
+                       unit);
+    if (w->may_restart && is_first(w, &w->restarted))
+        restart(w, unit);
+}
+
+/* Newer versions look like that between two handshakes, so it is no cause for a warning. */
+static void on_unlinked(HandshakeWatch *w, const char *unit)
+{
+    if (is_first(w, &w->told_unlinked))
+        log_info("%s has no link to the keyring " NAMES_RING
+                 ": tlshd 1.1 and newer need none, an older one a restart",
+                 unit);
 }
 
 static void look(HandshakeWatch *w, bool may_start)
 {
-    static const LogFields stale = {.message_id = MESSAGE_HANDSHAKE_STALE};
     Handshake h;
 
-    if (!manager_handshake(w->manager, &h) || h.state != HANDSHAKE_STALE)
+    if (!manager_handshake(w->manager, &h) || h.remedy == HANDSHAKE_NO_REMEDY)
         return;
-    if (h.starting && may_start) {
-        (void)sd_event_source_set_time(w->again, now_monotonic() + HANDSHAKE_START_USEC);
-        (void)sd_event_source_set_enabled(w->again, SD_EVENT_ONESHOT);
-        return;
-    }
-    (void)log_full(LOG_WARNING, 0, &stale,
-                   "%s does not have the keyring " NAMES_RING ", which is newer: handshakes fail "
-                   "until it is restarted, unless it takes the keyring from the kernel",
-                   h.unit);
-    if (manager_config(w->manager)->restart_handshake_daemon)
-        restart(w, h.unit);
+    if (h.unlinked && may_start)
+        look_later(w);
+    else if (h.remedy == HANDSHAKE_CONFIGURE)
+        on_unconfigured(w, h.unit);
+    else if (h.state == HANDSHAKE_STALE)
+        on_stale(w, h.unit);
+    else
+        on_unlinked(w, h.unit);
 }
 
 static int on_again(sd_event_source *source, uint64_t usec, void *userdata)
@@ -94,9 +143,12 @@ int handshake_watch_new(sd_event *event, Manager *m, HandshakeWatch **ret)
 
 void handshake_watch_update(HandshakeWatch *w)
 {
+    bool may_restart = manager_config(w->manager)->restart_handshake_daemon;
+    bool is_new = may_restart && !w->may_restart;
     int32_t serial = manager_ring_serial(w->manager);
 
-    if (serial == 0 || serial == w->ring)
+    w->may_restart = may_restart;
+    if (serial == 0 || (serial == w->ring && !is_new))
         return;
     w->ring = serial;
     look(w, true);

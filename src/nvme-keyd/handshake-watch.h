@@ -3,8 +3,9 @@
 
 #include "nvme-keyd/manager.h"
 
-/* Tells once for each new keyring that this process has found that the handshake daemon lacks it,
- * and has it restarted if the configuration says so. */
+/* Looks at the handshake daemon once for each keyring that the Manager finds: logs that it is
+ * stale, and has it restarted, once, if the configuration says so. A restart that has not helped is
+ * logged with what does. */
 typedef struct HandshakeWatch HandshakeWatch;
 
 /* Borrows event and m. */
@@ -13,5 +14,6 @@ int handshake_watch_new(sd_event *event, Manager *m, HandshakeWatch **ret) _must
 HandshakeWatch *handshake_watch_free(HandshakeWatch *w);
 DEFINE_CLEANUP(HandshakeWatch, handshake_watch_free)
 
-/* To be called when the Manager may have found another keyring. Does nothing if it has not. */
+/* To be called when the Manager may have found another keyring, or has another configuration. Does
+ * nothing if it has not. */
 void handshake_watch_update(HandshakeWatch *w);

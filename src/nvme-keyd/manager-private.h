@@ -59,6 +59,7 @@ struct Manager {
 
     Ring *ring;
     RingNotices notices; /* of the last look at the whole ring */
+    HandshakeMemory handshakes;
     KeyTable keys;
     size_t n_credentials; /* of the keys: those that have no record */
     bool news;            /* one of them has been overridden */

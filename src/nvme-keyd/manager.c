@@ -95,18 +95,31 @@ const Ring *manager_ring(Manager *m, int *ret_error)
     return m->ring;
 }
 
+/* For who looks at the whole ring: the link by which tlshd finds it is made, or made again. Without
+ * it tlshd has what it links itself, and its state says whether that is the ring. */
+static const Ring *shared_ring(Manager *m, int *ret_error)
+{
+    const Ring *ring = manager_ring(m, ret_error);
+
+    if (ring)
+        (void)!ring_share(ring);
+    return ring;
+}
+
 int32_t manager_ring_serial(const Manager *m)
 {
     return m->ring ? ring_serial(m->ring) : 0;
 }
 
-bool manager_handshake(const Manager *m, Handshake *ret)
+bool manager_handshake(Manager *m, Handshake *ret)
 {
     const char *units = getenv(NAMES_ENV_RUNNING_UNITS);
+    HandshakePlaces places = {units, manager_controllers(m)};
 
     if (!units && !m->config.stand_in)
-        units = NAMES_RUNNING_UNITS;
-    return m->ring && units && handshake_look(units, ring_serial(m->ring), ret) == 0;
+        places.units = NAMES_RUNNING_UNITS;
+    return m->ring && places.units &&
+           handshake_look(&places, ring_serial(m->ring), &m->handshakes, ret) == 0;
 }
 
 void manager_update_deadline(Manager *m)
@@ -174,7 +187,7 @@ int manager_resync(Manager *m, SyncResult *ret)
     manager_settle_credentials(m);
     for (int attempt = 0; attempt < 2; attempt++) {
         _cleanup_(ring_notices_done) RingNotices notices = {NULL, 0, 0};
-        const Ring *ring = manager_ring(m, &r);
+        const Ring *ring = shared_ring(m, &r);
 
         if (!ring)
             return r;
@@ -373,7 +386,7 @@ int manager_hold(Manager *m)
 
     if (manager_on_demand_sec(m) > 0)
         return 0;
-    ring = manager_ring(m, &r);
+    ring = shared_ring(m, &r);
     return ring ? sync_hold(ring) : r;
 }
 

@@ -158,9 +158,10 @@ const Ring *manager_ring(Manager *m, int *ret_error);
 /* The serial of the ring that was opened last, 0 for none. */
 int32_t manager_ring_serial(const Manager *m);
 
-/* Looks whether the handshake daemon has the ring, see handshake_look(). Returns false where there
- * is no ring, or one that no handshake uses: then there is nothing to look for. */
-bool manager_handshake(const Manager *m, Handshake *ret);
+/* Looks whether the handshake daemon has the ring, see handshake_look(), and remembers. Returns
+ * false where there is no ring, or one that no handshake uses: then there is nothing to look for.
+ */
+bool manager_handshake(Manager *m, Handshake *ret);
 
 const KeyTable *manager_keys(const Manager *m);
 

@@ -67,7 +67,7 @@ static json_object *provision_status(const Manager *m)
 }
 
 /* Without a keyring there is nothing that it could have. */
-static int add_handshake(json_object *status, const Manager *m)
+static int add_handshake(json_object *status, Manager *m)
 {
     json_object *o;
     Handshake h;
@@ -79,7 +79,11 @@ static int add_handshake(json_object *status, const Manager *m)
     r = json_add_take(status, "handshakeDaemon", o);
     if (r == 0)
         r = json_add_string(o, "unit", h.unit);
-    return r < 0 ? r : json_add_string(o, "state", handshake_state_to_string(h.state));
+    if (r == 0)
+        r = json_add_string(o, "state", handshake_state_to_string(h.state));
+    return r < 0 || h.remedy == HANDSHAKE_NO_REMEDY
+               ? r
+               : json_add_string(o, "remedy", handshake_remedy_to_string(h.remedy));
 }
 
 static json_object *credentials_status(const Manager *m)

@@ -15,11 +15,17 @@ handshake_start() {
     # shellcheck disable=SC2016 # expands inside
     keyctl session - bash -c '
         key=$(printf "$(sed "s/../\\\\x&/g" <<<"$1")" | keyctl padd user invocation_id @s) &&
-            keyctl setperm "$key" 0x0b0b0000 && { [ -z "$2" ] || keyctl link "$2" @s; } && touch "$3" && exec sleep 600' \
+            keyctl setperm "$key" 0x0b0b0000 && { [ -z "$2" ] || keyctl link "$2" @s; } && touch "$3" &&
+            for _ in {1..6000}; do [ ! -e "$3.unlink" ] || { keyctl unlink "$2" @s; rm "$3.unlink"; }; sleep 0.1; done' \
         bash "$invocation" "${1-}" "$tmp/started" >"$tmp/keyctl" 2>&1 &
     handshake=$!
     wait_for 60 test -e "$tmp/started" || bail "no session: $(<"$tmp/keyctl")"
     ln -sfn "$invocation" "$units/invocation:tlshd.service"
+}
+# As newer versions of tlshd do after each handshake.
+handshake_lets_go() {
+    touch "$tmp/started.unlink"
+    wait_for 60 test ! -e "$tmp/started.unlink"
 }
 handshake=
 handshake_stop() {
@@ -30,7 +36,8 @@ handshake_stop() {
 defer handshake_stop
 
 state() { ctl status --json=short | json 'o.get("handshakeDaemon", {}).get("unit"), o.get("handshakeDaemon", {}).get("state")'; }
-told() { grep -c "tlshd.service does not have the keyring" "$log"; }
+remedy() { ctl status --json=short | json 'o["handshakeDaemon"].get("remedy")'; }
+told() { grep -c "tlshd.service links an older keyring" "$log"; }
 tells() { [ "$(told)" -eq "$1" ]; }
 start=(-E "NVME_KEYD_RUNNING_UNITS=$units" -E "NVME_KEYD_SERVICE_MANAGER=unix:path=$manager")
 
@@ -53,6 +60,10 @@ ln -sfn 0123456789abcdef0123456789abcdef "$units/invocation:tlshd.service"
 is "another invocation" "$(state)" "('tlshd.service', 'unknown')"
 ln -sfn "$invocation" "$units/invocation:tlshd.service"
 is "nothing was told so far" "$(told)" 0
+check "it unlinks the keyring" handshake_lets_go
+is "it has let go of it by itself: ready" "$(state) $(remedy)" "('tlshd.service', 'ready') None"
+handshake_start "$(ring)"
+is "another one" "$(state)" "('tlshd.service', 'ready')"
 
 # What unloading the module does.
 keyctl revoke "$(ring)"
@@ -65,38 +76,73 @@ is "it tells once" "$(told)" 1
 is "nobody was asked to restart it" "$(grep -cE "Cannot have|is being restarted" "$log")" 0
 daemon_stop
 
-# Without any keyring it may have been started this moment, so it gets 5 seconds. A machine may be too slow to look
-# within these, but not three times.
+# Without any link it may have been started this moment, so it gets 5 seconds. A machine may be too slow to look within
+# these, but not three times.
+unlinked() { grep -c "tlshd.service has no link to the keyring" "$log"; }
+has_unlinked() { [ "$(unlinked)" -eq "$1" ]; }
 for _ in 1 2 3; do
     handshake_start
-    before=$(told)
+    before=$(unlinked)
     daemon_start "${start[@]}"
     early=$(state)
     kill -STOP "$daemon"
-    ! [ "$(told)" -gt "$before" ] || { kill -CONT "$daemon" && daemon_stop && continue; }
+    ! [ "$(unlinked)" -gt "$before" ] || { kill -CONT "$daemon" && daemon_stop && continue; }
     break
 done
-is "it has no keyring yet" "$early" "('tlshd.service', 'stale')"
+is "it has no link yet" "$early" "('tlshd.service', 'unknown')"
 handshake_start "$(ring)"
 sleep 6
 kill -CONT "$daemon"
 is "it has by now" "$(state)" "('tlshd.service', 'ready')"
 sleep 0.5
-is "nothing was told" "$(told)" "$before"
+is "nothing was told" "$(unlinked)" "$before"
 daemon_stop
 handshake_start
 daemon_start "${start[@]}"
-check "it never links it: that is told" wait_for 60 tells "$((before + 1))"
+check "it never links it: the journal has that" wait_for 60 has_unlinked "$((before + 1))"
+is "that is no warning" "$(told)" 1
+run ctl status
+like "status: whom that concerns" "$out" $'Handshakes: tlshd.service, unknown\n.*1\\.1 and newer need none.*\n +systemctl restart tlshd.service\n'
+
+# --- a restart that does not help: before 0.12 tlshd links only what it is told to
+
+handshake_start
+is "restarted in vain" "$(state) $(remedy)" "('tlshd.service', 'unknown') configure"
+run ctl status
+like "status: what to configure" "$out" $'keyrings=\\.nvme\n.*/etc/tlshd\\.conf'
+cp "$conf" "$tmp/conf"
+printf '[Manager]\nRestartHandshakeDaemon=yes\n' >>"$conf"
+kill -HUP "$daemon"
+configured() { grep -q "tlshd.service was restarted, and has not linked the keyring .nvme: .*keyrings=.nvme" "$log"; }
+check "the journal tells" wait_for 60 configured
+is "it is not restarted again" "$(grep -cE "Cannot have|is being restarted" "$log")" 0
 daemon_stop
 
-# --- RestartHandshakeDaemon=
+# --- RestartHandshakeDaemon=, when it is stale already
 
+cp "$tmp/conf" "$conf"
+handshake_start "$(ring)"
+keyctl revoke "$(ring)"
+before=$(told)
+daemon_start "${start[@]}"
+check "stale" wait_for 60 tells "$((before + 1))"
 printf '[Manager]\nRestartHandshakeDaemon=yes\n' >>"$conf"
+kill -HUP "$daemon"
+restarts() { [ "$(grep -c "Cannot have tlshd.service restarted: " "$log")" -eq "$1" ]; }
+check "the reload has it restarted; no service manager: that is told" wait_for 60 restarts 1
+is "and the daemon goes on" "$(state)" "('tlshd.service', 'stale')"
+ctl sync >/dev/null
+kill -HUP "$daemon"
+ctl sync >/dev/null
+is "once" "$(grep -c "Cannot have tlshd.service restarted: " "$log") $(told)" "1 $((before + 1))"
+daemon_stop
+
+# --- and at the start
+
 handshake_start "$(ring)"
 keyctl revoke "$(ring)"
 daemon_start "${start[@]}"
-check "no service manager: that is told" wait_for 60 grep -q "Cannot have tlshd.service restarted: " "$log"
-is "and the daemon goes on" "$(state)" "('tlshd.service', 'stale')"
+check "at the start it is restarted as well" wait_for 60 restarts 2
 daemon_stop
 
 finish

@@ -38,6 +38,7 @@ install -D -m 755 /dev/null "$root/usr/sbin/tlshd"
 run systemd-analyze verify --man=no --root="$root" nvme-keyd-tlshd.service
 is "nvme-keyd-tlshd.service: systemd-analyze verify" "$status $(grep -v "'SurviveFinalKillSignal'" <<<"$out$err")" "0 "
 for f in "$units/nvme-keyd-tlshd.service" "$units/tlshd.service.d/10-nvme-keyd.conf"; do
+    like "${f#"$units/"}: its session leads to the user keyring" "$(<"$f")" $'\nKeyringMode=shared(\n|$)'
     like "${f#"$units/"}: looks for the tree where it is" "$(<"$f")" "ConditionPathExists=!?$tree/usr/sbin/tlshd"
 done
 # A unit's credentials are unsealed for ExecStartPre= and again for ExecStart=.

@@ -39,7 +39,28 @@ static void service_stop(Service *s)
     s->pid = 0;
 }
 
-static bool service_setup(const Id *id, size_t size, key_serial_t ring)
+/* What a service is to have in its session. */
+typedef struct Links {
+    const Id *id;
+    size_t size;       /* how much of the id */
+    key_serial_t ring; /* 0 for none */
+    bool held;         /* not by itself, but by a keyring in between */
+} Links;
+
+static bool service_link(const Links *l)
+{
+    key_serial_t held;
+
+    if (l->ring == 0)
+        return true;
+    if (!l->held)
+        return keyctl_link(l->ring, KEY_SPEC_SESSION_KEYRING) == 0;
+    held = add_key("keyring", "held", NULL, 0, KEY_SPEC_SESSION_KEYRING);
+    return held > 0 && keyctl_setperm(held, KEY_POS_ALL | KEY_USR_VIEW | KEY_USR_READ) == 0 &&
+           keyctl_link(l->ring, held) == 0;
+}
+
+static bool service_setup(const Links *l)
 {
     key_perm_t perm =
         KEY_POS_VIEW | KEY_POS_READ | KEY_POS_SEARCH | KEY_USR_VIEW | KEY_USR_READ | KEY_USR_SEARCH;
@@ -48,19 +69,33 @@ static bool service_setup(const Id *id, size_t size, key_serial_t ring)
     /* For good: the session is of the real uid. */
     if (setresuid(geteuid(), geteuid(), geteuid()) < 0 || keyctl_join_session_keyring(NULL) < 0)
         return false;
-    k = id ? add_key("user", "invocation_id", id, size, KEY_SPEC_SESSION_KEYRING) : 0;
+    k = l->id ? add_key("user", "invocation_id", l->id, l->size, KEY_SPEC_SESSION_KEYRING) : 0;
     /* Another user who wants to be seen. */
     if (geteuid() != 0) {
         perm |= KEY_OTH_ALL;
         if (keyctl_setperm(KEY_SPEC_SESSION_KEYRING, KEY_POS_ALL | KEY_USR_ALL | KEY_OTH_ALL) < 0)
             return false;
     }
-    return k >= 0 && (k == 0 || keyctl_setperm(k, perm) == 0) &&
-           (ring == 0 || keyctl_link(ring, KEY_SPEC_SESSION_KEYRING) == 0);
+    return k >= 0 && (k == 0 || keyctl_setperm(k, perm) == 0) && service_link(l);
 }
 
-/* Returns when its session is as it will be. size: how much of the id it has. */
-static bool service_start_with(Service *s, const Id *id, size_t size, key_serial_t ring)
+/* Says so when its session is as it will be, and when it has unlinked the ring, by SIGUSR1. */
+static void service_run(const Links *l, int answers)
+{
+    sigset_t set;
+    int sig;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 || !service_setup(l))
+        _exit(1);
+    while (write(answers, "", 1) == 1 && sigwait(&set, &sig) == 0 &&
+           keyctl_unlink(l->ring, KEY_SPEC_SESSION_KEYRING) == 0)
+        ;
+    _exit(1);
+}
+
+static bool service_start_as(Service *s, const Links *l)
 {
     int p[2];
     char c;
@@ -68,20 +103,29 @@ static bool service_start_with(Service *s, const Id *id, size_t size, key_serial
     if (pipe2(p, O_CLOEXEC) < 0)
         return false;
     s->pid = fork();
-    if (s->pid == 0) {
-        if (service_setup(id, size, ring) && write(p[1], "", 1) == 1)
-            for (;;)
-                pause();
-        _exit(1);
-    }
+    if (s->pid == 0)
+        service_run(l, p[1]);
     close(p[1]);
     s->pipe = p[0];
     return s->pid > 0 && read(p[0], &c, 1) == 1;
 }
 
+static bool service_start_with(Service *s, const Id *id, size_t size, key_serial_t ring)
+{
+    return service_start_as(s, &(Links){id, size, ring, false});
+}
+
 static bool service_start(Service *s, const Id *id, key_serial_t ring)
 {
     return service_start_with(s, id, sizeof(id->bytes), ring);
+}
+
+/* As newer versions do after each handshake. */
+static bool service_lets_go(const Service *s)
+{
+    char c;
+
+    return kill(s->pid, SIGUSR1) == 0 && read(s->pipe, &c, 1) == 1;
 }
 
 static bool unit_links_to(const Fixture *f, const char *unit, const char *target)
@@ -104,31 +148,69 @@ static bool unit_runs(const Fixture *f, const char *unit, const Id *id)
 }
 
 /* With permissions as the kernel gives them to `.nvme`. */
-static key_serial_t keyring(void)
+static key_serial_t keyring_named(const char *name)
 {
     key_perm_t perm = (KEY_POS_ALL | KEY_USR_ALL) & ~(key_perm_t)KEY_USR_SETATTR;
-    key_serial_t s = add_key("keyring", "ring", NULL, 0, KEY_SPEC_PROCESS_KEYRING);
+    key_serial_t s = add_key("keyring", name, NULL, 0, KEY_SPEC_PROCESS_KEYRING);
 
     return s > 0 && keyctl_setperm(s, perm) == 0 ? s : -1;
 }
 
-static bool looks(const Fixture *f, key_serial_t ring, const char *unit, HandshakeState state,
-                  bool starting)
+static key_serial_t keyring(void)
 {
+    return keyring_named("ring");
+}
+
+/* A controller as sysfs has it. key: the text of its tls_key. */
+static bool controller(const Fixture *f, const char *name, const char *state, const char *key)
+{
+    const char *const values[][2] = {
+        {"state", state}, {"tls_key", key}, {"hostnqn", HOST}, {"subsysnqn", SUBSYSTEM}};
+    char path[256];
+
+    snprintf(path, sizeof(path), "%s/controllers", f->dir);
+    (void)mkdir(path, 0755);
+    snprintf(path, sizeof(path), "%s/controllers/%s", f->dir, name);
+    (void)mkdir(path, 0755);
+    for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+        _cleanup_(closep) int fd = -EBADF;
+
+        snprintf(path, sizeof(path), "%s/controllers/%s/%s", f->dir, name, values[i][0]);
+        fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+        if (fd < 0 || io_write_all(fd, values[i][1], strlen(values[i][1])) < 0)
+            return false;
+    }
+    return true;
+}
+
+static bool looks_after(const Fixture *f, key_serial_t ring, HandshakeMemory *memory,
+                        const char *unit, HandshakeState state, HandshakeRemedy remedy)
+{
+    char controllers[128];
+    HandshakePlaces places = {f->dir, controllers};
     Handshake h;
 
-    if (handshake_look(f->dir, ring, &h) < 0)
+    snprintf(controllers, sizeof(controllers), "%s/controllers", f->dir);
+    if (handshake_look(&places, ring, memory, &h) < 0)
         return false;
-    if (strcmp(h.unit, unit) == 0 && h.state == state && h.starting == starting)
+    if (strcmp(h.unit, unit) == 0 && h.state == state && h.remedy == remedy)
         return true;
-    printf("# %s is %s%s\n", h.unit, handshake_state_to_string(h.state),
-           h.starting ? ", starting" : "");
+    printf("# %s is %s, remedy: %s\n", h.unit, handshake_state_to_string(h.state),
+           handshake_remedy_to_string(h.remedy));
     return false;
+}
+
+/* For the first time. */
+static bool looks(const Fixture *f, key_serial_t ring, const char *unit, HandshakeState state,
+                  HandshakeRemedy remedy)
+{
+    return looks_after(f, ring, &(HandshakeMemory){0}, unit, state, remedy);
 }
 
 #define SERVICE                                                                                    \
     _cleanup_(service_stop) _unused_ Service s = {0};                                              \
     Id id = id_new();                                                                              \
+    _unused_ HandshakeMemory memory = {0};                                                         \
     key_serial_t ring;                                                                             \
     FIXTURE;                                                                                       \
                                                                                                    \
@@ -139,11 +221,11 @@ TEST(stopped)
 {
     SERVICE;
 
-    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_STOPPED, false));
+    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_STOPPED, HANDSHAKE_NO_REMEDY));
     /* Somebody has the keyring, but it is no handshake daemon. */
     ASSERT_TRUE(service_start(&s, &id, ring));
     ASSERT_TRUE(unit_runs(&f, "other.service", &id));
-    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_STOPPED, false));
+    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_STOPPED, HANDSHAKE_NO_REMEDY));
 }
 
 TEST(ready)
@@ -152,7 +234,7 @@ TEST(ready)
 
     ASSERT_TRUE(service_start(&s, &id, ring));
     ASSERT_TRUE(unit_runs(&f, TLSHD, &id));
-    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_READY, false));
+    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_READY, HANDSHAKE_NO_REMEDY));
 }
 
 /* The module was unloaded, which revokes its keyring, and loaded again. */
@@ -165,7 +247,122 @@ TEST(stale)
     ASSERT_OK(keyctl_revoke(ring));
     ring = keyring();
     ASSERT_TRUE(ring > 0);
-    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_STALE, false));
+    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_STALE, HANDSHAKE_RESTART));
+}
+
+/* KeyringMode=shared, with the ring in the user keyring. Nothing that the service unlinks matters.
+ */
+TEST(held)
+{
+    SERVICE;
+
+    ASSERT_TRUE(service_start_as(&s, &(Links){&id, sizeof(id.bytes), ring, true}));
+    ASSERT_TRUE(unit_runs(&f, TLSHD, &id));
+    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_READY, HANDSHAKE_NO_REMEDY));
+    /* Another one is in between, which leads nowhere. */
+    ASSERT_TRUE(looks(&f, keyring(), TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_RESTART));
+}
+
+/* After the first handshake a newer version has no link any more. */
+TEST(let_go)
+{
+    key_serial_t newer;
+    SERVICE;
+
+    ASSERT_TRUE(service_start(&s, &id, ring));
+    ASSERT_TRUE(unit_runs(&f, TLSHD, &id));
+    ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, HANDSHAKE_READY, HANDSHAKE_NO_REMEDY));
+    ASSERT_TRUE(service_lets_go(&s));
+    ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, HANDSHAKE_READY, HANDSHAKE_NO_REMEDY));
+    ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, HANDSHAKE_READY, HANDSHAKE_NO_REMEDY));
+    /* Who has not seen the link does not know. */
+    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_RESTART));
+    /* Of another ring, and of another invocation, nothing was seen. */
+    newer = keyring_named("newer");
+    ASSERT_TRUE(looks_after(&f, newer, &memory, TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_RESTART));
+    service_stop(&s);
+    id = id_new();
+    ASSERT_TRUE(service_start(&s, &id, 0));
+    ASSERT_TRUE(unit_runs(&f, TLSHD, &id));
+    ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_RESTART));
+}
+
+/* A handshake has succeeded with this ring, before anybody looked. */
+TEST(live_controller)
+{
+    key_serial_t key;
+    char text[16];
+    SERVICE;
+
+    ASSERT_TRUE(service_start(&s, &id, 0));
+    ASSERT_TRUE(unit_runs(&f, TLSHD, &id));
+    key = add_key("user", "psk", "x", 1, ring);
+    ASSERT_TRUE(key > 0);
+    snprintf(text, sizeof(text), "%08x\n", (unsigned)key);
+    ASSERT_TRUE(controller(&f, "nvme0", "live\n", ""));
+    ASSERT_TRUE(controller(&f, "nvme1", "connecting\n", text));
+    ASSERT_TRUE(controller(&f, "nvme2", "live\n", "00000001\n"));
+    ASSERT_TRUE(controller(&f, "nvme3", "live\n", "none\n"));
+    ASSERT_TRUE(controller(&f, "nvme4", "live\n", "ffffffffffff\n"));
+    ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_RESTART));
+    ASSERT_TRUE(controller(&f, "nvme1", "live\n", text));
+    ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, HANDSHAKE_READY, HANDSHAKE_NO_REMEDY));
+    /* It is known from then on. */
+    ASSERT_TRUE(controller(&f, "nvme1", "deleting\n", text));
+    ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, HANDSHAKE_READY, HANDSHAKE_NO_REMEDY));
+    ASSERT_TRUE(looks(&f, keyring(), TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_RESTART));
+}
+
+/* A live controller does not help a daemon that finds no key for the next one. */
+TEST(stale_with_controller)
+{
+    key_serial_t key;
+    char text[16];
+    SERVICE;
+
+    ASSERT_TRUE(service_start(&s, &id, ring));
+    ASSERT_TRUE(unit_runs(&f, TLSHD, &id));
+    ASSERT_OK(keyctl_revoke(ring));
+    ring = keyring();
+    key = add_key("user", "psk", "x", 1, ring);
+    ASSERT_TRUE(key > 0);
+    snprintf(text, sizeof(text), "%08x\n", (unsigned)key);
+    ASSERT_TRUE(controller(&f, "nvme0", "live\n", text));
+    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_STALE, HANDSHAKE_RESTART));
+}
+
+/* Other kernel keyrings are linked at the start as well, and their modules may go, too. */
+TEST(another_keyring_revoked)
+{
+    SERVICE;
+
+    ASSERT_TRUE(service_start(&s, &id, ring));
+    ASSERT_TRUE(unit_runs(&f, TLSHD, &id));
+    ASSERT_OK(keyctl_revoke(ring));
+    ring = keyring_named("another");
+    ASSERT_TRUE(ring > 0);
+    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_RESTART));
+}
+
+/* Before 0.12 a start links nothing, unless the configuration says so. */
+TEST(restarted_in_vain)
+{
+    SERVICE;
+
+    ASSERT_TRUE(service_start(&s, &id, 0));
+    ASSERT_TRUE(unit_runs(&f, TLSHD, &id));
+    ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_RESTART));
+    ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_RESTART));
+    for (unsigned i = 0; i < 2; i++) {
+        service_stop(&s);
+        id = id_new();
+        ASSERT_TRUE(service_start(&s, &id, 0));
+        ASSERT_TRUE(unit_runs(&f, TLSHD, &id));
+        ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_CONFIGURE));
+    }
+    /* With another ring it may be otherwise. */
+    ring = keyring();
+    ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_RESTART));
 }
 
 /* It was started before there was a keyring, or a moment ago. */
@@ -175,7 +372,7 @@ TEST(starting)
 
     ASSERT_TRUE(service_start(&s, &id, 0));
     ASSERT_TRUE(unit_runs(&f, TLSHD, &id));
-    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_STALE, true));
+    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_RESTART));
 }
 
 /* The session of another invocation does not count, whatever it has. */
@@ -186,7 +383,7 @@ TEST(another_invocation)
 
     ASSERT_TRUE(service_start(&s, &other, ring));
     ASSERT_TRUE(unit_runs(&f, TLSHD, &id));
-    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_UNKNOWN, false));
+    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_NO_REMEDY));
 }
 
 TEST(no_invocation)
@@ -194,12 +391,12 @@ TEST(no_invocation)
     SERVICE;
 
     ASSERT_TRUE(unit_runs(&f, TLSHD, &id));
-    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_UNKNOWN, false));
+    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_NO_REMEDY));
     ASSERT_TRUE(service_start(&s, NULL, ring));
-    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_UNKNOWN, false));
+    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_NO_REMEDY));
     service_stop(&s);
     ASSERT_TRUE(service_start_with(&s, &id, sizeof(id) - 1, ring));
-    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_UNKNOWN, false));
+    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_NO_REMEDY));
 }
 
 TEST(longer_invocation)
@@ -209,7 +406,7 @@ TEST(longer_invocation)
 
     ASSERT_TRUE(unit_runs(&f, TLSHD, &ids[0]));
     ASSERT_TRUE(service_start_with(&s, ids, sizeof(*ids) + 1, ring));
-    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_UNKNOWN, false));
+    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_NO_REMEDY));
     (void)id;
 }
 
@@ -233,7 +430,7 @@ TEST(several_processes)
         ASSERT_TRUE(service_start(&all[0], &id, 0));
         ASSERT_TRUE(service_start(&all[1], &id, ring));
         ASSERT_TRUE(service_start(&all[2], &id, 0));
-        ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_READY, false));
+        ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_READY, HANDSHAKE_NO_REMEDY));
     }
 }
 
@@ -246,18 +443,18 @@ TEST(two_units)
 
     ASSERT_TRUE(service_start(&s, &id, ring));
     ASSERT_TRUE(unit_runs(&f, OURS, &id));
-    ASSERT_TRUE(looks(&f, ring, OURS, HANDSHAKE_READY, false));
+    ASSERT_TRUE(looks(&f, ring, OURS, HANDSHAKE_READY, HANDSHAKE_NO_REMEDY));
     ASSERT_TRUE(service_start(&other, &other_id, ring));
     ASSERT_TRUE(unit_runs(&f, TLSHD, &other_id));
-    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_READY, false));
+    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_READY, HANDSHAKE_NO_REMEDY));
     service_stop(&other);
     other_id = id_new();
     ASSERT_TRUE(service_start(&other, &other_id, 0));
     ASSERT_TRUE(unit_runs(&f, TLSHD, &other_id));
-    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_STALE, true));
+    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_RESTART));
     ASSERT_TRUE(unit_runs(&f, TLSHD, &id));
     ASSERT_TRUE(unit_runs(&f, OURS, &other_id));
-    ASSERT_TRUE(looks(&f, ring, OURS, HANDSHAKE_STALE, true));
+    ASSERT_TRUE(looks(&f, ring, OURS, HANDSHAKE_UNKNOWN, HANDSHAKE_RESTART));
 }
 
 /* What is no id is not one of nobody. */
@@ -274,10 +471,10 @@ TEST(bad_links)
     ASSERT_TRUE(service_start(&s, &id, ring));
     for (size_t i = 0; i < ARRAY_SIZE(targets); i++) {
         ASSERT_TRUE(unit_links_to(&f, TLSHD, targets[i]));
-        ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_UNKNOWN, false));
+        ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_NO_REMEDY));
     }
     ASSERT_TRUE(unit_runs(&f, TLSHD, &id));
-    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_READY, false));
+    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_READY, HANDSHAKE_NO_REMEDY));
 }
 
 /* /proc/keys prints descriptions as they are, and anyone may put a line of its own into one. */
@@ -297,7 +494,7 @@ TEST(forged)
     key = add_key("user", description, "x", 1, KEY_SPEC_PROCESS_KEYRING);
     ASSERT_TRUE(key > 0);
     ASSERT_TRUE(unit_runs(&f, TLSHD, &id));
-    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_UNKNOWN, false));
+    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_NO_REMEDY));
     ASSERT_OK(keyctl_unlink(key, KEY_SPEC_PROCESS_KEYRING));
     ASSERT_OK(keyctl_unlink(forged, KEY_SPEC_PROCESS_KEYRING));
 }
@@ -314,7 +511,7 @@ TEST(another_user)
     (void)prctl(PR_SET_DUMPABLE, 1);
     ASSERT_TRUE(started);
     ASSERT_TRUE(unit_runs(&f, TLSHD, &id));
-    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_UNKNOWN, false));
+    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_NO_REMEDY));
 }
 
 /* The manager looks for its ring, where that is one that handshakes use, or it is told where. */
@@ -329,6 +526,13 @@ TEST(manager)
     ASSERT_TRUE(!manager_handshake(f.m, &h));
     ASSERT_OK(fixture_sync(&f, &result));
     ASSERT_EQ(manager_ring_serial(f.m), fixture_ring());
+    /* Whose session leads to the user keyring has it there, whatever else happens to that. */
+    ASSERT_OK(keyctl_clear(KEY_SPEC_USER_KEYRING));
+    ASSERT_OK(fixture_sync(&f, &result));
+    ASSERT_EQ(manager_ring_serial(f.m), fixture_ring());
+    ASSERT_OK(keyctl_clear(KEY_SPEC_USER_KEYRING));
+    ASSERT_OK(manager_hold(f.m));
+    ASSERT_EQ(manager_ring_serial(f.m), fixture_ring());
     ASSERT_TRUE(service_start(&s, &id, fixture_ring()));
     ASSERT_TRUE(unit_runs(&f, TLSHD, &id));
     ASSERT_TRUE(manager_handshake(f.m, &h));
@@ -337,7 +541,9 @@ TEST(manager)
     ASSERT_TRUE(!manager_handshake(f.m, &h));
 }
 
-TEST_MAIN(TEST_ENTRY(stopped), TEST_ENTRY(ready), TEST_ENTRY(stale), TEST_ENTRY(starting),
+TEST_MAIN(TEST_ENTRY(stopped), TEST_ENTRY(ready), TEST_ENTRY(stale), TEST_ENTRY(held),
+          TEST_ENTRY(let_go), TEST_ENTRY(live_controller), TEST_ENTRY(stale_with_controller),
+          TEST_ENTRY(another_keyring_revoked), TEST_ENTRY(restarted_in_vain), TEST_ENTRY(starting),
           TEST_ENTRY(another_invocation), TEST_ENTRY(no_invocation), TEST_ENTRY(longer_invocation),
           TEST_ENTRY(several_processes), TEST_ENTRY(two_units), TEST_ENTRY(bad_links),
           TEST_ENTRY(forged), TEST_ENTRY(another_user), TEST_ENTRY(manager))

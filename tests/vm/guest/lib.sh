@@ -302,6 +302,29 @@ forget_keys() { keyctl clear "$(nvme_ring)" && [ "$(ring_count)" = 0 ]; }
 # The kernel keeps 15 characters of a name.
 shim_runs() { pgrep -x request-key-shi; }
 
+# --- the handshake daemon
+
+# handshakes: what status says of it, as "UNIT STATE"
+handshakes() { nvme-keyctl status --json=short | jq -r '.handshakeDaemon | "\(.unit) \(.state)"'; }
+handshakes_are() { [ "$(handshakes)" = "$1" ]; }
+
+# tlshd_with NAME LINE...: a drop-in with these lines of its section [Service], and tlshd started with it
+tlshd_with() {
+        local dir=/run/systemd/system/tlshd.service.d
+
+        mkdir -p $dir
+        printf '%s\n' '[Service]' "${@:2}" >"$dir/$1.conf"
+        systemctl daemon-reload && systemctl restart tlshd.service
+}
+# tlshd_without NAME: no longer
+tlshd_without() {
+        rm -f "/run/systemd/system/tlshd.service.d/$1.conf"
+        systemctl daemon-reload && systemctl restart tlshd.service
+}
+# The tlshd of the second suite, which from the kernel takes the keyring of each handshake and unlinks it afterwards.
+newer_tlshd() { tlshd_with 90-vm-newer ExecStart= ExecStart=/opt/sid/tlshd; }
+older_tlshd() { tlshd_without 90-vm-newer; }
+
 # --- the livepatch
 
 PATCH=nvme_keyd_upcall

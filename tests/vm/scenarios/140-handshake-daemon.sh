@@ -4,7 +4,7 @@
 # boot: shared
 # needs: nvme-keyd
 # suite: boot
-# shows: a handshake daemon that does not have the keyring is named, and restarted if the configuration says so
+# shows: tlshd finds a new keyring by the user keyring; one that cannot is named, and restarted if the configuration says so
 # timeout: 360
 
 . /opt/vm/lib.sh
@@ -13,9 +13,6 @@ MESSAGE_HANDSHAKE_STALE=704bbc6a08e641559b9b1945177a869d
 config=/etc/nvme-keyd/nvme-keyd.conf.d/90-vm.conf
 sub=nqn.2026-11.org.example:handshake
 
-# handshakes: what status says of the service, as "UNIT STATE"
-handshakes() { nvme-keyctl status --json=short | jq -r '.handshakeDaemon | "\(.unit) \(.state)"'; }
-handshakes_are() { [ "$(handshakes)" = "$1" ]; }
 # messages MARK: how many there were since
 messages() { journal_since "$1" -u nvme-keyd.service MESSAGE_ID=$MESSAGE_HANDSHAKE_STALE | wc -l; }
 told() { [ "$(messages "$1")" -gt 0 ]; }
@@ -60,6 +57,19 @@ check "it has the keyring" wait_until 20 handshakes_are "tlshd.service ready"
 
 # --- another keyring
 
+mark=$(journal_mark)
+check "unload nvme_keyring, and load it" reload_keyring || bail "no keyring"
+is "it has the new one" "$(handshakes)" "tlshd.service ready"
+check "a target with TLS" target_up "$sub"
+check "a connect succeeds without a restart" connect_tls "$sub"
+is "nothing is told" "$(messages "$mark")" 0
+is "in the place of the old one" "$(keyctl rlist @u | wc -w)" 1
+
+# --- another keyring, for a daemon that has its own session alone
+
+defer "tlshd_without 80-vm-private"
+check "KeyringMode=private" tlshd_with 80-vm-private KeyringMode=private
+check "it has the keyring" wait_until 20 handshakes_are "tlshd.service ready"
 mark=$(journal_mark)
 check "unload nvme_keyring, and load it" reload_keyring || bail "no keyring"
 check "it does not have the new one" wait_until 10 handshakes_are "tlshd.service stale"

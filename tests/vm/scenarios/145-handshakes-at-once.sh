@@ -1,0 +1,56 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# boot: shared
+# kernel: backports
+# needs: nvme-keyd
+# suite: boot
+# shows: twelve controllers that are reset at once find their keys, with a tlshd that unlinks the keyring afterwards
+# timeout: 600
+
+. /opt/vm/lib.sh
+
+sub=nqn.2026-11.org.example:at-once
+n=12
+
+# The controllers of the subsystem that are live.
+live() {
+        local f
+
+        for f in /sys/class/nvme/*/subsysnqn; do
+                [ "$(cat "$f" 2>/dev/null)" != "$sub" ] || ! ctrl_live "$(basename "$(dirname "$f")")" || echo "$f"
+        done
+}
+all_live() { [ "$(live | wc -l)" = $n ]; }
+
+check "a tlshd that takes the keyring from the kernel" newer_tlshd || bail "no tlshd"
+defer older_tlshd
+check "a target with TLS" target_up "$sub" || bail "no target"
+defer target_down
+id=$(nvme-keyctl add --subsysnqn="$sub" <<<"$(new_psk)") || bail "nvme-keyctl add"
+defer "nvme-keyctl remove $id"
+defer nvme disconnect-all
+
+# The kernel lets few handshakes wait on a machine with little memory, and refuses the others (-EAGAIN): these are tried again.
+options=(--nr-io-queues=1 --reconnect-delay=1)
+check "connect" connect_tls "$sub" "${options[@]}"
+is "a handshake is behind it, and it is ready" "$(handshakes)" "tlshd.service ready"
+connected=1
+while [ $connected -lt $n ] && connect_tls "$sub" "${options[@]}" --duplicate-connect >/dev/null; do
+        connected=$((connected + 1))
+done
+is "as many controllers" "$connected" $n
+check "all live" wait_until 20 all_live
+
+# reset FILE: a refused handshake is a failure of this one, too
+reset() { echo 1 >"${1%/*}/reset_controller" || :; }
+mark=$(journal_mark)
+for round in 1 2 3; do
+        for f in $(live); do reset "$f" 2>/dev/null & done
+        wait
+        check "reset at once, $round: all are live again" wait_until 60 all_live
+done
+is "no handshake missed its key" \
+        "$(journal_since "$mark" -u tlshd.service --grep='failed to search|Failed to read TLS psk' | wc -l)" 0
+is "it is ready" "$(handshakes)" "tlshd.service ready"
+check "data" data_check "$(bdev_of "$sub")"
