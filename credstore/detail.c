@@ -27,5 +27,5 @@ void detail_append(char **detail, const char *line)
     _cleanup_(freep) char *before = *detail;
 
     *detail = NULL;
-    (void)detail_set(detail, 0, "%s%s%s", before ? before : "", before ? "; " : "", line);
+    (void)detail_set(detail, 0, "%s%s%s", before ? before : "", before ? "\n" : "", line);
 }

@@ -7,5 +7,5 @@
  * older line is freed. Out of memory leaves NULL there. Returns error. */
 int detail_set(char **reterr_detail, int error, const char *format, ...) _printf_(3, 4);
 
-/* Appends another line to it, behind "; ". */
+/* Appends another line to it, behind a newline. */
 void detail_append(char **detail, const char *line);

@@ -56,17 +56,24 @@ static int open_root(const char *dir, int *ret, char **reterr_detail)
     return 0;
 }
 
-static int open_subdirectory(int root, const char *name, int *ret, char **reterr_detail)
+static int open_subdirectory(const char *dir, int root, const char *name, int *ret,
+                             char **reterr_detail)
 {
     int fd, error = 0;
+    bool read_only = false;
 
-    if (mkdirat(root, name, 0700) < 0 && errno != EEXIST && errno != EROFS)
-        error = -errno;
+    if (mkdirat(root, name, 0700) < 0 && errno != EEXIST) {
+        read_only = errno == EROFS;
+        error = read_only ? 0 : -errno;
+    }
     fd = error == 0 ? openat(root, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW) : -EBADF;
     if (error == 0 && fd < 0)
         error = -errno;
+    /* What cannot be made need not be there. */
+    if (error == -ENOENT && read_only)
+        error = -EROFS;
     if (error < 0)
-        return detail_set(reterr_detail, error, "%s/: %s", name, strerror(-error));
+        return detail_set(reterr_detail, error, "%s/%s: %s", dir, name, strerror(-error));
     *ret = fd;
     return 0;
 }
@@ -78,10 +85,10 @@ int dirs_open(const char *dir, StoreDirs *ret, char **reterr_detail)
 
     if (r < 0)
         return r;
-    r = open_subdirectory(dirs.root, "index", &dirs.index, reterr_detail);
+    r = open_subdirectory(dir, dirs.root, "index", &dirs.index, reterr_detail);
     if (r < 0)
         return r;
-    r = open_subdirectory(dirs.root, "records", &dirs.records, reterr_detail);
+    r = open_subdirectory(dir, dirs.root, "records", &dirs.records, reterr_detail);
     if (r < 0)
         return r;
 

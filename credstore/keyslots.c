@@ -242,7 +242,10 @@ int keyslots_unlock(Sealer *s, const char *store_id, json_object *slot, const Sl
     if (r == 0)
         r = take_id(slot, ret_id);
     if (r < 0)
-        return detail_set(reterr_detail, r, "%s: %s", type->name, why ? why : strerror(-r));
+        return detail_set(reterr_detail, r, "%s: %s", type->name,
+                          why             ? why
+                          : r == -EBADMSG ? "what is in the header for it makes no sense"
+                                          : strerror(-r));
     return 0;
 }
 

@@ -132,6 +132,23 @@ int ring_open(bool stand_in, Ring **ret)
     return 0;
 }
 
+const char *ring_error_text(int error)
+{
+    switch (error) {
+    case -EDQUOT:
+        return "the key quota of root is used up: raise the sysctls kernel.keys.root_maxkeys and "
+               "kernel.keys.root_maxbytes (/proc/key-users shows what is used)";
+    case -ENOKEY:
+    case -EKEYREVOKED:
+        return "the kernel has no such keyring now: nvme_keyring is not loaded";
+    case -EACCES:
+    case -EPERM:
+        return "the kernel does not let nvme-keyd change the keyring";
+    default:
+        return strerror(-error);
+    }
+}
+
 Ring *ring_close(Ring *r)
 {
     if (r)

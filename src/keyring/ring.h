@@ -42,6 +42,9 @@ void ring_list_done(const RingList *l);
  * was built without NVME_TCP_TLS. */
 int ring_open(bool stand_in, Ring **ret) _must_check_;
 
+/* What an error of these functions means, for people; need not be freed. */
+const char *ring_error_text(int error);
+
 /* Unlinks the ring from the process keyring; its keys stay. Accepts NULL; returns NULL. */
 Ring *ring_close(Ring *r);
 DEFINE_CLEANUP(Ring, ring_close)

@@ -58,6 +58,18 @@ int cli_out_of_memory(void)
     return cli_fail(EXIT_OTHER, "out of memory");
 }
 
+/* Of several slots that fail, each has a line. */
+static int fail_with_lines(ExitCode code, const char *where, const char *message)
+{
+    do {
+        size_t n = strcspn(message, "\n");
+
+        (void)cli_fail(code, "%s%.*s", where, (int)n, message);
+        message += n + (message[n] == '\n');
+    } while (*message);
+    return (int)code;
+}
+
 int cli_fail_with_error(const char *where, const char *error, json_object *parameters)
 {
     const char *message = NULL;
@@ -67,7 +79,7 @@ int cli_fail_with_error(const char *where, const char *error, json_object *param
         if (strcmp(error, error_codes[i].error) == 0)
             code = error_codes[i].code;
     if (json_get_string(parameters, "message", &message) > 0)
-        return cli_fail(code, "%s%s", where, message);
+        return fail_with_lines(code, where, message);
     if (code == EXIT_PERMISSION)
         return cli_fail(
             code, "permission denied: root may do all, members of the group nvme-keyd may look");

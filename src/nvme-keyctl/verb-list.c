@@ -146,6 +146,19 @@ static void print_text(json_object *key, const char *label, const char *member)
         print_field(label, s);
 }
 
+/* Each line of a text, without a label. */
+static void print_each_line(json_object *o, const char *member)
+{
+    const char *s;
+
+    if (json_get_string(o, member, &s) <= 0)
+        return;
+    for (size_t n; *s; s += n + (s[n] == '\n')) {
+        n = strcspn(s, "\n");
+        printf("%14s: %.*s\n", "", (int)n, s);
+    }
+}
+
 static void print_time(json_object *key, const char *label, const char *member)
 {
     char text[64];
@@ -224,8 +237,6 @@ static void print_store_hint(json_object *store)
     if (strcmp(text_or_dash(store, "slot"), "recovery") == 0)
         print_field("", "opened by hand, until nvme-keyd stops: nvme-keyctl slot reseal makes it "
                         "open by itself again");
-    if (strcmp(text_or_dash(store, "state"), "unavailable") == 0)
-        print_field("", "who has a recovery key can open it: nvme-keyctl slot unlock");
 }
 
 static void print_provision(json_object *provision)
@@ -317,7 +328,7 @@ static int print_status(json_object *status)
     print_text(status, "Version", "version");
     print_text(store, "Store", "state");
     print_text(store, "Sealed by", "slot");
-    print_text(store, "", "detail");
+    print_each_line(store, "detail");
     print_store_hint(store);
     print_text(keyring, "Keyring", "name");
     print_text(keyring, "Key type", "keyType");

@@ -9,6 +9,16 @@
 #include "nvme-keyd/daemon-log.h"
 #include "nvme-keyd/unusable.h"
 
+void daemon_log_lines(int level, const LogFields *fields, const char *what, const char *detail)
+{
+    while (*detail) {
+        size_t n = strcspn(detail, "\n");
+
+        (void)log_full(level, 0, fields, "%s: %.*s", what, (int)n, detail);
+        detail += n + (detail[n] == '\n');
+    }
+}
+
 int daemon_load_config(const char *path, Config *ret)
 {
     _cleanup_(freep) char *detail = NULL;
@@ -32,8 +42,7 @@ static void log_unavailable(DaemonLog *l, const Manager *m)
     if (!detail)
         detail = "out of memory";
     known = l->unavailable && strcmp(l->unavailable, detail) == 0;
-    (void)log_full(known ? LOG_DEBUG : LOG_ERR, 0, &unavailable, "Cannot open the store: %s",
-                   detail);
+    daemon_log_lines(known ? LOG_DEBUG : LOG_ERR, &unavailable, "Cannot open the store", detail);
     if (known)
         return;
     free(l->unavailable);
@@ -94,7 +103,7 @@ static void log_publishing(DaemonLog *l, const Manager *m, int error, const Sync
     else if (error < 0 && why)
         log_error("Cannot publish %zu of the keys: %s", s->failed, why);
     else if (error < 0)
-        (void)log_error_errno(error, "Cannot publish %zu of the keys", s->failed);
+        log_error("Cannot publish %zu of the keys: %s", s->failed, ring_error_text(error));
     else if (error == 0)
         log_info("%zu keys in the keyring were right, %zu added, %zu removed", s->kept, s->added,
                  s->removed);
@@ -131,8 +140,8 @@ static void log_opened(DaemonLog *l, const Manager *m)
     const char *detail = manager_store_detail(m);
 
     if (detail)
-        (void)log_full(LOG_WARNING, 0, &failed,
-                       "Slots that do not open the store: %s; see nvme-keyctl slot reseal", detail);
+        daemon_log_lines(LOG_WARNING, &failed,
+                         "A slot does not open the store, see nvme-keyctl slot reseal", detail);
     (void)log_full(LOG_INFO, 0, &opened, "Opened the store by its slot of type %s",
                    store_slot_type(manager_store(m)));
     (void)unusable_log(manager_keys(m));

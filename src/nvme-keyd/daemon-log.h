@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "basic/log.h"
 #include "nvme-keyd/manager.h"
 
 /* What the journal is told about the daemon's state. */
@@ -15,6 +16,9 @@ void daemon_log_done(DaemonLog *l);
 
 /* config_load(), with a line in the log where it fails. */
 int daemon_load_config(const char *path, Config *ret) _must_check_;
+
+/* A message for each line of detail: what, a colon and the line. fields may be NULL. */
+void daemon_log_lines(int level, const LogFields *fields, const char *what, const char *detail);
 
 /* What came of a manager_sync(), before which there were n_before keys. */
 void daemon_log_sync(DaemonLog *l, const Manager *m, size_t n_before, int error,

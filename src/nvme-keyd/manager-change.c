@@ -384,6 +384,6 @@ int manager_remove(Manager *m, const char *id, bool force, char **reterr_detail)
         r = manager_resync(m, &result);
     if (r < 0 && r != -ENOKEY && r != -EKEYREVOKED)
         return fail(reterr_detail, -ENOTCONN, "removed, but still in the keyring: %s",
-                    strerror(-r));
+                    ring_error_text(r));
     return 0;
 }

@@ -60,6 +60,7 @@ struct Manager {
     Ring *ring;
     RingNotices notices; /* of the last look at the whole ring */
     HandshakeMemory handshakes;
+    int publish_error; /* why something could not be published at the last look, 0 for nothing */
     KeyTable keys;
     size_t n_credentials; /* of the keys: those that have no record */
     bool news;            /* one of them has been overridden */

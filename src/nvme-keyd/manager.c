@@ -71,6 +71,11 @@ const char *manager_store_detail(const Manager *m)
     return m->store_detail;
 }
 
+int manager_publish_error(const Manager *m)
+{
+    return m->publish_error;
+}
+
 const KeyTable *manager_keys(const Manager *m)
 {
     return &m->keys;
@@ -190,7 +195,7 @@ int manager_resync(Manager *m, SyncResult *ret)
         const Ring *ring = shared_ring(m, &r);
 
         if (!ring)
-            return r;
+            return m->publish_error = r;
         *ret = (SyncResult){0};
         r = sync_all(ring, m->store, &m->keys, &options, &notices, ret);
         if (r == 0)
@@ -205,6 +210,7 @@ int manager_resync(Manager *m, SyncResult *ret)
         m->ring = ring_close(m->ring);
         forget_serials(m);
     }
+    m->publish_error = r;
     return r;
 }
 
@@ -249,8 +255,10 @@ int manager_publish(Manager *m, Key *k)
 
     ring = manager_ring(m, &r);
     if (!ring)
-        return r;
+        return m->publish_error = r;
     r = sync_publish(ring, m->store, k, manager_own_versions(m, k), manager_on_demand_sec(m));
+    if (r < 0)
+        m->publish_error = r;
     if (r != -EKEYREVOKED && r != -ENOKEY)
         return r;
     r = manager_resync(m, &result);

@@ -152,6 +152,10 @@ const Store *manager_store(const Manager *m);
 /* Why the store cannot be opened, or NULL. */
 const char *manager_store_detail(const Manager *m);
 
+/* Why keys that should be in the ring are not, 0 where nothing is known to be wrong: an error for
+ * ring_error_text(), or of a secret that could not be read. */
+int manager_publish_error(const Manager *m);
+
 /* The ring, opened if need be; NULL and *ret_error where it cannot be. */
 const Ring *manager_ring(Manager *m, int *ret_error);
 

@@ -27,11 +27,14 @@ static json_object *store_status(Manager *m)
     return TAKE_PTR(o);
 }
 
-static int add_ring_problems(json_object *o, const RingNotices *l)
+/* error: why keys that should be in the ring are not, or 0. */
+static int add_ring_problems(json_object *o, const RingNotices *l, int error)
 {
     json_object *problems = json_object_new_array();
     int r = json_add_take(o, "problems", problems);
 
+    if (r == 0 && error < 0)
+        r = json_append_take(problems, json_object_new_string(ring_error_text(error)));
     for (size_t i = 0; r == 0 && i < l->n; i++) {
         _cleanup_(freep) char *text = ring_notice_text(&l->items[i]);
 
@@ -40,15 +43,17 @@ static int add_ring_problems(json_object *o, const RingNotices *l)
     return r;
 }
 
-static json_object *keyring_status(const Manager *m, const Ring *ring)
+/* lacking: keys that should be in the ring are not. */
+static json_object *keyring_status(const Manager *m, const Ring *ring, bool lacking)
 {
     _cleanup_(json_putp) json_object *o = json_object_new_object();
+    int error = lacking ? manager_publish_error(m) : 0;
     bool stand_in = manager_config(m)->stand_in;
 
     if (!o || json_add_string(o, "name", stand_in ? NAMES_RING_STAND_IN : NAMES_RING) < 0 ||
         json_add_string(o, "keyType", stand_in ? NAMES_KEY_TYPE_STAND_IN : NAMES_KEY_TYPE) < 0 ||
         (ring && json_add_uint(o, "serial", (uint64_t)ring_serial(ring)) < 0) ||
-        add_ring_problems(o, manager_ring_notices(m)) < 0)
+        add_ring_problems(o, manager_ring_notices(m), ring ? error : 0) < 0)
         return NULL;
     return TAKE_PTR(o);
 }
@@ -127,7 +132,7 @@ int method_status(VarlinkCall *call, json_object *p, void *userdata)
     }
     if (!o || json_add_string(o, "version", PROJECT_VERSION) < 0 ||
         json_add_take(o, "store", store_status(m)) < 0 ||
-        json_add_take(o, "keyring", keyring_status(m, ring)) < 0 ||
+        json_add_take(o, "keyring", keyring_status(m, ring, published < identities)) < 0 ||
         json_add_take(o, "provision", provision_status(m)) < 0 || add_handshake(o, m) < 0 ||
         json_add_take(o, "credentials", credentials_status(m)) < 0 ||
         json_add_uint(o, "keys", key_table_size(manager_keys(m))) < 0 ||

@@ -61,10 +61,11 @@ static void log_change(VarlinkCall *call, const char *message_id, const Key *k, 
 static void log_unpublished(const Manager *m, const Key *k)
 {
     const LogFields fields = {NULL, k->hostnqn, k->subsysnqn, k->id};
+    int error = manager_publish_error(m);
 
     if (manager_lacks(m, k))
-        (void)log_full(LOG_WARNING, 0, &fields,
-                       "Key %s is kept, but not in the keyring (see nvme-keyctl status)", k->id);
+        (void)log_full(LOG_WARNING, 0, &fields, "Key %s is kept, but not in the keyring: %s", k->id,
+                       error < 0 ? ring_error_text(error) : "see nvme-keyctl status");
 }
 
 int methods_read_request(json_object *p, KeyRequest *q, const char **reterr_member)
@@ -305,7 +306,7 @@ static int method_sync(VarlinkCall *call, json_object *p, void *userdata)
     if (r < 0)
         return why ? methods_reply_failure(call, -EIO, why, NULL)
                    : methods_reply_error(call, NAMES_MANAGER_INTERFACE ".KeyringFailed",
-                                         strerror(-r), NULL);
+                                         ring_error_text(r), NULL);
     if (!o || json_add_uint(o, "added", s.added) < 0 || json_add_uint(o, "kept", s.kept) < 0 ||
         json_add_uint(o, "removed", s.removed) < 0 || json_add_uint(o, "held", s.held) < 0 ||
         json_add_uint(o, "failed", s.failed) < 0 ||

@@ -117,8 +117,8 @@ static ExitCode fail_store(const Preload *p)
 
     if (p->result == -EINPROGRESS)
         detail = "a TPM or systemd-creds has not answered in time";
-    (void)log_full(LOG_ERR, 0, &fields, "Cannot open the store: %s",
-                   detail ? detail : strerror(-p->result));
+    daemon_log_lines(LOG_ERR, &fields, "Cannot open the store",
+                     detail ? detail : strerror(-p->result));
     return EXIT_STORE;
 }
 
@@ -150,7 +150,7 @@ static ExitCode tell(const Preload *p)
         return fail_store(p);
     if (p->result < 0) {
         (void)unusable_log(manager_keys(p->manager));
-        (void)log_error_errno(p->result, "Cannot publish %zu of the keys", p->sync.failed);
+        log_error("Cannot publish %zu of the keys: %s", p->sync.failed, ring_error_text(p->result));
         return EXIT_KEYRING;
     }
     return tell_published(p);

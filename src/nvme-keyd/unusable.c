@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -38,16 +39,22 @@ size_t unusable_log(const KeyTable *keys)
     return n;
 }
 
+/* What the store says of a record. */
+static const char *record_error_text(int error)
+{
+    return error == -EBADMSG ? "authentication failed" : strerror(-error);
+}
+
 char *unusable_explain(const Key *k, int error)
 {
     char *line = NULL;
-    int r =
-        k->credential
-            ? asprintf(&line,
-                       "the PSK for %s of the credential %s cannot be read any more (%s): hand "
-                       "it in again, or forget it by systemctl reload nvme-keyd.service",
-                       k->subsysnqn, k->credential, strerror(-error))
-            : asprintf(&line, "the secret of key %s cannot be read (%s)", k->id, strerror(-error));
+    int r = k->credential
+                ? asprintf(&line,
+                           "the PSK for %s of the credential %s cannot be read any more (%s): hand "
+                           "it in again, or forget it by systemctl reload nvme-keyd.service",
+                           k->subsysnqn, k->credential, strerror(-error))
+                : asprintf(&line, "the secret of key %s cannot be read (%s)", k->id,
+                           record_error_text(error));
 
     return r < 0 ? NULL : line;
 }

@@ -103,6 +103,7 @@ run preload SYSTEMD_IN_INITRD=1
 is "without systemd, in an initramfs: all keys are published" "$status $(ring_names | wc -l)" "0 5"
 daemon_start
 refused "elsewhere: it does not open" 8 "copy for a boot image" ctl list
+is "elsewhere: no recovery key helps" "$(ctl status | grep -c 'recovery key')" 0
 daemon_stop
 state=$store
 

@@ -193,23 +193,31 @@ refused_with "unlock: the store is open" 5 "the store is open" "$key" ctl slot u
 stop
 mv "$host_key/credential.secret" "$tmp/host.secret"
 keyctl clear "$(ring)"
-told=$(grep -c "Cannot open the store" "$log")
+told=$(grep -c "Cannot open the store: systemd-creds" "$log")
 start
 is "another host key: the store is locked" "$(store_state)" "unavailable -"
 run store_status
 like "another host key: status tells why, and what to do" "$out" \
-    $'Store: unavailable\n +: [^\n]*systemd-creds[^\n]+\n +: [^\n]*nvme-keyctl slot unlock\n'
+    $'Store: unavailable\n +: systemd-creds: [^\n]+\n +: recovery: has to be typed [^\n]*nvme-keyctl slot unlock[^\\n]*\\n'
 is "another host key: nothing is published" "$(ring_names)" ""
 run ctl slot list
 like "locked: the slots are told" "$status $out" "^0 .*$creds +systemd-creds +host +-"$'\n'"$recovery +recovery +- +-"
 is "locked: but not as the truth" "$err" "nvme-keyctl: warning: the store is locked, so nobody has verified its slots"
 is "locked: JSON" "$(ctl slot list --json=short 2>/dev/null | json 'o["authentic"]')" False
-refused "locked: slot add" 8 "systemd-creds" ctl slot add recovery
-refused "locked: slot remove" 8 "systemd-creds" ctl slot remove "$recovery"
-refused "locked: slot reseal" 8 "systemd-creds" ctl slot reseal
-refused "locked: list" 8 "systemd-creds" ctl list
+# locked COMMAND...: a line for each slot, and nothing else comes of it.
+locked() {
+    before=$(store_digest)
+    run ctl "$@"
+    [ "$status" -eq 8 ] && [ -z "$out" ] && [ "$(store_digest)" = "$before" ] &&
+        [[ $err =~ ^"nvme-keyctl: "[^$'\n']*"systemd-creds: "[^$'\n']+$'\nnvme-keyctl: '[^$'\n']*"recovery: has to be typed"[^$'\n']+$ ]]
+    result $? "locked: $*" || diag "status: $status" "stderr: $err" "stdout: $out"
+}
+locked slot add recovery
+locked slot remove "$recovery"
+locked slot reseal
+locked list
 # each of these has tried again
-is "locked: the log has it once" "$(($(grep -c "Cannot open the store" "$log") - told))" 1
+is "locked: the log has it once" "$(($(grep -c "Cannot open the store: systemd-creds" "$log") - told))" 1
 
 for group in 1 5 13; do
     refused_with "unlock: group $group is mistyped" 3 "group $group of the recovery key is mistyped" "$(other "$key" "$group")" ctl slot unlock
@@ -418,6 +426,11 @@ tpm_stop
 rm -f "$host_key/credential.secret"
 start
 is "another machine: locked" "$(store_state)" "unavailable -"
+like "another machine: each slot has its line, and then what to do" "$(store_status)" \
+    $'unavailable\n +: tpm2: [^\n]+\n +: systemd-creds: [^\n]+\n +: recovery: has to be typed'
+check "another machine: each has one in the log" grep -q "Cannot open the store: systemd-creds: " "$log"
+run ctl list
+is "another machine: each has one in an error" "$status $(grep -cE '^nvme-keyctl: (tpm2|systemd-creds|recovery): ' <<<"$err") $(wc -l <<<"$err")" "8 3 3"
 check "another machine: unlock" ctl slot unlock --no-legend <<<"$key"
 for slot in $(slots | awk '$2 == "tpm2" || $2 == "systemd-creds" { print $1 }'); do
     ctl slot remove "$slot" --force
@@ -426,6 +439,36 @@ ctl slot add systemd-creds >/dev/null
 restart
 is "another machine: slots of its own" "$(store_state)" "open systemd-creds"
 check "another machine: the keys are there" test -n "$(ring_names)"
+
+# --- a place where no store can be made, or opened for another reason than its slots
+
+stop
+store=$state state=$tmp/read-only
+mkdir -m 700 "$state"
+mount --bind "$state" "$state"
+mount -o remount,bind,ro "$state"
+start
+like "a read-only directory: its name and the reason" "$(store_status)" "$state/index: Read-only file system"
+refused_with "a read-only directory: add" 8 "$state/index: Read-only file system" "$(psk one)" \
+    ctl add --hostnqn="$HOST" --subsysnqn="$SUBSYSTEM"
+stop
+umount "$state"
+state=$store
+chmod 750 "$state"
+start
+like "another mode: status says so" "$(store_status)" "mode 0750, not 0700"
+is "another mode: no recovery key helps" "$(store_status | grep -c 'recovery key')" 0
+stop
+chmod 700 "$state"
+cp "$state/header.json" "$tmp/header.json"
+truncate -s 100 "$state/header.json"
+start
+like "a damaged header: status says so" "$(store_status)" "header.json"
+is "a damaged header: no recovery key helps" "$(store_status | grep -c 'recovery key')" 0
+stop
+cp "$tmp/header.json" "$state/header.json"
+start
+
 # --- no key at all
 
 printf '[Store]\nAllowNullKey=yes\n' >>"$conf"
