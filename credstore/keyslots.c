@@ -9,6 +9,7 @@
 #include "credstore/detail.h"
 #include "credstore/keyslots.h"
 #include "credstore/slot.h"
+#include "credstore/ways.h"
 
 #define SLOT_ID_BYTES ((SLOT_ID_SIZE - 1) / 2)
 /* "nvme-keyd slot ", the store's id, the slot's id and the name of a type. */
@@ -105,6 +106,8 @@ static int check_seal(const SlotType *type, json_object *slot, const SlotOptions
     SlotOptions own = *options;
     int r;
 
+    if (type == &slot_recovery && options->closed_ways & WAY_RECOVERY)
+        return detail_set(reterr_detail, -EXDEV, "%s: " WAY_CLOSED, type->name);
     /* What people keep cannot be asked for yet. */
     if (!type->usable)
         return 0;

@@ -13,6 +13,7 @@ typedef struct SlotOptions {
     bool new_tpm;  /* tpm2: seal in a TPM that the store does not know too */
     const struct Tpm2Names *known_tpms; /* tpm2: seal in no other; NULL or none: in any */
     bool rollback_counter; /* tpm2: have a counter of the TPM tell old copies of the store */
+    unsigned closed_ways;  /* WAY_*: those that must not open the store */
     const char *with_key;  /* systemd-creds: as systemd-creds --with-key= has it; NULL: auto */
     bool skip_given;       /* systemd-creds: not the credential that the unit was given */
     bool allow_null_key;   /* systemd-creds: although anybody can make such a credential */

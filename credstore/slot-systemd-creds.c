@@ -12,6 +12,7 @@
 #include "credstore/creds.h"
 #include "credstore/detail.h"
 #include "credstore/slot.h"
+#include "credstore/ways.h"
 
 /* The KEK is a credential of systemd, sealed with the host key, a TPM2 or both. */
 
@@ -104,10 +105,15 @@ static int unseal(json_object *slot, const SlotOptions *options, Secret **ret_ke
     _cleanup_(freep) char *given = NULL, *own = NULL;
     _cleanup_(secret_freep) Secret *kek = NULL;
     Creds creds = find_creds();
+    const char *key = creds_slot_key_name(slot);
     int r;
 
-    if (!options->skip_given && use_given(ret_kek, &given) == 0)
+    if (!options->skip_given && !(options->closed_ways & WAY_CREDS_GIVEN) &&
+        use_given(ret_kek, &given) == 0)
         return 0;
+    if (options->closed_ways & way_of_creds_key(key))
+        return detail_set(reterr_detail, -EXDEV, "%s%sit is sealed by the key %s: " WAY_CLOSED,
+                          given ? given : "", given ? "; " : "", key);
     r = creds_unseal(&creds, slot, options, &kek, &own);
     if (r == 0 && kek && kek->size != STORE_KEY_SIZE)
         r = detail_set(&own, -EBADMSG, "what was sealed is no key");

@@ -9,6 +9,7 @@
 #include "credstore/tpm2-pcr.h"
 #include "credstore/tpm2-slot.h"
 #include "credstore/tpm2-srk.h"
+#include "credstore/ways.h"
 
 /*
  * Seals the KEK in a TPM2: a keyed-hash object below the storage root key, to be unsealed by that
@@ -247,11 +248,13 @@ static int tpm2_seal(const Secret *kek, const SlotOptions *options, json_object 
     return tpm2_slot_format(&sealed, slot);
 }
 
-static int tpm2_unseal(json_object *slot, _unused_ const SlotOptions *options, Secret **ret_kek,
+static int tpm2_unseal(json_object *slot, const SlotOptions *options, Secret **ret_kek,
                        char **reterr_detail)
 {
     Tpm2Slot sealed;
 
+    if (options->closed_ways & WAY_TPM2)
+        return detail_set(reterr_detail, -EXDEV, WAY_CLOSED);
     if (tpm2_slot_parse(slot, &sealed) < 0)
         return detail_set(reterr_detail, -EBADMSG, "the members of the slot make no sense");
     return unseal_in_tpm(&sealed, ret_kek, reterr_detail);

@@ -21,7 +21,8 @@ typedef struct SlotType {
                 char **reterr_detail);
     /* Unseals the KEK; of the options it heeds what may open a store at all. Returns -EKEYREJECTED
      * when the slot cannot be opened on this machine, -EBADMSG when its members make no sense,
-     * -ETIMEDOUT past SEAL_TIMEOUT_USEC. */
+     * -EXDEV when options->closed_ways has the way that it would take, -ETIMEDOUT past
+     * SEAL_TIMEOUT_USEC. */
     int (*unseal)(json_object *slot, const SlotOptions *options, Secret **ret_kek,
                   char **reterr_detail);
 } SlotType;

@@ -72,7 +72,7 @@ int store_counter_make(const Store *s, const Tpm2Name *srk_name, RollbackCounter
     r = make_auth(s, s->key, &auth);
     if (r < 0)
         return r;
-    r = tpm2_counter_create(srk_name, auth, &counter.tpm, reterr_detail);
+    r = tpm2_counter_create(srk_name, s->identity, auth, &counter.tpm, reterr_detail);
     if (r < 0)
         return r;
     r = tpm2_counter_read(&counter.tpm, auth, &counter.value, reterr_detail);
@@ -88,6 +88,11 @@ int store_counter_make(const Store *s, const Tpm2Name *srk_name, RollbackCounter
 bool store_has_counter(const Store *s)
 {
     return s->header.counter.present;
+}
+
+uint32_t store_counter_index(const Store *s)
+{
+    return s->header.counter.present ? s->header.counter.tpm.index : 0;
 }
 
 bool store_counter_lost(const Store *s)

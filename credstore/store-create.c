@@ -61,6 +61,9 @@ int store_prepare(const char *dir, Store **ret, char **reterr_detail)
     r = secret_random(STORE_KEY_SIZE, &s->key);
     if (r < 0)
         return r;
+    r = store_identity_of(s, s->key, s->identity);
+    if (r < 0)
+        return r;
     r = store_make_id((HEADER_ID_SIZE - 1) / 2, s->header.id);
     if (r < 0)
         return r;

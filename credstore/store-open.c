@@ -187,6 +187,17 @@ static int unlock(Store *s, char **reterr_detail)
     return 0;
 }
 
+int store_identify(const Store *s, const Secret *packed, char ret[static STORE_IDENTITY_SIZE])
+{
+    const Found *found = (const Found *)(const void *)packed->data;
+    _cleanup_(secret_freep) Secret *key = NULL;
+
+    if (packed->size != sizeof(*found))
+        return -EINVAL;
+    key = secret_new_copy(found->key, STORE_KEY_SIZE);
+    return key ? store_identity_of(s, key, ret) : -ENOMEM;
+}
+
 int store_unlock(Store *s, const Secret *packed, char **reterr_detail)
 {
     const Found *found = (const Found *)(const void *)packed->data;
@@ -199,6 +210,8 @@ int store_unlock(Store *s, const Secret *packed, char **reterr_detail)
         return -ENOMEM;
     memcpy(s->opened_by, found->id, SLOT_ID_SIZE);
     r = slots_prove(s, s->opened_by);
+    if (r == 0)
+        r = store_identity_of(s, s->key, s->identity);
     if (r < 0)
         return r;
     s->counter_checked = found->counter_checked;
@@ -209,6 +222,7 @@ int store_unlock(Store *s, const Secret *packed, char **reterr_detail)
         s->key = secret_free(s->key);
         s->unsettled = SETTLED;
         commit_plan_done(&s->plan);
+        s->identity[0] = '\0';
     }
     return r;
 }

@@ -18,7 +18,8 @@ typedef enum Unsettled {
 struct Store {
     StoreDirs dirs;
     Sealer *sealer;
-    Secret *key;                  /* NULL: attached, not unlocked */
+    Secret *key; /* NULL: attached, not unlocked */
+    char identity[STORE_IDENTITY_SIZE];
     char opened_by[SLOT_ID_SIZE]; /* the slot that gave the key; empty in a new store */
     /* The ids of slots that are known to open it: that one, and what was sealed since. */
     json_object *proven;
@@ -46,6 +47,10 @@ size_t store_lower_bound(Record *const *records, size_t n, uint64_t id);
 int store_new(const char *dir, Store **ret, char **reterr_detail) _must_check_;
 
 void store_forget_records(Store *s);
+
+/* The identity of a store with that key. Returns -ENOMEM, -EIO. */
+int store_identity_of(const Store *s, const Secret *key, char ret[static STORE_IDENTITY_SIZE])
+    _must_check_;
 
 /* Random bytes that are no secret, as hex and a NUL: 2 * size + 1 bytes. */
 int store_make_id(size_t size, char *ret) _must_check_;

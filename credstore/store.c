@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 
+#include "basic/encoding.h"
 #include "basic/json.h"
+#include "basic/limits.h"
 #include "credstore/store-private.h"
 
 void store_forget_records(Store *s)
@@ -48,6 +50,21 @@ int store_new(const char *dir, Store **ret, char **reterr_detail)
 
     *ret = TAKE_PTR(s);
     return 0;
+}
+
+const char *store_identity(const Store *s)
+{
+    return s->identity;
+}
+
+int store_identity_of(const Store *s, const Secret *key, char ret[static STORE_IDENTITY_SIZE])
+{
+    uint8_t derived[STORE_KEY_SIZE];
+    int r = sealer_derive(s->sealer, key, "nvme-keyd store identity", derived);
+
+    if (r == 0)
+        hex_encode(derived, (STORE_IDENTITY_SIZE - 1) / 2, ret);
+    return r;
 }
 
 size_t store_lower_bound(Record *const *records, size_t n, uint64_t id)

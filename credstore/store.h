@@ -18,6 +18,8 @@
  * of it or nothing of it.
  */
 
+/* The identity of a store: 32 lower-case hex digits and a NUL. */
+#define STORE_IDENTITY_SIZE 33
 /* 16 lower-case hex digits and a NUL. */
 #define STORE_ID_SIZE 17
 /* 8 lower-case hex digits and a NUL. */
@@ -130,6 +132,8 @@ int store_remove_slot(Store *s, const char *id, bool force) _must_check_;
  *     store_counter_behind(), store_count() [slow], store_counted()
  */
 bool store_has_counter(const Store *s);
+/* The NV index of it; 0 for none. */
+uint32_t store_counter_index(const Store *s);
 bool store_counter_behind(const Store *s);
 /* True when the counter could not be asked, and the store was opened all the same. */
 bool store_counter_lost(const Store *s);
@@ -151,6 +155,13 @@ void store_forget_orphan(Store *s);
 json_object *store_slots(const Store *s);
 /* One of them; NULL where none has that id. */
 json_object *store_find_slot(const Store *s, const char *id);
+
+/* What nobody can give another store who does not have the store key; it is no secret. Empty until
+ * the store is unlocked. */
+const char *store_identity(const Store *s);
+/* The same for what has been found to unlock it. Returns -EINVAL, -ENOMEM, -EIO. */
+int store_identify(const Store *s, const Secret *found, char ret[static STORE_IDENTITY_SIZE])
+    _must_check_;
 
 /* True when it is unlocked. */
 bool store_is_open(const Store *s);

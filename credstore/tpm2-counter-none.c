@@ -11,8 +11,21 @@ static int unsupported(char **reterr_detail)
     return detail_set(reterr_detail, -EOPNOTSUPP, "built without TPM2 support");
 }
 
-int tpm2_counter_create(_unused_ const Tpm2Name *srk_name, _unused_ const Secret *auth,
-                        _unused_ Tpm2Counter *ret, char **reterr_detail)
+int tpm2_counter_create(_unused_ const Tpm2Name *srk_name,
+                        _unused_ const char owner[static TPM2_COUNTER_OWNER_SIZE],
+                        _unused_ const Secret *auth, _unused_ Tpm2Counter *ret,
+                        char **reterr_detail)
+{
+    return unsupported(reterr_detail);
+}
+
+int tpm2_counter_find_other(_unused_ const char owner[static TPM2_COUNTER_OWNER_SIZE],
+                            _unused_ Tpm2CounterMark *ret, char **reterr_detail)
+{
+    return unsupported(reterr_detail);
+}
+
+int tpm2_counter_remove_marked(_unused_ uint32_t index, char **reterr_detail)
 {
     return unsupported(reterr_detail);
 }

@@ -7,18 +7,12 @@
 #include "basic/limits.h"
 #include "credstore/detail.h"
 #include "credstore/tpm2-context.h"
+#include "credstore/tpm2-counter-public.h"
 #include "credstore/tpm2-counter.h"
 #include "credstore/tpm2-srk.h"
 
 /* An index may be taken, but hardly that many of them. */
 #define DEFINE_TRIES 16
-
-/* AUTHREAD and AUTHWRITE only: the owner hierarchy, commonly without a password, gives no value and
- * adds nothing. NO_DA: a lockout by others does not stop us, and 256 bits need no protection from
- * guessing. Not ORDERLY: after a power cut the TPM would jump ahead by an unknown number. */
-#define COUNTER_ATTRIBUTES                                                                         \
-    (TPMA_NV_AUTHREAD | TPMA_NV_AUTHWRITE | TPMA_NV_NO_DA |                                        \
-     (TPMA_NV)(TPM2_NT_COUNTER << TPMA_NV_TPM2_NT_SHIFT))
 
 /* An open conversation about a counter. */
 typedef struct Talk {
@@ -69,25 +63,21 @@ static int owner_check(Tpm2Context *c, TSS2_RC rc, const char *what)
 }
 
 /* Returns -EEXIST where the index is taken. */
-static int define_at(Talk *t, const TPM2B_AUTH *password, uint32_t index)
+static int define_at(Talk *t, const char *owner, const TPM2B_AUTH *password, uint32_t index)
 {
-    TPM2B_NV_PUBLIC public = {.nvPublic = {.nvIndex = index,
-                                           .nameAlg = TPM2_ALG_SHA256,
-                                           .attributes = COUNTER_ATTRIBUTES,
-                                           .authPolicy.size = TPM2_SHA256_DIGEST_SIZE,
-                                           .dataSize = sizeof(uint64_t)}};
+    TPM2B_NV_PUBLIC public;
     TSS2_RC rc;
+    int r = tpm2_counter_public(owner, index, &public);
 
-    /* A policy that nothing satisfies, so that no two counters have the same name. */
-    if (RAND_bytes(public.nvPublic.authPolicy.buffer, TPM2_SHA256_DIGEST_SIZE) != 1)
-        return -EIO;
+    if (r < 0)
+        return r;
     rc = Esys_NV_DefineSpace(t->context->esys, ESYS_TR_RH_OWNER, t->session.tr, ESYS_TR_NONE,
                              ESYS_TR_NONE, password, &public, &t->nv);
     return tpm2_rc_is(rc, TPM2_RC_NV_DEFINED) ? -EEXIST
                                               : owner_check(t->context, rc, "define a counter");
 }
 
-static int define(Talk *t, const TPM2B_AUTH *password, uint32_t *ret_index)
+static int define(Talk *t, const char *owner, const TPM2B_AUTH *password, uint32_t *ret_index)
 {
     for (int i = 0; i < DEFINE_TRIES; i++) {
         uint16_t offset;
@@ -96,7 +86,7 @@ static int define(Talk *t, const TPM2B_AUTH *password, uint32_t *ret_index)
         _Static_assert(TPM2_COUNTER_LAST - TPM2_COUNTER_FIRST == UINT16_MAX, "not that range");
         if (RAND_bytes((uint8_t *)&offset, sizeof(offset)) != 1)
             return -EIO;
-        r = define_at(t, password, TPM2_COUNTER_FIRST + offset);
+        r = define_at(t, owner, password, TPM2_COUNTER_FIRST + offset);
         if (r != -EEXIST) {
             *ret_index = TPM2_COUNTER_FIRST + offset;
             return r;
@@ -234,7 +224,8 @@ static int start_counting(Talk *t, Tpm2Counter *ret)
 }
 
 /* The name of the storage root key is known before: the password goes to no other TPM. */
-static int create(Talk *t, const TPM2B_AUTH *password, Tpm2Counter *ret, char **reterr_detail)
+static int create(Talk *t, const char *owner, const TPM2B_AUTH *password, Tpm2Counter *ret,
+                  char **reterr_detail)
 {
     TPM2B_NAME srk_name;
     int r;
@@ -250,7 +241,7 @@ static int create(Talk *t, const TPM2B_AUTH *password, Tpm2Counter *ret, char **
     r = tpm2_session_start(t->context, t->srk, TPM2_SESSION_ENCRYPT, &t->session);
     if (r < 0)
         return r;
-    r = define(t, password, &ret->index);
+    r = define(t, owner, password, &ret->index);
     if (r < 0)
         return r;
     r = start_counting(t, ret);
@@ -259,8 +250,8 @@ static int create(Talk *t, const TPM2B_AUTH *password, Tpm2Counter *ret, char **
     return r;
 }
 
-int tpm2_counter_create(const Tpm2Name *srk_name, const Secret *auth, Tpm2Counter *ret,
-                        char **reterr_detail)
+int tpm2_counter_create(const Tpm2Name *srk_name, const char owner[static TPM2_COUNTER_OWNER_SIZE],
+                        const Secret *auth, Tpm2Counter *ret, char **reterr_detail)
 {
     _cleanup_(talk_done) Talk talk = {};
     TPM2B_AUTH password;
@@ -271,7 +262,7 @@ int tpm2_counter_create(const Tpm2Name *srk_name, const Secret *auth, Tpm2Counte
     if (auth->size != STORE_KEY_SIZE)
         return -EINVAL;
     password_from_secret(auth, &password);
-    r = create(&talk, &password, &counter, reterr_detail);
+    r = create(&talk, owner, &password, &counter, reterr_detail);
     if (r < 0)
         return r;
 

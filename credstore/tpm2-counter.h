@@ -32,14 +32,33 @@ typedef struct Tpm2Counter {
     Tpm2Name srk_name; /* the one TPM that has it */
 } Tpm2Counter;
 
-/* Makes a counter in the TPM whose storage root key has the name srk_name, under a free index, with
- * auth as its password, and increments it once, before which it has no value. *reterr_detail, here
- * and below, if not NULL, gets a line for people about the failure, to be freed. What was made is
- * removed again on failure. Returns -EINVAL (auth is not of STORE_KEY_SIZE), -ENODEV (no TPM),
- * -EACCES, -EKEYREJECTED (another TPM, or the owner hierarchy has a password), -ENOSPC (no room in
- * the TPM), -EBUSY (it limits writing), -ETIMEDOUT, -ENOMEM, -EOPNOTSUPP, -EIO. */
-int tpm2_counter_create(const Tpm2Name *srk_name, const Secret *auth, Tpm2Counter *ret,
-                        char **reterr_detail) _must_check_;
+/* What tells whose counter it is: the identity of its store (store.h). */
+#define TPM2_COUNTER_OWNER_SIZE 33
+
+typedef struct Tpm2CounterMark {
+    uint32_t index;
+    char owner[TPM2_COUNTER_OWNER_SIZE];
+} Tpm2CounterMark;
+
+/* Makes a counter of the store owner in the TPM whose storage root key has the name srk_name, under
+ * a free index, with auth as its password, and increments it once, before which it has no value.
+ * *reterr_detail, here and below, if not NULL, gets a line for people about the failure, to be
+ * freed. What was made is removed again on failure. Returns -EINVAL (auth is not of
+ * STORE_KEY_SIZE), -ENODEV (no TPM), -EACCES, -EKEYREJECTED (another TPM, or the owner hierarchy
+ * has a password), -ENOSPC (no room in the TPM), -EBUSY (it limits writing), -ETIMEDOUT, -ENOMEM,
+ * -EOPNOTSUPP, -EIO. */
+int tpm2_counter_create(const Tpm2Name *srk_name, const char owner[static TPM2_COUNTER_OWNER_SIZE],
+                        const Secret *auth, Tpm2Counter *ret, char **reterr_detail) _must_check_;
+
+/* Finds a counter that was made as above for another store than owner. Nothing of it is authentic:
+ * the owner of the TPM, and whatever is on its bus, can hide one, or make one up. Returns -ENOENT,
+ * or an error of the TPM. */
+int tpm2_counter_find_other(const char owner[static TPM2_COUNTER_OWNER_SIZE], Tpm2CounterMark *ret,
+                            char **reterr_detail) _must_check_;
+
+/* Removes a counter that was made as above, whosever it is. Returns -ENOENT where there is no such
+ * one, -EKEYREJECTED when the owner hierarchy has a password. */
+int tpm2_counter_remove_marked(uint32_t index, char **reterr_detail) _must_check_;
 
 /* Returns -EKEYREJECTED when this is another TPM, the counter is gone or another one has its index,
  * or auth is wrong; else as before. */

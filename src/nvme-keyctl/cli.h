@@ -97,4 +97,5 @@ int verb_slot_reseal(const Options *o);
 int verb_slot_unlock(const Options *o);
 int verb_status(const Options *o);
 int verb_store_export(const Options *o);
+int verb_store_forget(const Options *o);
 int verb_sync(const Options *o);

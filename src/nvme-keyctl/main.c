@@ -113,6 +113,8 @@ static const Verb verb_table[] = {
      "nvme-keyctl status"},
     {"store export", "DIR", OPT_SUBSYSNQN, verb_store_export,
      "put a sealed copy for a boot image into DIR", "the directory"},
+    {"store forget", "INDEX", 0, verb_store_forget, "let the TPM forget a store that is gone",
+     "nvme-keyctl status"},
 };
 
 static void print_help_line(const char *prefix, const char *name, const char *joint,

@@ -327,6 +327,7 @@ static int print_status(json_object *status)
 
     print_text(status, "Version", "version");
     print_text(store, "Store", "state");
+    print_text(store, "Store ID", "id");
     print_text(store, "Sealed by", "slot");
     print_each_line(store, "detail");
     print_store_hint(store);

@@ -237,3 +237,25 @@ int verb_store_export(const Options *o)
         return r;
     return print_result(o, &p);
 }
+
+/* The rollback counter of a store that is gone. */
+int verb_store_forget(const Options *o)
+{
+    _cleanup_(json_putp) json_object *p = json_object_new_object(), *reply = NULL;
+    const char *text = o->arguments[0];
+    unsigned long long index;
+    char *end;
+    int r;
+
+    errno = 0;
+    index = strtoull(text, &end, 16);
+    if (strncmp(text, "0x", 2) != 0 || errno != 0 || *end != '\0' || index > UINT32_MAX)
+        return cli_fail(EXIT_USAGE,
+                        "INDEX is a number such as 0x1a01234, as nvme-keyd has told it");
+    if (!p || json_add_uint(p, "index", index) < 0)
+        return cli_out_of_memory();
+    r = cli_call(o, "RemoveCounter", TAKE_PTR(p), &reply);
+    if (r == EXIT_OK && o->json != JSON_OFF)
+        cli_print_json(o, reply);
+    return r;
+}

@@ -9,6 +9,7 @@
 
 #include "basic/limits.h"
 #include "basic/log.h"
+#include "credstore/ways.h"
 #include "nvme-keyd/config.h"
 
 #define HOUR_USEC (3600 * USEC_PER_SEC)
@@ -166,6 +167,36 @@ static int set_allow_null_key(Config *c, const char *value)
     return parse_bool(value, &c->allow_null_key);
 }
 
+/* The empty value is the default, as systemd has it for lists. A value that makes no sense must not
+ * open more than the right one would. */
+static int set_open_by(Config *c, const char *value)
+{
+    unsigned ways = WAYS_ALL;
+
+    c->closed_ways = WAYS_ALL;
+    if (*value && ways_parse(value, &ways) < 0)
+        return -EINVAL;
+    c->closed_ways = ~ways;
+    return 0;
+}
+
+static int set_store_id(Config *c, const char *value)
+{
+    size_t length = strlen(value);
+
+    strcpy(c->store_id, CONFIG_STORE_ID_BAD);
+    if (length > 0 &&
+        (length != STORE_IDENTITY_SIZE - 1 || strspn(value, "0123456789abcdef") != length))
+        return -EINVAL;
+    strcpy(c->store_id, value);
+    return 0;
+}
+
+static int set_other_counters(Config *c, const char *value)
+{
+    return parse_bool(value, &c->other_counters);
+}
+
 static int set_stand_in(Config *c, const char *value)
 {
     return parse_bool(value, &c->stand_in);
@@ -186,6 +217,9 @@ int config_set(Config *c, const char *section, const char *option, const char *v
         {"Upcall", "NegativeTimeoutSec", set_negative_timeout},
         {"Keyring", "StandIn", set_stand_in},
         {"Store", "AllowNullKey", set_allow_null_key},
+        {"Store", "OpenBy", set_open_by},
+        {"Store", "Id", set_store_id},
+        {"Store", "OtherCounters", set_other_counters},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(options); i++)

@@ -5,6 +5,10 @@
 #include <stdint.h>
 
 #include "basic/macro.h"
+#include "credstore/store.h"
+
+/* What store_id is after a value that makes no sense. */
+#define CONFIG_STORE_ID_BAD "?"
 
 /* nvme-keyd.conf(5). */
 typedef struct Config {
@@ -16,6 +20,12 @@ typedef struct Config {
     bool on_demand_force;          /* also on a kernel that is not known to ask */
     bool restart_handshake_daemon; /* when it does not have the keyring */
     bool allow_null_key; /* open and make systemd credentials that are sealed with no key */
+    /* WAY_*: must not open the store. All of them after a value that makes no sense. */
+    unsigned closed_ways;
+    /* The one that is expected, or "" for any. One that no store has after a value that makes no
+     * sense. */
+    char store_id[STORE_IDENTITY_SIZE];
+    bool other_counters; /* the TPM may have rollback counters of other stores */
     bool stand_in; /* a keyring of our own and key type `user` in place of `.nvme` and `psk` */
 } Config;
 

@@ -35,14 +35,17 @@ int daemon_load_config(const char *path, Config *ret)
  */
 static void log_unavailable(DaemonLog *l, const Manager *m)
 {
-    static const LogFields unavailable = {.message_id = MESSAGE_STORE_UNAVAILABLE};
+    static const LogFields unavailable = {.message_id = MESSAGE_STORE_UNAVAILABLE},
+                           refused = {.message_id = MESSAGE_STORE_REFUSED};
     const char *detail = manager_store_detail(m);
     bool known;
 
     if (!detail)
         detail = "out of memory";
     known = l->unavailable && strcmp(l->unavailable, detail) == 0;
-    daemon_log_lines(known ? LOG_DEBUG : LOG_ERR, &unavailable, "Cannot open the store", detail);
+    daemon_log_lines(known ? LOG_DEBUG : LOG_ERR,
+                     manager_store_is_refused(m) ? &refused : &unavailable, "Cannot open the store",
+                     detail);
     if (known)
         return;
     free(l->unavailable);

@@ -2,12 +2,13 @@
 #pragma once
 
 #include "credstore/detail.h"
+#include "credstore/ways.h"
 #include "nvme-keyd/job.h"
 #include "nvme-keyd/manager.h"
 
 /* What the files of the Manager share: manager.c (ring, time), manager-store.c (opening),
- * manager-slots.c, manager-change.c (add, rotate, remove), manager-import.c,
- * manager-credentials.c. */
+ * manager-trust.c (is it ours), manager-slots.c, manager-change.c (add, rotate, remove),
+ * manager-import.c, manager-credentials.c. */
 
 /* Opening the store is slow from here on: those who only want to know its state hear of it. */
 #define MANAGER_SLOW_USEC USEC_PER_SEC
@@ -27,6 +28,7 @@ typedef struct SealOrder {
     char *replaces; /* the id of a slot, or NULL */
     char *with_key; /* what options.with_key points to, or NULL */
     SlotOptions options;
+    uint32_t counter; /* to be removed instead, or 0 */
     Secret *slot;
     char *detail;
     int result;
@@ -37,6 +39,8 @@ struct Manager {
     const char *state_dir;
     Store *store;        /* open */
     char *store_detail;  /* why it is not */
+    bool refused;        /* a store is there that must not be opened */
+    bool foreign;        /* because it is another one */
     int failed;          /* why it could not be opened */
     uint64_t retry_usec; /* CLOCK_MONOTONIC, when that may be tried again */
 
@@ -53,6 +57,7 @@ struct Manager {
     sd_event_source *slow_timer;
     size_t nth;      /* slot or type */
     Store *attached; /* being opened or made */
+    Secret *found;   /* what opens it, while the TPM is asked for counters */
     Job *job;
     SealOrder order;
     uint64_t count_failed_usec; /* CLOCK_MONOTONIC, 0: it did not */
@@ -155,3 +160,16 @@ int manager_start_job(Manager *m, JobWork work, JobDone done) _must_check_;
 void manager_end_task(Manager *m, ManagerEvent event, int result);
 
 void seal_order_done(SealOrder *order);
+
+/* Those who wait are told when the caller, who may be a call like theirs, is done. */
+void manager_tell_later(Manager *m);
+
+/* Whether a store, or none (NULL), is the one that the configuration expects. Returns -EXDEV. */
+int manager_check_store_id(const Manager *m, const Store *s, char **reterr_detail) _must_check_;
+/* Asks the TPM whether it has the counter of another store than the attached one. Returns -ENOENT
+ * where it need not be asked. */
+int manager_start_counter_check(Manager *m, JobDone done) _must_check_;
+/* What came of it, as done was told. Returns 0, or -EXDEV with a detail. */
+int manager_check_counter(int error, const Secret *output, char **reterr_detail) _must_check_;
+/* To be called when the rules for what may be opened have changed. */
+void manager_distrust(Manager *m);

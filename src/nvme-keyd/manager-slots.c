@@ -51,6 +51,7 @@ static int place_order(Manager *m, const SlotRequest *q)
     order->options = q->options;
     order->options.with_key = order->with_key;
     order->options.allow_null_key = m->config.allow_null_key;
+    order->options.closed_ways = m->config.closed_ways;
     return 0;
 }
 
@@ -123,8 +124,8 @@ static int put_slot(Manager *m, const Secret *slot, SealedSlot *ret, char **rete
 static int seal_recovery(Manager *m, const SlotRequest *q, SealedSlot *ret, char **reterr_detail)
 {
     _cleanup_(secret_freep) Secret *slot = NULL, *key = NULL;
-    int r =
-        store_seal_slot(m->store, q->type, q->replaces, &q->options, &slot, &key, reterr_detail);
+    SlotOptions options = manager_slot_options(m);
+    int r = store_seal_slot(m->store, q->type, q->replaces, &options, &slot, &key, reterr_detail);
 
     if (r == 0)
         r = put_slot(m, slot, ret, reterr_detail);

@@ -31,7 +31,8 @@ void manager_set_loop(Manager *m, sd_event *event, ManagerReadyFn on_ready, void
 
 SlotOptions manager_slot_options(const Manager *m)
 {
-    return (SlotOptions){.allow_null_key = m->config.allow_null_key};
+    return (SlotOptions){.allow_null_key = m->config.allow_null_key,
+                         .closed_ways = m->config.closed_ways};
 }
 
 void manager_end_task(Manager *m, ManagerEvent event, int result)
@@ -81,6 +82,8 @@ static void note_failure(Manager *m, int error, const char *type, const char *de
         detail = words = manager_explain(type, error);
     if (error == -ENOMEM || error == -ETIMEDOUT || m->task_error == 0)
         m->task_error = error;
+    if (error == -EXDEV)
+        m->refused = true;
     if (detail)
         detail_append(&m->store_detail, detail);
 }
@@ -130,6 +133,7 @@ static void end_opening(Manager *m, int result)
     uint64_t now = now_monotonic();
 
     m->attached = store_close(m->attached);
+    m->found = secret_free(m->found);
     m->failed = result;
     m->retry_usec =
         now + (now - m->task_start_usec > MANAGER_SLOW_USEC ? REOPEN_SLOW_USEC : REOPEN_USEC);
@@ -155,6 +159,10 @@ static int unlock(Manager *m, const Secret *found, char **reterr_detail)
 {
     int r = store_unlock(m->attached, found, reterr_detail);
 
+    if (r == 0) {
+        r = manager_check_store_id(m, m->attached, reterr_detail);
+        m->foreign = r < 0;
+    }
     if (r == 0 && store_is_copy(m->attached) && !is_initramfs())
         return detail_set(reterr_detail, -EROFS,
                           "it is a copy for a boot image, which is no store outside of one");
@@ -169,9 +177,36 @@ static int work_find_key(const void *userdata, Secret **ret, char **reterr_detai
     return store_find_key(m->attached, m->nth, &options, ret, reterr_detail);
 }
 
-static void on_find_key(int error, const Secret *output, const char *detail, void *userdata)
+static void open_with(Manager *m, const Secret *found)
 {
     _cleanup_(freep) char *why = NULL;
+    int r = unlock(m, found, &why);
+
+    if (r < 0)
+        note_failure(m, r, "store", why);
+    else
+        r = take_store(m);
+    end_opening(m, r);
+}
+
+static void on_counters_seen(int error, const Secret *output, _unused_ const char *detail,
+                             void *userdata)
+{
+    _cleanup_(freep) char *why = NULL;
+    Manager *m = userdata;
+    int r = manager_check_counter(error, output, &why);
+
+    if (r < 0) {
+        m->foreign = true;
+        note_failure(m, r, "store", why);
+        end_opening(m, r);
+        return;
+    }
+    open_with(m, m->found);
+}
+
+static void on_find_key(int error, const Secret *output, const char *detail, void *userdata)
+{
     Manager *m = userdata;
     int r;
 
@@ -185,12 +220,12 @@ static void on_find_key(int error, const Secret *output, const char *detail, voi
         try_slot(m);
         return;
     }
-    r = unlock(m, output, &why);
-    if (r < 0)
-        note_failure(m, r, "store", why);
-    else
-        r = take_store(m);
-    end_opening(m, r);
+    m->found = secret_new_copy(output->data, output->size);
+    r = m->found ? manager_start_counter_check(m, on_counters_seen) : -ENOMEM;
+    if (r == -ENOENT)
+        open_with(m, output);
+    else if (r < 0)
+        end_opening(m, r);
 }
 
 static void try_slot(Manager *m)
@@ -218,6 +253,7 @@ static void start_task(Manager *m, ManagerTask task)
     m->task_error = 0;
     m->task_start_usec = now_monotonic();
     m->nth = 0;
+    m->refused = m->foreign = false;
     free(TAKE_PTR(m->store_detail));
     /* Who was to be told of an unlocking that failed hears of this task instead. */
     m->slow_timer = sd_event_source_disable_unref(m->slow_timer);
@@ -244,10 +280,13 @@ int manager_open_store(Manager *m)
     r = store_attach(m->state_dir, &m->attached, &m->store_detail);
     if (r == -ENOENT) {
         free(TAKE_PTR(m->store_detail));
-        return 0;
+        r = manager_check_store_id(m, NULL, &m->store_detail);
     }
-    if (r < 0)
+    m->foreign = r == -EXDEV;
+    if (r < 0 || !m->attached) {
+        m->attached = store_close(m->attached);
         return r;
+    }
     start_task(m, TASK_OPEN);
     m->starting = true;
     try_slot(m);
@@ -304,6 +343,34 @@ static void enrol_type(Manager *m)
         end_making(m, r);
 }
 
+static void on_counters_seen_before(int error, const Secret *output, _unused_ const char *detail,
+                                    void *userdata)
+{
+    _cleanup_(freep) char *why = NULL;
+    Manager *m = userdata;
+    int r = manager_check_counter(error, output, &why);
+
+    if (r < 0) {
+        m->foreign = true;
+        note_failure(m, r, "store", why);
+        end_making(m, r);
+        return;
+    }
+    enrol_type(m);
+}
+
+/* A store that does not open the next time is of no use: so a counter in the way is found before.
+ */
+static void check_and_enrol(Manager *m)
+{
+    int r = manager_start_counter_check(m, on_counters_seen_before);
+
+    if (r == -ENOENT)
+        enrol_type(m);
+    else if (r < 0)
+        end_making(m, r);
+}
+
 int manager_make_store(Manager *m)
 {
     int r = manager_open_store(m);
@@ -315,7 +382,7 @@ int manager_make_store(Manager *m)
         return r;
     start_task(m, TASK_CREATE);
     m->starting = true;
-    enrol_type(m);
+    check_and_enrol(m);
     m->starting = false;
     return m->task != TASK_NONE ? -EINPROGRESS : m->result;
 }
@@ -328,8 +395,7 @@ static int on_unlocked(_unused_ sd_event_source *source, _unused_ uint64_t usec,
     return 0;
 }
 
-/* Those who wait are told when the caller, who may be a call like theirs, is done. */
-static void tell_later(Manager *m)
+void manager_tell_later(Manager *m)
 {
     m->slow_timer = sd_event_source_disable_unref(m->slow_timer);
     if (m->event)
@@ -337,10 +403,13 @@ static void tell_later(Manager *m)
                                          on_unlocked, m);
 }
 
-static int find_by_recovery(const Store *s, const Secret *key, Secret **ret, char **reterr_detail)
+static int find_by_recovery(const Manager *m, const Secret *key, Secret **ret, char **reterr_detail)
 {
-    int r = store_find_key_by_recovery(s, key, ret);
+    int r;
 
+    if (m->config.closed_ways & WAY_RECOVERY)
+        return detail_set(reterr_detail, -EXDEV, "recovery: " WAY_CLOSED);
+    r = store_find_key_by_recovery(m->attached, key, ret);
     if (r == -ENOENT)
         return detail_set(reterr_detail, r, "the store has no recovery key");
     if (r == -EKEYREJECTED)
@@ -363,7 +432,7 @@ int manager_unlock(Manager *m, const Secret *recovery_key, char **reterr_detail)
     if (r == -ENOENT)
         return detail_set(reterr_detail, -ENOMEDIUM, "there is no store yet");
     if (r == 0)
-        r = find_by_recovery(m->attached, recovery_key, &found, reterr_detail);
+        r = find_by_recovery(m, recovery_key, &found, reterr_detail);
     /* A slot that is still being tried may hang: it is not waited for. */
     if (r == 0) {
         m->job = job_free(m->job);
@@ -379,7 +448,7 @@ int manager_unlock(Manager *m, const Secret *recovery_key, char **reterr_detail)
     if (r == 0)
         free(TAKE_PTR(m->store_detail));
     if (r == 0 || was_opening)
-        tell_later(m);
+        manager_tell_later(m);
     return r;
 }
 

@@ -28,6 +28,7 @@ Manager *manager_free(Manager *m)
     key_table_done(&m->keys);
     sd_event_source_disable_unref(m->slow_timer);
     job_free(m->job);
+    secret_free(m->found);
     store_close(m->attached);
     store_close(m->store);
     seal_order_done(&m->order);
@@ -41,9 +42,16 @@ Manager *manager_free(Manager *m)
 
 void manager_set_config(Manager *m, const Config *config)
 {
+    bool trust_changed;
+
     if (config->stand_in != m->config.stand_in)
         m->ring = ring_close(m->ring);
+    trust_changed = m->config.closed_ways != config->closed_ways ||
+                    m->config.other_counters != config->other_counters ||
+                    strcmp(m->config.store_id, config->store_id) != 0;
     m->config = *config;
+    if (trust_changed)
+        manager_distrust(m);
 }
 
 const Config *manager_config(const Manager *m)

@@ -89,9 +89,20 @@ int manager_open(Manager *m) _must_check_;
 /* Closes the store and forgets its keys; what is in the ring stays. */
 void manager_close(Manager *m);
 
+/* True when there is a store that the configuration, or the TPM, does not let us open. */
+bool manager_store_is_refused(const Manager *m);
+/* True when that is because it is another store than the right one, or there is none. */
+bool manager_store_is_foreign(const Manager *m);
+
+/* Removes from the TPM the rollback counter of another store. Returns -ENOENT (there is none of
+ * ours there), -EBUSY (it is that of the store here), -EINPROGRESS, or an error of the TPM; with a
+ * detail.
+ */
+int manager_remove_counter(Manager *m, uint32_t index, char **reterr_detail) _must_check_;
+
 /* Opens a store that no slot opens any more. Returns -EALREADY, -ENOMEDIUM (there is none),
  * -ENOENT (it has no recovery key), -EKEYREJECTED (it is another), -EINPROGRESS, or an error of
- * store_unlock(). The keys are not published yet. */
+ * store_unlock(), -EXDEV for a store that must not be opened. The keys are not published yet. */
 int manager_unlock(Manager *m, const Secret *recovery_key, char **reterr_detail) _must_check_;
 /* True once for a store that was made: who caused that is to be told. */
 bool manager_take_made(Manager *m);

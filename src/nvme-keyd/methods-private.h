@@ -40,4 +40,5 @@ int method_list_slots(VarlinkCall *call, json_object *p, void *userdata);
 int method_add_slot(VarlinkCall *call, json_object *p, void *userdata);
 int method_reseal_slot(VarlinkCall *call, json_object *p, void *userdata);
 int method_remove_slot(VarlinkCall *call, json_object *p, void *userdata);
+int method_remove_counter(VarlinkCall *call, json_object *p, void *userdata);
 int method_unlock(VarlinkCall *call, json_object *p, void *userdata);

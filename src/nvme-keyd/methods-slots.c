@@ -315,6 +315,29 @@ int method_remove_slot(VarlinkCall *call, json_object *p, void *userdata)
     return varlink_call_reply(call, NULL);
 }
 
+int method_remove_counter(VarlinkCall *call, json_object *p, void *userdata)
+{
+    _cleanup_(freep) char *detail = NULL;
+    Manager *m = userdata;
+    uint64_t index;
+    int r;
+
+    if (json_get_uint(p, "index", UINT32_MAX, &index) <= 0)
+        return varlink_call_invalid_parameter(call, "index");
+    r = manager_remove_counter(m, (uint32_t)index, &detail);
+    if (r == -ENOMEM || r == -EINPROGRESS)
+        return r;
+    if (r < 0)
+        return methods_reply_error(call,
+                                   r == -ENOENT ? NAMES_MANAGER_INTERFACE ".NoSuchSlot"
+                                                : NAMES_MANAGER_INTERFACE ".SlotFailed",
+                                   detail ? detail : strerror(-r), NULL);
+    (void)log_full(LOG_NOTICE, 0, &(LogFields){.message_id = MESSAGE_SLOT_CHANGED},
+                   "Rollback counter 0x%x of another store removed from the TPM by uid %u",
+                   (unsigned)index, (unsigned)varlink_call_peer(call)->uid);
+    return varlink_call_reply(call, NULL);
+}
+
 static int reply_wrong_key(VarlinkCall *call, const char *message)
 {
     return methods_reply_error(call, NAMES_MANAGER_INTERFACE ".WrongRecoveryKey", message, NULL);

@@ -21,7 +21,9 @@ static json_object *store_status(Manager *m)
                                                 : "absent";
 
     if (!o || json_add_string(o, "state", state) < 0 ||
+        (store && json_add_string(o, "id", store_identity(store)) < 0) ||
         (store && json_add_string(o, "slot", store_slot_type(store)) < 0) ||
+        (manager_store_is_foreign(m) && json_add_bool(o, "foreign", true) < 0) ||
         (detail && json_add_string(o, "detail", detail) < 0))
         return NULL;
     return TAKE_PTR(o);

@@ -330,6 +330,7 @@ static const char *const id_parameters[] = {"id", NULL};
 static const char *const add_slot_parameters[] = {"type", SEAL, NULL};
 static const char *const reseal_slot_parameters[] = {"id", SEAL, NULL};
 static const char *const remove_parameters[] = {"id", "force", NULL};
+static const char *const remove_counter_parameters[] = {"index", NULL};
 static const char *const unlock_parameters[] = {"recoveryKey", NULL};
 static const char *const no_parameters[] = {NULL};
 
@@ -348,6 +349,7 @@ static const VarlinkMethod methods[] = {
     {"AddSlot", VARLINK_METHOD_ROOT, method_add_slot, add_slot_parameters},
     {"ResealSlot", VARLINK_METHOD_ROOT, method_reseal_slot, reseal_slot_parameters},
     {"RemoveSlot", VARLINK_METHOD_ROOT, method_remove_slot, remove_parameters},
+    {"RemoveCounter", VARLINK_METHOD_ROOT, method_remove_counter, remove_counter_parameters},
     {"Unlock", VARLINK_METHOD_ROOT | VARLINK_METHOD_SENSITIVE, method_unlock, unlock_parameters},
     {"Status", 0, method_status, no_parameters},
     {NULL, 0, NULL, NULL},

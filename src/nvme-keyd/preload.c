@@ -112,13 +112,14 @@ static int setup(Preload *p, const Config *config)
 
 static ExitCode fail_store(const Preload *p)
 {
-    static const LogFields fields = {.message_id = MESSAGE_STORE_UNAVAILABLE};
+    static const LogFields unavailable = {.message_id = MESSAGE_STORE_UNAVAILABLE},
+                           refused = {.message_id = MESSAGE_STORE_REFUSED};
     const char *detail = manager_store_detail(p->manager);
 
     if (p->result == -EINPROGRESS)
         detail = "a TPM or systemd-creds has not answered in time";
-    daemon_log_lines(LOG_ERR, &fields, "Cannot open the store",
-                     detail ? detail : strerror(-p->result));
+    daemon_log_lines(LOG_ERR, manager_store_is_refused(p->manager) ? &refused : &unavailable,
+                     "Cannot open the store", detail ? detail : strerror(-p->result));
     return EXIT_STORE;
 }
 

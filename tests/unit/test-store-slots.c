@@ -168,7 +168,27 @@ TEST(an_attached_store_tells_its_slots)
     ASSERT_EQ(store_unlock(s, found, NULL), -EINVAL);
 }
 
-TEST_MAIN(TEST_ENTRY(a_recovery_key_opens_the_store), TEST_ENTRY(a_slot_takes_the_place_of_another),
-          TEST_ENTRY(the_last_slot_stays), TEST_ENTRY(the_one_that_works_stays),
-          TEST_ENTRY(there_is_an_end_to_slots), TEST_ENTRY(a_slot_of_no_known_type),
-          TEST_ENTRY(an_attached_store_tells_its_slots))
+/* The id in the header can be copied, and what comes from the key cannot. */
+TEST(identity)
+{
+    _cleanup_(fixture_done) Fixture f = {}, g = {};
+    _cleanup_(store_closep) Store *s = NULL, *t = NULL;
+    char first[STORE_IDENTITY_SIZE];
+
+    ASSERT_OK(fixture_new(&f));
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_EQ(strspn(store_identity(s), "0123456789abcdef"), STORE_IDENTITY_SIZE - 1);
+    strcpy(first, store_identity(s));
+    s = store_close(s);
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_STR(store_identity(s), first);
+    /* With the same id in its header. */
+    ASSERT_OK(fixture_new(&g));
+    ASSERT_OK(store_open(g.dir, &t, NULL));
+    ASSERT_TRUE(strcmp(store_identity(t), first) != 0);
+}
+
+TEST_MAIN(TEST_ENTRY(identity), TEST_ENTRY(a_recovery_key_opens_the_store),
+          TEST_ENTRY(a_slot_takes_the_place_of_another), TEST_ENTRY(the_last_slot_stays),
+          TEST_ENTRY(the_one_that_works_stays), TEST_ENTRY(there_is_an_end_to_slots),
+          TEST_ENTRY(a_slot_of_no_known_type), TEST_ENTRY(an_attached_store_tells_its_slots))

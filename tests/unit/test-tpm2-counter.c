@@ -51,10 +51,13 @@ TSS2_RC Esys_NV_Increment(ESYS_CONTEXT *esys, ESYS_TR auth, ESYS_TR nv, ESYS_TR 
     return real(esys, auth, nv, session1, session2, session3);
 }
 
+#define OWNER "00112233445566778899aabbccddeeff"
+
 /* A counter and its password. */
 typedef struct Fixture {
     Secret *auth;
-    Tpm2Name srk_name; /* empty: that of the TPM that is there */
+    Tpm2Name srk_name;                   /* empty: that of the TPM that is there */
+    char owner[TPM2_COUNTER_OWNER_SIZE]; /* empty: OWNER */
     Tpm2Counter counter;
     uint64_t value;
     char *detail;
@@ -91,7 +94,8 @@ static int fixture_create(Fixture *f)
         f->srk_name.size = 1;
     if (!f->auth && secret_random(STORE_KEY_SIZE, &f->auth) < 0)
         return -ENOMEM;
-    return tpm2_counter_create(&f->srk_name, f->auth, &f->counter, &f->detail);
+    return tpm2_counter_create(&f->srk_name, f->owner[0] ? f->owner : OWNER, f->auth, &f->counter,
+                               &f->detail);
 }
 
 static int fixture_read(Fixture *f)
@@ -160,6 +164,59 @@ TEST(made_in_the_tpm_that_is_meant)
     ASSERT_DETAIL(g, "another TPM");
     ASSERT_EQ(count_handles(NV_INDICES), 0);
     ASSERT_TRUE(tpm_is_clean());
+}
+
+/* Whose a counter is can be told without its password, and it can be removed. */
+TEST(of_another_store)
+{
+    static const char other[] = "ffeeddccbbaa99887766554433221100";
+    SWTPM(tpm);
+    _cleanup_(fixture_done) Fixture f = {}, g = {.owner = "ffeeddccbbaa99887766554433221100"};
+    Tpm2CounterMark mark;
+
+    ASSERT_EQ(tpm2_counter_find_other(OWNER, &mark, &f.detail), -ENOENT);
+    ASSERT_OK(fixture_create(&f));
+    ASSERT_EQ(tpm2_counter_find_other(OWNER, &mark, &f.detail), -ENOENT);
+    ASSERT_OK(fixture_create(&g));
+    ASSERT_OK(tpm2_counter_find_other(OWNER, &mark, &f.detail));
+    ASSERT_EQ(mark.index, g.counter.index);
+    ASSERT_STR(mark.owner, other);
+    ASSERT_OK(tpm2_counter_find_other(other, &mark, &f.detail));
+    ASSERT_EQ(mark.index, f.counter.index);
+
+    ASSERT_OK(tpm2_counter_remove_marked(g.counter.index, &f.detail));
+    ASSERT_EQ(tpm2_counter_find_other(OWNER, &mark, &f.detail), -ENOENT);
+    ASSERT_EQ(tpm2_counter_remove_marked(g.counter.index, &g.detail), -ENOENT);
+    ASSERT_EQ(tpm2_counter_remove_marked(0x01800001, &g.detail), -ENOENT);
+    ASSERT_OK(fixture_read(&f));
+    ASSERT_EQ(tpm_do(change_owner_auth), TSS2_RC_SUCCESS);
+    ASSERT_EQ(tpm2_counter_remove_marked(f.counter.index, &f.detail), -EKEYREJECTED);
+    ASSERT_DETAIL(f, "tpm2_nvundefine");
+    ASSERT_TRUE(tpm_is_clean());
+}
+
+/* More of them than the TPM lists at a time, and some that are none of ours. */
+TEST(among_many)
+{
+    SWTPM(tpm);
+    _cleanup_(fixture_done) Fixture f = {}, g = {.owner = "ffeeddccbbaa99887766554433221100"};
+    Tpm2CounterMark mark;
+    int made = 0;
+
+    for (uint32_t i = 0; i < 70; i++, made++) {
+        meddling.index = TPM2_COUNTER_FIRST + i;
+        if (fixture_create(&f) < 0)
+            break;
+    }
+    printf("# %d counters\n", made);
+    ASSERT_EQ(tpm2_counter_find_other(OWNER, &mark, &f.detail), -ENOENT);
+    if (made > 1) {
+        ASSERT_OK(tpm2_counter_remove_marked(TPM2_COUNTER_FIRST, NULL));
+        meddling.index = TPM2_COUNTER_LAST;
+        ASSERT_OK(fixture_create(&g));
+        ASSERT_OK(tpm2_counter_find_other(OWNER, &mark, &f.detail));
+        ASSERT_EQ(mark.index, TPM2_COUNTER_LAST);
+    }
 }
 
 TEST(password)
@@ -532,6 +589,7 @@ TEST(time_to_count)
 }
 
 TEST_MAIN(TEST_ENTRY(parse), TEST_ENTRY(parse_refuses), TEST_ENTRY(counts),
+          TEST_ENTRY(of_another_store), TEST_ENTRY(among_many),
           TEST_ENTRY(made_in_the_tpm_that_is_meant), TEST_ENTRY(password),
           TEST_ENTRY(password_that_ends_in_zeros), TEST_ENTRY(owner_cannot_count),
           TEST_ENTRY(replaced), TEST_ENTRY(no_two_have_one_name), TEST_ENTRY(another_tpm),

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <tss2/tss2_tpm2_types.h>
+
+#include "basic/macro.h"
+
+/* The public area of a counter, which tells whose it is: its policy is nothing but a mark, the
+ * identity of the store and some random bytes, so that no two counters have the same name. Nothing
+ * satisfies it.
+ */
+
+/* Returns -EINVAL (owner is no id), -EIO. */
+int tpm2_counter_public(const char *owner, uint32_t index, TPM2B_NV_PUBLIC *ret) _must_check_;

@@ -1,0 +1,190 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck source-path=SCRIPTDIR
+# A store that somebody else has made, in the place of the right one: what opens it is there, and it is
+# opened only where nothing says which store is the right one. The host key and the TPM are the test's own.
+
+# In a mount namespace below the user namespace that lib.sh makes.
+if [ -n "${KEYD_TEST_INSIDE-}" ] && [ -z "${KEYD_TEST_MOUNTS-}" ] && unshare --mount true 2>/dev/null; then
+    KEYD_TEST_MOUNTS=1 exec unshare --mount bash "$0" "$@"
+fi
+. "$(dirname "$0")/lib.sh"
+[ -n "${KEYD_TEST_MOUNTS-}" ] || skip_all "needs mount namespaces"
+
+# Not below /tmp: systemd-creds makes no host key in memory.
+host_key=$(mktemp -d /var/tmp/keyd-test.XXXXXX)
+defer 'rm -rf "$host_key"'
+mount --bind "$host_key" /var/lib/systemd 2>/dev/null || skip_all "cannot have a host key of its own"
+
+readonly TPM=$tmp/tpm OURS=nqn.2026-11.org.example:ours THEIRS=nqn.2026-11.org.example:theirs
+cp "$conf" "$tmp/plain.conf"
+
+daemon_environment=(-E "NVME_KEYD_TCTI=swtpm:path=$TPM" -E "NVME_KEYD_CREDS_SOCKET=$tmp/none")
+
+start() {
+    daemon_start "${daemon_environment[@]}"
+}
+
+# store_field LABEL: of the status, once the daemon has made up its mind.
+store_field() {
+    wait_for 120 is_settled
+    sed -n "s/^ *$1: //p" "$tmp/status"
+}
+
+is_at_rest() {
+    ! ps --ppid "$daemon" -o stat= | grep -qv '^Z'
+}
+
+# Not in the middle of a talk with the TPM: a swtpm without a resource manager would keep its sessions.
+stop() {
+    store_field Store >/dev/null
+    wait_for 120 is_at_rest
+    daemon_stop
+}
+
+# configure LINE...: in [Store], for the next start.
+configure() {
+    cp "$tmp/plain.conf" "$conf"
+    printf '%s\n' "[Store]" "$@" >>"$conf"
+}
+
+# put_in_place NAME: the store of that name is in the directory from now on.
+put_in_place() {
+    rm -rf "$state"
+    cp -a "$tmp/$1" "$state"
+}
+
+# is_kept_out WHAT DETAIL: nothing is published of a store, nothing is taken away, and people are told.
+is_kept_out() {
+    is "$1: not opened" "$(store_field Store)" unavailable
+    is "$1: nothing is published, nothing removed" "$(ring_names | cut -d' ' -f3)" "$OURS"
+    like "$1: status says why" "$(cat "$tmp/status")" "$2"
+    refused "$1: list" 8 "$2" ctl list
+    refused "$1: sync" 8 "$2" ctl sync
+    refused "$1: generate" 8 "$2" ctl generate --hostnqn="$HOST" --subsysnqn=nqn.2026-11.org.example:new
+    check "$1: the log says so" grep -qE "Cannot open the store: .*$2" "$log"
+}
+
+# --- two stores, of the same machine
+
+start
+add one ours >/dev/null || bail "add"
+ours=$(ctl status --json=short | json 'o["store"].get("id")')
+stop
+cp -a "$state" "$tmp/ours"
+names=$(ring_names)
+rm -rf "$state"
+mkdir -m 700 "$state"
+start
+add two theirs >/dev/null || bail "add"
+theirs=$(ctl status --json=short | json 'o["store"].get("id")')
+stop
+cp -a "$state" "$tmp/theirs"
+keyctl clear "$(ring)"
+put_in_place ours
+start
+store_field Store >/dev/null
+is "the keyring is that of the right store" "$(ring_names)" "$names"
+like "status: the id of the store" "$(store_field 'Store ID')" '^[0-9a-f]{32}$'
+is "status: it is the same each time" "$(store_field 'Store ID')" "$ours"
+isnt_theirs() { [ "$ours" != "$theirs" ]; }
+check "status: and another for another store" isnt_theirs
+stop
+
+# --- Id=
+
+configure "Id=$ours"
+put_in_place theirs
+start
+is_kept_out "Id=, another store" "Id= in nvme-keyd.conf expects $ours, and this is $theirs"
+is "Id=, another store: no advice to open it" "$(grep -c "slot unlock" "$tmp/status")" 0
+is "Id=, another store: JSON" "$(ctl status --json=short | json 'o["store"]["foreign"]')" True
+stop
+rm -rf "$state"
+mkdir -m 700 "$state"
+start
+is_kept_out "Id=, no store" "there is no store in [^ ]+, and Id= in nvme-keyd.conf expects store $ours"
+check "Id=, no store: none is made" test ! -e "$state/header.json"
+stop
+put_in_place ours
+start
+is "Id=, the right store" "$(store_field Store) $(ctl list --no-legend | wc -l)" "open 1"
+stop
+configure "Id=$ours"x
+daemon_listen "${daemon_environment[@]}"
+# The service may refuse to start, or start and open nothing.
+is "Id=, a mistake: not opened" "$(ctl status 2>/dev/null | grep -c 'Store: open')" 0
+daemon_stop
+
+# --- OpenBy=
+
+configure "OpenBy=tpm2 recovery"
+start
+is_kept_out "OpenBy=" "systemd-creds: it is sealed by the key host: OpenBy= in nvme-keyd.conf does not allow"
+stop
+configure "OpenBy=tpm2 systemd-creds:host"
+start
+is "OpenBy=: a key of systemd" "$(store_field Store)" open
+stop
+
+# --- a TPM that has a counter
+
+if ! command -v swtpm >/dev/null; then
+    skip "a TPM" "swtpm is not installed"
+    finish
+    exit
+fi
+mkdir "$tmp/tpm-state"
+swtpm socket --tpm2 --tpmstate "dir=$tmp/tpm-state" --ctrl "type=unixio,path=$tmp/tpm.ctrl" \
+    --server "type=unixio,path=$TPM" --flags not-need-init,startup-clear &>/dev/null &
+tpm=$!
+defer 'kill "$tpm" 2>/dev/null'
+wait_for 60 is_listening "$TPM"
+configure
+start
+is "a TPM without a counter" "$(store_field Store)" open
+check "a counter" ctl slot add tpm2 --tpm2-pcrs= --rollback-counter
+stop
+rm -rf "$tmp/ours"
+cp -a "$state" "$tmp/ours"
+start
+is "the store with the counter" "$(store_field Store)" open
+stop
+
+put_in_place theirs
+start
+is_kept_out "a counter of another store" "the TPM has the rollback counter 0x1a0[0-9a-f]+ of another store, $ours"
+counter=$(grep -oE "counter 0x1a0[0-9a-f]+ of" "$tmp/status" | cut -d' ' -f2)
+stop
+rm -rf "$state"
+mkdir -m 700 "$state"
+start
+refused "a counter of another store: none is made" 8 "rollback counter $counter of another store, $ours" \
+    ctl generate --hostnqn="$HOST" --subsysnqn="$THEIRS"
+check "a counter of another store: nothing is left of it" test ! -e "$state/header.json"
+stop
+put_in_place theirs
+configure "Id=$theirs"
+start
+is "a counter of another store, but the right Id=" "$(store_field Store)" open
+stop
+configure OtherCounters=yes
+start
+is "OtherCounters=yes" "$(store_field Store)" open
+stop
+
+configure
+put_in_place ours
+start
+refused "the counter of the store itself stays" 8 "of the store that is here" ctl store forget "$counter"
+stop
+put_in_place theirs
+start
+refused "no such counter" 4 "no rollback counter" ctl store forget 0x1800001
+refused "no index" 2 "such as 0x1a01234" ctl store forget "${counter#0x}"
+run ctl store forget "$counter"
+is "a counter of a store that is gone: removed" "$status$out$err" 0
+is "a counter of a store that is gone: the other is opened" "$(store_field Store)" open
+like "its keys are published" "$(ring_names)" "$THEIRS"
+check "the log has it" grep -q "Rollback counter $counter of another store removed from the TPM by uid 0" "$log"
+finish
