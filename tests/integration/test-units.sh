@@ -57,8 +57,9 @@ case $(pkg-config --modversion libsystemd) in
 esac
 like "credentials: none before the host key was looked at" "$(<"$units/nvme-keyd-credentials.service")" \
     $'\nRequires=nvme-keyd-host-key.service\nAfter=nvme-keyd-host-key.service\n'
+# exposure LIMIT [UNIT]: in tenths
 exposure() {
-    run systemd-analyze security --offline=true --threshold="$1" --root="$root" --no-pager nvme-keyd.service
+    run systemd-analyze security --offline=true --threshold="$1" --root="$root" --no-pager "${2:-nvme-keyd.service}"
     diag "$(tail -n 1 <<<"$out")"
 }
 exposure 14
@@ -71,6 +72,10 @@ sed -i '/^DefaultDependencies=no/d; s/^TemporaryFileSystem=.*/PrivateTmp=yes/' "
 exposure 13
 is "nvme-keyd.service: and 1.3 as one that is not started early" "$status" 0
 cp "$tmp/early" "$units/nvme-keyd.service"
+for unit in nvme-keyd-preload.service nvme-keyd-credentials.service; do
+    exposure 7 "$unit"
+    is "$unit: exposure is at most 0.7" "$status" 0
+done
 like "the varlink socket is where nvme-keyctl looks" "$(<"$units/nvme-keyd.socket")" \
     "ListenStream=$(sed -n 's/^#define NAMES_MANAGER_SOCKET "\(.*\)"/\1/p' "$source/src/basic/names.h")"$'\n'
 like "the request socket is where the shim looks" "$(<"$units/nvme-keyd-request.socket")" \
