@@ -252,9 +252,24 @@ refuses() {
         return 1
 }
 
+# spare NAME WHY: an image of that name is made without keys, and dracut says why
+spare() {
+        make_image "$1" --hostonly --modules nvme-keyd || { cat "$tmp/$1.log"; return 1; }
+        [ ! -e "$root/var/tmp/$1/var/lib/nvme-keyd" ] && ! grep 'no tpm2 slot' "$tmp/$1.log" &&
+                grep "$2.*This image does without" "$tmp/$1.log"
+}
+
+# How long it waits for what may pass.
+echo nvme_keyd_wait=1 >"$root/etc/dracut.conf.d/80-test.conf"
 echo '{}' >"$root/var/lib/nvme-keyd/commit.json"
-check "no image while keys are changed" refuses 'the keys are being changed'
-rm "$root/var/lib/nvme-keyd/commit.json"
+check "no image while keys are changed" refuses 'the keys are being changed.* Then run: dracut --force --kver'
+check "a rescue image is made without them" spare initramfs-0-rescue-0123 'the keys are being changed'
+rm "$root/etc/dracut.conf.d/80-test.conf"
+(sleep 3; rm "$root/var/lib/nvme-keyd/commit.json") &
+check "a change that is over soon is waited for" make_image soon --hostonly --modules nvme-keyd
+check "soon: the keys are there" cmp "$root/var/lib/nvme-keyd/header.json" "$root/var/tmp/soon/var/lib/nvme-keyd/header.json"
+wait
+echo nvme_keyd_wait=1 >"$root/etc/dracut.conf.d/80-test.conf"
 
 echo '# a hook of ours connects' >"$root/etc/nvme-keyd/connect.conf"
 for f in tlshd nvme; do
@@ -428,7 +443,18 @@ has_keys counter "${keys[@]}"
 check "counter: it is a copy" is_copy
 service_stop
 service=
-check "a store with a rollback counter, and no service" refuses 'rollback counter.*cannot be reached'
+check "a store with a rollback counter, and no service" refuses 'rollback counter.*cannot be reached.*nvme-keyctl status.* Then run: dracut'
+check "a rescue image is made without its keys" spare initramfs-0-rescue-4567 'rollback counter.*cannot be reached'
+rm "$root/etc/dracut.conf.d/80-test.conf"
+# what it says the first time it is asked
+mv "$root$bin/nvme-keyctl" "$root$bin/nvme-keyctl.real"
+printf '#!/bin/sh\n[ -e /run/asked ] || { : >/run/asked; echo "the store is locked" >&2; exit 8; }\nfor dir; do :; done\nmkdir -p "$dir" && echo {} >"$dir/header.json"\n' \
+        >"$root$bin/nvme-keyctl"
+chmod 755 "$root$bin/nvme-keyctl"
+check "a service that cannot say it yet is asked again" make_image again --hostonly --modules nvme-keyd
+check "again: its copy is there" cmp "$root/var/tmp/again/var/lib/nvme-keyd/header.json" <(echo '{}')
+mv "$root$bin/nvme-keyctl.real" "$root$bin/nvme-keyctl"
+echo nvme_keyd_wait=1 >"$root/etc/dracut.conf.d/80-test.conf"
 sed -i '1s/"rollbackCounter":{},//' "$root/var/lib/nvme-keyd/header.json"
 image_of alone "the whole store, without the service" --hostonly
 has_keys alone "${keys[@]}"

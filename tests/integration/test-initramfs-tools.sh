@@ -137,7 +137,7 @@ for f in "$helpers"/{nvme-keyd,handshake-tree,handshake-loop,initrd-connect} /us
     /usr/sbin/*) why="there is no ${f##*/}, which connect.conf needs" ;;
     *) why="cannot copy $f" ;;
     esac
-    check "no image without $f" refuses "^E: nvme-keyd: $why\$"
+    check "no image without $f" refuses "^E: nvme-keyd: $why.* Then run: update-initramfs -u -k $version\$"
     mv "$tmp/away" "$root$f"
 done
 mv "$root/var/lib/nvme-keyd" "$tmp/away"
@@ -162,8 +162,17 @@ check "tls: the store is there" in_image /var/lib/nvme-keyd/header.json
 check "tls: no handshake daemon, which would take the place of that of the real root" not_in_image /usr/sbin/tlshd
 check "tls: no warning" not_said 'W: nvme-keyd' "$tmp/tls.log"
 
-echo 'NVME_KEYD_SUBSYSTEMS="nqn.a nqn.b"' >"$root/etc/nvme-keyd/initramfs.conf"
-check "no image where the service has no copy of some keys" refuses 'there is no copy of the store'
+# How long it waits for what may pass.
+settings() { printf '%s\n' "$@" >"$root/etc/nvme-keyd/initramfs.conf"; }
+settings 'NVME_KEYD_SUBSYSTEMS="nqn.a nqn.b"' NVME_KEYD_WAIT=1
+check "no image where the service has no copy of some keys" refuses 'there is no copy of the store.*nvme-keyctl status.* Then run: update-initramfs'
+settings 'NVME_KEYD_SUBSYSTEMS="nqn.a nqn.b"'
+cp "$root$bin/nvme-keyctl" "$tmp/nvme-keyctl"
+printf '#!/bin/sh\n[ -e /var/tmp/asked ] || { : >/var/tmp/asked; echo "the store is locked" >&2; exit 8; }\nfor dir; do :; done\necho {} >"$dir/header.json"\n' >"$root$bin/nvme-keyctl"
+check "a service that cannot say it yet is asked again" make_image again
+check "again: its copy is there" in_image /var/lib/nvme-keyd/header.json
+printf '#!/bin/sh\necho "no key is for it" >&2\nexit 4\n' >"$root$bin/nvme-keyctl"
+check "what does not pass is not waited for" refuses 'no key is for it. Then run'
 printf '#!/bin/sh\nfor dir; do :; done\necho "$@" >"$dir/header.json"\n' >"$root$bin/nvme-keyctl"
 check "an image with the keys of some subsystems" make_image some
 check "some: these are what was asked for" grep '^store export --no-legend --subsysnqn=nqn.a --subsysnqn=nqn.b /' \
@@ -180,8 +189,22 @@ check "counter: its files stay away" grep '^store export --no-legend /' "$image/
 cp "$tmp/header" "$root/var/lib/nvme-keyd/header.json"
 
 echo '{}' >"$root/var/lib/nvme-keyd/commit.json"
-check "no image while keys are changed" refuses 'the keys are being changed'
-rm "$root/var/lib/nvme-keyd/commit.json"
+settings NVME_KEYD_WAIT=1
+check "no image while keys are changed" refuses 'the keys are being changed.* Then run: update-initramfs -u -k'
+# As kdump-tools has it made.
+mkdir -p "$root/var/lib/kdump"
+cp -a "$root/etc/initramfs-tools" "$root/var/lib/kdump/"
+spare() {
+    chroot "$root" mkinitramfs -d /var/lib/kdump/initramfs-tools -o /var/tmp/spare.img "$version" >"$tmp/spare.log" 2>&1 &&
+        chroot "$root" lsinitramfs /var/tmp/spare.img >"$tmp/spare.list" && ! grep header.json "$tmp/spare.list"
+}
+check "the image of a crash kernel is made without them" spare
+settings
+(sleep 3; rm "$root/var/lib/nvme-keyd/commit.json") &
+changed=$!
+check "a change that is over soon is waited for" make_image soon
+check "soon: the keys are there" in_image /var/lib/nvme-keyd/header.json
+wait "$changed"
 sed -i '/^nvme-keyd:/d' "$root/etc/group"
 check "no image without the group" refuses 'there is no group nvme-keyd'
 
