@@ -44,7 +44,7 @@ reaches() {
 }
 
 late='(local-fs|local-fs-pre|sysinit|basic|network-online|remote-fs.*)\.target|systemd-tmpfiles-setup\.service'
-for unit in nvme-keyd.service nvme-keyd.socket nvme-keyd-request.socket nvme-keyd-credentials.service nvme-keyd-preload.service; do
+for unit in nvme-keyd.service nvme-keyd.socket nvme-keyd-request.socket nvme-keyd-host-key.service nvme-keyd-credentials.service nvme-keyd-preload.service; do
     is "$unit waits for no local mount" "$(reaches together After "$unit" "$late")" ""
 done
 is "but for that of the store, where it has one" "$(reaches separate After nvme-keyd.service 'var\.mount')" var.mount
