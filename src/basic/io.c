@@ -28,6 +28,11 @@ uint64_t now_realtime(void)
     return now(CLOCK_REALTIME);
 }
 
+uint64_t now_boottime(void)
+{
+    return now(CLOCK_BOOTTIME);
+}
+
 int io_wait(int fd, short events, uint64_t deadline_usec)
 {
     struct pollfd p = {.fd = fd, .events = events};

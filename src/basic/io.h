@@ -10,6 +10,7 @@
 /* CLOCK_MONOTONIC and CLOCK_REALTIME in microseconds. */
 uint64_t now_monotonic(void);
 uint64_t now_realtime(void);
+uint64_t now_boottime(void);
 
 /* Waits until fd is ready for events (poll(2)); deadline_usec is CLOCK_MONOTONIC, 0 for none.
  * Returns 0, -ETIMEDOUT, or the error of poll(2). */

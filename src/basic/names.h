@@ -13,6 +13,8 @@
 #define NAMES_FD_REQUEST "request"
 
 #define NAMES_CONFIG_FILE "/etc/nvme-keyd/nvme-keyd.conf"
+/* Exists once systemd-timesyncd has set the clock. */
+#define NAMES_CLOCK_SYNCHRONIZED "/run/systemd/timesync/synchronized"
 #define NAMES_STATE_DIRECTORY "/var/lib/nvme-keyd"
 #define NAMES_HOSTNQN_FILE "/etc/nvme/hostnqn"
 

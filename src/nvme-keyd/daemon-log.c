@@ -201,11 +201,25 @@ void daemon_log_store(DaemonLog *l, const Manager *m, ManagerEvent event)
         break;
     case MANAGER_COUNTED:
         if (detail)
-            log_warning("The rollback counter of the store is behind: %s", detail);
+            (void)log_full(l->behind ? LOG_DEBUG : LOG_WARNING, 0, NULL,
+                           "The rollback counter of the store is behind: %s", detail);
+        l->behind = detail;
         break;
     case MANAGER_SLOT_SEALED:
         break;
     }
+}
+
+void daemon_log_clock(DaemonLog *l, const Manager *m)
+{
+    ManagerDue due;
+
+    manager_due(m, &due);
+    if (due.unsynchronized > 0 && !l->clock)
+        log_notice("%zu retired keys are out of the keyring, but stay in the store until the clock "
+                   "is synchronised, or the machine has been up for their time (RetireSec=)",
+                   due.unsynchronized);
+    l->clock = due.unsynchronized > 0;
 }
 
 void daemon_log_done(DaemonLog *l)

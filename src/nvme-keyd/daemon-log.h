@@ -11,6 +11,8 @@ typedef struct DaemonLog {
     char *unavailable; /* why the store does not open */
     bool absent;       /* there is no ring */
     bool slow;         /* the store takes its time */
+    bool behind;       /* the rollback counter is */
+    bool clock;        /* retired keys wait for the clock */
 } DaemonLog;
 void daemon_log_done(DaemonLog *l);
 
@@ -41,3 +43,6 @@ void daemon_log_ring(Manager *m);
 
 /* A refused Provision=on-demand. */
 void daemon_log_provision(const Manager *m);
+
+/* Keys that wait for the clock to be synchronised. */
+void daemon_log_clock(DaemonLog *l, const Manager *m);

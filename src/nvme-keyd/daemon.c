@@ -16,6 +16,7 @@
 #include "nvme-keyd/handshake-watch.h"
 #include "nvme-keyd/methods.h"
 #include "nvme-keyd/notifier.h"
+#include "nvme-keyd/retire-timer.h"
 #include "nvme-keyd/upcall.h"
 
 /* Between two tries to publish or to let go of a retired key, when store, ring or disk refuse: at
@@ -25,7 +26,7 @@
 /* Until the log is told how many of its lines were dropped, and between two tries. */
 #define GAP_USEC USEC_PER_SEC
 
-typedef struct Daemon {
+struct Daemon {
     const char *config_path;
     sd_event *event;
     Manager *manager;
@@ -33,21 +34,23 @@ typedef struct Daemon {
     UpcallServer *upcall;
     HandshakeWatch *handshakes;
     Notifier *notifier;
-    sd_event_source *idle;     /* CLOCK_MONOTONIC */
-    sd_event_source *deadline; /* CLOCK_REALTIME */
-    sd_event_source *again;    /* CLOCK_MONOTONIC, which nobody sets back */
-    sd_event_source *gap;      /* tells of log lines that were dropped */
+    RetireTimer *retire;
+    sd_event_source *idle;
+    sd_event_source *again;
+    sd_event_source *gap; /* tells of log lines that were dropped */
     sd_event_source *gap_check;
     uint64_t retry_usec; /* how long to wait for the next try */
     DaemonLog log;
     bool retry; /* not all could be published */
     bool ready; /* the service manager knows that we are up */
-} Daemon;
+};
 
-static void daemon_done(Daemon *d)
+Daemon *daemon_free(Daemon *d)
 {
+    if (!d)
+        return NULL;
     sd_event_source_disable_unref(d->idle);
-    sd_event_source_disable_unref(d->deadline);
+    retire_timer_free(d->retire);
     sd_event_source_disable_unref(d->again);
     sd_event_source_disable_unref(d->gap);
     sd_event_source_disable_unref(d->gap_check);
@@ -58,6 +61,8 @@ static void daemon_done(Daemon *d)
     manager_free(d->manager);
     sd_event_unref(d->event);
     daemon_log_done(&d->log);
+    free(d);
+    return NULL;
 }
 
 static void read_credentials(const Daemon *d)
@@ -158,26 +163,49 @@ static void tell_status(const Daemon *d)
     notifier_status(d->notifier, text);
 }
 
+/* Something has failed, and publish_all() is to be tried again. */
+static bool has_failed(const Daemon *d)
+{
+    ManagerDue due;
+
+    manager_due(d->manager, &due);
+    return d->retry || due.overdue || manager_is_stale(d->manager) ||
+           manager_has_unpublished(d->manager);
+}
+
+/* Whether somebody would miss us, or something stay undone. A ring that is not there is no reason:
+ * an event starts the service when it comes. */
+static bool is_needed(const Daemon *d)
+{
+    return varlink_server_connections(d->varlink) > 0 ||
+           (d->upcall && upcall_server_connections(d->upcall) > 0) || has_failed(d) ||
+           manager_has_to_count(d->manager) || manager_deadline(d->manager) > 0 ||
+           manager_is_working(d->manager) || manager_is_unlocked_by_hand(d->manager) ||
+           handshake_watch_is_busy(d->handshakes) || notifier_is_behind(d->notifier) ||
+           /* While the machine shuts down nobody would start another one. */
+           manager_provision(d->manager) == PROVISION_ON_DEMAND;
+}
+
+static void plan_idle_exit(Daemon *d)
+{
+    uint64_t span = manager_config(d->manager)->idle_exit_usec;
+
+    arm(d->idle, span == UINT64_MAX ? 0 : now_monotonic() + span);
+}
+
 /* Something happened: the idle time starts anew, and there may be another deadline. */
 static void on_activity(void *userdata)
 {
     Daemon *d = userdata;
-    uint64_t span = manager_config(d->manager)->idle_exit_usec;
-    uint64_t deadline = manager_deadline(d->manager), now = now_realtime();
-    bool busy = varlink_server_connections(d->varlink) > 0 ||
-                (d->upcall && upcall_server_connections(d->upcall) > 0) || deadline > 0 ||
-                manager_is_opening(d->manager) || manager_is_unlocked_by_hand(d->manager) ||
-                /* While the machine shuts down nobody would start another one. */
-                manager_provision(d->manager) == PROVISION_ON_DEMAND;
 
-    arm(d->idle, busy || span == UINT64_MAX ? 0 : now_monotonic() + span);
-    /* A deadline that has passed is one that could not be met: not again at once. */
-    plan_retry(d, d->retry || manager_is_stale(d->manager) || (deadline > 0 && deadline <= now));
-    arm(d->deadline, deadline > now ? deadline : 0);
     daemon_log_overridden(d->manager);
     daemon_log_ring(d->manager);
+    daemon_log_clock(&d->log, d->manager);
     manager_count(d->manager);
     handshake_watch_update(d->handshakes);
+    retire_timer_update(d->retire);
+    plan_retry(d, has_failed(d) || manager_has_to_count(d->manager));
+    plan_idle_exit(d);
     tell_status(d);
 }
 
@@ -187,20 +215,33 @@ static void on_varlink_activity(VarlinkServer *s, void *userdata)
     on_activity(userdata);
 }
 
-static int on_idle(sd_event_source *source, uint64_t usec, void *userdata)
+/* Not everything that keeps us says when it is over, so it is asked for each time. */
+static int on_idle(sd_event_source *source, _unused_ uint64_t usec, void *userdata)
 {
-    (void)usec;
-    (void)userdata;
+    Daemon *d = userdata;
+
+    if (is_needed(d)) {
+        plan_idle_exit(d);
+        return 0;
+    }
     /* Whoever connects from here on waits in the socket's queue and starts the next instance. */
     return sd_event_exit(sd_event_source_get_event(source), 0);
 }
 
-static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata)
+static void on_due(void *userdata)
 {
-    (void)source;
-    (void)usec;
     publish_all(userdata);
     on_activity(userdata);
+}
+
+static int on_again(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata)
+{
+    Daemon *d = userdata;
+
+    /* A counter that is behind is no reason to look at the whole ring. */
+    if (has_failed(d))
+        publish_all(d);
+    on_activity(d);
     return 0;
 }
 
@@ -333,48 +374,75 @@ static int setup(Daemon *d, const Config *config, const char *state_dir)
                                             "man:nvme-keyd.service(8)"};
     int r;
 
-    if ((r = sd_event_default(&d->event)) < 0 || (r = setup_signals(d)) < 0 ||
+    if ((r = setup_signals(d)) < 0 ||
         (r = sd_event_add_time(d->event, &d->idle, CLOCK_MONOTONIC, 0, 0, on_idle, d)) < 0 ||
-        (r = sd_event_add_time(d->event, &d->deadline, CLOCK_REALTIME, 0, 0, on_deadline, d)) < 0 ||
-        (r = sd_event_add_time(d->event, &d->again, CLOCK_MONOTONIC, 0, 0, on_deadline, d)) < 0 ||
+        (r = sd_event_add_time(d->event, &d->again, CLOCK_MONOTONIC, 0, 0, on_again, d)) < 0 ||
         (r = sd_event_add_time(d->event, &d->gap, CLOCK_MONOTONIC, 0, 0, on_gap, d)) < 0 ||
         (r = sd_event_add_post(d->event, &d->gap_check, on_dispatched, d)) < 0 ||
         (r = notifier_new(d->event, &d->notifier)) < 0 ||
         (r = manager_new(config, state_dir, &d->manager)) < 0 ||
+        (r = retire_timer_new(d->event, d->manager, on_due, d, &d->retire)) < 0 ||
         (r = handshake_watch_new(d->event, d->manager, &d->handshakes)) < 0 ||
         (r = varlink_server_new(d->event, &info, &d->varlink)) < 0 ||
         (r = varlink_server_add_interface(d->varlink, &manager_interface, d->manager)) < 0)
-        return log_error_errno(r, "Cannot set up");
+        return r;
     manager_set_loop(d->manager, d->event, on_store_ready, d);
     arm(d->idle, 0);
-    arm(d->deadline, 0);
     arm(d->again, 0);
     arm(d->gap, 0);
     varlink_server_set_authorize(d->varlink, authorize, NULL);
     varlink_server_set_idle_hook(d->varlink, on_varlink_activity, d);
-    return take_sockets(d);
+    return 0;
+}
+
+int daemon_new(sd_event *event, const Config *config, const char *config_path,
+               const char *state_dir, Daemon **ret)
+{
+    _cleanup_(daemon_freep) Daemon *d = calloc(1, sizeof(*d));
+    int r;
+
+    if (!d)
+        return -ENOMEM;
+    d->event = sd_event_ref(event);
+    d->config_path = config_path;
+    d->retry_usec = RETRY_USEC;
+    r = setup(d, config, state_dir);
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(d);
+    return 0;
+}
+
+void daemon_start(Daemon *d)
+{
+    daemon_log_provision(d->manager);
+    read_credentials(d);
+    publish_all(d);
+    if (!manager_is_opening(d->manager))
+        become_ready(d);
+    on_activity(d);
 }
 
 int daemon_run(const char *config_path, const char *state_dir)
 {
-    _cleanup_(daemon_done) Daemon d = {.config_path = config_path, .retry_usec = RETRY_USEC};
+    _cleanup_(sd_event_unrefp) sd_event *event = NULL;
+    _cleanup_(daemon_freep) Daemon *d = NULL;
     Config config;
     int r;
 
     r = daemon_load_config(config_path, &config);
     if (r < 0)
         return r;
-    r = setup(&d, &config, state_dir);
+    r = sd_event_default(&event);
+    if (r >= 0)
+        r = daemon_new(event, &config, config_path, state_dir, &d);
+    if (r < 0)
+        return log_error_errno(r, "Cannot set up");
+    r = take_sockets(d);
     if (r < 0)
         return r;
-    daemon_log_provision(d.manager);
-    read_credentials(&d);
-    publish_all(&d);
-    if (!manager_is_opening(d.manager))
-        become_ready(&d);
-    on_activity(&d);
-
-    r = sd_event_loop(d.event);
-    notifier_stopping(d.notifier);
+    daemon_start(d);
+    r = sd_event_loop(event);
+    notifier_stopping(d->notifier);
     return r < 0 ? log_error_errno(r, "The event loop failed") : 0;
 }

@@ -13,6 +13,7 @@ struct HandshakeWatch {
     Manager *manager;
     sd_event_source *again;
     UnitRestart *restart;
+    bool restarting;  /* the service manager has not answered yet */
     bool may_restart; /* as of the last look at the configuration */
     int32_t ring;     /* that was looked for last, 0 for none */
     /* For which ring each was last done; 0 for none. */
@@ -40,12 +41,15 @@ static void look_later(HandshakeWatch *w)
 
 static void on_restarted(const char *unit, int error, void *userdata)
 {
+    HandshakeWatch *w = userdata;
+
+    w->restarting = false;
     if (error < 0) {
         (void)log_error_errno(error, "Cannot have %s restarted", unit);
         return;
     }
     log_notice("%s is being restarted, so that it links the keyring", unit);
-    look_later(userdata);
+    look_later(w);
 }
 
 static void restart(HandshakeWatch *w, const char *unit)
@@ -56,6 +60,7 @@ static void restart(HandshakeWatch *w, const char *unit)
     w->restart = unit_restart_free(w->restart);
     r = unit_restart_new(w->event, address ? address : NAMES_SERVICE_MANAGER, unit, on_restarted, w,
                          &w->restart);
+    w->restarting = r >= 0;
     if (r < 0)
         on_restarted(unit, r, w);
 }
@@ -152,4 +157,12 @@ void handshake_watch_update(HandshakeWatch *w)
         return;
     w->ring = serial;
     look(w, true);
+}
+
+bool handshake_watch_is_busy(const HandshakeWatch *w)
+{
+    int enabled = SD_EVENT_OFF;
+
+    (void)sd_event_source_get_enabled(w->again, &enabled);
+    return w->restarting || enabled != SD_EVENT_OFF;
 }

@@ -17,3 +17,6 @@ DEFINE_CLEANUP(HandshakeWatch, handshake_watch_free)
 /* To be called when the Manager may have found another keyring, or has another configuration. Does
  * nothing if it has not. */
 void handshake_watch_update(HandshakeWatch *w);
+
+/* True while a look or a restart is still to be done. */
+bool handshake_watch_is_busy(const HandshakeWatch *w);

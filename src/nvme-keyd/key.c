@@ -71,7 +71,7 @@ bool key_is_publishable(const Key *k, uint64_t now_realtime_usec)
     case KEY_PENDING:
         return k->role == KEY_ROLE_TARGET;
     case KEY_RETIRING:
-        return k->role == KEY_ROLE_TARGET &&
+        return k->role == KEY_ROLE_TARGET && !k->expired &&
                (k->deadline_usec == 0 || now_realtime_usec < k->deadline_usec);
     default:
         return false;

@@ -63,6 +63,8 @@ typedef struct Key {
     uint64_t created_usec;           /* CLOCK_REALTIME, as the next two; 0 where unknown */
     uint64_t changed_usec;           /* when the state was entered */
     uint64_t deadline_usec;          /* when a retiring key goes, 0 for none */
+    uint64_t uptime_deadline_usec;   /* the same (CLOCK_BOOTTIME), at the latest; 0 until known */
+    bool expired;                    /* that is over */
 
     /* By version; NULL where it is not to be published. */
     char *identities[KEY_VERSIONS];

@@ -182,7 +182,7 @@ static void publish_added(Manager *m, Key *new)
     forget_displaced(m, new);
     for (Key *k = first; k && m->ring && r == 0; k = k->next_of_pair)
         if (k->state == KEY_OVERRIDDEN)
-            (void)manager_withdraw(m, k);
+            m->unpublished |= manager_withdraw(m, k) < 0;
     manager_release_held(m);
 }
 
@@ -382,6 +382,7 @@ int manager_remove(Manager *m, const char *id, bool force, char **reterr_detail)
     /* Only the whole ring tells what a record that cannot be read had there. */
     if (broken && m->ring)
         r = manager_resync(m, &result);
+    m->unpublished |= r < 0 && r != -ENOKEY && r != -EKEYREVOKED;
     if (r < 0 && r != -ENOKEY && r != -EKEYREVOKED)
         return fail(reterr_detail, -ENOTCONN, "removed, but still in the keyring: %s",
                     ring_error_text(r));

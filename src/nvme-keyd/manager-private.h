@@ -73,7 +73,9 @@ struct Manager {
     size_t n_problems;
     bool incomplete; /* a credential or a line could not be read: what it had before is not known */
     unsigned on_demand_sec; /* as of the last look at the whole ring */
+    bool unpublished;       /* the ring has refused a key, or kept one */
     uint64_t deadline_usec; /* the earliest of the retiring keys', 0 for none */
+    ManagerDue due;         /* as of the last manager_update_deadline() */
 };
 
 /* Makes the ring right, opening it if need be. Frees no key. */

@@ -282,3 +282,13 @@ void manager_count(Manager *m)
         m->count_failed_usec = now_monotonic();
     }
 }
+
+bool manager_is_working(const Manager *m)
+{
+    return m->task != TASK_NONE;
+}
+
+bool manager_has_to_count(const Manager *m)
+{
+    return m->store && store_counter_behind(m->store);
+}

@@ -135,19 +135,6 @@ bool manager_handshake(Manager *m, Handshake *ret)
            handshake_look(&places, ring_serial(m->ring), &m->handshakes, ret) == 0;
 }
 
-void manager_update_deadline(Manager *m)
-{
-    Key *k;
-
-    m->deadline_usec = 0;
-    KEY_TABLE_FOREACH(&m->keys, k)
-    {
-        if (k->state == KEY_RETIRING && k->deadline_usec > 0 &&
-            (m->deadline_usec == 0 || k->deadline_usec < m->deadline_usec))
-            m->deadline_usec = k->deadline_usec;
-    }
-}
-
 void manager_close(Manager *m)
 {
     key_table_remove_all(&m->keys, false);
@@ -189,14 +176,14 @@ bool manager_lacks(const Manager *m, const Key *k)
     return missing && manager_lifetime(m, k) == 0;
 }
 
-/* Makes the ring right, opening it if need be. */
-int manager_resync(Manager *m, SyncResult *ret)
+static int resync(Manager *m, SyncResult *ret)
 {
     const SyncOptions options = {.on_demand_sec = manager_on_demand_sec(m),
                                  .all_credentials = !m->incomplete,
                                  .controllers = manager_controllers(m)};
     int r = 0;
 
+    manager_update_deadline(m);
     manager_settle_credentials(m);
     for (int attempt = 0; attempt < 2; attempt++) {
         _cleanup_(ring_notices_done) RingNotices notices = {NULL, 0, 0};
@@ -220,6 +207,20 @@ int manager_resync(Manager *m, SyncResult *ret)
     }
     m->publish_error = r;
     return r;
+}
+
+int manager_resync(Manager *m, SyncResult *ret)
+{
+    int r = resync(m, ret);
+
+    /* A ring comes with an event, and then the whole of it is made right. */
+    m->unpublished = r < 0 && r != -ENOKEY;
+    return r;
+}
+
+bool manager_has_unpublished(const Manager *m)
+{
+    return m->unpublished;
 }
 
 unsigned manager_own_versions(const Manager *m, const Key *k)
@@ -255,7 +256,7 @@ int manager_open(Manager *m)
 }
 
 /* Publishes one key. When the ring turns out to be gone, the new one gets all keys. */
-int manager_publish(Manager *m, Key *k)
+static int publish(Manager *m, Key *k)
 {
     const Ring *ring;
     SyncResult result;
@@ -274,6 +275,14 @@ int manager_publish(Manager *m, Key *k)
     return r == 0 && manager_lifetime(m, k) > 0
                ? sync_publish(m->ring, m->store, k, manager_own_versions(m, k), m->on_demand_sec)
                : r;
+}
+
+int manager_publish(Manager *m, Key *k)
+{
+    int r = publish(m, k);
+
+    m->unpublished |= r < 0 && r != -ENOKEY;
+    return r;
 }
 
 int manager_publish_new(Manager *m, Key *k, const Key *replaced)
@@ -311,59 +320,6 @@ int manager_withdraw(const Manager *m, Key *k)
         if ((k->serials[v] || manager_lifetime(m, k) > 0) && !shares_identity(m, k, v))
             sole |= KEY_VERSION_BIT(v);
     return sync_withdraw(m->ring, k, sole);
-}
-
-/* Whether a retiring key still stands in for one that could not be published yet, or a controller
- * stands on it. */
-static bool stands_in(const Manager *m, const Key *k)
-{
-    char controller[32];
-
-    const Key *o = key_table_pair(&m->keys, k->hostnqn, strlen(k->hostnqn), k->subsysnqn,
-                                  strlen(k->subsysnqn));
-
-    for (; o && m->ring; o = o->next_of_pair)
-        if (o->state == KEY_ACTIVE && manager_lacks(m, o))
-            return true;
-    return k->role & KEY_ROLE_HOST && manager_needed_by(m, k, controller) != 0;
-}
-
-/* Lets go of retiring keys whose time is over: out of the ring, then out of the store. */
-int manager_settle(Manager *m)
-{
-    _cleanup_(store_endp) StoreTransaction *t = NULL;
-    _cleanup_(freep) Key **gone = calloc(key_table_size(&m->keys) + 1, sizeof(*gone));
-    uint64_t now = now_realtime();
-    size_t n = 0;
-    Key *k;
-    int r = 0;
-
-    if (!gone)
-        return -ENOMEM;
-    KEY_TABLE_FOREACH(&m->keys, k)
-    {
-        if (k->state == KEY_RETIRING && k->deadline_usec > 0 && k->deadline_usec <= now &&
-            !stands_in(m, k))
-            gone[n++] = k;
-    }
-    manager_update_deadline(m);
-    if (n == 0)
-        return 0;
-
-    /* In a copy for a boot image they stay; the store itself lets go of them later. */
-    if (!store_is_copy(m->store))
-        r = store_begin(m->store, &t);
-    for (size_t i = 0; i < n && r == 0; i++) {
-        r = m->ring ? manager_withdraw(m, gone[i]) : 0;
-        if (r == 0 && t)
-            r = store_remove(t, gone[i]->id);
-    }
-    if (r == 0 && t)
-        r = store_commit(t);
-    for (size_t i = 0; i < n && r == 0; i++)
-        key_table_remove(&m->keys, gone[i]);
-    manager_update_deadline(m);
-    return r;
 }
 
 int manager_publish_all(Manager *m, SyncResult *ret)
@@ -460,9 +416,4 @@ const Ring *manager_refresh(Manager *m)
     }
     forget_serials(m);
     return NULL;
-}
-
-uint64_t manager_deadline(const Manager *m)
-{
-    return m->deadline_usec;
 }

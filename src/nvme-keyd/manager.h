@@ -258,5 +258,22 @@ int manager_unseal(Manager *m, const Key *k, Secret **ret_payload) _must_check_;
 /* Sees which keys are in the ring now, and sets their serials. Returns the ring, or NULL. */
 const Ring *manager_refresh(Manager *m);
 
-/* When manager_sync() has something to do again (CLOCK_REALTIME), 0 for never. */
+/* True when the ring has refused a key or kept one, so that manager_sync() is to be tried again. */
+bool manager_has_unpublished(const Manager *m);
+
+/* True while a child process is at work, for whatever task. */
+bool manager_is_working(const Manager *m);
+/* True when the rollback counter of the store is behind. */
+bool manager_has_to_count(const Manager *m);
+
+/* The earliest deadline of a retiring key (CLOCK_REALTIME), over or not; 0: there is none. */
 uint64_t manager_deadline(const Manager *m);
+
+/* When manager_sync() has something to do for retiring keys. */
+typedef struct ManagerDue {
+    uint64_t realtime_usec; /* at this time of the clock on the wall, 0 for never */
+    uint64_t boottime_usec; /* at this uptime (CLOCK_BOOTTIME), 0 for never */
+    bool overdue;           /* at once, or where that was tried a while later */
+    size_t unsynchronized;  /* as soon as the clock is synchronised, for so many keys */
+} ManagerDue;
+void manager_due(const Manager *m, ManagerDue *ret);

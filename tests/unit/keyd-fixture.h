@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/timex.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -41,15 +42,27 @@ typedef struct Fixture {
 /* How far the clock on the wall is ahead of the machine's, for the whole program: a deadline passes
  * when a test says so, and not before that on a machine that is slow. */
 static uint64_t clock_ahead_usec;
+/* How much longer the machine has been up than it was. */
+static uint64_t uptime_ahead_usec;
+static bool clock_unsynchronized;
+
+int adjtimex(struct timex *ret)
+{
+    *ret = (struct timex){.status = clock_unsynchronized ? STA_UNSYNC : STA_PLL};
+    return clock_unsynchronized ? TIME_ERROR : TIME_OK;
+}
 
 int clock_gettime(clockid_t clock, struct timespec *ret)
 {
     int r = (int)syscall(SYS_clock_gettime, clock, ret);
+    uint64_t ahead = clock == CLOCK_REALTIME   ? clock_ahead_usec
+                     : clock == CLOCK_BOOTTIME ? uptime_ahead_usec
+                                               : 0;
     uint64_t nsec;
 
-    if (r == 0 && clock == CLOCK_REALTIME) {
-        nsec = (uint64_t)ret->tv_nsec + clock_ahead_usec % USEC_PER_SEC * 1000;
-        ret->tv_sec += (time_t)(clock_ahead_usec / USEC_PER_SEC + nsec / 1000000000);
+    if (r == 0 && ahead > 0) {
+        nsec = (uint64_t)ret->tv_nsec + ahead % USEC_PER_SEC * 1000;
+        ret->tv_sec += (time_t)(ahead / USEC_PER_SEC + nsec / 1000000000);
         ret->tv_nsec = (long)(nsec % 1000000000);
     }
     return r;

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "basic/log.h"
+#include "keyd-fixture.h"
+#include "nvme-keyd/daemon.h"
+
+/* When the service ends by itself, and what keeps it. The idle time is short here; that of a
+ * configuration file is 30 s at least. */
+#define IDLE_USEC (USEC_PER_SEC / 4)
+/* Several times that. */
+#define LONG_USEC (2 * USEC_PER_SEC)
+/* A limit for what should happen, on a slow machine too. */
+#define LIMIT_USEC (60 * USEC_PER_SEC)
+
+typedef struct Service {
+    sd_event *event;
+    Daemon *daemon;
+} Service;
+
+static void service_done(Service *s)
+{
+    daemon_free(s->daemon);
+    sd_event_unref(s->event);
+}
+
+static int service_start(Fixture *f, Service *s)
+{
+    int r;
+
+    /* It takes the lock of the store. */
+    f->m = manager_free(f->m);
+    f->config.idle_exit_usec = IDLE_USEC;
+    (void)setenv(NAMES_ENV_LOG_LEVEL, "emerg", 1);
+    log_setup(NULL);
+    r = sd_event_new(&s->event);
+    if (r >= 0)
+        r = daemon_new(s->event, &f->config, "/nonexistent", f->dir, &s->daemon);
+    if (r >= 0)
+        daemon_start(s->daemon);
+    return r < 0 ? r : 0;
+}
+
+/* Whether it has ended within some time. */
+static bool ends(const Service *s, uint64_t usec)
+{
+    uint64_t end = now_monotonic() + usec;
+
+    while (now_monotonic() < end && sd_event_get_state(s->event) != SD_EVENT_FINISHED)
+        if (sd_event_run(s->event, USEC_PER_SEC / 10) < 0)
+            break;
+    return sd_event_get_state(s->event) == SD_EVENT_FINISHED;
+}
+
+static bool header_path(const Fixture *f, char *ret, size_t size, const char *suffix)
+{
+    return (size_t)snprintf(ret, size, "%s/header.json%s", f->dir, suffix) < size;
+}
+
+static bool rename_header(const Fixture *f, const char *from, const char *to)
+{
+    char a[128], b[128];
+
+    return header_path(f, a, sizeof(a), from) && header_path(f, b, sizeof(b), to) &&
+           rename(a, b) == 0;
+}
+
+TEST(idle)
+{
+    _cleanup_(service_done) Service s = {NULL, NULL};
+    FIXTURE;
+
+    ASSERT_TRUE(fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1));
+    ASSERT_OK(service_start(&f, &s));
+    ASSERT_TRUE(ends(&s, LIMIT_USEC));
+}
+
+/* A TPM may come later, and its store then opens by a try of the service alone. */
+TEST(store_unavailable)
+{
+    _cleanup_(service_done) Service s = {NULL, NULL};
+    char path[128];
+    Key *k;
+    FIXTURE;
+
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1);
+    ASSERT_TRUE(k && keyctl_clear(fixture_ring()) == 0);
+    ASSERT_TRUE(rename_header(&f, "", ".away") && header_path(&f, path, sizeof(path), ""));
+    ASSERT_OK(close(creat(path, 0600)));
+    ASSERT_OK(service_start(&f, &s));
+    ASSERT_TRUE(!ends(&s, LONG_USEC));
+    ASSERT_EQ(ring_size(), 0);
+
+    ASSERT_TRUE(rename_header(&f, ".away", ""));
+    ASSERT_TRUE(ends(&s, LIMIT_USEC));
+    ASSERT_EQ(ring_size(), 1);
+}
+
+/* The kernel refuses: a quota, or a key type that is not there yet. */
+TEST(ring_refuses)
+{
+    _cleanup_(service_done) Service s = {NULL, NULL};
+    FIXTURE;
+
+    ASSERT_TRUE(ring_make() && fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1));
+    ASSERT_OK(keyctl_clear(fixture_ring()));
+    ASSERT_TRUE(ring_set_writable(false));
+    ASSERT_OK(service_start(&f, &s));
+    ASSERT_TRUE(!ends(&s, LONG_USEC));
+    ASSERT_TRUE(ring_set_writable(true));
+    ASSERT_TRUE(ends(&s, LIMIT_USEC));
+    ASSERT_EQ(ring_size(), 1);
+}
+
+/* A key that was added while the ring refused. */
+TEST(unpublished)
+{
+    SyncResult synced;
+    FIXTURE;
+
+    ASSERT_TRUE(ring_make() && fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1));
+    ASSERT_TRUE(!manager_has_unpublished(f.m));
+    ASSERT_TRUE(ring_set_writable(false));
+    ASSERT_TRUE(fixture_add(&f, "nqn.2026-11.org.example:b", KEY_ROLE_HOST, 2));
+    ASSERT_TRUE(manager_has_unpublished(f.m));
+    ASSERT_TRUE(fixture_sync(&f, &synced) < 0 && manager_has_unpublished(f.m));
+    ASSERT_TRUE(ring_set_writable(true));
+    ASSERT_OK(fixture_sync(&f, &synced));
+    ASSERT_TRUE(!manager_has_unpublished(f.m));
+}
+
+/* So is one that is gone from the store and not from the ring. */
+TEST(not_withdrawn)
+{
+    SyncResult synced;
+    Key *k;
+    FIXTURE;
+
+    ASSERT_TRUE(ring_make());
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1);
+    ASSERT_TRUE(k && ring_set_writable(false));
+    ASSERT_EQ(fixture_remove(&f, k->id), -ENOTCONN);
+    ASSERT_TRUE(manager_has_unpublished(f.m));
+    ASSERT_TRUE(ring_set_writable(true));
+    ASSERT_OK(fixture_sync(&f, &synced));
+    ASSERT_TRUE(!manager_has_unpublished(f.m));
+}
+
+TEST_MAIN(TEST_ENTRY(idle), TEST_ENTRY(store_unavailable), TEST_ENTRY(ring_refuses),
+          TEST_ENTRY(unpublished), TEST_ENTRY(not_withdrawn))

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "keyd-fixture.h"
+#include "nvme-keyd/retire-timer.h"
+
+/* When a retiring key goes, by a clock that may be wrong. */
+
+#define RETIRE_USEC (3600 * USEC_PER_SEC)
+#define DAY_USEC (24 * 3600 * USEC_PER_SEC)
+
+static void set_clocks(uint64_t ahead, uint64_t uptime, bool synchronized)
+{
+    clock_ahead_usec = ahead;
+    uptime_ahead_usec = uptime;
+    clock_unsynchronized = !synchronized;
+}
+
+/* A target's key in the place of another, which retires; returns the id of that. */
+static bool prepare(Fixture *f, char id[static STORE_ID_SIZE])
+{
+    Key *k;
+
+    f->config.retire_usec = RETIRE_USEC;
+    manager_set_config(f->m, &f->config);
+    k = ring_make() ? fixture_add(f, SUBSYSTEM, KEY_ROLE_TARGET, 1) : NULL;
+    if (!k)
+        return false;
+    strcpy(id, k->id);
+    return fixture_rotate(f, id, 2) && ring_has_key(f, k, 1);
+}
+
+/* 2: in ring and store, 1: in the store alone, 0: gone, -1: makes no sense. */
+static int looks(Fixture *f, const char *id)
+{
+    SyncResult s;
+    const Key *k;
+    int r = fixture_sync(f, &s);
+
+    k = key_table_find(manager_keys(f->m), id);
+    if (r < 0 || ring_size() != (k && k->serials[1] ? 3 : 2))
+        return -1;
+    if (!k)
+        return fixture_keys(f) == 1 ? 0 : -1;
+    return !fixture_keeps(f, k) ? -1 : k->serials[1] ? 2 : 1;
+}
+
+/* A clock that is ahead by decades, until somebody puts it right. */
+TEST(ahead)
+{
+    char id[STORE_ID_SIZE];
+    ManagerDue due;
+    FIXTURE;
+
+    set_clocks(0, 0, true);
+    ASSERT_TRUE(prepare(&f, id));
+    ASSERT_EQ(looks(&f, id), 2);
+    set_clocks(5000 * DAY_USEC, 0, false);
+    ASSERT_EQ(looks(&f, id), 1);
+    manager_due(f.m, &due);
+    ASSERT_EQ(due.unsynchronized, 1);
+    ASSERT_TRUE(!due.overdue && due.realtime_usec == 0 && due.boottime_usec > 0);
+    /* So it is for another instance, which knows the store alone. */
+    ASSERT_TRUE(fixture_restart(&f));
+    ASSERT_EQ(looks(&f, id), 1);
+
+    set_clocks(0, 0, true);
+    ASSERT_EQ(looks(&f, id), 2);
+    set_clocks(RETIRE_USEC, 0, true);
+    ASSERT_EQ(looks(&f, id), 0);
+    set_clocks(0, 0, true);
+}
+
+/* The clock was right, and now it is known to be. */
+TEST(synchronized_later)
+{
+    char id[STORE_ID_SIZE];
+    ManagerDue due;
+    FIXTURE;
+
+    set_clocks(0, 0, false);
+    ASSERT_TRUE(prepare(&f, id));
+    set_clocks(RETIRE_USEC, 0, false);
+    ASSERT_EQ(looks(&f, id), 1);
+    set_clocks(RETIRE_USEC, 0, true);
+    ASSERT_EQ(looks(&f, id), 0);
+    manager_due(f.m, &due);
+    ASSERT_TRUE(!due.overdue && due.unsynchronized == 0 && due.boottime_usec == 0);
+    set_clocks(0, 0, true);
+}
+
+/* A machine that has been up for the time of the key, whatever the clock on the wall shows. */
+TEST(set_back)
+{
+    char id[STORE_ID_SIZE];
+    FIXTURE;
+
+    set_clocks(DAY_USEC, 0, true);
+    ASSERT_TRUE(prepare(&f, id));
+    set_clocks(0, RETIRE_USEC / 2, true);
+    ASSERT_EQ(looks(&f, id), 2);
+    set_clocks(0, RETIRE_USEC, true);
+    ASSERT_EQ(looks(&f, id), 0);
+    set_clocks(0, 0, true);
+}
+
+/* The same without any synchronisation, as on a machine without a network clock. */
+TEST(never_synchronized)
+{
+    char id[STORE_ID_SIZE];
+    FIXTURE;
+
+    set_clocks(DAY_USEC, 0, false);
+    ASSERT_TRUE(prepare(&f, id));
+    set_clocks(0, RETIRE_USEC, false);
+    ASSERT_EQ(looks(&f, id), 0);
+    set_clocks(0, 0, true);
+}
+
+/* Set back while the service was not there: a new instance counts from its start, to RetireSec at
+ * most. */
+TEST(set_back_before_start)
+{
+    char id[STORE_ID_SIZE];
+    FIXTURE;
+
+    set_clocks(DAY_USEC, 0, true);
+    ASSERT_TRUE(prepare(&f, id));
+    set_clocks(0, 7 * DAY_USEC, true);
+    ASSERT_TRUE(fixture_restart(&f));
+    ASSERT_EQ(looks(&f, id), 2);
+    set_clocks(0, 7 * DAY_USEC + RETIRE_USEC, true);
+    ASSERT_EQ(looks(&f, id), 0);
+    set_clocks(0, 0, true);
+}
+
+/* What is over for the uptime is over for a request of the kernel as well. */
+TEST(expired)
+{
+    char id[STORE_ID_SIZE];
+    const Key *k;
+    FIXTURE;
+
+    set_clocks(DAY_USEC, 0, true);
+    ASSERT_TRUE(prepare(&f, id));
+    k = key_table_find(manager_keys(f.m), id);
+    ASSERT_TRUE(key_is_publishable(k, now_realtime()));
+    set_clocks(0, RETIRE_USEC, true);
+    ASSERT_TRUE(ring_set_writable(false));
+    ASSERT_TRUE(looks(&f, id) < 0);
+    ASSERT_EQ(key_table_find(manager_keys(f.m), id), k);
+    ASSERT_TRUE(!key_is_publishable(k, now_realtime()));
+    ASSERT_TRUE(ring_set_writable(true));
+    ASSERT_EQ(looks(&f, id), 0);
+    set_clocks(0, 0, true);
+}
+
+static void on_due(void *userdata)
+{
+    (*(int *)userdata)++;
+}
+
+/* Until it was called, or there was time enough for it. */
+static bool is_called(sd_event *event, const int *calls)
+{
+    uint64_t end = now_monotonic() + 60 * USEC_PER_SEC;
+
+    while (*calls == 0 && now_monotonic() < end && sd_event_run(event, USEC_PER_SEC / 10) >= 0)
+        ;
+    return *calls > 0;
+}
+
+static void event_done(sd_event **event)
+{
+    sd_event_unref(*event);
+}
+
+/* The service learns by itself that the clock has been synchronised. */
+TEST(timer_synchronized)
+{
+    _cleanup_(event_done) sd_event *event = NULL;
+    _cleanup_(retire_timer_freep) RetireTimer *t = NULL;
+    char id[STORE_ID_SIZE];
+    int calls = 0;
+    FIXTURE;
+
+    ASSERT_TRUE(sd_event_new(&event) >= 0);
+    ASSERT_OK(retire_timer_new(event, f.m, on_due, &calls, &t));
+    set_clocks(0, 0, false);
+    ASSERT_TRUE(prepare(&f, id));
+    set_clocks(RETIRE_USEC, 0, false);
+    ASSERT_EQ(looks(&f, id), 1);
+    retire_timer_update(t);
+    ASSERT_TRUE(sd_event_run(event, USEC_PER_SEC / 2) >= 0);
+    ASSERT_EQ(calls, 0);
+    set_clocks(RETIRE_USEC, 0, true);
+    ASSERT_TRUE(is_called(event, &calls));
+    set_clocks(0, 0, true);
+    t = retire_timer_free(t);
+}
+
+/* By the uptime. */
+TEST(timer_uptime)
+{
+    _cleanup_(event_done) sd_event *event = NULL;
+    _cleanup_(retire_timer_freep) RetireTimer *t = NULL;
+    int calls = 0;
+    Key *k;
+    FIXTURE;
+
+    set_clocks(0, 0, true);
+    f.config.retire_usec = USEC_PER_SEC;
+    manager_set_config(f.m, &f.config);
+    ASSERT_TRUE(sd_event_new(&event) >= 0);
+    ASSERT_OK(retire_timer_new(event, f.m, on_due, &calls, &t));
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_TARGET, 1);
+    ASSERT_TRUE(k && fixture_rotate(&f, k->id, 2));
+    retire_timer_update(t);
+    ASSERT_TRUE(is_called(event, &calls));
+    t = retire_timer_free(t);
+}
+
+TEST_MAIN(TEST_ENTRY(ahead), TEST_ENTRY(synchronized_later), TEST_ENTRY(set_back),
+          TEST_ENTRY(never_synchronized), TEST_ENTRY(set_back_before_start), TEST_ENTRY(expired),
+          TEST_ENTRY(timer_synchronized), TEST_ENTRY(timer_uptime))
