@@ -33,8 +33,7 @@ same_directory() { [ "$(stat -L -c %d:%i "$1")" = "$(stat -c %d:%i "$2")" ]; }
 devices_of() { awk '$6 ~ /^\// { print $4 }' "/proc/$1/maps" | sort -u; }
 device_of() { stat -c '%Hd:%Ld' "$1" | awk -F: '{ printf "%02x:%02x\n", $1, $2 }'; }
 # As nvme-keyd sees it.
-handshakes() { nvme-keyctl status --json=short | jq -r '.handshakeDaemon | "\(.unit) \(.state)"'; }
-handshakes_are_ready() { [ "$(handshakes)" = "$unit ready" ]; }
+handshakes_are_ready() { handshakes_are "$unit ready"; }
 before_switch_root() {
         [ "$(awk '{ printf "%.0f\n", $22 * 10000 }' "/proc/$pid/stat")" -lt "$(unit_property local-fs.target ActiveEnterTimestampMonotonic)" ] &&
                 ! journalctl --boot --quiet --output=cat --unit=$unit | grep -q Stopped
