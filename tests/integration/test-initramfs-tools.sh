@@ -13,6 +13,7 @@
 set -u
 
 build=$(realpath "$1")
+source=$(realpath "$(dirname "$0")/../..")
 . "$(dirname "$0")/images.sh"
 
 # The second stage of this script, in namespaces of its own.
@@ -198,8 +199,31 @@ spare() {
     chroot "$root" mkinitramfs -d /var/lib/kdump/initramfs-tools -o /var/tmp/spare.img "$version" >"$tmp/spare.log" 2>&1 &&
         chroot "$root" lsinitramfs /var/tmp/spare.img >"$tmp/spare.list" && ! grep header.json "$tmp/spare.list"
 }
+# An interface on a bus that needs a driver too, and one without a device; what modprobe is asked for.
+mkdir -p "$root"/sys/class/{net,vm/bus0/nic0/net/eth9,vm/lo}
+for d in eth9 lo; do ln -s "$(cd "$root" && find sys/class/vm -name "$d" -printf '/%p')" "$root/sys/class/net/$d"; done
+echo of:bus0 >"$root/sys/class/vm/bus0/modalias"
+echo bus0:nic0 >"$root/sys/class/vm/bus0/nic0/modalias"
+mv "$root/sbin/modprobe" "$tmp/away"
+printf '#!/bin/sh\necho "$*" >>/var/tmp/modprobe\n' >"$root/sbin/modprobe"
+chmod 755 "$root/sbin/modprobe"
 check "the image of a crash kernel is made without them" spare
+for f in of:bus0 bus0:nic0; do
+    check "a driver for $f is asked for" grep -E "(^| )$f( |\$)" "$root/var/tmp/modprobe"
+done
+mv "$tmp/away" "$root/sbin/modprobe"
+rm -r "$root"/sys/class/{net,vm}
 settings
+
+# modules_of FILE: the kernel modules that a hook or dracut module asks for by name, and directories of them
+modules_of() {
+    sed -e ':a' -e '/\\$/{N; s/\\\n//; ba' -e '}' "$1" |
+        sed -nE "s/^ *(hostonly='' )?(instmods|manual_add_modules|copy_modules_dir) //p" | tr -d "'" |
+        tr ' ' '\n' | sed -E 's|^=?(kernel/)?drivers/|drivers/|' | grep -E '^[a-z]' | sort
+}
+modules_of "$root/usr/share/initramfs-tools/hooks/nvme-keyd" >"$tmp/modules"
+check "modules are asked for" grep -x nvme-tcp "$tmp/modules"
+check "they are those of the dracut module" diff "$tmp/modules" <(modules_of "$source/dracut/50nvme-keyd/module-setup.sh.in")
 (sleep 3; rm "$root/var/lib/nvme-keyd/commit.json") &
 changed=$!
 check "a change that is over soon is waited for" make_image soon
