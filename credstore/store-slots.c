@@ -279,6 +279,17 @@ const char *store_nth_slot_type(const Store *s, size_t nth)
     return slot ? slot_type(slot) : NULL;
 }
 
+bool store_opens_by_itself(const Store *s)
+{
+    for (size_t i = 0; i < json_object_array_length(s->header.slots); i++) {
+        json_object *slot = json_object_array_get_idx(s->header.slots, i);
+
+        if (is_proven(s, slot) && !needs_somebody(slot))
+            return true;
+    }
+    return false;
+}
+
 bool store_is_open(const Store *s)
 {
     return s->key;

@@ -163,6 +163,9 @@ const char *store_identity(const Store *s);
 int store_identify(const Store *s, const Secret *found, char ret[static STORE_IDENTITY_SIZE])
     _must_check_;
 
+/* True when a slot is known to open the store without somebody: it did, or it was sealed since. */
+bool store_opens_by_itself(const Store *s);
+
 /* True when it is unlocked. */
 bool store_is_open(const Store *s);
 

@@ -23,7 +23,7 @@ typedef struct Options {
     const char *key_file;
     const char *tpm2_pcrs, *with_key;
     const char *socket;
-    bool generate, print_key, force, dry_run, rollback_counter, new_tpm;
+    bool generate, print_key, force, dry_run, check, rollback_counter, new_tpm;
     JsonMode json;
     bool legend;
     char **arguments; /* behind the verb */
@@ -80,6 +80,10 @@ bool cli_is_secret(const char *word);
 int cli_read_recovery_key(const Options *o, Secret **ret);
 /* Opens a file with secrets, and warns when others may read it. Returns -1 and errno. */
 int cli_open_key_file(const char *path);
+
+/* Prints in one line, but not with --json=, whether all is well with what Status answered, and
+ * returns the exit code. */
+int cli_check_status(const Options *o, json_object *status);
 
 /* Verbs, one file for each group; usage and options are in main.c. */
 int verb_add(const Options *o);

@@ -32,6 +32,7 @@ enum {
     OPT_WITH_KEY = 1 << 18,
     OPT_ROLLBACK_COUNTER = 1 << 19,
     OPT_NEW_TPM = 1 << 20,
+    OPT_CHECK = 1 << 21,
 };
 
 #define OPTS_COMMON (OPT_JSON | OPT_NO_LEGEND | OPT_SOCKET)
@@ -59,6 +60,7 @@ static const Option option_table[] = {
     {OPT_GENERATE, "generate", NULL, "rotate to a new random PSK"},
     {OPT_PRINT_KEY, "print-key", NULL, "print the generated PSK, for the other end"},
     {OPT_FORCE, "force", NULL, "do what is refused without it"},
+    {OPT_CHECK, "check", NULL, "tell in one line, and by the exit status, whether all is well"},
     {OPT_DRY_RUN, "dry-run", NULL, "check a key file, keep nothing"},
     {OPT_TPM2_PCRS, "tpm2-pcrs", "LIST", "PCRs to bind a slot to, such as 7+14 (7)"},
     {OPT_WITH_KEY, "with-key", "KEY", "what systemd-creds seals a slot with (auto)"},
@@ -99,7 +101,7 @@ static const Verb verb_table[] = {
     {"remove", "ID", OPT_FORCE, verb_remove, "forget a PSK", LOOK_KEYS},
     {"sync", NULL, 0, verb_sync, "make the kernel's keyring hold what it should",
      "nvme-keyctl status"},
-    {"status", NULL, 0, verb_status, "show the state of service, store and keyring", NULL},
+    {"status", NULL, OPT_CHECK, verb_status, "show the state of service, store and keyring", NULL},
     {"identity", NULL, OPTS_PAIR | OPT_KEY_FILE, verb_identity,
      "print what a PSK is called, keep nothing", NULL},
     {"slot list", NULL, 0, verb_slot_list, "list what can open the store", NULL},
@@ -206,6 +208,9 @@ static int set_option(Options *o, int bit, const char *value)
         break;
     case OPT_FORCE:
         o->force = true;
+        break;
+    case OPT_CHECK:
+        o->check = true;
         break;
     case OPT_DRY_RUN:
         o->dry_run = true;

@@ -234,7 +234,10 @@ int verb_show(const Options *o)
 /* What to do about a store that does not open by itself. */
 static void print_store_hint(json_object *store)
 {
-    if (strcmp(text_or_dash(store, "slot"), "recovery") == 0)
+    bool by_itself = true;
+
+    (void)json_get_bool(store, "opensByItself", &by_itself);
+    if (!by_itself)
         print_field("", "opened by hand, until nvme-keyd stops: nvme-keyctl slot reseal makes it "
                         "open by itself again");
 }
@@ -311,24 +314,57 @@ static void print_credentials(json_object *credentials)
     print_lines(problems);
 }
 
+/* All slots, that which opened the store first. */
+static void print_slots(json_object *store)
+{
+    bool opened = strcmp(text_or_dash(store, "slot"), "removed") != 0;
+    json_object *slots;
+
+    if (json_get_array(store, "slots", &slots) <= 0)
+        return;
+    printf("%14s: ", "Sealed by");
+    for (size_t i = 0; i < json_object_array_length(slots); i++)
+        printf("%s%s%s", i > 0 ? ", " : "",
+               json_object_get_string(json_object_array_get_idx(slots, i)),
+               i == 0 && opened ? " (opened it)" : "");
+    printf("\n");
+}
+
+/* Of a store that does not open, nobody knows how many it has. */
+static void print_counts(json_object *status)
+{
+    uint64_t keys, broken = 0, identities = 0, published = 0, ours;
+
+    if (json_get_uint(status, "keys", INT64_MAX, &keys) > 0 &&
+        json_get_uint(status, "broken", INT64_MAX, &broken) > 0 &&
+        json_get_uint(status, "identities", INT64_MAX, &identities) > 0 &&
+        json_get_uint(status, "published", INT64_MAX, &published) > 0) {
+        printf("%14s: %llu, %llu broken\n", "Keys", (unsigned long long)keys,
+               (unsigned long long)broken);
+        printf("%14s: %llu of %llu identities\n", "Published", (unsigned long long)published,
+               (unsigned long long)identities);
+        return;
+    }
+    print_field("Keys", "unknown, while the store is not open");
+    if (json_get_uint(status, "inKeyring", INT64_MAX, &ours) > 0)
+        printf("%14s: %llu identities, of now unknown keys or of credentials\n", "Published",
+               (unsigned long long)ours);
+}
+
 static int print_status(json_object *status)
 {
     json_object *store, *keyring, *provision, *credentials, *problems;
-    uint64_t keys, broken, identities, published, dropped, serial = 0;
+    uint64_t dropped, serial = 0;
 
     if (json_get_object(status, "store", &store) <= 0 ||
         json_get_object(status, "keyring", &keyring) <= 0 ||
-        json_get_object(status, "provision", &provision) <= 0 ||
-        json_get_uint(status, "keys", INT64_MAX, &keys) <= 0 ||
-        json_get_uint(status, "broken", INT64_MAX, &broken) <= 0 ||
-        json_get_uint(status, "identities", INT64_MAX, &identities) <= 0 ||
-        json_get_uint(status, "published", INT64_MAX, &published) <= 0)
+        json_get_object(status, "provision", &provision) <= 0)
         return cli_fail(EXIT_OTHER, "nvme-keyd answered without a status");
 
     print_text(status, "Version", "version");
     print_text(store, "Store", "state");
     print_text(store, "Store ID", "id");
-    print_text(store, "Sealed by", "slot");
+    print_slots(store);
     print_each_line(store, "detail");
     print_store_hint(store);
     print_text(keyring, "Keyring", "name");
@@ -343,10 +379,7 @@ static int print_status(json_object *status)
     print_provision(provision);
     if (json_get_object(status, "credentials", &credentials) > 0)
         print_credentials(credentials);
-    printf("%14s: %llu, %llu broken\n", "Keys", (unsigned long long)keys,
-           (unsigned long long)broken);
-    printf("%14s: %llu of %llu identities\n", "Published", (unsigned long long)published,
-           (unsigned long long)identities);
+    print_counts(status);
     if (json_get_uint(status, "droppedMessages", INT64_MAX, &dropped) > 0)
         printf("%14s: %llu lines lost, because the journal did not take them\n", "Log",
                (unsigned long long)dropped);
@@ -360,8 +393,9 @@ int verb_status(const Options *o)
 
     if (r != EXIT_OK)
         return r;
-    if (o->json == JSON_OFF)
-        return print_status(reply);
-    cli_print_json(o, reply);
-    return EXIT_OK;
+    if (o->json != JSON_OFF)
+        cli_print_json(o, reply);
+    if (o->check)
+        return cli_check_status(o, reply);
+    return o->json == JSON_OFF ? print_status(reply) : EXIT_OK;
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "basic/json.h"
 #include "basic/log.h"
 #include "basic/names.h"
 #include "credstore/creds-slot.h"
@@ -176,18 +178,30 @@ void daemon_log_host_key(const Manager *m)
                        key.machine_id);
 }
 
-void daemon_log_store(DaemonLog *l, const Manager *m, ManagerEvent event)
+static void log_created(const Manager *m)
 {
     static const LogFields created = {.message_id = MESSAGE_STORE_CREATED};
+    json_object *slots = store_slots(manager_store(m));
+    char types[128] = "";
+
+    for (size_t i = 0, n = 0; i < json_object_array_length(slots) && n < sizeof(types); i++) {
+        const char *type = "";
+
+        (void)json_get_string(json_object_array_get_idx(slots, i), "type", &type);
+        n += (size_t)snprintf(types + n, sizeof(types) - n, "%s%s", i > 0 ? " and " : "", type);
+    }
+    (void)log_full(
+        LOG_NOTICE, 0, &created,
+        "Made the store, sealed by %s; add a recovery key: nvme-keyctl slot add recovery", types);
+}
+
+void daemon_log_store(DaemonLog *l, const Manager *m, ManagerEvent event)
+{
     const char *detail = manager_store_detail(m);
 
     switch (event) {
     case MANAGER_STORE_CREATED:
-        (void)log_full(LOG_NOTICE, 0, &created,
-                       "Made the store, sealed by %s; add a recovery key: nvme-keyctl slot add "
-                       "recovery",
-                       store_slot_type(manager_store(m)));
-        daemon_log_host_key(m);
+        log_created(m);
         break;
     case MANAGER_STORE_OPENED:
         log_opened(l, m);

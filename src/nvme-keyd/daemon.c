@@ -90,6 +90,7 @@ static void publish_all(Daemon *d)
     SyncResult s = {0};
     int r = manager_sync(d->manager, &s);
 
+    manager_take_changes(d->manager, &s);
     daemon_log_sync(&d->log, d->manager, before, r, &s);
     if (r == -EINPROGRESS)
         return;

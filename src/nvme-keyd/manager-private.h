@@ -66,6 +66,7 @@ struct Manager {
     RingNotices notices; /* of the last look at the whole ring */
     HandshakeMemory handshakes;
     int publish_error; /* why something could not be published at the last look, 0 for nothing */
+    SyncResult untold; /* what has changed in the ring since somebody was told */
     KeyTable keys;
     size_t n_credentials; /* of the keys: those that have no record */
     bool news;            /* one of them has been overridden */

@@ -462,5 +462,5 @@ bool manager_take_made(Manager *m)
 
 bool manager_is_unlocked_by_hand(const Manager *m)
 {
-    return m->store && strcmp(store_slot_type(m->store), "recovery") == 0;
+    return m->store && !store_opens_by_itself(m->store);
 }

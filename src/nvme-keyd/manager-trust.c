@@ -85,12 +85,11 @@ int manager_check_counter(int error, const Secret *output, char **reterr_detail)
     if (error < 0 || output->size != sizeof(other))
         return 0;
     memcpy(&other, output->data, sizeof(other));
-    return detail_set(
-        reterr_detail, -EXDEV,
-        "the TPM has the rollback counter 0x%x of another store, %.*s, which is not "
-        "here: if that one is gone for good, nvme-keyctl store forget 0x%x; if "
-        "both are right, OtherCounters=yes in nvme-keyd.conf",
-        other.index, STORE_IDENTITY_SIZE - 1, other.owner, other.index);
+    return detail_set(reterr_detail, -EXDEV,
+                      "the TPM has the rollback counter 0x%x of another store, %.*s, which is not "
+                      "here: if that one is gone for good, nvme-keyctl store forget 0x%x; if "
+                      "both are right, OtherCounters=yes in nvme-keyd.conf",
+                      other.index, STORE_IDENTITY_SIZE - 1, other.owner, other.index);
 }
 
 /* What is at work may have begun by the old rules. */

@@ -223,6 +223,31 @@ bool manager_has_unpublished(const Manager *m)
     return m->unpublished;
 }
 
+void manager_note_changes(Manager *m, const SyncResult *s)
+{
+    m->untold.added += s->added;
+    m->untold.removed += s->removed;
+}
+
+void manager_take_changes(Manager *m, SyncResult *s)
+{
+    /* What was added before is right by now. */
+    s->kept -= CONST_MIN(s->kept, m->untold.added);
+    s->added += m->untold.added;
+    s->removed += m->untold.removed;
+    m->untold = (SyncResult){0};
+}
+
+/* The same as manager_resync(), where the result is nobody's. */
+static int resync_unasked(Manager *m)
+{
+    SyncResult result = {0};
+    int r = manager_resync(m, &result);
+
+    manager_note_changes(m, &result);
+    return r;
+}
+
 unsigned manager_own_versions(const Manager *m, const Key *k)
 {
     unsigned versions = k->versions;
@@ -247,9 +272,7 @@ int manager_open(Manager *m)
     /* What could not be published at start is published now; if that fails, manager_sync() tells.
      */
     if (r == 0 && m->store && !was_open) {
-        SyncResult result;
-
-        if (manager_resync(m, &result) == -ENOMEM)
+        if (resync_unasked(m) == -ENOMEM)
             return -ENOMEM;
     }
     return r;
@@ -259,7 +282,6 @@ int manager_open(Manager *m)
 static int publish(Manager *m, Key *k)
 {
     const Ring *ring;
-    SyncResult result;
     int r;
 
     ring = manager_ring(m, &r);
@@ -270,7 +292,7 @@ static int publish(Manager *m, Key *k)
         m->publish_error = r;
     if (r != -EKEYREVOKED && r != -ENOKEY)
         return r;
-    r = manager_resync(m, &result);
+    r = resync_unasked(m);
     /* Of keys on demand that leaves the new one empty. */
     return r == 0 && manager_lifetime(m, k) > 0
                ? sync_publish(m->ring, m->store, k, manager_own_versions(m, k), m->on_demand_sec)
@@ -336,7 +358,11 @@ int manager_publish_all(Manager *m, SyncResult *ret)
         return -ENOMEM;
     if (r < 0)
         return r;
-    return early && !m->store ? synced : manager_resync(m, ret);
+    if (early && !m->store)
+        return synced;
+    if (early)
+        manager_note_changes(m, ret);
+    return manager_resync(m, ret);
 }
 
 int manager_sync(Manager *m, SyncResult *ret)
@@ -385,11 +411,10 @@ bool manager_is_stale(const Manager *m)
 size_t manager_publish_pair(Manager *m, const Key *first)
 {
     uint64_t now = now_realtime();
-    SyncResult result;
     size_t n = 0;
 
     /* The livepatch came or went. */
-    if (manager_is_stale(m) && manager_resync(m, &result) == -ENOMEM)
+    if (manager_is_stale(m) && resync_unasked(m) == -ENOMEM)
         return 0;
     for (Key *k = (Key *)(uintptr_t)first; k; k = k->next_of_pair)
         if (key_is_publishable(k, now) && manager_publish(m, k) == 0)

@@ -237,6 +237,11 @@ int manager_publish_all(Manager *m, SyncResult *ret) _must_check_;
 /* The same, and then lets go of retiring keys whose time is over. */
 int manager_sync(Manager *m, SyncResult *ret) _must_check_;
 
+/* What one look at the ring has changed, for whoever is told of the next. */
+void manager_note_changes(Manager *m, const SyncResult *s);
+/* Adds to the result of a look what was changed before it and nobody was told of. */
+void manager_take_changes(Manager *m, SyncResult *s);
+
 /* To be called when manager_sync() cannot open the store: keys that are to stay must not end
  * meanwhile, which they would if they had been published on demand. */
 int manager_hold(Manager *m);

@@ -361,7 +361,7 @@ int method_unlock(VarlinkCall *call, json_object *p, void *userdata)
     Manager *m = userdata;
     unsigned group = 0;
     const char *text;
-    SyncResult s;
+    SyncResult s = {0};
     int r;
 
     if (json_get_string(p, "recoveryKey", &text) <= 0)
@@ -378,6 +378,8 @@ int method_unlock(VarlinkCall *call, json_object *p, void *userdata)
                    "Store opened with a recovery key by uid %u, until the service stops",
                    (unsigned)varlink_call_peer(call)->uid);
     r = manager_sync(m, &s);
+    /* The journal hears of it when those who wait for the store go on. */
+    manager_note_changes(m, &s);
     if (r < 0 && r != -ENOKEY)
         log_warning_errno(r, "Cannot publish all keys");
     return reply_slot(call, m, store_opened_by(manager_store(m)), NULL);

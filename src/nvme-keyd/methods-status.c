@@ -10,6 +10,27 @@
 
 /* Status. */
 
+/* The types of the slots, the one that opened the store first. */
+static int add_slots(json_object *o, const Store *s)
+{
+    json_object *types = json_object_new_array(), *slots = store_slots(s),
+                *opener = store_opened_by(s);
+    int r = json_add_take(o, "slots", types);
+
+    for (size_t i = 0; r == 0 && i < 1 + json_object_array_length(slots); i++) {
+        json_object *slot = i == 0 ? opener : json_object_array_get_idx(slots, i - 1);
+        const char *type = "";
+
+        if (!slot || (i > 0 && slot == opener))
+            continue;
+        (void)json_get_string(slot, "type", &type);
+        r = json_append_take(types, json_object_new_string(type));
+    }
+    if (r == 0)
+        r = json_add_string(o, "slot", store_slot_type(s));
+    return r < 0 ? r : json_add_bool(o, "opensByItself", store_opens_by_itself(s));
+}
+
 static json_object *store_status(Manager *m)
 {
     _cleanup_(json_putp) json_object *o = json_object_new_object();
@@ -22,7 +43,7 @@ static json_object *store_status(Manager *m)
 
     if (!o || json_add_string(o, "state", state) < 0 ||
         (store && json_add_string(o, "id", store_identity(store)) < 0) ||
-        (store && json_add_string(o, "slot", store_slot_type(store)) < 0) ||
+        (store && add_slots(o, store) < 0) ||
         (manager_store_is_foreign(m) && json_add_bool(o, "foreign", true) < 0) ||
         (detail && json_add_string(o, "detail", detail) < 0))
         return NULL;
@@ -109,13 +130,52 @@ static json_object *credentials_status(const Manager *m)
     return TAKE_PTR(o);
 }
 
+typedef struct Counts {
+    size_t keys, broken, identities, published;
+    size_t missing; /* keys that should be in the ring and are not */
+} Counts;
+
+static void count_keys(const Manager *m, Counts *ret)
+{
+    uint64_t now = now_realtime();
+    const Key *k;
+
+    *ret = (Counts){.keys = key_table_size(manager_keys(m))};
+    KEY_TABLE_FOREACH(manager_keys(m), k)
+    {
+        bool wanted = key_is_publishable(k, now);
+
+        ret->broken += k->state == KEY_BROKEN;
+        ret->missing += wanted && manager_lacks(m, k);
+        for (unsigned v = 0; v < KEY_VERSIONS; v++) {
+            ret->identities += k->identities[v] && wanted;
+            ret->published += k->serials[v] != 0;
+        }
+    }
+}
+
+/* How many keys a store has that does not open is not known, and not told; the ring tells what is
+ * left of it there. */
+static int add_counts(json_object *o, const Manager *m, const Ring *ring, const Counts *c)
+{
+    size_t ours = 0;
+
+    if (manager_store(m) || (!manager_is_opening(m) && !manager_store_detail(m)))
+        return json_add_uint(o, "keys", c->keys) | json_add_uint(o, "broken", c->broken) |
+               json_add_uint(o, "identities", c->identities) |
+               json_add_uint(o, "published", c->published) |
+               json_add_uint(o, "missing", c->missing);
+    if (ring && sync_count_ours(ring, &ours) < 0)
+        return 0;
+    return json_add_uint(o, "inKeyring", ours);
+}
+
 int method_status(VarlinkCall *call, json_object *p, void *userdata)
 {
     _cleanup_(json_putp) json_object *o = json_object_new_object();
-    size_t broken = 0, identities = 0, published = 0;
     Manager *m = userdata;
     const Ring *ring;
-    Key *k;
+    Counts counts;
     int r;
 
     (void)p;
@@ -124,22 +184,13 @@ int method_status(VarlinkCall *call, json_object *p, void *userdata)
     if (r == -ENOMEM || (r == -EINPROGRESS && !manager_is_slow(m)))
         return r;
     ring = manager_refresh(m);
-    KEY_TABLE_FOREACH(manager_keys(m), k)
-    {
-        broken += k->state == KEY_BROKEN;
-        for (unsigned v = 0; v < KEY_VERSIONS; v++) {
-            identities += k->identities[v] && key_is_publishable(k, now_realtime());
-            published += k->serials[v] != 0;
-        }
-    }
+    count_keys(m, &counts);
     if (!o || json_add_string(o, "version", PROJECT_VERSION) < 0 ||
         json_add_take(o, "store", store_status(m)) < 0 ||
-        json_add_take(o, "keyring", keyring_status(m, ring, published < identities)) < 0 ||
+        json_add_take(o, "keyring", keyring_status(m, ring, counts.missing > 0)) < 0 ||
         json_add_take(o, "provision", provision_status(m)) < 0 || add_handshake(o, m) < 0 ||
         json_add_take(o, "credentials", credentials_status(m)) < 0 ||
-        json_add_uint(o, "keys", key_table_size(manager_keys(m))) < 0 ||
-        json_add_uint(o, "broken", broken) < 0 || json_add_uint(o, "identities", identities) < 0 ||
-        json_add_uint(o, "published", published) < 0 ||
+        add_counts(o, m, ring, &counts) < 0 ||
         (log_dropped() > 0 && json_add_uint(o, "droppedMessages", log_dropped()) < 0))
         return -ENOMEM;
     return varlink_call_reply(call, TAKE_PTR(o));

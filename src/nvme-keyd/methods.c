@@ -293,6 +293,8 @@ static int method_sync(VarlinkCall *call, json_object *p, void *userdata)
     SyncResult s = {0};
     int r = manager_sync(userdata, &s);
 
+    manager_take_changes(userdata, &s);
+
     (void)p;
     if (r == -EINPROGRESS)
         return r;

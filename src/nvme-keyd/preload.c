@@ -139,10 +139,11 @@ static ExitCode tell_published(const Preload *p)
     return broken > 0 ? EXIT_STORE : EXIT_OK;
 }
 
-static ExitCode tell(const Preload *p)
+static ExitCode tell(Preload *p)
 {
     static const LogFields absent = {.message_id = MESSAGE_RING_ABSENT};
 
+    manager_take_changes(p->manager, &p->sync);
     if (p->result == -ENOKEY) {
         (void)log_full(LOG_ERR, 0, &absent, "Nothing published: " MANAGER_NO_RING);
         return EXIT_NO_KEYRING;

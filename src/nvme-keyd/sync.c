@@ -446,6 +446,20 @@ int sync_refresh(const Ring *ring, const KeyTable *table)
     return 0;
 }
 
+int sync_count_ours(const Ring *ring, size_t *ret)
+{
+    _cleanup_(ring_list_done) RingList list = {NULL, 0};
+    size_t n = 0;
+    int r = ring_list(ring, &list);
+
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < list.n; i++)
+        n += ring_key_is_ours(&list.keys[i]) && is_configured_psk(list.keys[i].description);
+    *ret = n;
+    return 0;
+}
+
 int sync_hold(const Ring *ring)
 {
     _cleanup_(ring_list_done) RingList list = {NULL, 0};

@@ -50,5 +50,8 @@ int sync_withdraw(const Ring *ring, Key *k, unsigned versions) _must_check_;
  * tell them apart. Linear. */
 int sync_hold(const Ring *ring) _must_check_;
 
+/* How many keys of the ring are ours, whether the table knows them or not. Linear. */
+int sync_count_ours(const Ring *ring, size_t *ret) _must_check_;
+
 /* Looks which serials of the table are still in the ring; the others become 0. Linear. */
 int sync_refresh(const Ring *ring, const KeyTable *table) _must_check_;

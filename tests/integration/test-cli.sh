@@ -96,8 +96,17 @@ like "sync: adds what is missing" "$out" "^[0-9]+ right, 1 added, 0 removed$"
 is "sync: JSON" "$(ctl sync --json=short | json 'o["added"], o["removed"], o["failed"]')" "(0, 0, 0)"
 is "sync: no legend" "$(ctl sync --no-legend)" ""
 run ctl status
-like "status: all is there" "$out" $'Store: open\n +Sealed by: systemd-creds\n.*Published: ([0-9]+) of \\1 identities$|Published: [0-9]+ of [0-9]+ identities$'
+like "status: all is there" "$out" $'Store: open\n +Sealed by: systemd-creds \(opened it\)\n.*Published: ([0-9]+) of \\1 identities$|Published: [0-9]+ of [0-9]+ identities$'
 is "status: JSON" "$(ctl status --json=short | json 'o["published"] == o["identities"], o["broken"], o["store"]["state"]')" "(True, 0, 'open')"
+
+run ctl status --check
+like "status --check: all is well" "$status $out" "^0 OK: [0-9]+ keys, ([0-9]+) of [0-9]+ identities in the keyring$"
+keyctl unlink "$(keyctl rlist "$(ring)" | cut -d ' ' -f 1)" "$(ring)" >/dev/null
+run ctl status --check
+is "status --check: a key is missing" "$status $out$err" "10 CRITICAL: 1 keys are not in the keyring"
+run ctl status --check --json=short
+is "status --check: JSON, and the same exit status" "$status $(json 'o["missing"]' <<<"$out")" "10 1"
+check "status --check: and right again" ctl sync --no-legend
 
 # --- identity, without the daemon
 
@@ -278,6 +287,10 @@ refused "store: remove" 8 "header.json" ctl remove "$id"
 refused "store: sync" 8 "header.json" ctl sync
 run ctl status
 like "store: status tells why" "$out" $'Store: unavailable\n *: header.json'
+like "store: status does not call unknown what is not zero" "$out" "Keys: unknown, .*Published: $(wc -l <<<"$before") identities, of now unknown keys"
+is "store: the same, JSON" "$(ctl status --json=short | json 'o["inKeyring"], [m for m in ("keys", "broken", "identities", "published", "missing") if m in o]')" "($(wc -l <<<"$before"), [])"
+run ctl status --check
+like "store: status --check" "$status $out" "^8 CRITICAL: the store does not open: header\.json"
 is "store: what is published stays" "$(ring_names)" "$before"
 cp "$tmp/header.json" "$state/header.json"
 run ctl list --no-legend
@@ -296,6 +309,7 @@ daemon_start
 run ctl list --no-legend
 like "store: a broken record is listed" "$out" "(^|"$'\n'")$id broken +- +- +- +- +- +-($|"$'\n'")"
 like "store: the others work" "$out" " active "
+is "store: status --check" "$(ctl status --check; echo $?)" $'CRITICAL: 1 records of the store cannot be used\n8'
 run ctl show "$id"
 like "store: show tells what is wrong" "$out" "State: broken"$'\n'" +Error: authentication failed"
 like "store: the journal has it, and what to do" "$(<"$log")" "Record $id: authentication failed.*1 records of the store cannot be used: restore"

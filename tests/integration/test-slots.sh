@@ -42,7 +42,7 @@ store_status() {
 
 # "open tpm2", "unavailable -"
 store_state() {
-    store_status | awk -F ': ' '/ Store: / { state = $2 } / Sealed by: / { slot = $2 } END { print state, slot ? slot : "-" }'
+    store_status | awk -F ': ' '/ Store: / { state = $2 } / Sealed by: / { slot = $2; sub(/ \(opened it\).*/, "", slot) } END { print state, slot ? slot : "-" }'
 }
 
 is_at_rest() {
@@ -231,12 +231,16 @@ refused_with "unlock: no line of this size" 3 "longer than a recovery key" "$(pr
 refused "unlock: no such file" 3 "cannot open /nonexistent" ctl slot unlock --key-file=/nonexistent
 refused_with "unlock: the recovery key of another store" 3 "it is not the recovery key of this store" "$lost_key" ctl slot unlock
 
+lines=$(($(wc -l <"$log") + 1))
 run ctl slot unlock <<<" ${key,,} "
 like "unlock" "$status$err $out" "^0 Opened by slot $recovery until nvme-keyd stops\..*"$'\n'"nvme-keyctl slot reseal$"
 is "unlock: the store is open" "$(store_state)" "open recovery"
 like "unlock: all keys are published" "$(ring_names)" "^NVMe1R01 $HOST $SUBSYSTEM [^ ]+$"
-like "unlock: status says for how long" "$(ctl status)" $'Sealed by: recovery\n +: opened by hand, until nvme-keyd stops: nvme-keyctl slot reseal'
+like "unlock: status says for how long" "$(ctl status)" $'Sealed by: recovery \\(opened it\\), systemd-creds\n +: opened by hand, until nvme-keyd stops: nvme-keyctl slot reseal'
 is "unlock: the slot is marked" "$(slots | sort)" "$(printf '%s\n' "$creds systemd-creds host -" "$recovery recovery - yes" | sort)"
+is "unlock: status --check" "$(ctl status --check; echo $?)" $'CRITICAL: nothing but a recovery key opens the store: nvme-keyctl slot reseal\n8'
+since() { tail -n "+$lines" "$log" | grep -o "[0-9]* keys in the keyring.*"; }
+becomes "unlock: the log counts what was added" "0 keys in the keyring were right, 1 added, 0 removed" since
 nowhere "unlock" "$key"
 refused_with "unlock: not twice" 5 "the store is open" "$key" ctl slot unlock
 restart
@@ -254,6 +258,7 @@ is "unlock: from a file, JSON" "$status$err $(json 'o["slot"]' <<<"$out")" "0 {'
 
 run ctl slot reseal
 is "reseal: tells which" "$status$err $out" "0 $creds"
+is "reseal: status does not ask for it any more" "$(ctl status | grep -c 'slot reseal') $(ctl status --check | cut -d : -f 1)" "0 OK"
 is "reseal: the same slots" "$(slots | cut -d ' ' -f 1-3 | sort)" "$(printf '%s\n' "$creds systemd-creds host" "$recovery recovery -" | sort)"
 restart
 is "reseal: the store opens by itself" "$(store_state)" "open systemd-creds"

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "basic/json.h"
+#include "nvme-keyctl/cli.h"
+
+/* status --check: one line and an exit code for a program that watches over this machine. The first
+ * thing that is wrong is told, the worst one first. */
+
+/* What is told; a detail that is longer is cut. */
+typedef struct Verdict {
+    ExitCode code;
+    char text[512];
+} Verdict;
+
+static void problem(Verdict *v, ExitCode code, const char *format, ...) _printf_(3, 4);
+static void problem(Verdict *v, ExitCode code, const char *format, ...)
+{
+    va_list ap;
+
+    v->code = code;
+    va_start(ap, format);
+    (void)vsnprintf(v->text, sizeof(v->text), format, ap);
+    va_end(ap);
+}
+
+static uint64_t count(json_object *o, const char *member)
+{
+    uint64_t n = 0;
+
+    (void)json_get_uint(o, member, INT64_MAX, &n);
+    return n;
+}
+
+static const char *text(json_object *o, const char *member)
+{
+    const char *s = "";
+
+    return json_get_string(o, member, &s) > 0 ? s : "";
+}
+
+/* The first of an array of texts, or NULL. */
+static const char *first_problem(json_object *o)
+{
+    json_object *problems;
+
+    if (json_get_array(o, "problems", &problems) <= 0 || json_object_array_length(problems) == 0)
+        return NULL;
+    return json_object_get_string(json_object_array_get_idx(problems, 0));
+}
+
+static void check_store(Verdict *v, json_object *store, json_object *status)
+{
+    const char *state = text(store, "state"), *detail = text(store, "detail");
+    bool by_itself = true, foreign = false;
+
+    (void)json_get_bool(store, "opensByItself", &by_itself);
+    (void)json_get_bool(store, "foreign", &foreign);
+    if (strcmp(state, "unavailable") == 0)
+        problem(v, EXIT_STORE, "the store does not open: %.*s", (int)strcspn(detail, "\n"), detail);
+    else if (foreign)
+        problem(v, EXIT_STORE, "the store is not the one that is expected");
+    else if (strcmp(state, "opening") == 0)
+        problem(v, EXIT_STORE, "the store is still being opened");
+    else if (count(status, "broken") > 0)
+        problem(v, EXIT_STORE, "%llu records of the store cannot be used",
+                (unsigned long long)count(status, "broken"));
+    else if (!by_itself)
+        problem(v, EXIT_STORE,
+                "nothing but a recovery key opens the store: nvme-keyctl slot reseal");
+}
+
+static void check_keyring(Verdict *v, json_object *keyring, json_object *status,
+                          json_object *credentials)
+{
+    const char *why = first_problem(keyring);
+    uint64_t missing = count(status, "missing");
+
+    if (!json_object_object_get_ex(keyring, "serial", NULL)) {
+        if (count(status, "keys") + count(credentials, "keys") > 0)
+            problem(v, EXIT_NO_KEYRING, "the kernel has no keyring %s now", text(keyring, "name"));
+    } else if (missing > 0) {
+        problem(v, EXIT_KEYRING, "%llu keys are not in the keyring%s%s",
+                (unsigned long long)missing, why ? ": " : "", why ? why : "");
+    } else if (why) {
+        problem(v, EXIT_KEYRING, "%s", why);
+    }
+}
+
+static void check_rest(Verdict *v, json_object *status, json_object *credentials)
+{
+    json_object *handshake = NULL, *provision = NULL;
+    const char *why = first_problem(credentials);
+
+    (void)json_get_object(status, "handshakeDaemon", &handshake);
+    (void)json_get_object(status, "provision", &provision);
+    if (strcmp(text(handshake, "state"), "stale") == 0)
+        problem(v, EXIT_OTHER, "%s does not have the keyring", text(handshake, "unit"));
+    else if (text(provision, "detail")[0])
+        problem(v, EXIT_OTHER, "%s", text(provision, "detail"));
+    else if (why)
+        problem(v, EXIT_INVALID, "%s", why);
+}
+
+int cli_check_status(const Options *o, json_object *status)
+{
+    json_object *store, *keyring, *credentials = NULL;
+    Verdict v = {.code = EXIT_OK};
+
+    if (json_get_object(status, "store", &store) <= 0 ||
+        json_get_object(status, "keyring", &keyring) <= 0)
+        return cli_fail(EXIT_OTHER, "nvme-keyd answered without a status");
+    (void)json_get_object(status, "credentials", &credentials);
+    check_store(&v, store, status);
+    if (v.code == EXIT_OK)
+        check_keyring(&v, keyring, status, credentials);
+    if (v.code == EXIT_OK)
+        check_rest(&v, status, credentials);
+    if (o->json != JSON_OFF)
+        return (int)v.code;
+    if (v.code != EXIT_OK)
+        printf("CRITICAL: %s\n", v.text);
+    else
+        printf("OK: %llu keys, %llu of %llu identities in the keyring\n",
+               (unsigned long long)count(status, "keys"),
+               (unsigned long long)count(status, "published"),
+               (unsigned long long)count(status, "identities"));
+    return (int)v.code;
+}
