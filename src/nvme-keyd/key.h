@@ -64,7 +64,6 @@ typedef struct Key {
     uint64_t changed_usec;           /* when the state was entered */
     uint64_t deadline_usec;          /* when a retiring key goes, 0 for none */
     uint64_t uptime_deadline_usec;   /* the same (CLOCK_BOOTTIME), at the latest; 0 until known */
-    bool expired;                    /* that is over */
 
     /* By version; NULL where it is not to be published. */
     char *identities[KEY_VERSIONS];
@@ -76,7 +75,8 @@ typedef struct Key {
     /* Of a key that has no record: the name of its credential, and where its line is there. */
     char *credential;
     size_t credential_offset, credential_length;
-    bool told; /* that it is overridden */
+    bool told;    /* that it is overridden */
+    bool expired; /* uptime_deadline_usec is over */
 
     struct Key *next_of_pair; /* other keys of the same host and subsystem NQN */
 } Key;

@@ -141,8 +141,12 @@ void manager_due(const Manager *m, ManagerDue *ret)
 {
     *ret = m->due;
     /* One that has passed since the last look: the timer for it is late, or could do nothing. */
-    if (ret->realtime_usec > 0 && ret->realtime_usec <= now_realtime())
-        ret->realtime_usec = 0, ret->overdue = true;
-    if (ret->boottime_usec > 0 && ret->boottime_usec <= now_boottime())
-        ret->boottime_usec = 0, ret->overdue = true;
+    if (ret->realtime_usec > 0 && ret->realtime_usec <= now_realtime()) {
+        ret->realtime_usec = 0;
+        ret->overdue = true;
+    }
+    if (ret->boottime_usec > 0 && ret->boottime_usec <= now_boottime()) {
+        ret->boottime_usec = 0;
+        ret->overdue = true;
+    }
 }
