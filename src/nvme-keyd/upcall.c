@@ -8,6 +8,9 @@
 #include "nvme-keyd/upcall-answer.h"
 #include "nvme-keyd/upcall.h"
 
+/* A handshake of the kernel waits for the answer: before all else in the event loop. */
+#define UPCALL_PRIORITY SD_EVENT_PRIORITY_IMPORTANT
+
 typedef struct Connection {
     UpcallServer *server;
     sd_event_source *io;
@@ -110,6 +113,8 @@ static int connection_open(UpcallServer *s, int fd)
         return -ENOMEM;
     r = sd_event_add_io(s->event, &c->io, fd, EPOLLIN, on_packet, c);
     if (r >= 0)
+        r = sd_event_source_set_priority(c->io, UPCALL_PRIORITY);
+    if (r >= 0)
         r = sd_event_add_time_relative(s->event, &c->timer, CLOCK_MONOTONIC, UPCALL_DEADLINE_USEC,
                                        0, on_timeout, c);
     if (r < 0) {
@@ -201,6 +206,9 @@ int upcall_server_new(sd_event *event, int listen_fd, Manager *manager,
     s->on_activity = on_activity;
     s->userdata = userdata;
     r = sd_event_add_io(event, &s->listen, listen_fd, EPOLLIN, on_connect, s);
+    if (r < 0)
+        return r;
+    r = sd_event_source_set_priority(s->listen, UPCALL_PRIORITY);
     if (r < 0)
         return r;
     (void)sd_event_source_set_io_fd_own(s->listen, true);

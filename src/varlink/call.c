@@ -15,7 +15,7 @@ static int append_answer(VarlinkCall *call, const char *error, json_object *para
     VarlinkConnection *c = call->connection;
     int r;
 
-    if (call->answered)
+    if (call->answered || call->streaming)
         return -EPROTO;
     if (c->broken)
         return -ECONNRESET;
@@ -32,7 +32,7 @@ static int append_answer(VarlinkCall *call, const char *error, json_object *para
         return r;
 
     call->answered = !continues;
-    if (varlink_buffer_size(&c->output) > CONNECTION_OUTPUT_PAUSE)
+    if (varlink_buffer_size(&c->output) > VARLINK_OUTPUT_PAUSE)
         varlink_connection_send(c);
     return c->broken ? -ECONNRESET : 0;
 }
@@ -56,6 +56,28 @@ int varlink_call_notify(VarlinkCall *call, json_object *parameters)
     _cleanup_(json_putp) json_object *p = parameters;
 
     return call->message->more ? append_answer(call, NULL, p, true) : -EPROTO;
+}
+
+void varlink_stream_done(VarlinkStream *s)
+{
+    if (s->next)
+        s->destroy(s->state);
+    *s = (VarlinkStream){NULL, NULL, NULL};
+}
+
+int varlink_call_stream(VarlinkCall *call, VarlinkStreamFn next, void *state,
+                        VarlinkDestroyFn destroy)
+{
+    VarlinkStream stream = {next, state, destroy};
+
+    if (call->answered || call->streaming || call->connection->stream.next ||
+        !call->message->more) {
+        varlink_stream_done(&stream);
+        return -EPROTO;
+    }
+    call->connection->stream = stream;
+    call->streaming = true;
+    return 0;
 }
 
 int varlink_call_error(VarlinkCall *call, const char *error, json_object *parameters)
@@ -134,6 +156,24 @@ static const VarlinkMethod *find_method(const VarlinkInterface *interface, const
     return NULL;
 }
 
+/* Never a text of the peer. */
+static const char *name_for_notice(const VarlinkCallMessage *m, const VarlinkServer *s)
+{
+    const char *last = m->invalid ? NULL : strrchr(m->method, '.');
+    const InterfaceEntry *entry =
+        last ? varlink_server_find_interface(s, m->method, (size_t)(last - m->method)) : NULL;
+
+    return entry && find_method(entry->interface, last + 1) ? m->method : "(unknown)";
+}
+
+static int refuse_call(const VarlinkCall *call)
+{
+    VarlinkConnection *c = call->connection;
+
+    varlink_server_refused(c->server, &c->peer, name_for_notice(call->message, c->server));
+    return -EACCES;
+}
+
 /* Returns 0 when *ret is the method to call, 1 when the call is answered, or an error. */
 static int find_call(VarlinkCall *call, const VarlinkMethod **ret, void **ret_userdata)
 {
@@ -144,7 +184,7 @@ static int find_call(VarlinkCall *call, const VarlinkMethod **ret, void **ret_us
     int r;
 
     if (call->connection->refused)
-        return -EACCES;
+        return refuse_call(call);
     if (m->invalid) {
         r = varlink_call_invalid_parameter(call, m->invalid);
         return r < 0 ? r : 1;
@@ -193,7 +233,7 @@ static int call_method(VarlinkCall *call, const VarlinkMethod *method, void *use
     int r;
 
     if ((method->flags & VARLINK_METHOD_ROOT) && call->connection->peer.uid != 0)
-        return -EACCES;
+        return refuse_call(call);
     if ((method->flags & VARLINK_METHOD_MORE_REQUIRED) && !call->message->more)
         return varlink_call_error(call, VARLINK_ERROR_EXPECTED_MORE, NULL);
 
@@ -201,7 +241,33 @@ static int call_method(VarlinkCall *call, const VarlinkMethod *method, void *use
     if (unknown)
         return varlink_call_invalid_parameter(call, unknown);
     r = method->fn(call, call->message->parameters, userdata);
-    return r == 0 && !call->answered ? -EPROTO : r;
+    return r == 0 && !call->answered && !call->streaming ? -EPROTO : r;
+}
+
+/* An error of a method or a stream, for which there may be nobody to answer. */
+static void answer_failure(VarlinkCall *call, int error)
+{
+    VarlinkConnection *c = call->connection;
+    int r = error;
+
+    if (r < 0 && !call->answered && !c->broken)
+        r = answer_errno(call, r);
+    if (!call->answered)
+        c->broken = true;
+    if (c->broken)
+        log_debug_errno(r, "varlink: connection dropped");
+}
+
+void varlink_connection_stream(VarlinkConnection *c)
+{
+    static const VarlinkCallMessage more = {.more = true};
+    VarlinkCall call = {.connection = c, .message = &more};
+    int r = c->stream.next(&call, c->stream.state);
+
+    if (r < 0)
+        answer_failure(&call, r);
+    if (call.answered || c->broken)
+        varlink_stream_done(&c->stream);
 }
 
 /* Returns false when the method says that its time has not come. */
@@ -216,12 +282,12 @@ static bool handle_call(VarlinkConnection *c, VarlinkCallMessage *m, bool *ret_s
     if (r == 0)
         r = call_method(&call, method, userdata);
     later = r == -EINPROGRESS && !call.answered && !c->broken;
-    if (r < 0 && !later && !call.answered && !c->broken)
-        r = answer_errno(&call, r);
-    if (!call.answered && !later)
-        c->broken = true;
-    if (c->broken)
-        log_debug_errno(r, "varlink: connection dropped");
+    if (r < 0 && call.streaming) {
+        call.streaming = false;
+        varlink_stream_done(&c->stream);
+    }
+    if (!later && !call.streaming)
+        answer_failure(&call, r);
 
     /* Only a method may have kept a part of it; whatever came for none may be a secret. */
     *ret_sensitive = !method || (method->flags & VARLINK_METHOD_SENSITIVE);

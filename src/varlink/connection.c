@@ -2,20 +2,22 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "basic/io.h"
 #include "basic/log.h"
 #include "varlink/connection.h"
 
 static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdata);
 
-static bool limit_reached(const VarlinkServer *s, uid_t uid)
+/* What a peer other than root leaves unread is bounded in the kernel too. */
+static void bound_buffers(VarlinkConnection *c)
 {
-    size_t all = 0, own = 0;
+    static const int size = VARLINK_OTHERS_SNDBUF;
+    bool root = c->peer.uid == 0;
 
-    for (const VarlinkConnection *c = s->connections; c; c = c->next) {
-        all++;
-        own += c->peer.uid == uid;
-    }
-    return all >= VARLINK_CONNECTIONS_MAX || (uid != 0 && own >= CONNECTIONS_PER_USER_MAX);
+    c->input = VARLINK_BUFFER(root ? VARLINK_MESSAGE_MAX : VARLINK_OTHERS_MESSAGE_MAX);
+    c->output = VARLINK_BUFFER(root ? VARLINK_OUTPUT_MAX : VARLINK_OTHERS_OUTPUT_MAX);
+    if (!root)
+        (void)setsockopt(c->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 }
 
 static int connection_start(VarlinkConnection *c)
@@ -26,12 +28,14 @@ static int connection_start(VarlinkConnection *c)
 
     if (getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &c->peer, &length) < 0)
         return -errno;
-    if (limit_reached(s, c->peer.uid))
-        return -EBUSY;
-    r = sd_event_add_io(s->event, &c->source, c->fd, EPOLLIN, on_io, c);
-    if (r < 0)
+    if ((r = varlink_admit(c)) < 0 ||
+        (r = sd_event_add_io(s->event, &c->source, c->fd, EPOLLIN, on_io, c)) < 0 ||
+        (r = sd_event_source_set_priority(
+             c->source, c->peer.uid == 0 ? VARLINK_PRIORITY_ROOT : VARLINK_PRIORITY_OTHERS)) < 0)
         return r;
 
+    bound_buffers(c);
+    c->progress_usec = now_monotonic();
     c->refused = s->authorize && s->authorize(c->fd, &c->peer, s->authorize_userdata) != 0;
     return 0;
 }
@@ -46,8 +50,6 @@ int varlink_server_add_connection(VarlinkServer *s, int fd)
         return -ENOMEM;
     c->server = s;
     c->fd = TAKE_FD(owned);
-    c->input = VARLINK_BUFFER(VARLINK_MESSAGE_MAX);
-    c->output = VARLINK_BUFFER(VARLINK_OUTPUT_MAX);
     r = connection_start(c);
     if (r < 0)
         return r;
@@ -58,6 +60,13 @@ int varlink_server_add_connection(VarlinkServer *s, int fd)
     s->connections = TAKE_PTR(c);
     varlink_server_notice(s);
     return 0;
+}
+
+static void unpark(VarlinkConnection *c)
+{
+    if (c->parked)
+        c->server->parked -= c->parked->size;
+    c->parked = secret_free(c->parked);
 }
 
 VarlinkConnection *varlink_connection_free(VarlinkConnection *c)
@@ -72,10 +81,12 @@ VarlinkConnection *varlink_connection_free(VarlinkConnection *c)
     else if (c->server->connections == c)
         c->server->connections = c->next;
 
+    varlink_dismiss(c);
     sd_event_source_disable_unref(c->source);
     close(c->fd);
+    varlink_stream_done(&c->stream);
     varlink_buffer_done(&c->input);
-    secret_free(c->parked);
+    unpark(c);
     varlink_buffer_done(&c->output);
     if (c->destroy)
         c->destroy(c->state);
@@ -85,72 +96,91 @@ VarlinkConnection *varlink_connection_free(VarlinkConnection *c)
 
 void varlink_connection_send(VarlinkConnection *c)
 {
+    size_t before = varlink_buffer_size(&c->output);
     int r = c->broken ? 0 : varlink_buffer_send(&c->output, c->fd);
 
     if (r < 0 && r != -EAGAIN)
         c->broken = true;
+    if (varlink_buffer_size(&c->output) < before)
+        c->progress_usec = now_monotonic();
 }
 
 /* Keeps a call for later, one that may hold a secret in locked memory. */
 static void park(VarlinkConnection *c, const char *data, size_t size, bool sensitive)
 {
+    VarlinkServer *s = c->server;
+
     c->waiting = true;
     if (!sensitive)
         return;
-    c->parked = secret_new_copy(data, size);
-    if (c->parked)
-        varlink_buffer_consume(&c->input, size + 1);
-    else
+    if (s->parked + size <= VARLINK_PARKED_MAX)
+        c->parked = secret_new_copy(data, size);
+    if (!c->parked) {
         c->broken = true;
+        return;
+    }
+    s->parked += size;
+    varlink_buffer_consume(&c->input, size + 1);
 }
 
-/* Handles the call that was parked. */
-static bool step_parked(VarlinkConnection *c)
+static void handle_parked(VarlinkConnection *c)
 {
     bool sensitive = true;
 
     if (!varlink_connection_dispatch(c, (const char *)c->parked->data, c->parked->size,
                                      &sensitive)) {
         c->waiting = true;
-        return false;
+        return;
     }
-    c->parked = secret_free(c->parked);
+    unpark(c);
     varlink_server_notice(c->server);
-    return true;
 }
 
-/* Handles a queued message or receives something. Returns false when there is nothing to do. */
-static bool connection_step(VarlinkConnection *c)
+/* Handles the first queued message. Returns false where there is none. */
+static bool handle_queued(VarlinkConnection *c)
 {
     bool sensitive = true;
     const char *data;
     size_t size;
-    int r;
+    int r = varlink_buffer_next(&c->input, &data, &size);
 
-    if (c->parked)
-        return step_parked(c);
-    r = varlink_buffer_next(&c->input, &data, &size);
     if (r == -EMSGSIZE) {
         log_debug("varlink: message too long");
         c->ending = true;
-        return false;
     }
-    if (r > 0) {
-        if (!varlink_connection_dispatch(c, data, size, &sensitive)) {
-            park(c, data, size, sensitive);
-            return false;
-        }
-        varlink_buffer_consume(&c->input, size + 1);
-        varlink_server_notice(c->server);
+    if (r <= 0)
+        return r < 0;
+    if (!varlink_connection_dispatch(c, data, size, &sensitive)) {
+        park(c, data, size, sensitive);
         return true;
     }
-    if (c->at_end)
-        return false;
+    varlink_buffer_consume(&c->input, size + 1);
+    varlink_server_notice(c->server);
+    return true;
+}
 
-    r = varlink_buffer_receive(&c->input, c->fd);
+static void receive(VarlinkConnection *c)
+{
+    int r = varlink_buffer_receive(&c->input, c->fd);
+
     c->at_end = r == 0;
     c->broken = r < 0 && r != -EAGAIN;
-    return r > 0;
+    if (r > 0)
+        c->progress_usec = now_monotonic();
+}
+
+/* One call, or one piece of a stream. */
+static void connection_step(VarlinkConnection *c)
+{
+    if (c->stream.next)
+        varlink_connection_stream(c);
+    else if (c->parked)
+        handle_parked(c);
+    else if (!handle_queued(c) && !c->at_end) {
+        receive(c);
+        if (!c->broken)
+            (void)handle_queued(c);
+    }
 }
 
 static bool message_queued(VarlinkConnection *c)
@@ -165,45 +195,64 @@ static bool connection_finished(VarlinkConnection *c)
 {
     if (c->broken)
         return true;
-    return varlink_buffer_size(&c->output) == 0 && (c->ending || (c->at_end && !message_queued(c)));
+    return varlink_buffer_size(&c->output) == 0 && !c->stream.next &&
+           (c->ending || (c->at_end && !message_queued(c)));
+}
+
+static bool has_room(const VarlinkConnection *c)
+{
+    return varlink_buffer_size(&c->output) <= VARLINK_OUTPUT_PAUSE;
+}
+
+/* Whether there is something to do without the peer. */
+static bool has_work(VarlinkConnection *c)
+{
+    return !c->waiting && has_room(c) && (c->stream.next || (!c->ending && message_queued(c)));
 }
 
 /* A peer that hung up is always reported: each turn must then come nearer to the end, which it does
  * because sending to it fails and receiving from it ends. */
-static uint32_t events_wanted(VarlinkConnection *c)
+static uint32_t events_wanted(const VarlinkConnection *c)
 {
-    size_t unsent = varlink_buffer_size(&c->output);
-    uint32_t events = 0;
+    uint32_t events = varlink_buffer_size(&c->output) > 0 ? EPOLLOUT : 0;
 
-    /* A queued message waits for the output as well: writable means it is its turn. */
-    if (unsent > 0 || (message_queued(c) && !c->waiting))
-        events |= EPOLLOUT;
-    if (c->waiting)
-        return events;
-    if (unsent <= CONNECTION_OUTPUT_PAUSE && !c->at_end && !c->ending)
+    if (!c->waiting && has_room(c) && !c->at_end && !c->ending)
         events |= EPOLLIN;
     return events;
+}
+
+void varlink_connection_turn(VarlinkConnection *c)
+{
+    VarlinkServer *s = c->server;
+
+    varlink_connection_send(c);
+    if (!c->broken && !c->waiting && has_room(c) && (c->stream.next || !c->ending))
+        connection_step(c);
+    varlink_connection_send(c);
+
+    if (!connection_finished(c)) {
+        if (has_work(c)) {
+            varlink_schedule(c);
+            return;
+        }
+        if (sd_event_source_set_io_events(c->source, events_wanted(c)) >= 0 &&
+            sd_event_source_set_enabled(c->source, SD_EVENT_ON) >= 0)
+            return;
+    }
+    varlink_connection_free(c);
+    varlink_server_notice(s);
 }
 
 static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
     VarlinkConnection *c = userdata;
-    VarlinkServer *s = c->server;
 
+    (void)source;
     (void)fd;
     /* Nobody is there any more for the answer, and it would be reported again and again. */
     if (c->waiting && (events & (EPOLLHUP | EPOLLERR)))
         c->broken = true;
-    varlink_connection_send(c);
-    for (int i = 0; i < CONNECTION_CALLS_PER_TURN && !c->ending && !c->broken && !c->waiting; i++)
-        if (varlink_buffer_size(&c->output) > CONNECTION_OUTPUT_PAUSE || !connection_step(c))
-            break;
-    varlink_connection_send(c);
-
-    if (!connection_finished(c) && sd_event_source_set_io_events(source, events_wanted(c)) >= 0)
-        return 0;
-    varlink_connection_free(c);
-    varlink_server_notice(s);
+    varlink_schedule(c);
     return 0;
 }
 
@@ -219,6 +268,7 @@ void varlink_server_resume(VarlinkServer *s)
         if (!c->waiting)
             continue;
         c->waiting = false;
-        (void)on_io(c->source, c->fd, 0, c);
+        varlink_unschedule(c);
+        varlink_connection_turn(c);
     }
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <sys/queue.h>
+
 #include "basic/limits.h"
 #include "basic/secret.h"
 #include "varlink/frame.h"
@@ -8,16 +10,10 @@
 
 /* The inside of the server: for the files of this directory only. */
 
-/* So that peers other than root, together or alone, cannot lock root out. */
-#define CONNECTIONS_PER_USER_MAX (VARLINK_CONNECTIONS_MAX / 4)
-/* With more than that unsent, further calls of a peer wait, and a stream of replies is flushed. */
-#define CONNECTION_OUTPUT_PAUSE ((size_t)64 * 1024)
-/* Calls of one connection before others get their turn. */
-#define CONNECTION_CALLS_PER_TURN 64
-
 typedef struct VarlinkConnection VarlinkConnection;
 typedef struct InterfaceEntry InterfaceEntry;
 typedef struct Listener Listener;
+typedef struct VarlinkUser VarlinkUser;
 
 struct InterfaceEntry {
     const VarlinkInterface *interface;
@@ -25,24 +21,61 @@ struct InterfaceEntry {
     InterfaceEntry *next;
 };
 
+/* Who has connections. Each is there as long as it has one. */
+struct VarlinkUser {
+    uid_t uid;
+    size_t n_connections;
+    bool queued; /* in its lane */
+    TAILQ_HEAD(, VarlinkConnection) ready;
+    TAILQ_ENTRY(VarlinkUser) in_lane;
+    VarlinkUser *next;
+};
+
+/* Root's connections have one, all others have the other, which goes on when nothing else in the
+ * event loop does. In a lane each user has its turn after the other, however many connections it
+ * has; and a turn is one call, or one piece of a stream. */
+typedef struct VarlinkLane {
+    sd_event_source *turn; /* enabled while somebody is in the lane */
+    size_t n_connections;
+    TAILQ_HEAD(, VarlinkUser) users;
+} VarlinkLane;
+
 struct VarlinkServer {
     sd_event *event;
     VarlinkServiceInfo info;
     InterfaceEntry *interfaces;
     Listener *listeners;
     VarlinkConnection *connections;
+    VarlinkUser *users;
+    VarlinkLane root, others;
+    sd_event_source *idle_timer; /* while there are others */
+    uint64_t others_idle_usec;
+    size_t parked; /* bytes of all calls that are */
     VarlinkAuthorizeFn authorize;
     void *authorize_userdata;
     VarlinkIdleFn idle;
     void *idle_userdata;
+    VarlinkRefusedFn refused;
+    void *refused_userdata;
 };
+
+/* A reply in pieces; next is NULL where there is none. */
+typedef struct VarlinkStream {
+    VarlinkStreamFn next;
+    void *state;
+    VarlinkDestroyFn destroy;
+} VarlinkStream;
 
 struct VarlinkConnection {
     VarlinkServer *server;
     VarlinkConnection *previous, *next;
-    sd_event_source *source;
+    VarlinkUser *user;
+    sd_event_source *source; /* off while the connection is ready */
     int fd;
     struct ucred peer;
+    uint64_t progress_usec; /* CLOCK_MONOTONIC, when bytes came or went last */
+    bool ready;             /* queued for its turn */
+    TAILQ_ENTRY(VarlinkConnection) in_queue;
     bool refused; /* by authorize */
     bool at_end;  /* the peer sends no more */
     bool ending;  /* no further call is handled; what is queued is still sent */
@@ -50,6 +83,7 @@ struct VarlinkConnection {
     bool waiting; /* a call is to be handled again later: the parked or else the first queued one */
     Secret *parked; /* one that may hold a secret: a queue is no place to keep it for long */
     VarlinkBuffer input, output;
+    VarlinkStream stream;
     void *state; /* of a method */
     VarlinkDestroyFn destroy;
 };
@@ -58,6 +92,7 @@ struct VarlinkCall {
     VarlinkConnection *connection;
     const VarlinkCallMessage *message;
     bool answered;
+    bool streaming; /* the method leaves the answer to a stream */
 };
 
 VarlinkConnection *varlink_connection_free(VarlinkConnection *c);
@@ -71,6 +106,38 @@ void varlink_connection_send(VarlinkConnection *c);
  * waiting. */
 bool varlink_connection_dispatch(VarlinkConnection *c, const char *data, size_t size,
                                  bool *ret_sensitive);
+
+/* Has the stream of a connection go on: it ends when it has answered. */
+void varlink_connection_stream(VarlinkConnection *c);
+void varlink_stream_done(VarlinkStream *s);
+
+/* Gives a connection that is ready its turn: it is closed and freed, or made ready again, or its
+ * source is on. */
+void varlink_connection_turn(VarlinkConnection *c);
+
+/* schedule.c: puts a connection into the queue of its user, unless it is in it. */
+void varlink_schedule(VarlinkConnection *c);
+void varlink_unschedule(VarlinkConnection *c);
+int varlink_lanes_init(VarlinkServer *s);
+void varlink_lanes_done(VarlinkServer *s);
+
+/* admission.c: counts a connection whose peer is known as one of its user. Returns -EBUSY where
+ * there is no room, also after an idle one had to give way; -ENOMEM. */
+int varlink_admit(VarlinkConnection *c) _must_check_;
+void varlink_dismiss(VarlinkConnection *c);
+/* Closes connections of others that nobody is at the other end of; or else the one that was idle
+ * for longest of the user who has most. Returns false where none was idle for so long. wanting: who
+ * wants the room, which is never at the cost of one who has less; or NULL. */
+bool varlink_make_room(VarlinkServer *s, const VarlinkUser *wanting, uint64_t idle_usec);
+int varlink_idle_timer_new(VarlinkServer *s);
+
+static inline VarlinkLane *varlink_lane(VarlinkServer *s, uid_t uid)
+{
+    return uid == 0 ? &s->root : &s->others;
+}
+
+/* Tells that something was refused. */
+void varlink_server_refused(VarlinkServer *s, const struct ucred *peer, const char *method);
 
 /* Calls the idle hook. */
 void varlink_server_notice(VarlinkServer *s);

@@ -38,8 +38,8 @@ int varlink_server_new(sd_event *event, const VarlinkServiceInfo *info, VarlinkS
         return -ENOMEM;
     s->event = sd_event_ref(event);
     s->info = *info;
-    r = varlink_server_add_interface(s, &varlink_service_interface, s);
-    if (r < 0)
+    if ((r = varlink_server_add_interface(s, &varlink_service_interface, s)) < 0 ||
+        (r = varlink_lanes_init(s)) < 0 || (r = varlink_idle_timer_new(s)) < 0)
         return r;
 
     *ret = TAKE_PTR(s);
@@ -52,6 +52,7 @@ VarlinkServer *varlink_server_free(VarlinkServer *s)
         return NULL;
 
     s->idle = NULL;
+    s->refused = NULL;
     while (s->listeners) {
         Listener *l = s->listeners;
 
@@ -66,6 +67,8 @@ VarlinkServer *varlink_server_free(VarlinkServer *s)
         s->interfaces = i->next;
         free(i);
     }
+    varlink_lanes_done(s);
+    sd_event_source_disable_unref(s->idle_timer);
     sd_event_unref(s->event);
     free(s);
     return NULL;
@@ -117,22 +120,33 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata)
     return sd_event_source_set_enabled(l->source, SD_EVENT_ON);
 }
 
+/* Connections to accept before those that are there have their turn. */
+#define ACCEPT_BATCH 64
+
+/* Those other than root must not take what root needs to get in. */
+static bool can_retry(VarlinkServer *s, int error)
+{
+    return error == EINTR || error == ECONNABORTED ||
+           ((error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS) &&
+            varlink_make_room(s, NULL, 0));
+}
+
 static int on_listen(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
     Listener *l = userdata;
 
     (void)source;
     (void)events;
-    /* The bound gives connections their turn when peers come as fast as they are let in. */
-    for (int i = 0; i < VARLINK_CONNECTIONS_MAX; i++) {
+    for (int i = 0; i < ACCEPT_BATCH; i++) {
         int r, peer = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        int error = peer < 0 ? errno : 0;
 
-        if (peer < 0 && (errno == EINTR || errno == ECONNABORTED))
-            continue;
-        if (peer < 0 && errno == EAGAIN)
+        if (error == EAGAIN)
             return 0;
-        if (peer < 0) {
-            pause_listener(l, -errno);
+        if (error != 0 && can_retry(l->server, error))
+            continue;
+        if (error != 0) {
+            pause_listener(l, -error);
             return 0;
         }
         r = varlink_server_add_connection(l->server, peer);
@@ -159,6 +173,10 @@ int varlink_server_listen(VarlinkServer *s, int listen_fd)
     r = sd_event_add_io(s->event, &l->source, l->fd, EPOLLIN, on_listen, l);
     if (r < 0)
         return r;
+    /* Not before root's connections: others may connect all the time. */
+    r = sd_event_source_set_priority(l->source, VARLINK_PRIORITY_ROOT);
+    if (r < 0)
+        return r;
     r = sd_event_add_time(s->event, &l->retry, CLOCK_MONOTONIC, 0, 0, on_retry, l);
     if (r < 0)
         return r;
@@ -183,6 +201,18 @@ void varlink_server_set_idle_hook(VarlinkServer *s, VarlinkIdleFn fn, void *user
     s->idle_userdata = userdata;
 }
 
+void varlink_server_set_refused_hook(VarlinkServer *s, VarlinkRefusedFn fn, void *userdata)
+{
+    s->refused = fn;
+    s->refused_userdata = userdata;
+}
+
+void varlink_server_refused(VarlinkServer *s, const struct ucred *peer, const char *method)
+{
+    if (s->refused)
+        s->refused(peer, method, s->refused_userdata);
+}
+
 void varlink_server_notice(VarlinkServer *s)
 {
     if (s->idle)
@@ -191,9 +221,5 @@ void varlink_server_notice(VarlinkServer *s)
 
 size_t varlink_server_connections(const VarlinkServer *s)
 {
-    size_t n = 0;
-
-    for (const VarlinkConnection *c = s->connections; c; c = c->next)
-        n++;
-    return n;
+    return s->root.n_connections + s->others.n_connections;
 }

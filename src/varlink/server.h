@@ -12,8 +12,9 @@
 
 /*
  * A Varlink server on an event loop. A connection has one call at a time, and its replies go
- * out in the order of its calls. A peer that does not read is not called for:
- * its calls wait, and past VARLINK_OUTPUT_MAX of unread replies its connection is dropped.
+ * out in the order of its calls. A peer that does not read is not called for: its calls and its
+ * streams wait. Users have their turns one after the other, a call each; those other than root only
+ * when nothing else is to do in the event loop.
  */
 typedef struct VarlinkServer VarlinkServer;
 typedef struct VarlinkCall VarlinkCall;
@@ -26,6 +27,11 @@ typedef struct VarlinkCall VarlinkCall;
  * wait for varlink_server_resume(), after which the method is called anew, as if for the first
  * time; if the peer hangs up before, it is not. */
 typedef int (*VarlinkMethodFn)(VarlinkCall *call, json_object *parameters, void *userdata);
+
+/* Priorities in the event loop: all of root's connections, and of others. What must not wait for
+ * them has a lower number, such as SD_EVENT_PRIORITY_NORMAL. */
+#define VARLINK_PRIORITY_ROOT (SD_EVENT_PRIORITY_NORMAL + 10)
+#define VARLINK_PRIORITY_OTHERS (SD_EVENT_PRIORITY_NORMAL + 20)
 
 enum {
     /* Callers must say that they take more than one reply. */
@@ -75,7 +81,8 @@ int varlink_server_add_interface(VarlinkServer *s, const VarlinkInterface *inter
 int varlink_server_listen(VarlinkServer *s, int listen_fd) _must_check_;
 
 /* Serves one connected AF_UNIX stream socket, which is taken in every case.
- * Returns -EBUSY past VARLINK_CONNECTIONS_MAX, or a quarter of it for one user other than root;
+ * Returns -EBUSY past VARLINK_CONNECTIONS_MAX of root, and for others past
+ * VARLINK_USER_CONNECTIONS_MAX or VARLINK_OTHERS_CONNECTIONS_MAX where no idle one can give way;
  * -ENOMEM, or the error of getsockopt(2). */
 int varlink_server_add_connection(VarlinkServer *s, int fd) _must_check_;
 
@@ -84,7 +91,13 @@ int varlink_server_add_connection(VarlinkServer *s, int fd) _must_check_;
 typedef int (*VarlinkAuthorizeFn)(int fd, const struct ucred *peer, void *userdata);
 void varlink_server_set_authorize(VarlinkServer *s, VarlinkAuthorizeFn fn, void *userdata);
 
-/* Handles the calls that wait. Not to be called by a method. */
+/* Calls fn for each call that is refused to a peer for who it is, and with method NULL for a
+ * connection of a peer other than root that is refused for want of room. A method that is not
+ * known is "(unknown)": no text of the peer. */
+typedef void (*VarlinkRefusedFn)(const struct ucred *peer, const char *method, void *userdata);
+void varlink_server_set_refused_hook(VarlinkServer *s, VarlinkRefusedFn fn, void *userdata);
+
+/* Handles the calls that wait, before it returns. Not to be called by a method. */
 void varlink_server_resume(VarlinkServer *s);
 
 /* Calls fn when a connection was opened or closed and when a call was handled, so that the owner
@@ -108,8 +121,20 @@ int varlink_call_reply(VarlinkCall *call, json_object *parameters) _must_check_;
 /* The same for parameters with a secret: strings are erased, so nobody else may use them. */
 int varlink_call_reply_sensitive(VarlinkCall *call, json_object *parameters) _must_check_;
 
-/* One of several answers; another must follow. -EPROTO where the caller did not ask for more. */
+/* One of several answers; another must follow. -EPROTO where the caller did not ask for more. Many
+ * of them are for a stream. */
 int varlink_call_notify(VarlinkCall *call, json_object *parameters) _must_check_;
+
+typedef void (*VarlinkDestroyFn)(void *state);
+
+/* Leaves the answer to next, which is called as the peer reads, until it has answered: it answers
+ * with a piece (varlink_call_notify()) or the end, and returns as a method does, but never
+ * -EINPROGRESS. It should take a millisecond at most. destroy is called after that, or when the
+ * connection is closed, and in every case. Meanwhile the keys of the daemon may change. For methods
+ * with VARLINK_METHOD_MORE_REQUIRED. Returns 0, or -EPROTO. */
+typedef int (*VarlinkStreamFn)(VarlinkCall *call, void *state);
+int varlink_call_stream(VarlinkCall *call, VarlinkStreamFn next, void *state,
+                        VarlinkDestroyFn destroy) _must_check_;
 
 /* error: INTERFACE.Name. */
 int varlink_call_error(VarlinkCall *call, const char *error, json_object *parameters) _must_check_;
@@ -123,6 +148,5 @@ bool varlink_call_wants_more(const VarlinkCall *call);
 
 /* What a method keeps for further calls on this connection: one object, NULL at first. destroy is
  * called when another takes its place, and when the connection is closed. */
-typedef void (*VarlinkDestroyFn)(void *state);
 void varlink_call_set_state(VarlinkCall *call, void *state, VarlinkDestroyFn destroy);
 void *varlink_call_state(const VarlinkCall *call);

@@ -21,17 +21,25 @@ static int echo(VarlinkCall *call, json_object *parameters, void *userdata)
     return varlink_call_reply_sensitive(call, json_object_get(parameters));
 }
 
+static int count_down(VarlinkCall *call, void *state)
+{
+    uint64_t *n = state;
+
+    return *n > 0 && (*n)-- ? varlink_call_notify(call, json_object_new_object())
+                            : varlink_call_reply(call, NULL);
+}
+
 static int count(VarlinkCall *call, json_object *parameters, void *userdata)
 {
-    uint64_t n = 0;
-    int r = 0;
+    uint64_t *n = calloc(1, sizeof(*n));
 
     (void)userdata;
-    if (json_get_uint(parameters, "n", 1000, &n) < 0)
+    CHECK(n);
+    if (json_get_uint(parameters, "n", 1000, n) < 0) {
+        free(n);
         return -EINVAL;
-    while (n-- > 0 && r == 0)
-        r = varlink_call_notify(call, json_object_new_object());
-    return r < 0 ? r : varlink_call_reply(call, NULL);
+    }
+    return varlink_call_stream(call, count_down, n, free);
 }
 
 static const VarlinkMethod methods[] = {

@@ -14,6 +14,9 @@
 #include "varlink/json-wire.h"
 #include "varlink/server.h"
 
+/* Users are told apart by their uid modulo this. */
+#define USERS 16
+
 /* A socket in a directory of its own, and a service behind it. */
 typedef struct Fixture {
     char dir[32], path[64];
@@ -24,6 +27,11 @@ typedef struct Fixture {
     int twice; /* what the second answer to a call returned */
     int authorized;
     int last_stream;
+    unsigned pinged_by[USERS];
+    unsigned streamed; /* steps of all streams */
+    int streams;       /* there are */
+    unsigned refused;
+    char last_refused[64];
 } Fixture;
 
 /* How often pump() may turn before a connection counts as spinning. */
@@ -57,32 +65,86 @@ static inline int ping(VarlinkCall *call, json_object *parameters, void *userdat
 
     (void)parameters;
     f->pinged++;
+    f->pinged_by[varlink_call_peer(call)->uid % USERS]++;
     return varlink_call_reply(call, NULL);
 }
 
 /* {n, size}: n replies, of which each holds a text of that size. */
-static inline int stream(VarlinkCall *call, json_object *parameters, void *userdata)
+typedef struct Counter {
+    Fixture *fixture;
+    uint64_t i, n, size;
+} Counter;
+
+static inline json_object *counter_text(const Counter *c)
 {
     static char text[60000];
-    uint64_t n = 0, size = 0;
-    Fixture *f = userdata;
+    json_object *o = json_object_new_object();
 
-    if (json_get_uint(parameters, "n", UINT32_MAX, &n) <= 0)
-        return varlink_call_invalid_parameter(call, "n");
-    if (json_get_uint(parameters, "size", sizeof(text), &size) < 0)
-        return varlink_call_invalid_parameter(call, "size");
     memset(text, 't', sizeof(text));
-    for (uint64_t i = 1; i <= n; i++) {
-        json_object *o = json_object_new_object();
+    if (json_add_uint(o, "i", c->i) < 0 ||
+        json_add_take(o, "text", json_object_new_string_len(text, (int)c->size)) < 0)
+        abort();
+    return o;
+}
 
-        if (json_add_uint(o, "i", i) < 0 ||
-            json_add_take(o, "text", json_object_new_string_len(text, (int)size)) < 0)
-            return -ENOMEM;
-        f->last_stream = i < n ? varlink_call_notify(call, o) : varlink_call_reply(call, o);
-        if (f->last_stream < 0)
-            return f->last_stream;
+static inline int read_counter(VarlinkCall *call, json_object *parameters, Counter *c)
+{
+    if (json_get_uint(parameters, "n", UINT32_MAX, &c->n) <= 0)
+        return varlink_call_invalid_parameter(call, "n");
+    if (json_get_uint(parameters, "size", 60000, &c->size) < 0)
+        return varlink_call_invalid_parameter(call, "size");
+    return 1;
+}
+
+/* Without regard to who reads them. */
+static inline int burst(VarlinkCall *call, json_object *parameters, void *userdata)
+{
+    Counter c = {.fixture = userdata};
+    int r = read_counter(call, parameters, &c);
+
+    if (r <= 0)
+        return r;
+    while (++c.i <= c.n) {
+        r = c.i < c.n ? varlink_call_notify(call, counter_text(&c))
+                      : varlink_call_reply(call, counter_text(&c));
+        c.fixture->last_stream = r;
+        if (r < 0)
+            return r;
     }
     return 0;
+}
+
+static inline int count_on(VarlinkCall *call, void *state)
+{
+    Counter *c = state;
+
+    c->fixture->streamed++;
+    c->i++;
+    return c->i < c->n ? varlink_call_notify(call, counter_text(c))
+                       : varlink_call_reply(call, counter_text(c));
+}
+
+static inline void destroy_counter(void *state)
+{
+    Counter *c = state;
+
+    c->fixture->streams--;
+    free(c);
+}
+
+static inline int stream(VarlinkCall *call, json_object *parameters, void *userdata)
+{
+    Counter *c = calloc(1, sizeof(*c));
+    int r;
+
+    c->fixture = userdata;
+    r = read_counter(call, parameters, c);
+    if (r <= 0) {
+        free(c);
+        return r;
+    }
+    c->fixture->streams++;
+    return varlink_call_stream(call, count_on, c, destroy_counter);
 }
 
 static inline int fail(VarlinkCall *call, json_object *parameters, void *userdata)
@@ -136,6 +198,7 @@ static const VarlinkMethod methods[] = {
     {"Echo", 0, echo, NULL},
     {"Ping", 0, ping, NULL},
     {"Stream", VARLINK_METHOD_MORE_REQUIRED, stream, NULL},
+    {"Burst", VARLINK_METHOD_MORE_REQUIRED, burst, NULL},
     {"Fail", 0, fail, NULL},
     {"Twice", 0, twice, NULL},
     {"Wait", VARLINK_METHOD_SENSITIVE, wait_then_echo, NULL},
@@ -150,6 +213,15 @@ static inline void on_idle(VarlinkServer *s, void *userdata)
 {
     (void)s;
     ((Fixture *)userdata)->noticed++;
+}
+
+static inline void on_refused(const struct ucred *peer, const char *method, void *userdata)
+{
+    Fixture *f = userdata;
+
+    f->refused++;
+    snprintf(f->last_refused, sizeof(f->last_refused), "%u %s", (unsigned)peer->uid,
+             method ? method : "-");
 }
 
 static inline int authorize(int fd, const struct ucred *peer, void *userdata)
@@ -186,6 +258,7 @@ static inline Fixture *fixture_new(void)
         abort();
     varlink_server_set_idle_hook(f->server, on_idle, f);
     varlink_server_set_authorize(f->server, authorize, f);
+    varlink_server_set_refused_hook(f->server, on_refused, f);
     return f;
 }
 
@@ -205,6 +278,20 @@ static inline int client_socket(const Fixture *f)
 
     strcpy(address.sun_path, f->path);
     if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+        abort();
+    return fd;
+}
+
+/* As another user where this one is root; else as this one. */
+static inline int user_socket(const Fixture *f, uid_t uid)
+{
+    bool root = geteuid() == 0;
+    int fd;
+
+    if (root && seteuid(uid) < 0)
+        abort();
+    fd = client_socket(f);
+    if (root && seteuid(0) < 0)
         abort();
     return fd;
 }

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <sys/eventfd.h>
+
+#include "varlink/connection.h"
+
+/*
+ * Turns. A connection that has something to do waits in the queue of its user, and a user with
+ * such a connection waits in its lane. A lane gives one connection of one user its turn and lets
+ * the event loop look for what is more urgent, so a request of the kernel waits for one turn, and
+ * a user for one turn of each other user.
+ */
+
+static void append_user(VarlinkLane *lane, VarlinkUser *u)
+{
+    if (u->queued || TAILQ_EMPTY(&u->ready))
+        return;
+    TAILQ_INSERT_TAIL(&lane->users, u, in_lane);
+    u->queued = true;
+    (void)sd_event_source_set_enabled(lane->turn, SD_EVENT_ON);
+}
+
+static void remove_user(VarlinkLane *lane, VarlinkUser *u)
+{
+    TAILQ_REMOVE(&lane->users, u, in_lane);
+    u->queued = false;
+}
+
+void varlink_schedule(VarlinkConnection *c)
+{
+    if (c->ready)
+        return;
+    /* Until its turn it need not be told again that there is something. */
+    (void)sd_event_source_set_enabled(c->source, SD_EVENT_OFF);
+    TAILQ_INSERT_TAIL(&c->user->ready, c, in_queue);
+    c->ready = true;
+    append_user(varlink_lane(c->server, c->peer.uid), c->user);
+}
+
+void varlink_unschedule(VarlinkConnection *c)
+{
+    VarlinkUser *u = c->user;
+
+    if (!c->ready)
+        return;
+    TAILQ_REMOVE(&u->ready, c, in_queue);
+    c->ready = false;
+    if (u->queued && TAILQ_EMPTY(&u->ready))
+        remove_user(varlink_lane(c->server, c->peer.uid), u);
+}
+
+static int on_turn(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+    VarlinkLane *lane = userdata;
+    VarlinkUser *u = TAILQ_FIRST(&lane->users);
+    VarlinkConnection *c;
+
+    (void)fd;
+    (void)events;
+    if (!u)
+        return sd_event_source_set_enabled(source, SD_EVENT_OFF);
+    c = TAILQ_FIRST(&u->ready);
+    varlink_unschedule(c);
+    /* To the end of the lane, with what it has left. */
+    if (u->queued)
+        remove_user(lane, u);
+    append_user(lane, u);
+    varlink_connection_turn(c);
+    return 0;
+}
+
+/* A file descriptor that is always readable: other sources of the same priority have their turn
+ * after each of this one, which with sd_event_add_defer() would come first every time. */
+static int lane_init(VarlinkServer *s, VarlinkLane *lane, int64_t priority)
+{
+    _cleanup_(closep) int fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+    int r;
+
+    TAILQ_INIT(&lane->users);
+    if (fd < 0)
+        return -errno;
+    r = sd_event_add_io(s->event, &lane->turn, fd, EPOLLIN, on_turn, lane);
+    if (r < 0)
+        return r;
+    (void)sd_event_source_set_io_fd_own(lane->turn, true);
+    TAKE_FD(fd);
+    r = sd_event_source_set_priority(lane->turn, priority);
+    return r < 0 ? r : sd_event_source_set_enabled(lane->turn, SD_EVENT_OFF);
+}
+
+int varlink_lanes_init(VarlinkServer *s)
+{
+    int r = lane_init(s, &s->root, VARLINK_PRIORITY_ROOT);
+
+    return r < 0 ? r : lane_init(s, &s->others, VARLINK_PRIORITY_OTHERS);
+}
+
+void varlink_lanes_done(VarlinkServer *s)
+{
+    s->root.turn = sd_event_source_disable_unref(s->root.turn);
+    s->others.turn = sd_event_source_disable_unref(s->others.turn);
+}

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+
+#include "test.h"
+#include "varlink-fixture.h"
+#include "varlink/connection.h"
+
+/* Who gets in, who is next, and what a peer may cost. */
+
+#define PING "{\"method\":\"org.example.test.Ping\"}"
+#define PONG "{\"parameters\":{}}"
+
+/* A, with many connections, and B have another uid than root. */
+#define A 65521
+#define B 65522
+#define C 65523
+
+#define NEEDS_ROOT                                                                                 \
+    if (geteuid() != 0)                                                                            \
+    return
+
+static bool pinged(const Fixture *f, uid_t uid, unsigned n)
+{
+    return f->pinged_by[uid % USERS] == n;
+}
+
+/* Turns the loop until the user has had so many answers. */
+static bool pump_until(Fixture *f, uid_t uid, unsigned n)
+{
+    for (int i = 0; i < TURNS_MAX && !pinged(f, uid, n); i++)
+        if (sd_event_run(f->event, 0) <= 0)
+            break;
+    return pinged(f, uid, n);
+}
+
+static void send_pings(int fd, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (send(fd, PING, sizeof(PING), MSG_NOSIGNAL) != sizeof(PING))
+            abort();
+}
+
+static void open_all(Fixture *f, int *fds, size_t n, uid_t uid)
+{
+    for (size_t i = 0; i < n; i++)
+        fds[i] = user_socket(f, uid);
+    if (!pump(f))
+        abort();
+}
+
+static void close_all(int *fds, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        close(fds[i]);
+}
+
+enum {
+    CROWD = 60,
+    CALLS = 20,
+};
+
+/* However many connections a user has, another one has its turn after each of its calls. */
+TEST(fair_turns)
+{
+    _cleanup_(fixture_freep) Fixture *f = fixture_new();
+    int crowd[CROWD], one;
+
+    NEEDS_ROOT;
+    varlink_server_set_authorize(f->server, NULL, NULL);
+    open_all(f, crowd, CROWD, A);
+    open_all(f, &one, 1, B);
+    for (int i = 0; i < CROWD; i++)
+        send_pings(crowd[i], CALLS);
+    send_pings(one, CALLS);
+    ASSERT_TRUE(pump_until(f, B, CALLS));
+    ASSERT_TRUE(f->pinged_by[A % USERS] > 0);
+    /* Before B is seen to be ready, each of A's may have had a turn. */
+    ASSERT_TRUE(f->pinged_by[A % USERS] <= CROWD + CALLS + 1);
+    ASSERT_TRUE(pump(f));
+    ASSERT_TRUE(pinged(f, A, CROWD * CALLS));
+    close_all(crowd, CROWD);
+    close(one);
+}
+
+/* The same for one who comes while the others are being served. */
+TEST(fair_to_newcomers)
+{
+    _cleanup_(fixture_freep) Fixture *f = fixture_new();
+    int crowd[CROWD], one;
+    unsigned before;
+
+    NEEDS_ROOT;
+    varlink_server_set_authorize(f->server, NULL, NULL);
+    open_all(f, crowd, CROWD, A);
+    for (int i = 0; i < CROWD; i++)
+        send_pings(crowd[i], CALLS);
+    ASSERT_TRUE(pump_until(f, A, 2 * CROWD));
+    before = f->pinged_by[A % USERS];
+    one = user_socket(f, B);
+    send_pings(one, CALLS);
+    ASSERT_TRUE(pump_until(f, B, CALLS));
+    /* A turn for each call, and one until it is accepted and one until it is seen. */
+    ASSERT_TRUE(f->pinged_by[A % USERS] - before <= CALLS + 4);
+    close_all(crowd, CROWD);
+    close(one);
+}
+
+/* Root's calls come first, also on a connection that was not there yet. */
+TEST(root_first)
+{
+    _cleanup_(fixture_freep) Fixture *f = fixture_new();
+    int crowd[CROWD], root;
+
+    NEEDS_ROOT;
+    open_all(f, crowd, CROWD, A);
+    for (int i = 0; i < CROWD; i++)
+        send_pings(crowd[i], CALLS);
+    root = client_socket(f);
+    send_pings(root, CALLS);
+    ASSERT_TRUE(pump_until(f, 0, CALLS));
+    ASSERT_EQ(f->pinged_by[A % USERS], 0);
+    ASSERT_TRUE(pump(f));
+    close_all(crowd, CROWD);
+    close(root);
+}
+
+/* What has a priority of its own waits for one turn at most, of root or of others. */
+static int on_urgent(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+    Fixture *f = userdata;
+
+    (void)fd;
+    (void)events;
+    f->ready = true;
+    return sd_event_source_set_enabled(source, SD_EVENT_OFF);
+}
+
+TEST(urgent_first)
+{
+    _cleanup_(sd_event_source_unrefp) sd_event_source *urgent = NULL;
+    int crowd[CROWD], fds[2];
+    FIXTURE;
+
+    ASSERT_OK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds));
+    ASSERT_TRUE(sd_event_add_io(f->event, &urgent, fds[0], EPOLLIN, on_urgent, f) >= 0);
+    open_all(f, crowd, CROWD, A);
+    send_pings(fd, CALLS);
+    for (int i = 0; i < CROWD; i++)
+        send_pings(crowd[i], CALLS);
+    ASSERT_TRUE(sd_event_run(f->event, 0) > 0);
+    ASSERT_EQ(send(fds[1], "x", 1, 0), 1);
+    f->pinged = 0;
+    while (!f->ready)
+        ASSERT_TRUE(sd_event_run(f->event, 0) > 0);
+    ASSERT_TRUE(f->pinged <= 1);
+    close_all(crowd, CROWD);
+    close(fds[0]);
+    close(fds[1]);
+}
+
+/* Others share what they have; root has its own, and no more than that. */
+TEST(connection_limits)
+{
+    enum {
+        USER = VARLINK_USER_CONNECTIONS_MAX,
+        OTHERS = VARLINK_OTHERS_CONNECTIONS_MAX,
+        ROOT = VARLINK_CONNECTIONS_MAX,
+    };
+    int fds[OTHERS + ROOT + 10], n = 0;
+    _cleanup_(fixture_freep) Fixture *f = fixture_new();
+
+    while (n < USER + 5)
+        fds[n++] = user_socket(f, A);
+    ASSERT_TRUE(pump(f));
+    if (geteuid() == 0) {
+        ASSERT_EQ(varlink_server_connections(f->server), USER);
+        ASSERT_TRUE(is_closed(f, fds[USER]));
+        ASSERT_TRUE(!is_closed(f, fds[0]));
+        ASSERT_EQ(f->refused, 5);
+        ASSERT_STR(f->last_refused, "65521 -");
+        while (n < OTHERS + 5)
+            fds[n++] = user_socket(f, B);
+        fds[n++] = user_socket(f, C);
+        ASSERT_TRUE(is_closed(f, fds[n - 1]));
+        ASSERT_EQ(varlink_server_connections(f->server), OTHERS);
+        while (n < OTHERS + ROOT + 7)
+            fds[n++] = client_socket(f);
+        ASSERT_TRUE(pump(f));
+        ASSERT_EQ(varlink_server_connections(f->server), OTHERS + ROOT);
+        ASSERT_TRUE(is_closed(f, fds[n - 1]));
+    }
+    close_all(fds, (size_t)n);
+    ASSERT_TRUE(pump(f));
+    ASSERT_EQ(varlink_server_connections(f->server), 0);
+}
+
+static void wait_usec(uint64_t usec)
+{
+    struct timespec t = {(time_t)(usec / USEC_PER_SEC), (long)(usec % USEC_PER_SEC) * 1000};
+
+    (void)nanosleep(&t, NULL);
+}
+
+/* Where there is no room, the user who has most loses the one that was idle for longest. */
+TEST(idle_gives_way)
+{
+    enum {
+        HALF = VARLINK_OTHERS_CONNECTIONS_MAX / 2
+    };
+    _cleanup_(fixture_freep) Fixture *f = fixture_new();
+    int a[HALF], b[HALF - 1], c[2];
+
+    NEEDS_ROOT;
+    varlink_server_set_authorize(f->server, NULL, NULL);
+    open_all(f, b, HALF - 1, B);
+    open_all(f, a, HALF, A);
+    open_all(f, c, 1, C);
+    wait_usec(VARLINK_SCARCE_IDLE_USEC + VARLINK_SCARCE_IDLE_USEC / 4);
+    /* The first one has something to say. */
+    send_pings(a[0], 1);
+    ASSERT_TRUE(pump(f));
+    open_all(f, c + 1, 1, C);
+    ASSERT_TRUE(!is_closed(f, a[0]));
+    ASSERT_TRUE(is_closed(f, a[1]));
+    for (int i = 0; i < HALF - 1; i++)
+        ASSERT_TRUE(!is_closed(f, b[i]));
+    ASSERT_TRUE(!is_closed(f, c[0]));
+    ASSERT_TRUE(!is_closed(f, c[1]));
+    close_all(a, HALF);
+    close_all(b, HALF - 1);
+    close_all(c, 2);
+}
+
+/* After a long time an idle connection is ended in any case, but never root's, nor one whose call
+ * waits for the store. */
+TEST(idle_ends)
+{
+    _cleanup_(fixture_freep) Fixture *f = fixture_new();
+    int waiting, idle, root;
+
+    NEEDS_ROOT;
+    f->server->others_idle_usec = USEC_PER_SEC / 20;
+    varlink_server_set_authorize(f->server, NULL, NULL);
+    root = client_socket(f);
+    waiting = user_socket(f, A);
+    idle = user_socket(f, A);
+    SEND(f, waiting, "{\"method\":\"org.example.test.Wait\"}");
+    for (int i = 0; i < 100 && !is_closed(f, idle); i++)
+        wait_usec(USEC_PER_SEC / 20);
+    ASSERT_TRUE(is_closed(f, idle));
+    ASSERT_TRUE(!is_closed(f, waiting));
+    ASSERT_TRUE(!is_closed(f, root));
+    close(idle);
+    close(waiting);
+    close(root);
+}
+
+#define STREAM                                                                                     \
+    "{\"method\":\"org.example.test.Stream\",\"parameters\":{\"n\":1000000,\"size\":1000},"        \
+    "\"more\":true}"
+
+/* A peer that reads nothing costs what the sockets hold and not much more, whoever it is. */
+TEST(stream_pauses)
+{
+    const uid_t users[] = {0, A};
+
+    for (size_t i = 0; i < ARRAY_SIZE(users); i++) {
+        _cleanup_(fixture_freep) Fixture *f = fixture_new();
+        int fd = user_socket(f, users[i]);
+        unsigned paused;
+
+        varlink_server_set_authorize(f->server, NULL, NULL);
+        SEND(f, fd, STREAM "\0" PING);
+        ASSERT_TRUE(pump(f));
+        paused = f->streamed;
+        ASSERT_TRUE(paused > 10 && paused < 1000);
+        ASSERT_TRUE(varlink_buffer_size(&f->server->connections->output) <=
+                    VARLINK_OUTPUT_PAUSE + 2000);
+        ASSERT_EQ(f->pinged, 0);
+        ASSERT_EQ(f->streams, 1);
+        close(fd);
+        ASSERT_TRUE(pump(f));
+        ASSERT_EQ(varlink_server_connections(f->server), 0);
+        ASSERT_EQ(f->streams, 0);
+    }
+}
+
+/* Every reply of a stream says whether another follows, and no call overtakes it. */
+TEST(stream_ends)
+{
+    char text[100];
+    FIXTURE;
+
+    SEND(f, fd,
+         "{\"method\":\"org.example.test.Stream\",\"parameters\":{\"n\":3},\"more\":true}\0" PING);
+    for (int i = 1; i <= 3; i++) {
+        snprintf(text, sizeof(text), "{\"parameters\":{\"i\":%d,\"text\":\"\"}%s}", i,
+                 i < 3 ? ",\"continues\":true" : "");
+        ASSERT_STR(next_text(f, fd, &in), text);
+        ASSERT_TRUE(i == 3 || f->pinged == 0 || f->streams == 0);
+    }
+    ASSERT_STR(next_text(f, fd, &in), PONG);
+    ASSERT_EQ(f->streams, 0);
+    ASSERT_EQ(f->streamed, 3);
+}
+
+/* Members send little, so what they may leave unfinished is little. */
+TEST(message_of_others)
+{
+    _cleanup_(varlink_buffer_donep) VarlinkBuffer in = VARLINK_BUFFER(VARLINK_REPLY_MAX);
+    char text[VARLINK_OTHERS_MESSAGE_MAX + 2];
+    _cleanup_(fixture_freep) Fixture *f = fixture_new();
+    int fd;
+
+    NEEDS_ROOT;
+    fd = user_socket(f, A);
+    memset(text, ' ', sizeof(text));
+    memcpy(text, PING, strlen(PING));
+    text[sizeof(text) - 2] = '\0';
+    varlink_server_set_authorize(f->server, NULL, NULL);
+    send_text(f, fd, text, sizeof(text) - 1);
+    ASSERT_STR(next_text(f, fd, &in), PONG);
+    text[sizeof(text) - 2] = ' ';
+    send_text(f, fd, text, sizeof(text));
+    ASSERT_TRUE(is_closed(f, fd));
+    close(fd);
+}
+
+#define LONG_WAIT_SIZE 60000
+
+/* Calls that wait with a secret leave locked memory to others. */
+TEST(parked_calls)
+{
+    enum {
+        FIT = VARLINK_PARKED_MAX / LONG_WAIT_SIZE
+    };
+    _cleanup_(freep) char *text = malloc(LONG_WAIT_SIZE + 1);
+    _cleanup_(fixture_freep) Fixture *f = fixture_new();
+    int fds[FIT + 1];
+
+    NEEDS_ROOT;
+    memset(text, ' ', LONG_WAIT_SIZE);
+    memcpy(text, "{\"method\":\"org.example.test.Wait\"}", 34);
+    text[LONG_WAIT_SIZE] = '\0';
+    for (int i = 0; i <= FIT; i++) {
+        fds[i] = client_socket(f);
+        send_text(f, fds[i], text, LONG_WAIT_SIZE + 1);
+        ASSERT_TRUE(is_closed(f, fds[i]) == (i == FIT));
+    }
+    ASSERT_EQ(f->server->parked, FIT * LONG_WAIT_SIZE);
+    f->ready = true;
+    varlink_server_resume(f->server);
+    ASSERT_EQ(f->server->parked, 0);
+    ASSERT_TRUE(pump(f));
+    ASSERT_EQ(f->echoed, FIT);
+    close_all(fds, FIT + 1);
+}
+
+TEST_MAIN(TEST_ENTRY(fair_turns), TEST_ENTRY(fair_to_newcomers), TEST_ENTRY(root_first),
+          TEST_ENTRY(urgent_first), TEST_ENTRY(connection_limits), TEST_ENTRY(idle_gives_way),
+          TEST_ENTRY(idle_ends), TEST_ENTRY(stream_pauses), TEST_ENTRY(stream_ends),
+          TEST_ENTRY(message_of_others), TEST_ENTRY(parked_calls))
