@@ -16,6 +16,7 @@
 #include "nvme-keyd/handshake-watch.h"
 #include "nvme-keyd/methods.h"
 #include "nvme-keyd/notifier.h"
+#include "nvme-keyd/refusals.h"
 #include "nvme-keyd/retire-timer.h"
 #include "nvme-keyd/upcall.h"
 
@@ -34,6 +35,7 @@ struct Daemon {
     UpcallServer *upcall;
     HandshakeWatch *handshakes;
     Notifier *notifier;
+    Refusals *refusals;
     RetireTimer *retire;
     sd_event_source *idle;
     sd_event_source *again;
@@ -58,6 +60,7 @@ Daemon *daemon_free(Daemon *d)
     notifier_free(d->notifier);
     upcall_server_free(d->upcall);
     varlink_server_free(d->varlink);
+    refusals_free(d->refusals);
     manager_free(d->manager);
     sd_event_unref(d->event);
     daemon_log_done(&d->log);
@@ -214,6 +217,13 @@ static void on_varlink_activity(VarlinkServer *s, void *userdata)
 {
     (void)s;
     on_activity(userdata);
+}
+
+static void on_refused(const struct ucred *peer, const char *method, void *userdata)
+{
+    const Daemon *d = userdata;
+
+    refusals_add(d->refusals, peer->uid, method);
 }
 
 /* Not everything that keeps us says when it is over, so it is asked for each time. */
@@ -384,6 +394,7 @@ static int setup(Daemon *d, const Config *config, const char *state_dir)
         (r = manager_new(config, state_dir, &d->manager)) < 0 ||
         (r = retire_timer_new(d->event, d->manager, on_due, d, &d->retire)) < 0 ||
         (r = handshake_watch_new(d->event, d->manager, &d->handshakes)) < 0 ||
+        (r = refusals_new(d->event, &d->refusals)) < 0 ||
         (r = varlink_server_new(d->event, &info, &d->varlink)) < 0 ||
         (r = varlink_server_add_interface(d->varlink, &manager_interface, d->manager)) < 0)
         return r;
@@ -393,6 +404,7 @@ static int setup(Daemon *d, const Config *config, const char *state_dir)
     arm(d->gap, 0);
     varlink_server_set_authorize(d->varlink, authorize, NULL);
     varlink_server_set_idle_hook(d->varlink, on_varlink_activity, d);
+    varlink_server_set_refused_hook(d->varlink, on_refused, d);
     return 0;
 }
 

@@ -32,6 +32,7 @@ static void free_key(struct lh_entry *e)
 int key_table_init(KeyTable *t)
 {
     t->by_name = (KeyOrder){NULL, 0, 0, 0};
+    t->cursors = NULL;
     t->by_id = lh_kchar_table_new(TABLE_SIZE_FIRST, free_key);
     t->by_pair = lh_kchar_table_new(TABLE_SIZE_FIRST, free_pair_name);
     return t->by_id && t->by_pair ? 0 : -ENOMEM;
@@ -144,8 +145,46 @@ int key_table_insert(KeyTable *t, Key *k)
     return 0;
 }
 
+static Key *key_after(const KeyTable *t, const Key *k)
+{
+    const struct lh_entry *e = lh_table_lookup_entry(t->by_id, k->id);
+    const struct lh_entry *next = e ? lh_entry_next(e) : NULL;
+
+    return next ? (Key *)(uintptr_t)lh_entry_v(next) : NULL;
+}
+
+void key_cursor_begin(KeyCursor *c, KeyTable *t)
+{
+    const struct lh_entry *head = lh_table_head(t->by_id);
+
+    *c = (KeyCursor){.table = t, .other = t->cursors, .link = &t->cursors};
+    c->next = head ? (Key *)(uintptr_t)lh_entry_v(head) : NULL;
+    if (c->other)
+        c->other->link = &c->other;
+    t->cursors = c;
+}
+
+const Key *key_cursor_take(KeyCursor *c)
+{
+    const Key *k = c->next;
+
+    if (k)
+        c->next = key_after(c->table, k);
+    return k;
+}
+
+void key_cursor_done(KeyCursor *c)
+{
+    *c->link = c->other;
+    if (c->other)
+        c->other->link = c->link;
+}
+
 void key_table_remove(KeyTable *t, Key *k)
 {
+    for (KeyCursor *c = t->cursors; c; c = c->other)
+        if (c->next == k)
+            c->next = key_after(t, k);
     if (k->hostnqn) {
         key_order_remove(&t->by_name, k);
         remove_pair(t, k);
@@ -156,12 +195,19 @@ void key_table_remove(KeyTable *t, Key *k)
 void key_table_remove_all(KeyTable *t, bool of_credentials)
 {
     struct lh_entry *next;
+    bool removed = false;
 
     for (struct lh_entry *e = lh_table_head(t->by_id); e; e = next) {
         Key *k = (Key *)(uintptr_t)lh_entry_v(e);
 
         next = lh_entry_next(e);
-        if (!k->credential != of_credentials)
-            key_table_remove(t, k);
+        if (!k->credential == of_credentials)
+            continue;
+        key_table_remove(t, k);
+        removed = true;
+    }
+    for (KeyCursor *c = t->cursors; c && removed; c = c->other) {
+        c->stale = true;
+        c->next = NULL;
     }
 }

@@ -11,6 +11,7 @@ typedef struct KeyTable {
     struct lh_table *by_id;
     struct lh_table *by_pair; /* "HOSTNQN SUBSYSNQN" to the first Key of the pair */
     KeyOrder by_name;         /* all but the broken ones */
+    struct KeyCursor *cursors;
 } KeyTable;
 
 int key_table_init(KeyTable *t) _must_check_;
@@ -32,6 +33,24 @@ Key *key_table_pair(const KeyTable *t, const char *hostnqn, size_t hostnqn_lengt
 
 /* As key_order_find_shadow(), among all keys. */
 Key *key_table_find_shadow(KeyTable *t, const Key *k);
+
+/*
+ * A place in the table that outlives changes: each key that is there from begin to end comes once,
+ * and one that is added or removed meanwhile at most once. Where all keys are taken out at once, as
+ * when they are read anew, that cannot be had, and the cursor is stale.
+ */
+typedef struct KeyCursor {
+    KeyTable *table;
+    Key *next; /* NULL at the end, or where it is stale */
+    bool stale;
+    struct KeyCursor *other, **link; /* of the same table; link: what points here */
+} KeyCursor;
+
+/* At the first key. The table, and the cursor where it is, must stay until it is done. */
+void key_cursor_begin(KeyCursor *c, KeyTable *t);
+/* The key at the cursor, which goes on to the next one; NULL at the end. */
+const Key *key_cursor_take(KeyCursor *c);
+void key_cursor_done(KeyCursor *c);
 
 /* Iterates in the order of insertion. The body must not insert or remove. */
 #define KEY_TABLE_FOREACH(t, k)                                                                    \

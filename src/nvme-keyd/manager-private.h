@@ -6,9 +6,9 @@
 #include "nvme-keyd/job.h"
 #include "nvme-keyd/manager.h"
 
-/* What the files of the Manager share: manager.c (ring, time), manager-store.c (opening),
- * manager-trust.c (is it ours), manager-slots.c, manager-change.c (add, rotate, remove),
- * manager-import.c, manager-credentials.c. */
+/* What the files of the Manager share: manager.c (ring, time), manager-look.c (what readers see),
+ * manager-store.c (opening), manager-trust.c (is it ours), manager-slots.c, manager-change.c (add,
+ * rotate, remove), manager-import.c, manager-credentials.c. */
 
 /* Opening the store is slow from here on: those who only want to know its state hear of it. */
 #define MANAGER_SLOW_USEC USEC_PER_SEC
@@ -67,6 +67,8 @@ struct Manager {
     HandshakeMemory handshakes;
     int publish_error; /* why something could not be published at the last look, 0 for nothing */
     SyncResult untold; /* what has changed in the ring since somebody was told */
+    ManagerLook look;
+    uint64_t look_usec; /* CLOCK_MONOTONIC, until when it is good; 0: it is not */
     KeyTable keys;
     size_t n_credentials; /* of the keys: those that have no record */
     bool news;            /* one of them has been overridden */
@@ -106,7 +108,14 @@ int manager_needed_by(const Manager *m, const Key *k, char ret[static 32]) _must
 void manager_release_held(Manager *m);
 
 /* Unlinks what is in the ring of one key. */
-int manager_withdraw(const Manager *m, Key *k);
+int manager_withdraw(Manager *m, Key *k);
+
+/* To be called when the ring is gone, and with it all that was in it. */
+void manager_forget_serials(Manager *m);
+
+/* To be called when keys, or what the ring has of them, have changed: the next look is a new one.
+ */
+void manager_forget_look(Manager *m);
 
 /* Lets go of retiring keys whose time is over: out of the ring, then out of the store. */
 int manager_settle(Manager *m);

@@ -47,6 +47,7 @@ void manager_update_deadline(Manager *m)
     ManagerDue due = {0};
     Key *k;
 
+    manager_forget_look(m);
     m->deadline_usec = 0;
     KEY_TABLE_FOREACH(&m->keys, k)
     {

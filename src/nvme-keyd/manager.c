@@ -49,6 +49,7 @@ void manager_set_config(Manager *m, const Config *config)
     trust_changed = m->config.closed_ways != config->closed_ways ||
                     m->config.other_counters != config->other_counters ||
                     strcmp(m->config.store_id, config->store_id) != 0;
+    manager_forget_look(m);
     m->config = *config;
     if (trust_changed)
         manager_distrust(m);
@@ -89,8 +90,7 @@ const KeyTable *manager_keys(const Manager *m)
     return &m->keys;
 }
 
-/* The ring is gone, and with it all that was in it. */
-static void forget_serials(Manager *m)
+void manager_forget_serials(Manager *m)
 {
     Key *k;
 
@@ -133,6 +133,11 @@ bool manager_handshake(Manager *m, Handshake *ret)
         places.units = NAMES_RUNNING_UNITS;
     return m->ring && places.units &&
            handshake_look(&places, ring_serial(m->ring), &m->handshakes, ret) == 0;
+}
+
+void manager_begin_list(Manager *m, KeyCursor *cursor)
+{
+    key_cursor_begin(cursor, &m->keys);
 }
 
 void manager_close(Manager *m)
@@ -203,7 +208,7 @@ static int resync(Manager *m, SyncResult *ret)
         if (r != -EKEYREVOKED && r != -ENOKEY)
             break;
         m->ring = ring_close(m->ring);
-        forget_serials(m);
+        manager_forget_serials(m);
     }
     m->publish_error = r;
     return r;
@@ -284,6 +289,7 @@ static int publish(Manager *m, Key *k)
     const Ring *ring;
     int r;
 
+    manager_forget_look(m);
     ring = manager_ring(m, &r);
     if (!ring)
         return m->publish_error = r;
@@ -333,10 +339,11 @@ static bool shares_identity(const Manager *m, const Key *k, unsigned version)
     return false;
 }
 
-int manager_withdraw(const Manager *m, Key *k)
+int manager_withdraw(Manager *m, Key *k)
 {
     unsigned sole = 0;
 
+    manager_forget_look(m);
     for (unsigned v = 0; v < KEY_VERSIONS; v++)
         /* What others put under a name that we did not use is theirs. */
         if ((k->serials[v] || manager_lifetime(m, k) > 0) && !shares_identity(m, k, v))
@@ -425,20 +432,4 @@ size_t manager_publish_pair(Manager *m, const Key *first)
 int manager_unseal(Manager *m, const Key *k, Secret **ret_payload)
 {
     return key_unseal(m->store, k, ret_payload);
-}
-
-const Ring *manager_refresh(Manager *m)
-{
-    int r;
-
-    /* Where nvme_keyring was reloaded, the second ring is the new one. */
-    for (int attempt = 0; attempt < 2; attempt++) {
-        const Ring *ring = manager_ring(m, &r);
-
-        if (ring && sync_refresh(ring, &m->keys) == 0)
-            return ring;
-        m->ring = ring_close(m->ring);
-    }
-    forget_serials(m);
-    return NULL;
 }

@@ -179,6 +179,8 @@ int32_t manager_ring_serial(const Manager *m);
 bool manager_handshake(Manager *m, Handshake *ret);
 
 const KeyTable *manager_keys(const Manager *m);
+/* Begins to list them, while they may change. To be ended by key_cursor_done(). */
+void manager_begin_list(Manager *m, KeyCursor *cursor);
 
 /* All of the following log nothing. *reterr_detail gets a line for people, to be freed. */
 
@@ -262,6 +264,24 @@ int manager_unseal(Manager *m, const Key *k, Secret **ret_payload) _must_check_;
 
 /* Sees which keys are in the ring now, and sets their serials. Returns the ring, or NULL. */
 const Ring *manager_refresh(Manager *m);
+
+/* What a look at ring and keys has found. */
+typedef struct ManagerLook {
+    const Ring *ring; /* NULL where there is none */
+    size_t broken;
+    size_t identities; /* that should be in the ring, or may be when the kernel asks */
+    size_t published;  /* of them */
+    size_t missing;    /* keys that should be in the ring and are not */
+    bool knows_ours;   /* without a store: */
+    size_t ours;       /* keys in the ring that are marked as ours */
+    bool has_handshake;
+    Handshake handshake; /* see manager_handshake() */
+} ManagerLook;
+
+/* Looks as manager_refresh() does, linear in the number of keys; or, unless anew, takes what
+ * another look has found some 100 ms ago (LOOK_SHARED_USEC), if nothing was published or withdrawn
+ * since. Valid until the next call. */
+const ManagerLook *manager_look(Manager *m, bool anew);
 
 /* True when the ring has refused a key or kept one, so that manager_sync() is to be tried again. */
 bool manager_has_unpublished(const Manager *m);

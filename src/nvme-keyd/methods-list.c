@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "basic/json.h"
 #include "nvme-keyd/key-json.h"
@@ -32,61 +33,86 @@ static int open_or_reply(VarlinkCall *call, Manager *m, int *ret_answer)
     return r;
 }
 
-/* What is known of a store that cannot be opened: the keys of credentials, and then why not. */
-static int list_without_store(VarlinkCall *call, Manager *m, int error)
+/* Whoever changes keys sees at once what the ring has of them; of others there may be many. */
+static const ManagerLook *look_for(const VarlinkCall *call, Manager *m)
 {
-    const Key *k;
+    return manager_look(m, varlink_call_peer(call)->uid == 0);
+}
 
-    KEY_TABLE_FOREACH(manager_keys(m), k)
-    {
-        _cleanup_(json_putp) json_object *o = json_object_new_object(), *key = NULL;
-        int r;
+/* Keys for one step: well below a millisecond, and as much as is sent in one go. */
+#define LIST_STEP 16
 
-        if (error == -EINPROGRESS)
-            break;
-        if (!o)
-            return -ENOMEM;
-        if ((r = methods_describe_key(m, k, &key)) < 0 ||
-            (r = json_add_take(o, "key", TAKE_PTR(key))) < 0 ||
-            (r = varlink_call_notify(call, TAKE_PTR(o))) < 0)
-            return r;
-    }
-    return methods_reply_failure(call, error == -EINPROGRESS ? error : -EIO,
-                                 manager_store_detail(m), NULL);
+typedef struct Listing {
+    Manager *manager;
+    KeyCursor cursor;
+    int error; /* why the store cannot be opened: to be told behind the keys of credentials */
+} Listing;
+
+static void destroy_listing(void *state)
+{
+    Listing *l = state;
+
+    key_cursor_done(&l->cursor);
+    free(l);
+}
+
+static int end_list(VarlinkCall *call, const Listing *l)
+{
+    if (l->cursor.stale)
+        return methods_reply_failure(
+            call, -EIO, "the keys were read anew meanwhile: list them once more", NULL);
+    if (l->error < 0 && !manager_store(l->manager))
+        return methods_reply_failure(call, -EIO, manager_store_detail(l->manager), NULL);
+    return varlink_call_reply(call, NULL);
+}
+
+/* One key; the last one is the answer, where nothing has to be told behind it. */
+static int list_key(VarlinkCall *call, Listing *l)
+{
+    _cleanup_(json_putp) json_object *o = json_object_new_object(), *key = NULL;
+    const Key *k = key_cursor_take(&l->cursor);
+    bool last = !l->cursor.next && l->error == 0;
+    int r;
+
+    if (!o)
+        return -ENOMEM;
+    if ((r = methods_describe_key(l->manager, k, &key)) < 0 ||
+        (r = json_add_take(o, "key", TAKE_PTR(key))) < 0)
+        return r;
+    r = last ? varlink_call_reply(call, TAKE_PTR(o)) : varlink_call_notify(call, TAKE_PTR(o));
+    return r < 0 ? r : last;
+}
+
+static int list_some(VarlinkCall *call, void *state)
+{
+    Listing *l = state;
+    int r = 0;
+
+    for (int i = 0; i < LIST_STEP && l->cursor.next && r == 0; i++)
+        r = list_key(call, l);
+    if (r != 0)
+        return r < 0 ? r : 0;
+    return l->cursor.next ? 0 : end_list(call, l);
 }
 
 int method_list(VarlinkCall *call, json_object *p, void *userdata)
 {
     Manager *m = userdata;
-    size_t left;
-    Key *k;
+    Listing *l;
     int r;
 
     (void)p;
     r = manager_open(m);
-    if (r != -EINPROGRESS)
-        (void)manager_refresh(m);
-    if (r < 0)
-        return list_without_store(call, m, r);
-    left = key_table_size(manager_keys(m));
-    if (left == 0)
-        return varlink_call_reply(call, NULL);
-
-    KEY_TABLE_FOREACH(manager_keys(m), k)
-    {
-        _cleanup_(json_putp) json_object *o = json_object_new_object(), *key = NULL;
-
-        if (!o)
-            return -ENOMEM;
-        if ((r = methods_describe_key(m, k, &key)) < 0 ||
-            (r = json_add_take(o, "key", TAKE_PTR(key))) < 0)
-            return r;
-        r = --left > 0 ? varlink_call_notify(call, TAKE_PTR(o))
-                       : varlink_call_reply(call, TAKE_PTR(o));
-        if (r < 0)
-            return r;
-    }
-    return 0;
+    if (r == -EINPROGRESS)
+        return r;
+    (void)look_for(call, m);
+    l = calloc(1, sizeof(*l));
+    if (!l)
+        return -ENOMEM;
+    l->manager = m;
+    l->error = r;
+    manager_begin_list(m, &l->cursor);
+    return varlink_call_stream(call, list_some, l, destroy_listing);
 }
 
 static int reply_described(VarlinkCall *call, const Manager *m, const Key *k)
@@ -115,7 +141,7 @@ int method_describe(VarlinkCall *call, json_object *p, void *userdata)
     k = key_table_find(manager_keys(m), id);
     if (!k && open_or_reply(call, m, &r) < 0)
         return r;
-    (void)manager_refresh(m);
+    (void)look_for(call, m);
     k = key_table_find(manager_keys(m), id);
     if (k)
         return reply_described(call, m, k);

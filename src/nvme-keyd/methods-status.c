@@ -95,23 +95,23 @@ static json_object *provision_status(const Manager *m)
 }
 
 /* Without a keyring there is nothing that it could have. */
-static int add_handshake(json_object *status, Manager *m)
+static int add_handshake(json_object *status, const ManagerLook *look)
 {
+    const Handshake *h = &look->handshake;
     json_object *o;
-    Handshake h;
     int r;
 
-    if (!manager_handshake(m, &h))
+    if (!look->has_handshake)
         return 0;
     o = json_object_new_object();
     r = json_add_take(status, "handshakeDaemon", o);
     if (r == 0)
-        r = json_add_string(o, "unit", h.unit);
+        r = json_add_string(o, "unit", h->unit);
     if (r == 0)
-        r = json_add_string(o, "state", handshake_state_to_string(h.state));
-    return r < 0 || h.remedy == HANDSHAKE_NO_REMEDY
+        r = json_add_string(o, "state", handshake_state_to_string(h->state));
+    return r < 0 || h->remedy == HANDSHAKE_NO_REMEDY
                ? r
-               : json_add_string(o, "remedy", handshake_remedy_to_string(h.remedy));
+               : json_add_string(o, "remedy", handshake_remedy_to_string(h->remedy));
 }
 
 static json_object *credentials_status(const Manager *m)
@@ -130,52 +130,24 @@ static json_object *credentials_status(const Manager *m)
     return TAKE_PTR(o);
 }
 
-typedef struct Counts {
-    size_t keys, broken, identities, published;
-    size_t missing; /* keys that should be in the ring and are not */
-} Counts;
-
-static void count_keys(const Manager *m, Counts *ret)
-{
-    uint64_t now = now_realtime();
-    const Key *k;
-
-    *ret = (Counts){.keys = key_table_size(manager_keys(m))};
-    KEY_TABLE_FOREACH(manager_keys(m), k)
-    {
-        bool wanted = key_is_publishable(k, now);
-
-        ret->broken += k->state == KEY_BROKEN;
-        ret->missing += wanted && manager_lacks(m, k);
-        for (unsigned v = 0; v < KEY_VERSIONS; v++) {
-            ret->identities += k->identities[v] && wanted;
-            ret->published += k->serials[v] != 0;
-        }
-    }
-}
-
 /* How many keys a store has that does not open is not known, and not told; the ring tells what is
  * left of it there. */
-static int add_counts(json_object *o, const Manager *m, const Ring *ring, const Counts *c)
+static int add_counts(json_object *o, const Manager *m, const ManagerLook *look)
 {
-    size_t ours = 0;
-
     if (manager_store(m) || (!manager_is_opening(m) && !manager_store_detail(m)))
-        return json_add_uint(o, "keys", c->keys) | json_add_uint(o, "broken", c->broken) |
-               json_add_uint(o, "identities", c->identities) |
-               json_add_uint(o, "published", c->published) |
-               json_add_uint(o, "missing", c->missing);
-    if (ring && sync_count_ours(ring, &ours) < 0)
-        return 0;
-    return json_add_uint(o, "inKeyring", ours);
+        return json_add_uint(o, "keys", key_table_size(manager_keys(m))) |
+               json_add_uint(o, "broken", look->broken) |
+               json_add_uint(o, "identities", look->identities) |
+               json_add_uint(o, "published", look->published) |
+               json_add_uint(o, "missing", look->missing);
+    return look->knows_ours ? json_add_uint(o, "inKeyring", look->ours) : 0;
 }
 
 int method_status(VarlinkCall *call, json_object *p, void *userdata)
 {
     _cleanup_(json_putp) json_object *o = json_object_new_object();
+    const ManagerLook *look;
     Manager *m = userdata;
-    const Ring *ring;
-    Counts counts;
     int r;
 
     (void)p;
@@ -183,14 +155,12 @@ int method_status(VarlinkCall *call, json_object *p, void *userdata)
     r = manager_open(m);
     if (r == -ENOMEM || (r == -EINPROGRESS && !manager_is_slow(m)))
         return r;
-    ring = manager_refresh(m);
-    count_keys(m, &counts);
+    look = manager_look(m, varlink_call_peer(call)->uid == 0);
     if (!o || json_add_string(o, "version", PROJECT_VERSION) < 0 ||
         json_add_take(o, "store", store_status(m)) < 0 ||
-        json_add_take(o, "keyring", keyring_status(m, ring, counts.missing > 0)) < 0 ||
-        json_add_take(o, "provision", provision_status(m)) < 0 || add_handshake(o, m) < 0 ||
-        json_add_take(o, "credentials", credentials_status(m)) < 0 ||
-        add_counts(o, m, ring, &counts) < 0 ||
+        json_add_take(o, "keyring", keyring_status(m, look->ring, look->missing > 0)) < 0 ||
+        json_add_take(o, "provision", provision_status(m)) < 0 || add_handshake(o, look) < 0 ||
+        json_add_take(o, "credentials", credentials_status(m)) < 0 || add_counts(o, m, look) < 0 ||
         (log_dropped() > 0 && json_add_uint(o, "droppedMessages", log_dropped()) < 0))
         return -ENOMEM;
     return varlink_call_reply(call, TAKE_PTR(o));

@@ -149,6 +149,7 @@ mkdir -m 700 "$state"
 printf '[Keyring]\nStandIn=yes\n' >"$conf"
 
 daemon= # process id, first of the activator, then of the daemon itself
+as=()   # what it is started by: setpriv(1) with a group, say
 cleanups=()
 
 # defer COMMAND: to be done at the end, the last one first.
@@ -183,7 +184,7 @@ wait_for() {
 daemon_listen() {
     local each=(-E "STATE_DIRECTORY=$state" -E "NVME_KEYD_LOG_LEVEL=${log_level:-info}" "$@")
     rm -f "$varlink" "$request"
-    systemd-socket-activate --fdname=varlink -l "$varlink" "${each[@]}" \
+    "${as[@]}" systemd-socket-activate --fdname=varlink -l "$varlink" "${each[@]}" \
         systemd-socket-activate --seqpacket --fdname=varlink:request -l "$request" "${each[@]}" \
         "$build/nvme-keyd" -c "$conf" 2>>"$log" &
     daemon=$!

@@ -198,5 +198,90 @@ TEST(refused)
     ASSERT_TRUE(!find(&t, 1));
 }
 
-TEST_MAIN(TEST_ENTRY(many), TEST_ENTRY(churn), TEST_ENTRY(chain), TEST_ENTRY(pair_names),
-          TEST_ENTRY(broken), TEST_ENTRY(refused))
+/* How often each key was listed. */
+typedef struct Seen {
+    unsigned times[2 * MANY];
+} Seen;
+
+static void take(KeyCursor *c, Seen *seen, size_t n)
+{
+    const Key *k;
+
+    while (n-- > 0 && (k = key_cursor_take(c)))
+        seen->times[strtoul(k->id, NULL, 16)]++;
+}
+
+/* Lists while keys come and go, also the one that is next and the last one; the table grows. */
+TEST(cursor)
+{
+    _cleanup_(freep) Seen *seen = calloc(1, sizeof(*seen));
+    _cleanup_(key_table_donep) KeyTable t;
+    KeyCursor c;
+
+    ASSERT_OK(key_table_init(&t));
+    for (unsigned i = 0; i < MANY; i++)
+        ASSERT_TRUE(insert(&t, i, 0, (int)i));
+    key_cursor_begin(&c, &t);
+    for (unsigned i = 0; i < MANY; i++) {
+        take(&c, seen, 1);
+        ASSERT_TRUE(i < MANY / 2 || insert(&t, MANY + i, 1, (int)i));
+        /* One that was listed, the next one, and one far behind. */
+        if (i % 10 == 3)
+            key_table_remove(&t, find(&t, i % 3 == 0 ? i - 1 : i % 3 == 1 ? i + 1 : MANY - i));
+        if (!c.next)
+            break;
+    }
+    take(&c, seen, SIZE_MAX);
+    key_cursor_done(&c);
+    ASSERT_TRUE(!t.cursors && !c.stale);
+    for (unsigned i = 0; i < 2 * MANY; i++)
+        ASSERT_TRUE(seen->times[i] == 1 || (seen->times[i] == 0 && (i >= MANY || !find(&t, i))));
+}
+
+TEST(cursors)
+{
+    _cleanup_(freep) Seen *seen = calloc(1, sizeof(*seen));
+    _cleanup_(key_table_donep) KeyTable t;
+    KeyCursor c[3];
+
+    ASSERT_OK(key_table_init(&t));
+    key_cursor_begin(&c[0], &t);
+    ASSERT_TRUE(!key_cursor_take(&c[0]));
+    key_cursor_done(&c[0]);
+    for (unsigned i = 0; i < 3; i++)
+        ASSERT_TRUE(insert(&t, i, 0, (int)i));
+    for (size_t i = 0; i < ARRAY_SIZE(c); i++) {
+        key_cursor_begin(&c[i], &t);
+        take(&c[i], seen, i + 1);
+    }
+    key_cursor_done(&c[1]);
+    key_table_remove(&t, find(&t, 1));
+    key_table_remove(&t, find(&t, 2));
+    ASSERT_TRUE(!key_cursor_take(&c[0]) && !c[0].stale);
+    key_cursor_done(&c[0]);
+    ASSERT_TRUE(!key_cursor_take(&c[2]));
+    key_cursor_done(&c[2]);
+    ASSERT_TRUE(!t.cursors);
+}
+
+/* Keys that are read anew might come twice, or not at all. */
+TEST(cursor_stale)
+{
+    _cleanup_(key_table_donep) KeyTable t;
+    KeyCursor c;
+
+    ASSERT_OK(key_table_init(&t));
+    ASSERT_TRUE(insert(&t, 1, 0, 1));
+    ASSERT_TRUE(insert(&t, 2, 0, 2));
+    key_cursor_begin(&c, &t);
+    ASSERT_TRUE(key_cursor_take(&c));
+    key_table_remove_all(&t, true);
+    ASSERT_TRUE(!c.stale && c.next);
+    key_table_remove_all(&t, false);
+    ASSERT_TRUE(c.stale && !key_cursor_take(&c));
+    key_cursor_done(&c);
+}
+
+TEST_MAIN(TEST_ENTRY(cursor), TEST_ENTRY(cursors), TEST_ENTRY(cursor_stale), TEST_ENTRY(many),
+          TEST_ENTRY(churn), TEST_ENTRY(chain), TEST_ENTRY(pair_names), TEST_ENTRY(broken),
+          TEST_ENTRY(refused))

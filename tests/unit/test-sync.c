@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "keyd-fixture.h"
+#include "nvme-keyd/manager-private.h"
 
 #define OTHER_SUBSYSTEM "nqn.2026-11.org.example:b"
 #define FOREIGN "NVMe1R01 nqn.foreign nqn.x:a VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwM="
@@ -195,6 +196,40 @@ TEST(refresh)
     ASSERT_TRUE(manager_refresh(f.m));
     ASSERT_EQ(k->serials[0], 0);
     ASSERT_TRUE(ring_has_key(&f, k, 1));
+}
+
+/* Readers share a look, until it is old or something has changed. */
+TEST(shared_look)
+{
+    const ManagerLook *look;
+    Key *k;
+    FIXTURE;
+
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_TARGET, 1);
+    ASSERT_TRUE(k);
+    look = manager_look(f.m, true);
+    ASSERT_TRUE(look->ring);
+    ASSERT_EQ(look->identities, 2);
+    ASSERT_EQ(look->published, 2);
+    ASSERT_OK(keyctl_unlink(k->serials[0], fixture_ring()));
+    /* However slow this machine is. */
+    f.m->look_usec = UINT64_MAX;
+    ASSERT_EQ(manager_look(f.m, false)->published, 2);
+    ASSERT_EQ(manager_look(f.m, true)->published, 1);
+    ASSERT_TRUE(f.m->look_usec > 0);
+    f.m->look_usec = UINT64_MAX;
+    ASSERT_TRUE(fixture_add(&f, OTHER_SUBSYSTEM, KEY_ROLE_HOST, 1));
+    ASSERT_EQ(manager_look(f.m, false)->published, 2);
+    f.m->look_usec = UINT64_MAX;
+    ASSERT_OK(sync_now(&f));
+    ASSERT_EQ(manager_look(f.m, false)->published, 3);
+    f.m->look_usec = UINT64_MAX;
+    ASSERT_OK(fixture_remove(&f, k->id));
+    ASSERT_EQ(manager_look(f.m, false)->published, 1);
+    ASSERT_OK(keyctl_clear(fixture_ring()));
+    for (int i = 0; i < 100 && manager_look(f.m, false)->published > 0; i++)
+        ASSERT_OK(usleep(100000));
+    ASSERT_EQ(manager_look(f.m, false)->published, 0);
 }
 
 /* The record may be that of any key: with it, what carries our group is kept. */
@@ -471,8 +506,8 @@ TEST(many)
 
 TEST_MAIN(TEST_ENTRY(marked), TEST_ENTRY(unmarked), TEST_ENTRY(marked_foreign_identity),
           TEST_ENTRY(wrong_bytes), TEST_ENTRY(unusable), TEST_ENTRY(cleared), TEST_ENTRY(ring_gone),
-          TEST_ENTRY(refresh), TEST_ENTRY(broken_record), TEST_ENTRY(no_store),
-          TEST_ENTRY(read_only), TEST_ENTRY(withdraw_twice), TEST_ENTRY(remove_by_name),
-          TEST_ENTRY(rotate_by_name), TEST_ENTRY(rotate_same_name), TEST_ENTRY(hold),
-          TEST_ENTRY(leave), TEST_ENTRY(leave_locked), TEST_ENTRY(publish_pair),
+          TEST_ENTRY(refresh), TEST_ENTRY(shared_look), TEST_ENTRY(broken_record),
+          TEST_ENTRY(no_store), TEST_ENTRY(read_only), TEST_ENTRY(withdraw_twice),
+          TEST_ENTRY(remove_by_name), TEST_ENTRY(rotate_by_name), TEST_ENTRY(rotate_same_name),
+          TEST_ENTRY(hold), TEST_ENTRY(leave), TEST_ENTRY(leave_locked), TEST_ENTRY(publish_pair),
           TEST_ENTRY(reconfigured), TEST_ENTRY(many))

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "basic/io.h"
+#include "basic/limits.h"
+#include "basic/log.h"
+#include "basic/names.h"
+#include "nvme-keyd/refusals.h"
+
+#define MINUTE_USEC (60 * USEC_PER_SEC)
+
+typedef struct Entry {
+    uid_t uid;
+    uint64_t end_usec; /* CLOCK_MONOTONIC, of its minute; 0: nobody's */
+    unsigned told, untold;
+} Entry;
+
+struct Refusals {
+    sd_event_source *timer;
+    Entry entries[REFUSALS_USERS_MAX];
+};
+
+static const LogFields fields = {.message_id = MESSAGE_CALL_REFUSED};
+
+/* Tells what was left out, and gives the entry back. */
+static void end_minute(Entry *e)
+{
+    if (e->untold > 0)
+        (void)log_full(LOG_NOTICE, 0, &fields, "Refused %u more calls of uid %u within a minute",
+                       e->untold, (unsigned)e->uid);
+    *e = (Entry){0};
+}
+
+static void arm(Refusals *r)
+{
+    uint64_t first = 0;
+
+    for (size_t i = 0; i < REFUSALS_USERS_MAX; i++)
+        if (r->entries[i].end_usec > 0 && (first == 0 || r->entries[i].end_usec < first))
+            first = r->entries[i].end_usec;
+    (void)sd_event_source_set_time(r->timer, first);
+    (void)sd_event_source_set_enabled(r->timer, first > 0 ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
+}
+
+static int on_minute(sd_event_source *source, uint64_t usec, void *userdata)
+{
+    uint64_t now = now_monotonic();
+    Refusals *r = userdata;
+
+    (void)source;
+    (void)usec;
+    for (size_t i = 0; i < REFUSALS_USERS_MAX; i++)
+        if (r->entries[i].end_usec > 0 && r->entries[i].end_usec <= now)
+            end_minute(&r->entries[i]);
+    arm(r);
+    return 0;
+}
+
+int refusals_new(sd_event *event, Refusals **ret)
+{
+    _cleanup_(refusals_freep) Refusals *r = calloc(1, sizeof(*r));
+    int e;
+
+    if (!r)
+        return -ENOMEM;
+    e = sd_event_add_time(event, &r->timer, CLOCK_MONOTONIC, 0, 0, on_minute, r);
+    if (e < 0)
+        return e;
+    (void)sd_event_source_set_enabled(r->timer, SD_EVENT_OFF);
+    *ret = TAKE_PTR(r);
+    return 0;
+}
+
+Refusals *refusals_free(Refusals *r)
+{
+    if (!r)
+        return NULL;
+    for (size_t i = 0; i < REFUSALS_USERS_MAX; i++)
+        end_minute(&r->entries[i]);
+    sd_event_source_disable_unref(r->timer);
+    free(r);
+    return NULL;
+}
+
+/* That of the user, or the one that is free or will be first. */
+static Entry *find_entry(Refusals *r, uid_t uid)
+{
+    Entry *oldest = &r->entries[0];
+
+    for (size_t i = 0; i < REFUSALS_USERS_MAX; i++) {
+        Entry *e = &r->entries[i];
+
+        if (e->end_usec > 0 && e->uid == uid)
+            return e;
+        if (e->end_usec < oldest->end_usec)
+            oldest = e;
+    }
+    end_minute(oldest);
+    *oldest = (Entry){.uid = uid, .end_usec = now_monotonic() + MINUTE_USEC};
+    return oldest;
+}
+
+void refusals_add(Refusals *r, uid_t uid, const char *method)
+{
+    Entry *e = find_entry(r, uid);
+
+    if (e->told >= REFUSALS_PER_MINUTE) {
+        e->untold++;
+        return;
+    }
+    e->told++;
+    if (method)
+        (void)log_full(LOG_NOTICE, 0, &fields, "Refused uid %u to call %s", (unsigned)uid, method);
+    else
+        (void)log_full(LOG_NOTICE, 0, &fields,
+                       "Refused a connection of uid %u: it, or all users but root, have too many",
+                       (unsigned)uid);
+    arm(r);
+}
