@@ -1,0 +1,52 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck source-path=SCRIPTDIR
+# Members of the group that do what they can: others are served before them, root always gets in, and the
+# daemon does not grow. With the word "measure" behind the build directory it prints times for people.
+. "$(dirname "$0")/lib.sh"
+
+readonly group=4242 keys=${KEYD_TEST_KEYS:-1000}
+as=(setpriv --regid="$group" --clear-groups)
+if [ -w /dev/shm ]; then
+    state=$(mktemp -d /dev/shm/keyd-test.XXXXXX)
+    defer "rm -rf '$state'"
+fi
+
+python3 - "$keys" >"$tmp/keys" <<'PY'
+import base64, hashlib, sys, zlib
+
+for i in range(int(sys.argv[1])):
+    key = hashlib.sha256(b"flood%d" % i).digest()
+    text = base64.b64encode(key + zlib.crc32(key).to_bytes(4, "little")).decode()
+    print(f"nqn.2014-08.org.nvmexpress:uuid:11111111-2222-3333-4444-555555555555 nqn.2026-11.org.example:flood:{i:06d}:",
+          f"NVMeTLSkey-1:01:{text}:")
+PY
+chmod 600 "$tmp/keys"
+chmod 755 "$tmp"
+daemon_start
+chmod 666 "$varlink"
+run ctl import "$tmp/keys"
+is "$keys keys are imported" "$status" 0 || bail "$err"
+
+# flood WHAT
+flood() {
+    relay < <(timeout 600 python3 "$source/tests/integration/flood.py" "$varlink" "$request" "$daemon" "$group" "$1" 2>&1)
+}
+
+if [ "${2-}" = measure ]; then
+    flood measure
+    finish
+    exit
+fi
+flood order
+flood memory
+flood lockout
+flood refused
+notices=$(grep "uid 70000 to call" "$log")
+like "a refused call leaves a line with user and method" "$notices" "Refused uid 70000 to call org.nvmekeyd.Manager.Add"
+is "no more than ten in a minute" "$(grep -c . <<<"$notices")" 10
+is "and none of what was sent" "$(grep -c secret "$log")" 0
+is "it is the same process to the end" "$(readlink "/proc/$daemon/exe")" "$build/nvme-keyd"
+daemon_stop
+like "what was left out is counted" "$(<"$log")" "Refused 22 more calls of uid 70000"
+finish
