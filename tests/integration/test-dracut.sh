@@ -231,6 +231,14 @@ check "by itself, for a machine with a controller over TLS" check_is 0 -h ''
 check "not by itself, for any machine" check_is 255 '' ''
 check "by itself, for any machine, when keys are asked for" check_is 0 '' '' 'nvme_keyd_subsystems="*"'
 check "by itself, for any machine, when the store is asked for" check_is 0 '' '' nvme_keyd_store=yes
+# In memory as long as the machine runs: mkdumprd says so in the environment, others by their module.
+for kdump in 'IN_KDUMP=1' 'add_dracutmodules=" kdumpbase "' 'add_dracutmodules=" kdump "' 'dracutmodules="base kdumpbase"' \
+        'mods_to_load=" base kdumpbase "'; do
+        check "not for kdump: $kdump" check_is 255 -h '' "$kdump; nvme_keyd_subsystems='*' nvme_keyd_store=yes"
+        check "for kdump when that is asked for: $kdump" check_is 0 -h '' "$kdump; nvme_keyd_kdump=yes"
+done
+check "for a module that is not that of kdump" check_is 0 -h '' 'add_dracutmodules=" earlykdump kdumpbase2 "'
+check "for kdump with a value that makes no sense" check_is 1 -h '' 'IN_KDUMP=1 nvme_keyd_kdump=maybe'
 for f in nvme-keyd request-key-shim nvme-keyctl; do
         check "never without $f" check_is 1 -h "$f"
 done
@@ -238,6 +246,19 @@ done
 echo '{"slots":[{"type":"systemd-creds"},{"type":"tpm2"}]}' >"$root/var/lib/nvme-keyd/header.json"
 check "an image with a store that opens" make_image tpm2 --hostonly --modules nvme-keyd
 check "dracut does not warn then" bash -c '! grep "the store has no tpm2 slot" "$1"' bash "$tmp/tpm2.log"
+
+export IN_KDUMP=1
+check "an image for kdump that asks for the module" make_image kdump --hostonly --modules nvme-keyd
+image=$root/var/tmp/kdump
+check "kdump: no store" not_in_image /var/lib/nvme-keyd
+check "kdump: no daemon" not_in_image "$helpers/nvme-keyd"
+check "kdump: no units" test -z "$(find "$image$units" -name '*nvme-keyd*' 2>/dev/null)"
+echo nvme_keyd_kdump=yes >"$root/etc/dracut.conf.d/90-nvme-keyd.conf"
+check "an image for kdump that asks for the keys" make_image kdump-keys --hostonly --modules nvme-keyd
+image=$root/var/tmp/kdump-keys
+check "kdump-keys: the store" in_image /var/lib/nvme-keyd/header.json
+rm "$root/etc/dracut.conf.d/90-nvme-keyd.conf"
+unset IN_KDUMP
 
 # refuses WHY: dracut makes no image, and says why
 refuses() {

@@ -163,6 +163,28 @@ check "tls: the store is there" in_image /var/lib/nvme-keyd/header.json
 check "tls: no handshake daemon, which would take the place of that of the real root" not_in_image /usr/sbin/tlshd
 check "tls: no warning" not_said 'W: nvme-keyd' "$tmp/tls.log"
 
+# As the hook of kdump-tools has it made, and in another place.
+make_kdump_image() {
+    local dir=$2
+    mkdir -p "$root$dir"
+    cp -a "$root/etc/initramfs-tools/." "$root$dir"
+    [ -z "${3-}" ] || echo "$3" >>"$root$dir/initramfs.conf"
+    image=$tmp/mnt/$1
+    chroot "$root" mkinitramfs -d "$dir" -o "/var/tmp/$1.img" "$version" >"$tmp/$1.log" 2>&1 &&
+        chroot "$root" unmkinitramfs "/var/tmp/$1.img" "/var/tmp/$1" && cp -a "$root/var/tmp/$1" "$image"
+}
+check "an image for kdump" make_kdump_image kdump /var/lib/kdump/initramfs-tools KDUMP=y
+check "kdump: no store" not_in_image /var/lib/nvme-keyd
+check "kdump: no daemon" not_in_image "$helpers/nvme-keyd"
+echo NVME_KEYD=yes >"$root/etc/nvme-keyd/initramfs.conf"
+check "an image for kdump with a configuration elsewhere" make_kdump_image kdump-other /var/tmp/kdump KDUMP=y
+check "kdump-other: no store" not_in_image /var/lib/nvme-keyd
+check "an image with a configuration elsewhere" make_kdump_image other /var/tmp/other
+check "other: the store is there" in_image /var/lib/nvme-keyd/header.json
+echo NVME_KEYD_KDUMP=yes >"$root/etc/nvme-keyd/initramfs.conf"
+check "an image for kdump that asks for the keys" make_kdump_image kdump-keys /var/lib/kdump/initramfs-tools
+check "kdump-keys: the store is there" in_image /var/lib/nvme-keyd/header.json
+
 # How long it waits for what may pass.
 settings() { printf '%s\n' "$@" >"$root/etc/nvme-keyd/initramfs.conf"; }
 settings 'NVME_KEYD_SUBSYSTEMS="nqn.a nqn.b"' NVME_KEYD_WAIT=1
@@ -207,7 +229,9 @@ echo bus0:nic0 >"$root/sys/class/vm/bus0/nic0/modalias"
 mv "$root/sbin/modprobe" "$tmp/away"
 printf '#!/bin/sh\necho "$*" >>/var/tmp/modprobe\n' >"$root/sbin/modprobe"
 chmod 755 "$root/sbin/modprobe"
-check "the image of a crash kernel is made without them" spare
+settings NVME_KEYD_WAIT=1 NVME_KEYD_KDUMP=yes
+check "the image of a crash kernel that asks for keys is made without them" spare
+check "spare: it says so" grep 'the keys are being changed.*This image does without' "$tmp/spare.log"
 for f in of:bus0 bus0:nic0; do
     check "a driver for $f is asked for" grep -E "(^| )$f( |\$)" "$root/var/tmp/modprobe"
 done
