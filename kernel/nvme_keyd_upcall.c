@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Makes the NVMe/TCP host ask user space for a TLS PSK that it does not find.
+ * Makes the NVMe/TCP host ask user space for a TLS PSK that it does not find, and compare NQNs to
+ * their ends.
  *
  * The kernel searches the keyring .nvme and gives up on a miss. This livepatch
  * replaces the function that searches by one that on a miss makes a request_key()
  * for "nvme-tls-psk:HOSTNQN SUBNQN", of type "user", and then searches once more.
  * What answers the request publishes the keys into .nvme; the key that results from
  * the request carries nothing that is needed here.
+ *
+ * The key type's own match function compares only as far as the wanted text goes, so it takes the
+ * key of subsystem disk10 for disk1, and which of both it finds depends on their hashes. It is
+ * replaced by one that also wants the word to end there.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -88,21 +93,31 @@ static const struct psk_kind {
 /* clang-format on */
 
 /*
- * A key that is revoked or has expired is none. The match function of the type is content with
- * the beginning of a description, and subsystem disk10 begins with disk1. With a blank at its
- * end an identity is the beginning that is wanted, without one it has to be the whole.
+ * Takes the place of nvme_tls_psk_match(): the description begins with the words that are wanted,
+ * and the last of them ends there.
  */
+static bool match_words(const struct key *key, const struct key_match_data *match_data)
+{
+	const char *wanted = match_data->raw_data, *have = key->description;
+	size_t length;
+
+	if (!wanted || !have)
+		return false;
+	length = strlen(wanted);
+	if (strncmp(have, wanted, length))
+		return false;
+	return !length || wanted[length - 1] == ' ' || have[length] == ' ' || !have[length];
+}
+
+/* A key that is revoked or has expired is none. */
 static key_serial_t search_identity(struct key *ring, const char *identity)
 {
 	key_ref_t found = keyring_search(make_key_ref(ring, true), psk_type, identity, false);
-	key_serial_t serial = 0;
-	const struct key *key;
+	key_serial_t serial;
 
 	if (IS_ERR(found))
 		return 0;
-	key = key_ref_to_ptr(found);
-	if (identity[strlen(identity) - 1] == ' ' || !strcmp(key->description, identity))
-		serial = key_serial(key);
+	serial = key_serial(key_ref_to_ptr(found));
 	key_ref_put(found);
 	return serial;
 }
@@ -143,6 +158,23 @@ static bool reached_nobody(long err)
 }
 
 /*
+ * A negative key can be neither found nor unlinked by its name. Adding a key of that name makes it
+ * positive, and then it goes. No other pair's is touched.
+ */
+static void forget_refusal(struct key *ring, const char *description)
+{
+	key_ref_t key = key_create_or_update(make_key_ref(ring, true), "user", description, "", 1,
+					     KEY_POS_ALL, KEY_ALLOC_NOT_IN_QUOTA);
+
+	if (IS_ERR(key)) {
+		pr_debug("'%s': stays refused, error %ld\n", description, PTR_ERR(key));
+		return;
+	}
+	key_unlink(ring, key_ref_to_ptr(key));
+	key_ref_put(key);
+}
+
+/*
  * A refusal stays in the keyring, for as long as who refused said, and keeps the next miss from
  * asking. An answer must not do that, nor a request that reached nobody.
  */
@@ -158,7 +190,7 @@ static void forget(const char *description, struct key *answer)
 	}
 	pr_debug("'%s': error %ld\n", description, PTR_ERR(answer));
 	if (reached_nobody(PTR_ERR(answer)))
-		keyring_clear(ring);
+		forget_refusal(ring, description);
 }
 
 static void request_work(struct work_struct *work)
@@ -169,8 +201,8 @@ static void request_work(struct work_struct *work)
 
 	/* Only with a callout, be it empty, does a request go to user space. */
 	answer = request_key(&key_type_user, request->description, "");
-	revert_creds(saved);
 	forget(request->description, answer);
+	revert_creds(saved);
 	/* The module is not gone by that: its end waits for this work. */
 	module_put(THIS_MODULE);
 	complete(&request->done);
@@ -218,6 +250,10 @@ static struct klp_func functions[] = {
 	{
 		.old_name = "nvme_tls_psk_default",
 		.new_func = search_or_request,
+	},
+	{
+		.old_name = "nvme_tls_psk_match",
+		.new_func = match_words,
 	},
 	{},
 };

@@ -39,6 +39,12 @@
 
 /* Reads 1 where kernel/ makes the kernel ask. */
 #define NAMES_LIVEPATCH_ENABLED "/sys/kernel/livepatch/nvme_keyd_upcall/enabled"
+/* There where kernel/ makes the kernel compare NQNs to their ends; nvme_keyring is a module or not.
+ */
+#define NAMES_LIVEPATCH_MATCH                                                                      \
+    "/sys/kernel/livepatch/nvme_keyd_upcall/nvme_keyring/nvme_tls_psk_match,1"
+#define NAMES_LIVEPATCH_MATCH_BUILT_IN                                                             \
+    "/sys/kernel/livepatch/nvme_keyd_upcall/vmlinux/nvme_tls_psk_match,1"
 
 /* The systemd credential that holds the key-encryption key. */
 #define NAMES_KEK_CREDENTIAL "nvme-keyd.kek"

@@ -88,7 +88,7 @@ int manager_check_neighbours(Manager *m, const Key *new, bool force, Key **ret,
                         k->role & new->role ? "rotate or remove it"
                                             : "have one key of role both in its place");
         }
-    k = force ? NULL : key_table_find_shadow(&m->keys, new);
+    k = force || manager_kernel_is_exact() ? NULL : key_table_find_shadow(&m->keys, new);
     if (!k)
         return 0;
     *ret = k;

@@ -254,7 +254,9 @@ static int check_pair(const Import *i, const KeyOrder *order, size_t at, ImportF
 static int check_shadow(const Import *i, KeyOrder *order, const Staged *s,
                         ImportFault *reterr_fault, char **reterr_detail)
 {
-    const Key *other = s->force || s->unchanged ? NULL : key_order_find_shadow(order, s->key);
+    const Key *other = s->force || s->unchanged || manager_kernel_is_exact()
+                           ? NULL
+                           : key_order_find_shadow(order, s->key);
 
     if (!other)
         return 0;

@@ -92,6 +92,10 @@ int manager_publish(Manager *m, Key *k);
  * is published on demand is left out, unless the other is in the ring. */
 int manager_publish_new(Manager *m, Key *k, const Key *replaced);
 
+/* True where the kernel compares NQNs to their ends (kernel/README.md), so that no key shadows
+ * another. */
+bool manager_kernel_is_exact(void);
+
 /* For how long keys of hosts are published when the kernel asks; 0: for ever, and without being
  * asked. */
 unsigned manager_on_demand_sec(const Manager *m);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "basic/io.h"
 #include "basic/names.h"
@@ -153,6 +154,12 @@ static bool kernel_asks(void)
 
     return io_read_line(NAMES_LIVEPATCH_ENABLED, enabled, sizeof(enabled)) >= 0 &&
            strcmp(enabled, "1") == 0;
+}
+
+bool manager_kernel_is_exact(void)
+{
+    return kernel_asks() && (access(NAMES_LIVEPATCH_MATCH, F_OK) == 0 ||
+                             access(NAMES_LIVEPATCH_MATCH_BUILT_IN, F_OK) == 0);
 }
 
 Provision manager_provision(const Manager *m)

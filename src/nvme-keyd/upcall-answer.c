@@ -260,8 +260,9 @@ bool upcall_answer(Manager *manager, const UpcallRequest *request, size_t size, 
         r = 0;
     if (r == -EINPROGRESS)
         return false;
+    /* Not EBUSY: the kernel says that where it cannot start a process. */
     if (r < 0)
-        reject(ret, EBUSY, STORE_RETRY_SEC);
+        reject(ret, EKEYREJECTED, STORE_RETRY_SEC);
     else
         answer_question(&q, ret);
     return true;

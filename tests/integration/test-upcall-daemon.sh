@@ -136,10 +136,10 @@ daemon_stop
 # A directory that others may enter is one that the store refuses.
 chmod 755 "$state"
 daemon_wait
-gets "a store that is refused" EBUSY "$name"
+gets "a store that is refused" EKEYREJECTED "$name"
 like "for two seconds" "$expiry" '^([012]s|expd)$'
-gets "a store that is refused: a pair" EBUSY "$pair"
-gets "a store that is refused: what is not there" EBUSY "nvme-tls-psk:$HOST nqn.2026-11.org.example:none"
+gets "a store that is refused: a pair" EKEYREJECTED "$pair"
+gets "a store that is refused: what is not there" EKEYREJECTED "nvme-tls-psk:$HOST nqn.2026-11.org.example:none"
 as=(setpriv --reuid=65534 --regid=65534 --clear-groups)
 gets "a store that is refused: another user" EACCES "$name"
 as=()

@@ -49,7 +49,8 @@ systemctl restart tlshd
 check "a target with TLS" target_up "$sub" || bail "no target"
 defer target_down
 id=$(nvme-keyctl add --subsysnqn="$sub" <<<"$(new_psk)") || bail "nvme-keyctl add"
-defer "nvme-keyctl remove $id"
+defer "nvme-keyctl remove \"\$id\""
+check_fails "stock kernel: a longer name is a shadow" nvme-keyctl add --subsysnqn="${sub}0" <<<"$(new_psk)"
 
 forget_keys
 check_fails "stock kernel: connect without a key fails" connect_tls "$sub"
@@ -102,6 +103,35 @@ took=$(($(now_ms) - start))
 check "unknown: in less than 15 s ($took ms)" test "$took" -lt 15000
 check "unknown: nvme-keyd says so" grep -q "PSK that is not here: nvme-tls-psk:.*$nobody" <(journal_since "$mark")
 check "unknown: the kernel says why" grep -q 'no valid PSK found' <(journal_since "$mark" -k)
+
+# A request that reaches nobody is forgotten, and that of another pair is not.
+forget_keys
+mv /sbin/request-key /sbin/request-key.aside
+defer "[ -e /sbin/request-key ] || mv /sbin/request-key.aside /sbin/request-key"
+check_fails "no request-key: connect fails" connect_tls "$sub"
+mv /sbin/request-key.aside /sbin/request-key
+check_fails "no request-key: the request is forgotten" grep -q "$request" /proc/keys
+check "no request-key: the refusal of another pair is not" grep -q "nvme-tls-psk:.*$nobody" /proc/keys
+connect_asks "no request-key: answered again"
+disconnect "$sub"
+
+# --- subsystems whose NQNs begin with another's, and identities of version 0, which end with it
+
+add_version_0() { nvme-keyctl add --subsysnqn="$1" --identity-version=0 <<<"$(new_psk)"; }
+nvme-keyctl remove "$id"
+shadows=()
+for digit in 0 1 2 3; do
+        shadows+=("$(add_version_0 "$sub$digit")")
+done
+id=$(add_version_0 "$sub") || bail "nvme-keyctl add"
+is "longer names are no shadow: all are there" "$(ring_count)" 5
+check "longer names: connect" connect_tls "$sub" || bail "no connection"
+is "longer names: with its own key" "$(tls_key_of "$sub")" "$(record_serial "$id" 0)"
+disconnect "$sub"
+for shadow in "${shadows[@]}" "$id"; do
+        nvme-keyctl remove "$shadow"
+done
+id=$(nvme-keyctl add --subsysnqn="$sub" <<<"$(new_psk)") || bail "nvme-keyctl add"
 
 systemctl stop nvme-keyd.socket nvme-keyd-request.socket nvme-keyd.service
 forget_keys
