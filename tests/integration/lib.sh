@@ -122,8 +122,9 @@ enter() {
     [ -z "$id" ] || chown "$id" "$gate"
     # Until the maps are there it is nobody, who loses all capabilities by an exec; the last one brings
     # them back. The session leads to the user keyring, as one of a login does.
+    # A signal that was ignored when the test was started, by nohup(1) for example, is not ignored by what it kills.
     # shellcheck disable=SC2016 # expands inside
-    KEYD_TEST_INSIDE=1 "${as[@]}" unshare --user bash -c '
+    KEYD_TEST_INSIDE=1 "${as[@]}" env --default-signal unshare --user bash -c '
         read -r _ <"$1" && rm "$1" && shift &&
             exec keyctl session - bash -c "keyctl link @u @s && exec bash \"\$@\"" bash "$@" 2> >(grep -v "^Joined session" >&2)' \
         bash "$gate" "$0" "$@" &

@@ -179,7 +179,7 @@ idle=$(main_pid idle)
 check "idle: it goes" happens idle 1 "exit $idle 0"
 is "idle: STOPPING=1" "$(event idle "notify $idle STOPPING=1")" 1
 took=$(($(at idle "exit $idle") - idle_since))
-{ [ "$took" -ge 28000 ] && [ "$took" -le 50000 ]; }
+{ [ "$took" -ge 28000 ] && [ "$took" -le 200000 ]; }
 result $? "idle: after 30 s" || diag "$took ms"
 is "idle: the next call starts it" "$(ask idle list --json=short | json 'o["keys"][0]["id"]')" "$idle_id"
 is "somebody is connected: it stays" "$(event held exit)" 0

@@ -111,6 +111,7 @@ state=$store
 
 daemon_start
 kill -STOP "$daemon"
+ended() { ! kill -0 "$victim" 2>/dev/null || [[ $(ps -o stat= -p "$victim") == Z* ]]; }
 begun() { [ -n "$(find "$tmp/killed".?????? -name records 2>/dev/null)" ]; }
 for signal in TERM HUP KILL; do
     # Not by ctl(): it is this process that is to be killed, and not a shell of it.
@@ -118,6 +119,7 @@ for signal in TERM HUP KILL; do
     victim=$!
     wait_for 60 begun || bail "an export does not begin"
     kill "-$signal" "$victim"
+    wait_for 60 ended || bail "SIG$signal does not end it"
     wait "$victim" 2>/dev/null
     check "killed by $signal: nothing is left of it" wait_for 20 no_leftovers
 done

@@ -88,8 +88,8 @@ text() {
 }
 
 # Milliseconds. A shim has 8 s: what took less than AT_ONCE has not waited for its end, and what took less
-# than LATEST was not given that time twice. The rest is for machines that are slow or busy.
-readonly AT_ONCE=6000 LATEST=14000
+# than LATEST has not hung. The rest is for machines that are slow or busy.
+readonly AT_ONCE=6000 LATEST=45000
 
 # gets TEXT RESULT DESCRIPTION [CALLOUT]: of a request for a `user` key, not later than the shim's end.
 gets() {

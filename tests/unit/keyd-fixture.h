@@ -76,11 +76,14 @@ static inline int fixture_write_text(const char *path, const char *text)
 }
 
 /* Only who has CAP_SETUID in the outer namespace may map more than one id: a child does it. */
-static inline void fixture_map_ids(pid_t pid, int go, int done)
+static inline void fixture_map_ids(pid_t pid, const int go[2], const int done[2])
 {
     char path[64], c;
 
-    if (read(go, &c, 1) != 1)
+    /* A pipe whose other end is open here would never end. */
+    close(go[1]);
+    close(done[0]);
+    if (read(go[0], &c, 1) != 1)
         _exit(1);
     snprintf(path, sizeof(path), "/proc/%d/uid_map", pid);
     if (fixture_write_text(path, "0 0 4294967295") < 0)
@@ -88,7 +91,7 @@ static inline void fixture_map_ids(pid_t pid, int go, int done)
     snprintf(path, sizeof(path), "/proc/%d/gid_map", pid);
     if (fixture_write_text(path, "0 0 4294967295") < 0)
         _exit(1);
-    _exit(write(done, "", 1) != 1);
+    _exit(write(done[1], "", 1) != 1);
 }
 
 static inline bool fixture_isolate(void)
@@ -104,7 +107,7 @@ static inline bool fixture_isolate(void)
         return false;
     child = fork();
     if (child == 0)
-        fixture_map_ids(self, go[0], done[1]);
+        fixture_map_ids(self, go, done);
     close(done[1]);
     if (child > 0 && unshare(CLONE_NEWUSER) == 0 && write(go[1], "", 1) == 1 &&
         read(done[0], &c, 1) == 1)

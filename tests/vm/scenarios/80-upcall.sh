@@ -52,7 +52,7 @@ for request in "psk NVMe1R01 $HOSTNQN $nobody AAAA=" "user nvme-tls-psk:$HOSTNQN
         is "${request%% *}: nothing for an unknown pair" "$(payload_of_request "${request%% *}" "${request#* }")" ""
         took=$(($(now_ms) - start))
         check "${request%% *}: with ENOKEY" grep -q 'Required key not available' "$tmp/request.err"
-        check "${request%% *}: in less than 14 s ($took ms)" test "$took" -lt 14000
+        check "${request%% *}: in bounded time ($took ms)" test "$took" -lt 60000
 done
 
 # --- another user

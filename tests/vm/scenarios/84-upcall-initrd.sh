@@ -34,7 +34,7 @@ make_initrd() {
 }
 # result NAME [FIELD]: payload or error, milliseconds
 result() { sed -n "s/^$1|//p" "$results/results" | cut -d'|' -f "${2:-1}"; }
-in_time() { [ "$(result "$1" 2)" -lt 14000 ]; }
+in_time() { [ "$(result "$1" 2)" -lt 60000 ]; }
 
 case $VM_PHASE in
 1)

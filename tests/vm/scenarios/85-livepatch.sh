@@ -100,7 +100,7 @@ mark=$(journal_mark)
 start=$(now_ms)
 check_fails "unknown: connect fails" connect_tls "$nobody"
 took=$(($(now_ms) - start))
-check "unknown: in less than 15 s ($took ms)" test "$took" -lt 15000
+check "unknown: in bounded time ($took ms)" test "$took" -lt 60000
 check "unknown: nvme-keyd says so" grep -q "PSK that is not here: nvme-tls-psk:.*$nobody" <(journal_since "$mark")
 check "unknown: the kernel says why" grep -q 'no valid PSK found' <(journal_since "$mark" -k)
 
@@ -138,7 +138,7 @@ forget_keys
 start=$(now_ms)
 check_fails "nobody answers: connect fails" connect_tls "$sub"
 took=$(($(now_ms) - start))
-check "nobody answers: in less than 15 s ($took ms)" test "$took" -lt 15000
+check "nobody answers: in bounded time ($took ms)" test "$took" -lt 60000
 systemctl start nvme-keyd.socket nvme-keyd-request.socket
 # the shim had it remembered for one second
 sleep 2
@@ -157,7 +157,7 @@ check "hangs: the shim waits" wait_until 10 shim_runs
 echo 0 >"$(patch_file enabled)"
 check_fails "hangs: connect fails" wait "$connect_job"
 took=$(($(now_ms) - start))
-check "hangs: in less than 15 s ($took ms)" test "$took" -lt 15000
+check "hangs: in bounded time ($took ms)" test "$took" -lt 60000
 check "hangs: the shim says so" grep -q 'nvme-keyd did not answer' <(journal_since "$mark")
 systemctl kill --signal=CONT nvme-keyd.service
 

@@ -62,7 +62,7 @@ shim_waits() {
 shim_waits "killed"
 kill -KILL "$(daemon_pid)"
 connect_end
-check "killed: the connect ends with status $status in less than 15 s ($took ms)" test "$took" -lt 15000
+check "killed: the connect ends with status $status in bounded time ($took ms)" test "$took" -lt 60000
 [ "$status" != 0 ] || disconnect "$sub" >/dev/null
 next_works "killed"
 
@@ -74,7 +74,7 @@ systemctl mask --quiet --runtime nvme-keyd.service
 kill -KILL "$pid"
 connect_end
 check "killed for good: the connect fails" test "$status" != 0
-check "killed for good: in less than 15 s ($took ms)" test "$took" -lt 15000
+check "killed for good: in bounded time ($took ms)" test "$took" -lt 60000
 check "killed for good: the shim says so" grep -q 'nvme-keyd did not answer' <(journal_since "$mark")
 systemctl unmask --quiet --runtime nvme-keyd.service
 systemctl reset-failed nvme-keyd.service
@@ -98,7 +98,7 @@ for ((i = 1; i <= rounds; i++)); do
         kill -KILL "$(daemon_pid)"
         connect_end
         [ "$status" != 0 ] || disconnect "$sub" >/dev/null
-        check "killed after $delay of $usual ms: ends with status $status in less than 15 s ($took ms)" test "$took" -lt 15000
+        check "killed after $delay of $usual ms: ends with status $status in bounded time ($took ms)" test "$took" -lt 60000
         next_works "killed after $delay ms"
 done
 check_fails "no shim is left" shim_runs
