@@ -122,3 +122,10 @@
 #define RING_NOTICES_MAX 32
 
 #define IDLE_EXIT_SEC_MIN 30
+
+/* A configuration is a few lines; a wrong file, such as an image, must not be read to its end. */
+#define CONFIG_FILE_MAX (1024 * 1024)
+/* The first ones tell what kind of file it is. */
+#define CONFIG_PROBLEMS_MAX 32
+/* Section, option and value come from one line, of which inih takes 200 bytes. */
+#define CONFIG_PROBLEM_LENGTH_MAX 512

@@ -55,6 +55,11 @@ void log_setup(const char *name)
     log_target.to_journal = stderr_is_journal();
 }
 
+bool log_goes_to_journal(void)
+{
+    return log_target.to_journal;
+}
+
 static bool send_to_journal(int level, const LogFields *f, const char *message)
 {
     const char priority[] = {(char)('0' + level), '\0'};

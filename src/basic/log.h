@@ -35,6 +35,9 @@ bool log_has_gap(void);
  * same. Returns false when that line had no room either: to be tried again a moment later. */
 bool log_tell_dropped(void);
 
+/* Whether messages go to the journal. */
+bool log_goes_to_journal(void);
+
 /* Logs and returns error, which is 0 or a negative errno; its text is appended where below 0. */
 int log_full(int level, int error, const LogFields *fields, const char *format, ...) _printf_(4, 5);
 

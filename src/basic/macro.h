@@ -15,6 +15,9 @@
 #define CONST_MAX(a, b) ((a) > (b) ? (a) : (b))
 #define CONST_MIN(a, b) ((a) < (b) ? (a) : (b))
 
+#define STRINGIFY_INNER(x) #x
+#define STRINGIFY(x) STRINGIFY_INNER(x)
+
 #define CONCATENATE_INNER(a, b) a##b
 #define CONCATENATE(a, b) CONCATENATE_INNER(a, b)
 

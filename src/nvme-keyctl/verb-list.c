@@ -351,6 +351,27 @@ static void print_counts(json_object *status)
                (unsigned long long)ours);
 }
 
+/* Nothing where all is right. */
+static void print_configuration(json_object *status)
+{
+    json_object *configuration, *problems;
+    bool in_force = true;
+
+    if (json_get_object(status, "configuration", &configuration) <= 0 ||
+        json_get_bool(configuration, "inForce", &in_force) < 0 ||
+        json_get_array(configuration, "problems", &problems) <= 0 ||
+        json_object_array_length(problems) == 0)
+        return;
+    print_field("Configuration", in_force ? "in force, but for what is wrong:"
+                                          : "not loaded again, and the one before is in force:");
+    for (size_t i = 0; i < json_object_array_length(problems); i++) {
+        json_object *text = json_object_array_get_idx(problems, i);
+
+        if (json_object_is_type(text, json_type_string))
+            print_field("", json_object_get_string(text));
+    }
+}
+
 static int print_status(json_object *status)
 {
     json_object *store, *keyring, *provision, *credentials, *problems;
@@ -362,6 +383,7 @@ static int print_status(json_object *status)
         return cli_fail(EXIT_OTHER, "nvme-keyd answered without a status");
 
     print_text(status, "Version", "version");
+    print_configuration(status);
     print_text(store, "Store", "state");
     print_text(store, "Store ID", "id");
     print_slots(store);

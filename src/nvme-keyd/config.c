@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
-#include <ini.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "basic/limits.h"
-#include "basic/log.h"
 #include "credstore/ways.h"
 #include "nvme-keyd/config.h"
 
@@ -109,14 +106,15 @@ int config_parse_span(const char *s, uint64_t *ret_usec)
 
 static int set_idle_exit(Config *c, const char *value)
 {
-    int r = config_parse_span(value, &c->idle_exit_usec);
+    uint64_t usec;
 
-    if (r < 0)
-        return r;
-    if (c->idle_exit_usec == 0)
-        c->idle_exit_usec = UINT64_MAX;
-    /* A connect storm that stops and starts us again and again trips the socket's trigger limit. */
-    return c->idle_exit_usec < IDLE_EXIT_SEC_MIN * USEC_PER_SEC ? -EINVAL : 0;
+    if (config_parse_span(value, &usec) < 0)
+        return -EINVAL;
+    /* A connect storm would stop and start us again and again. */
+    if (usec > 0 && usec < IDLE_EXIT_SEC_MIN * USEC_PER_SEC)
+        return -EINVAL;
+    c->idle_exit_usec = usec > 0 ? usec : UINT64_MAX;
+    return 0;
 }
 
 static int set_retire(Config *c, const char *value)
@@ -126,8 +124,12 @@ static int set_retire(Config *c, const char *value)
 
 static int set_provision(Config *c, const char *value)
 {
-    c->on_demand = strcmp(value, "on-demand") == 0;
-    return c->on_demand || strcmp(value, "resident") == 0 ? 0 : -EINVAL;
+    bool on_demand = strcmp(value, "on-demand") == 0;
+
+    if (!on_demand && strcmp(value, "resident") != 0)
+        return -EINVAL;
+    c->on_demand = on_demand;
+    return 0;
 }
 
 /* Whole seconds: that is what the kernel counts in. */
@@ -202,142 +204,53 @@ static int set_stand_in(Config *c, const char *value)
     return parse_bool(value, &c->stand_in);
 }
 
+#define YES_OR_NO "yes or no"
+
+static const struct {
+    const char *section, *option;
+    int (*set)(Config *c, const char *value);
+    const char *allowed;
+} options[] = {
+    {"Manager", "IdleExitSec", set_idle_exit,
+     "a time of " STRINGIFY(IDLE_EXIT_SEC_MIN) "s or more, or 0 or infinity to stay"},
+    {"Manager", "RetireSec", set_retire, "a time such as 1d or \"1h 30min\", or infinity"},
+    {"Manager", "Provision", set_provision, "resident or on-demand"},
+    {"Manager", "OnDemandTimeoutSec", set_on_demand_timeout,
+     "a time from " STRINGIFY(ON_DEMAND_SEC_MIN) "s to 1d"},
+    {"Manager", "OnDemandForce", set_on_demand_force, YES_OR_NO},
+    {"Manager", "RestartHandshakeDaemon", set_restart_handshake_daemon, YES_OR_NO},
+    {"Upcall", "NegativeTimeoutSec", set_negative_timeout, "a time from 1s to 1h"},
+    {"Keyring", "StandIn", set_stand_in, YES_OR_NO},
+    {"Store", "AllowNullKey", set_allow_null_key, YES_OR_NO},
+    {"Store", "OpenBy", set_open_by,
+     "tpm2, recovery, systemd-creds or systemd-creds:KEY, with a blank between two; until then no "
+     "store opens"},
+    {"Store", "Id", set_store_id,
+     "the id that nvme-keyctl status shows; until then no store opens"},
+    {"Store", "OtherCounters", set_other_counters, YES_OR_NO},
+};
+
+/* The place of an option in the table, or its size. */
+static size_t find_option(const char *section, const char *option)
+{
+    size_t i = 0;
+
+    while (i < ARRAY_SIZE(options) &&
+           (strcmp(options[i].section, section) != 0 || strcmp(options[i].option, option) != 0))
+        i++;
+    return i;
+}
+
 int config_set(Config *c, const char *section, const char *option, const char *value)
 {
-    static const struct {
-        const char *section, *option;
-        int (*set)(Config *c, const char *value);
-    } options[] = {
-        {"Manager", "IdleExitSec", set_idle_exit},
-        {"Manager", "RetireSec", set_retire},
-        {"Manager", "Provision", set_provision},
-        {"Manager", "OnDemandTimeoutSec", set_on_demand_timeout},
-        {"Manager", "OnDemandForce", set_on_demand_force},
-        {"Manager", "RestartHandshakeDaemon", set_restart_handshake_daemon},
-        {"Upcall", "NegativeTimeoutSec", set_negative_timeout},
-        {"Keyring", "StandIn", set_stand_in},
-        {"Store", "AllowNullKey", set_allow_null_key},
-        {"Store", "OpenBy", set_open_by},
-        {"Store", "Id", set_store_id},
-        {"Store", "OtherCounters", set_other_counters},
-    };
+    size_t i = find_option(section, option);
 
-    for (size_t i = 0; i < ARRAY_SIZE(options); i++)
-        if (strcmp(options[i].section, section) == 0 && strcmp(options[i].option, option) == 0)
-            return options[i].set(c, value);
-    return -ENOENT;
+    return i < ARRAY_SIZE(options) ? options[i].set(c, value) : -ENOENT;
 }
 
-typedef struct Load {
-    Config config;
-    const char *path;
-    FILE *file;
-    int line;        /* that was read last */
-    int detail_line; /* that detail is about */
-    char *detail;
-} Load;
-
-static int on_option(void *userdata, const char *section, const char *option, const char *value)
+const char *config_allowed(const char *section, const char *option)
 {
-    Load *l = userdata;
-    int r = config_set(&l->config, section, option, value);
+    size_t i = find_option(section, option);
 
-    if (r == -ENOENT) {
-        log_warning("%s: unknown option %s= in section [%s], ignored", l->path, option, section);
-        return 1;
-    }
-    if (r < 0 && !l->detail) {
-        l->detail_line = l->line;
-        if (asprintf(&l->detail, "%s= in [%s] cannot be \"%s\"", option, section, value) < 0)
-            l->detail = NULL;
-    }
-    return r == 0;
-}
-
-/* Counts: inih does not tell a handler the line it is about. */
-static char *read_line(char *buffer, int size, void *stream)
-{
-    Load *l = stream;
-
-    l->line++;
-    return fgets(buffer, size, l->file);
-}
-
-static inline void fclosep(FILE **f)
-{
-    if (*f)
-        (void)fclose(*f);
-}
-
-static int load_file(Load *l, const char *path, char **reterr_detail)
-{
-    _cleanup_(fclosep) FILE *f = fopen(path, "re");
-    int line;
-
-    if (!f)
-        return errno == ENOENT ? 0 : -errno;
-    l->path = path;
-    l->file = f;
-    l->line = 0;
-    line = ini_parse_stream(read_line, l, on_option, l);
-    if (ferror(f))
-        return -EIO;
-    if (line == 0)
-        return 0;
-    if (line < 0)
-        return -ENOMEM;
-    /* inih goes on to the end; the first fault counts, which may be a line that is no option. */
-    if (asprintf(reterr_detail, "%s:%d: %s", path, line,
-                 l->detail && l->detail_line == line ? l->detail : "not an option") < 0)
-        *reterr_detail = NULL;
-    free(TAKE_PTR(l->detail));
-    return -EINVAL;
-}
-
-static int is_conf(const struct dirent *e)
-{
-    size_t n = strlen(e->d_name);
-
-    return n > 5 && e->d_name[0] != '.' && strcmp(e->d_name + n - 5, ".conf") == 0;
-}
-
-static int compare_names(const struct dirent **a, const struct dirent **b)
-{
-    return strcmp((*a)->d_name, (*b)->d_name);
-}
-
-static int load_drop_ins(Load *l, const char *path, char **reterr_detail)
-{
-    _cleanup_(freep) char *dir = NULL;
-    struct dirent **entries = NULL;
-    int n, r = 0;
-
-    if (asprintf(&dir, "%s.d", path) < 0)
-        return -ENOMEM;
-    n = scandir(dir, &entries, is_conf, compare_names);
-    if (n < 0)
-        return errno == ENOENT ? 0 : -errno;
-    for (int i = 0; i < n; i++) {
-        _cleanup_(freep) char *file = NULL;
-
-        if (r == 0)
-            r = asprintf(&file, "%s/%s", dir, entries[i]->d_name) < 0
-                    ? -ENOMEM
-                    : load_file(l, file, reterr_detail);
-        free(entries[i]);
-    }
-    free(entries);
-    return r;
-}
-
-int config_load(const char *path, Config *ret, char **reterr_detail)
-{
-    Load l = {.config = config_default};
-    int r = load_file(&l, path, reterr_detail);
-
-    if (r == 0)
-        r = load_drop_ins(&l, path, reterr_detail);
-    if (r == 0)
-        *ret = l.config;
-    return r;
+    return i < ARRAY_SIZE(options) ? options[i].allowed : NULL;
 }

@@ -32,13 +32,12 @@ typedef struct Config {
 /* The built-in defaults. */
 extern const Config config_default;
 
-/* Reads path, if it exists, and then path.d/ *.conf in the order of their names, over the defaults.
- * An unknown section or option is passed over with a warning; a value that makes no sense is one
- * line of *reterr_detail, with file and line, to be freed. Returns 0, -EINVAL or an I/O error. */
-int config_load(const char *path, Config *ret, char **reterr_detail) _must_check_;
-
-/* Sets one option, as the file does; for tests and fuzzing. Returns -EINVAL, -ENOENT (unknown). */
+/* Sets one option, as the file does. Returns -EINVAL or -ENOENT (unknown); then c is as it was, but
+ * for OpenBy= and Id=, with which no store opens then. */
 int config_set(Config *c, const char *section, const char *option, const char *value) _must_check_;
+
+/* What an option may be, in words behind "give". NULL for an unknown option. */
+const char *config_allowed(const char *section, const char *option);
 
 /* Parses a time span as systemd.time(7) writes it: a sum of numbers, each with a unit
  * (us ms s min h d w; seconds without one), or "infinity". */

@@ -21,16 +21,14 @@ void daemon_log_lines(int level, const LogFields *fields, const char *what, cons
     }
 }
 
-int daemon_load_config(const char *path, Config *ret)
+void daemon_load_config(const char *path, Config *ret, ConfigProblems *ret_problems)
 {
-    _cleanup_(freep) char *detail = NULL;
-    int r = config_load(path, ret, &detail);
+    static const LogFields invalid = {.message_id = MESSAGE_CONFIG_INVALID};
+    const char *line;
 
-    if (r < 0 && detail)
-        log_error("%s", detail);
-    else if (r < 0)
-        (void)log_error_errno(r, "Cannot read %s", path);
-    return r;
+    config_load(path, ret, ret_problems);
+    for (size_t i = 0; (line = config_problem(ret_problems, i)); i++)
+        (void)log_full(LOG_WARNING, 0, &invalid, "%s", line);
 }
 
 /* A store that does not open is tried again and again; the journal hears of it once for each cause.

@@ -16,8 +16,8 @@ typedef struct DaemonLog {
 } DaemonLog;
 void daemon_log_done(DaemonLog *l);
 
-/* config_load(), with a line in the log where it fails. */
-int daemon_load_config(const char *path, Config *ret) _must_check_;
+/* config_load(), and a line in the log for each problem. */
+void daemon_load_config(const char *path, Config *ret, ConfigProblems *ret_problems);
 
 /* A message for each line of detail: what, a colon and the line. fields may be NULL. */
 void daemon_log_lines(int level, const LogFields *fields, const char *what, const char *detail);

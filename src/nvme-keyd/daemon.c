@@ -274,16 +274,34 @@ static int on_gap(_unused_ sd_event_source *source, _unused_ uint64_t usec, _unu
     return 0;
 }
 
+/* An administrator looks at what a reload does, so one with mistakes changes nothing; at a start
+ * there is nothing to go on with but the lines that are right. */
+static void reload_config(const Daemon *d)
+{
+    static const LogFields invalid = {.message_id = MESSAGE_CONFIG_INVALID};
+    _cleanup_(config_problems_done) ConfigProblems problems = {.n = 0};
+    Config config;
+    bool refused;
+
+    daemon_load_config(d->config_path, &config, &problems);
+    refused = problems.n > problems.n_unknown;
+    if (refused)
+        (void)log_full(LOG_ERR, 0, &invalid,
+                       "The configuration has mistakes and is not loaded; what was in force stays: "
+                       "mend it and reload");
+    else
+        manager_set_config(d->manager, &config);
+    manager_set_config_problems(d->manager, &problems, refused);
+}
+
 static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
 {
     Daemon *d = userdata;
-    Config config;
 
     (void)source;
     (void)si;
     notifier_reloading(d->notifier);
-    if (daemon_load_config(d->config_path, &config) == 0)
-        manager_set_config(d->manager, &config);
+    reload_config(d);
     daemon_log_provision(d->manager);
     read_credentials(d);
     publish_all(d);
@@ -440,17 +458,17 @@ int daemon_run(const char *config_path, const char *state_dir)
 {
     _cleanup_(sd_event_unrefp) sd_event *event = NULL;
     _cleanup_(daemon_freep) Daemon *d = NULL;
+    _cleanup_(config_problems_done) ConfigProblems problems = {.n = 0};
     Config config;
     int r;
 
-    r = daemon_load_config(config_path, &config);
-    if (r < 0)
-        return r;
+    daemon_load_config(config_path, &config, &problems);
     r = sd_event_default(&event);
     if (r >= 0)
         r = daemon_new(event, &config, config_path, state_dir, &d);
     if (r < 0)
         return log_error_errno(r, "Cannot set up");
+    manager_set_config_problems(d->manager, &problems, false);
     r = take_sockets(d);
     if (r < 0)
         return r;

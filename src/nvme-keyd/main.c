@@ -26,6 +26,7 @@ static void print_help(void)
     printf("nvme-keyd [OPTIONS]\n\n"
            "Keeps the TLS pre-shared keys of NVMe/TCP. Started by nvme-keyd.socket.\n\n"
            "  -c --config=FILE  read FILE and FILE.d/*.conf (" NAMES_CONFIG_FILE ")\n"
+           "     --check        tell what is wrong with the configuration, and exit\n"
            "     --preload      publish all keys and exit, for an initramfs without systemd\n"
            "     --timeout=SEC  how long --preload may wait for the store (%d)\n"
            "     --setup-host-key\n"
@@ -38,11 +39,45 @@ static void print_help(void)
 
 static int preload(const char *config_path, uint64_t timeout_usec)
 {
+    _cleanup_(config_problems_done) ConfigProblems problems = {.n = 0};
     Config config;
 
-    return daemon_load_config(config_path, &config) < 0
-               ? EXIT_OTHER
-               : (int)preload_run(&config, state_directory(), timeout_usec);
+    daemon_load_config(config_path, &config, &problems);
+    return (int)preload_run(&config, state_directory(), timeout_usec);
+}
+
+/* A file that is named, and its directory, may not both be missing. */
+static bool is_missing(const char *path)
+{
+    _cleanup_(freep) char *dir = NULL;
+
+    return access(path, F_OK) < 0 && errno == ENOENT && asprintf(&dir, "%s.d", path) >= 0 &&
+           access(dir, F_OK) < 0 && errno == ENOENT;
+}
+
+/* Lines for people go to standard output, to be read like those of a compiler; those of a reload go
+ * to the journal. */
+static int check(const char *config_path, bool named)
+{
+    _cleanup_(config_problems_done) ConfigProblems problems = {.n = 0};
+    Config config;
+    const char *line;
+
+    if (named && is_missing(config_path)) {
+        log_error("There is no %s", config_path);
+        return EXIT_INVALID;
+    }
+    if (log_goes_to_journal())
+        daemon_load_config(config_path, &config, &problems);
+    else
+        config_load(config_path, &config, &problems);
+    for (size_t i = 0; !log_goes_to_journal() && (line = config_problem(&problems, i)); i++)
+        printf("%s\n", line);
+    if (problems.n > problems.n_unknown)
+        return EXIT_INVALID;
+    printf("%s: configuration is fine%s\n", config_path,
+           problems.n > 0 ? ", but for what is unknown" : "");
+    return EXIT_OK;
 }
 
 /* Not for ever: a boot waits for this. */
@@ -60,54 +95,73 @@ static int parse_timeout(const char *s, uint64_t *ret)
     return 0;
 }
 
-int main(int argc, char **argv)
+typedef struct Arguments {
+    const char *config_path;
+    bool named; /* config_path was given */
+    bool check, preload, host_key;
+    uint64_t timeout_usec;
+} Arguments;
+
+/* Returns 1 when all is done, or -EINVAL when the words make no sense, which has been said. */
+static int parse_arguments(int argc, char **argv, Arguments *a)
 {
     static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'},
-        {"help", no_argument, NULL, 'h'},
-        {"preload", no_argument, NULL, 'p'},
-        {"setup-host-key", no_argument, NULL, 's'},
-        {"timeout", required_argument, NULL, 't'},
-        {"version", no_argument, NULL, 'v'},
-        {NULL, 0, NULL, 0},
+        {"check", no_argument, NULL, 'k'},          {"config", required_argument, NULL, 'c'},
+        {"help", no_argument, NULL, 'h'},           {"preload", no_argument, NULL, 'p'},
+        {"setup-host-key", no_argument, NULL, 's'}, {"timeout", required_argument, NULL, 't'},
+        {"version", no_argument, NULL, 'v'},        {NULL, 0, NULL, 0},
     };
-    const char *config_path = NAMES_CONFIG_FILE;
-    uint64_t timeout_usec = PRELOAD_TIMEOUT_SEC * USEC_PER_SEC;
-    bool once = false, host_key = false;
-    int c, r;
+    int c;
 
-    log_setup("nvme-keyd");
     while ((c = getopt_long(argc, argv, "c:h", options, NULL)) >= 0) {
         switch (c) {
         case 'c':
-            config_path = optarg;
+            a->config_path = optarg;
+            a->named = true;
             break;
         case 'h':
             print_help();
-            return EXIT_SUCCESS;
+            return 1;
+        case 'k':
+            a->check = true;
+            break;
         case 'p':
-            once = true;
+            a->preload = true;
             break;
         case 's':
-            host_key = true;
+            a->host_key = true;
             break;
         case 't':
-            if (parse_timeout(optarg, &timeout_usec) < 0)
-                return EXIT_FAILURE;
+            if (parse_timeout(optarg, &a->timeout_usec) < 0)
+                return -EINVAL;
             break;
         case 'v':
             printf("nvme-keyd " PROJECT_VERSION "\n");
-            return EXIT_SUCCESS;
+            return 1;
         default:
-            return EXIT_FAILURE;
+            return -EINVAL;
         }
     }
     if (optind < argc) {
         log_error("\"%s\" is one word too many, see --help", argv[optind]);
-        return EXIT_FAILURE;
+        return -EINVAL;
     }
+    return 0;
+}
 
-    if (host_key)
+int main(int argc, char **argv)
+{
+    Arguments a = {.config_path = NAMES_CONFIG_FILE,
+                   .timeout_usec = PRELOAD_TIMEOUT_SEC * USEC_PER_SEC};
+    int r;
+
+    log_setup("nvme-keyd");
+    r = parse_arguments(argc, argv, &a);
+    if (r != 0)
+        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+    if (a.check)
+        return check(a.config_path, a.named);
+    if (a.host_key)
         return (int)host_key_setup();
     umask(0077);
     r = secret_memory_init();
@@ -115,7 +169,7 @@ int main(int argc, char **argv)
         (void)log_error_errno(r, "Cannot lock memory for secrets (LimitMEMLOCK=)");
         return EXIT_FAILURE;
     }
-    if (once)
-        return preload(config_path, timeout_usec);
-    return daemon_run(config_path, state_directory()) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+    if (a.preload)
+        return preload(a.config_path, a.timeout_usec);
+    return daemon_run(a.config_path, state_directory()) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -36,6 +36,8 @@ typedef struct SealOrder {
 
 struct Manager {
     Config config;
+    ConfigProblems config_problems;
+    bool config_refused; /* the file with these problems is not what is in force */
     const char *state_dir;
     Store *store;        /* open */
     char *store_detail;  /* why it is not */

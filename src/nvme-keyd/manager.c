@@ -36,6 +36,7 @@ Manager *manager_free(Manager *m)
     ring_close(m->ring);
     ring_notices_done(&m->notices);
     manager_forget_problems(m);
+    config_problems_done(&m->config_problems);
     free(m->store_detail);
     free(m);
     return NULL;
@@ -59,6 +60,24 @@ void manager_set_config(Manager *m, const Config *config)
 const Config *manager_config(const Manager *m)
 {
     return &m->config;
+}
+
+void manager_set_config_problems(Manager *m, ConfigProblems *problems, bool refused)
+{
+    config_problems_done(&m->config_problems);
+    m->config_problems = *problems;
+    m->config_refused = refused;
+    *problems = (ConfigProblems){.n = 0};
+}
+
+const ConfigProblems *manager_config_problems(const Manager *m)
+{
+    return &m->config_problems;
+}
+
+bool manager_config_is_refused(const Manager *m)
+{
+    return m->config_refused;
 }
 
 const Store *manager_store(const Manager *m)

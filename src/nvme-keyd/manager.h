@@ -3,7 +3,7 @@
 
 #include <systemd/sd-event.h>
 
-#include "nvme-keyd/config.h"
+#include "nvme-keyd/config-file.h"
 #include "nvme-keyd/handshake.h"
 #include "nvme-keyd/sync.h"
 
@@ -63,6 +63,12 @@ bool manager_is_slow(const Manager *m);
 /* Puts a new configuration in force. */
 void manager_set_config(Manager *m, const Config *config);
 const Config *manager_config(const Manager *m);
+
+/* What is wrong with the configuration, for those who ask for the state; the lines are taken.
+ * refused: nothing of it was put in force, an older one is. */
+void manager_set_config_problems(Manager *m, ConfigProblems *problems, bool refused);
+const ConfigProblems *manager_config_problems(const Manager *m);
+bool manager_config_is_refused(const Manager *m);
 
 /* Reads the credentials that there are (credentials.h), in the place of those that were read
  * before. Their keys live in memory alone: nothing of them goes into the store, and where that has

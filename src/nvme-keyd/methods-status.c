@@ -143,6 +143,22 @@ static int add_counts(json_object *o, const Manager *m, const ManagerLook *look)
     return look->knows_ours ? json_add_uint(o, "inKeyring", look->ours) : 0;
 }
 
+static json_object *configuration_status(const Manager *m)
+{
+    _cleanup_(json_putp) json_object *o = json_object_new_object();
+    const ConfigProblems *p = manager_config_problems(m);
+    json_object *problems = json_object_new_array();
+    const char *line;
+
+    if (json_add_take(o, "problems", problems) < 0 ||
+        json_add_bool(o, "inForce", !manager_config_is_refused(m)) < 0)
+        return NULL;
+    for (size_t i = 0; (line = config_problem(p, i)); i++)
+        if (json_append_take(problems, json_object_new_string(line)) < 0)
+            return NULL;
+    return TAKE_PTR(o);
+}
+
 int method_status(VarlinkCall *call, json_object *p, void *userdata)
 {
     _cleanup_(json_putp) json_object *o = json_object_new_object();
@@ -161,6 +177,7 @@ int method_status(VarlinkCall *call, json_object *p, void *userdata)
         json_add_take(o, "keyring", keyring_status(m, look->ring, look->missing > 0)) < 0 ||
         json_add_take(o, "provision", provision_status(m)) < 0 || add_handshake(o, look) < 0 ||
         json_add_take(o, "credentials", credentials_status(m)) < 0 || add_counts(o, m, look) < 0 ||
+        json_add_take(o, "configuration", configuration_status(m)) < 0 ||
         (log_dropped() > 0 && json_add_uint(o, "droppedMessages", log_dropped()) < 0))
         return -ENOMEM;
     return varlink_call_reply(call, TAKE_PTR(o));

@@ -8,35 +8,39 @@
 
 #include "basic/io.h"
 #include "basic/limits.h"
-#include "basic/log.h"
-#include "basic/names.h"
-#include "nvme-keyd/config.h"
+#include "nvme-keyd/config-file.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define HOUR_SEC 3600
 
+/* Whatever is in a file, what comes out is in range, and each problem is a line that says where. */
 static void check_file(const uint8_t *data, size_t size)
 {
     _cleanup_(closep) int fd = memfd_create("config", MFD_CLOEXEC);
-    _cleanup_(freep) char *detail = NULL;
+    _cleanup_(config_problems_done) ConfigProblems problems = {.n = 0};
     Config c = {.retire_usec = 4711};
+    const char *line;
     char path[64];
-    int r;
+    size_t n = 0;
 
     if (fd < 0 || io_write_all(fd, data, size) < 0)
         return;
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    r = config_load(path, &c, &detail);
-    if (r == 0) {
-        if (detail || c.idle_exit_usec < IDLE_EXIT_SEC_MIN * USEC_PER_SEC ||
-            c.negative_timeout_sec < 1 || c.negative_timeout_sec > HOUR_SEC)
+    config_load(path, &c, &problems);
+    if (c.idle_exit_usec < IDLE_EXIT_SEC_MIN * USEC_PER_SEC || c.negative_timeout_sec < 1 ||
+        c.negative_timeout_sec > HOUR_SEC || c.on_demand_sec < ON_DEMAND_SEC_MIN)
+        abort();
+    while ((line = config_problem(&problems, n))) {
+        if (strncmp(line, path, strlen(path)) != 0 || line[strlen(path)] != ':')
             abort();
-        return;
+        for (const char *s = line; *s; s++)
+            if (*s < ' ' || *s > '~')
+                abort();
+        n++;
     }
-    /* A failure has a line that says where, and changes nothing. */
-    if (r != -EINVAL || !detail || strncmp(detail, path, strlen(path)) != 0 ||
-        c.retire_usec != 4711)
+    if (problems.n_unknown > problems.n ||
+        n != (problems.n > CONFIG_PROBLEMS_MAX ? CONFIG_PROBLEMS_MAX + 1 : problems.n))
         abort();
 }
 
@@ -62,8 +66,6 @@ static void check_span(const uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    setenv(NAMES_ENV_LOG_LEVEL, "emerg", 1);
-    log_setup(NULL);
     check_file(data, size);
     check_span(data, size);
     return 0;

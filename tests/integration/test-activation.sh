@@ -12,15 +12,32 @@ refused "no sockets" 1 "^nvme-keyd: No sockets were passed: start nvme-keyd.sock
     env -u LISTEN_FDS -u LISTEN_PID "$build/nvme-keyd" -c "$conf"
 refused "sockets of another process" 1 "No sockets were passed" \
     env LISTEN_FDS=1 LISTEN_PID=1 "$build/nvme-keyd" -c "$conf"
-printf '[Manager]\nIdleExitSec=29\n' >"$tmp/bad.conf"
-refused "a bad configuration" 1 "$tmp/bad.conf:2: IdleExitSec= in \[Manager\] cannot be \"29\"" \
-    "$build/nvme-keyd" -c "$tmp/bad.conf"
 refused "a word too many" 1 '"x" is one word too many' "$build/nvme-keyd" x
 refused "an unknown option" 1 "option" "$build/nvme-keyd" --nonsense
 run "$build/nvme-keyd" --version
 like "--version" "$status$out" '^0nvme-keyd [0-9]'
 run "$build/nvme-keyd" --help
 like "--help" "$status$out" '^0nvme-keyd \[OPTIONS\]'
+
+# --- --check tells all that is wrong with a configuration, and starts nothing
+
+mkdir -p "$tmp/bad.conf.d/30-directory.conf"
+printf '[Manager]\nIdleExitSec=29\nRetireSec=1h\nnonsense\n[Keyring]\nStandIn=yes\n' >"$tmp/bad.conf"
+printf '[Upcall]\nNegativeTimeoutSec=\n' >"$tmp/bad.conf.d/20-a.conf"
+problems="$tmp/bad.conf:2: IdleExitSec= in [Manager] cannot be \"29\": give a time of 30s or more, or 0 or infinity to stay
+$tmp/bad.conf:4: not an option: give OPTION=VALUE, [SECTION], or a comment behind \"#\"
+$tmp/bad.conf.d/20-a.conf:2: NegativeTimeoutSec= in [Upcall] cannot be \"\": give a time from 1s to 1h
+$tmp/bad.conf.d/30-directory.conf: cannot be read, passed over: is a directory"
+run "$build/nvme-keyd" --check --config="$tmp/bad.conf"
+is "--check: all lines, and 3" "$status$out$err" "3$problems"
+run "$build/nvme-keyd" --check --config="$conf"
+is "--check: all is right, and 0" "$status$out$err" "0$conf: configuration is fine"
+printf '[Manager]\nRetireSecs=1h\n' >"$tmp/unknown.conf"
+run "$build/nvme-keyd" --check --config="$tmp/unknown.conf"
+is "--check: what another version may know is told, and 0" "$status$out$err" "0$tmp/unknown.conf:2: unknown option RetireSecs= in section [Manager], passed over
+$tmp/unknown.conf: configuration is fine, but for what is unknown"
+refused "--check: a file that is named is there" 3 "^nvme-keyd: There is no $tmp/nowhere.conf" \
+    "$build/nvme-keyd" --check --config="$tmp/nowhere.conf"
 
 # --- service managers, each in a directory of its own
 
@@ -108,12 +125,35 @@ printf '[Keyring]\nStandIn=perhaps\n' >"$tmp/a/conf"
 kill -HUP "$first"
 check "reload, bad: READY=1 all the same" happens a 3 "notify [0-9]+ READY=1"
 like "reload, bad: it says why" "$(<"$tmp/a/log")" "$tmp/a/conf:2: StandIn= in \[Keyring\] cannot be \"perhaps\""
+like "reload, bad: and that it is not loaded" "$(<"$tmp/a/log")" "configuration has mistakes and is not loaded"
+is "reload, bad: so does status" "$(ask a status --json=short | json '"{inForce} {problems}".format(**o["configuration"])')" \
+    "False ['$tmp/a/conf:2: StandIn= in [Keyring] cannot be \"perhaps\": give yes or no']"
+like "reload, bad: in words too" "$(ask a status)" "Configuration: not loaded again, and the one before is in force:
+ +: $tmp/a/conf:2: StandIn= "
 is "reload, bad: the old configuration" "$(ask a status --json=short | json 'o["keyring"]["name"]')" .nvme
 cp "$conf" "$tmp/a/conf"
 kill -HUP "$first"
 check "reload: back" happens a 4 "notify [0-9]+ READY=1"
+is "reload: nothing is wrong any more" "$(ask a status --json=short | json 'o["configuration"]')" "{'problems': [], 'inForce': True}"
+check "reload: and nothing is said of it" test -z "$(ask a status | grep Configuration)"
 is "reload: what should be published is" "$(ask a status --json=short | json 'o["published"]')" 1
 is "reload: the same process" "$(main_pid a)" "$first"
+
+# --- a start with mistakes in the configuration
+
+manage b
+mkdir -p "$tmp/b/conf.d"
+cp "$tmp/bad.conf" "$tmp/b/conf"
+cp -r "$tmp/bad.conf.d/." "$tmp/b/conf.d/"
+problems=${problems//"$tmp/bad.conf"/"$tmp/b/conf"}
+like "a start with mistakes: it serves all the same" "$(timeout 60 "$build/nvme-keyctl" --socket="$tmp/b/varlink" generate --hostnqn="$HOST" --subsysnqn=nqn.2026-11.org.example:b)" '^[0-9a-f]{16}$'
+is "a start with mistakes: once" "$(event b start)" 1
+is "a start with mistakes: each is in the log" "$(grep -F "$tmp/b/conf" "$tmp/b/log")" "nvme-keyd: ${problems//$'\n'/$'\nnvme-keyd: '}"
+is "a start with mistakes: status has each" \
+    "$(ask b status --json=short | json '"{} {}".format(o["configuration"]["inForce"], "\n".join(o["configuration"]["problems"]))')" "True $problems"
+like "a start with mistakes: in words too" "$(ask b status)" "Configuration: in force, but for what is wrong:
+ +: $tmp/b/conf:2: "
+is "a start with mistakes: what is right counts" "$(ask b status --json=short | json 'o["keyring"]["name"]')" nvme-keyd-stand-in
 
 # --- watchdog, end, start
 

@@ -43,8 +43,6 @@ refused "a timeout without end" 1 '--timeout= cannot be "infinity"' preload --ti
 refused "a timeout that is as good as none" 1 '--timeout= cannot be "9000000000": .*a day at most' preload --timeout=9000000000
 refused "a timeout of more than a day" 1 '--timeout= cannot be "86401"' preload --timeout=86401
 refused "a timeout of a day" 8 "There is no store" preload --timeout=86400
-printf '[Manager]\nIdleExitSec=29\n' >"$tmp/bad.conf"
-refused "a bad configuration: 1" 1 "$tmp/bad.conf:2: " preload -c "$tmp/bad.conf"
 
 # --- all keys
 
@@ -57,6 +55,12 @@ refused "a daemon has the store open: 8, when the time is over" 8 \
     "^nvme-keyd: Cannot open the store: .*another process has the store open" preload --timeout=1
 daemon_stop
 
+keyctl clear "$(ring)"
+printf '[Manager]\nIdleExitSec=29\n[Keyring]\nStandIn=yes\nnonsense\n' >"$tmp/bad.conf"
+run preload -c "$tmp/bad.conf"
+is "mistakes in the configuration: 0" "$status" 0
+like "mistakes in the configuration: each is told" "$err" "$tmp/bad.conf:2: IdleExitSec= .*$tmp/bad.conf:5: not an option"
+is "mistakes in the configuration: the keys are there" "$(ring_names)" "$names"
 keyctl clear "$(ring)"
 run preload
 is "all keys: 0" "$status" 0
