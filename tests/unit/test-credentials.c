@@ -633,7 +633,7 @@ TEST(requests)
     ASSERT_TRUE(ask(&f, NAMES_KEY_TYPE_STAND_IN, "NVMe1R01 " HOST " " SUBSYSTEM, &reply));
     ASSERT_EQ(reply.error, EAGAIN);
     ASSERT_TRUE(ask(&f, "user", NAMES_PAIR_REQUEST HOST " " OTHER, &reply));
-    ASSERT_EQ(reply.error, EBUSY);
+    ASSERT_EQ(reply.error, EKEYREJECTED);
     remove_directory();
 }
 
