@@ -14,10 +14,20 @@
 /* Line 1 and 15 levels of metadata. */
 #define RECORD_JSON_DEPTH 16
 
+Record *record_share(Record *record)
+{
+    record->more_owners++;
+    return record;
+}
+
 Record *record_free(Record *record)
 {
     if (!record)
         return NULL;
+    if (record->more_owners > 0) {
+        record->more_owners--;
+        return NULL;
+    }
 
     json_object_put(record->public.meta);
     free(record->line);

@@ -19,9 +19,12 @@ typedef struct Record {
     char *line; /* line 1 without its newline */
     size_t line_size;
     SealedBox *box;
+    unsigned more_owners; /* besides the first one */
 } Record;
 
-/* Accepts NULL; returns NULL. */
+/* A record never changes, so it may have several owners; each frees it. */
+Record *record_share(Record *record);
+/* Frees it for the last of its owners. Accepts NULL; returns NULL. */
 Record *record_free(Record *record);
 DEFINE_CLEANUP(Record, record_free)
 

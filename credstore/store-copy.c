@@ -14,32 +14,41 @@
 /* Room for "records/ID.json". */
 #define PATH_SIZE (sizeof("records/") + DIRS_NAME_SIZE)
 
-typedef struct Copy {
+struct StoreCopy {
+    Header header;                 /* of the copy: its shards are those that it has so far */
+    uint64_t shards[STORE_SHARDS]; /* of the store */
+    Record **records;              /* shared, in the order of their numbers */
+    size_t n_records;
+    size_t next; /* record */
+    Shard shard; /* that of the records so far, or empty */
+    bool done;
+};
+
+/* Where a file goes. */
+typedef struct Target {
     const Store *store;
-    Header header; /* slots are borrowed from the store */
-    const bool *chosen;
     StoreFile visit;
     void *userdata;
-} Copy;
+} Target;
 
 bool store_is_copy(const Store *s)
 {
     return s->header.image[0] != '\0';
 }
 
-static int visit_signed(const Copy *c, const char *label, const char *path, const char *body,
+static int visit_signed(const Target *t, const char *label, const char *path, const char *body,
                         size_t max)
 {
     _cleanup_(freep) char *text = NULL;
     size_t size;
-    int r = signed_file_format(c->store->sealer, c->store->key, label, body, &text, &size);
+    int r = signed_file_format(t->store->sealer, t->store->key, label, body, &text, &size);
 
     if (r < 0)
         return r;
-    return size > max ? -E2BIG : c->visit(path, text, size, c->userdata);
+    return size > max ? -E2BIG : t->visit(path, text, size, t->userdata);
 }
 
-static int visit_record(const Copy *c, const Record *record)
+static int visit_record(const Target *t, const Record *record)
 {
     _cleanup_(freep) char *text = NULL;
     char name[DIRS_NAME_SIZE], path[PATH_SIZE];
@@ -50,86 +59,113 @@ static int visit_record(const Copy *c, const Record *record)
         return r;
     dirs_record_name(record->number, "", name);
     (void)snprintf(path, sizeof(path), "records/%s", name);
-    return c->visit(path, text, size, c->userdata);
+    return t->visit(path, text, size, t->userdata);
 }
 
-static int visit_shard(const Copy *c, const Shard *shard)
+/* The index of the records so far. */
+static int visit_shard(StoreCopy *c, const Target *t)
 {
     char name[DIRS_NAME_SIZE], path[PATH_SIZE], label[HEADER_SHARD_LABEL_SIZE];
     _cleanup_(freep) char *body = NULL;
-    int r = shard_format(shard, &body);
+    int r = shard_format(&c->shard, &body);
 
     if (r < 0)
         return r;
-    dirs_shard_name(shard->number, "", name);
+    c->header.shards[c->shard.number] = c->shard.generation;
+    c->shard.n_entries = 0;
+    dirs_shard_name(c->shard.number, "", name);
     (void)snprintf(path, sizeof(path), "index/%s", name);
     header_shard_label(&c->header, label);
-    return visit_signed(c, label, path, body, STORE_SHARD_MAX);
+    return visit_signed(t, label, path, body, STORE_SHARD_MAX);
 }
 
-/* The chosen records of a shard, from the ith of the store on, and their index; *ret_next is the
- * first record of the next shard. */
-static int visit_records(Copy *c, size_t i, size_t *ret_next)
-{
-    const Store *s = c->store;
-    unsigned number = shard_of(s->records[i]->number);
-    _cleanup_(shard_done) Shard shard = {
-        .number = number,
-        .generation = s->header.shards[number],
-        .entries = calloc(s->n_records - i, sizeof(ShardEntry)),
-    };
-    int r;
-
-    if (!shard.entries)
-        return -ENOMEM;
-    for (; i < s->n_records && shard_of(s->records[i]->number) == number; i++) {
-        const Record *record = s->records[i];
-
-        if (!c->chosen[i])
-            continue;
-        shard.entries[shard.n_entries++] = (ShardEntry){record->number, record->public.generation};
-        r = visit_record(c, record);
-        if (r != 0)
-            return r;
-    }
-    *ret_next = i;
-    if (shard.n_entries == 0)
-        return 0;
-    c->header.shards[number] = shard.generation;
-    return visit_shard(c, &shard);
-}
-
-static int visit_all(Copy *c)
+static int visit_header(StoreCopy *c, const Target *t)
 {
     _cleanup_(freep) char *body = NULL;
-    int r;
+    int r = header_format(&c->header, &body);
 
-    for (size_t i = 0; i < c->store->n_records;) {
-        r = visit_records(c, i, &i);
-        if (r != 0)
-            return r;
-    }
-    r = header_format(&c->header, &body);
-    return r < 0 ? r : visit_signed(c, SIGNED_LABEL_HEADER, DIRS_HEADER, body, STORE_HEADER_MAX);
+    c->done = true;
+    return r < 0 ? r : visit_signed(t, SIGNED_LABEL_HEADER, DIRS_HEADER, body, STORE_HEADER_MAX);
 }
 
-int store_copy(Store *s, StoreChoose choose, StoreFile visit, void *userdata)
+/* The records of a shard come first, and then its index. */
+static bool shard_is_whole(const StoreCopy *c)
 {
-    _cleanup_(freep) bool *chosen = calloc(s->n_records + 1, sizeof(*chosen));
-    Copy c = {
-        .store = s, .header = s->header, .chosen = chosen, .visit = visit, .userdata = userdata};
+    return c->shard.n_entries > 0 &&
+           (c->next == c->n_records || shard_of(c->records[c->next]->number) != c->shard.number);
+}
+
+int store_copy_next(StoreCopy *c, const Store *s, StoreFile visit, void *userdata)
+{
+    const Target t = {s, visit, userdata};
+    const Record *record;
     int r;
 
-    if (!chosen)
-        return -ENOMEM;
+    if (strcmp(s->header.id, c->header.id) != 0)
+        return -ESTALE;
+    if (c->done)
+        return 0;
+    if (shard_is_whole(c)) {
+        r = visit_shard(c, &t);
+    } else if (c->next == c->n_records) {
+        r = visit_header(c, &t);
+    } else {
+        record = c->records[c->next++];
+        if (c->shard.n_entries == 0) {
+            c->shard.number = shard_of(record->number);
+            c->shard.generation = c->shards[c->shard.number];
+        }
+        c->shard.entries[c->shard.n_entries++] =
+            (ShardEntry){record->number, record->public.generation};
+        r = visit_record(&t, record);
+    }
+    return r != 0 ? r : 1;
+}
+
+StoreCopy *store_copy_free(StoreCopy *c)
+{
+    if (!c)
+        return NULL;
+    for (size_t i = 0; i < c->n_records; i++)
+        record_free(c->records[i]);
+    free(c->records);
+    shard_done(&c->shard);
+    header_done(&c->header);
+    free(c);
+    return NULL;
+}
+
+/* The header of the store, but for what a copy has of its own. */
+static int copy_header(StoreCopy *c, const Store *s)
+{
+    c->header = s->header;
+    c->header.slots = json_object_get(s->header.slots);
+    memcpy(c->shards, s->header.shards, sizeof(c->shards));
+    memset(c->header.shards, 0, sizeof(c->header.shards));
+    c->header.counter = (RollbackCounter){.present = false};
+    return store_make_id((HEADER_ID_SIZE - 1) / 2, c->header.image);
+}
+
+int store_copy_new(Store *s, StoreChoose choose, void *userdata, StoreCopy **ret)
+{
+    _cleanup_(store_copy_freep) StoreCopy *c = NULL;
+    int r;
+
     if (store_is_copy(s))
         return -EROFS;
-    r = store_make_id((HEADER_ID_SIZE - 1) / 2, c.header.image);
+    c = calloc(1, sizeof(*c));
+    if (!c)
+        return -ENOMEM;
+    r = copy_header(c, s);
     if (r < 0)
         return r;
-    memset(c.header.shards, 0, sizeof(c.header.shards));
-    c.header.counter = (RollbackCounter){.present = false};
+    c->records = calloc(s->n_records + 1, sizeof(*c->records));
+    c->shard.entries = calloc(s->n_records + 1, sizeof(*c->shard.entries));
+    if (!c->records || !c->shard.entries)
+        return -ENOMEM;
     for (size_t i = 0; i < s->n_records; i++)
-        chosen[i] = s->records[i]->public.error == 0 && choose(&s->records[i]->public, userdata);
-    return visit_all(&c);
+        if (s->records[i]->public.error == 0 && choose(&s->records[i]->public, userdata))
+            c->records[c->n_records++] = record_share(s->records[i]);
+    *ret = TAKE_PTR(c);
+    return 0;
 }

@@ -199,13 +199,22 @@ int store_unseal(Store *s, const char *id, Secret **ret) _must_check_;
  */
 bool store_is_copy(const Store *s);
 
-/* Calls choose for each sound record and then visit for each file of a copy with those for which it
- * was true, the header last; stops at the first result of visit other than 0 and returns it. path
- * is below the directory of the copy. Both must not commit. Returns -EROFS for a copy, -E2BIG when
- * a file would be too large, -ENOMEM, -EIO. */
+/* What a copy is to have, as of now: the store may change while the files are made. It costs a
+ * pointer for each record, and those that the store lets go of meanwhile. */
+typedef struct StoreCopy StoreCopy;
+
+/* Calls choose for each sound record. Returns -EROFS for a copy, -ENOMEM, -EIO. */
 typedef bool (*StoreChoose)(const StoreRecord *record, void *userdata);
+int store_copy_new(Store *s, StoreChoose choose, void *userdata, StoreCopy **ret) _must_check_;
+StoreCopy *store_copy_free(StoreCopy *c);
+DEFINE_CLEANUP(StoreCopy, store_copy_free)
+
+/* Calls visit for the next file, the header last; path is below the directory of the copy. s: the
+ * store, which may have been closed and opened again. Returns 1, 0 when there is none left, the
+ * result of visit where that is not 0, -E2BIG when a file would be too large, -ESTALE for another
+ * store, -ENOMEM, -EIO. */
 typedef int (*StoreFile)(const char *path, const char *text, size_t size, void *userdata);
-int store_copy(Store *s, StoreChoose choose, StoreFile visit, void *userdata) _must_check_;
+int store_copy_next(StoreCopy *c, const Store *s, StoreFile visit, void *userdata) _must_check_;
 
 /* Starts a transaction; one at a time, else -EBUSY; -EROFS for a copy. Nothing is changed before
  * the commit. Its calls see what it has done so far; after a commit they return -EINVAL. */

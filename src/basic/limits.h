@@ -28,11 +28,11 @@
 /* A call carries two NQNs, a PSK and a comment: 64 KiB leave room and bound what a peer can cost.
  */
 #define VARLINK_MESSAGE_MAX ((size_t)64 * 1024)
-/* A copy of the store for a boot image, which is sent in one go. A peer with more unread is dropped,
- * so a method that has more to say has to stream it. */
-#define VARLINK_OUTPUT_MAX ((size_t)64 * 1024 * 1024)
-/* With more than that unsent, neither calls nor streams of a peer go on: some steps of a stream, and
- * little enough for all connections together. */
+/* One file of a copy of the store, an index shard with its escapes, is the longest reply. A peer
+ * with more unread is dropped, so a method that has more to say has to stream it. */
+#define VARLINK_OUTPUT_MAX ((size_t)16 * 1024 * 1024)
+/* With more than that unsent, neither calls nor streams of a peer go on: some steps of a stream,
+ * and little enough for all connections together. */
 #define VARLINK_OUTPUT_PAUSE ((size_t)16 * 1024)
 /* Root's. Each verb of the CLI is one connection; a machine that starts 256 at once is stuck. */
 #define VARLINK_CONNECTIONS_MAX 256
@@ -98,8 +98,7 @@
 #define STORE_SHARD_MAX ((size_t)4 * 1024 * 1024)
 /* Slots hold a systemd credential each (up to a few kilobytes with TPM data). */
 #define STORE_HEADER_MAX ((size_t)256 * 1024)
-/* A copy for a boot image is sent in one go: with its escapes it has to fit VARLINK_OUTPUT_MAX.
- * Some 40,000 keys. */
+/* A copy for a boot image, which has to fit in there. Some 40,000 keys. */
 #define STORE_COPY_MAX ((size_t)32 * 1024 * 1024)
 /* Store and key-encryption keys. */
 #define STORE_KEY_SIZE 32

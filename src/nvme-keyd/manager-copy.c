@@ -11,10 +11,15 @@
 typedef struct Copy {
     Manager *m;
     json_object *wanted; /* the NQNs, or NULL for all keys */
+} Copy;
+
+struct ManagerCopy {
+    Manager *manager;
+    StoreCopy *files;
+    size_t size; /* of the files so far */
     StoreFile visit;
     void *userdata;
-    size_t size; /* of the files so far */
-} Copy;
+};
 
 /* That of a credential has no record that could be copied. */
 static bool is_wanted(const Copy *c, const Key *k)
@@ -33,7 +38,7 @@ static bool choose(const StoreRecord *record, void *userdata)
 
 static int visit(const char *path, const char *text, size_t size, void *userdata)
 {
-    Copy *c = userdata;
+    ManagerCopy *c = userdata;
 
     c->size += size;
     return c->size > STORE_COPY_MAX ? -E2BIG : c->visit(path, text, size, c->userdata);
@@ -104,12 +109,21 @@ static int count_keys(const Copy *c, CopyResult *result, char **reterr_detail)
                                          "there are no keys in the store that could be copied");
 }
 
-int manager_copy(Manager *m, json_object *subsysnqns, StoreFile visit_file, void *userdata,
-                 CopyResult *ret, char **reterr_detail)
+ManagerCopy *manager_copy_free(ManagerCopy *c)
 {
+    if (c)
+        store_copy_free(c->files);
+    free(c);
+    return NULL;
+}
+
+int manager_copy_new(Manager *m, json_object *subsysnqns, ManagerCopy **ret, CopyResult *ret_result,
+                     char **reterr_detail)
+{
+    _cleanup_(manager_copy_freep) ManagerCopy *copy = NULL;
     _cleanup_(json_putp) json_object *wanted = NULL;
-    Copy c = {.m = m, .visit = visit_file, .userdata = userdata};
     CopyResult result = {0};
+    Copy c = {.m = m};
     int r;
 
     if ((r = manager_need_open(m, reterr_detail)) < 0)
@@ -122,13 +136,31 @@ int manager_copy(Manager *m, json_object *subsysnqns, StoreFile visit_file, void
     r = count_keys(&c, &result, reterr_detail);
     if (r < 0)
         return r;
-    r = store_copy(m->store, choose, visit, &c);
+    copy = calloc(1, sizeof(*copy));
+    if (!copy)
+        return -ENOMEM;
+    copy->manager = m;
+    r = store_copy_new(m->store, choose, &c, &copy->files);
     if (r == -EROFS)
         return detail_set(reterr_detail, r, "the store of a boot image is a copy already");
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(copy);
+    *ret_result = result;
+    return 0;
+}
+
+int manager_copy_next(ManagerCopy *c, StoreFile visit_file, void *userdata, char **reterr_detail)
+{
+    int r;
+
+    c->visit = visit_file;
+    c->userdata = userdata;
+    r = c->manager->store ? store_copy_next(c->files, c->manager->store, visit, c) : -ESTALE;
+    if (r == -ESTALE)
+        return detail_set(reterr_detail, r, "the store was closed meanwhile: export it once more");
     if (r == -E2BIG)
         return detail_set(reterr_detail, r, "a copy may have %zu MiB: name the subsystems it needs",
                           STORE_COPY_MAX / 1024 / 1024);
-    if (r == 0)
-        *ret = result;
     return r;
 }

@@ -157,12 +157,20 @@ typedef struct CopyResult {
     size_t broken; /* of all keys: left out, as nobody knows what they are for */
 } CopyResult;
 
-/* Calls visit for each file of a copy (see store_copy()) with the keys of some subsystems, an array
- * of NQNs, or with all for NULL. Returns -ENOENT when there is no key, or none of one of them,
- * -E2BIG past STORE_COPY_MAX, -ENOMEDIUM when there is no store, or the error of visit, with a
- * detail. */
-int manager_copy(Manager *m, json_object *subsysnqns, StoreFile visit, void *userdata,
-                 CopyResult *ret, char **reterr_detail) _must_check_;
+/* A copy with the keys of some subsystems, an array of NQNs, or with all for NULL, as they are now
+ * (see store.h). Returns -ENOENT when there is no key, or none of one of them, -EROFS, -ENOMEDIUM
+ * when there is no store, with a detail; -EINPROGRESS, -ENOMEM. */
+typedef struct ManagerCopy ManagerCopy;
+int manager_copy_new(Manager *m, json_object *subsysnqns, ManagerCopy **ret, CopyResult *ret_result,
+                     char **reterr_detail) _must_check_;
+ManagerCopy *manager_copy_free(ManagerCopy *c);
+DEFINE_CLEANUP(ManagerCopy, manager_copy_free)
+
+/* Calls visit for the next file. Returns 1, 0 when that was the last one, -E2BIG past
+ * STORE_COPY_MAX, or -ESTALE when the store was closed meanwhile, with a detail; or the error of
+ * visit. */
+int manager_copy_next(ManagerCopy *c, StoreFile visit, void *userdata, char **reterr_detail)
+    _must_check_;
 
 /* NULL when the store is not open. */
 const Store *manager_store(const Manager *m);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "basic/json.h"
@@ -7,7 +8,23 @@
 #include "basic/names.h"
 #include "nvme-keyd/methods-private.h"
 
-/* ExportStore: the files of a copy of the store, each in a reply of its own. */
+/* ExportStore: the files of a copy of the store, each in a reply of its own, as the peer reads
+ * them.
+ */
+
+typedef struct Export {
+    ManagerCopy *copy;
+    CopyResult result;
+    uid_t uid;
+} Export;
+
+static void destroy_export(void *state)
+{
+    Export *e = state;
+
+    manager_copy_free(e->copy);
+    free(e);
+}
 
 static int notify_file(const char *path, const char *text, size_t size, void *userdata)
 {
@@ -40,25 +57,52 @@ static int reply_failure(VarlinkCall *call, int error, const char *detail)
                   : error;
 }
 
-int method_export_store(VarlinkCall *call, json_object *p, void *userdata)
+static int end_export(VarlinkCall *call, const Export *e)
 {
     _cleanup_(json_putp) json_object *o = json_object_new_object();
+
+    if (!o || json_add_uint(o, "keys", e->result.keys) < 0 ||
+        json_add_uint(o, "broken", e->result.broken) < 0)
+        return -ENOMEM;
+    log_info("A copy of the store with %zu keys was given to uid %u", e->result.keys,
+             (unsigned)e->uid);
+    return varlink_call_reply(call, TAKE_PTR(o));
+}
+
+/* Files for one step: most of them are records of a kilobyte. */
+#define EXPORT_STEP 8
+
+static int export_some(VarlinkCall *call, void *state)
+{
+    _cleanup_(freep) char *detail = NULL;
+    Export *e = state;
+    int r = 1;
+
+    for (int i = 0; i < EXPORT_STEP && r > 0; i++)
+        r = manager_copy_next(e->copy, notify_file, call, &detail);
+    if (r < 0)
+        return reply_failure(call, r, detail);
+    return r > 0 ? 0 : end_export(call, e);
+}
+
+int method_export_store(VarlinkCall *call, json_object *p, void *userdata)
+{
     _cleanup_(freep) char *detail = NULL;
     json_object *subsysnqns = NULL;
-    CopyResult result;
+    Export *e;
     int r;
 
-    if (!o)
-        return -ENOMEM;
     if (json_get_array(p, "subsystemNQNs", &subsysnqns) < 0 ||
         (subsysnqns && !are_strings(subsysnqns)))
         return varlink_call_invalid_parameter(call, "subsystemNQNs");
-    r = manager_copy(userdata, subsysnqns, notify_file, call, &result, &detail);
-    if (r < 0)
-        return reply_failure(call, r, detail);
-    log_info("A copy of the store with %zu keys was given to uid %u", result.keys,
-             (unsigned)varlink_call_peer(call)->uid);
-    if (json_add_uint(o, "keys", result.keys) < 0 || json_add_uint(o, "broken", result.broken) < 0)
+    e = calloc(1, sizeof(*e));
+    if (!e)
         return -ENOMEM;
-    return varlink_call_reply(call, TAKE_PTR(o));
+    e->uid = varlink_call_peer(call)->uid;
+    r = manager_copy_new(userdata, subsysnqns, &e->copy, &e->result, &detail);
+    if (r < 0) {
+        destroy_export(e);
+        return reply_failure(call, r, detail);
+    }
+    return varlink_call_stream(call, export_some, e, destroy_export);
 }

@@ -213,8 +213,9 @@ def memory():
         while not data.endswith(b"}\0") or b'"continues":true}' in data[-20:]:
             data = s.recv(1 << 20)
             size += len(data)
-    for who, uid in ("a member's", MEMBER), ("root's", 0):
-        for text, messages in (
+    export = "that export the store and read nothing", call("ExportStore", more=True)
+    for who, uid, more in ("a member's", MEMBER, ()), ("root's", 0, (export,)):
+        for text, messages in more + (
             ("that list all keys and read nothing", listing),
             ("that ask for much and read nothing", call(DESCRIPTION, interface=MANAGER) * 500),
             ("that never end a message", b'{"method":"' + b"x" * 8000),

@@ -59,6 +59,8 @@ typedef struct Copying {
     bool header; /* it came last */
     bool counter;
     int fail;
+    int (*meanwhile)(Store *s, struct Copying *c); /* after each file */
+    const Original *original;
 } Copying;
 
 static bool choose(const StoreRecord *record, void *userdata)
@@ -81,11 +83,21 @@ static int put_file(const char *path, const char *text, size_t size, void *userd
     return c->fail ? c->fail : strlen(text) != size ? -EINVAL : fixture_write(name, text, size);
 }
 
+static int copy_all(Store *s, Copying *c)
+{
+    _cleanup_(store_copy_freep) StoreCopy *copy = NULL;
+    int r = store_copy_new(s, choose, c, &copy);
+
+    while (r == 0 && (r = store_copy_next(copy, s, put_file, c)) > 0)
+        r = c->meanwhile ? c->meanwhile(s, c) : 0;
+    return r;
+}
+
 static int copy_to(const Original *o, const char *name, size_t nth, Copying *c)
 {
     char path[160];
 
-    *c = (Copying){.nth = nth, .fail = c->fail};
+    *c = (Copying){.nth = nth, .fail = c->fail, .meanwhile = c->meanwhile, .original = c->original};
     snprintf(c->dir, sizeof(c->dir), "%s/%s", o->f.top, name);
     fixture_remove(c->dir);
     snprintf(path, sizeof(path), "%s/index", c->dir);
@@ -94,7 +106,7 @@ static int copy_to(const Original *o, const char *name, size_t nth, Copying *c)
     snprintf(path, sizeof(path), "%s/records", c->dir);
     if (mkdir(path, 0700) < 0)
         return -errno;
-    return store_copy(o->s, choose, put_file, c);
+    return copy_all(o->s, c);
 }
 
 /* Whether a store has exactly the nth ones, sound. */
@@ -153,6 +165,30 @@ TEST(it_is_an_older_state_by_nature)
     ASSERT_TRUE(opens_with(c.dir, &o, 2));
 }
 
+/* Records go, change and come before and behind the place that the copy has come to. */
+static int change_store(Store *s, Copying *c)
+{
+    char id[STORE_ID_SIZE];
+    size_t i = c->n_files % N_RECORDS;
+
+    if (store_find(s, c->original->id[i]) && c->n_files % 3 == 0)
+        return fixture_delete(s, c->original->id[i]);
+    if (store_find(s, c->original->id[i]) && c->n_files % 3 == 1)
+        return fixture_replace(s, c->original->id[i], name_of(i), "another");
+    return c->n_files % 5 == 0 ? fixture_add(s, "new", "new", id) : 0;
+}
+
+TEST(it_is_the_state_of_its_beginning)
+{
+    _cleanup_(original_done) Original o = {.s = NULL};
+    Copying c = {.meanwhile = change_store, .original = &o};
+
+    ASSERT_OK(original_new(&o));
+    ASSERT_OK(copy_to(&o, "copy", 1, &c));
+    ASSERT_TRUE(!has_exactly(o.s, &o, 1));
+    ASSERT_TRUE(opens_with(c.dir, &o, 1));
+}
+
 TEST(it_has_no_rollback_counter)
 {
     _cleanup_(original_done) Original o = {.s = NULL};
@@ -181,7 +217,7 @@ TEST(it_cannot_be_changed)
     ASSERT_EQ(fixture_add(s, "new", "new", id), -EROFS);
     ASSERT_EQ(fixture_delete(s, o.id[0]), -EROFS);
     ASSERT_EQ(store_remove_slot(s, "01020304", true), -EPERM);
-    ASSERT_EQ(store_copy(s, choose, put_file, &again), -EROFS);
+    ASSERT_EQ(copy_all(s, &again), -EROFS);
     ASSERT_EQ(again.n_files, 0);
 }
 
@@ -328,6 +364,7 @@ TEST(who_takes_the_files_may_stop)
 }
 
 TEST_MAIN(TEST_ENTRY(it_has_what_was_chosen), TEST_ENTRY(it_is_an_older_state_by_nature),
-          TEST_ENTRY(it_has_no_rollback_counter), TEST_ENTRY(it_cannot_be_changed),
-          TEST_ENTRY(no_file_fits_elsewhere), TEST_ENTRY(tampering_is_noticed),
-          TEST_ENTRY(a_broken_record_stays_behind), TEST_ENTRY(who_takes_the_files_may_stop))
+          TEST_ENTRY(it_is_the_state_of_its_beginning), TEST_ENTRY(it_has_no_rollback_counter),
+          TEST_ENTRY(it_cannot_be_changed), TEST_ENTRY(no_file_fits_elsewhere),
+          TEST_ENTRY(tampering_is_noticed), TEST_ENTRY(a_broken_record_stays_behind),
+          TEST_ENTRY(who_takes_the_files_may_stop))
