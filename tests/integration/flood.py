@@ -2,7 +2,7 @@
 """What members of the group do to the service, and what others notice of it. For test-flood.sh, which
 gives the sockets, the process id of the daemon, the group, and what to do; prints "ok" or "not ok" lines.
 
-    flood.py VARLINK REQUEST PID GROUP order|memory|lockout|refused|measure
+    flood.py VARLINK REQUEST PID GROUP order|memory|listing|lockout|refused|measure
 """
 
 import json
@@ -225,6 +225,47 @@ def memory():
                   f"{grown} KiB, a list has {size // 1024}")
 
 
+def replies(s, data=b""):
+    """Each reply of a stream, to its end."""
+    while True:
+        while b"\0" not in data:
+            piece = s.recv(65536)
+            if not piece:
+                return
+            data += piece
+        text, data = data.split(b"\0", 1)
+        yield json.loads(text)
+
+
+def listing():
+    """Keys go, change and come while a member lists them and takes its time."""
+    with connect(varlink) as root, connect(varlink, MEMBER) as member:
+        root.sendall(call("List", more=True))
+        before = []
+        for reply in replies(root):
+            before.append(reply["parameters"]["key"]["id"])
+            if not reply.get("continues"):
+                break
+        member.sendall(call("List", more=True))
+        stream = replies(member)
+        seen = [next(stream)]
+        gone = set()
+        for i in 0, 1, len(before) // 2, len(before) - 2, len(before) - 1:
+            assert "parameters" in ask(root, "Remove", id=before[i])
+            gone.add(before[i])
+        reply = ask(root, "Rotate", id=before[len(before) // 3])
+        check("a key is rotated meanwhile", "key" in reply["parameters"], reply)
+        gone.add(before[len(before) // 3])
+        ask(root, "Generate", subsystemNQN="nqn.2026-11.org.example:new", hostNQN="nqn.host")
+        while seen[-1].get("continues"):
+            seen.append(next(stream))
+        ids = [r["parameters"]["key"]["id"] for r in seen if "key" in r["parameters"]]
+        check("each key is listed once at most", len(ids) == len(set(ids)), len(ids), len(set(ids)))
+        check("each that was there all the time is listed", set(before) - gone <= set(ids), set(before) - gone - set(ids))
+        reply = ask(member, "Status")
+        check("and the connection goes on", "parameters" in reply, reply)
+
+
 def lockout():
     """Other users hold all connections that there are for them; root gets in, and so does one more user."""
     held = []
@@ -290,4 +331,4 @@ def measure():
     os.waitpid(child, 0)
 
 
-{"order": order, "memory": memory, "lockout": lockout, "refused": refused, "measure": measure}[what]()
+{"order": order, "memory": memory, "listing": listing, "lockout": lockout, "refused": refused, "measure": measure}[what]()

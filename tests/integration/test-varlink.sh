@@ -87,6 +87,7 @@ base = {
     "AddSlot": {"type": "recovery"},
     "ResealSlot": {"id": "0" * 8},
     "RemoveSlot": {"id": "0" * 8},
+    "RemoveCounter": {"index": 0x01800000},
     "Unlock": {"recoveryKey": "0"},
     "ExportStore": {},
 }
