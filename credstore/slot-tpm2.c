@@ -31,6 +31,13 @@ static inline void sensitive_freep(TPM2B_SENSITIVE_DATA **data)
     Esys_Free(*data);
 }
 
+/* What a key is to be sealed to. */
+typedef struct Wanted {
+    uint32_t pcrs;
+    Tpm2BankChoice bank;
+    const Tpm2Names *known; /* storage root keys; NULL or none: whichever is there */
+} Wanted;
+
 static int create_sealed(Tpm2Context *c, ESYS_TR srk, ESYS_TR session, const Secret *kek,
                          const TPM2B_DIGEST *policy, Tpm2Slot *ret)
 {
@@ -61,15 +68,16 @@ static int create_sealed(Tpm2Context *c, ESYS_TR srk, ESYS_TR session, const Sec
 /* Binds to pcrs as they are now. The values read are authenticated, and the policy is computed
  * here: else an interposer could have the key sealed to a state of its choice. To a trial session
  * of the TPM anybody on the bus can add. */
-static int make_policy(Tpm2Context *c, ESYS_TR srk, uint32_t pcrs, Tpm2Slot *ret,
+static int make_policy(Tpm2Context *c, ESYS_TR srk, const Wanted *wanted, Tpm2Slot *ret,
                        TPM2B_DIGEST *ret_policy)
 {
     _cleanup_(tpm2_transient_flush) Tpm2Transient session = TPM2_TRANSIENT(c);
-    TPM2B_DIGEST digest;
+    Tpm2PcrState state;
     int r;
 
-    ret->pcrs = pcrs;
-    if (pcrs == 0) {
+    ret->pcrs = wanted->pcrs;
+    ret->unmeasured = 0;
+    if (wanted->pcrs == 0) {
         ret->bank = TPM2_ALG_NULL;
         *ret_policy = (TPM2B_DIGEST){.size = TPM2_SHA256_DIGEST_SIZE};
         return 0;
@@ -77,10 +85,12 @@ static int make_policy(Tpm2Context *c, ESYS_TR srk, uint32_t pcrs, Tpm2Slot *ret
     r = tpm2_session_start(c, srk, TPM2_SESSION_AUDIT, &session);
     if (r < 0)
         return r;
-    r = tpm2_pcr_choose(c, session.tr, pcrs, &ret->bank, &digest);
+    r = tpm2_pcr_choose(c, session.tr, wanted->pcrs, &wanted->bank, &state);
     if (r < 0)
         return r;
-    return tpm2_pcr_policy(ret->bank, pcrs, &digest, ret_policy);
+    ret->bank = state.bank;
+    ret->unmeasured = state.unmeasured;
+    return tpm2_pcr_policy(state.bank, wanted->pcrs, &state.digest, ret_policy);
 }
 
 /* The key to seal below. */
@@ -100,8 +110,7 @@ static int find_parent(Tpm2Context *c, const Tpm2Names *known, ESYS_TR *ret)
                       why ? why : "this is another TPM");
 }
 
-static int seal_in_tpm(const Secret *kek, uint32_t pcrs, const Tpm2Names *known, Tpm2Slot *ret,
-                       char **reterr_detail)
+static int seal_in_tpm(const Secret *kek, const Wanted *wanted, Tpm2Slot *ret, char **reterr_detail)
 {
     _cleanup_(tpm2_context_closep) Tpm2Context *c = NULL;
     TPM2B_DIGEST policy;
@@ -114,13 +123,13 @@ static int seal_in_tpm(const Secret *kek, uint32_t pcrs, const Tpm2Names *known,
 
     _cleanup_(tpm2_transient_flush) Tpm2Transient session = TPM2_TRANSIENT(c);
 
-    r = find_parent(c, known, &srk);
+    r = find_parent(c, wanted->known, &srk);
     if (r < 0)
         return r;
     r = tpm2_key_name(c, srk, &ret->srk_name);
     if (r < 0)
         return r;
-    r = make_policy(c, srk, pcrs, ret, &policy);
+    r = make_policy(c, srk, wanted, ret, &policy);
     if (r < 0)
         return r;
     r = tpm2_session_start(c, srk, TPM2_SESSION_ENCRYPT, &session);
@@ -235,14 +244,17 @@ static int tpm2_usable(void)
 static int tpm2_seal(const Secret *kek, const SlotOptions *options, json_object *slot,
                      char **reterr_detail)
 {
-    uint32_t pcrs = options->pcrs_given ? options->pcrs : DEFAULT_PCRS;
+    Wanted wanted = {.pcrs = options->pcrs_given ? options->pcrs : DEFAULT_PCRS,
+                     .known = options->new_tpm ? NULL : options->known_tpms,
+                     .bank.required = options->bank && !options->bank_kept};
     Tpm2Slot sealed;
     int r;
 
-    if (kek->size != STORE_KEY_SIZE || pcrs >> TPM2_PCRS != 0)
+    if (kek->size != STORE_KEY_SIZE || wanted.pcrs >> TPM2_PCRS != 0)
         return -EINVAL;
-    r = seal_in_tpm(kek, pcrs, options->new_tpm ? NULL : options->known_tpms, &sealed,
-                    reterr_detail);
+    if (options->bank && tpm2_bank_from_string(options->bank, &wanted.bank.bank) < 0)
+        return detail_set(reterr_detail, -EINVAL, "a bank of PCRs is sha256, sha384 or sha1");
+    r = seal_in_tpm(kek, &wanted, &sealed, reterr_detail);
     if (r < 0)
         return r;
     return tpm2_slot_format(&sealed, slot);

@@ -87,6 +87,9 @@ int store_enrol(const Store *s, size_t nth, const SlotOptions *options, Secret *
     if (!type)
         return -ERANGE;
     r = type->usable();
+    /* What is there, and may not be used, is another matter than what is not. */
+    if (r < 0 && r != -EACCES)
+        return detail_set(reterr_detail, -ENODEV, "%s: %s", type->name, strerror(-r));
     if (r == 0)
         r = keyslots_make(s->sealer, s->header.id, s->key, type->name, NULL, options, &slot, NULL,
                           &why);

@@ -87,8 +87,9 @@ int store_unlock(Store *s, const Secret *found, char **reterr_detail) _must_chec
 /* A new store: locked, with a key and nothing on the disk. */
 int store_prepare(const char *dir, Store **ret, char **reterr_detail) _must_check_;
 
-/* Makes a slot for it, of the nth type that needs nobody. Returns -ERANGE past the last; any other
- * error means that the next one may still do, with a detail that names the type. */
+/* Makes a slot for it, of the nth type that needs nobody. Returns -ERANGE past the last, -ENODEV
+ * where this machine does not have what it takes; any other error means, too, that the next one may
+ * still do, with a detail that names the type. */
 int store_enrol(const Store *s, size_t nth, const SlotOptions *options, Secret **ret,
                 char **reterr_detail) _must_check_;
 const char *store_nth_enrol_type(size_t nth);

@@ -26,6 +26,7 @@ typedef struct PcrValues {
 /* In the order of preference. */
 static const Bank banks[] = {
     {TPM2_ALG_SHA256, "sha256", TPM2_SHA256_DIGEST_SIZE},
+    {TPM2_ALG_SHA384, "sha384", TPM2_SHA384_DIGEST_SIZE},
     {TPM2_ALG_SHA1, "sha1", TPM2_SHA1_DIGEST_SIZE},
 };
 
@@ -152,17 +153,19 @@ static bool is_measured(const TPM2B_DIGEST *value)
     return value->buffer[0] != 0x00 && value->buffer[0] != 0xff;
 }
 
-static bool any_is_measured(const PcrValues *v)
+static uint32_t unmeasured(const PcrValues *v)
 {
+    uint32_t pcrs = 0;
+
     for (unsigned pcr = 0; pcr < TPM2_PCRS; pcr++)
-        if (v->have >> pcr & 1 && is_measured(&v->values[pcr]))
-            return true;
-    return false;
+        if (v->have >> pcr & 1 && !is_measured(&v->values[pcr]))
+            pcrs |= UINT32_C(1) << pcr;
+    return pcrs;
 }
 
 static int digest_values(const PcrValues *v, TPM2B_DIGEST *ret)
 {
-    uint8_t all[TPM2_PCRS * TPM2_SHA256_DIGEST_SIZE];
+    uint8_t all[TPM2_PCRS * TPM2_SHA384_DIGEST_SIZE];
     size_t n = 0;
 
     for (unsigned pcr = 0; pcr < TPM2_PCRS; pcr++)
@@ -174,29 +177,58 @@ static int digest_values(const PcrValues *v, TPM2B_DIGEST *ret)
     return EVP_Digest(all, n, ret->buffer, NULL, EVP_sha256(), NULL) == 1 ? 0 : -EIO;
 }
 
-int tpm2_pcr_choose(Tpm2Context *c, ESYS_TR session, uint32_t pcrs, TPMI_ALG_HASH *ret_bank,
-                    TPM2B_DIGEST *ret_digest)
+static int no_bank(Tpm2Context *c, const Tpm2BankChoice *choice)
 {
-    const Bank *best = NULL;
-    PcrValues values[ARRAY_SIZE(banks)];
-
-    for (size_t i = 0; i < ARRAY_SIZE(banks); i++) {
-        int r = read_values(c, session, &banks[i], pcrs, &values[i]);
-
-        if (r < 0)
-            return r;
-        if (r == 0 || (best && !any_is_measured(&values[i])))
-            continue;
-        best = &banks[i];
-        if (any_is_measured(&values[i]))
-            break;
-    }
-    if (!best)
+    if (choice->required)
         return detail_set(c->reterr_detail, -EOPNOTSUPP,
-                          "the TPM has not these PCRs of SHA-256 or SHA-1");
+                          "the TPM has not these PCRs in its bank %s",
+                          tpm2_bank_to_string(choice->bank));
+    return detail_set(c->reterr_detail, -EOPNOTSUPP,
+                      "the TPM has not these PCRs of SHA-256, SHA-384 or SHA-1");
+}
 
-    *ret_bank = best->id;
-    return digest_values(&values[best - banks], ret_digest);
+/* Looks at a bank. Returns 1 when it is to be taken, 0 when another one may be better. */
+static int try_bank(Tpm2Context *c, ESYS_TR session, const Bank *bank, uint32_t pcrs,
+                    Tpm2PcrState *best)
+{
+    PcrValues values;
+    int r = read_values(c, session, bank, pcrs, &values);
+
+    if (r <= 0 || (best->bank && unmeasured(&values) == pcrs))
+        return r < 0 ? r : 0;
+    best->bank = bank->id;
+    best->unmeasured = unmeasured(&values);
+    r = digest_values(&values, &best->digest);
+    return r < 0 ? r : best->unmeasured != pcrs;
+}
+
+static int try_banks(Tpm2Context *c, ESYS_TR session, uint32_t pcrs, const Tpm2BankChoice *choice,
+                     Tpm2PcrState *best)
+{
+    int r = 0;
+
+    /* The wanted one first. */
+    for (size_t i = 0; i < ARRAY_SIZE(banks) && r == 0; i++)
+        if (banks[i].id == choice->bank)
+            r = try_bank(c, session, &banks[i], pcrs, best);
+    for (size_t i = 0; i < ARRAY_SIZE(banks) && r == 0 && !choice->required; i++)
+        if (banks[i].id != choice->bank)
+            r = try_bank(c, session, &banks[i], pcrs, best);
+    return r < 0 ? r : 0;
+}
+
+int tpm2_pcr_choose(Tpm2Context *c, ESYS_TR session, uint32_t pcrs, const Tpm2BankChoice *choice,
+                    Tpm2PcrState *ret)
+{
+    Tpm2PcrState best = {.bank = 0};
+    int r = try_banks(c, session, pcrs, choice, &best);
+
+    if (r < 0)
+        return r;
+    if (!best.bank)
+        return no_bank(c, choice);
+    *ret = best;
+    return 0;
 }
 
 int tpm2_pcr_policy(TPMI_ALG_HASH bank, uint32_t pcrs, const TPM2B_DIGEST *digest,

@@ -24,16 +24,27 @@ void tpm2_pcrs_describe(TPMI_ALG_HASH bank, uint32_t pcrs, char ret[static TPM2_
 
 void tpm2_pcr_select(TPMI_ALG_HASH bank, uint32_t pcrs, TPML_PCR_SELECTION *ret);
 
+/* Which bank to bind to. */
+typedef struct Tpm2BankChoice {
+    TPMI_ALG_HASH bank; /* 0: any, as below */
+    bool required;      /* that bank or none; else it is the first to be looked at */
+} Tpm2BankChoice;
+
+typedef struct Tpm2PcrState {
+    TPMI_ALG_HASH bank;
+    uint32_t unmeasured; /* of the PCRs, those that have what a reset leaves */
+    TPM2B_DIGEST digest; /* SHA-256 of their values in rising order, all of one moment */
+} Tpm2PcrState;
+
 /* Chooses the bank to bind to as systemd does, and reads pcrs there through session, which is for
- * audit. It is SHA-256 where firmware has measured into at least one of pcrs, else SHA-1 where it
- * has into one of that bank: a value of all zero or all one bits is what a reset leaves. Where it
- * has measured into neither, the first of the two that the TPM has is taken all the same: the
- * binding to the TPM holds, that to the boot only starts to when something measures. A bank that
- * lacks one of pcrs is not taken. *ret_digest is the SHA-256 of their values in rising order, all
- * of one moment. pcrs is not 0. Returns -EOPNOTSUPP when neither bank will do, -ETIMEDOUT when PCRs
- * change all the time, or as tpm2_check(). */
-int tpm2_pcr_choose(Tpm2Context *c, ESYS_TR session, uint32_t pcrs, TPMI_ALG_HASH *ret_bank,
-                    TPM2B_DIGEST *ret_digest) _must_check_;
+ * audit. It is the first of SHA-256, SHA-384 and SHA-1 where firmware has measured into at least
+ * one of pcrs: a value of all zero or all one bits is what a reset leaves. Where it has measured
+ * into none, the first of them that the TPM has is taken all the same: the binding to the TPM
+ * holds, that to the boot only starts to when something measures. A bank that lacks one of pcrs is
+ * not taken. pcrs is not 0. Returns -EOPNOTSUPP when no bank will do, -ETIMEDOUT when PCRs change
+ * all the time, or as tpm2_check(). */
+int tpm2_pcr_choose(Tpm2Context *c, ESYS_TR session, uint32_t pcrs, const Tpm2BankChoice *choice,
+                    Tpm2PcrState *ret) _must_check_;
 
 /* The digest (SHA-256) of a policy of nothing but TPM2_PolicyPCR for pcrs whose values have that
  * digest. Returns -EIO. */

@@ -84,13 +84,15 @@ static int parse_private(json_object *object, TPM2B_PRIVATE *ret)
     return 0;
 }
 
-static int parse_pcrs(json_object *object, uint32_t *ret)
+/* Returns 1, 0 when there is no such member, -EBADMSG. */
+static int parse_pcrs(json_object *object, const char *key, uint32_t *ret)
 {
     json_object *array;
     uint32_t pcrs = 0;
+    int r = json_get_array(object, key, &array);
 
-    if (json_get_array(object, "pcrs", &array) <= 0)
-        return -EBADMSG;
+    if (r <= 0)
+        return r < 0 ? -EBADMSG : 0;
     for (size_t i = 0; i < json_object_array_length(array); i++) {
         json_object *item = json_object_array_get_idx(array, i);
         int64_t pcr = json_object_get_int64(item);
@@ -101,7 +103,15 @@ static int parse_pcrs(json_object *object, uint32_t *ret)
         pcrs |= UINT32_C(1) << pcr;
     }
     *ret = pcrs;
-    return 0;
+    return 1;
+}
+
+static int parse_unmeasured(json_object *object, uint32_t pcrs, uint32_t *ret)
+{
+    int r = parse_pcrs(object, "unmeasured", ret);
+
+    /* None is no member. */
+    return r < 0 || (r > 0 && *ret == 0) || (*ret & ~pcrs) != 0 ? -EBADMSG : 0;
 }
 
 /* What is bound to no PCR has no bank. */
@@ -123,19 +133,21 @@ int tpm2_slot_parse(json_object *object, Tpm2Slot *ret)
     Tpm2Slot slot = {};
 
     tpm2_silence();
-    if (parse_pcrs(object, &slot.pcrs) < 0 || parse_bank(object, slot.pcrs, &slot.bank) < 0 ||
-        parse_name(object, &slot.srk_name) < 0 || parse_public(object, &slot.public) < 0 ||
-        parse_private(object, &slot.private) < 0 || !policy_fits(&slot))
+    if (parse_pcrs(object, "pcrs", &slot.pcrs) <= 0 ||
+        parse_unmeasured(object, slot.pcrs, &slot.unmeasured) < 0 ||
+        parse_bank(object, slot.pcrs, &slot.bank) < 0 || parse_name(object, &slot.srk_name) < 0 ||
+        parse_public(object, &slot.public) < 0 || parse_private(object, &slot.private) < 0 ||
+        !policy_fits(&slot))
         return -EBADMSG;
 
     *ret = slot;
     return 0;
 }
 
-static int add_pcrs(json_object *object, uint32_t pcrs)
+static int add_pcrs(json_object *object, const char *key, uint32_t pcrs)
 {
     json_object *array = json_object_new_array();
-    int r = json_add_take(object, "pcrs", array);
+    int r = json_add_take(object, key, array);
 
     for (unsigned pcr = 0; r == 0 && pcr < TPM2_PCRS; pcr++)
         if (pcrs >> pcr & 1)
@@ -151,7 +163,7 @@ int tpm2_slot_format(const Tpm2Slot *slot, json_object *object)
     int r;
 
     tpm2_silence();
-    if ((slot->pcrs && !bank) || !policy_fits(slot) ||
+    if ((slot->pcrs && !bank) || (slot->unmeasured & ~slot->pcrs) || !policy_fits(slot) ||
         Tss2_MU_TPM2B_PUBLIC_Marshal(&slot->public, public, sizeof(public), &public_size) !=
             TSS2_RC_SUCCESS ||
         Tss2_MU_TPM2B_PRIVATE_Marshal(&slot->private, private, sizeof(private), &private_size) !=
@@ -162,7 +174,9 @@ int tpm2_slot_format(const Tpm2Slot *slot, json_object *object)
     if (r == 0 && bank)
         r = json_add_string(object, "bank", bank);
     if (r == 0)
-        r = add_pcrs(object, slot->pcrs);
+        r = add_pcrs(object, "pcrs", slot->pcrs);
+    if (r == 0 && slot->unmeasured)
+        r = add_pcrs(object, "unmeasured", slot->unmeasured);
     if (r == 0)
         r = tpm2_blob_add(object, "public", public, public_size);
     if (r == 0)

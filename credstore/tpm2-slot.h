@@ -12,6 +12,7 @@ typedef struct Tpm2Slot {
     TPM2B_NAME srk_name; /* the one TPM that can unseal it */
     TPMI_ALG_HASH bank;  /* TPM2_ALG_NULL where it is bound to no PCR */
     uint32_t pcrs;       /* a bit for each */
+    uint32_t unmeasured; /* those of them that nothing had been measured into; tells people */
     TPM2B_PUBLIC public;
     TPM2B_PRIVATE private;
 } Tpm2Slot;
@@ -20,9 +21,10 @@ typedef struct Tpm2Slot {
 extern const TPM2B_PUBLIC tpm2_sealed_template;
 
 /* The members of object are "srkName", "pcrs" (numbers, rising), unless that is empty "bank"
- * ("sha256" or "sha1"), "public" and "private" (Base64 of TPM2B_PUBLIC and TPM2B_PRIVATE); others
- * are not looked at. The policy of public is empty (all zero) if and only if pcrs is. Returns
- * -EBADMSG for anything that the formatter would not have written. */
+ * ("sha256", "sha384" or "sha1"), perhaps "unmeasured" (some of pcrs), "public" and "private"
+ * (Base64 of TPM2B_PUBLIC and TPM2B_PRIVATE); others are not looked at. The policy of public is
+ * empty (all zero) if and only if pcrs is. Returns -EBADMSG for anything that the formatter would
+ * not have written. */
 int tpm2_slot_parse(json_object *object, Tpm2Slot *ret) _must_check_;
 
 /* Adds them to object. Returns -ENOMEM, or -EINVAL when slot is none that can be parsed again. */

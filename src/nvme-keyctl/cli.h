@@ -57,6 +57,11 @@ int cli_call_client(VarlinkClient *client, const char *method, json_object *para
 /* Says what an error means; where: what stands before it. Returns the exit code. */
 int cli_fail_with_error(const char *where, const char *error, json_object *parameters);
 
+/* store-notes.c: the warnings of a reply, on standard error. */
+void cli_print_warnings(json_object *reply);
+/* Says that a call has made the store: the time to think of the day on which nothing opens it. */
+void cli_tell_new_store(json_object *reply);
+
 /* Adds --identity-version=, "0", "1" or "0,1", to the parameters of a call, or says why not. NULL
  * adds nothing. */
 int cli_add_versions(json_object *p, const char *versions);

@@ -54,17 +54,36 @@ static int parse_one(const char *word, size_t length)
     return n;
 }
 
-int pcrs_parse(const char *list, json_object **ret)
+/* What a bank is called; those that a slot can be bound to. */
+static const char *const banks[] = {"sha256", "sha384", "sha1"};
+
+/* *bank: of those before, or NULL. */
+static int parse_bank(const char *word, size_t length, const char **bank)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(banks); i++)
+        if (strlen(banks[i]) == length && memcmp(banks[i], word, length) == 0) {
+            if (*bank && *bank != banks[i])
+                return -EINVAL;
+            *bank = banks[i];
+            return 0;
+        }
+    return -EINVAL;
+}
+
+int pcrs_parse(const char *list, json_object **ret, const char **ret_bank)
 {
     _cleanup_(json_putp) json_object *array = json_object_new_array();
-    const char *next = *list ? list : NULL;
+    const char *next = *list ? list : NULL, *bank = NULL;
 
     if (!array)
         return -ENOMEM;
     while (next) {
         size_t length = strcspn(next, "+");
-        int pcr = parse_one(next, length);
+        size_t name = strcspn(next, "+:");
+        int pcr = parse_one(next, name);
 
+        if (pcr >= 0 && name < length && parse_bank(next + name + 1, length - name - 1, &bank) < 0)
+            pcr = -EINVAL;
         if (pcr < 0)
             return pcr;
         if (json_append_take(array, json_object_new_int(pcr)) < 0)
@@ -72,5 +91,6 @@ int pcrs_parse(const char *list, json_object **ret)
         next = next[length] ? next + length + 1 : NULL;
     }
     *ret = TAKE_PTR(array);
+    *ret_bank = bank;
     return 0;
 }

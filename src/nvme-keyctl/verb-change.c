@@ -110,22 +110,6 @@ static void warn_unpublished(json_object *key, const char *id)
     }
 }
 
-/* The first key makes the store: the time to think of the day on which nothing opens it. */
-static void tell_new_store(json_object *reply)
-{
-    const char *first = "", *second = NULL;
-    json_object *types;
-
-    if (json_get_array(reply, "storeMadeBy", &types) <= 0)
-        return;
-    first = json_object_get_string(json_object_array_get_idx(types, 0));
-    second = json_object_get_string(json_object_array_get_idx(types, 1));
-    (void)cli_fail(EXIT_OK,
-                   "made the store, sealed by %s%s%s; add a recovery key: nvme-keyctl slot add "
-                   "recovery",
-                   first ? first : "", second ? " and " : "", second ? second : "");
-}
-
 /* A PSK that nobody has got opens nothing, so its key goes again. */
 static int undo_generate(const Options *o, const char *id, int error)
 {
@@ -170,7 +154,8 @@ static int print_key(const Options *o, json_object *reply)
     if (r < 0)
         return o->generate ? lost_rotation(o, id, r) : undo_generate(o, id, r);
     warn_unpublished(key, id);
-    tell_new_store(reply);
+    cli_tell_new_store(reply);
+    cli_print_warnings(reply);
     return EXIT_OK;
 }
 

@@ -108,6 +108,8 @@ int verb_slot_list(const Options *o)
         return no_slots();
     if (!authentic)
         (void)cli_fail(EXIT_OK, "warning: the store is locked, so nobody has verified its slots");
+    if (o->json == JSON_OFF && o->legend)
+        cli_print_warnings(reply);
     if (o->json == JSON_OFF)
         return print_slots(o, slots, reply);
     cli_print_json(o, reply);
@@ -121,13 +123,17 @@ static int add_options(const Options *o, const char *type, json_object *p)
          creds = !type || strcmp(type, TYPE_CREDS) == 0;
 
     if (o->tpm2_pcrs && tpm2) {
+        const char *bank = NULL;
         json_object *pcrs;
-        int r = pcrs_parse(o->tpm2_pcrs, &pcrs);
+        int r = pcrs_parse(o->tpm2_pcrs, &pcrs, &bank);
 
         if (r == -EINVAL)
-            return cli_fail(EXIT_USAGE,
-                            "--tpm2-pcrs= is numbers from 0 to 23, or names, joined by +");
-        if (r < 0 || json_add_take(p, "tpm2PCRs", pcrs) < 0)
+            return cli_fail(
+                EXIT_USAGE,
+                "--tpm2-pcrs= is numbers from 0 to 23, or names, joined by +, and perhaps "
+                "a bank, as in 7+14:sha384");
+        if (r < 0 || json_add_take(p, "tpm2PCRs", pcrs) < 0 ||
+            (bank && json_add_string(p, "tpm2Bank", bank) < 0))
             return cli_out_of_memory();
     }
     if ((o->with_key && creds && json_add_string(p, "withKey", o->with_key) < 0) ||
@@ -174,6 +180,8 @@ static int print_slot(const Options *o, json_object *reply, bool is_new)
         cli_print_json(o, reply);
     else
         printf("%s\n%s%s", id, key ? key : "", key ? "\n" : "");
+    cli_tell_new_store(reply);
+    cli_print_warnings(reply);
     r = key ? output_flush() : 0;
     if (r < 0)
         return lose_recovery_key(o, id, is_new, r);
@@ -264,6 +272,7 @@ static int reseal_one(const Options *o, VarlinkClient *client, json_object *slot
         return cli_out_of_memory();
     if (o->json == JSON_OFF)
         printf("%s\n", id);
+    cli_print_warnings(reply);
     return EXIT_OK;
 }
 

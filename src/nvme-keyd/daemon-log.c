@@ -176,6 +176,18 @@ void daemon_log_host_key(const Manager *m)
                        key.machine_id);
 }
 
+static void log_made_warnings(const Manager *m)
+{
+    static const LogFields fields = {.message_id = MESSAGE_SLOT_WARNING};
+    _cleanup_(json_putp) json_object *lines = NULL;
+
+    if (manager_made_warnings(m, &lines) < 0)
+        return;
+    for (size_t i = 0; i < json_object_array_length(lines); i++)
+        (void)log_full(LOG_WARNING, 0, &fields, "Of what opens the store: %s",
+                       json_object_get_string(json_object_array_get_idx(lines, i)));
+}
+
 static void log_created(const Manager *m)
 {
     static const LogFields created = {.message_id = MESSAGE_STORE_CREATED};
@@ -200,6 +212,8 @@ void daemon_log_store(DaemonLog *l, const Manager *m, ManagerEvent event)
     switch (event) {
     case MANAGER_STORE_CREATED:
         log_created(m);
+        log_made_warnings(m);
+        daemon_log_host_key(m);
         break;
     case MANAGER_STORE_OPENED:
         log_opened(l, m);

@@ -27,6 +27,7 @@ typedef struct SealOrder {
     char *type;
     char *replaces; /* the id of a slot, or NULL */
     char *with_key; /* what options.with_key points to, or NULL */
+    char *bank;     /* the same for options.bank */
     SlotOptions options;
     uint32_t counter; /* to be removed instead, or 0 */
     Secret *slot;
@@ -49,10 +50,11 @@ struct Manager {
     sd_event *event; /* borrowed */
     ManagerReadyFn on_ready;
     void *on_ready_userdata;
-    bool made;     /* the store is new, and nobody was told */
-    bool starting; /* a task, whose starter hears of its end at once */
-    bool fresh;    /* the hook is being called: result is the answer to who asks again */
-    int result;    /* of the last task */
+    json_object *passed_over; /* lines: what could have sealed the store, and why it has not */
+    bool made;                /* the store is new, and nobody was told */
+    bool starting;            /* a task, whose starter hears of its end at once */
+    bool fresh;               /* the hook is being called: result is the answer to who asks again */
+    int result;               /* of the last task */
     ManagerTask task;
     int task_error; /* of the slots so far */
     uint64_t task_start_usec;

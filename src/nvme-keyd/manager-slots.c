@@ -13,6 +13,7 @@ void seal_order_done(SealOrder *order)
     free(order->type);
     free(order->replaces);
     free(order->with_key);
+    free(order->bank);
     free(order->detail);
     secret_free(order->slot);
     *order = (SealOrder){.result = 0};
@@ -31,6 +32,8 @@ static bool order_serves(const SealOrder *order, const SlotRequest *q)
            same_text(order->options.with_key, q->options.with_key) &&
            order->options.pcrs_given == q->options.pcrs_given &&
            order->options.pcrs == q->options.pcrs &&
+           same_text(order->options.bank, q->options.bank) &&
+           order->options.bank_kept == q->options.bank_kept &&
            order->options.rollback_counter == q->options.rollback_counter &&
            order->options.new_tpm == q->options.new_tpm;
 }
@@ -43,13 +46,15 @@ static int place_order(Manager *m, const SlotRequest *q)
     order->type = strdup(q->type);
     order->replaces = q->replaces ? strdup(q->replaces) : NULL;
     order->with_key = q->options.with_key ? strdup(q->options.with_key) : NULL;
+    order->bank = q->options.bank ? strdup(q->options.bank) : NULL;
     if (!order->type || (q->replaces && !order->replaces) ||
-        (q->options.with_key && !order->with_key)) {
+        (q->options.with_key && !order->with_key) || (q->options.bank && !order->bank)) {
         seal_order_done(order);
         return -ENOMEM;
     }
     order->options = q->options;
     order->options.with_key = order->with_key;
+    order->options.bank = order->bank;
     order->options.allow_null_key = m->config.allow_null_key;
     order->options.closed_ways = m->config.closed_ways;
     return 0;

@@ -4,6 +4,9 @@
 #include <unistd.h>
 
 #include "basic/io.h"
+#include "basic/json.h"
+#include "basic/log.h"
+#include "credstore/slot-warnings.h"
 #include "nvme-keyd/manager-private.h"
 
 /*
@@ -312,6 +315,38 @@ static int work_enrol(const void *userdata, Secret **ret, char **reterr_detail)
     return store_enrol(m->attached, m->nth, &options, ret, reterr_detail);
 }
 
+/* What this machine does not have, or what is not to open the store, is not missed. */
+static void note_passed_over(Manager *m, int error, const char *type, const char *detail)
+{
+    _cleanup_(freep) char *words = NULL, *line = NULL;
+
+    if (error == -ENODEV || error == -EXDEV)
+        return;
+    if (!detail)
+        detail = words = manager_explain(type, error);
+    (void)detail_set(&line, 0, "the store has no slot by %s; later: nvme-keyctl slot add %s",
+                     detail ? detail : type, type);
+    if (!m->passed_over)
+        m->passed_over = json_object_new_array();
+    /* Without memory it is not told. */
+    if (line && m->passed_over &&
+        json_append_take(m->passed_over, json_object_new_string(line)) < 0)
+        log_debug("a warning is lost");
+}
+
+int manager_made_warnings(const Manager *m, json_object **ret)
+{
+    _cleanup_(json_putp) json_object *lines = NULL;
+    int r = slot_warnings(store_slots(m->store), &lines);
+
+    for (size_t i = 0; r == 0 && m->passed_over && i < json_object_array_length(m->passed_over);
+         i++)
+        r = json_append_take(lines, json_object_get(json_object_array_get_idx(m->passed_over, i)));
+    if (r == 0)
+        *ret = TAKE_PTR(lines);
+    return r;
+}
+
 static void on_enrol(int error, const Secret *output, const char *detail, void *userdata)
 {
     _cleanup_(freep) char *why = NULL;
@@ -329,8 +364,10 @@ static void on_enrol(int error, const Secret *output, const char *detail, void *
     }
     if (r == 0)
         r = store_adopt_slot(m->attached, output);
-    if (r < 0)
+    if (r < 0) {
+        note_passed_over(m, r, store_nth_enrol_type(m->nth), detail);
         note_failure(m, r, store_nth_enrol_type(m->nth), detail);
+    }
     m->nth++;
     enrol_type(m);
 }
@@ -380,6 +417,8 @@ int manager_make_store(Manager *m)
     r = store_prepare(m->state_dir, &m->attached, &m->store_detail);
     if (r < 0)
         return r;
+    json_object_put(m->passed_over);
+    m->passed_over = NULL;
     start_task(m, TASK_CREATE);
     m->starting = true;
     check_and_enrol(m);

@@ -37,6 +37,7 @@ Manager *manager_free(Manager *m)
     ring_notices_done(&m->notices);
     manager_forget_problems(m);
     config_problems_done(&m->config_problems);
+    json_object_put(m->passed_over);
     free(m->store_detail);
     free(m);
     return NULL;

@@ -112,6 +112,9 @@ int manager_remove_counter(Manager *m, uint32_t index, char **reterr_detail) _mu
 int manager_unlock(Manager *m, const Secret *recovery_key, char **reterr_detail) _must_check_;
 /* True once for a store that was made: who caused that is to be told. */
 bool manager_take_made(Manager *m);
+/* What that store does not promise, to be put: what could have sealed it, and did not, and why, and
+ * what slot_warnings() says of the others. Returns -ENOMEM. */
+int manager_made_warnings(const Manager *m, json_object **ret) _must_check_;
 /* True when nobody but who has the recovery key could open the store again. */
 bool manager_is_unlocked_by_hand(const Manager *m);
 

@@ -134,13 +134,13 @@ static int reply_import_failure(VarlinkCall *call, int error, const ImportFault 
     }
 }
 
-static int reply_result(VarlinkCall *call, const ImportResult *result)
+static int reply_result(VarlinkCall *call, Manager *m, const ImportResult *result)
 {
     _cleanup_(json_putp) json_object *o = json_object_new_object();
 
     if (!o || json_add_uint(o, "added", result->added) < 0 ||
         json_add_uint(o, "unchanged", result->unchanged) < 0 ||
-        json_add_uint(o, "unpublished", result->unpublished) < 0)
+        json_add_uint(o, "unpublished", result->unpublished) < 0 || methods_add_made(o, m) < 0)
         return -ENOMEM;
     return varlink_call_reply(call, TAKE_PTR(o));
 }
@@ -172,7 +172,7 @@ static int finish_import(VarlinkCall *call, Manager *m, Import *i, const ImportC
         return reply_import_failure(call, r, &fault, detail);
     if (!c->dry_run)
         log_import(call, &result);
-    return reply_result(call, &result);
+    return reply_result(call, m, &result);
 }
 
 int method_import(VarlinkCall *call, json_object *p, void *userdata)
@@ -201,6 +201,6 @@ int method_import(VarlinkCall *call, json_object *p, void *userdata)
         return reply_import_failure(call, r, &fault, detail);
     }
     if (c.continues)
-        return reply_result(call, &(ImportResult){0});
+        return reply_result(call, userdata, &(ImportResult){0});
     return finish_import(call, userdata, i, &c);
 }

@@ -39,6 +39,9 @@ int methods_reply_error(VarlinkCall *call, const char *name, const char *message
 int method_list_slots(VarlinkCall *call, json_object *p, void *userdata);
 int method_add_slot(VarlinkCall *call, json_object *p, void *userdata);
 int method_reseal_slot(VarlinkCall *call, json_object *p, void *userdata);
+/* Tells of a store that has just been made, once: what seals it, and what that does not promise. */
+int methods_add_made(json_object *reply, Manager *m) _must_check_;
+
 int method_remove_slot(VarlinkCall *call, json_object *p, void *userdata);
 int method_remove_counter(VarlinkCall *call, json_object *p, void *userdata);
 int method_unlock(VarlinkCall *call, json_object *p, void *userdata);

@@ -9,6 +9,7 @@
 #include "credstore/creds-slot.h"
 #include "credstore/detail.h"
 #include "credstore/recovery-key.h"
+#include "credstore/slot-warnings.h"
 #include "nvme-keyd/daemon-log.h"
 #include "nvme-keyd/methods-private.h"
 
@@ -29,6 +30,34 @@ static const struct {
     {-EALREADY, NAMES_MANAGER_INTERFACE ".StoreOpen"},
     {-ENOMEDIUM, NAMES_MANAGER_INTERFACE ".StoreAbsent"},
 };
+
+/* What seals a store. */
+static int add_types(json_object *o, const Store *s)
+{
+    json_object *types = json_object_new_array(), *slots = store_slots(s);
+    int r = json_add_take(o, "storeMadeBy", types);
+
+    for (size_t i = 0; r == 0 && i < json_object_array_length(slots); i++) {
+        const char *type = "";
+
+        (void)json_get_string(json_object_array_get_idx(slots, i), "type", &type);
+        r = json_append_take(types, json_object_new_string(type));
+    }
+    return r;
+}
+
+int methods_add_made(json_object *reply, Manager *m)
+{
+    json_object *warnings = NULL;
+    int r;
+
+    if (!manager_store(m) || !manager_take_made(m))
+        return 0;
+    r = add_types(reply, manager_store(m));
+    if (r == 0)
+        r = manager_made_warnings(m, &warnings);
+    return r < 0 ? r : json_add_take(reply, "warnings", warnings);
+}
 
 static int reply_slot_failure(VarlinkCall *call, const Manager *m, int error, const char *detail)
 {
@@ -84,6 +113,8 @@ static int slot_to_json(json_object *slot, bool opened, json_object **ret)
         return -ENOMEM;
     if (json_get_array(slot, "pcrs", &pcrs) > 0)
         r |= copy_member(slot, "pcrs", "pcrs", o);
+    if (json_get_array(slot, "unmeasured", &pcrs) > 0)
+        r |= copy_member(slot, "unmeasured", "unmeasured", o);
     if (json_get_string(slot, "bank", &text) > 0)
         r |= copy_member(slot, "bank", "bank", o);
     if (strcmp(type, "systemd-creds") == 0)
@@ -102,7 +133,7 @@ static bool opened_store(const Manager *m, json_object *slot)
 int method_list_slots(VarlinkCall *call, _unused_ json_object *p, void *userdata)
 {
     _cleanup_(json_putp) json_object *o = json_object_new_object(), *slots = NULL;
-    json_object *array = json_object_new_array();
+    json_object *array = json_object_new_array(), *warnings = NULL;
     _cleanup_(freep) char *detail = NULL;
     Manager *m = userdata;
     int r;
@@ -123,6 +154,11 @@ int method_list_slots(VarlinkCall *call, _unused_ json_object *p, void *userdata
             json_append_take(array, told) < 0)
             return -ENOMEM;
     }
+    /* Nobody has written those of a store that is locked, as far as is known. */
+    warnings = manager_store(m) ? NULL : json_object_new_array();
+    if ((manager_store(m) && slot_warnings(slots, &warnings) < 0) ||
+        json_add_take(o, "warnings", warnings) < 0)
+        return -ENOMEM;
     if (json_add_bool(o, "authentic", manager_store(m) != NULL) < 0 ||
         json_add_bool(o, "rollbackCounter",
                       manager_store(m) && store_has_counter(manager_store(m))) < 0)
@@ -138,14 +174,21 @@ static int add_recovery_key(json_object *o, const Secret *key)
     return r < 0 ? r : json_add_string(o, "recoveryKey", (const char *)text->data);
 }
 
-static int reply_slot(VarlinkCall *call, const Manager *m, json_object *slot, const Secret *key)
+/* warnings: taken, or NULL. */
+static int reply_slot(VarlinkCall *call, Manager *m, json_object *slot, json_object *warnings,
+                      const Secret *key)
 {
-    _cleanup_(json_putp) json_object *o = json_object_new_object();
+    _cleanup_(json_putp) json_object *o = json_object_new_object(), *own = warnings;
     json_object *told;
     int r;
 
     if (!o || slot_to_json(slot, opened_store(m, slot), &told) < 0 ||
         json_add_take(o, "slot", told) < 0)
+        return -ENOMEM;
+    if (own && json_add_take(o, "warnings", TAKE_PTR(own)) < 0)
+        return -ENOMEM;
+    /* Those of a new store are about all of its slots. */
+    if (methods_add_made(o, m) < 0)
         return -ENOMEM;
     if (!key)
         return varlink_call_reply(call, TAKE_PTR(o));
@@ -153,8 +196,8 @@ static int reply_slot(VarlinkCall *call, const Manager *m, json_object *slot, co
     return r < 0 ? r : varlink_call_reply_sensitive(call, TAKE_PTR(o));
 }
 
-/* Reads {tpm2PCRs, withKey, rollbackCounter, newTPM}; each may be absent. Returns -EINVAL with the
- * member's name. */
+/* Reads {tpm2PCRs, tpm2Bank, withKey, rollbackCounter, newTPM}; each may be absent. Returns -EINVAL
+ * with the member's name. */
 static int read_options(json_object *p, SlotOptions *options, const char **reterr_member)
 {
     json_object *pcrs;
@@ -165,6 +208,9 @@ static int read_options(json_object *p, SlotOptions *options, const char **reter
         return -EINVAL;
     *reterr_member = "rollbackCounter";
     if (json_get_bool(p, "rollbackCounter", &options->rollback_counter) < 0)
+        return -EINVAL;
+    *reterr_member = "tpm2Bank";
+    if (json_get_string(p, "tpm2Bank", &options->bank) < 0)
         return -EINVAL;
     *reterr_member = "newTPM";
     if (json_get_bool(p, "newTPM", &options->new_tpm) < 0)
@@ -185,12 +231,20 @@ static int read_options(json_object *p, SlotOptions *options, const char **reter
     return 0;
 }
 
+static void log_warnings(json_object *warnings)
+{
+    for (size_t i = 0; i < json_object_array_length(warnings); i++)
+        (void)log_full(LOG_WARNING, 0, &(LogFields){.message_id = MESSAGE_SLOT_WARNING},
+                       "Of what opens the store: %s",
+                       json_object_get_string(json_object_array_get_idx(warnings, i)));
+}
+
 static int seal_slot(VarlinkCall *call, Manager *m, const SlotRequest *q)
 {
     _cleanup_(sealed_slot_done) SealedSlot sealed = {.id = ""};
     _cleanup_(freep) char *detail = NULL;
     const char *type = NULL;
-    json_object *slot;
+    json_object *slot, *warnings = NULL;
     int r = manager_seal_slot(m, q, &sealed, &detail);
 
     if (r < 0)
@@ -202,7 +256,11 @@ static int seal_slot(VarlinkCall *call, Manager *m, const SlotRequest *q)
     if (sealed.new_tpm)
         log_new_tpm(call, sealed.id);
     daemon_log_host_key(m);
-    return reply_slot(call, m, slot, sealed.recovery_key);
+    r = slot_warnings_of(store_slots(manager_store(m)), sealed.id, !q->replaces, &warnings);
+    if (r == -ENOMEM)
+        return r;
+    log_warnings(warnings);
+    return reply_slot(call, m, slot, warnings, sealed.recovery_key);
 }
 
 /* Options of one type do not go with another. */
@@ -210,6 +268,8 @@ static const char *find_foreign(const SlotRequest *q)
 {
     if (q->options.pcrs_given && strcmp(q->type, "tpm2") != 0)
         return "tpm2PCRs";
+    if (q->options.bank && strcmp(q->type, "tpm2") != 0)
+        return "tpm2Bank";
     if (q->options.rollback_counter && strcmp(q->type, "tpm2") != 0)
         return "rollbackCounter";
     if (q->options.new_tpm && strcmp(q->type, "tpm2") != 0)
@@ -229,13 +289,15 @@ int method_add_slot(VarlinkCall *call, json_object *p, void *userdata)
     return seal_slot(call, userdata, &q);
 }
 
-/* The PCRs that a slot is bound to now. */
+/* The PCRs that a slot is bound to now, and their bank unless another one is better. */
 static void keep_pcrs(json_object *slot, SlotOptions *options)
 {
     json_object *pcrs;
 
     if (options->pcrs_given || json_get_array(slot, "pcrs", &pcrs) <= 0)
         return;
+    if (!options->bank && json_get_string(slot, "bank", &options->bank) > 0)
+        options->bank_kept = true;
     options->pcrs_given = true;
     for (size_t i = 0; i < json_object_array_length(pcrs); i++)
         options->pcrs |= UINT32_C(1)
@@ -382,5 +444,5 @@ int method_unlock(VarlinkCall *call, json_object *p, void *userdata)
     manager_note_changes(m, &s);
     if (r < 0 && r != -ENOKEY)
         log_warning_errno(r, "Cannot publish all keys");
-    return reply_slot(call, m, store_opened_by(manager_store(m)), NULL);
+    return reply_slot(call, m, store_opened_by(manager_store(m)), NULL, NULL);
 }

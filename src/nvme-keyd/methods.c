@@ -155,23 +155,8 @@ static int add_psk(json_object *o, Manager *m, const Key *k)
     return r != 0 ? (r < 0 ? r : -EBADMSG) : json_add_string(o, "psk", (const char *)text->data);
 }
 
-/* What seals a store that has just been made. */
-static int add_types(json_object *o, const Store *s)
-{
-    json_object *types = json_object_new_array(), *slots = store_slots(s);
-    int r = json_add_take(o, "storeMadeBy", types);
-
-    for (size_t i = 0; r == 0 && i < json_object_array_length(slots); i++) {
-        const char *type = "";
-
-        (void)json_get_string(json_object_array_get_idx(slots, i), "type", &type);
-        r = json_append_take(types, json_object_new_string(type));
-    }
-    return r;
-}
-
 /* Answers with a key, and with its PSK where the caller asked for it. */
-static int reply_key(VarlinkCall *call, Manager *m, const Key *k, bool with_psk, bool new_store)
+static int reply_key(VarlinkCall *call, Manager *m, const Key *k, bool with_psk)
 {
     _cleanup_(json_putp) json_object *o = json_object_new_object(), *key = NULL;
     int r;
@@ -179,8 +164,7 @@ static int reply_key(VarlinkCall *call, Manager *m, const Key *k, bool with_psk,
     if (!o)
         return -ENOMEM;
     if ((r = methods_describe_key(m, k, &key)) < 0 ||
-        (r = json_add_take(o, "key", TAKE_PTR(key))) < 0 ||
-        (new_store && (r = add_types(o, manager_store(m))) < 0))
+        (r = json_add_take(o, "key", TAKE_PTR(key))) < 0 || (r = methods_add_made(o, m)) < 0)
         return r;
     if (!with_psk)
         return varlink_call_reply(call, TAKE_PTR(o));
@@ -200,7 +184,7 @@ static int add(VarlinkCall *call, Manager *m, const KeyRequest *q, bool return_p
         return methods_reply_failure(call, r, detail, k);
     log_change(call, MESSAGE_KEY_ADDED, k, "added");
     log_unpublished(m, k);
-    return reply_key(call, m, k, return_psk, manager_take_made(m));
+    return reply_key(call, m, k, return_psk);
 }
 
 static int method_add(VarlinkCall *call, json_object *p, void *userdata)
@@ -264,7 +248,7 @@ static int method_rotate(VarlinkCall *call, json_object *p, void *userdata)
         return methods_reply_failure(call, r, detail, NULL);
     log_change(call, MESSAGE_KEY_ROTATED, k, "rotated in");
     log_unpublished(userdata, k);
-    return reply_key(call, userdata, k, return_psk, false);
+    return reply_key(call, userdata, k, return_psk);
 }
 
 static int method_remove(VarlinkCall *call, json_object *p, void *userdata)
@@ -328,7 +312,7 @@ static const char *const import_parameters[] = {"keys",       "offset", "continu
                                                 "derivation", "force",  NULL};
 static const char *const export_store_parameters[] = {"subsystemNQNs", NULL};
 static const char *const id_parameters[] = {"id", NULL};
-#define SEAL "tpm2PCRs", "withKey", "rollbackCounter", "newTPM"
+#define SEAL "tpm2PCRs", "tpm2Bank", "withKey", "rollbackCounter", "newTPM"
 static const char *const add_slot_parameters[] = {"type", SEAL, NULL};
 static const char *const reseal_slot_parameters[] = {"id", SEAL, NULL};
 static const char *const remove_parameters[] = {"id", "force", NULL};

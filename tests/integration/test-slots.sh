@@ -130,7 +130,7 @@ refused "slot remove needs an id" 2 "slot remove needs ID" ctl slot remove
 refused "slot unlock takes no key as a word" 2 "slot unlock takes no words, but 1 more was given; a secret is read from standard input" ctl slot unlock 00000-00000
 refused "slot list takes no --force" 2 "slot list does not take --force" ctl slot list --force
 refused "list takes no --tpm2-pcrs=" 2 "list does not take --tpm2-pcrs" ctl list --tpm2-pcrs=7
-for pcrs in 24 7+ +7 7,11 7+7:sha256 secure-boot -1 0x7 999999999999 " 7"; do
+for pcrs in 24 7+ +7 7,11 7+7:sha512 secure-boot -1 0x7 999999999999 " 7"; do
     refused "--tpm2-pcrs=\"$pcrs\"" 2 "--tpm2-pcrs= is numbers from 0 to 23, or names, joined by \+" \
         ctl slot add tpm2 --tpm2-pcrs="$pcrs"
 done
@@ -351,7 +351,24 @@ tpm_start
 defer 'tpm_stop 2>/dev/null'
 run ctl slot add tpm2 --tpm2-pcrs=7+14
 tpm2=$out
-like "a TPM: slot add" "$status$err $out" '^0 [0-9a-f]{8}$'
+like "a TPM: slot add" "$status $out" '^0 [0-9a-f]{8}$'
+like "a TPM: a warning: nothing is measured" "$err" "warning: slot $tpm2 \\(tpm2\\) was sealed while nothing was measured into PCRs 7, 14 \\(sha256\\): what this machine boots is not told apart by them"
+like "a TPM: a warning: another slot is bound to no PCR" "$err" "warning: slot $creds \\(systemd-creds\\) is bound to no PCR: any boot of this machine opens the store by it, whatever slot $tpm2 \\(tpm2\\) is bound to"
+is "a TPM: no more of them" "$(wc -l <<<"$err")" 2
+run ctl slot list
+is "a TPM: slot list warns" "$(grep -c ': warning: slot ' <<<"$err")" 2
+is "a TPM: slot list: JSON" "$(ctl slot list --json=short | json 'len(o["warnings"]), [s.get("unmeasured") for s in o["slots"] if s["type"] == "tpm2"]')" "(2, [[7, 14]])"
+check "a TPM: the log warns" grep -q "Of what opens the store: slot $creds (systemd-creds) is bound to no PCR" "$log"
+run ctl slot add tpm2 --tpm2-pcrs=7:sha384+14
+is "a TPM: a bank of choice" "$status $(slots | grep "${out:-none}")" "0 $out tpm2 7+14:sha384 -"
+is "a TPM: reseal: the bank stays" "$(ctl slot reseal "$out" 2>/dev/null) $(slots | grep "${out:-none}")" "$out $out tpm2 7+14:sha384 -"
+ctl slot remove "$out" 2>/dev/null
+refused "a TPM: no such bank" 2 "a bank, as in 7\\+14:sha384" ctl slot add tpm2 --tpm2-pcrs=7:sha512
+check "firmware measures" pcr_extend 7
+check "and the next" pcr_extend 14
+run ctl slot reseal "$tpm2"
+is "a TPM: sealed to what was measured: no warning" "$status$err $out" "0 $tpm2"
+is "a TPM: slot list: no warning of that" "$(ctl slot list 2>&1 | grep -c 'nothing was measured')" 0
 is "a TPM: listed" "$(slots | grep tpm2)" "$tpm2 tpm2 7+14:sha256 -"
 is "a TPM: JSON" "$(ctl slot list --json=short | json '[(s["pcrs"], s["bank"]) for s in o["slots"] if s["type"] == "tpm2"]')" "[([7, 14], 'sha256')]"
 restart

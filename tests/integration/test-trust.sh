@@ -186,5 +186,57 @@ run ctl store forget "$counter"
 is "a counter of a store that is gone: removed" "$status$out$err" 0
 is "a counter of a store that is gone: the other is opened" "$(store_field Store)" open
 like "its keys are published" "$(ring_names)" "$THEIRS"
+# owner_password: as somebody sets it who keeps the TPM for himself.
+owner_password() {
+    python3 - "$TPM" <<'PY'
+import socket, struct, sys
+SESSIONS, CHANGE_AUTH, OWNER, PASSWORD = 0x8002, 0x129, 0x40000001, 0x40000009
+body = struct.pack(">II", OWNER, 9) + struct.pack(">IHBH", PASSWORD, 0, 0, 0)
+body += struct.pack(">H", 5) + b"owner"
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+s.sendall(struct.pack(">HII", SESSIONS, 10 + len(body), CHANGE_AUTH) + body)
+sys.exit(struct.unpack(">HII", s.recv(4096)[:10])[2])
+PY
+}
+
 check "the log has it" grep -q "Rollback counter $counter of another store removed from the TPM by uid 0" "$log"
+stop
+
+# --- what a new store does not promise
+
+new_store() {
+    rm -rf "$state"
+    mkdir -m 700 "$state"
+    start
+    run bash -c '"$@" <<<"$0"' "$(psk three)" "$build/nvme-keyctl" --socket="$varlink" add --hostnqn="$HOST" \
+        --subsysnqn="$THEIRS" --json=short
+}
+
+new_store
+is "a new store: two slots" "$status $(json 'o["storeMadeBy"]' <<<"$out")" "0 ['tpm2', 'systemd-creds']"
+like "a new store: any boot opens it" "$err" "warning: slot [0-9a-f]{8} \(systemd-creds\) is bound to no PCR: any boot of this machine"
+like "a new store: nothing is measured" "$err" "warning: slot [0-9a-f]{8} \(tpm2\) was sealed while nothing was measured into PCR 7 \(sha256\)"
+is "a new store: JSON" "$(json 'len(o["warnings"])' <<<"$out")" 2
+check "a new store: the log says so too" grep -q "Of what opens the store: slot .* (systemd-creds) is bound to no PCR" "$log"
+stop
+kill "$tpm"
+wait "$tpm"
+rm -rf "$tmp/tpm-state" "$TPM"
+mkdir "$tmp/tpm-state"
+swtpm socket --tpm2 --tpmstate "dir=$tmp/tpm-state" --ctrl "type=unixio,path=$tmp/tpm.ctrl" \
+    --server "type=unixio,path=$TPM" --flags not-need-init,startup-clear &>/dev/null &
+tpm=$!
+wait_for 60 is_listening "$TPM"
+check "the owner of the TPM has a password" owner_password
+new_store
+is "a TPM that is passed over: the other slot" "$status $(json 'o["storeMadeBy"]' <<<"$out")" "0 ['systemd-creds']"
+like "a TPM that is passed over: told, and why" "$err" "warning: the store has no slot by tpm2: cannot make a storage root key: the TPM's owner hierarchy has a password; .*nvme-keyctl slot add tpm2"
+check "a TPM that is passed over: the log says so too" grep -q "Of what opens the store: the store has no slot by tpm2: cannot make a storage root key" "$log"
+stop
+kill "$tpm"
+wait "$tpm"
+rm -f "$TPM"
+new_store
+is "no TPM at all: no warning" "$status $(json 'o["storeMadeBy"], o["warnings"]' <<<"$out")" "0 (['systemd-creds'], [])"
 finish

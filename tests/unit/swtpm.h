@@ -134,12 +134,14 @@ static inline int swtpm_start(Swtpm *s)
         TEST_SKIP("swtpm is not installed");                                                       \
     ASSERT_OK(s##_started)
 
-/* Extends a PCR in so many banks, SHA-1 first. */
+/* Extends a PCR in so many banks: SHA-1, SHA-256, SHA-384. */
 static inline TSS2_RC pcr_extend(ESYS_CONTEXT *esys, ESYS_TR pcr, uint32_t n)
 {
     TPML_DIGEST_VALUES digests = {
         .count = n,
-        .digests = {{.hashAlg = TPM2_ALG_SHA1}, {.hashAlg = TPM2_ALG_SHA256}},
+        .digests = {{.hashAlg = TPM2_ALG_SHA1},
+                    {.hashAlg = TPM2_ALG_SHA256},
+                    {.hashAlg = TPM2_ALG_SHA384}},
     };
 
     return Esys_PCR_Extend(esys, pcr, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &digests);
@@ -163,6 +165,15 @@ static inline TSS2_RC extend_pcr7(ESYS_CONTEXT *esys)
 static inline TSS2_RC extend_pcr7_of_sha1(ESYS_CONTEXT *esys)
 {
     return pcr_extend(esys, ESYS_TR_PCR7, 1);
+}
+
+/* As firmware does that measures into that bank alone. */
+static inline TSS2_RC extend_pcr7_of_sha384(ESYS_CONTEXT *esys)
+{
+    TPML_DIGEST_VALUES digests = {.count = 1, .digests = {{.hashAlg = TPM2_ALG_SHA384}}};
+
+    return Esys_PCR_Extend(esys, ESYS_TR_PCR7, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
+                           &digests);
 }
 
 static const TPM2B_SENSITIVE_CREATE no_secret;
@@ -241,20 +252,39 @@ static inline TSS2_RC lock_out(ESYS_CONTEXT *esys)
     return Esys_FlushContext(esys, object);
 }
 
-/* From the next start on, the only PCR bank is that of SHA-1. */
-static inline TSS2_RC allocate_sha1(ESYS_CONTEXT *esys)
+/* From the next start on, that is the only PCR bank. */
+static inline TSS2_RC allocate_bank(ESYS_CONTEXT *esys, TPMI_ALG_HASH bank)
 {
-    TPML_PCR_SELECTION banks = {
-        .count = 2,
-        .pcrSelections = {
-            {.hash = TPM2_ALG_SHA1, .sizeofSelect = 3, .pcrSelect = {0xff, 0xff, 0xff}},
-            {.hash = TPM2_ALG_SHA256, .sizeofSelect = 3}}};
+    static const TPMI_ALG_HASH all[] = {TPM2_ALG_SHA1, TPM2_ALG_SHA256, TPM2_ALG_SHA384,
+                                        TPM2_ALG_SHA512};
+    TPML_PCR_SELECTION banks = {.count = ARRAY_SIZE(all)};
     TPMI_YES_NO done = TPM2_NO;
     uint32_t max, needed, available;
-    TSS2_RC rc = Esys_PCR_Allocate(esys, ESYS_TR_RH_PLATFORM, ESYS_TR_PASSWORD, ESYS_TR_NONE,
-                                   ESYS_TR_NONE, &banks, &done, &max, &needed, &available);
+    TSS2_RC rc;
 
+    for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+        banks.pcrSelections[i] = (TPMS_PCR_SELECTION){.hash = all[i], .sizeofSelect = 3};
+        if (all[i] == bank)
+            memset(banks.pcrSelections[i].pcrSelect, 0xff, 3);
+    }
+    rc = Esys_PCR_Allocate(esys, ESYS_TR_RH_PLATFORM, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
+                           &banks, &done, &max, &needed, &available);
     return rc == TSS2_RC_SUCCESS && !done ? TPM2_RC_FAILURE : rc;
+}
+
+static inline TSS2_RC allocate_sha1(ESYS_CONTEXT *esys)
+{
+    return allocate_bank(esys, TPM2_ALG_SHA1);
+}
+
+static inline TSS2_RC allocate_sha384(ESYS_CONTEXT *esys)
+{
+    return allocate_bank(esys, TPM2_ALG_SHA384);
+}
+
+static inline TSS2_RC allocate_sha512(ESYS_CONTEXT *esys)
+{
+    return allocate_bank(esys, TPM2_ALG_SHA512);
 }
 
 /* How many handles of a kind the TPM holds. */

@@ -9,7 +9,9 @@ static bool is_read_as(const char *list, const char *expected)
 {
     _cleanup_(json_putp) json_object *pcrs = NULL;
 
-    return pcrs_parse(list, &pcrs) == 0 &&
+    const char *bank;
+
+    return pcrs_parse(list, &pcrs, &bank) == 0 && !bank &&
            strcmp(json_object_to_json_string_ext(pcrs, JSON_C_TO_STRING_PLAIN), expected) == 0;
 }
 
@@ -33,6 +35,27 @@ TEST(names)
                            "system-identity+debug+application-support",
                            "[0,1,2,3,4,5,6,7,9,10,11,12,13,14,15,16,23]"));
     ASSERT_TRUE(is_read_as("secure-boot-policy+14", "[7,14]"));
+}
+
+TEST(banks)
+{
+    static const struct {
+        const char *list, *pcrs, *bank;
+    } lists[] = {
+        {"7:sha384", "[7]", "sha384"},
+        {"7+14:sha384", "[7,14]", "sha384"},
+        {"7:sha256+14:sha256", "[7,14]", "sha256"},
+        {"secure-boot-policy:sha1+kernel-boot", "[7,11]", "sha1"},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+        _cleanup_(json_putp) json_object *pcrs = NULL;
+        const char *bank = NULL;
+
+        ASSERT_OK(pcrs_parse(lists[i].list, &pcrs, &bank));
+        ASSERT_STR(json_object_to_json_string_ext(pcrs, JSON_C_TO_STRING_PLAIN), lists[i].pcrs);
+        ASSERT_STR(bank, lists[i].bank);
+    }
 }
 
 TEST(nonsense)
@@ -59,7 +82,12 @@ TEST(nonsense)
         "im",
         "imaa",
         "7:",
-        "7:sha256",
+        "7:sha512",
+        "7:SHA256",
+        "7:sha256:sha256",
+        ":sha256",
+        "sha256",
+        "7:sha256+14:sha384",
         "secure-boot-policy-",
         "7=00",
         "\xff",
@@ -70,10 +98,12 @@ TEST(nonsense)
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         json_object *untouched = json_object_new_object(), *pcrs = untouched;
 
-        if (pcrs_parse(lists[i], &pcrs) != -EINVAL || pcrs != untouched)
+        const char *bank = "";
+
+        if (pcrs_parse(lists[i], &pcrs, &bank) != -EINVAL || pcrs != untouched)
             TEST_FAIL("\"%s\" makes sense", lists[i]);
         json_object_put(untouched);
     }
 }
 
-TEST_MAIN(TEST_ENTRY(numbers), TEST_ENTRY(names), TEST_ENTRY(nonsense))
+TEST_MAIN(TEST_ENTRY(numbers), TEST_ENTRY(names), TEST_ENTRY(banks), TEST_ENTRY(nonsense))

@@ -218,6 +218,98 @@ TEST(bank_of_sha1)
     ASSERT_OK(fixture_unseal(&f));
 }
 
+/* As firmware is set up that follows CNSA. */
+TEST(bank_of_sha384)
+{
+    SWTPM(tpm);
+    _cleanup_(fixture_done) Fixture f = {};
+
+    ASSERT_EQ(tpm_do(allocate_sha384), TSS2_RC_SUCCESS);
+    swtpm_stop(&tpm);
+    ASSERT_OK(swtpm_start(&tpm));
+    ASSERT_EQ(tpm_do(extend_pcr7_of_sha384), TSS2_RC_SUCCESS);
+
+    ASSERT_OK(fixture_seal(&f));
+    ASSERT_STR(member(f.slot, "bank"), "sha384");
+    ASSERT_OK(fixture_unseal(&f));
+    ASSERT_TRUE(secret_equal(f.kek, f.again));
+    ASSERT_EQ(tpm_do(extend_pcr7_of_sha384), TSS2_RC_SUCCESS);
+    ASSERT_EQ(fixture_unseal(&f), -EKEYREJECTED);
+    ASSERT_DETAIL(f, "bound to PCR 7 (sha384)");
+    f.options = (SlotOptions)PCRS(ALL_PCRS);
+    ASSERT_OK(fixture_seal(&f));
+    ASSERT_OK(fixture_unseal(&f));
+}
+
+TEST(no_bank)
+{
+    SWTPM(tpm);
+    _cleanup_(fixture_done) Fixture f = {};
+
+    ASSERT_EQ(tpm_do(allocate_sha512), TSS2_RC_SUCCESS);
+    swtpm_stop(&tpm);
+    ASSERT_OK(swtpm_start(&tpm));
+    ASSERT_EQ(fixture_seal(&f), -EOPNOTSUPP);
+    ASSERT_DETAIL(f, "SHA-256, SHA-384 or SHA-1");
+}
+
+TEST(bank_of_choice)
+{
+    SWTPM(tpm);
+    _cleanup_(fixture_done) Fixture f = {};
+
+    ASSERT_EQ(tpm_do(extend_pcr7), TSS2_RC_SUCCESS);
+    f.options.bank = "sha384";
+    ASSERT_OK(fixture_seal(&f));
+    ASSERT_STR(member(f.slot, "bank"), "sha384");
+    ASSERT_OK(fixture_unseal(&f));
+    /* One that a slot has had is left when another one has become better. */
+    f.options.bank_kept = true;
+    ASSERT_OK(fixture_seal(&f));
+    ASSERT_STR(member(f.slot, "bank"), "sha256");
+    f.options.bank = "sha1";
+    ASSERT_OK(fixture_seal(&f));
+    ASSERT_STR(member(f.slot, "bank"), "sha1");
+    f.options.bank = "md5";
+    ASSERT_EQ(fixture_seal(&f), -EINVAL);
+
+    ASSERT_EQ(tpm_do(allocate_sha1), TSS2_RC_SUCCESS);
+    swtpm_stop(&tpm);
+    ASSERT_OK(swtpm_start(&tpm));
+    f.options.bank = "sha384";
+    ASSERT_OK(fixture_seal(&f));
+    ASSERT_STR(member(f.slot, "bank"), "sha1");
+    f.options.bank_kept = false;
+    ASSERT_EQ(fixture_seal(&f), -EOPNOTSUPP);
+    ASSERT_DETAIL(f, "in its bank sha384");
+}
+
+static const char *unmeasured(const Fixture *f)
+{
+    json_object *pcrs;
+
+    return json_get_array(f->slot, "unmeasured", &pcrs) > 0
+               ? json_object_to_json_string_ext(pcrs, JSON_C_TO_STRING_PLAIN)
+               : "";
+}
+
+TEST(unmeasured_is_noted)
+{
+    SWTPM(tpm);
+    _cleanup_(fixture_done) Fixture f = {.options = PCRS(PCR(4) | PCR(7) | PCR(17))};
+
+    ASSERT_OK(fixture_seal(&f));
+    ASSERT_STR(unmeasured(&f), "[4,7,17]");
+    ASSERT_OK(fixture_unseal(&f));
+    ASSERT_EQ(tpm_do(extend_pcr7), TSS2_RC_SUCCESS);
+    ASSERT_OK(fixture_seal(&f));
+    ASSERT_STR(unmeasured(&f), "[4,17]");
+    ASSERT_OK(fixture_unseal(&f));
+    f.options = (SlotOptions)PCRS(PCR(7));
+    ASSERT_OK(fixture_seal(&f));
+    ASSERT_STR(unmeasured(&f), "");
+}
+
 TEST(bank_without_measurements)
 {
     SWTPM(tpm);
@@ -261,4 +353,6 @@ TEST(bank_of_several)
 TEST_MAIN(TEST_ENTRY(describe), TEST_ENTRY(several), TEST_ENTRY(all),
           TEST_ENTRY(change_while_reading), TEST_ENTRY(none), TEST_ENTRY(no_such_pcr),
           TEST_ENTRY(default_is_7), TEST_ENTRY(value_cannot_be_forged), TEST_ENTRY(bank_of_sha1),
-          TEST_ENTRY(bank_without_measurements), TEST_ENTRY(bank_of_several))
+          TEST_ENTRY(bank_of_sha384), TEST_ENTRY(no_bank), TEST_ENTRY(bank_of_choice),
+          TEST_ENTRY(unmeasured_is_noted), TEST_ENTRY(bank_without_measurements),
+          TEST_ENTRY(bank_of_several))

@@ -70,6 +70,8 @@ TEST(parse)
 
     ASSERT_OK(parse_with("pcrs", "[0, 7, 23]"));
     ASSERT_OK(parse_with("bank", "\"sha1\""));
+    ASSERT_OK(parse_with("bank", "\"sha384\""));
+    ASSERT_OK(parse_with("unmeasured", "[7]"));
     ASSERT_OK(parse_with("unknown", "1"));
 }
 
@@ -100,7 +102,7 @@ TEST(parse_refuses)
     static const char *const keys[] = {"srkName", "bank", "pcrs", "public", "private"};
     static const char *const pcrs[] = {"[]",      "[24]",  "[-1]",   "[7, 7]", "[8, 7]",
                                        "[\"7\"]", "[7.0]", "[null]", "7",      "[4294967303]"};
-    static const char *const banks[] = {"\"\"", "\"sha384\"", "\"SHA256\"", "11"};
+    static const char *const banks[] = {"\"\"", "\"sha512\"", "\"SHA256\"", "11"};
     static const char *const blobs[] = {"\"\"",           "\"A\"",     "\"AAAA\"",
                                         "\"AAA\\u0000\"", "\"AAAA \"", "1"};
 
@@ -109,8 +111,11 @@ TEST(parse_refuses)
         ASSERT_EQ(parse_with(keys[i], "null"), -EBADMSG);
         ASSERT_EQ(parse_with(keys[i], "{}"), -EBADMSG);
     }
-    for (size_t i = 0; i < ARRAY_SIZE(pcrs); i++)
+    for (size_t i = 0; i < ARRAY_SIZE(pcrs); i++) {
         ASSERT_EQ(parse_with("pcrs", pcrs[i]), -EBADMSG);
+        ASSERT_EQ(parse_with("unmeasured", pcrs[i]), -EBADMSG);
+    }
+    ASSERT_EQ(parse_with("unmeasured", "[8]"), -EBADMSG);
     for (size_t i = 0; i < ARRAY_SIZE(banks); i++)
         ASSERT_EQ(parse_with("bank", banks[i]), -EBADMSG);
     for (size_t i = 0; i < ARRAY_SIZE(blobs); i++) {
