@@ -55,7 +55,7 @@ static int refuse(const char *error, json_object *parameters, char **reterr_deta
 
 static int connect_service(const char *path, VarlinkClient **ret, char **reterr_detail)
 {
-    int r = varlink_client_connect(path, ret);
+    int r = varlink_client_connect(path, NULL, SEAL_TIMEOUT_USEC, ret);
 
     if (r == 0 || r == -ENOMEM)
         return r;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <grp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include "basic/json.h"
 #include "basic/limits.h"
 #include "basic/names.h"
+#include "build-config.h"
 #include "nvme-keyctl/cli.h"
 #include "psk/nqn.h"
 #include "varlink/client.h"
@@ -16,6 +18,11 @@
 /* Each slot may wait for a TPM, one after the other, before the store is open and the call is
  * heard, and a new one too; and 10,000 keys take a while. */
 #define CALL_TIMEOUT_USEC ((STORE_SLOTS_MAX + 1) * SEAL_TIMEOUT_USEC + 60 * USEC_PER_SEC)
+/* connect(2) waits while the backlog is full; sd-varlink's clients wait as long. */
+#define CONNECT_TIMEOUT_USEC (45 * USEC_PER_SEC)
+
+/* People who see nothing for longer than this take a program for stuck. */
+#define SLOW_USEC (2 * USEC_PER_SEC)
 
 static const struct {
     const char *error;
@@ -88,39 +95,83 @@ int cli_fail_with_error(const char *where, const char *error, json_object *param
     return cli_fail(code, "%snvme-keyd answered %s", where, error);
 }
 
-static int fail_with_errno(int error)
+static int fail_with_errno(int error, uint64_t timeout_usec)
 {
-    return cli_fail(EXIT_UNREACHABLE, "nvme-keyd did not answer: %s", strerror(-error));
+    if (error == -ETIMEDOUT)
+        return cli_fail(EXIT_UNREACHABLE,
+                        "nvme-keyd has not answered within %llu s: systemctl status "
+                        "nvme-keyd.service tells what it does",
+                        (unsigned long long)((timeout_usec + USEC_PER_SEC - 1) / USEC_PER_SEC));
+    return cli_fail(EXIT_UNREACHABLE,
+                    "nvme-keyd did not answer (%s): see systemctl status nvme-keyd.service",
+                    strerror(-error));
+}
+
+static uint64_t call_timeout(const Options *o)
+{
+    return o->timeout_usec > 0 ? o->timeout_usec : CALL_TIMEOUT_USEC;
+}
+
+static uint64_t connect_timeout(const Options *o)
+{
+    return o->timeout_usec > 0 ? o->timeout_usec : CONNECT_TIMEOUT_USEC;
+}
+
+static void say_slow(_unused_ void *userdata)
+{
+    (void)cli_fail(EXIT_OK, "waiting for nvme-keyd, which has not answered yet; systemctl status "
+                            "nvme-keyd.service tells what it does");
+}
+
+/* Nobody listens, or there is not even a socket. Without its group the socket fails at each boot.
+ */
+static int fail_without_socket(const Options *o, const char *path, int error)
+{
+    if (!o->socket && (error == -ENOENT || error == -ECONNREFUSED) && !getgrnam(NAMES_GROUP))
+        return cli_fail(EXIT_UNREACHABLE,
+                        "there is no group " NAMES_GROUP " for the socket of nvme-keyd: run "
+                        "systemd-sysusers, then systemctl restart nvme-keyd.socket");
+    return cli_fail(EXIT_UNREACHABLE,
+                    "nvme-keyd cannot be reached at %s (%s): systemctl start nvme-keyd.socket, and "
+                    "systemctl status nvme-keyd.socket where that fails",
+                    path, strerror(-error));
 }
 
 int cli_connect(const Options *o, VarlinkClient **ret)
 {
     const char *path = o->socket ? o->socket : NAMES_MANAGER_SOCKET;
-    int r = varlink_client_connect(path, ret);
+    /* Programs that read the output have no use for it, nor those who hear the end of it soon. */
+    bool tells = o->legend && (o->timeout_usec == 0 || o->timeout_usec > CLI_STATUS_TIMEOUT_USEC);
+    VarlinkPatience patience = {tells ? SLOW_USEC : 0, say_slow, NULL};
+    int r = varlink_client_connect(path, &patience, connect_timeout(o), ret);
 
     if (r == -EACCES)
         return cli_fail(EXIT_PERMISSION,
                         "permission denied: be root, or a member of the group nvme-keyd who has "
                         "logged in since");
-    if (r < 0)
-        return cli_fail(EXIT_UNREACHABLE,
-                        "nvme-keyd cannot be reached at %s (%s): systemctl start nvme-keyd.socket",
-                        path, strerror(-r));
-    return EXIT_OK;
+    if (r == -ETIMEDOUT)
+        return fail_with_errno(r, connect_timeout(o));
+    return r < 0 ? fail_without_socket(o, path, r) : EXIT_OK;
 }
 
-int cli_call_client(VarlinkClient *client, const char *method, json_object *parameters,
-                    json_object **ret, char **ret_error)
+static int call_within(uint64_t timeout_usec, VarlinkClient *client, const char *method,
+                       json_object *parameters, json_object **ret, char **ret_error)
 {
     _cleanup_(freep) char *name = NULL;
-    int r;
 
     if (asprintf(&name, NAMES_MANAGER_INTERFACE ".%s", method) < 0) {
         varlink_json_erase_put(parameters);
-        return EXIT_OTHER;
+        return -ENOMEM;
     }
-    r = varlink_client_call(client, name, parameters, CALL_TIMEOUT_USEC, ret, ret_error);
-    return r < 0 ? fail_with_errno(r) : EXIT_OK;
+    return varlink_client_call(client, name, parameters, timeout_usec, ret, ret_error);
+}
+
+int cli_call_client(const Options *o, VarlinkClient *client, const char *method,
+                    json_object *parameters, json_object **ret, char **ret_error)
+{
+    int r = call_within(call_timeout(o), client, method, parameters, ret, ret_error);
+
+    return r < 0 ? fail_with_errno(r, call_timeout(o)) : EXIT_OK;
 }
 
 int cli_call(const Options *o, const char *method, json_object *parameters, json_object **ret)
@@ -128,6 +179,7 @@ int cli_call(const Options *o, const char *method, json_object *parameters, json
     _cleanup_(varlink_client_freep) VarlinkClient *client = NULL;
     _cleanup_(json_putp) json_object *reply = NULL;
     _cleanup_(freep) char *error = NULL;
+    uint64_t end = now_monotonic() + call_timeout(o), now;
     int r;
 
     r = cli_connect(o, &client);
@@ -135,9 +187,10 @@ int cli_call(const Options *o, const char *method, json_object *parameters, json
         varlink_json_erase_put(parameters);
         return r;
     }
-    r = cli_call_client(client, method, parameters, &reply, &error);
-    if (r != EXIT_OK)
-        return r;
+    now = now_monotonic();
+    r = call_within(end > now ? end - now : 1, client, method, parameters, &reply, &error);
+    if (r < 0)
+        return fail_with_errno(r, call_timeout(o));
     if (error)
         return cli_fail_with_error("", error, reply);
     *ret = TAKE_PTR(reply);
@@ -188,10 +241,10 @@ int cli_call_more(const Options *o, const char *method, json_object *parameters,
         return r;
     if (asprintf(&name, NAMES_MANAGER_INTERFACE ".%s", method) < 0)
         return EXIT_OTHER;
-    r = varlink_client_call_more(client, name, TAKE_PTR(p), CALL_TIMEOUT_USEC, on_reply, userdata,
+    r = varlink_client_call_more(client, name, TAKE_PTR(p), call_timeout(o), on_reply, userdata,
                                  &reply, &error);
     if (r < 0)
-        return fail_with_errno(r);
+        return fail_with_errno(r, call_timeout(o));
     return error ? cli_fail_with_error("", error, reply) : EXIT_OK;
 }
 

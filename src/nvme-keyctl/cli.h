@@ -9,6 +9,10 @@
 #include "psk/interchange.h"
 #include "varlink/client.h"
 
+/* The service tells its state at once, or after a second where the store takes its time. */
+#define CLI_STATUS_TIMEOUT_USEC (5 * USEC_PER_SEC)
+#define CLI_TIMEOUT_MAX_USEC (24 * 60 * 60 * USEC_PER_SEC)
+
 typedef enum JsonMode {
     JSON_OFF,
     JSON_SHORT,
@@ -23,6 +27,7 @@ typedef struct Options {
     const char *key_file;
     const char *tpm2_pcrs, *with_key;
     const char *socket;
+    uint64_t timeout_usec; /* for a call, connecting included; 0: what the verb takes */
     bool generate, print_key, force, dry_run, check, rollback_counter, new_tpm;
     JsonMode json;
     bool legend;
@@ -52,8 +57,8 @@ int cli_call_list(const Options *o, const char *method, const char *member, json
 int cli_connect(const Options *o, VarlinkClient **ret);
 /* As cli_call(), but what the service answers with is left to the caller: *ret_error is the name of
  * an error, to be freed, or NULL. */
-int cli_call_client(VarlinkClient *client, const char *method, json_object *parameters,
-                    json_object **ret, char **ret_error);
+int cli_call_client(const Options *o, VarlinkClient *client, const char *method,
+                    json_object *parameters, json_object **ret, char **ret_error);
 /* Says what an error means; where: what stands before it. Returns the exit code. */
 int cli_fail_with_error(const char *where, const char *error, json_object *parameters);
 

@@ -7,6 +7,7 @@
 #include "build-config.h"
 #include "nvme-keyctl/cli.h"
 #include "nvme-keyctl/output.h"
+#include "nvme-keyd/config.h"
 
 /* One bit for each option, so that a verb can say which it takes. */
 enum {
@@ -33,9 +34,10 @@ enum {
     OPT_ROLLBACK_COUNTER = 1 << 19,
     OPT_NEW_TPM = 1 << 20,
     OPT_CHECK = 1 << 21,
+    OPT_TIMEOUT = 1 << 22, /* with every verb */
 };
 
-#define OPTS_COMMON (OPT_JSON | OPT_NO_LEGEND | OPT_SOCKET)
+#define OPTS_COMMON (OPT_JSON | OPT_NO_LEGEND | OPT_SOCKET | OPT_TIMEOUT)
 #define OPTS_PAIR (OPT_SUBSYSNQN | OPT_HOSTNQN)
 #define OPTS_NEW                                                                                   \
     (OPTS_PAIR | OPT_ROLE | OPT_IDENTITY_VERSION | OPT_DERIVATION | OPT_COMMENT | OPT_FORCE)
@@ -69,6 +71,7 @@ static const Option option_table[] = {
     {OPT_JSON, "json", "MODE", "pretty (-j), short or off (off)"},
     {OPT_NO_LEGEND, "no-legend", NULL, "print no head and no totals"},
     {OPT_SOCKET, "socket", "PATH", "talk to the service at PATH"},
+    {OPT_TIMEOUT, "timeout", "TIME", "how long to wait for the service (5s for status)"},
     {OPT_HELP, "help", NULL, "show this help (-h)"},
     {OPT_VERSION, "version", NULL, "show the version"},
 };
@@ -172,6 +175,14 @@ static int set_word(const char **target, const char *value, const char *name,
     return EXIT_OK;
 }
 
+static int set_timeout(Options *o, const char *value)
+{
+    if (config_parse_span(value, &o->timeout_usec) < 0 || o->timeout_usec == 0 ||
+        o->timeout_usec > CLI_TIMEOUT_MAX_USEC)
+        return cli_fail(EXIT_USAGE, "--timeout= is a time such as 10s or 5min, of a day at most");
+    return EXIT_OK;
+}
+
 static int set_option(Options *o, int bit, const char *value)
 {
     static const char *const roles[] = {"host", "target", "both", NULL};
@@ -235,6 +246,8 @@ static int set_option(Options *o, int bit, const char *value)
     case OPT_SOCKET:
         o->socket = value;
         break;
+    case OPT_TIMEOUT:
+        return set_timeout(o, value);
     }
     return EXIT_OK;
 }

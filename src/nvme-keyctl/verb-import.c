@@ -201,7 +201,7 @@ static int send_keys(ImportRun *run, bool last, json_object **ret)
     if (!run->client && (r = cli_connect(run->o, &run->client)) != EXIT_OK)
         return r;
     if ((r = make_call(run, last, &p)) != EXIT_OK ||
-        (r = cli_call_client(run->client, "Import", p, &reply, &error)) != EXIT_OK)
+        (r = cli_call_client(run->o, run->client, "Import", p, &reply, &error)) != EXIT_OK)
         return r;
     if (error)
         return fail_at_line(run, error, reply);

@@ -411,8 +411,13 @@ static int print_status(json_object *status)
 int verb_status(const Options *o)
 {
     _cleanup_(json_putp) json_object *reply = NULL;
-    int r = cli_call(o, "Status", NULL, &reply);
+    Options own = *o;
+    int r;
 
+    /* Who asks for the state wants to know at once that there is no answer. */
+    if (own.timeout_usec == 0)
+        own.timeout_usec = CLI_STATUS_TIMEOUT_USEC;
+    r = cli_call(&own, "Status", NULL, &reply);
     if (r != EXIT_OK)
         return r;
     if (o->json != JSON_OFF)

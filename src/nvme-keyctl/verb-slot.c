@@ -261,7 +261,7 @@ static int reseal_one(const Options *o, VarlinkClient *client, json_object *slot
         return cli_out_of_memory();
     r = add_options(o, slot_text(slot, "type"), p);
     if (r == EXIT_OK)
-        r = cli_call_client(client, "ResealSlot", TAKE_PTR(p), &reply, &error);
+        r = cli_call_client(o, client, "ResealSlot", TAKE_PTR(p), &reply, &error);
     if (r != EXIT_OK)
         return r;
     if (error)
@@ -327,7 +327,7 @@ static int reseal_all(const Options *o)
         return cli_out_of_memory();
     r = cli_connect(o, &client);
     if (r == EXIT_OK)
-        r = cli_call_client(client, "ListSlots", NULL, &reply, &error);
+        r = cli_call_client(o, client, "ListSlots", NULL, &reply, &error);
     if (r != EXIT_OK)
         return r;
     if (error)

@@ -14,12 +14,11 @@
 #include "varlink/json-wire.h"
 #include "varlink/message.h"
 
-/* connect(2) waits while the backlog is full; sd-varlink's clients wait as long. */
-#define CONNECT_TIMEOUT_SEC 45
-
 struct VarlinkClient {
     int fd;
     VarlinkBuffer output, input;
+    VarlinkPatience patience; /* slow_usec is 0 when on_slow has been called */
+    uint64_t slow_at;         /* CLOCK_MONOTONIC, when to call it in this exchange; 0: never */
 };
 
 static void disconnect(VarlinkClient *c)
@@ -46,18 +45,56 @@ int varlink_client_new(int fd, VarlinkClient **ret)
     if (!c)
         return -ENOMEM;
     c->fd = TAKE_FD(owned);
+    c->patience = (VarlinkPatience){.slow_usec = 0};
+    c->slow_at = 0;
     c->output = VARLINK_BUFFER(VARLINK_REPLY_MAX);
     c->input = VARLINK_BUFFER(VARLINK_REPLY_MAX);
     *ret = c;
     return 0;
 }
 
-int varlink_client_connect(const char *path, VarlinkClient **ret)
+static uint64_t deadline_after(uint64_t timeout_usec)
 {
-    static const struct timeval timeout = {.tv_sec = CONNECT_TIMEOUT_SEC};
+    return timeout_usec > 0 ? now_monotonic() + timeout_usec : 0;
+}
+
+/* connect(2) waits for room in the backlog, which poll(2) does not. timeout_usec: 0 for ever. */
+static int connect_within(int fd, const struct sockaddr_un *address, uint64_t timeout_usec)
+{
+    struct timeval timeout = {.tv_sec = (time_t)(timeout_usec / USEC_PER_SEC),
+                              .tv_usec = (suseconds_t)(timeout_usec % USEC_PER_SEC)};
+
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) < 0)
+        return -errno;
+    while (connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0)
+        if (errno != EINTR)
+            return errno == EAGAIN ? -ETIMEDOUT : -errno;
+    return 0;
+}
+
+static int connect_patiently(int fd, const struct sockaddr_un *address, VarlinkPatience *patience,
+                             uint64_t timeout_usec)
+{
+    uint64_t slow_usec = patience->slow_usec;
+    bool tells = slow_usec > 0 && (timeout_usec == 0 || slow_usec < timeout_usec);
+    int r = connect_within(fd, address, tells ? slow_usec : timeout_usec);
+
+    if (r != -ETIMEDOUT || !tells)
+        return r;
+    patience->slow_usec = 0;
+    patience->on_slow(patience->userdata);
+    return connect_within(fd, address, timeout_usec > 0 ? timeout_usec - slow_usec : 0);
+}
+
+int varlink_client_connect(const char *path, const VarlinkPatience *patience, uint64_t timeout_usec,
+                           VarlinkClient **ret)
+{
+    static const VarlinkPatience none = {.slow_usec = 0};
     struct sockaddr_un address = {.sun_family = AF_UNIX};
+    VarlinkPatience left = patience ? *patience : none;
     _cleanup_(closep) int fd = -EBADF;
     size_t length = strlen(path);
+    int r;
 
     if (length >= sizeof(address.sun_path))
         return -ENAMETOOLONG;
@@ -66,12 +103,28 @@ int varlink_client_connect(const char *path, VarlinkClient **ret)
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
-    if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) < 0)
-        return -errno;
-    while (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
-        if (errno != EINTR)
-            return errno == EAGAIN ? -ETIMEDOUT : -errno;
-    return varlink_client_new(TAKE_FD(fd), ret);
+    r = connect_patiently(fd, &address, &left, timeout_usec);
+    if (r < 0)
+        return r;
+    r = varlink_client_new(TAKE_FD(fd), ret);
+    if (r == 0)
+        (*ret)->patience = left;
+    return r;
+}
+
+/* As io_wait(), and tells when that takes long. */
+static int wait_patiently(VarlinkClient *c, short events, uint64_t deadline)
+{
+    int r;
+
+    if (c->slow_at > 0 && (deadline == 0 || c->slow_at < deadline)) {
+        r = io_wait(c->fd, events, c->slow_at);
+        if (r != -ETIMEDOUT)
+            return r;
+        c->slow_at = c->patience.slow_usec = 0;
+        c->patience.on_slow(c->patience.userdata);
+    }
+    return io_wait(c->fd, events, deadline);
 }
 
 static int send_call(VarlinkClient *c, uint64_t deadline)
@@ -79,7 +132,7 @@ static int send_call(VarlinkClient *c, uint64_t deadline)
     int r;
 
     while ((r = varlink_buffer_send(&c->output, c->fd)) == -EAGAIN) {
-        r = io_wait(c->fd, POLLOUT, deadline);
+        r = wait_patiently(c, POLLOUT, deadline);
         if (r < 0)
             return r;
     }
@@ -92,7 +145,7 @@ static int receive_some(VarlinkClient *c, uint64_t deadline)
     int r = varlink_buffer_receive(&c->input, c->fd);
 
     if (r == -EAGAIN)
-        return io_wait(c->fd, POLLIN, deadline);
+        return wait_patiently(c, POLLIN, deadline);
     return r == 0 ? -ECONNRESET : r;
 }
 
@@ -116,11 +169,6 @@ static int receive_reply(VarlinkClient *c, uint64_t deadline, VarlinkReplyMessag
     return r;
 }
 
-static uint64_t deadline_after(uint64_t timeout_usec)
-{
-    return timeout_usec > 0 ? now_monotonic() + timeout_usec : 0;
-}
-
 /* Queues the call; takes parameters. */
 static int queue_call(VarlinkClient *c, const char *method, json_object *parameters, bool more)
 {
@@ -128,6 +176,7 @@ static int queue_call(VarlinkClient *c, const char *method, json_object *paramet
 
     if (c->fd < 0)
         return -ENOTCONN;
+    c->slow_at = deadline_after(c->patience.slow_usec);
     return varlink_message_append_call(&c->output, method, p, more);
 }
 

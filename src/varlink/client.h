@@ -12,9 +12,19 @@
  */
 typedef struct VarlinkClient VarlinkClient;
 
-/* Connects to the AF_UNIX stream socket at path. Returns -ENAMETOOLONG, -ETIMEDOUT when the service
- * accepts nobody, -ENOMEM, or the error of socket(2) or connect(2). */
-int varlink_client_connect(const char *path, VarlinkClient **ret) _must_check_;
+/* When the service takes its time, on_slow is called once, after slow_usec of connecting or of
+ * waiting for one reply. slow_usec: 0 for never. userdata is borrowed. */
+typedef struct VarlinkPatience {
+    uint64_t slow_usec;
+    void (*on_slow)(void *userdata);
+    void *userdata;
+} VarlinkPatience;
+
+/* Connects to the AF_UNIX stream socket at path, and has patience (NULL: none is told) for the life
+ * of the client. timeout_usec bounds the wait for a service that accepts nobody; 0 for none.
+ * Returns -ENAMETOOLONG, -ETIMEDOUT, -ENOMEM, or the error of socket(2) or connect(2). */
+int varlink_client_connect(const char *path, const VarlinkPatience *patience, uint64_t timeout_usec,
+                           VarlinkClient **ret) _must_check_;
 
 /* Uses a connected stream socket, which is taken in every case. Returns -ENOMEM. */
 int varlink_client_new(int fd, VarlinkClient **ret) _must_check_;

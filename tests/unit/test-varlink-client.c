@@ -27,7 +27,7 @@ static int run_client(Fixture *f, ClientFn fn)
 
     if (pid == 0) {
         VarlinkClient *c;
-        int r = varlink_client_connect(f->path, &c) < 0 ? 255 : fn(c);
+        int r = varlink_client_connect(f->path, NULL, TIMEOUT, &c) < 0 ? 255 : fn(c);
 
         if (r == 0)
             varlink_client_free(c);
@@ -195,10 +195,10 @@ TEST(connect)
     VarlinkClient *c;
     char path[200];
 
-    ASSERT_EQ(varlink_client_connect("/nonexistent/socket", &c), -ENOENT);
+    ASSERT_EQ(varlink_client_connect("/nonexistent/socket", NULL, TIMEOUT, &c), -ENOENT);
     memset(path, 'x', sizeof(path));
     path[199] = '\0';
-    ASSERT_EQ(varlink_client_connect(path, &c), -ENAMETOOLONG);
+    ASSERT_EQ(varlink_client_connect(path, NULL, TIMEOUT, &c), -ENAMETOOLONG);
 }
 
 /* A part of the secret text from its middle: the allocator itself overwrites the first bytes of a
