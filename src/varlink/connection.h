@@ -26,7 +26,7 @@ struct VarlinkUser {
     uid_t uid;
     size_t n_connections;
     bool queued; /* in its lane */
-    TAILQ_HEAD(, VarlinkConnection) ready;
+    TAILQ_HEAD(VarlinkReady, VarlinkConnection) ready;
     TAILQ_ENTRY(VarlinkUser) in_lane;
     VarlinkUser *next;
 };
@@ -37,7 +37,7 @@ struct VarlinkUser {
 typedef struct VarlinkLane {
     sd_event_source *turn; /* enabled while somebody is in the lane */
     size_t n_connections;
-    TAILQ_HEAD(, VarlinkUser) users;
+    TAILQ_HEAD(VarlinkUsers, VarlinkUser) users;
 } VarlinkLane;
 
 struct VarlinkServer {
