@@ -78,10 +78,11 @@ int io_write_all(int fd, const void *data, size_t size)
     return 0;
 }
 
-int io_read_file_at(int dirfd, const char *name, size_t max, char **ret, size_t *ret_size)
+static int read_file_at(int dirfd, const char *name, int flags, size_t max, char **ret,
+                        size_t *ret_size)
 {
     _cleanup_(closep) int fd =
-        openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
+        openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | flags);
     _cleanup_(freep) char *buffer = NULL;
     size_t have = 0;
     struct stat st;
@@ -115,6 +116,11 @@ int io_read_file_at(int dirfd, const char *name, size_t max, char **ret, size_t 
     return 0;
 }
 
+int io_read_file_at(int dirfd, const char *name, size_t max, char **ret, size_t *ret_size)
+{
+    return read_file_at(dirfd, name, O_NOFOLLOW, max, ret, ret_size);
+}
+
 int io_read_line(const char *path, char *ret, size_t size)
 {
     _cleanup_(freep) char *text = NULL;
@@ -122,7 +128,7 @@ int io_read_line(const char *path, char *ret, size_t size)
     const char *line;
     int r;
 
-    r = io_read_file_at(AT_FDCWD, path, 4096, &text, &have);
+    r = read_file_at(AT_FDCWD, path, 0, 4096, &text, &have);
     if (!text)
         return r;
     line = text + strspn(text, " \t");

@@ -25,7 +25,7 @@ int io_write_all(int fd, const void *data, size_t size) _must_check_;
 int io_read_file_at(int dirfd, const char *name, size_t max, char **ret, size_t *ret_size)
     _must_check_;
 
-/* Reads the first line of a small text file, without blanks around it, as a NUL-terminated string
+/* Reads the first line of a small text file, which may be a symbolic link to one, without blanks around it, as a NUL-terminated string
  * of at most size - 1 bytes. Returns -ENODATA for an empty line, -ENOBUFS for a longer one, or the
  * error of io_read_file_at(). */
 int io_read_line(const char *path, char *ret, size_t size) _must_check_;

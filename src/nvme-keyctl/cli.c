@@ -11,6 +11,7 @@
 #include "basic/names.h"
 #include "build-config.h"
 #include "nvme-keyctl/cli.h"
+#include "psk/hostnqn.h"
 #include "psk/nqn.h"
 #include "varlink/client.h"
 #include "varlink/json-wire.h"
@@ -308,11 +309,9 @@ int cli_hostnqn(const Options *o, char ret[static NQN_LENGTH_MAX + 2])
         if (r == 0)
             strcpy(ret, o->hostnqn);
     } else {
-        r = io_read_line(NAMES_HOSTNQN_FILE, ret, NQN_LENGTH_MAX + 2);
+        r = hostnqn_read(ret, &detail);
         if (r < 0)
-            return cli_fail(EXIT_INVALID,
-                            "no --hostnqn= given, and none in " NAMES_HOSTNQN_FILE " (%s)",
-                            strerror(-r));
+            return cli_fail(EXIT_INVALID, "no --hostnqn= given, and %s", detail ? detail : "none");
         r = nqn_check_text(ret, "host NQN of " NAMES_HOSTNQN_FILE, &detail);
     }
     return r < 0 ? cli_fail(EXIT_INVALID, "%s", detail ? detail : strerror(-r)) : EXIT_OK;

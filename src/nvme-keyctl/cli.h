@@ -80,9 +80,9 @@ void cli_print_table(const Options *o, const char *const *cells, size_t n_column
 /* The host NQN of the options, or that of this machine; checked. Says why not. */
 int cli_hostnqn(const Options *o, char ret[static NQN_LENGTH_MAX + 2]);
 
-/* secret-input.c: reads a configured PSK from --key-file=, from a prompt when standard input is a
- * terminal, or else from standard input: one line. Says why not. */
-int cli_read_psk(const Options *o, Secret **ret);
+/* secret-input.c: reads a configured PSK for a pair from --key-file=, from a prompt when standard
+ * input is a terminal, or else from standard input: one line. Says why not. */
+int cli_read_psk(const Options *o, const char *hostnqn, const char *subsysnqn, Secret **ret);
 /* True for a word of the command line that is, or has in it, a PSK or another secret of NVMe, or a
  * recovery key. */
 bool cli_is_secret(const char *word);

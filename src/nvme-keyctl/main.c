@@ -38,6 +38,8 @@ enum {
 };
 
 #define OPTS_COMMON (OPT_JSON | OPT_NO_LEGEND | OPT_SOCKET | OPT_TIMEOUT)
+/* Of these one may have several. */
+#define OPTS_LIST OPT_SUBSYSNQN
 #define OPTS_PAIR (OPT_SUBSYSNQN | OPT_HOSTNQN)
 #define OPTS_NEW                                                                                   \
     (OPTS_PAIR | OPT_ROLE | OPT_IDENTITY_VERSION | OPT_DERIVATION | OPT_COMMENT | OPT_FORCE)
@@ -289,12 +291,16 @@ static int parse_options(int argc, char **argv, Options *o, int *ret_given)
             return refuse_option(argv, c);
         if (c == 'j') {
             o->json = JSON_PRETTY;
+            *ret_given |= OPT_JSON;
             continue;
         }
         if (c == 'h') {
             *ret_given |= OPT_HELP;
             continue;
         }
+        /* Which of the two was meant, nobody knows; those of a list are told by their verb. */
+        if (*ret_given & option_table[index].bit & ~OPTS_LIST)
+            return cli_fail(EXIT_USAGE, "--%s was given twice", option_table[index].name);
         *ret_given |= option_table[index].bit;
         r = set_option(o, option_table[index].bit, optarg);
         if (r != EXIT_OK)
@@ -333,7 +339,7 @@ static const Verb *find_verb(char **words, char ***ret_arguments)
     return NULL;
 }
 
-static int check_usage(const Verb *verb, int given, int n_arguments)
+static int check_usage(const Verb *verb, int given, size_t n_subsysnqns, int n_arguments)
 {
     int expected = verb->argument ? 1 : 0, required = expected;
 
@@ -342,6 +348,8 @@ static int check_usage(const Verb *verb, int given, int n_arguments)
     for (size_t i = 0; i < ARRAY_SIZE(option_table); i++)
         if (given & option_table[i].bit & ~(verb->options | OPTS_COMMON))
             return cli_fail(EXIT_USAGE, "%s does not take --%s", verb->name, option_table[i].name);
+    if (n_subsysnqns > 1 && verb->run != verb_store_export)
+        return cli_fail(EXIT_USAGE, "--subsysnqn was given twice");
     if (n_arguments < required)
         return cli_fail(EXIT_USAGE, "%s needs %s", verb->name, verb->argument);
     /* It may be a PSK, so it is not repeated. */
@@ -376,7 +384,7 @@ static int run(int argc, char **argv, Options *o, const char **ret_look)
     verb = find_verb(argv + optind, &o->arguments);
     if (!verb)
         return cli_fail(EXIT_USAGE, "no such command, see --help");
-    r = check_usage(verb, given, (int)(argv + argc - o->arguments));
+    r = check_usage(verb, given, o->n_subsysnqns, (int)(argv + argc - o->arguments));
     if (r != EXIT_OK)
         return r;
     *ret_look = o->dry_run ? NULL : verb->look;

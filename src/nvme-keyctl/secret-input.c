@@ -209,11 +209,17 @@ bool cli_is_secret(const char *word)
     return r == 0 || r == -EBADMSG;
 }
 
-int cli_read_psk(const Options *o, Secret **ret)
+int cli_read_psk(const Options *o, const char *hostnqn, const char *subsysnqn, Secret **ret)
 {
+    _cleanup_(freep) char *question = NULL;
     _cleanup_(secret_freep) Secret *psk = NULL, *configured = NULL;
     PskHash hash;
-    int r = read_secret(o, "PSK", "PSK (NVMeTLSkey-1:...): ", STORE_ID_SIZE - 1, &psk);
+    int r;
+
+    if (asprintf(&question, "PSK of host %s\nand subsystem %s (NVMeTLSkey-1:...): ", hostnqn,
+                 subsysnqn) < 0)
+        return cli_out_of_memory();
+    r = read_secret(o, "PSK", question, STORE_ID_SIZE - 1, &psk);
 
     if (!psk)
         return r;

@@ -52,10 +52,37 @@ static int add_comment(const Options *o, json_object *p)
     return add_optional(p, "comment", o->comment);
 }
 
-static int add_psk(const Options *o, json_object *p)
+static const char *text_of(json_object *o, const char *member)
+{
+    const char *s = "";
+
+    return json_get_string(o, member, &s) > 0 ? s : "";
+}
+
+/* Whether the service would take a PSK, before anybody types one. *ret, if not NULL, gets the
+ * reply. */
+static int check_first(const Options *o, const char *method, json_object *p, json_object **ret)
+{
+    _cleanup_(json_putp) json_object *reply = NULL;
+    json_object *copy = NULL;
+    int r;
+
+    if (json_object_deep_copy(p, &copy, NULL) < 0)
+        return cli_out_of_memory();
+    if (json_add_bool(copy, "dryRun", true) < 0) {
+        json_object_put(copy);
+        return cli_out_of_memory();
+    }
+    r = cli_call(o, method, copy, &reply);
+    if (r == EXIT_OK && ret)
+        *ret = TAKE_PTR(reply);
+    return r;
+}
+
+static int add_psk(const Options *o, json_object *p, const char *hostnqn, const char *subsysnqn)
 {
     _cleanup_(secret_freep) Secret *psk = NULL;
-    int r = cli_read_psk(o, &psk);
+    int r = cli_read_psk(o, hostnqn, subsysnqn, &psk);
 
     if (r != EXIT_OK)
         return r;
@@ -63,6 +90,19 @@ static int add_psk(const Options *o, json_object *p)
                          json_object_new_string_len((const char *)psk->data, (int)psk->size)) < 0
                ? cli_out_of_memory()
                : EXIT_OK;
+}
+
+/* The PSK that comes in the place of an active key's. */
+static int add_rotated(const Options *o, json_object *p)
+{
+    _cleanup_(json_putp) json_object *reply = NULL;
+    json_object *key = NULL;
+    int r = check_first(o, "Rotate", p, &reply);
+
+    if (r != EXIT_OK)
+        return r;
+    (void)json_get_object(reply, "key", &key);
+    return add_psk(o, p, text_of(key, "hostNQN"), text_of(key, "subsystemNQN"));
 }
 
 /* The members that add and generate share. The host NQN is looked up here, where the user is. */
@@ -76,6 +116,10 @@ static int add_description(const Options *o, json_object *p)
         return cli_fail(EXIT_USAGE, "--subsysnqn= is missing");
     if (nqn_check_text(o->subsysnqn, "subsystem NQN", &detail) < 0)
         return cli_fail(EXIT_INVALID, "%s", detail ? detail : "out of memory");
+    if (!o->hostnqn && o->role && strcmp(o->role, "target") == 0)
+        return cli_fail(EXIT_USAGE,
+                        "--hostnqn= is missing: a target needs the NQN of the host that "
+                        "connects, as that of this machine would match no host");
     r = cli_hostnqn(o, hostnqn);
     if (r != EXIT_OK)
         return r;
@@ -108,6 +152,18 @@ static void warn_unpublished(json_object *key, const char *id)
             return;
         }
     }
+}
+
+/* A target awaits both versions, unless it was told otherwise. */
+static void tell_version(const Options *o, json_object *key)
+{
+    json_object *versions;
+
+    if (!o->versions && o->role && strcmp(o->role, "host") != 0 &&
+        json_get_array(key, "identityVersions", &versions) > 0 &&
+        json_object_array_length(versions) == 1)
+        (void)cli_fail(EXIT_OK, "the NQNs are too long for identity version 0: only version 1 is "
+                                "accepted");
 }
 
 /* A PSK that nobody has got opens nothing, so its key goes again. */
@@ -153,6 +209,7 @@ static int print_key(const Options *o, json_object *reply)
     r = o->print_key ? output_flush() : 0;
     if (r < 0)
         return o->generate ? lost_rotation(o, id, r) : undo_generate(o, id, r);
+    tell_version(o, key);
     warn_unpublished(key, id);
     cli_tell_new_store(reply);
     cli_print_warnings(reply);
@@ -166,7 +223,8 @@ int verb_add(const Options *o)
 
     if (!p)
         return cli_out_of_memory();
-    if ((r = add_description(o, p)) != EXIT_OK || (r = add_psk(o, p)) != EXIT_OK)
+    if ((r = add_description(o, p)) != EXIT_OK || (r = check_first(o, "Add", p, NULL)) != EXIT_OK ||
+        (r = add_psk(o, p, text_of(p, "hostNQN"), o->subsysnqn)) != EXIT_OK)
         return r;
     return cli_call_and_print(o, "Add", TAKE_PTR(p), print_key);
 }
@@ -200,7 +258,7 @@ int verb_rotate(const Options *o)
     if ((o->print_key && (r = output_check_secret("PSK")) != EXIT_OK) ||
         (r = add_optional(p, "id", o->arguments[0])) != EXIT_OK ||
         (r = add_optional(p, "hash", o->hash)) != EXIT_OK || (r = add_comment(o, p)) != EXIT_OK ||
-        (!o->generate && (r = add_psk(o, p)) != EXIT_OK))
+        (!o->generate && (r = add_rotated(o, p)) != EXIT_OK))
         return r;
     if (o->print_key && json_add_bool(p, "returnPSK", true) < 0)
         return cli_out_of_memory();

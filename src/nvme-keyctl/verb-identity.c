@@ -91,7 +91,8 @@ int verb_identity(const Options *o)
         return cli_fail(EXIT_USAGE, "--subsysnqn= is missing");
     if (nqn_check_text(o->subsysnqn, "subsystem NQN", &detail) < 0)
         return cli_fail(EXIT_INVALID, "%s", detail ? detail : "out of memory");
-    if ((r = cli_hostnqn(o, hostnqn)) != EXIT_OK || (r = cli_read_psk(o, &text)) != EXIT_OK)
+    if ((r = cli_hostnqn(o, hostnqn)) != EXIT_OK ||
+        (r = cli_read_psk(o, hostnqn, o->subsysnqn, &text)) != EXIT_OK)
         return r;
     r = psk_interchange_parse((const char *)text->data, text->size, &source.hash, &configured);
     if (r != 0)

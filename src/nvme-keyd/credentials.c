@@ -15,6 +15,7 @@
 #include "nvme-keyd/credential-line.h"
 #include "nvme-keyd/credentials.h"
 #include "nvme-keyd/manager-private.h"
+#include "psk/hostnqn.h"
 
 /* A credential, and in which of the directories it is. */
 typedef struct Found {
@@ -96,9 +97,13 @@ static int read_line(const char *name, const char *line, size_t length, const ch
         return detail_set(reterr_detail, -EINVAL, "%s", credential_line_error_text(r));
     if (r < 0 || !l.key.psk)
         return r;
+    if (!l.key.hostnqn && l.role == KEY_ROLE_TARGET)
+        return detail_set(reterr_detail, -EINVAL,
+                          "a target needs the NQN of the host that connects, before that of the "
+                          "subsystem: that of this machine would match no host");
     if (!l.key.hostnqn && !hostnqn)
         return detail_set(reterr_detail, -ENODATA,
-                          "no host NQN given, and none in " NAMES_HOSTNQN_FILE);
+                          "no host NQN given, and none in " NAMES_HOSTNQN_FILE ": " HOSTNQN_ADVICE);
     r = make_key(&l, hostnqn, &k, &payload, reterr_detail);
     if (r < 0)
         return r;

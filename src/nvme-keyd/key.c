@@ -109,6 +109,13 @@ bool key_collides(const Key *k, const Key *other)
     return ((k->role | other->role) & KEY_ROLE_HOST) || strcmp(k->digest, other->digest) == 0;
 }
 
+bool key_rivals(const Key *k, const Key *other)
+{
+    return k->kind == KEY_DERIVED && other->kind == KEY_DERIVED &&
+           (k->versions & other->versions) != 0 && k->hash != other->hash &&
+           (k->role & other->role & KEY_ROLE_HOST);
+}
+
 /* That of the cipher suite, as an identity names it. */
 static PskHash identity_hash(const Key *k)
 {

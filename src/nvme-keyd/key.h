@@ -105,6 +105,10 @@ bool key_shadows(const Key *k, const Key *other);
  * or whoever has the configured PSK of one has no use for the other. */
 bool key_collides(const Key *k, const Key *other);
 
+/* True when the kernel of a host would take one of the two without being asked which: derived keys
+ * of one version, but of different hashes. */
+bool key_rivals(const Key *k, const Key *other);
+
 /* Reads the metadata of a record. Returns -EBADMSG where it makes no sense, or -ENOMEM. */
 int key_from_meta(json_object *meta, Key **ret) _must_check_;
 int key_to_meta(const Key *k, json_object **ret) _must_check_;

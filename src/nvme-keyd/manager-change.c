@@ -45,31 +45,29 @@ int manager_need_open(Manager *m, char **reterr_detail)
     return r < 0 ? not_open(m, r, reterr_detail) : 0;
 }
 
-int manager_need_store(Manager *m, char **reterr_detail)
+int manager_need_writable(Manager *m, char **reterr_detail)
 {
     int r = manager_need_open(m, reterr_detail);
 
-    if (r < 0)
+    if (r == 0 && m->store && store_is_copy(m->store))
+        return fail(reterr_detail, -EROFS,
+                    "the store of a boot image is a copy that cannot be changed");
+    return r;
+}
+
+int manager_need_store(Manager *m, char **reterr_detail)
+{
+    int r = manager_need_writable(m, reterr_detail);
+
+    if (r < 0 || m->store)
         return r;
-    if (m->store)
-        return store_is_copy(m->store)
-                   ? fail(reterr_detail, -EROFS,
-                          "the store of a boot image is a copy that cannot be changed")
-                   : 0;
     r = manager_make_store(m);
     return r < 0 ? not_open(m, r, reterr_detail) : 0;
 }
 
-int manager_read_hostnqn(char ret[static NQN_LENGTH_MAX + 2], char **reterr_detail)
-{
-    /* One byte more than an NQN may have, so that one that is too long is called that. */
-    int r = io_read_line(NAMES_HOSTNQN_FILE, ret, NQN_LENGTH_MAX + 2);
-
-    if (r < 0)
-        return fail(reterr_detail, -ENODATA,
-                    "no host NQN given, and none in " NAMES_HOSTNQN_FILE " (%s)", strerror(-r));
-    return 0;
-}
+#define RIVAL                                                                                      \
+    "is for this host and subsystem NQN too, and the kernel takes one of them without being "      \
+    "asked which: leave one of them out, or force it and connect with --tls-key"
 
 int manager_check_neighbours(Manager *m, const Key *new, bool force, Key **ret,
                              char **reterr_detail)
@@ -78,9 +76,10 @@ int manager_check_neighbours(Manager *m, const Key *new, bool force, Key **ret,
 
     for (k = key_table_pair(&m->keys, new->hostnqn, strlen(new->hostnqn), new->subsysnqn,
                             strlen(new->subsysnqn));
-         k; k = k->next_of_pair)
-        if (!k->credential && (k->state == KEY_ACTIVE || k->state == KEY_PENDING) &&
-            key_collides(k, new)) {
+         k; k = k->next_of_pair) {
+        if (k->credential || (k->state != KEY_ACTIVE && k->state != KEY_PENDING))
+            continue;
+        if (key_collides(k, new)) {
             *ret = k;
             return fail(reterr_detail, -EEXIST,
                         "key %s is already %s for this host and subsystem NQN: %s", k->id,
@@ -88,6 +87,11 @@ int manager_check_neighbours(Manager *m, const Key *new, bool force, Key **ret,
                         k->role & new->role ? "rotate or remove it"
                                             : "have one key of role both in its place");
         }
+        if (!force && key_rivals(k, new)) {
+            *ret = k;
+            return fail(reterr_detail, -EEXIST, "key %s, which has another hash, " RIVAL, k->id);
+        }
+    }
     k = force || manager_kernel_is_exact() ? NULL : key_table_find_shadow(&m->keys, new);
     if (!k)
         return 0;
@@ -114,9 +118,10 @@ int manager_new_key(const KeyRequest *q, const char *hostnqn, Key **ret)
     k->hash = q->hash;
     k->derivation = q->derivation;
     /* A host should offer one identity, the better one; a target does not know what hosts offer. */
-    k->versions = q->versions                ? q->versions
-                  : q->role == KEY_ROLE_HOST ? KEY_VERSION_BIT(1)
-                                             : KEY_VERSION_BIT(0) | KEY_VERSION_BIT(1);
+    k->versions = q->versions ? q->versions : KEY_VERSION_BIT(1);
+    if (!q->versions && q->role != KEY_ROLE_HOST &&
+        psk_identity_fits_version_0(hostnqn, q->subsysnqn))
+        k->versions |= KEY_VERSION_BIT(0);
     k->created_usec = k->changed_usec = now_realtime();
     *ret = TAKE_PTR(k);
     return 0;
@@ -191,22 +196,14 @@ int manager_add(Manager *m, const KeyRequest *request, Key **ret, char **reterr_
     _cleanup_(store_endp) StoreTransaction *t = NULL;
     _cleanup_(secret_freep) Secret *payload = NULL;
     _cleanup_(key_freep) Key *k = NULL;
-    char own_hostnqn[NQN_LENGTH_MAX + 2];
-    const char *hostnqn = request->hostnqn;
     int r;
 
-    if (!hostnqn) {
-        r = manager_read_hostnqn(own_hostnqn, reterr_detail);
-        if (r < 0)
-            return r;
-        hostnqn = own_hostnqn;
-    }
-    if ((r = nqn_check_text(hostnqn, "host NQN", reterr_detail)) < 0 ||
-        (r = nqn_check_text(request->subsysnqn, "subsystem NQN", reterr_detail)) < 0 ||
-        (r = manager_new_key(request, hostnqn, &k)) < 0 ||
-        (r = manager_need_store(m, reterr_detail)) < 0 ||
-        (r = manager_check_neighbours(m, k, request->force, ret, reterr_detail)) < 0 ||
-        (r = derive(k, request->configured, &payload, reterr_detail)) < 0)
+    r = manager_prepare(m, request, &k, ret, reterr_detail);
+    if (r < 0 || request->dry_run)
+        return r;
+    /* The store comes last: none is made for a key that is refused. */
+    if ((r = derive(k, request->configured, &payload, reterr_detail)) < 0 ||
+        (r = manager_need_store(m, reterr_detail)) < 0)
         return r;
 
     if ((r = store_begin(m->store, &t)) < 0 || (r = manager_seal_new(t, k, payload)) < 0 ||
@@ -280,7 +277,7 @@ int manager_rotate(Manager *m, const char *id, const KeyRequest *request, Key **
     int r;
 
     if ((r = check_origin(m, id, reterr_detail)) < 0 ||
-        (r = manager_need_store(m, reterr_detail)) < 0)
+        (r = manager_need_writable(m, reterr_detail)) < 0)
         return r;
     old = key_table_find(&m->keys, id);
     if (!old)
@@ -288,6 +285,10 @@ int manager_rotate(Manager *m, const char *id, const KeyRequest *request, Key **
     if (old->state != KEY_ACTIVE)
         return fail(reterr_detail, -EBUSY, "key %s is %s, only an active one can be rotated", id,
                     key_state_to_string(old->state));
+    if (q.dry_run) {
+        *ret = old;
+        return 0;
+    }
     q.hostnqn = old->hostnqn;
     q.subsysnqn = old->subsysnqn;
     q.role = old->role;

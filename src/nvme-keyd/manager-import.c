@@ -247,6 +247,14 @@ static int check_pair(const Import *i, const KeyOrder *order, size_t at, ImportF
                               "another PSK for the host and subsystem NQN of an earlier key: leave "
                               "one of them out");
         }
+        if (!s->force && key_rivals(have->key, s->key)) {
+            *reterr_fault = (ImportFault){(size_t)(s - i->keys), (size_t)(have - i->keys), NULL};
+            return detail_set(
+                reterr_detail, -EEXIST,
+                "an earlier key has another hash and is for this host and subsystem "
+                "NQN too, and the kernel takes one of them without being asked which: "
+                "leave one of them out, or force it and connect with --tls-key");
+        }
     }
     return 0;
 }
@@ -366,10 +374,9 @@ int manager_import(Manager *m, Import *i, bool dry_run, ImportResult *ret,
     ImportResult result = {0};
     int r;
 
-    /* A store is not made for keys that cannot be kept. */
     if ((r = check_staged(i, reterr_fault, reterr_detail)) < 0 ||
-        (r = dry_run ? manager_need_open(m, reterr_detail) : manager_need_store(m, reterr_detail)) <
-            0)
+        (r = dry_run ? manager_need_open(m, reterr_detail)
+                     : manager_need_writable(m, reterr_detail)) < 0)
         return r;
     for (size_t j = 0; j < i->n; j++) {
         if (!i->keys[j].unchanged)
@@ -379,7 +386,8 @@ int manager_import(Manager *m, Import *i, bool dry_run, ImportResult *ret,
         result.unchanged += i->keys[j].unchanged;
     }
     result.added = i->n - result.unchanged;
-    if (result.added > 0 && !dry_run)
+    /* A store is not made for keys that cannot be kept. */
+    if (result.added > 0 && !dry_run && (r = manager_need_store(m, reterr_detail)) == 0)
         r = keep_all(m, i, &result, reterr_detail);
     if (r < 0)
         return r;

@@ -149,6 +149,14 @@ void manager_forget_problems(Manager *m);
 /* The store: opened, or for a change made at the first one. *reterr_detail as in manager.h. */
 int manager_need_open(Manager *m, char **reterr_detail) _must_check_;
 int manager_need_store(Manager *m, char **reterr_detail) _must_check_;
+/* The same, but none is made where there is none. -EROFS for a copy. */
+int manager_need_writable(Manager *m, char **reterr_detail) _must_check_;
+
+/* Makes a key for a request, but for what depends on its PSK, after all that can be checked without
+ * it. Returns -EINVAL, -ENODATA (no host NQN), -EEXIST or -ENOTUNIQ and the key in the way, or an
+ * error of manager_need_writable(). */
+int manager_prepare(Manager *m, const KeyRequest *q, Key **ret, Key **ret_other,
+                    char **reterr_detail) _must_check_;
 /* Adds the record of a new key to a transaction, and sets its id. */
 int manager_seal_new(StoreTransaction *t, Key *k, const Secret *payload) _must_check_;
 /* Tells that a transaction failed. Returns what a Manager calls that. */

@@ -31,7 +31,8 @@ typedef struct KeyRequest {
     PskDerivation derivation;
     PskHash hash;
     const Secret *configured; /* NULL: make one for hash */
-    bool force;               /* although it shadows, or is shadowed by, another */
+    bool force;   /* although it shadows, or is shadowed by, another; or its NQNs seem swapped */
+    bool dry_run; /* only see whether it would be taken */
 } KeyRequest;
 
 /* Does not touch the store yet. state_dir is borrowed. */
@@ -201,10 +202,11 @@ void manager_begin_list(Manager *m, KeyCursor *cursor);
 
 /* All of the following log nothing. *reterr_detail gets a line for people, to be freed. */
 
-/* Adds an active key and publishes it. One that a credential has for the pair gives way.
- * Returns -EINVAL (detail says what), -EEXIST (an active key has this pair and role: *ret is it),
- * -ENOTUNIQ (shadows *ret), -ENODATA (no host NQN on this machine), or an error of the store. A key
- * that is stored but could not be published is no error here: its serials tell. */
+/* Adds an active key and publishes it; with dry_run it sets *ret to NULL. One that a credential has
+ * for the pair gives way. Returns -EINVAL (detail says what), -EEXIST (an active key has this pair
+ * and role: *ret is it), -ENOTUNIQ (shadows *ret), -ENODATA (no host NQN on this machine), or an
+ * error of the store. A key that is stored but could not be published is no error here: its serials
+ * tell. */
 int manager_add(Manager *m, const KeyRequest *request, Key **ret, char **reterr_detail)
     _must_check_;
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "basic/encoding.h"
@@ -48,13 +49,22 @@ int methods_reply_failure(VarlinkCall *call, int error, const char *detail, cons
                                other ? other->id : NULL);
 }
 
-static void log_change(VarlinkCall *call, const char *message_id, const Key *k, const char *what)
+/* what: what was done with the key. The names of a record that cannot be read are not known. */
+static void log_change(VarlinkCall *call, const LogFields *key, const char *what)
 {
-    const LogFields fields = {message_id, k->hostnqn, k->subsysnqn, k->id};
-
-    (void)log_full(LOG_INFO, 0, &fields, "Key %s for %s %s by uid %u", k->id,
-                   k->subsysnqn ? k->subsysnqn : "(unknown)", what,
+    (void)log_full(LOG_INFO, 0, key, "Key %s for host %s and subsystem %s %s by uid %u",
+                   key->key_id, key->hostnqn ? key->hostnqn : "(unknown)",
+                   key->subsysnqn ? key->subsysnqn : "(unknown)", what,
                    (unsigned)varlink_call_peer(call)->uid);
+}
+
+static void log_rotation(VarlinkCall *call, const Key *k, const char *old_id)
+{
+    const LogFields fields = {MESSAGE_KEY_ROTATED, k->hostnqn, k->subsysnqn, k->id};
+    char what[64];
+
+    (void)snprintf(what, sizeof(what), "came in the place of %s, rotated", old_id);
+    log_change(call, &fields, what);
 }
 
 /* The change is made; that its key is not where it should be is another matter. */
@@ -182,7 +192,9 @@ static int add(VarlinkCall *call, Manager *m, const KeyRequest *q, bool return_p
     r = manager_add(m, q, &k, &detail);
     if (r < 0)
         return methods_reply_failure(call, r, detail, k);
-    log_change(call, MESSAGE_KEY_ADDED, k, "added");
+    if (q->dry_run)
+        return varlink_call_reply(call, NULL);
+    log_change(call, &(LogFields){MESSAGE_KEY_ADDED, k->hostnqn, k->subsysnqn, k->id}, "added");
     log_unpublished(m, k);
     return reply_key(call, m, k, return_psk);
 }
@@ -198,8 +210,10 @@ static int method_add(VarlinkCall *call, json_object *p, void *userdata)
         return varlink_call_invalid_parameter(call, bad);
     if (!q.subsysnqn)
         return varlink_call_invalid_parameter(call, "subsystemNQN");
+    if (json_get_bool(p, "dryRun", &q.dry_run) < 0)
+        return varlink_call_invalid_parameter(call, "dryRun");
     r = read_psk(p, &q, &psk, &bad);
-    if (r <= 0)
+    if (r < 0 || (r == 0 && !q.dry_run))
         return reply_invalid_psk(call, r, bad);
     return add(call, userdata, &q, false);
 }
@@ -235,6 +249,8 @@ static int method_rotate(VarlinkCall *call, json_object *p, void *userdata)
         return varlink_call_invalid_parameter(call, bad);
     if (json_get_bool(p, "returnPSK", &return_psk) < 0)
         return varlink_call_invalid_parameter(call, "returnPSK");
+    if (json_get_bool(p, "dryRun", &q.dry_run) < 0)
+        return varlink_call_invalid_parameter(call, "dryRun");
     r = read_psk(p, &q, &psk, &bad);
     if (r < 0)
         return reply_invalid_psk(call, r, bad);
@@ -246,14 +262,17 @@ static int method_rotate(VarlinkCall *call, json_object *p, void *userdata)
     r = manager_rotate(userdata, id, &q, &k, &detail);
     if (r < 0)
         return methods_reply_failure(call, r, detail, NULL);
-    log_change(call, MESSAGE_KEY_ROTATED, k, "rotated in");
+    if (q.dry_run)
+        return reply_key(call, userdata, k, false);
+    log_rotation(call, k, id);
     log_unpublished(userdata, k);
     return reply_key(call, userdata, k, return_psk);
 }
 
 static int method_remove(VarlinkCall *call, json_object *p, void *userdata)
 {
-    _cleanup_(freep) char *detail = NULL;
+    _cleanup_(freep) char *detail = NULL, *hostnqn = NULL, *subsysnqn = NULL;
+    const Key *k;
     const char *id;
     bool force = false;
     int r;
@@ -262,11 +281,14 @@ static int method_remove(VarlinkCall *call, json_object *p, void *userdata)
         return varlink_call_invalid_parameter(call, "id");
     if (json_get_bool(p, "force", &force) < 0)
         return varlink_call_invalid_parameter(call, "force");
+    /* By then the key is gone. */
+    k = key_table_find(manager_keys(userdata), id);
+    if (k && k->hostnqn && (!(hostnqn = strdup(k->hostnqn)) || !(subsysnqn = strdup(k->subsysnqn))))
+        return -ENOMEM;
     r = manager_remove(userdata, id, force, &detail);
     if (r < 0)
         return methods_reply_failure(call, r, detail, NULL);
-    (void)log_full(LOG_INFO, 0, &(LogFields){.message_id = MESSAGE_KEY_REMOVED, .key_id = id},
-                   "Key %s removed by uid %u", id, (unsigned)varlink_call_peer(call)->uid);
+    log_change(call, &(LogFields){MESSAGE_KEY_REMOVED, hostnqn, subsysnqn, id}, "removed");
     return varlink_call_reply(call, NULL);
 }
 
@@ -304,9 +326,10 @@ static int method_sync(VarlinkCall *call, json_object *p, void *userdata)
 #define NEW_KEY                                                                                    \
     "subsystemNQN", "hostNQN", "role", "identityVersions", "derivation", "comment", "force"
 
-static const char *const add_parameters[] = {NEW_KEY, "psk", NULL};
+static const char *const add_parameters[] = {NEW_KEY, "psk", "dryRun", NULL};
 static const char *const generate_parameters[] = {NEW_KEY, "hash", "returnPSK", NULL};
-static const char *const rotate_parameters[] = {"id", "psk", "hash", "comment", "returnPSK", NULL};
+static const char *const rotate_parameters[] = {"id",        "psk",    "hash", "comment",
+                                                "returnPSK", "dryRun", NULL};
 static const char *const import_parameters[] = {"keys",       "offset", "continues",
                                                 "dryRun",     "role",   "identityVersions",
                                                 "derivation", "force",  NULL};

@@ -11,8 +11,7 @@
 #include "psk/derive.h"
 #include "psk/identity.h"
 
-/* RFC 8446 section 7.1: the context of a HkdfLabel has at most 255 bytes. */
-#define CONTEXT_MAX 255
+#define CONTEXT_MAX PSK_IDENTITY_0_MAX
 #define LABEL_HOSTNQN "tls13 HostNQN"
 #define LABEL_TLS_PSK "tls13 nvme-tls-psk"
 

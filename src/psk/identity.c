@@ -15,6 +15,11 @@ void psk_identity_format(unsigned version, PskHash hash, const char *hostnqn, co
                    hostnqn, subsysnqn, digest ? " " : "", digest ? digest : "");
 }
 
+bool psk_identity_fits_version_0(const char *hostnqn, const char *subsysnqn)
+{
+    return HEAD_LENGTH + strlen(hostnqn) + 1 + strlen(subsysnqn) <= PSK_IDENTITY_0_MAX;
+}
+
 /* Splits off what stands before the next blank; returns NULL behind the last part. */
 static const char *next_part(const char **p, const char *end, size_t *ret_length)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "basic/limits.h"
@@ -22,6 +23,13 @@ typedef struct PskIdentity {
  * (NVMe/TCP Transport Specification 1.0, 3.6.1.3). The NQNs have been checked. */
 void psk_identity_format(unsigned version, PskHash hash, const char *hostnqn, const char *subsysnqn,
                          const char *digest, char ret[static PSK_IDENTITY_MAX + 1]);
+
+/* RFC 8446 section 7.1: the context of a HkdfLabel, which an identity of version 0 is, has at most
+ * 255 bytes. */
+#define PSK_IDENTITY_0_MAX 255
+
+/* Whether an identity of version 0 has room for these NQNs. */
+bool psk_identity_fits_version_0(const char *hostnqn, const char *subsysnqn);
 
 /* Parses an identity of a configured PSK ("R"), as a peer or a request names it: exactly one blank
  * between its parts and valid NQNs. A version 1 identity may lack its digest, which a requester

@@ -22,6 +22,12 @@ like "status: the stand-in" "$out" "Keyring: nvme-keyd-stand-in"
 run ctl sync
 is "sync: nothing to do" "$out" "0 right, 0 added, 0 removed"
 check "no store is made by looking" test ! -e "$state/header.json"
+long=nqn.$(printf 'x%.0s' {1..219})
+refused_with "first use: add is refused" 3 "too long for identity version 0" "$(psk one)" \
+    ctl add --hostnqn="$long" --subsysnqn="${long%x}" --identity-version=0
+refused_with "first use: rotate is refused" 4 "no key has the id" "$(psk one)" ctl rotate 0000000000000000
+refused "first use: generate is refused" 3 "seem to be swapped" ctl generate --hostnqn="$SUBSYSTEM" --subsysnqn="$HOST"
+check "no store is made by what is refused" test ! -e "$state/header.json"
 
 # --- add
 
@@ -149,6 +155,10 @@ for versions in 2 "" 0,2 01 "0," ,1 "0 1"; do
     refused_with "--identity-version=\"$versions\"" 2 "--identity-version= is 0, 1 or 0,1" "$(psk one)" \
         ctl add --subsysnqn=nqn.2026-11.org.example:z --hostnqn="$HOST" --identity-version="$versions"
 done
+for twice in --subsysnqn=nqn.a:b --hostnqn=nqn.a:c --role=host --comment=x --key-file=/nonexistent --force --json=short; do
+    refused "given twice: $twice" 2 "^nvme-keyctl: ${twice%%=*} was given twice$" ctl add "$twice" "$twice"
+done
+refused "given twice: -j and --json=" 2 "json was given twice" ctl -j list --json=short
 refused "--subsysnqn= is missing" 2 "--subsysnqn= is missing" ctl add --hostnqn="$HOST"
 refused "--print-key without --generate" 2 "go with --generate" ctl rotate "$id" --print-key
 refused "--generate with --key-file=" 2 "exclude each other" ctl rotate "$id" --generate --key-file=-
@@ -204,16 +214,51 @@ no_nqn "not ASCII" 'host NQN has a byte \(0xc3\) at character 6' nqn.aä "$SUBSY
 no_nqn "too long" 'subsystem NQN has 224 characters, at most 223 are allowed' "$HOST" "nqn.$(printf 'x%.0s' {1..220})"
 long=nqn.$(printf 'x%.0s' {1..219})
 refused_with "NQN: too long for version 0" 3 "too long for identity version 0" "$good" \
-    ctl add --hostnqn="$long" --subsysnqn="$long" --identity-version=0
+    ctl add --hostnqn="$long" --subsysnqn="${long%x}" --identity-version=0
+run ctl add --role=target --hostnqn="$long" --subsysnqn="${long%x}" <<<"$good"
+is "NQN: too long for version 0, on a target: version 1 alone, told" "$status $err" \
+    "0 nvme-keyctl: the NQNs are too long for identity version 0: only version 1 is accepted"
+is "NQN: too long for version 0, on a target: it has version 1" "$(ctl show "$out" --json=short | json 'o["key"]["identityVersions"]')" "[1]"
+ctl remove "$out"
+
+# --- names that are not what they seem
+
+for verb in add generate; do
+    refused_with "$verb: a target without the NQN of its host" 2 "hostnqn= is missing: a target needs the NQN of the host that connects" "$good" \
+        ctl "$verb" --role=target --subsysnqn=nqn.2026-11.org.example:z
+done
+# swapped TEXT REGEX HOSTNQN SUBSYSNQN
+swapped() {
+    refused_with "swapped NQNs: $1" 3 "seem to be swapped \\($2\\): if they are right, force it" "$good" ctl add --hostnqn="$3" --subsysnqn="$4"
+}
+swapped "the form of a host" "that of the subsystem is of a form that hosts have.*" "$SUBSYSTEM" "$HOST"
+swapped "the same twice" "both are the same" "$HOST" "$HOST"
+swapped "discovery" "that of the host is the one of discovery.*" nqn.2014-08.org.nvmexpress.discovery "$SUBSYSTEM"
+run ctl add --hostnqn=nqn.2026-11.org.example:h --subsysnqn=nqn.2014-08.org.nvmexpress:uuid:1 --force <<<"$good"
+is "swapped NQNs: forced" "$status$err" 0
+ctl remove "$out"
+run ctl add --hostnqn="$HOST" --subsysnqn=nqn.2014-08.org.nvmexpress:uuid:1 <<<"$good"
+is "a subsystem of the form of a host, for such a host" "$status$err" 0
+ctl remove "$out"
 # Whether this machine has one is not ours to change, so the file is another one for the command.
 if unshare --mount true 2>/dev/null; then
+    mkdir -p "$tmp/etc/nvme"
     without_hostnqn() {
         # shellcheck disable=SC2016 # expands inside
-        unshare --mount bash -c 'mkdir -p "$0" && { [ ! -d /etc/nvme ] || mount --bind "$0" /etc/nvme; } && exec "$@"' \
-            "$tmp/no-nvme" "$@"
+        unshare --mount bash -c 'mount --bind "$0" /etc && exec "$@"' "$tmp/etc" "$@"
     }
-    refused_with "NQN: none of this machine" 3 "no --hostnqn= given, and none in /etc/nvme/hostnqn" "$good" \
+    refused_with "NQN: none of this machine" 3 "no --hostnqn= given, and none in /etc/nvme/hostnqn \(it is not there\): .*nvme show-hostnqn .*nvme gen-hostnqn" "$good" \
         without_hostnqn "$build/nvme-keyctl" --socket="$varlink" add --subsysnqn=nqn.2026-11.org.example:z
+    echo "$HOST" >"$tmp/etc/nvme/generated"
+    ln -s generated "$tmp/etc/nvme/hostnqn"
+    run without_hostnqn "$build/nvme-keyctl" identity --no-legend --subsysnqn="$SUBSYSTEM" <<<"$(psk one)"
+    check "NQN: a symbolic link" grep -qF "$identity" <<<"$out"
+    : >"$tmp/etc/nvme/generated"
+    refused_with "NQN: an empty file" 3 "none in /etc/nvme/hostnqn \(it is empty\)" "$good" \
+        without_hostnqn "$build/nvme-keyctl" identity --subsysnqn="$SUBSYSTEM"
+    ln -sf hostnqn "$tmp/etc/nvme/hostnqn"
+    refused_with "NQN: a link to nowhere" 3 "none in /etc/nvme/hostnqn \(Too many levels of symbolic links\)" "$good" \
+        without_hostnqn "$build/nvme-keyctl" identity --subsysnqn="$SUBSYSTEM"
 else
     skip "NQN: none of this machine" "no mount namespace"
 fi
@@ -224,6 +269,9 @@ refused "show: an unknown id" 4 'no key has the id "0000000000000000"' ctl show 
 refused "remove: an unknown id" 4 'no key has the id "0000000000000000"' ctl remove 0000000000000000
 refused "remove: no id at all" 4 'no key has the id "\.\./header"' ctl remove ../header
 refused "rotate: an unknown id" 4 'no key has the id "0000000000000000"' ctl rotate 0000000000000000 --generate
+refused_with "rotate: told before the PSK is read" 4 'no key has the id' nonsense ctl rotate 0000000000000000
+refused_with "add: told before the PSK is read" 5 "key $id is already active" nonsense \
+    ctl add --hostnqn="$HOST" --subsysnqn="$SUBSYSTEM"
 refused_with "add: twice" 5 "key $id is already active .*: rotate or remove it" "$(psk other)" \
     ctl add --hostnqn="$HOST" --subsysnqn="$SUBSYSTEM"
 refused_with "add: one name begins with the other" 5 "begins with the other: rename it, or force it" "$(psk other)" \
@@ -239,6 +287,13 @@ refused_with "add: a comment with a control character" 3 "the comment has a cont
     ctl add --subsysnqn=nqn.2026-11.org.example:z --hostnqn="$HOST" --comment=$'a\tb'
 refused_with "add: a comment that is too long" 3 "the comment has 257 bytes, at most 256 are allowed" "$good" \
     ctl add --subsysnqn=nqn.2026-11.org.example:z --hostnqn="$HOST" --comment="$(printf 'x%.0s' {1..257})"
+
+# --- what the journal has
+
+pair="for host $HOST and subsystem nqn\.2026-11\.org\.example:r"
+for what in "Key $target $pair added by uid 0" "Key $newer $pair came in the place of $target, rotated by uid 0" "Key $newer $pair removed by uid 0"; do
+    check "the log: $what" grep -q "$what" "$log"
+done
 
 # --- secrets
 

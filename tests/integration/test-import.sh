@@ -148,6 +148,16 @@ is "a dry run, forced" "$status $out$err $(count)" "0 2 to import, 0 unchanged, 
 bad "many errors: not all are told" 3 "too many errors" {1..30}
 is "many errors: how many are" "$(wc -l <"$tmp/err")" 21
 refused_with "an empty file" 3 "no PSK in standard input" "# nothing" ctl import
+rivals="NVMe0R01 $HOST nqn.2026-11.org.example:rivals $(psk one)
+NVMe0R02 $HOST nqn.2026-11.org.example:rivals $(psk two 2)"
+refused_with "two hashes on a host" 5 "standard input:2: see line 1: .*another hash.*takes one of them without being asked which" "$rivals" ctl import -
+run ctl import --no-legend - <<<"${rivals%%$'\n'*}"
+refused_with "another hash than one that is kept" 5 "standard input:1: key [0-9a-f]{16}, which has another hash" "${rivals#*$'\n'}" ctl import -
+run ctl import --force - <<<"$rivals"
+is "two hashes on a host, forced" "$status$err $out" "0 1 imported, 1 unchanged, 0 skipped"
+for rival in $(ctl list --json=short | json '" ".join(k["id"] for k in o["keys"] if k["subsystemNQN"].endswith(":rivals"))'); do
+    ctl remove "$rival"
+done
 refused "no such file" 3 "cannot open /nonexistent" ctl import /nonexistent
 refused "a directory" 1 "cannot read $tmp" ctl import "$tmp"
 refused "two files" 2 "import takes one word" ctl import "$file" "$file"

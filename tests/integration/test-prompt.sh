@@ -73,7 +73,7 @@ def check(good, text, *details):
 
 
 shown, status, silent, back = session(psk.encode() + b"\n")
-check(shown.startswith("PSK ("), "asks", shown)
+check(shown.startswith("PSK of host nqn.host") and "subsystem nqn.sub (NVMeTLSkey-1:...): " in shown, "asks for the PSK of the pair", shown)
 check(silent and psk not in shown, "shows nothing of the answer", shown)
 check(status == 0 and "NVMe1R01 nqn.host nqn.sub" in shown, "takes the answer", status, shown)
 check(back, "the echo is back")
@@ -82,7 +82,7 @@ check(status == -2, "an interrupt ends it", status)
 check(silent and back, "and the echo is back")
 for name, command in ("alone", COMMAND), ("in a shell", SHELL):
     shown, status, silent, back = session(psk.encode() + b"\n", command, b"\x1a")
-    check(status == 0 and shown.count("PSK (") == 2 and "NVMe1R01 nqn.host nqn.sub" in shown,
+    check(status == 0 and shown.count("PSK of host") == 2 and "NVMe1R01 nqn.host nqn.sub" in shown,
           f"Ctrl-Z, {name}: asks again when it goes on", status, shown)
     check(silent and psk not in shown, f"Ctrl-Z, {name}: shows nothing", shown)
     check(back, f"Ctrl-Z, {name}: the echo is back")

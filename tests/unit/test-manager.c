@@ -104,19 +104,67 @@ TEST(bad_names)
     ASSERT_OK(rmdir(f.dir));
 }
 
-/* Two long names have no room in an identity of version 0. */
+/* Two long names have no room in an identity of version 0: a target awaits version 1 alone then,
+ * unless it was told to await both. */
 TEST(long_names)
 {
+    char nqn[NQN_LENGTH_MAX + 1], longer[NQN_LENGTH_MAX + 1];
+    KeyRequest q = {.hostnqn = nqn,
+                    .subsysnqn = longer,
+                    .role = KEY_ROLE_TARGET,
+                    .hash = PSK_HASH_SHA256,
+                    .versions = KEY_VERSION_BIT(0) | KEY_VERSION_BIT(1)};
     _cleanup_(freep) char *detail = NULL;
-    char nqn[NQN_LENGTH_MAX + 1];
+    Key *k = NULL;
     FIXTURE;
 
     memset(nqn, 'x', sizeof(nqn) - 1);
     memcpy(nqn, "nqn.", 4);
     nqn[sizeof(nqn) - 1] = '\0';
-    ASSERT_EQ(add_names(&f, nqn, nqn, &detail), -EINVAL);
+    strcpy(longer, nqn);
+    nqn[sizeof(nqn) - 2] = '\0';
+    ASSERT_EQ(manager_add(f.m, &q, &k, &detail), -EINVAL);
     ASSERT_TRUE(detail && strstr(detail, "use version 1"));
-    ASSERT_EQ(fixture_keys(&f), 0);
+    ASSERT_TRUE(!manager_store(f.m));
+    q.versions = 0;
+    q.dry_run = true;
+    ASSERT_OK(manager_add(f.m, &q, &k, &detail));
+    ASSERT_TRUE(!k && !manager_store(f.m));
+    q.dry_run = false;
+    ASSERT_OK(manager_add(f.m, &q, &k, &detail));
+    ASSERT_EQ(k->versions, KEY_VERSION_BIT(1));
+    ASSERT_EQ(fixture_keys(&f), 1);
+}
+
+/* What is swapped is not kept, and a store is not made for it; whoever knows better may force it.
+ */
+TEST(swapped_names)
+{
+    static const struct {
+        const char *hostnqn, *subsysnqn;
+        KeyRole role;
+        int error;
+    } cases[] = {
+        {SUBSYSTEM, HOST, KEY_ROLE_HOST, -EINVAL},
+        {SUBSYSTEM, HOST, KEY_ROLE_TARGET, -EINVAL},
+        {HOST, HOST, KEY_ROLE_HOST, -EINVAL},
+        {"nqn.2014-08.org.nvmexpress.discovery", SUBSYSTEM, KEY_ROLE_HOST, -EINVAL},
+        {NULL, SUBSYSTEM, KEY_ROLE_TARGET, -ENODATA},
+    };
+    FIXTURE;
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        KeyRequest q = {.hostnqn = cases[i].hostnqn,
+                        .subsysnqn = cases[i].subsysnqn,
+                        .role = cases[i].role,
+                        .hash = PSK_HASH_SHA256};
+        _cleanup_(freep) char *detail = NULL;
+        Key *k = NULL;
+
+        ASSERT_EQ(manager_add(f.m, &q, &k, &detail), cases[i].error);
+        ASSERT_TRUE(detail);
+        ASSERT_TRUE(!manager_store(f.m));
+    }
 }
 
 TEST(own_hostnqn)
@@ -310,6 +358,6 @@ TEST(a_job_that_cannot_start)
 
 TEST_MAIN(TEST_ENTRY(a_job_that_cannot_start), TEST_ENTRY(empty), TEST_ENTRY(add),
           TEST_ENTRY(restart), TEST_ENTRY(bad_names), TEST_ENTRY(long_names),
-          TEST_ENTRY(own_hostnqn), TEST_ENTRY(generate), TEST_ENTRY(duplicate),
-          TEST_ENTRY(duplicate_of_other_role), TEST_ENTRY(shadow), TEST_ENTRY(remove),
-          TEST_ENTRY(store_unreadable), TEST_ENTRY(store_locked))
+          TEST_ENTRY(swapped_names), TEST_ENTRY(own_hostnqn), TEST_ENTRY(generate),
+          TEST_ENTRY(duplicate), TEST_ENTRY(duplicate_of_other_role), TEST_ENTRY(shadow),
+          TEST_ENTRY(remove), TEST_ENTRY(store_unreadable), TEST_ENTRY(store_locked))

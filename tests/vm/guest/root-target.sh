@@ -9,7 +9,7 @@
 sub=$(kernel_param subnqn)
 port=$NVMET/ports/1 dir=$NVMET/subsystems/$sub
 
-add_psk() { nvme-keyctl add --role=target --subsysnqn="$sub" --comment=root <"$HOST/psk"; }
+add_psk() { nvme-keyctl add --role=target --hostnqn="$(</etc/nvme/hostnqn)" --subsysnqn="$sub" --comment=root <"$HOST/psk"; }
 has_keys() { [ "$(ring_count)" -gt 0 ]; }
 
 # A subsystem is complete before its port listens: a host that connects too early is told never to come again.

@@ -41,7 +41,7 @@ check "a target with TLS" target_up "$sub" || bail "no target"
 defer target_down
 id=$(nvme-keyctl add --subsysnqn="$sub" <<<"$(new_psk)") || bail "nvme-keyctl add"
 defer "nvme-keyctl remove $id"
-target_id=$(nvme-keyctl add --role=target --subsysnqn="$target" <<<"$(new_psk)") || bail "nvme-keyctl add --role=target"
+target_id=$(nvme-keyctl add --role=target --hostnqn="$(</etc/nvme/hostnqn)" --subsysnqn="$target" <<<"$(new_psk)") || bail "nvme-keyctl add --role=target"
 defer "nvme-keyctl remove $target_id"
 defer "rm -f $config; systemctl restart nvme-keyd.service"
 
