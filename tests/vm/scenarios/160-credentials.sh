@@ -5,7 +5,7 @@
 # needs: nvme-keyd
 # suite: boot
 # shows: a PSK from the hypervisor connects a machine without a store, and a key-encryption key opens one
-# timeout: 240
+# timeout: 300
 
 . /opt/vm/lib.sh
 
@@ -14,6 +14,8 @@ by_fw_cfg=nqn.2026-11.org.example:fw-cfg
 stored=nqn.2026-11.org.example:stored
 kept=$VM_STATE/store
 broken=/etc/credstore.encrypted/nvme-keyd.psk.broken
+sealed=/etc/credstore.encrypted/nvme-keyd.psk
+host_key=/var/lib/systemd/credential.secret
 
 # Before whatever connects, as far as the unit can see to that.
 check_order() {
@@ -39,6 +41,8 @@ runs_in_initramfs() {
         mapfile -t conditions < <(sed -n '/header\.json/d; /^Condition/p' /usr/lib/dracut/modules.d/50nvme-keyd/preload.conf)
         [ "${#conditions[@]}" -gt 0 ] && systemd-analyze condition "${conditions[@]}"
 }
+# credential_of SUBSYSTEM: where its key is from
+credential_of() { nvme-keyctl list --json=short | jq -r ".keys[] | select(.subsystemNQN == \"$1\").credential"; }
 psk_part() { cut -d : -f 3 "$VM_STATE/psk"; }
 
 case $VM_PHASE in
@@ -86,11 +90,31 @@ $sub $HOSTNQN nvme-keyd.psk.disk1"
         check "fetched again" systemctl restart nvme-keyd-credentials.service nvme-keyd.service
         is "the keys are known again" "$(nvme-keyctl list --json=short | jq -r '.keys[].identities[].serial')" "$serials"
 
+        # As the manual page has it, with the key that all of them have here.
+        mkdir -p "${sealed%/*}"
+        systemd-creds encrypt --with-key=host --name=nvme-keyd.psk - "$sealed" <<<"nqn.2026-11.org.example:sealed $(new_psk)"
+        systemctl restart nvme-keyd-credentials.service nvme-keyd.service
+        is "a sealed credential is unsealed" "$(credential_of nqn.2026-11.org.example:sealed)" nvme-keyd.psk
+        is "and there is nothing to complain of" "$(nvme-keyctl status | grep -c 'still sealed')" 0
+        # Under another machine id systemd would delete the host key to unseal it.
+        digest=$(sha256sum <"$host_key")
+        echo 00112233445566778899aabbccddeeff >"$tmp/other-id"
+        mount --bind "$tmp/other-id" /etc/machine-id
+        check_fails "under another machine id it is not" systemctl restart nvme-keyd-credentials.service
+        is "because the host key was looked at" "$(unit_property nvme-keyd-host-key.service Result)" exit-code
+        check "the service is started all the same" systemctl restart nvme-keyd.service
+        umount /etc/machine-id
+        is "the host key is as before" "$(sha256sum <"$host_key")" "$digest"
+        check "with the old machine id it is unsealed again" systemctl restart nvme-keyd-credentials.service nvme-keyd.service
+        is "and its key is there" "$(credential_of nqn.2026-11.org.example:sealed)" nvme-keyd.psk
+        rm "$sealed"
+
         journalctl --sync
+        is "no word of a host key that was there" "$(journalctl --boot --quiet --output=cat | grep -c 'credentials host key set up')" 0
         check "the PSK is nowhere in the journal" test 0 = "$(journalctl --quiet --output=export | grep -acF "$(psk_part)")"
         check "nor in the kernel's log" test 0 = "$(dmesg | grep -cF "$(psk_part)")"
         # Where this boot's credentials were, and the host key that has sealed the store.
-        rm -rf /var/lib/nvme-keyd /var/lib/systemd/credential.secret
+        rm -rf /var/lib/nvme-keyd "$host_key"
         mv "$kept" /var/lib/nvme-keyd
         host_request credentials "smbios nvme-keyd.kek=$(base64 -w0 "$VM_STATE/kek")"
         reboot_into 3
