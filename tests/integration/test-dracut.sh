@@ -316,6 +316,11 @@ for group in "${!groups[@]}"; do
         check "no image without group $group" refuses "there is no group $group"
         cp "$tmp/group" "$root/etc/group"
 done
+# As an image of a system has them (ostree, bootc).
+for group in "${!groups[@]}"; do
+        grep "^$group:" "$root/etc/group" >>"$root/usr/lib/group"
+        sed -i "/^$group:/d" "$root/etc/group"
+done
 
 # --- real keys
 

@@ -64,8 +64,9 @@ printf '#!/bin/sh\necho "no such target" >&2\nexit 1\n' >"$root/usr/sbin/nvme"
 chmod 755 "$root/usr/sbin/nvme"
 
 # What a machine in use has. Only the store, sealed as it is, may go into an image.
+# As an image of a system has it (ostree, bootc).
 sed -i '/^nvme-keyd:/d' "$root/etc/group"
-echo "$group" >>"$root/etc/group"
+echo "$group" >>"$root/usr/lib/group"
 rm -rf "$root/var/lib/nvme-keyd"
 (umask 077 && mkdir -p "$root"/var/lib/nvme-keyd/{records,index})
 store=(header.json records/00000000000000a1.json index/0a.json)
@@ -253,7 +254,7 @@ changed=$!
 check "a change that is over soon is waited for" make_image soon
 check "soon: the keys are there" in_image /var/lib/nvme-keyd/header.json
 wait "$changed"
-sed -i '/^nvme-keyd:/d' "$root/etc/group"
+sed -i '/^nvme-keyd:/d' "$root/usr/lib/group"
 check "no image without the group" refuses 'there is no group nvme-keyd'
 
 # --- the scripts of an image, on a machine that has no .nvme

@@ -14,6 +14,7 @@ variable() {
 }
 unit_dir=$(variable systemd systemdsystemunitdir /usr/lib/systemd/system)
 tmpfiles_dir=$(variable systemd tmpfilesdir /usr/lib/tmpfiles.d)
+preset_dir=$(variable systemd systemdsystempresetdir /usr/lib/systemd/system-preset)
 sysusers_dir=$(variable systemd sysusersdir /usr/lib/sysusers.d)
 catalog_dir=$(variable systemd catalogdir /usr/lib/systemd/catalog)
 modules_load_dir=$(variable systemd modulesloaddir /usr/lib/modules-load.d)
@@ -40,6 +41,7 @@ minimum() {
 644 $udev_dir/rules.d/90-nvme-keyd.rules
 644 $tmpfiles_dir/nvme-keyd.conf
 644 $sysusers_dir/nvme-keyd.conf
+644 $preset_dir/90-nvme-keyd.preset
 644 $catalog_dir/nvme-keyd.catalog
 644 $modules_load_dir/nvme-keyd.conf
 644 usr/share/doc/nvme-keyd/examples/modprobe.d/nvme-keyd.conf
@@ -150,6 +152,33 @@ done
 shim=src/request-key-shim/request-key-shim
 is "the shim loads nothing" "$(readelf -d "$tmp/full/$shim" | grep -c NEEDED)" 0
 is "least: the shim loads libc only" "$(readelf -d "$tmp/least/$shim" | sed -n 's/.*NEEDED.*\[\(.*\)\.so.*/\1/p')" libc
+
+# --- the preset enables what the manual says is to be enabled
+
+root=$tmp/root
+mkdir -p "$root/etc/systemd/system"
+run systemctl --root="$root" preset nvme-keyd.socket nvme-keyd-request.socket nvme-keyd-preload.service
+is "preset: enables" "$status $(cd "$root/etc/systemd/system" && ls -d sockets.target.wants/* sysinit.target.wants/* | tr '\n' ' ')" \
+    "0 sockets.target.wants/nvme-keyd-request.socket sockets.target.wants/nvme-keyd.socket sysinit.target.wants/nvme-keyd-preload.service "
+run systemctl --root="$root" is-enabled nvme-keyd.service nvme-keyd-credentials.service
+is "preset: and nothing else" "$out" "static
+static"
+
+# --- an installation on this machine makes the group, one into a directory does not
+
+mkdir "$tmp/bin"
+printf '#!/bin/sh\necho "$*" >>"%s/sysusers"\nexit "$(cat "%s/fails")"\n' "$tmp" "$tmp" >"$tmp/bin/systemd-sysusers"
+chmod +x "$tmp/bin/systemd-sysusers"
+echo 0 >"$tmp/fails"
+run env PATH="$tmp/bin:$PATH" sh "$source/units/run-sysusers.sh" /usr/lib/sysusers.d/nvme-keyd.conf
+is "sysusers: is run for our file" "$status$err $(<"$tmp/sysusers")" "0 /usr/lib/sysusers.d/nvme-keyd.conf"
+echo 1 >"$tmp/fails"
+run env PATH="$tmp/bin:$PATH" sh "$source/units/run-sysusers.sh" /usr/lib/sysusers.d/nvme-keyd.conf
+like "sysusers: a failure is a warning" "$status$err" "^0warning: systemd-sysusers .* failed"
+rm "$tmp/sysusers"
+(PATH=$tmp/bin:$PATH DESTDIR=$tmp/dest meson install -C "$tmp/least" --no-rebuild --quiet) >/dev/null 2>&1
+check "sysusers: not with DESTDIR" test ! -e "$tmp/sysusers"
+is "sysusers: but without" "$(meson introspect --install-plan "$tmp/least" >/dev/null && grep -c 'run-sysusers.sh' "$tmp/least/meson-private/install.dat")" 1
 
 fresh "$tmp/local" --prefix=/opt/keyd -Dtpm2=disabled -Dman=disabled -Dtests=false -Dkernel=false -Ddracut=false -Dinitramfs-tools=false -Dgroup=keyring
 rm -rf "$tmp/root"
