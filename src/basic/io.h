@@ -25,9 +25,9 @@ int io_write_all(int fd, const void *data, size_t size) _must_check_;
 int io_read_file_at(int dirfd, const char *name, size_t max, char **ret, size_t *ret_size)
     _must_check_;
 
-/* Reads the first line of a small text file, which may be a symbolic link to one, without blanks around it, as a NUL-terminated string
- * of at most size - 1 bytes. Returns -ENODATA for an empty line, -ENOBUFS for a longer one, or the
- * error of io_read_file_at(). */
+/* Reads the first line of a small text file, which may be a symbolic link to one, without blanks
+ * around it, as a NUL-terminated string of at most size - 1 bytes. Returns -ENODATA for an empty
+ * line, -ENOBUFS for a longer one, or the error of io_read_file_at(). */
 int io_read_line(const char *path, char *ret, size_t size) _must_check_;
 
 /* Creates name below dirfd with mode 0600, writes data and syncs it. An older file of that name is
