@@ -15,6 +15,15 @@
 /* A slot, its wrapped key; a slot type may need two more. */
 #define SLOT_JSON_DEPTH 4
 
+bool store_has_slot_type(const char *type)
+{
+    const SlotType *const *t = slot_types;
+
+    while (*t && strcmp((*t)->name, type) != 0)
+        t++;
+    return *t;
+}
+
 static const char *slot_type(json_object *slot)
 {
     const char *type;

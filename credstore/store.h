@@ -102,6 +102,9 @@ int store_establish(Store *s, char **reterr_detail) _must_check_;
  * Slots of an open store. Each alone opens it.
  */
 
+/* True for the name of a slot type of this build. */
+bool store_has_slot_type(const char *type);
+
 /* Seals the store key anew, by a slot of a type; with options->rollback_counter, which is for tpm2,
  * makes a rollback counter as well (-EEXIST where there is one that works). id: the slot that it is
  * to take the place of, or NULL. *ret_recovery_key is set for type "recovery" and NULL otherwise.

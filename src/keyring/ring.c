@@ -246,6 +246,11 @@ int ring_list(const Ring *r, RingList *ret)
     return 0;
 }
 
+bool ring_updates(const Ring *r)
+{
+    return strcmp(r->key_type, NAMES_KEY_TYPE_STAND_IN) == 0;
+}
+
 bool ring_key_is_ours(const RingKey *k)
 {
     gid_t own = getegid();

@@ -64,6 +64,10 @@ const char *ring_key_type(const Ring *r);
 /* Lists the keys, linear in their number. Release with ring_list_done(). */
 int ring_list(const Ring *r, RingList *ret) _must_check_;
 
+/* True where adding a key of a description that exists updates that key, as of the stand-in's type;
+ * a `psk` key is displaced by another. */
+bool ring_updates(const Ring *r);
+
 /* True for a key that nvme-keyd added, in this boot or in the initramfs before it. */
 bool ring_key_is_ours(const RingKey *k);
 

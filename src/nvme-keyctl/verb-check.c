@@ -91,11 +91,14 @@ static void check_keyring(Verdict *v, json_object *keyring, json_object *status,
 
 static void check_rest(Verdict *v, json_object *status, json_object *credentials)
 {
-    json_object *handshake = NULL, *provision = NULL;
+    json_object *handshake = NULL, *provision = NULL, *configuration = NULL;
     const char *why = first_problem(credentials);
 
     (void)json_get_object(status, "handshakeDaemon", &handshake);
     (void)json_get_object(status, "provision", &provision);
+    (void)json_get_object(status, "configuration", &configuration);
+    if (!why)
+        why = first_problem(configuration);
     if (strcmp(text(handshake, "state"), "stale") == 0)
         problem(v, EXIT_OTHER, "%s does not have the keyring", text(handshake, "unit"));
     else if (text(provision, "detail")[0])

@@ -54,7 +54,7 @@ static int read_serial(const char *directory, const char *name, const char *attr
 static int read_controller(const char *directory, const char *name, Controller *ret)
 {
     Controller c = {.name = ""};
-    char state[32];
+    char state[32], mode[16];
 
     /* The attribute is there for connections with TLS alone. */
     if (read_serial(directory, name, "tls_key", &c.tls_key) < 0 ||
@@ -64,8 +64,9 @@ static int read_controller(const char *directory, const char *name, Controller *
         return 0;
     if (strncmp(state, "deleting", strlen("deleting")) == 0 || strcmp(state, "dead") == 0)
         return 0;
-    /* Kernels before 6.14 do not tell. */
     (void)read_serial(directory, name, "tls_configured_key", &c.tls_configured_key);
+    c.generates = read_attribute(directory, name, "tls_mode", mode, sizeof(mode)) == 0 &&
+                  strcmp(mode, "concat") == 0;
     snprintf(c.name, sizeof(c.name), "%s", name);
     c.live = strcmp(state, "live") == 0;
     *ret = c;
@@ -103,16 +104,19 @@ static bool equals(const char *name, const char *part, size_t length)
     return strlen(name) == length && memcmp(name, part, length) == 0;
 }
 
-bool controller_is_pinned(const Controller *c, int32_t serial)
+bool controller_uses(const Controller *c, int32_t serial)
 {
-    return c->tls_configured_key == serial;
+    return c->tls_key == serial;
 }
 
-bool controller_needs(const Controller *c, int32_t serial, const PskIdentity *identity)
+bool controller_is_pinned(const Controller *c, int32_t serial)
 {
-    if (c->tls_key == serial || controller_is_pinned(c, serial))
-        return true;
-    return c->tls_key == 0 && c->tls_configured_key == 0 &&
+    return !c->generates && c->tls_configured_key == serial;
+}
+
+bool controller_looks_for(const Controller *c, const PskIdentity *identity)
+{
+    return !c->generates && c->tls_configured_key == 0 &&
            equals(c->hostnqn, identity->hostnqn, identity->hostnqn_length) &&
            equals(c->subsysnqn, identity->subsysnqn, identity->subsysnqn_length);
 }

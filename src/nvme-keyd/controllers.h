@@ -19,8 +19,9 @@ typedef struct Controller {
     char hostnqn[NQN_LENGTH_MAX + 1];
     char subsysnqn[NQN_LENGTH_MAX + 1];
     int32_t tls_key;            /* serial of the PSK in use, 0 while there is no connection */
-    int32_t tls_configured_key; /* serial that was given by --tls-key=, or 0 */
+    int32_t tls_configured_key; /* serial that was given by --tls-key=, 0 for none or unknown */
     bool live;
+    bool generates; /* it uses a key that the kernel generated (secure concatenation) */
 } Controller;
 
 typedef struct ControllerList {
@@ -35,10 +36,13 @@ void controller_list_done(ControllerList *l);
  * controller_list_done(). */
 int controllers_read(const char *directory, ControllerList *ret) _must_check_;
 
-/* True when the controller would look for this key at its next reset: it uses the key, or it has no
- * connection and would find the key by its names. identity: of the key. */
-bool controller_needs(const Controller *c, int32_t serial, const PskIdentity *identity);
+/* True when the controller uses this key now. */
+bool controller_uses(const Controller *c, int32_t serial);
+
+/* True when the controller looks for a key of this identity at its next reset. The kernel searches
+ * by the names at each, whatever key the connection before it had. */
+bool controller_looks_for(const Controller *c, const PskIdentity *identity);
 
 /* True when the controller was connected with this very key (--tls-key=), so that no other key of
- * the pair can stand in for it. */
+ * the pair can stand in for it. Linux 6.12 tells, 7.3 does not: there it looks like any other. */
 bool controller_is_pinned(const Controller *c, int32_t serial);

@@ -19,18 +19,46 @@ static bool has_other(const KeyTable *table, const Key *except, int32_t serial,
     return false;
 }
 
-const Controller *guard_find(const ControllerList *controllers, const KeyTable *table,
-                             const Key *except, int32_t serial, const char *description)
+static bool same(const char *a, size_t a_length, const char *b, size_t b_length)
 {
+    return a_length == b_length && memcmp(a, b, a_length) == 0;
+}
+
+/* Whether the controller uses another key of the pair that is in the ring, whoever has put it
+ * there. */
+static bool uses_other(const Controller *c, const RingList *list, int32_t serial,
+                       const PskIdentity *identity)
+{
+    PskIdentity other;
+
+    for (size_t i = 0; c->tls_key != serial && i < list->n; i++)
+        if (controller_uses(c, list->keys[i].serial))
+            return psk_identity_parse(list->keys[i].description, strlen(list->keys[i].description),
+                                      &other) == 0 &&
+                   same(other.hostnqn, other.hostnqn_length, identity->hostnqn,
+                        identity->hostnqn_length) &&
+                   same(other.subsysnqn, other.subsysnqn_length, identity->subsysnqn,
+                        identity->subsysnqn_length);
+    return false;
+}
+
+const Controller *guard_find(const ControllerList *controllers, const KeyTable *table,
+                             const Key *except, const RingList *list, size_t i)
+{
+    const RingKey *have = &list->keys[i];
     PskIdentity identity;
 
-    if (controllers->n == 0 || psk_identity_parse(description, strlen(description), &identity) != 0)
+    if (controllers->n == 0 ||
+        psk_identity_parse(have->description, strlen(have->description), &identity) != 0)
         return NULL;
-    for (size_t i = 0; i < controllers->n; i++) {
-        const Controller *c = &controllers->items[i];
+    for (size_t n = 0; n < controllers->n; n++) {
+        const Controller *c = &controllers->items[n];
 
-        if (controller_needs(c, serial, &identity) &&
-            (controller_is_pinned(c, serial) || !has_other(table, except, serial, &identity)))
+        if (controller_is_pinned(c, have->serial))
+            return c;
+        if ((controller_uses(c, have->serial) || controller_looks_for(c, &identity)) &&
+            !has_other(table, except, have->serial, &identity) &&
+            !uses_other(c, list, have->serial, &identity))
             return c;
     }
     return NULL;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "keyring/ring.h"
 #include "nvme-keyd/controllers.h"
 #include "nvme-keyd/key-table.h"
 
@@ -10,8 +11,9 @@
  * controller stands on may go only when its pair has another one in the ring.
  */
 
-/* The controller that would be lost if the key of this serial and description left the ring, or
- * NULL. Keys of table count as they are in the ring, but for except (or NULL). Linear in the number
- * of controllers. */
+/* The controller that would be lost if the ith key of list, which is the ring's, left the ring; or
+ * NULL. Keys of table count as they are in the ring, but for except (or NULL); and so does the key
+ * of another program that the controller uses. Linear in the number of controllers, times that of
+ * the keys for one that uses another key. */
 const Controller *guard_find(const ControllerList *controllers, const KeyTable *table,
-                             const Key *except, int32_t serial, const char *description);
+                             const Key *except, const RingList *list, size_t i);

@@ -17,25 +17,35 @@ const char *manager_controllers(const Manager *m)
     return m->config.stand_in ? NULL : NAMES_CONTROLLERS;
 }
 
+static const Controller *find_needing(const ControllerList *controllers, const KeyTable *table,
+                                      const Key *k, const RingList *list)
+{
+    const Controller *c = NULL;
+
+    for (size_t i = 0; i < list->n && !c; i++)
+        for (unsigned v = 0; v < KEY_VERSIONS && !c; v++)
+            if (k->serials[v] && k->serials[v] == list->keys[i].serial)
+                c = guard_find(controllers, table, k, list, i);
+    return c;
+}
+
 int manager_needed_by(const Manager *m, const Key *k, char ret[static 32])
 {
     _cleanup_(controller_list_done) ControllerList controllers = {NULL, 0};
+    _cleanup_(ring_list_done) RingList list = {NULL, 0};
     const char *directory = manager_controllers(m);
+    const Controller *c;
     int r = directory ? controllers_read(directory, &controllers) : 0;
 
+    if (r < 0 || controllers.n == 0 || !m->ring)
+        return r;
+    r = ring_list(m->ring, &list);
     if (r < 0)
         return r;
-    for (unsigned v = 0; v < KEY_VERSIONS; v++) {
-        const Controller *c =
-            k->serials[v] ? guard_find(&controllers, &m->keys, k, k->serials[v], k->identities[v])
-                          : NULL;
-
-        if (c) {
-            snprintf(ret, 32, "%s", c->name);
-            return 1;
-        }
-    }
-    return 0;
+    c = find_needing(&controllers, &m->keys, k, &list);
+    if (c)
+        snprintf(ret, 32, "%s", c->name);
+    return c != NULL;
 }
 
 void manager_release_held(Manager *m)

@@ -154,6 +154,10 @@ int manager_seal_slot(Manager *m, const SlotRequest *request, SealedSlot *ret, c
     SealOrder *order = &m->order;
     int r;
 
+    /* No store is made for what cannot be a slot of it. */
+    if (!store_has_slot_type(request->type))
+        return detail_set(reterr_detail, -EINVAL, "there are no slots of type \"%s\"",
+                          request->type);
     r = manager_need_store(m, reterr_detail);
     if (r < 0)
         return r;

@@ -263,8 +263,8 @@ static void plan_apply(const Plan *p, const Ring *ring, Store *store, unsigned o
             r = key_unseal(store, want->key, &payload);
             unreadable = r < 0 ? want->key : NULL;
         }
-        /* Who adds one of the stand-in's type would wait for it, if it were still there. */
-        if (r == 0 && want->unready)
+        /* Unlink first: adding of a type that updates would wait for a key under construction. */
+        if (r == 0 && want->unready && ring_updates(ring))
             r = ring_unlink(ring, want->unready);
         if (r == 0) {
             payload_of = want->key;
@@ -282,9 +282,10 @@ static void plan_apply(const Plan *p, const Ring *ring, Store *store, unsigned o
 
 /* Whether a controller keeps an unwanted key where it is. */
 static bool is_held(const Plan *p, const KeyTable *table, const ControllerList *controllers,
-                    const RingKey *have, RingNotices *notices)
+                    const RingList *list, size_t i, RingNotices *notices)
 {
-    const Controller *c = guard_find(controllers, table, NULL, have->serial, have->description);
+    const Controller *c = guard_find(controllers, table, NULL, list, i);
+    const RingKey *have = &list->keys[i];
     PskIdentity identity;
     void *v = NULL;
 
@@ -305,7 +306,7 @@ static void plan_remove_stale(const Plan *p, const Ring *ring, const RingList *l
 
         if (!p->stale[i])
             continue;
-        if (is_held(p, table, controllers, &list->keys[i], notices)) {
+        if (is_held(p, table, controllers, list, i, notices)) {
             result->held++;
             continue;
         }

@@ -60,25 +60,29 @@ TEST(read)
     ASSERT_EQ(find(&l, "nvme6")->tls_configured_key, 11);
 }
 
-TEST(needs)
+/* The kernel looks by the names at each reset, whatever key is in use. */
+TEST(looks_for)
 {
     static const char identity[] = "NVMe0R01 " HOST " " SUBSYSTEM;
     Controller c = {.name = "nvme0", .hostnqn = HOST, .subsysnqn = SUBSYSTEM, .tls_key = 5};
     PskIdentity i;
 
     ASSERT_EQ(psk_identity_parse(identity, strlen(identity), &i), 0);
-    ASSERT_TRUE(controller_needs(&c, 5, &i));
-    /* It uses another key: that is the one it looks for. */
-    ASSERT_TRUE(!controller_needs(&c, 6, &i));
-    /* It is not connected now, and looks for whatever has its names. */
+    ASSERT_TRUE(controller_uses(&c, 5));
+    ASSERT_TRUE(!controller_uses(&c, 6));
+    ASSERT_TRUE(controller_looks_for(&c, &i));
     c.tls_key = 0;
-    ASSERT_TRUE(controller_needs(&c, 6, &i));
-    strcpy(c.subsysnqn, SUBSYSTEM "b");
-    ASSERT_TRUE(!controller_needs(&c, 6, &i));
+    ASSERT_TRUE(controller_looks_for(&c, &i));
+    c.generates = true;
+    ASSERT_TRUE(!controller_looks_for(&c, &i));
+    c.generates = false;
     c.tls_configured_key = 6;
-    ASSERT_TRUE(controller_needs(&c, 6, &i));
+    ASSERT_TRUE(!controller_looks_for(&c, &i));
     ASSERT_TRUE(controller_is_pinned(&c, 6));
     ASSERT_TRUE(!controller_is_pinned(&c, 7));
+    c.tls_configured_key = 0;
+    strcpy(c.subsysnqn, SUBSYSTEM "b");
+    ASSERT_TRUE(!controller_looks_for(&c, &i));
 }
 
-TEST_MAIN(TEST_ENTRY(none), TEST_ENTRY(read), TEST_ENTRY(needs))
+TEST_MAIN(TEST_ENTRY(none), TEST_ENTRY(read), TEST_ENTRY(looks_for))

@@ -158,6 +158,65 @@ TEST(rotation)
     ASSERT_EQ(ring_size(), 2);
 }
 
+/* What the controller uses is the key before the rotation, and what it looks for is the new one. */
+TEST(rotated_then_removed)
+{
+    _cleanup_(freep) char *detail = NULL;
+    Key *k, *new;
+    GUARD;
+
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1);
+    ASSERT_TRUE(k);
+    sysfs_put_live(&s, "nvme0", HOST, SUBSYSTEM, k->serials[1]);
+    new = fixture_rotate(&f, k->id, 2);
+    ASSERT_TRUE(new &&ring_has_key(&f, new, 1));
+    ASSERT_EQ(manager_remove(f.m, new->id, false, &detail), -EBUSY);
+    ASSERT_TRUE(fixture_keeps(&f, new) && ring_has_key(&f, new, 1));
+}
+
+/* The serial of the key that was there before it was put there again. */
+TEST(displaced_then_unwanted)
+{
+    GUARD;
+
+    ASSERT_TRUE(ring_put(MARK, UNWANTED, PAYLOAD) > 0);
+    sysfs_put_live(&s, "nvme0", HOST, SUBSYSTEM, 0x1234567);
+    ASSERT_OK(sync_now(&f));
+    ASSERT_EQ(result.held, 1);
+    ASSERT_TRUE(ring_find(UNWANTED) > 0);
+}
+
+/* A key of another program that the controller uses is enough for it; one of another pair, or one
+ * that the kernel generated, tells nothing about this pair. */
+TEST(key_of_another_program)
+{
+    key_serial_t other;
+    GUARD;
+
+    ASSERT_TRUE(ring_put(MARK, UNWANTED, PAYLOAD) > 0);
+    other = ring_put(0, "NVMe1R01 " HOST " nqn.x:a x", PAYLOAD);
+    sysfs_put_live(&s, "nvme0", HOST, SUBSYSTEM, other);
+    ASSERT_OK(sync_now(&f));
+    ASSERT_EQ(result.held, 1);
+    other = ring_put(0, "NVMe0R01 " HOST " " SUBSYSTEM, PAYLOAD);
+    sysfs_put_live(&s, "nvme0", HOST, SUBSYSTEM, other);
+    ASSERT_OK(sync_now(&f));
+    ASSERT_EQ(result.removed, 1);
+    ASSERT_EQ(ring_find(UNWANTED), 0);
+}
+
+/* A controller of secure concatenation has a key that the kernel generates for it. */
+TEST(generated_key)
+{
+    GUARD;
+
+    ASSERT_TRUE(ring_put(MARK, UNWANTED, PAYLOAD) > 0);
+    sysfs_put_live(&s, "nvme0", HOST, SUBSYSTEM, 0x1234567);
+    sysfs_write(&s, "nvme0", "tls_mode", "concat\n");
+    ASSERT_OK(sync_now(&f));
+    ASSERT_EQ(result.removed, 1);
+}
+
 /* The group has another number than when the key was published: it is ours all the same. */
 TEST(other_group)
 {
@@ -214,5 +273,7 @@ TEST(no_rival_on_a_target)
 
 TEST_MAIN(TEST_ENTRY(unwanted_but_needed), TEST_ENTRY(connecting), TEST_ENTRY(pair_has_another),
           TEST_ENTRY(pair_has_a_targets), TEST_ENTRY(unreadable), TEST_ENTRY(removal),
-          TEST_ENTRY(rotation), TEST_ENTRY(other_group), TEST_ENTRY(rival),
+          TEST_ENTRY(rotation), TEST_ENTRY(rotated_then_removed),
+          TEST_ENTRY(displaced_then_unwanted), TEST_ENTRY(key_of_another_program),
+          TEST_ENTRY(generated_key), TEST_ENTRY(other_group), TEST_ENTRY(rival),
           TEST_ENTRY(no_rival_on_a_target))
