@@ -21,7 +21,8 @@ print(error, reply[16 : 16 + size].decode())
 PY
 }
 
-readonly BUSY=16
+# EKEYREJECTED
+readonly REJECTED=129
 daemon_start
 id=$(add one a) || bail "add"
 serial=$(ctl show "$id" --json=short | json 'o["key"]["identities"][0]["serial"]')
@@ -34,7 +35,7 @@ is "what is in the ring stays" "$(ring_names | wc -l)" 1
 refused "list says so" 8 "can be accessed|permission|mode|group" ctl list
 refused "remove says so" 8 "." ctl remove "$id"
 like "status says so" "$(ctl status)" "unavailable"
-is "an upcall is to come again" "$(upcall "nvme-tls-psk:$HOST $SUBSYSTEM")" "$BUSY "
+is "an upcall is to come again" "$(upcall "nvme-tls-psk:$HOST $SUBSYSTEM")" "$REJECTED "
 keyctl unlink "$serial" "$(ring)"
 chmod 700 "$state"
 answer=$(upcall "nvme-tls-psk:$HOST $SUBSYSTEM")
