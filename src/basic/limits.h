@@ -49,6 +49,8 @@
 #define VARLINK_OTHERS_CONNECTIONS_MAX 128
 /* One user: half of that, so that one alone cannot keep the others out. */
 #define VARLINK_USER_CONNECTIONS_MAX 64
+/* Connections to accept before those that are there have a turn. */
+#define VARLINK_ACCEPT_BATCH 64
 /* When there is no room for another, a connection that was still for so long gives way. */
 #define VARLINK_SCARCE_IDLE_USEC USEC_PER_SEC
 /* Idle connections keep the daemon from its idle exit; who polls does so more often. */

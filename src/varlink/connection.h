@@ -121,6 +121,9 @@ void varlink_unschedule(VarlinkConnection *c);
 int varlink_lanes_init(VarlinkServer *s);
 void varlink_lanes_done(VarlinkServer *s);
 
+/* server.c: to be called at a turn: listeners that had yielded to it come before others again. */
+void varlink_listeners_return(VarlinkServer *s);
+
 /* admission.c: counts a connection whose peer is known as one of its user. Returns -EBUSY where
  * there is no room, also after an idle one had to give way; -ENOMEM. */
 int varlink_admit(VarlinkConnection *c) _must_check_;

@@ -8,7 +8,8 @@
  * Turns. A connection that has something to do waits in the queue of its user, and a user with
  * such a connection waits in its lane. A lane gives one connection of one user its turn and lets
  * the event loop look for what is more urgent, so a request of the kernel waits for one turn, and
- * a user for one turn of each other user.
+ * a user for one turn of each other user. New connections are accepted before others than root have
+ * their turn, but only so many, so that nobody starves others by connecting.
  */
 
 static void append_user(VarlinkLane *lane, VarlinkUser *u)
@@ -65,6 +66,7 @@ static int on_turn(sd_event_source *source, int fd, uint32_t events, void *userd
     if (u->queued)
         remove_user(lane, u);
     append_user(lane, u);
+    varlink_listeners_return(c->server);
     varlink_connection_turn(c);
     return 0;
 }

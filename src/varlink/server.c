@@ -14,6 +14,7 @@ struct Listener {
     VarlinkServer *server;
     Listener *next;
     int fd;
+    bool yields; /* until somebody has had a turn */
     sd_event_source *source, *retry;
 };
 
@@ -120,8 +121,22 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata)
     return sd_event_source_set_enabled(l->source, SD_EVENT_ON);
 }
 
-/* Connections to accept before those that are there have their turn. */
-#define ACCEPT_BATCH 64
+/* Root's connections and new ones come before others'; but where new ones never end, others would
+ * never have a turn. So after a full batch the listener has the lowest priority, until the next
+ * turn of anybody. */
+static void set_yields(Listener *l, bool yields)
+{
+    int64_t priority = yields ? VARLINK_PRIORITY_OTHERS + 1 : VARLINK_PRIORITY_ROOT;
+
+    if (l->yields != yields && sd_event_source_set_priority(l->source, priority) >= 0)
+        l->yields = yields;
+}
+
+void varlink_listeners_return(VarlinkServer *s)
+{
+    for (Listener *l = s->listeners; l; l = l->next)
+        set_yields(l, false);
+}
 
 /* Those other than root must not take what root needs to get in. */
 static bool can_retry(VarlinkServer *s, int error)
@@ -137,12 +152,14 @@ static int on_listen(sd_event_source *source, int fd, uint32_t events, void *use
 
     (void)source;
     (void)events;
-    for (int i = 0; i < ACCEPT_BATCH; i++) {
+    for (int i = 0; i < VARLINK_ACCEPT_BATCH; i++) {
         int r, peer = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         int error = peer < 0 ? errno : 0;
 
-        if (error == EAGAIN)
+        if (error == EAGAIN) {
+            set_yields(l, false);
             return 0;
+        }
         if (error != 0 && can_retry(l->server, error))
             continue;
         if (error != 0) {
@@ -153,6 +170,7 @@ static int on_listen(sd_event_source *source, int fd, uint32_t events, void *use
         if (r < 0)
             log_debug_errno(r, "varlink: connection refused");
     }
+    set_yields(l, true);
     return 0;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 
+#include "basic/io.h"
 #include "test.h"
 #include "varlink-fixture.h"
 #include "varlink/connection.h"
@@ -103,6 +104,71 @@ TEST(fair_to_newcomers)
     ASSERT_TRUE(f->pinged_by[A % USERS] - before <= CALLS + 4);
     close_all(crowd, CROWD);
     close(one);
+}
+
+/* Returns -1 where the backlog is full. */
+static int try_connect(const Fixture *f)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    _cleanup_(closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    strcpy(address.sun_path, f->path);
+    return connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0 ? TAKE_FD(fd) : -1;
+}
+
+/* Has a user connect and hang up until the backlog is full. Returns how often. */
+static unsigned churn(const Fixture *f, uid_t uid)
+{
+    unsigned n = 0;
+    int fd;
+
+    if (seteuid(uid) < 0)
+        abort();
+    for (; (fd = try_connect(f)) >= 0; n++)
+        close(fd);
+    if (seteuid(0) < 0)
+        abort();
+    return n;
+}
+
+/* Turns the loop with a backlog that is always full, until the user has had so many answers or a
+ * limit is reached. Returns how many connections were accepted meanwhile. */
+static unsigned pump_in_churn(Fixture *f, uid_t uid, unsigned answers, unsigned limit)
+{
+    unsigned n = 0;
+
+    while (!pinged(f, uid, answers) && n <= limit && sd_event_run(f->event, 0) > 0)
+        n += churn(f, A);
+    return n;
+}
+
+/* A user who does nothing but connect has the same turns as others, and root waits for no more than
+ * one of them after each batch. */
+TEST(fair_to_those_within)
+{
+    _cleanup_(fixture_freep) Fixture *f = fixture_new();
+    const unsigned limit = (2 * CALLS + 4) * VARLINK_ACCEPT_BATCH;
+    unsigned backlog, before;
+    int one, root;
+
+    NEEDS_ROOT;
+    varlink_server_set_authorize(f->server, NULL, NULL);
+    open_all(f, &one, 1, B);
+    send_pings(one, 4 * CALLS);
+    backlog = churn(f, A);
+    ASSERT_TRUE(backlog > 2 * VARLINK_ACCEPT_BATCH);
+    /* A batch, A's turn, a batch, B's turn. */
+    ASSERT_TRUE(pump_in_churn(f, B, CALLS, limit) <= limit);
+
+    while ((root = try_connect(f)) < 0)
+        ASSERT_TRUE(sd_event_run(f->event, 0) > 0);
+    send_pings(root, 1);
+    before = f->pinged_by[B % USERS];
+    (void)pump_in_churn(f, 0, 1, 2 * backlog);
+    ASSERT_TRUE(pinged(f, 0, 1));
+    ASSERT_TRUE(f->pinged_by[B % USERS] - before <= backlog / VARLINK_ACCEPT_BATCH + 2);
+    close(one);
+    close(root);
 }
 
 /* Root's calls come first, also on a connection that was not there yet. */
@@ -356,7 +422,7 @@ TEST(parked_calls)
     close_all(fds, FIT + 1);
 }
 
-TEST_MAIN(TEST_ENTRY(fair_turns), TEST_ENTRY(fair_to_newcomers), TEST_ENTRY(root_first),
-          TEST_ENTRY(urgent_first), TEST_ENTRY(connection_limits), TEST_ENTRY(idle_gives_way),
-          TEST_ENTRY(idle_ends), TEST_ENTRY(stream_pauses), TEST_ENTRY(stream_ends),
-          TEST_ENTRY(message_of_others), TEST_ENTRY(parked_calls))
+TEST_MAIN(TEST_ENTRY(fair_turns), TEST_ENTRY(fair_to_newcomers), TEST_ENTRY(fair_to_those_within),
+          TEST_ENTRY(root_first), TEST_ENTRY(urgent_first), TEST_ENTRY(connection_limits),
+          TEST_ENTRY(idle_gives_way), TEST_ENTRY(idle_ends), TEST_ENTRY(stream_pauses),
+          TEST_ENTRY(stream_ends), TEST_ENTRY(message_of_others), TEST_ENTRY(parked_calls))
