@@ -18,15 +18,42 @@ typedef struct Entry {
 
 struct Refusals {
     sd_event_source *timer;
+    Entry all; /* users together; untold: refusals that no other notice counts */
     Entry entries[REFUSALS_USERS_MAX];
 };
 
 static const LogFields fields = {.message_id = MESSAGE_CALL_REFUSED};
 
-/* Tells what was left out, and gives the entry back. */
-static void end_minute(Entry *e)
+static void end_minute_of_all(Refusals *r)
 {
-    if (e->untold > 0)
+    if (r->all.untold > 0)
+        (void)log_full(LOG_NOTICE, 0, &fields,
+                       "Refused %u more calls or connections of several users within a minute",
+                       r->all.untold);
+    r->all = (Entry){0};
+}
+
+/* Whether all users together have a notice left; if not, the refusals it would tell are counted. */
+static bool may_tell(Refusals *r, unsigned refusals)
+{
+    uint64_t now = now_monotonic();
+
+    if (r->all.end_usec <= now) {
+        end_minute_of_all(r);
+        r->all.end_usec = now + MINUTE_USEC;
+    }
+    if (r->all.told >= REFUSALS_ALL_PER_MINUTE) {
+        r->all.untold += refusals;
+        return false;
+    }
+    r->all.told++;
+    return true;
+}
+
+/* Tells what was left out, and gives the entry back. */
+static void end_minute(Refusals *r, Entry *e)
+{
+    if (e->untold > 0 && may_tell(r, e->untold))
         (void)log_full(LOG_NOTICE, 0, &fields, "Refused %u more calls of uid %u within a minute",
                        e->untold, (unsigned)e->uid);
     *e = (Entry){0};
@@ -34,7 +61,7 @@ static void end_minute(Entry *e)
 
 static void arm(Refusals *r)
 {
-    uint64_t first = 0;
+    uint64_t first = r->all.end_usec;
 
     for (size_t i = 0; i < REFUSALS_USERS_MAX; i++)
         if (r->entries[i].end_usec > 0 && (first == 0 || r->entries[i].end_usec < first))
@@ -52,7 +79,9 @@ static int on_minute(sd_event_source *source, uint64_t usec, void *userdata)
     (void)usec;
     for (size_t i = 0; i < REFUSALS_USERS_MAX; i++)
         if (r->entries[i].end_usec > 0 && r->entries[i].end_usec <= now)
-            end_minute(&r->entries[i]);
+            end_minute(r, &r->entries[i]);
+    if (r->all.end_usec <= now)
+        end_minute_of_all(r);
     arm(r);
     return 0;
 }
@@ -77,7 +106,8 @@ Refusals *refusals_free(Refusals *r)
     if (!r)
         return NULL;
     for (size_t i = 0; i < REFUSALS_USERS_MAX; i++)
-        end_minute(&r->entries[i]);
+        end_minute(r, &r->entries[i]);
+    end_minute_of_all(r);
     sd_event_source_disable_unref(r->timer);
     free(r);
     return NULL;
@@ -96,7 +126,7 @@ static Entry *find_entry(Refusals *r, uid_t uid)
         if (e->end_usec < oldest->end_usec)
             oldest = e;
     }
-    end_minute(oldest);
+    end_minute(r, oldest);
     *oldest = (Entry){.uid = uid, .end_usec = now_monotonic() + MINUTE_USEC};
     return oldest;
 }
@@ -104,17 +134,21 @@ static Entry *find_entry(Refusals *r, uid_t uid)
 void refusals_add(Refusals *r, uid_t uid, const char *method)
 {
     Entry *e = find_entry(r, uid);
+    bool tell;
 
     if (e->told >= REFUSALS_PER_MINUTE) {
         e->untold++;
         return;
     }
     e->told++;
+    tell = may_tell(r, 1);
+    arm(r);
+    if (!tell)
+        return;
     if (method)
         (void)log_full(LOG_NOTICE, 0, &fields, "Refused uid %u to call %s", (unsigned)uid, method);
     else
         (void)log_full(LOG_NOTICE, 0, &fields,
                        "Refused a connection of uid %u: it, or all users but root, have too many",
                        (unsigned)uid);
-    arm(r);
 }

@@ -8,7 +8,8 @@
 
 /*
  * Notices in the journal about calls that were refused for who made them. Each user has some a
- * minute; the others are counted, and the number is told when the minute is over.
+ * minute, and all users together have some; the others are counted, and the number is told when the
+ * minute is over.
  */
 typedef struct Refusals Refusals;
 
