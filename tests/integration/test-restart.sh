@@ -88,6 +88,27 @@ cp "$tmp/good.conf" "$conf"
 check "reload: succeeds again" systemctl reload reload.service
 becomes "reload, bad: did not reach the service" 2 reloads
 
+# --- a start before /var is mounted, below a root that is read-only: nothing can be made in there
+
+# sandboxed NAME: the unit's view of the file system is taken from it, the program is not
+sandboxed() {
+    {
+        printf '[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\nExecStart=/bin/true\n'
+        grep -E '^(StateDirectory|PrivateMounts|PrivateTmp|PrivateDevices|Protect(System|Home)|TemporaryFileSystem|[A-Za-z]*Paths)=' "$build/units/$1"
+    } >"$units/sandbox-$1"
+    systemctl daemon-reload
+    run systemctl start "sandbox-$1"
+    echo "$status $(systemctl show -p ExecMainStatus --value "sandbox-$1")"
+}
+mkdir -p /run/systemd/inaccessible/dir # as the manager of the system makes it
+mount -t tmpfs -o ro tmpfs /var
+# The others ask for /var/lib/systemd.
+is "no /var yet: nvme-keyd-preload.service starts" "$(sandboxed nvme-keyd-preload.service)" "0 0"
+mount -o remount,rw /var && mkdir -p /var/lib && mount -o remount,ro /var && mount -t tmpfs tmpfs /var/lib && mkdir /var/lib/systemd
+for unit in nvme-keyd.service nvme-keyd-host-key.service nvme-keyd-credentials.service nvme-keyd-preload.service; do
+    is "/var/lib alone is mounted: $unit starts" "$(sandboxed "$unit")" "0 0"
+done
+
 # --- what holds a crash loop back
 
 service=$(<"$build/units/nvme-keyd.service")

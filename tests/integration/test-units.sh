@@ -67,8 +67,8 @@ is "nvme-keyd.service: exposure is at most 1.4" "$status" 0
 # In a unit that is started early, ProtectSystem=, ProtectHome= and PrivateTmp= are not counted; and the last one's
 # equal that waits for no mounts never is.
 cp "$units/nvme-keyd.service" "$tmp/early"
-check "nvme-keyd.service: has a /tmp and a /var/tmp of its own" grep -qx 'TemporaryFileSystem=/tmp /var/tmp' "$units/nvme-keyd.service"
-sed -i '/^DefaultDependencies=no/d; s/^TemporaryFileSystem=.*/PrivateTmp=yes/' "$units/nvme-keyd.service"
+check "nvme-keyd.service: has neither /tmp nor /var/tmp" grep -qx 'InaccessiblePaths=-/tmp -/var/tmp' "$units/nvme-keyd.service"
+sed -i '/^DefaultDependencies=no/d; s/^InaccessiblePaths=.*/PrivateTmp=yes/' "$units/nvme-keyd.service"
 exposure 13
 is "nvme-keyd.service: and 1.3 as one that is not started early" "$status" 0
 cp "$tmp/early" "$units/nvme-keyd.service"
