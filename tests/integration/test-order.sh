@@ -47,6 +47,13 @@ late='(local-fs|local-fs-pre|sysinit|basic|network-online|remote-fs.*)\.target|s
 for unit in nvme-keyd.service nvme-keyd.socket nvme-keyd-request.socket nvme-keyd-host-key.service nvme-keyd-credentials.service nvme-keyd-preload.service; do
     is "$unit waits for no local mount" "$(reaches together After "$unit" "$late")" ""
 done
+# A namespace that is made while the root is still read-only keeps it so. One has StateDirectory=, for which systemd sees
+# to it; that others come after it, too, is nothing to rely on.
+others_after=(systemd-sysusers.service systemd-modules-load.service modprobe@nvme_keyring.service nvme-keyd-host-key.service)
+for unit in nvme-keyd.service nvme-keyd-host-key.service; do
+    is "$unit: has the root as it is to be" \
+        "$(reaches together After "$unit" 'systemd-remount-fs\.service' "${others_after[@]}")" systemd-remount-fs.service
+done
 is "but for that of the store, where it has one" "$(reaches separate After nvme-keyd.service 'var\.mount')" var.mount
 for dump in together separate; do
     is "$dump: what connects before local mounts is not held back by us" \

@@ -72,7 +72,7 @@ sed -i '/^DefaultDependencies=no/d; s/^InaccessiblePaths=.*/PrivateTmp=yes/' "$u
 exposure 13
 is "nvme-keyd.service: and 1.3 as one that is not started early" "$status" 0
 cp "$tmp/early" "$units/nvme-keyd.service"
-for unit in nvme-keyd-preload.service nvme-keyd-credentials.service; do
+for unit in nvme-keyd-preload.service nvme-keyd-credentials.service nvme-keyd-host-key.service; do
     exposure 7 "$unit"
     is "$unit: exposure is at most 0.7" "$status" 0
 done
