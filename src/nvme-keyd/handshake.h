@@ -15,12 +15,12 @@
  * names with each handshake, and unlinks it afterwards, the link of the start included. So of a
  * session without a link nobody can tell by itself whether handshakes succeed:
  *
- *   link                                              state
- *   to the ring, or to a keyring that leads to it     ready
- *   none, and the same invocation had one             ready: tlshd has let go of it (1.0 never
- * does) none, and a live controller uses a key of the     ready: a handshake succeeded with this
- * ring ring none                                              unknown to a revoked ring:
- * nvme_keyring was unloaded      stale
+ *   link                                           state
+ *   to the ring, or to a keyring that leads to it  ready
+ *   none, and the same invocation had one          ready: tlshd let go of it (1.0 never does)
+ *   none, and a live controller uses a key of it   ready: a handshake succeeded with this ring
+ *   none                                           unknown
+ *   to a revoked ring                              stale: nvme_keyring was unloaded
  *
  * Our drop-in gives tlshd.service the user keyring of root (KeyringMode=shared), and ring_share()
  * links the ring there, so these are ready whatever tlshd links.

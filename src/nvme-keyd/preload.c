@@ -39,7 +39,8 @@ static void preload_done(Preload *p)
     sd_event_unref(p->event);
 }
 
-/* By its group the daemon of the real root knows a key as its own. */
+/* The daemon of the real root knows a key as its own by the mark, and by its group where this ends
+ * before it marks. */
 static int take_group(void)
 {
     const struct group *g;

@@ -14,7 +14,7 @@
  * store is neither made nor changed.
  *
  * Waits at most timeout_usec for a store that another process has open, for a TPM that is not there
- * yet, and for one that does not answer. Takes the effective group that marks keys as ours, which
+ * yet, and for one that does not answer. Takes the effective group that our keys have, which
  * without a service manager nobody has set. Says how it went: in one line, and in one for each
  * record that cannot be used (unusable_log()).
  */
