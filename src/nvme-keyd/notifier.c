@@ -82,7 +82,16 @@ static void append(char *text, size_t size, const char *format, ...)
     va_end(ap);
 }
 
-/* One datagram: the state that is next, and all that is no state. */
+/* A full queue, or a shortage of our own, ends by itself. A reader that is gone does not come back:
+ * to wait for it would keep the daemon from its idle exit. */
+static bool is_transient(int error)
+{
+    return error == -EAGAIN || error == -ENOBUFS || error == -ENOMEM || error == -EMFILE ||
+           error == -ENFILE;
+}
+
+/* One datagram: the state that is next, and all that is no state. Returns false where it is to be
+ * tried again. */
 static bool send_next(Notifier *n)
 {
     bool reloading = n->reloading, ready = !reloading && n->ready;
@@ -105,7 +114,7 @@ static bool send_next(Notifier *n)
     if (text[0] == '\0')
         return true;
     text[strlen(text) - 1] = '\0';
-    if (send_text(n, text) < 0)
+    if (is_transient(send_text(n, text)))
         return false;
 
     if (reloading)

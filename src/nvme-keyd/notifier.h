@@ -10,7 +10,8 @@
 /*
  * What the service manager is told, as by sd_notify(3), without waiting: that waits for a reader
  * whose queue is full. What has no room is sent a moment later, each state in its order; of a
- * status only the newest. Where there is no NOTIFY_SOCKET nothing is sent.
+ * status only the newest. Where there is no NOTIFY_SOCKET nothing is sent, and where it has no
+ * reader what was to be sent is given up.
  */
 typedef struct Notifier Notifier;
 

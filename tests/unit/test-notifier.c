@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -172,6 +173,74 @@ TEST(watchdog)
     ASSERT_STR(hear_later(&p), "WATCHDOG=1|");
 }
 
+/* Whether the loop has nothing to do, not even in a while. */
+static bool is_idle(const Place *p)
+{
+    return sd_event_run(p->event, USEC_PER_SEC / 2) == 0;
+}
+
+/* A reader that is gone: what it was to be told is given up, and nothing keeps the daemon. */
+TEST(no_reader)
+{
+    static const char *const paths[] = {NULL, "/nonexistent/notify", "/dev/null"};
+    _cleanup_(leave) Place p = {.fd = -EBADF};
+
+    for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+        ASSERT_TRUE(enter(&p));
+        if (paths[i]) {
+            ASSERT_OK(setenv("NOTIFY_SOCKET", paths[i], 1));
+            p.n = notifier_free(p.n);
+            ASSERT_OK(notifier_new(p.event, &p.n));
+        }
+        close(p.fd);
+        p.fd = -EBADF;
+        notifier_status(p.n, "x");
+        notifier_ready(p.n);
+        notifier_reloading(p.n);
+        notifier_ready(p.n);
+        notifier_stopping(p.n);
+        ASSERT_TRUE(!notifier_is_behind(p.n));
+        ASSERT_TRUE(is_idle(&p));
+        leave(&p);
+        p = (Place){.fd = -EBADF};
+    }
+}
+
+/* It goes away while its queue is full; another one comes. */
+TEST(lost_reader)
+{
+    _cleanup_(leave) Place p = {.fd = -EBADF};
+
+    ASSERT_TRUE(enter(&p) && stall(&p));
+    notifier_ready(p.n);
+    ASSERT_TRUE(notifier_is_behind(p.n));
+    close(p.fd);
+    for (int i = 0; i < 10 && notifier_is_behind(p.n); i++)
+        ASSERT_TRUE(sd_event_run(p.event, USEC_PER_SEC) >= 0);
+    ASSERT_TRUE(!notifier_is_behind(p.n));
+    ASSERT_TRUE(is_idle(&p));
+    p.fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    ASSERT_OK(bind(p.fd, (const struct sockaddr *)&p.address, p.size));
+    notifier_stopping(p.n);
+    ASSERT_STR(heard(&p), "STOPPING=1|");
+}
+
+/* The daemon's own want of a file descriptor goes by. */
+TEST(no_descriptor)
+{
+    _cleanup_(leave) Place p = {.fd = -EBADF};
+    struct rlimit limit, none;
+
+    ASSERT_TRUE(enter(&p));
+    ASSERT_OK(getrlimit(RLIMIT_NOFILE, &limit));
+    none = (struct rlimit){0, limit.rlim_max};
+    ASSERT_OK(setrlimit(RLIMIT_NOFILE, &none));
+    notifier_ready(p.n);
+    ASSERT_OK(setrlimit(RLIMIT_NOFILE, &limit));
+    ASSERT_TRUE(notifier_is_behind(p.n));
+    ASSERT_STR(hear_later(&p), "READY=1|");
+}
+
 /* No service manager, or one that cannot be: nothing happens, and nothing is kept. */
 TEST(nobody)
 {
@@ -195,4 +264,5 @@ TEST(nobody)
 }
 
 TEST_MAIN(TEST_ENTRY(states), TEST_ENTRY(status_changes), TEST_ENTRY(full), TEST_ENTRY(watchdog),
+          TEST_ENTRY(no_reader), TEST_ENTRY(lost_reader), TEST_ENTRY(no_descriptor),
           TEST_ENTRY(nobody))
