@@ -83,6 +83,15 @@ unsigned key_lifetime(const Key *k, unsigned on_demand_sec)
     return k->role == KEY_ROLE_HOST ? on_demand_sec : 0;
 }
 
+bool key_is_missing(const Key *k, unsigned on_demand_sec)
+{
+    bool missing = false;
+
+    for (unsigned v = 0; v < KEY_VERSIONS; v++)
+        missing |= k->identities[v] && !k->serials[v];
+    return missing && key_lifetime(k, on_demand_sec) == 0;
+}
+
 bool key_shadows(const Key *k, const Key *other)
 {
     /* A host searches without the digest, for any version; a target for whole identities, of which

@@ -97,6 +97,9 @@ bool key_is_publishable(const Key *k, uint64_t now_realtime_usec);
  * Only hosts ask: the target's side of a handshake looks for an identity and gives up. */
 unsigned key_lifetime(const Key *k, unsigned on_demand_sec);
 
+/* True when it is not in the ring although it should be, as of the last look. */
+bool key_is_missing(const Key *k, unsigned on_demand_sec);
+
 /* True when a kernel that looks for other's subsystem could be given this key instead: the kernel
  * compares the beginning of a description only, so "nqn.x:ab" answers for "nqn.x:a". */
 bool key_shadows(const Key *k, const Key *other);

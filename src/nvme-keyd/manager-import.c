@@ -262,9 +262,7 @@ static int check_pair(const Import *i, const KeyOrder *order, size_t at, ImportF
 static int check_shadow(const Import *i, KeyOrder *order, const Staged *s,
                         ImportFault *reterr_fault, char **reterr_detail)
 {
-    const Key *other = s->force || s->unchanged || manager_kernel_is_exact()
-                           ? NULL
-                           : key_order_find_shadow(order, s->key);
+    const Key *other = s->force || s->unchanged ? NULL : key_order_find_shadow(order, s->key);
 
     if (!other)
         return 0;
@@ -280,6 +278,7 @@ static int check_shadow(const Import *i, KeyOrder *order, const Staged *s,
 static int check_staged(const Import *i, ImportFault *reterr_fault, char **reterr_detail)
 {
     _cleanup_(key_order_done) KeyOrder order = {.keys = NULL};
+    bool exact;
     int r = 0;
 
     for (size_t j = 0; j < i->n && r == 0; j++) {
@@ -289,7 +288,8 @@ static int check_staged(const Import *i, ImportFault *reterr_fault, char **reter
     key_order_sort(&order);
     for (size_t j = 0; j < i->n && r == 0; j++)
         r = check_pair(i, &order, j, reterr_fault, reterr_detail);
-    for (size_t j = 0; j < i->n && r == 0; j++)
+    exact = manager_kernel_is_exact();
+    for (size_t j = 0; j < i->n && r == 0 && !exact; j++)
         r = check_shadow(i, &order, &i->keys[j], reterr_fault, reterr_detail);
     return r;
 }
@@ -356,6 +356,7 @@ static int hand_over(Manager *m, Import *i)
 
 static int keep_all(Manager *m, Import *i, ImportResult *result, char **reterr_detail)
 {
+    unsigned on_demand_sec;
     SyncResult synced;
     int r;
 
@@ -363,8 +364,9 @@ static int keep_all(Manager *m, Import *i, ImportResult *result, char **reterr_d
         return r;
     /* They are kept; whether they are in the ring is told by their serials. */
     r = manager_resync(m, &synced);
+    on_demand_sec = manager_on_demand_sec(m);
     for (size_t j = 0; j < i->n; j++)
-        result->unpublished += i->keys[j].kept && manager_lacks(m, i->keys[j].key);
+        result->unpublished += i->keys[j].kept && key_is_missing(i->keys[j].key, on_demand_sec);
     return r == -ENOMEM ? r : 0;
 }
 

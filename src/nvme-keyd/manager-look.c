@@ -36,7 +36,7 @@ static void count_keys(const Manager *m, ManagerLook *look)
         bool wanted = key_is_publishable(k, now);
 
         look->broken += k->state == KEY_BROKEN;
-        look->missing += wanted && manager_lacks(m, k);
+        look->missing += wanted && key_is_missing(k, look->on_demand_sec);
         for (unsigned v = 0; v < KEY_VERSIONS; v++) {
             look->identities += k->identities[v] && wanted;
             look->published += k->serials[v] != 0;
@@ -50,7 +50,7 @@ const ManagerLook *manager_look(Manager *m, bool anew)
 
     if (!anew && start < m->look_usec)
         return &m->look;
-    m->look = (ManagerLook){.ring = manager_refresh(m)};
+    m->look = (ManagerLook){.ring = manager_refresh(m), .on_demand_sec = manager_on_demand_sec(m)};
     count_keys(m, &m->look);
     m->look.knows_ours =
         !m->store && (!m->look.ring || sync_count_ours(m->look.ring, &m->look.ours) == 0);

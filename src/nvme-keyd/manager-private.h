@@ -100,10 +100,6 @@ int manager_publish_new(Manager *m, Key *k, const Key *replaced);
  * another. */
 bool manager_kernel_is_exact(void);
 
-/* For how long keys of hosts are published when the kernel asks; 0: for ever, and without being
- * asked. */
-unsigned manager_on_demand_sec(const Manager *m);
-
 /* The directory for controllers_read(), or NULL where no controller uses the ring. */
 const char *manager_controllers(const Manager *m);
 

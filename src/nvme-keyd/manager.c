@@ -201,11 +201,7 @@ unsigned manager_lifetime(const Manager *m, const Key *k)
 
 bool manager_lacks(const Manager *m, const Key *k)
 {
-    bool missing = false;
-
-    for (unsigned v = 0; v < KEY_VERSIONS; v++)
-        missing |= k->identities[v] && !k->serials[v];
-    return missing && manager_lifetime(m, k) == 0;
+    return key_is_missing(k, 0) && key_is_missing(k, manager_on_demand_sec(m));
 }
 
 static int resync(Manager *m, SyncResult *ret)

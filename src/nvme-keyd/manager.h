@@ -234,6 +234,10 @@ unsigned manager_own_versions(const Manager *m, const Key *k);
 /* True when a key is not in the ring although it should be, as of the last look. */
 bool manager_lacks(const Manager *m, const Key *k);
 
+/* For how long keys of hosts are published when the kernel asks; 0: for ever, and without being
+ * asked. Asks the kernel whether it does, so not for each of many keys. */
+unsigned manager_on_demand_sec(const Manager *m);
+
 /* For how long a key that is published now is there, in seconds; 0: for ever. */
 unsigned manager_lifetime(const Manager *m, const Key *k);
 
@@ -286,7 +290,8 @@ const Ring *manager_refresh(Manager *m);
 
 /* What a look at ring and keys has found. */
 typedef struct ManagerLook {
-    const Ring *ring; /* NULL where there is none */
+    const Ring *ring;       /* NULL where there is none */
+    unsigned on_demand_sec; /* for key_lifetime() */
     size_t broken;
     size_t identities; /* that should be in the ring, or may be when the kernel asks */
     size_t published;  /* of them */

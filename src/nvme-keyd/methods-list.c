@@ -9,9 +9,9 @@
 
 /* List and Describe. */
 
-int methods_describe_key(const Manager *m, const Key *k, json_object **ret)
+int methods_describe_key(const Key *k, unsigned on_demand_sec, json_object **ret)
 {
-    unsigned lifetime = k->state == KEY_BROKEN ? 0 : manager_lifetime(m, k);
+    unsigned lifetime = k->state == KEY_BROKEN ? 0 : key_lifetime(k, on_demand_sec);
     _cleanup_(json_putp) json_object *o = NULL;
     int r = key_to_json(k, &o);
 
@@ -45,6 +45,7 @@ static const ManagerLook *look_for(const VarlinkCall *call, Manager *m)
 typedef struct Listing {
     Manager *manager;
     KeyCursor cursor;
+    unsigned on_demand_sec;
     int error; /* why the store cannot be opened: to be told behind the keys of credentials */
 } Listing;
 
@@ -76,7 +77,7 @@ static int list_key(VarlinkCall *call, Listing *l)
 
     if (!o)
         return -ENOMEM;
-    if ((r = methods_describe_key(l->manager, k, &key)) < 0 ||
+    if ((r = methods_describe_key(k, l->on_demand_sec, &key)) < 0 ||
         (r = json_add_take(o, "key", TAKE_PTR(key))) < 0)
         return r;
     r = last ? varlink_call_reply(call, TAKE_PTR(o)) : varlink_call_notify(call, TAKE_PTR(o));
@@ -98,6 +99,7 @@ static int list_some(VarlinkCall *call, void *state)
 int method_list(VarlinkCall *call, json_object *p, void *userdata)
 {
     Manager *m = userdata;
+    const ManagerLook *look;
     Listing *l;
     int r;
 
@@ -105,24 +107,25 @@ int method_list(VarlinkCall *call, json_object *p, void *userdata)
     r = manager_open(m);
     if (r == -EINPROGRESS)
         return r;
-    (void)look_for(call, m);
+    look = look_for(call, m);
     l = calloc(1, sizeof(*l));
     if (!l)
         return -ENOMEM;
     l->manager = m;
+    l->on_demand_sec = look->on_demand_sec;
     l->error = r;
     manager_begin_list(m, &l->cursor);
     return varlink_call_stream(call, list_some, l, destroy_listing);
 }
 
-static int reply_described(VarlinkCall *call, const Manager *m, const Key *k)
+static int reply_described(VarlinkCall *call, const Key *k, unsigned on_demand_sec)
 {
     _cleanup_(json_putp) json_object *o = json_object_new_object(), *key = NULL;
     int r;
 
     if (!o)
         return -ENOMEM;
-    if ((r = methods_describe_key(m, k, &key)) < 0 ||
+    if ((r = methods_describe_key(k, on_demand_sec, &key)) < 0 ||
         (r = json_add_take(o, "key", TAKE_PTR(key))) < 0)
         return r;
     return varlink_call_reply(call, TAKE_PTR(o));
@@ -132,6 +135,7 @@ int method_describe(VarlinkCall *call, json_object *p, void *userdata)
 {
     _cleanup_(freep) char *detail = NULL;
     Manager *m = userdata;
+    const ManagerLook *look;
     const char *id;
     Key *k;
     int r;
@@ -141,10 +145,10 @@ int method_describe(VarlinkCall *call, json_object *p, void *userdata)
     k = key_table_find(manager_keys(m), id);
     if (!k && open_or_reply(call, m, &r) < 0)
         return r;
-    (void)look_for(call, m);
+    look = look_for(call, m);
     k = key_table_find(manager_keys(m), id);
     if (k)
-        return reply_described(call, m, k);
+        return reply_described(call, k, look->on_demand_sec);
     if (asprintf(&detail, "no key has the id \"%s\"", id) < 0)
         return -ENOMEM;
     return methods_reply_failure(call, -ENOENT, detail, NULL);

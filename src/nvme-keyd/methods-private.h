@@ -6,8 +6,8 @@
 /* What the files methods*.c share. */
 
 /* methods-list.c: a key as readers see it, for the caller to put. lifetimeSec says that it is
- * normal for a key not to be in the ring. Returns -ENOMEM. */
-int methods_describe_key(const Manager *m, const Key *k, json_object **ret) _must_check_;
+ * normal for a key not to be in the ring; on_demand_sec as for key_lifetime(). Returns -ENOMEM. */
+int methods_describe_key(const Key *k, unsigned on_demand_sec, json_object **ret) _must_check_;
 int method_list(VarlinkCall *call, json_object *p, void *userdata);
 int method_describe(VarlinkCall *call, json_object *p, void *userdata);
 

@@ -173,7 +173,7 @@ static int reply_key(VarlinkCall *call, Manager *m, const Key *k, bool with_psk)
 
     if (!o)
         return -ENOMEM;
-    if ((r = methods_describe_key(m, k, &key)) < 0 ||
+    if ((r = methods_describe_key(k, manager_on_demand_sec(m), &key)) < 0 ||
         (r = json_add_take(o, "key", TAKE_PTR(key))) < 0 || (r = methods_add_made(o, m)) < 0)
         return r;
     if (!with_psk)
