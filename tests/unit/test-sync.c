@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdarg.h>
+
 #include "keyd-fixture.h"
 #include "nvme-keyd/manager-private.h"
 
@@ -504,10 +506,61 @@ TEST(many)
     ASSERT_TRUE(did(200, 0, 0, 0));
 }
 
+static unsigned kernel_looks;
+
+/* io_read_line() opens with one of these, depending on _FORTIFY_SOURCE. */
+static int count_open(int dirfd, const char *path, int flags, mode_t mode)
+{
+    kernel_looks += strcmp(path, NAMES_LIVEPATCH_ENABLED) == 0;
+    return (int)syscall(SYS_openat, dirfd, path, flags, mode);
+}
+
+int openat(int dirfd, const char *path, int flags, ...)
+{
+    mode_t mode = 0;
+    va_list ap;
+
+    va_start(ap, flags);
+    if (flags & (O_CREAT | O_TMPFILE))
+        mode = va_arg(ap, mode_t);
+    va_end(ap);
+    return count_open(dirfd, path, flags, mode);
+}
+
+int __openat_2(int dirfd, const char *path, int flags);
+int __openat_2(int dirfd, const char *path, int flags)
+{
+    return count_open(dirfd, path, flags, 0);
+}
+
+/* Whether the kernel asks is looked up once for all keys. */
+TEST(one_look_at_kernel)
+{
+    enum {
+        KEYS = 5
+    };
+    const ManagerLook *look;
+    FIXTURE;
+
+    f.config.on_demand = true;
+    manager_set_config(f.m, &f.config);
+    for (int i = 0; i < KEYS; i++) {
+        char subsystem[64];
+
+        (void)snprintf(subsystem, sizeof(subsystem), "nqn.2026-11.org.example:%d-", i);
+        ASSERT_TRUE(fixture_add(&f, subsystem, KEY_ROLE_HOST, 1));
+    }
+    ASSERT_OK(keyctl_clear(fixture_ring()));
+    kernel_looks = 0;
+    look = manager_look(f.m, true);
+    ASSERT_EQ(look->missing + look->published, KEYS);
+    ASSERT_EQ(kernel_looks, 1);
+}
+
 TEST_MAIN(TEST_ENTRY(marked), TEST_ENTRY(unmarked), TEST_ENTRY(marked_foreign_identity),
           TEST_ENTRY(wrong_bytes), TEST_ENTRY(unusable), TEST_ENTRY(cleared), TEST_ENTRY(ring_gone),
           TEST_ENTRY(refresh), TEST_ENTRY(shared_look), TEST_ENTRY(broken_record),
           TEST_ENTRY(no_store), TEST_ENTRY(read_only), TEST_ENTRY(withdraw_twice),
           TEST_ENTRY(remove_by_name), TEST_ENTRY(rotate_by_name), TEST_ENTRY(rotate_same_name),
           TEST_ENTRY(hold), TEST_ENTRY(leave), TEST_ENTRY(leave_locked), TEST_ENTRY(publish_pair),
-          TEST_ENTRY(reconfigured), TEST_ENTRY(many))
+          TEST_ENTRY(reconfigured), TEST_ENTRY(many), TEST_ENTRY(one_look_at_kernel))

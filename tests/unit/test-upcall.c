@@ -520,56 +520,6 @@ TEST(on_demand_refused)
     ASSERT_EQ(seconds_left(k->serials[1]), 0);
 }
 
-static unsigned kernel_looks;
-
-/* io_read_line() opens with one of these, depending on _FORTIFY_SOURCE. */
-static int count_open(int dirfd, const char *path, int flags, mode_t mode)
-{
-    kernel_looks += strcmp(path, NAMES_LIVEPATCH_ENABLED) == 0;
-    return (int)syscall(SYS_openat, dirfd, path, flags, mode);
-}
-
-int openat(int dirfd, const char *path, int flags, ...)
-{
-    mode_t mode = 0;
-    va_list ap;
-
-    va_start(ap, flags);
-    if (flags & (O_CREAT | O_TMPFILE))
-        mode = va_arg(ap, mode_t);
-    va_end(ap);
-    return count_open(dirfd, path, flags, mode);
-}
-
-int __openat_2(int dirfd, const char *path, int flags);
-int __openat_2(int dirfd, const char *path, int flags)
-{
-    return count_open(dirfd, path, flags, 0);
-}
-
-/* Whether the kernel asks is looked up once for all keys. */
-TEST(one_look_at_kernel)
-{
-    enum {
-        KEYS = 5
-    };
-    const ManagerLook *look;
-    UPCALL_FIXTURE;
-
-    set_on_demand(&f, false);
-    for (int i = 0; i < KEYS; i++) {
-        char subsystem[64];
-
-        (void)snprintf(subsystem, sizeof(subsystem), "nqn.2026-11.org.example:%d-", i);
-        ASSERT_TRUE(fixture_add(&f, subsystem, KEY_ROLE_HOST, 1));
-    }
-    ASSERT_OK(keyctl_clear(fixture_ring()));
-    kernel_looks = 0;
-    look = manager_look(f.m, true);
-    ASSERT_EQ(look->missing + look->published, KEYS);
-    ASSERT_EQ(kernel_looks, 1);
-}
-
 TEST(huge)
 {
     size_t head, end;
@@ -605,4 +555,4 @@ TEST_MAIN(TEST_ENTRY(identity), TEST_ENTRY(identity_miss), TEST_ENTRY(identity_m
           TEST_ENTRY(bad_packets), TEST_ENTRY(bad_callouts), TEST_ENTRY(callouts),
           TEST_ENTRY(on_demand), TEST_ENTRY(on_demand_ends), TEST_ENTRY(on_demand_rotate),
           TEST_ENTRY(on_demand_displaces), TEST_ENTRY(on_demand_refused),
-          TEST_ENTRY(one_look_at_kernel), TEST_ENTRY(constructed_in_ring), TEST_ENTRY(huge))
+          TEST_ENTRY(constructed_in_ring), TEST_ENTRY(huge))
