@@ -110,6 +110,10 @@
 
 /* systemd-creds may wait for a TPM: discrete ones were seen to take 11 s for one unseal. */
 #define SEAL_TIMEOUT_USEC (60 * USEC_PER_SEC)
+/* The look for counters of other stores in the TPM only reads what needs no password, which takes
+ * milliseconds. Keys that a slot has opened already wait for it, and at boot so does all that
+ * connects, which gives up within a minute. */
+#define COUNTER_CHECK_TIMEOUT_USEC (5 * USEC_PER_SEC)
 
 /* Locked memory for secrets. A secret lives for one operation, so some hundred fit at once. */
 #define SECRET_ARENA_SIZE ((size_t)256 * 1024)

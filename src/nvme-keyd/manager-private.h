@@ -180,6 +180,9 @@ SlotOptions manager_slot_options(const Manager *m);
 char *manager_explain(const char *type, int error);
 /* Starts the work of a task, which may end before this returns. */
 int manager_start_job(Manager *m, JobWork work, JobDone done) _must_check_;
+/* The same with a time limit other than that of a slot. */
+int manager_start_job_within(Manager *m, uint64_t limit_usec, JobWork work, JobDone done)
+    _must_check_;
 /* Ends a task and calls the hook. */
 void manager_end_task(Manager *m, ManagerEvent event, int result);
 

@@ -65,11 +65,16 @@ char *manager_explain(const char *type, int error)
 
 int manager_start_job(Manager *m, JobWork work, JobDone done)
 {
+    return manager_start_job_within(m, SEAL_TIMEOUT_USEC, work, done);
+}
+
+int manager_start_job_within(Manager *m, uint64_t limit_usec, JobWork work, JobDone done)
+{
     Job *job = NULL;
     int r;
 
     m->job = job_free(m->job);
-    r = job_start(m->event, SEAL_TIMEOUT_USEC, work, done, m, &job);
+    r = job_start(m->event, limit_usec, work, done, m, &job);
     /* Without an event loop it is all over by now, and there is no job. */
     if (job)
         m->job = job;
@@ -459,7 +464,7 @@ static int find_by_recovery(const Manager *m, const Secret *key, Secret **ret, c
 int manager_unlock(Manager *m, const Secret *recovery_key, char **reterr_detail)
 {
     _cleanup_(secret_freep) Secret *found = NULL;
-    bool was_opening = m->task == TASK_OPEN;
+    bool was_opening = m->task == TASK_OPEN, was_working = m->task != TASK_NONE;
     int r = 0;
 
     if (m->store)
@@ -480,13 +485,20 @@ int manager_unlock(Manager *m, const Secret *recovery_key, char **reterr_detail)
     }
     if (r == 0)
         r = take_store(m);
-    if (m->task != TASK_NONE)
+    if (m->task != TASK_NONE) {
+        /* Its lock would keep us from the store when that task is done. */
+        if (!was_opening)
+            m->attached = store_close(m->attached);
         return r;
+    }
     m->attached = store_close(m->attached);
     m->failed = 0;
     if (r == 0)
         free(TAKE_PTR(m->store_detail));
-    if (r == 0 || was_opening)
+    else if (was_working && !m->store_detail)
+        m->store_detail = strdup(*reterr_detail ? *reterr_detail : strerror(-r));
+    /* Whoever waits for the task that has been ended here asks again. */
+    if (r == 0 || was_working)
         manager_tell_later(m);
     return r;
 }

@@ -45,7 +45,9 @@ bool manager_store_is_foreign(const Manager *m)
     return !m->store && m->foreign;
 }
 
-/* A TPM that does not answer is asked once. */
+/* A TPM that does not answer is asked once. What OpenBy= has makes no difference: a store in the
+ * place of ours opens by just what is allowed, a host key that is on the same disk for example. The
+ * counter of ours tells then, in a TPM that opens nothing here any more. */
 static bool is_counter_check_due(const Manager *m, const Store *s)
 {
     return !m->config.store_id[0] && !m->config.other_counters && !store_has_counter(s) &&
@@ -73,8 +75,9 @@ static int work_find_other(const void *userdata, Secret **ret, char **reterr_det
 
 int manager_start_counter_check(Manager *m, JobDone done)
 {
-    return is_counter_check_due(m, m->attached) ? manager_start_job(m, work_find_other, done)
-                                                : -ENOENT;
+    if (!is_counter_check_due(m, m->attached))
+        return -ENOENT;
+    return manager_start_job_within(m, COUNTER_CHECK_TIMEOUT_USEC, work_find_other, done);
 }
 
 int manager_check_counter(int error, const Secret *output, char **reterr_detail)

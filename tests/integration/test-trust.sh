@@ -138,7 +138,7 @@ mkdir "$tmp/tpm-state"
 swtpm socket --tpm2 --tpmstate "dir=$tmp/tpm-state" --ctrl "type=unixio,path=$tmp/tpm.ctrl" \
     --server "type=unixio,path=$TPM" --flags not-need-init,startup-clear &>/dev/null &
 tpm=$!
-defer 'kill "$tpm" 2>/dev/null'
+defer 'kill -KILL "$tpm" 2>/dev/null'
 wait_for 60 is_listening "$TPM"
 configure
 start
@@ -164,6 +164,10 @@ refused "a counter of another store: none is made" 8 "rollback counter $counter 
 check "a counter of another store: nothing is left of it" test ! -e "$state/header.json"
 stop
 put_in_place theirs
+configure OpenBy=systemd-creds
+start
+is_kept_out "a counter of another store, OpenBy= without the TPM" "the rollback counter $counter of another store, $ours"
+stop
 configure "Id=$theirs"
 start
 is "a counter of another store, but the right Id=" "$(store_field Store)" open
@@ -239,4 +243,27 @@ wait "$tpm"
 rm -f "$TPM"
 new_store
 is "no TPM at all: no warning" "$status $(json 'o["storeMadeBy"], o["warnings"]' <<<"$out")" "0 (['systemd-creds'], [])"
+stop
+
+# --- a TPM that hangs, and is not what opens the store
+
+rm -rf "$tmp/tpm-state"
+mkdir "$tmp/tpm-state"
+swtpm socket --tpm2 --tpmstate "dir=$tmp/tpm-state" --ctrl "type=unixio,path=$tmp/tpm.ctrl" \
+    --server "type=unixio,path=$TPM" --flags not-need-init,startup-clear &>/dev/null &
+tpm=$!
+wait_for 60 is_listening "$TPM"
+kill -STOP "$tpm"
+keyctl clear "$(ring)"
+# Well below the minute that a slot may take, and well above the time for the look at the counters.
+sleep 40 &
+patience=$!
+daemon_listen "${daemon_environment[@]}"
+run ctl sync
+kill "$patience" 2>/dev/null
+result $? "a TPM that hangs: keys that another slot opens do not wait for it for long"
+is "a TPM that hangs: sync" "$status" 0
+like "a TPM that hangs: the keys are published" "$(ring_names)" "$THEIRS"
+kill -KILL "$tpm"
+daemon_stop
 finish

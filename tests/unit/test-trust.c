@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <systemd/sd-event.h>
+
 #include "credstore/ways.h"
 #include "keyd-fixture.h"
 
@@ -179,5 +185,119 @@ TEST(reload)
     ASSERT_EQ(s.kept, 1);
 }
 
-TEST_MAIN(TEST_ENTRY(id), TEST_ENTRY(id_of_a_store_that_is_gone), TEST_ENTRY(open_by),
+/* A TPM that takes commands and never answers, and a loop for those who wait for it. */
+typedef struct Waiting {
+    sd_event *event;
+    int tpm_fd;
+    char tpm[64];
+    int calls; /* of the hook */
+} Waiting;
+
+static void on_ready(_unused_ ManagerEvent event, void *userdata)
+{
+    ((Waiting *)userdata)->calls++;
+}
+
+static bool waiting_new(Waiting *w, Fixture *f)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char tcti[128];
+    sigset_t set;
+
+    snprintf(w->tpm, sizeof(w->tpm), "/tmp/%s.tpm", strrchr(f->dir, '/') + 1);
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", w->tpm);
+    snprintf(tcti, sizeof(tcti), "swtpm:path=%s", w->tpm);
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 || sd_event_new(&w->event) < 0)
+        return false;
+    w->tpm_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    manager_set_loop(f->m, w->event, on_ready, w);
+    return w->tpm_fd >= 0 && bind(w->tpm_fd, (struct sockaddr *)&address, sizeof(address)) == 0 &&
+           listen(w->tpm_fd, 4) == 0 && setenv("NVME_KEYD_TCTI", tcti, 1) == 0;
+}
+
+static void waiting_done(Waiting *w)
+{
+    sd_event_unref(w->event);
+    if (w->tpm_fd >= 0)
+        close(w->tpm_fd);
+    if (w->tpm[0])
+        (void)unlink(w->tpm);
+    unsetenv("NVME_KEYD_TCTI");
+}
+
+/* Whether the hook is called for the end of something before nothing happens for 3 s. */
+static bool is_told(Waiting *w)
+{
+    while (w->calls == 0 && sd_event_run(w->event, 3 * USEC_PER_SEC) > 0)
+        ;
+    return w->calls > 0;
+}
+
+static bool add_recovery_key(Fixture *f, Secret **ret)
+{
+    const SlotRequest q = {.type = "recovery"};
+    _cleanup_(sealed_slot_done) SealedSlot sealed = {.id = ""};
+    _cleanup_(freep) char *detail = NULL;
+
+    if (manager_seal_slot(f->m, &q, &sealed, &detail) < 0)
+        return false;
+    *ret = TAKE_PTR(sealed.recovery_key);
+    return true;
+}
+
+#define COUNTER 0x1a01234
+
+/* An unlocking that fails has ended what others wait for: they hear of it, and ask again. */
+TEST(unlock_that_ends_a_task_and_fails)
+{
+    _cleanup_(secret_freep) Secret *key = NULL;
+    _cleanup_(freep) char *detail = NULL, *why = NULL;
+    char id[STORE_IDENTITY_SIZE];
+    _cleanup_(waiting_done) Waiting w = {.tpm_fd = -1};
+    FIXTURE;
+
+    ASSERT_TRUE(make_store(&f, id) && add_recovery_key(&f, &key));
+    ASSERT_TRUE(set(&f.config, "Id", OTHER_ID));
+    ASSERT_TRUE(fixture_restart(&f) && waiting_new(&w, &f));
+    if (manager_remove_counter(f.m, COUNTER, &detail) != -EINPROGRESS)
+        TEST_SKIP("needs the TPM2 libraries");
+    ASSERT_EQ(manager_unlock(f.m, key, &why), -EXDEV);
+    ASSERT_TRUE(!manager_is_working(f.m));
+    ASSERT_EQ(w.calls, 0);
+    ASSERT_TRUE(manager_store_detail(f.m) && strstr(manager_store_detail(f.m), OTHER_ID));
+    ASSERT_TRUE(is_told(&w));
+}
+
+/* A wrong key ends nothing, and leaves no lock on the store that keeps the next one from it. */
+TEST(unlock_with_a_wrong_key_beside_a_task)
+{
+    _cleanup_(secret_freep) Secret *key = NULL;
+    _cleanup_(freep) char *detail = NULL, *why = NULL;
+    char id[STORE_IDENTITY_SIZE];
+    SyncResult s;
+    _cleanup_(waiting_done) Waiting w = {.tpm_fd = -1};
+    FIXTURE;
+
+    ASSERT_TRUE(make_store(&f, id) && add_recovery_key(&f, &key));
+    ASSERT_TRUE(fixture_restart(&f) && waiting_new(&w, &f));
+    if (manager_remove_counter(f.m, COUNTER, &detail) != -EINPROGRESS)
+        TEST_SKIP("needs the TPM2 libraries");
+    key->data[0] ^= 1;
+    ASSERT_EQ(manager_unlock(f.m, key, &why), -EKEYREJECTED);
+    ASSERT_TRUE(manager_is_working(f.m));
+    /* The TPM is gone, and the task ends. */
+    close(w.tpm_fd);
+    w.tpm_fd = -1;
+    while (manager_is_working(f.m))
+        ASSERT_TRUE(sd_event_run(w.event, 30 * USEC_PER_SEC) > 0);
+    manager_set_loop(f.m, NULL, NULL, NULL);
+    ASSERT_OK(fixture_sync(&f, &s));
+    ASSERT_EQ(s.kept, 1);
+}
+
+TEST_MAIN(TEST_ENTRY(unlock_that_ends_a_task_and_fails),
+          TEST_ENTRY(unlock_with_a_wrong_key_beside_a_task), TEST_ENTRY(id),
+          TEST_ENTRY(id_of_a_store_that_is_gone), TEST_ENTRY(open_by),
           TEST_ENTRY(open_by_holds_for_new_slots), TEST_ENTRY(bad_values), TEST_ENTRY(reload))
