@@ -7,6 +7,8 @@
 # suite: upcall
 # shows: twelve controllers that are reset at once find their keys, with a tlshd that unlinks the keyring afterwards
 # timeout: 600
+#
+# It is the last of its boot: handshakes that were given up hold the modules for a while, which 85-livepatch unloads.
 
 . /opt/vm/lib.sh
 
