@@ -119,6 +119,12 @@ static char *read_line(char *buffer, int size, void *stream)
     if (!fgets(buffer, size, l->file))
         return NULL;
     l->line++;
+    /* It hides the end of its line, which has been read. */
+    if (strlen(buffer) + 1 < (size_t)size && !strchr(buffer, '\n') && !feof(l->file)) {
+        add_problem(l->problems, l->path, l->line, "has a byte that is zero, passed over");
+        strcpy(buffer, "\n");
+        return buffer;
+    }
     if (skip_rest(l->file, buffer)) {
         add_problem(l->problems, l->path, l->line, "longer than %d bytes, passed over", size - 2);
         strcpy(buffer, "\n");

@@ -31,8 +31,8 @@ static int read_attribute(const char *directory, const char *name, const char *a
     return io_read_line(path, ret, size);
 }
 
-/* The kernel prints eight hexadecimal digits, and an empty line or nothing for no key. Returns
- * -ENOENT where a controller has no such attribute. */
+/* The kernel prints eight hexadecimal digits, and an empty line or nothing for no key. What makes
+ * no sense is a key that is not known: 0. Returns 0, or the error of reading. */
 static int read_serial(const char *directory, const char *name, const char *attribute, int32_t *ret)
 {
     char text[16], *end;
@@ -41,27 +41,34 @@ static int read_serial(const char *directory, const char *name, const char *attr
 
     *ret = 0;
     if (r < 0)
-        return r == -ENODATA ? 0 : r;
+        return r == -ENODATA || r == -ENOBUFS ? 0 : r;
     serial = strtoul(text, &end, 16);
-    if (*end != '\0' || serial > INT32_MAX)
-        return -EBADMSG;
-    *ret = (int32_t)serial;
+    if (*end == '\0' && serial <= INT32_MAX)
+        *ret = (int32_t)serial;
     return 0;
 }
 
-/* Returns 1 for a controller with TLS that is there to stay, 0 for another, or -ENOMEM. One that
- * vanishes while it is read counts as another. */
+/* Whether a controller, or an attribute of it, is not there, or not there any more. */
+static bool is_gone(int error)
+{
+    return error == -ENOENT || error == -ENODEV || error == -ENXIO || error == -ENOTDIR ||
+           error == -ENODATA;
+}
+
+/* Returns 1 for a controller with TLS that is there to stay, 0 for another, or the error of
+ * reading. */
 static int read_controller(const char *directory, const char *name, Controller *ret)
 {
     Controller c = {.name = ""};
     char state[32], mode[16];
+    int r;
 
     /* The attribute is there for connections with TLS alone. */
-    if (read_serial(directory, name, "tls_key", &c.tls_key) < 0 ||
-        read_attribute(directory, name, "state", state, sizeof(state)) < 0 ||
-        read_attribute(directory, name, "hostnqn", c.hostnqn, sizeof(c.hostnqn)) < 0 ||
-        read_attribute(directory, name, "subsysnqn", c.subsysnqn, sizeof(c.subsysnqn)) < 0)
-        return 0;
+    if ((r = read_serial(directory, name, "tls_key", &c.tls_key)) < 0 ||
+        (r = read_attribute(directory, name, "state", state, sizeof(state))) < 0 ||
+        (r = read_attribute(directory, name, "hostnqn", c.hostnqn, sizeof(c.hostnqn))) < 0 ||
+        (r = read_attribute(directory, name, "subsysnqn", c.subsysnqn, sizeof(c.subsysnqn))) < 0)
+        return is_gone(r) ? 0 : r;
     if (strncmp(state, "deleting", strlen("deleting")) == 0 || strcmp(state, "dead") == 0)
         return 0;
     (void)read_serial(directory, name, "tls_configured_key", &c.tls_configured_key);
@@ -73,27 +80,37 @@ static int read_controller(const char *directory, const char *name, Controller *
     return 1;
 }
 
+static int append(ControllerList *list, const Controller *c)
+{
+    Controller *grown = reallocarray(list->items, list->n + 1, sizeof(*list->items));
+
+    if (!grown)
+        return -ENOMEM;
+    list->items = grown;
+    list->items[list->n++] = *c;
+    return 0;
+}
+
 int controllers_read(const char *directory, ControllerList *ret)
 {
     _cleanup_(controller_list_done) ControllerList list = {NULL, 0};
     _cleanup_(closedirp) DIR *d = opendir(directory);
     const struct dirent *e;
+    Controller c;
+    int r = 0;
 
     *ret = list;
     if (!d)
         return errno == ENOENT ? 0 : -errno;
-    while ((e = readdir(d))) {
-        Controller *grown, c;
-
-        if (e->d_name[0] == '.' || strlen(e->d_name) >= sizeof(c.name) ||
-            read_controller(directory, e->d_name, &c) == 0)
+    for (errno = 0; r >= 0 && (e = readdir(d)); errno = 0) {
+        if (e->d_name[0] == '.' || strlen(e->d_name) >= sizeof(c.name))
             continue;
-        grown = reallocarray(list.items, list.n + 1, sizeof(*list.items));
-        if (!grown)
-            return -ENOMEM;
-        list.items = grown;
-        list.items[list.n++] = c;
+        r = read_controller(directory, e->d_name, &c);
+        if (r > 0)
+            r = append(&list, &c);
     }
+    if (r < 0 || errno != 0)
+        return r < 0 ? r : -errno;
     *ret = list;
     list = (ControllerList){NULL, 0};
     return 0;

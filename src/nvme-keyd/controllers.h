@@ -32,8 +32,8 @@ typedef struct ControllerList {
 void controller_list_done(ControllerList *l);
 
 /* Reads the controllers with TLS below directory, but for those that are being deleted. A directory
- * that is missing has none. Returns -ENOMEM or the error of opendir(3). Release with
- * controller_list_done(). */
+ * that is missing has none, and one that vanishes meanwhile is left out. Returns -ENOMEM, or the
+ * error of reading: then nobody knows what is there. Release with controller_list_done(). */
 int controllers_read(const char *directory, ControllerList *ret) _must_check_;
 
 /* True when the controller uses this key now. */

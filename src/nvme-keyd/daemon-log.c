@@ -140,13 +140,19 @@ static void log_opened(DaemonLog *l, const Manager *m)
 {
     static const LogFields opened = {.message_id = MESSAGE_STORE_OPENED};
     static const LogFields failed = {.message_id = MESSAGE_SLOTS_FAILED};
-    const char *detail = manager_store_detail(m);
+    static const LogFields unseen = {.message_id = MESSAGE_COUNTERS_UNSEEN};
+    const char *detail = manager_store_detail(m), *why = manager_counters_unseen(m);
 
     if (detail)
         daemon_log_lines(LOG_WARNING, &failed,
                          "A slot does not open the store, see nvme-keyctl slot reseal", detail);
     (void)log_full(LOG_INFO, 0, &opened, "Opened the store by its slot of type %s",
                    store_slot_type(manager_store(m)));
+    if (why)
+        (void)log_full(LOG_WARNING, 0, &unseen,
+                       "The TPM did not tell whether it has the rollback counter of another store: "
+                       "%s; Id= in nvme-keyd.conf tells the right store without it",
+                       why);
     (void)unusable_log(manager_keys(m));
     free(TAKE_PTR(l->unavailable));
     l->slow = false;

@@ -4,18 +4,22 @@
 #include "basic/io.h"
 #include "nvme-keyd/guard.h"
 
-/* Whether the kernel would find another key for the pair. */
-static bool has_other(const KeyTable *table, const Key *except, int32_t serial,
+/* Whether the kernel would find another key for the pair, or be given one when it asks. */
+static bool has_other(const Guard *g, const Key *except, int32_t serial,
                       const PskIdentity *identity)
 {
-    const Key *k = key_table_pair(table, identity->hostnqn, identity->hostnqn_length,
+    const Key *k = key_table_pair(g->table, identity->hostnqn, identity->hostnqn_length,
                                   identity->subsysnqn, identity->subsysnqn_length);
 
-    for (; k; k = k->next_of_pair)
-        for (unsigned v = 0; k != except && v < KEY_VERSIONS; v++)
-            if (k->serials[v] && k->serials[v] != serial && k->role & KEY_ROLE_HOST &&
-                key_is_publishable(k, now_realtime()))
+    for (; k; k = k->next_of_pair) {
+        bool can_be_asked_for = key_lifetime(k, g->on_demand_sec) > 0;
+
+        if (k == except || !(k->role & KEY_ROLE_HOST) || !key_is_publishable(k, now_realtime()))
+            continue;
+        for (unsigned v = 0; v < KEY_VERSIONS; v++)
+            if (k->identities[v] && (k->serials[v] ? k->serials[v] != serial : can_be_asked_for))
                 return true;
+    }
     return false;
 }
 
@@ -42,23 +46,21 @@ static bool uses_other(const Controller *c, const RingList *list, int32_t serial
     return false;
 }
 
-const Controller *guard_find(const ControllerList *controllers, const KeyTable *table,
-                             const Key *except, const RingList *list, size_t i)
+const Controller *guard_find(const Guard *g, const Key *except, int32_t serial,
+                             const char *description)
 {
-    const RingKey *have = &list->keys[i];
     PskIdentity identity;
 
-    if (controllers->n == 0 ||
-        psk_identity_parse(have->description, strlen(have->description), &identity) != 0)
+    if (g->controllers->n == 0 ||
+        psk_identity_parse(description, strlen(description), &identity) != 0)
         return NULL;
-    for (size_t n = 0; n < controllers->n; n++) {
-        const Controller *c = &controllers->items[n];
+    for (size_t n = 0; n < g->controllers->n; n++) {
+        const Controller *c = &g->controllers->items[n];
 
-        if (controller_is_pinned(c, have->serial))
+        if (serial && controller_is_pinned(c, serial))
             return c;
-        if ((controller_uses(c, have->serial) || controller_looks_for(c, &identity)) &&
-            !has_other(table, except, have->serial, &identity) &&
-            !uses_other(c, list, have->serial, &identity))
+        if (((serial && controller_uses(c, serial)) || controller_looks_for(c, &identity)) &&
+            !has_other(g, except, serial, &identity) && !uses_other(c, g->list, serial, &identity))
             return c;
     }
     return NULL;

@@ -336,10 +336,11 @@ static void make_way(Manager *m, Key *gone)
 }
 
 /* A controller that stands on the key would be deleted at its next reset. */
-static int check_needed(const Manager *m, const Key *k, char **reterr_detail)
+static int check_needed(Manager *m, const Key *k, char **reterr_detail)
 {
+    _cleanup_(manager_guard_done) ManagerGuard guard = {.looked = false};
     char controller[32];
-    int r = manager_needed_by(m, k, controller);
+    int r = k->role & KEY_ROLE_HOST ? manager_needed_by(m, &guard, k, controller) : 0;
 
     if (r < 0)
         return fail(reterr_detail, -ENOTCONN, "cannot tell whether a controller uses key %s: %s",

@@ -17,35 +17,48 @@ const char *manager_controllers(const Manager *m)
     return m->config.stand_in ? NULL : NAMES_CONTROLLERS;
 }
 
-static const Controller *find_needing(const ControllerList *controllers, const KeyTable *table,
-                                      const Key *k, const RingList *list)
+void manager_guard_done(ManagerGuard *g)
 {
-    const Controller *c = NULL;
-
-    for (size_t i = 0; i < list->n && !c; i++)
-        for (unsigned v = 0; v < KEY_VERSIONS && !c; v++)
-            if (k->serials[v] && k->serials[v] == list->keys[i].serial)
-                c = guard_find(controllers, table, k, list, i);
-    return c;
+    controller_list_done(&g->controllers);
+    ring_list_done(&g->list);
+    *g = (ManagerGuard){.looked = false};
 }
 
-int manager_needed_by(const Manager *m, const Key *k, char ret[static 32])
+static int look(Manager *m, ManagerGuard *g)
 {
-    _cleanup_(controller_list_done) ControllerList controllers = {NULL, 0};
-    _cleanup_(ring_list_done) RingList list = {NULL, 0};
     const char *directory = manager_controllers(m);
-    const Controller *c;
-    int r = directory ? controllers_read(directory, &controllers) : 0;
+    const Ring *ring;
+    int r;
 
-    if (r < 0 || controllers.n == 0 || !m->ring)
-        return r;
-    r = ring_list(m->ring, &list);
+    if (g->looked)
+        return g->error;
+    g->looked = true;
+    g->error = directory ? controllers_read(directory, &g->controllers) : 0;
+    if (g->error < 0 || g->controllers.n == 0)
+        return g->error;
+    ring = manager_ring(m, &r);
+    if (ring)
+        g->error = ring_list(ring, &g->list);
+    return g->error;
+}
+
+int manager_needed_by(Manager *m, ManagerGuard *g, const Key *k, char ret[static 32])
+{
+    const Guard guard = {&g->controllers, &m->keys, &g->list, manager_on_demand_sec(m)};
+    int r = look(m, g);
+
     if (r < 0)
         return r;
-    c = find_needing(&controllers, &m->keys, k, &list);
-    if (c)
-        snprintf(ret, 32, "%s", c->name);
-    return c != NULL;
+    for (unsigned v = 0; v < KEY_VERSIONS; v++) {
+        const Controller *c =
+            k->identities[v] ? guard_find(&guard, k, k->serials[v], k->identities[v]) : NULL;
+
+        if (c) {
+            snprintf(ret, 32, "%s", c->name);
+            return 1;
+        }
+    }
+    return 0;
 }
 
 void manager_release_held(Manager *m)

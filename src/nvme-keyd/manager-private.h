@@ -3,6 +3,7 @@
 
 #include "credstore/detail.h"
 #include "credstore/ways.h"
+#include "nvme-keyd/controllers.h"
 #include "nvme-keyd/job.h"
 #include "nvme-keyd/manager.h"
 
@@ -40,12 +41,13 @@ struct Manager {
     ConfigProblems config_problems;
     bool config_refused; /* the file with these problems is not what is in force */
     const char *state_dir;
-    Store *store;        /* open */
-    char *store_detail;  /* why it is not */
-    bool refused;        /* a store is there that must not be opened */
-    bool foreign;        /* because it is another one */
-    int failed;          /* why it could not be opened */
-    uint64_t retry_usec; /* CLOCK_MONOTONIC, when that may be tried again */
+    Store *store;          /* open */
+    char *store_detail;    /* why it is not */
+    bool refused;          /* a store is there that must not be opened */
+    bool foreign;          /* because it is another one */
+    char *counters_unseen; /* why the TPM did not tell of counters of other stores, or NULL */
+    int failed;            /* why it could not be opened */
+    uint64_t retry_usec;   /* CLOCK_MONOTONIC, when that may be tried again */
 
     sd_event *event; /* borrowed */
     ManagerReadyFn on_ready;
@@ -103,9 +105,21 @@ bool manager_kernel_is_exact(void);
 /* The directory for controllers_read(), or NULL where no controller uses the ring. */
 const char *manager_controllers(const Manager *m);
 
-/* The name of a controller that would be lost if what is in the ring of a key left it, in ret.
- * Returns 1, 0 where there is none, or an error of controllers_read(). */
-int manager_needed_by(const Manager *m, const Key *k, char ret[static 32]) _must_check_;
+/* Keeps why the look for counters of other stores failed, if it did. */
+void manager_note_counter_check(Manager *m, int error, const char *detail);
+
+/* What controllers and ring are like, looked at once for many keys. Starts as zeroes. */
+typedef struct ManagerGuard {
+    ControllerList controllers;
+    RingList list;
+    bool looked;
+    int error;
+} ManagerGuard;
+void manager_guard_done(ManagerGuard *g);
+
+/* The name of a controller that would be lost without a key of a host, in ret. Returns 1, 0 where
+ * there is none, or an error of looking. */
+int manager_needed_by(Manager *m, ManagerGuard *g, const Key *k, char ret[static 32]) _must_check_;
 
 /* To be called when a key has been published: one that was held for a controller may be able to go
  * now, and on a host must not stay beside the new one. Frees no key. */

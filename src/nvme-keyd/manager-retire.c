@@ -72,22 +72,23 @@ void manager_update_deadline(Manager *m)
 
 /* Whether a retiring key still stands in for one that could not be published yet, or a controller
  * stands on it. */
-static bool stands_in(const Manager *m, const Key *k)
+static bool stands_in(Manager *m, ManagerGuard *guard, const Key *k)
 {
     char controller[32];
-
     const Key *o = key_table_pair(&m->keys, k->hostnqn, strlen(k->hostnqn), k->subsysnqn,
                                   strlen(k->subsysnqn));
 
     for (; o && m->ring; o = o->next_of_pair)
         if (o->state == KEY_ACTIVE && manager_lacks(m, o))
             return true;
-    return k->role & KEY_ROLE_HOST && manager_needed_by(m, k, controller) != 0;
+    return k->role & KEY_ROLE_HOST && (k->serials[0] || k->serials[1]) &&
+           manager_needed_by(m, guard, k, controller) != 0;
 }
 
 static size_t collect_over(Manager *m, Key **ret)
 {
     bool synchronized = clock_is_synchronized(NAMES_CLOCK_SYNCHRONIZED);
+    _cleanup_(manager_guard_done) ManagerGuard guard = {.looked = false};
     uint64_t now = now_realtime();
     size_t n = 0;
     Key *k;
@@ -95,7 +96,7 @@ static size_t collect_over(Manager *m, Key **ret)
     KEY_TABLE_FOREACH(&m->keys, k)
     {
         if (k->state == KEY_RETIRING && k->deadline_usec > 0 &&
-            (k->expired || (synchronized && k->deadline_usec <= now)) && !stands_in(m, k))
+            (k->expired || (synchronized && k->deadline_usec <= now)) && !stands_in(m, &guard, k))
             ret[n++] = k;
     }
     return n;

@@ -197,12 +197,13 @@ static void open_with(Manager *m, const Secret *found)
     end_opening(m, r);
 }
 
-static void on_counters_seen(int error, const Secret *output, _unused_ const char *detail,
-                             void *userdata)
+static void on_counters_seen(int error, const Secret *output, const char *detail, void *userdata)
 {
     _cleanup_(freep) char *why = NULL;
     Manager *m = userdata;
     int r = manager_check_counter(error, output, &why);
+
+    manager_note_counter_check(m, error, detail);
 
     if (r < 0) {
         m->foreign = true;
@@ -228,6 +229,7 @@ static void on_find_key(int error, const Secret *output, const char *detail, voi
         try_slot(m);
         return;
     }
+    secret_free(m->found);
     m->found = secret_new_copy(output->data, output->size);
     r = m->found ? manager_start_counter_check(m, on_counters_seen) : -ENOMEM;
     if (r == -ENOENT)
@@ -480,6 +482,7 @@ int manager_unlock(Manager *m, const Secret *recovery_key, char **reterr_detail)
     /* A slot that is still being tried may hang: it is not waited for. */
     if (r == 0) {
         m->job = job_free(m->job);
+        m->found = secret_free(m->found);
         m->task = TASK_NONE;
         r = unlock(m, found, reterr_detail);
     }

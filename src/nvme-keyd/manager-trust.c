@@ -80,6 +80,20 @@ int manager_start_counter_check(Manager *m, JobDone done)
     return manager_start_job_within(m, COUNTER_CHECK_TIMEOUT_USEC, work_find_other, done);
 }
 
+void manager_note_counter_check(Manager *m, int error, const char *detail)
+{
+    free(TAKE_PTR(m->counters_unseen));
+    /* No counter, no TPM, or one that cannot have any. */
+    if (error == 0 || error == -ENOENT || error == -ENODEV || error == -EOPNOTSUPP)
+        return;
+    m->counters_unseen = strdup(detail ? detail : strerror(-error));
+}
+
+const char *manager_counters_unseen(const Manager *m)
+{
+    return m->counters_unseen;
+}
+
 int manager_check_counter(int error, const Secret *output, char **reterr_detail)
 {
     Tpm2CounterMark other;

@@ -30,6 +30,7 @@ Manager *manager_free(Manager *m)
     sd_event_source_disable_unref(m->slow_timer);
     job_free(m->job);
     secret_free(m->found);
+    free(m->counters_unseen);
     store_close(m->attached);
     store_close(m->store);
     seal_order_done(&m->order);

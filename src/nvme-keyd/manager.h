@@ -176,6 +176,10 @@ DEFINE_CLEANUP(ManagerCopy, manager_copy_free)
 int manager_copy_next(ManagerCopy *c, StoreFile visit, void *userdata, char **reterr_detail)
     _must_check_;
 
+/* Why the TPM did not tell whether it has the rollback counter of another store, when the store was
+ * opened last; NULL where it did, or where there was nothing to ask. */
+const char *manager_counters_unseen(const Manager *m);
+
 /* NULL when the store is not open. */
 const Store *manager_store(const Manager *m);
 /* Why the store cannot be opened, or NULL. */

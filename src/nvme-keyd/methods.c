@@ -274,7 +274,7 @@ static int method_remove(VarlinkCall *call, json_object *p, void *userdata)
     _cleanup_(freep) char *detail = NULL, *hostnqn = NULL, *subsysnqn = NULL;
     const Key *k;
     const char *id;
-    bool force = false;
+    bool force = false, known;
     int r;
 
     if (methods_read_id(p, &id) < 0)
@@ -285,11 +285,12 @@ static int method_remove(VarlinkCall *call, json_object *p, void *userdata)
     k = key_table_find(manager_keys(userdata), id);
     if (k && k->hostnqn && (!(hostnqn = strdup(k->hostnqn)) || !(subsysnqn = strdup(k->subsysnqn))))
         return -ENOMEM;
+    known = k;
     r = manager_remove(userdata, id, force, &detail);
-    if (r < 0)
-        return methods_reply_failure(call, r, detail, NULL);
-    log_change(call, &(LogFields){MESSAGE_KEY_REMOVED, hostnqn, subsysnqn, id}, "removed");
-    return varlink_call_reply(call, NULL);
+    /* Also where the ring refused to let it go. */
+    if (known && !key_table_find(manager_keys(userdata), id))
+        log_change(call, &(LogFields){MESSAGE_KEY_REMOVED, hostnqn, subsysnqn, id}, "removed");
+    return r < 0 ? methods_reply_failure(call, r, detail, NULL) : varlink_call_reply(call, NULL);
 }
 
 static int method_sync(VarlinkCall *call, json_object *p, void *userdata)

@@ -280,33 +280,37 @@ static void plan_apply(const Plan *p, const Ring *ring, Store *store, unsigned o
     }
 }
 
-/* Whether a controller keeps an unwanted key where it is. */
-static bool is_held(const Plan *p, const KeyTable *table, const ControllerList *controllers,
-                    const RingList *list, size_t i, RingNotices *notices)
+/* Whether a controller keeps an unwanted key where it is. One that was there on demand stays, as
+ * nothing could take its place. */
+static bool is_held(const Plan *p, const Guard *g, const RingKey *have, RingNotices *notices)
 {
-    const Controller *c = guard_find(controllers, table, NULL, list, i);
-    const RingKey *have = &list->keys[i];
+    const Controller *c = guard_find(g, NULL, have->serial, have->description);
     PskIdentity identity;
     void *v = NULL;
+    int r;
 
     if (!c || psk_identity_parse(have->description, strlen(have->description), &identity) != 0)
         return false;
+    /* It stays in any case. */
+    r = ring_set_timeout(have->serial, 0);
+    (void)r;
     ring_notices_add(notices, RING_NOTICE_HELD, have->serial, &identity, c->name);
     if (lh_table_lookup_ex(p->by_identity, have->description, &v))
         ((Want *)v)->held = true;
     return true;
 }
 
-static void plan_remove_stale(const Plan *p, const Ring *ring, const RingList *list,
-                              const KeyTable *table, const ControllerList *controllers,
-                              RingNotices *notices, SyncResult *result)
+static void plan_remove_stale(const Plan *p, const Ring *ring, const Guard *g, RingNotices *notices,
+                              SyncResult *result)
 {
+    const RingList *list = g->list;
+
     for (size_t i = 0; i < list->n; i++) {
         int r;
 
         if (!p->stale[i])
             continue;
-        if (is_held(p, table, controllers, list, i, notices)) {
+        if (is_held(p, g, &list->keys[i], notices)) {
             result->held++;
             continue;
         }
@@ -383,7 +387,8 @@ int sync_all(const Ring *ring, Store *store, const KeyTable *table, const SyncOp
     }
     /* What could not be added may be what a stale key still stands in for. */
     if (result.failed == 0)
-        plan_remove_stale(&plan, ring, &list, table, &controllers, notices, &result);
+        plan_remove_stale(&plan, ring, &(Guard){&controllers, table, &list, options->on_demand_sec},
+                          notices, &result);
     plan_find_rivals(&plan, &list, table, notices);
     *ret = result;
     return 0;

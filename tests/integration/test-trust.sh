@@ -264,6 +264,7 @@ kill "$patience" 2>/dev/null
 result $? "a TPM that hangs: keys that another slot opens do not wait for it for long"
 is "a TPM that hangs: sync" "$status" 0
 like "a TPM that hangs: the keys are published" "$(ring_names)" "$THEIRS"
+check "a TPM that hangs: the journal has it" grep -q "The TPM did not tell whether it has the rollback counter" "$log"
 kill -KILL "$tpm"
 daemon_stop
 finish

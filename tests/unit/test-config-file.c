@@ -228,6 +228,23 @@ TEST(long_line)
     ASSERT_EQ(c.retire_usec, config_default.retire_usec);
 }
 
+/* A byte that is zero hides the end of its line, not the next line. */
+TEST(zero_byte)
+{
+    static const char text[] = "[Manager]\nRetireSec=1h\0x\nIdleExitSec=90s\n";
+    FILE *file;
+    Config c;
+    FIXTURE;
+
+    file = fopen(f.path, "w");
+    ASSERT_TRUE(file);
+    ASSERT_EQ(fwrite(text, 1, sizeof(text) - 1, file), sizeof(text) - 1);
+    ASSERT_OK(fclose(file));
+    ASSERT_TRUE(loads(&f, &c, ":2: has a byte that is zero, passed over", NULL));
+    ASSERT_EQ(c.idle_exit_usec, 90 * USEC_PER_SEC);
+    ASSERT_EQ(c.retire_usec, config_default.retire_usec);
+}
+
 TEST(many)
 {
     _cleanup_(config_problems_done) ConfigProblems problems = {.n = 0};
@@ -309,5 +326,5 @@ TEST(no_directory)
 
 TEST_MAIN(TEST_ENTRY(no_file), TEST_ENTRY(file), TEST_ENTRY(indented), TEST_ENTRY(file_unknown),
           TEST_ENTRY(drop_ins), TEST_ENTRY(drop_ins_alone), TEST_ENTRY(bad_values),
-          TEST_ENTRY(not_an_option), TEST_ENTRY(long_line), TEST_ENTRY(many),
+          TEST_ENTRY(not_an_option), TEST_ENTRY(long_line), TEST_ENTRY(zero_byte), TEST_ENTRY(many),
           TEST_ENTRY(unprintable), TEST_ENTRY(unreadable), TEST_ENTRY(no_directory))

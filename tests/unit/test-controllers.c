@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,7 +50,10 @@ TEST(read)
     sysfs_put(&s, "nvme7", "live", HOST, SUBSYSTEM, "nonsense\n", NULL);
     sysfs_put(&s, "nvme8", "live", HOST, SUBSYSTEM, "ffffffff\n", NULL);
     ASSERT_OK(controllers_read(s.dir, &l));
-    ASSERT_EQ(l.n, 3);
+    ASSERT_EQ(l.n, 5);
+    /* What is no serial is a key that is not known. */
+    ASSERT_EQ(find(&l, "nvme7")->tls_key, 0);
+    ASSERT_EQ(find(&l, "nvme8")->tls_key, 0);
     ASSERT_EQ(find(&l, "nvme0")->tls_key, 0x2a3b4c5d);
     ASSERT_EQ(find(&l, "nvme0")->tls_configured_key, 0);
     ASSERT_TRUE(find(&l, "nvme0")->live);
@@ -58,6 +62,21 @@ TEST(read)
     ASSERT_EQ(find(&l, "nvme2")->tls_key, 0);
     ASSERT_TRUE(!find(&l, "nvme2")->live);
     ASSERT_EQ(find(&l, "nvme6")->tls_configured_key, 11);
+}
+
+/* Nobody knows what is there, so nothing must be concluded. */
+TEST(unreadable)
+{
+    _cleanup_(controller_list_done) ControllerList l = {NULL, 0};
+    _cleanup_(sysfs_done) Sysfs s = sysfs_new();
+    char path[128];
+
+    sysfs_put(&s, "nvme0", "live", HOST, SUBSYSTEM, "00000007\n", NULL);
+    sysfs_write(&s, "nvme0", "state", NULL);
+    snprintf(path, sizeof(path), "%s/nvme0/state", s.dir);
+    ASSERT_OK(symlink("state", path));
+    ASSERT_EQ(controllers_read(s.dir, &l), -ELOOP);
+    ASSERT_EQ(l.n, 0);
 }
 
 /* The kernel looks by the names at each reset, whatever key is in use. */
@@ -85,4 +104,4 @@ TEST(looks_for)
     ASSERT_TRUE(!controller_looks_for(&c, &i));
 }
 
-TEST_MAIN(TEST_ENTRY(none), TEST_ENTRY(read), TEST_ENTRY(looks_for))
+TEST_MAIN(TEST_ENTRY(none), TEST_ENTRY(read), TEST_ENTRY(unreadable), TEST_ENTRY(looks_for))

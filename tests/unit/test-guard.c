@@ -217,6 +217,62 @@ TEST(generated_key)
     ASSERT_EQ(result.removed, 1);
 }
 
+static void on_demand(Fixture *f)
+{
+    f->config.on_demand = f->config.on_demand_force = true;
+    manager_set_config(f->m, &f->config);
+}
+
+/* The kernel asks for the key of the store, once the one that is not wanted is gone. */
+TEST(on_demand_unwanted)
+{
+    key_serial_t unwanted;
+    GUARD;
+
+    on_demand(&f);
+    ASSERT_TRUE(fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1));
+    unwanted = ring_put(MARK, UNWANTED, PAYLOAD);
+    sysfs_put_live(&s, "nvme0", HOST, SUBSYSTEM, unwanted);
+    ASSERT_OK(sync_now(&f));
+    ASSERT_EQ(result.held, 0);
+    ASSERT_EQ(ring_find(UNWANTED), 0);
+}
+
+/* Where there is none to ask for, the one that is held stays for longer than its time on demand. */
+TEST(on_demand_held)
+{
+    key_serial_t unwanted;
+    GUARD;
+
+    on_demand(&f);
+    unwanted = ring_put(MARK, UNWANTED, PAYLOAD);
+    ASSERT_OK(keyctl_set_timeout(unwanted, 60));
+    sysfs_put_live(&s, "nvme0", HOST, SUBSYSTEM, unwanted);
+    ASSERT_OK(sync_now(&f));
+    ASSERT_EQ(result.held, 1);
+    ASSERT_EQ(seconds_left(unwanted), 0);
+}
+
+/* A key whose time in the ring is over is what the next request asks for. */
+TEST(on_demand_removal)
+{
+    _cleanup_(freep) char *detail = NULL, *again = NULL;
+    key_serial_t serial;
+    Key *k;
+    GUARD;
+
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1);
+    ASSERT_TRUE(k);
+    serial = k->serials[1];
+    on_demand(&f);
+    ASSERT_OK(sync_now(&f));
+    sysfs_put_live(&s, "nvme0", HOST, SUBSYSTEM, serial);
+    ASSERT_EQ(manager_remove(f.m, k->id, false, &detail), -EBUSY);
+    ASSERT_OK(keyctl_unlink(serial, fixture_ring()));
+    ASSERT_TRUE(manager_refresh(f.m));
+    ASSERT_EQ(manager_remove(f.m, k->id, false, &again), -EBUSY);
+}
+
 /* The group has another number than when the key was published: it is ours all the same. */
 TEST(other_group)
 {
@@ -275,5 +331,6 @@ TEST_MAIN(TEST_ENTRY(unwanted_but_needed), TEST_ENTRY(connecting), TEST_ENTRY(pa
           TEST_ENTRY(pair_has_a_targets), TEST_ENTRY(unreadable), TEST_ENTRY(removal),
           TEST_ENTRY(rotation), TEST_ENTRY(rotated_then_removed),
           TEST_ENTRY(displaced_then_unwanted), TEST_ENTRY(key_of_another_program),
-          TEST_ENTRY(generated_key), TEST_ENTRY(other_group), TEST_ENTRY(rival),
+          TEST_ENTRY(generated_key), TEST_ENTRY(on_demand_unwanted), TEST_ENTRY(on_demand_held),
+          TEST_ENTRY(on_demand_removal), TEST_ENTRY(other_group), TEST_ENTRY(rival),
           TEST_ENTRY(no_rival_on_a_target))
