@@ -39,13 +39,13 @@ typedef struct SealOrder {
 struct Manager {
     Config config;
     ConfigProblems config_problems;
-    bool config_refused; /* the file with these problems is not what is in force */
     const char *state_dir;
     Store *store;          /* open */
     char *store_detail;    /* why it is not */
+    char *counters_unseen; /* why the TPM did not tell of counters of other stores, or NULL */
+    bool config_refused;   /* the file with config_problems is not what is in force */
     bool refused;          /* a store is there that must not be opened */
     bool foreign;          /* because it is another one */
-    char *counters_unseen; /* why the TPM did not tell of counters of other stores, or NULL */
     int failed;            /* why it could not be opened */
     uint64_t retry_usec;   /* CLOCK_MONOTONIC, when that may be tried again */
 
@@ -81,8 +81,8 @@ struct Manager {
     char **problems;      /* CREDENTIAL_PROBLEMS_MAX, NULL for none */
     size_t n_problems;
     bool incomplete; /* a credential or a line could not be read: what it had before is not known */
-    unsigned on_demand_sec; /* as of the last look at the whole ring */
     bool unpublished;       /* the ring has refused a key, or kept one */
+    unsigned on_demand_sec; /* as of the last look at the whole ring */
     uint64_t deadline_usec; /* the earliest of the retiring keys', 0 for none */
     ManagerDue due;         /* as of the last manager_update_deadline() */
 };
