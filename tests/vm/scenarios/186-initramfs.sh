@@ -19,11 +19,12 @@ preload=nvme-keyd-preload.service
 
 # Since when there is the real root, in microseconds.
 switched() { systemctl show --property=UserspaceTimestampMonotonic --value; }
-# in_initramfs MESSAGE-ID: how often nvme-keyd said so before that
+# in_initramfs MESSAGE-ID: how often nvme-keyd said the same thing with it before that; a line for each slot is not the same
 in_initramfs() {
         journalctl --sync
         journalctl --boot --quiet --output=json --identifier=nvme-keyd MESSAGE_ID="$1" |
-                jq -s --arg end "$(switched)" 'map(select((.__MONOTONIC_TIMESTAMP | tonumber) < ($end | tonumber))) | length'
+                jq -s --arg end "$(switched)" 'map(select((.__MONOTONIC_TIMESTAMP | tonumber) < ($end | tonumber)))
+                        | group_by(.MESSAGE) | map(length) | max // 0'
 }
 published_in_initramfs() {
         local done_at
