@@ -14,12 +14,6 @@
 
 #define RECORD_NAME_LENGTH (STORE_ID_SIZE - 1 + sizeof(".json") - 1)
 
-static inline void closedirp(DIR **d)
-{
-    if (*d)
-        closedir(*d);
-}
-
 void dirs_done(StoreDirs *dirs)
 {
     closep(&dirs->records);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <dirent.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -42,6 +44,18 @@
 static inline void freep(void *p)
 {
     free(*(void **)p);
+}
+
+static inline void fclosep(FILE *const *f)
+{
+    if (*f)
+        (void)fclose(*f);
+}
+
+static inline void closedirp(DIR *const *d)
+{
+    if (*d)
+        (void)closedir(*d);
 }
 
 static inline void closep(const int *fd)

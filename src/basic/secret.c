@@ -36,12 +36,6 @@ int secret_memory_init(void)
     }
 }
 
-static void fclosep(FILE *const *f)
-{
-    if (*f)
-        (void)fclose(*f);
-}
-
 /* Nobody but /proc tells where the arena begins and ends; its guard pages are mappings of their
  * own.
  */

@@ -63,12 +63,6 @@ static key_serial_t stand_in_open(void)
     return s;
 }
 
-static inline void fclosep(FILE **f)
-{
-    if (*f)
-        (void)fclose(*f);
-}
-
 /* Reads "SERIAL FLAGS USAGE TIMEOUT PERM UID GID TYPE DESCRIPTION: SUMMARY". The old `.nvme` stays
  * listed for minutes after nvme_keyring was unloaded, revoked. */
 static bool is_ring(const char *line, unsigned *ret_serial)

@@ -186,12 +186,6 @@ static int read_line(Search *s, const char *line)
                : 0;
 }
 
-static inline void fclosep(FILE **f)
-{
-    if (*f)
-        (void)fclose(*f);
-}
-
 static int read_keys(Search *s)
 {
     _cleanup_(fclosep) FILE *f = fopen("/proc/keys", "re");

@@ -138,12 +138,6 @@ static char *read_line(char *buffer, int size, void *stream)
     return buffer;
 }
 
-static inline void fclosep(FILE **f)
-{
-    if (*f)
-        (void)fclose(*f);
-}
-
 /* Opens what may be read without a wait or an end: a file, or /dev/null, which stands for an empty
  * one. *reterr_why: why not, where the errno does not tell. */
 static int open_file(const char *path, FILE **ret, const char **reterr_why)

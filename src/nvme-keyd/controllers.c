@@ -15,12 +15,6 @@ void controller_list_done(ControllerList *l)
     *l = (ControllerList){NULL, 0};
 }
 
-static inline void closedirp(DIR **d)
-{
-    if (*d)
-        (void)closedir(*d);
-}
-
 static int read_attribute(const char *directory, const char *name, const char *attribute, char *ret,
                           size_t size)
 {

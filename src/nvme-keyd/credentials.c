@@ -37,12 +37,6 @@ static void found_list_done(const FoundList *l)
     free(l->items);
 }
 
-static void closedirp(DIR *const *d)
-{
-    if (*d)
-        (void)closedir(*d);
-}
-
 /* Who has the same names has the same id, in this boot and in the next. */
 static int set_id(Key *k)
 {

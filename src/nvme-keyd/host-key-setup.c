@@ -27,12 +27,6 @@ static const char *const sealed_places[] = {
 /* Enough for the id of the key, in Base64 too. */
 #define HEAD_SIZE 64
 
-static void closedirp(DIR *const *d)
-{
-    if (*d)
-        (void)closedir(*d);
-}
-
 /* Those that nvme-keyd-credentials.service has systemd open. */
 static bool is_fetched(const char *name)
 {

@@ -13,12 +13,6 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static inline void closedirp(DIR **d)
-{
-    if (*d)
-        closedir(*d);
-}
-
 int main(int argc, char **argv)
 {
     _cleanup_(closedirp) DIR *directory = argc == 2 ? opendir(argv[1]) : NULL;
