@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "credstore/seal.h"
+#include "credstore/aead.h"
 
 /* The text of a sealed box: {"nonce":"..","ciphertext":"..","tag":".."}, Base64, in exactly this
  * order and without white space, so that no two texts mean the same box. */

@@ -6,9 +6,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "basic/detail.h"
 #include "basic/io.h"
 #include "credstore/commit.h"
-#include "credstore/detail.h"
 #include "credstore/header.h"
 #include "credstore/signed-file.h"
 

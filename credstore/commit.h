@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 #include "basic/macro.h"
+#include "credstore/aead.h"
 #include "credstore/dirs.h"
-#include "credstore/seal.h"
 
 /*
  * How a set of files changes at once. All new contents are on the disk as NAME.new before

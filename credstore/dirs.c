@@ -8,7 +8,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
-#include "credstore/detail.h"
+#include "basic/detail.h"
 #include "credstore/dirs.h"
 #include "credstore/header.h"
 

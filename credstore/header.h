@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "basic/macro.h"
-#include "credstore/tpm2-counter.h"
+#include "credstore/seal/tpm2/counter.h"
 
 #define STORE_SHARDS 64
 /* 128 random bits as hex and a NUL. */

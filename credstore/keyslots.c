@@ -3,13 +3,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "basic/detail.h"
 #include "basic/encoding.h"
 #include "basic/json.h"
 #include "credstore/box.h"
-#include "credstore/detail.h"
 #include "credstore/keyslots.h"
-#include "credstore/slot.h"
-#include "credstore/ways.h"
+#include "credstore/seal/seal-type.h"
+#include "credstore/seal/ways.h"
 
 #define SLOT_ID_BYTES ((SLOT_ID_SIZE - 1) / 2)
 /* "nvme-keyd slot ", the store's id, the slot's id and the name of a type. */

@@ -3,9 +3,9 @@
 
 #include <json-c/json.h>
 
+#include "credstore/aead.h"
 #include "credstore/header.h"
-#include "credstore/seal.h"
-#include "credstore/slot.h"
+#include "credstore/seal/seal-type.h"
 #include "credstore/store.h"
 
 /*

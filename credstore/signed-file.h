@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "credstore/seal.h"
+#include "credstore/aead.h"
 
 /*
  * A file of two lines: a body, which is one JSON object, and {"mac":".."} with the HMAC-SHA-256

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "basic/json.h"
-#include "credstore/creds-slot.h"
+#include "credstore/seal/creds/blob.h"
 #include "credstore/slot-warnings.h"
 
 /* "0, 1, ..., 23" */

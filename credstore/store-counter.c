@@ -3,9 +3,9 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "basic/detail.h"
 #include "basic/limits.h"
 #include "basic/log.h"
-#include "credstore/detail.h"
 #include "credstore/store-counter.h"
 
 /* Who has the store key, and nobody else, can read the counter and increment it. */

@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "basic/detail.h"
 #include "basic/encoding.h"
 #include "basic/io.h"
 #include "basic/json.h"
-#include "credstore/detail.h"
 #include "credstore/keyslots.h"
 #include "credstore/signed-file.h"
 #include "credstore/store-slots.h"

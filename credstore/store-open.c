@@ -5,9 +5,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "basic/detail.h"
 #include "basic/io.h"
 #include "basic/limits.h"
-#include "credstore/detail.h"
 #include "credstore/keyslots.h"
 #include "credstore/signed-file.h"
 #include "credstore/store-counter.h"

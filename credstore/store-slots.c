@@ -2,12 +2,12 @@
 #include <errno.h>
 #include <string.h>
 
+#include "basic/detail.h"
 #include "basic/json.h"
 #include "basic/limits.h"
-#include "credstore/detail.h"
+#include "credstore/seal/tpm2/blob.h"
 #include "credstore/store-counter.h"
 #include "credstore/store-slots.h"
-#include "credstore/tpm2-blob.h"
 #include "credstore/transaction.h"
 
 /* Slots come, go and are replaced by a commit of their own, of nothing but the header. */

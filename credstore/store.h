@@ -7,7 +7,7 @@
 
 #include "basic/macro.h"
 #include "basic/secret.h"
-#include "credstore/slot-options.h"
+#include "credstore/seal/seal-options.h"
 
 /*
  * A directory of sealed records. A record is public metadata (a JSON object) and a secret, bound to

@@ -7,7 +7,7 @@
 #include "build-config.h"
 #include "nvme-keyctl/cli.h"
 #include "nvme-keyctl/output.h"
-#include "nvme-keyd/config.h"
+#include "nvme-keyd/config/config.h"
 
 /* One bit for each option, so that a verb can say which it takes. */
 enum {

@@ -10,7 +10,7 @@
 #include <termios.h>
 
 #include "basic/limits.h"
-#include "credstore/recovery-key.h"
+#include "credstore/seal/recovery-key.h"
 #include "credstore/store.h"
 #include "nvme-keyctl/cli.h"
 

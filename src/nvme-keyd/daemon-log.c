@@ -6,10 +6,10 @@
 #include "basic/json.h"
 #include "basic/log.h"
 #include "basic/names.h"
-#include "credstore/creds-slot.h"
-#include "credstore/host-key.h"
+#include "credstore/seal/creds/blob.h"
+#include "credstore/seal/creds/host-key.h"
 #include "nvme-keyd/daemon-log.h"
-#include "nvme-keyd/unusable.h"
+#include "nvme-keyd/keys/broken.h"
 
 void daemon_log_lines(int level, const LogFields *fields, const char *what, const char *detail)
 {

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "basic/log.h"
-#include "nvme-keyd/manager.h"
+#include "nvme-keyd/manager/manager.h"
 
 /* What the journal is told about the daemon's state. */
 

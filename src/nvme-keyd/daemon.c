@@ -11,14 +11,14 @@
 #include "basic/log.h"
 #include "basic/names.h"
 #include "build-config.h"
+#include "nvme-keyd/api/methods.h"
 #include "nvme-keyd/daemon-log.h"
 #include "nvme-keyd/daemon.h"
-#include "nvme-keyd/handshake-watch.h"
-#include "nvme-keyd/methods.h"
 #include "nvme-keyd/notifier.h"
 #include "nvme-keyd/refusals.h"
 #include "nvme-keyd/retire-timer.h"
-#include "nvme-keyd/upcall.h"
+#include "nvme-keyd/tlshd/watch.h"
+#include "nvme-keyd/upcall/upcall.h"
 
 /* Between two tries to publish or to let go of a retired key, when store, ring or disk refuse: at
  * boot a TPM may be there a moment later, but one that never comes is not worth much work. */

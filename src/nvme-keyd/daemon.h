@@ -3,7 +3,7 @@
 
 #include <systemd/sd-event.h>
 
-#include "nvme-keyd/config.h"
+#include "nvme-keyd/config/config.h"
 
 /* The service: a Manager with its sockets, signals and timers on an event loop. */
 typedef struct Daemon Daemon;

@@ -13,8 +13,8 @@
 #include "basic/log.h"
 #include "basic/names.h"
 #include "build-config.h"
-#include "credstore/creds-slot.h"
-#include "credstore/host-key.h"
+#include "credstore/seal/creds/blob.h"
+#include "credstore/seal/creds/host-key.h"
 #include "nvme-keyd/host-key-setup.h"
 
 /* Where systemd looks for sealed credentials, and opens the ones that a unit wants. */

@@ -13,9 +13,9 @@
 #include "basic/names.h"
 #include "build-config.h"
 #include "nvme-keyd/daemon-log.h"
-#include "nvme-keyd/manager.h"
+#include "nvme-keyd/keys/broken.h"
+#include "nvme-keyd/manager/manager.h"
 #include "nvme-keyd/preload.h"
-#include "nvme-keyd/unusable.h"
 
 /* Between two looks at a store or a TPM that was not to be had. */
 #define RETRY_USEC (USEC_PER_SEC / 5)

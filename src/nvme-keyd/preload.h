@@ -2,7 +2,7 @@
 #pragma once
 
 #include "basic/exit-code.h"
-#include "nvme-keyd/config.h"
+#include "nvme-keyd/config/config.h"
 
 /* How long the store may take to open where nobody says otherwise. */
 #define PRELOAD_TIMEOUT_SEC 30

@@ -3,7 +3,7 @@
 
 #include <systemd/sd-event.h>
 
-#include "nvme-keyd/manager.h"
+#include "nvme-keyd/manager/manager.h"
 
 /* Calls a function when the Manager has something to do for retiring keys: at a deadline of either
  * clock, when the clock on the wall was set, and when it has been synchronised. */

@@ -6,7 +6,7 @@
 #include "basic/limits.h"
 #include "basic/secret.h"
 #include "varlink/frame.h"
-#include "varlink/server.h"
+#include "varlink/varlink.h"
 
 /* The inside of the server: for the files of this directory only. */
 

@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "nvme-keyd/credential-line.h"
-#include "nvme-keyd/credentials.h"
+#include "nvme-keyd/handed/handed-line.h"
+#include "nvme-keyd/handed/handed.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -3,7 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "nvme-keyd/key.h"
+#include "nvme-keyd/keys/key.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "basic/limits.h"
-#include "credstore/recovery-key.h"
+#include "credstore/seal/recovery-key.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "basic/json.h"
-#include "credstore/creds-slot.h"
+#include "credstore/seal/creds/blob.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -2,8 +2,8 @@
 #include <stdlib.h>
 
 #include "basic/json.h"
-#include "credstore/tpm2-counter.h"
-#include "credstore/tpm2-slot.h"
+#include "credstore/seal/tpm2/counter.h"
+#include "credstore/seal/tpm2/object.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

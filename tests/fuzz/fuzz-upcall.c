@@ -6,7 +6,7 @@
 
 #include "basic/log.h"
 #include "basic/names.h"
-#include "nvme-keyd/upcall-answer.h"
+#include "nvme-keyd/upcall/answer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -7,7 +7,7 @@
 #include "basic/json.h"
 #include "basic/limits.h"
 #include "varlink/json-wire.h"
-#include "varlink/server.h"
+#include "varlink/varlink.h"
 
 #define CHECK(x)                                                                                   \
     do {                                                                                           \

@@ -17,10 +17,10 @@
 #include "basic/io.h"
 #include "basic/json.h"
 #include "basic/limits.h"
-#include "credstore/creds-slot.h"
-#include "credstore/creds.h"
-#include "credstore/slot.h"
-#include "varlink/server.h"
+#include "credstore/seal/creds/blob.h"
+#include "credstore/seal/creds/creds.h"
+#include "credstore/seal/seal-type.h"
+#include "varlink/varlink.h"
 
 /* systemd's service and its program, both made up: which of them is asked, and for what. */
 

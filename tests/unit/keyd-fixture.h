@@ -19,7 +19,7 @@
 #include "basic/io.h"
 #include "basic/limits.h"
 #include "basic/names.h"
-#include "nvme-keyd/manager.h"
+#include "nvme-keyd/manager/manager.h"
 #include "test.h"
 
 /*

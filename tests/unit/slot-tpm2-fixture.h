@@ -3,7 +3,7 @@
 
 #include "basic/json.h"
 #include "basic/limits.h"
-#include "credstore/slot.h"
+#include "credstore/seal/seal-type.h"
 #include "swtpm.h"
 #include "test.h"
 

@@ -14,8 +14,8 @@
 
 #include "basic/io.h"
 #include "basic/macro.h"
-#include "credstore/tpm2-context.h"
-#include "credstore/tpm2-srk.h"
+#include "credstore/seal/tpm2/context.h"
+#include "credstore/seal/tpm2/srk.h"
 #include "test.h"
 
 /* A TPM (swtpm) of a test's own, with its state in a directory that goes with it. */

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "basic/limits.h"
-#include "nvme-keyd/config-file.h"
+#include "nvme-keyd/config/config-file.h"
 #include "test.h"
 
 #define HOUR (3600 * USEC_PER_SEC)

@@ -2,7 +2,7 @@
 #include <errno.h>
 
 #include "basic/limits.h"
-#include "nvme-keyd/config.h"
+#include "nvme-keyd/config/config.h"
 #include "test.h"
 
 #define MINUTE (60 * USEC_PER_SEC)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "credstore/store.h"
 #include "keyd-fixture.h"
-#include "nvme-keyd/credential-line.h"
-#include "nvme-keyd/credentials.h"
-#include "nvme-keyd/manager-import.h"
-#include "nvme-keyd/upcall-answer.h"
+#include "nvme-keyd/handed/handed-line.h"
+#include "nvme-keyd/handed/handed.h"
+#include "nvme-keyd/manager/import.h"
+#include "nvme-keyd/upcall/answer.h"
 
 /* Keys that credentials have: what a line says, what is published of it, and who has precedence. */
 

@@ -4,7 +4,7 @@
 
 #include "keyd-fixture.h"
 #include "keyring/session.h"
-#include "nvme-keyd/handshake.h"
+#include "nvme-keyd/tlshd/tlshd.h"
 
 #define TLSHD "tlshd.service"
 #define OURS "nvme-keyd-tlshd.service"

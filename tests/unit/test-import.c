@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "basic/json.h"
 #include "keyd-fixture.h"
-#include "nvme-keyd/key-json.h"
-#include "nvme-keyd/manager-import.h"
+#include "nvme-keyd/api/key-json.h"
+#include "nvme-keyd/manager/import.h"
 
 /* Many keys at once, and keys that are one TLS PSK for one identity. */
 

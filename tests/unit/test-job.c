@@ -8,7 +8,7 @@
 
 #include "basic/io.h"
 #include "basic/limits.h"
-#include "nvme-keyd/job.h"
+#include "nvme-keyd/vault/job.h"
 #include "test.h"
 
 typedef struct Fixture {

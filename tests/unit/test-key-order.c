@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <time.h>
 
-#include "nvme-keyd/key-order.h"
+#include "nvme-keyd/keys/key-order.h"
 #include "test.h"
 
 #define KEYS_MAX 600

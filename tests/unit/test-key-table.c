@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 
-#include "nvme-keyd/key-table.h"
+#include "nvme-keyd/keys/key-table.h"
 #include "test.h"
 
 #define MANY 10000u

@@ -6,7 +6,7 @@
 #include "test.h"
 
 #include "basic/limits.h"
-#include "credstore/recovery-key.h"
+#include "credstore/seal/recovery-key.h"
 
 static const char alphabet[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 

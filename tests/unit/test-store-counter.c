@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "credstore/tpm2-context.h"
+#include "credstore/seal/tpm2/context.h"
 #include "store-fixture.h"
 #include "swtpm.h"
 #include "test.h"

@@ -2,7 +2,7 @@
 #include "keyd-fixture.h"
 #include "stepper.h"
 
-#include "credstore/slot.h"
+#include "credstore/seal/seal-type.h"
 
 /*
  * A child lets the manager add, rotate or remove a key, and is killed at each of its system calls,

@@ -3,8 +3,8 @@
 
 #include "test.h"
 
+#include "credstore/aead.h"
 #include "credstore/box.h"
-#include "credstore/seal.h"
 #include "credstore/signed-file.h"
 
 static const uint8_t zero_key[STORE_KEY_SIZE];

@@ -3,8 +3,8 @@
 #include "test.h"
 
 #include "basic/log.h"
-#include "credstore/slot.h"
-#include "credstore/spawn.h"
+#include "credstore/seal/seal-type.h"
+#include "credstore/seal/spawn.h"
 
 static uint64_t in_seconds(unsigned n)
 {

@@ -2,7 +2,7 @@
 #include <stdarg.h>
 
 #include "keyd-fixture.h"
-#include "nvme-keyd/manager-private.h"
+#include "nvme-keyd/manager/manager-private.h"
 
 #define OTHER_SUBSYSTEM "nqn.2026-11.org.example:b"
 #define FOREIGN "NVMe1R01 nqn.foreign nqn.x:a VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwM="

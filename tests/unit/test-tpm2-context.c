@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "basic/io.h"
-#include "credstore/tpm2-context.h"
+#include "credstore/seal/tpm2/context.h"
 #include "test.h"
 
 TEST(device_check)

@@ -6,7 +6,7 @@
 #include "basic/io.h"
 #include "basic/json.h"
 #include "basic/limits.h"
-#include "credstore/tpm2-counter.h"
+#include "credstore/seal/tpm2/counter.h"
 #include "swtpm.h"
 #include "test.h"
 #include "tpm2-interposer.h"

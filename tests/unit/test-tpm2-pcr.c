@@ -4,8 +4,8 @@
 #include <tss2/tss2_esys.h>
 
 #include "basic/json.h"
-#include "credstore/tpm2-pcr.h"
-#include "credstore/tpm2-slot.h"
+#include "credstore/seal/tpm2/object.h"
+#include "credstore/seal/tpm2/pcr.h"
 #include "slot-tpm2-fixture.h"
 #include "swtpm.h"
 #include "test.h"

@@ -3,7 +3,7 @@
 
 #include "basic/encoding.h"
 #include "basic/json.h"
-#include "credstore/tpm2-slot.h"
+#include "credstore/seal/tpm2/object.h"
 #include "test.h"
 
 static const char *member(json_object *slot, const char *key)

@@ -5,7 +5,7 @@
 #include <sys/un.h>
 #include <systemd/sd-event.h>
 
-#include "credstore/ways.h"
+#include "credstore/seal/ways.h"
 #include "keyd-fixture.h"
 
 /* Which store is opened, and what becomes of the keyring where it is another one. */

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "basic/limits.h"
-#include "nvme-keyd/unit-restart.h"
+#include "nvme-keyd/tlshd/restart.h"
 #include "test.h"
 
 #define UNIT "tlshd.service"

@@ -3,7 +3,7 @@
 
 #include "basic/log.h"
 #include "keyd-fixture.h"
-#include "nvme-keyd/upcall-answer.h"
+#include "nvme-keyd/upcall/answer.h"
 
 #define PAIR NAMES_PAIR_REQUEST HOST " " SUBSYSTEM
 #define DIGEST "VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwM="

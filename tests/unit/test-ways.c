@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 
-#include "credstore/ways.h"
+#include "credstore/seal/ways.h"
 #include "test.h"
 
 TEST(lists)

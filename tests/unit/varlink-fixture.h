@@ -12,7 +12,7 @@
 #include "basic/json.h"
 #include "basic/limits.h"
 #include "varlink/json-wire.h"
-#include "varlink/server.h"
+#include "varlink/varlink.h"
 
 /* Users are told apart by their uid modulo this. */
 #define USERS 16

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "basic/detail.h"
+#include "basic/limits.h"
+#include "basic/names.h"
+#include "credstore/seal/creds/blob.h"
+#include "credstore/seal/creds/program.h"
+#include "credstore/seal/spawn.h"
+
+#define NAME_OPTION "--name=" NAMES_KEK_CREDENTIAL
+/* "--with-key=" and the longest name. */
+#define KEY_OPTION_SIZE 64
+
+/* The text of a credential on one line: systemd-creds breaks it and reads it either way. */
+static char *join_lines(const Secret *text)
+{
+    char *joined = malloc(text->size + 1), *p = joined;
+
+    if (!joined)
+        return NULL;
+    for (size_t i = 0; i < text->size; i++)
+        if (text->data[i] != '\n')
+            *p++ = (char)text->data[i];
+    *p = '\0';
+    return joined;
+}
+
+int creds_program_encrypt(const char *path, const Secret *kek, const char *with_key,
+                          uint64_t deadline_usec, char **ret_credential, char **reterr_detail)
+{
+    char key_option[KEY_OPTION_SIZE];
+    /* Without PCRs: one slot has to survive a firmware update. */
+    const char *const argv[] = {path,           "encrypt", NAME_OPTION, key_option,
+                                "--tpm2-pcrs=", "-",       "-",         NULL};
+    _cleanup_(secret_freep) Secret *output = NULL;
+    char *credential;
+    int r;
+
+    if (snprintf(key_option, sizeof(key_option), "--with-key=%s", with_key) >= KEY_OPTION_SIZE)
+        return detail_set(reterr_detail, -EINVAL, "no such type of key");
+    r = spawn_filter(argv, kek->data, kek->size, CREDS_TEXT_MAX, deadline_usec, &output,
+                     reterr_detail);
+    if (r == -EFBIG)
+        return detail_set(reterr_detail, -EBADMSG, "%s printed more than a credential has", path);
+    if (r < 0)
+        return r;
+    credential = join_lines(output);
+    if (!credential)
+        return -ENOMEM;
+
+    *ret_credential = credential;
+    return 0;
+}
+
+static int decrypt(const char *const argv[], const char *credential, uint64_t deadline_usec,
+                   Secret **ret, char **reterr_detail)
+{
+    int r = spawn_filter(argv, credential, strlen(credential), STORE_KEY_SIZE, deadline_usec, ret,
+                         reterr_detail);
+
+    if (r == -EFBIG)
+        return detail_set(reterr_detail, -EBADMSG,
+                          "credential " NAMES_KEK_CREDENTIAL " has more than %d bytes",
+                          STORE_KEY_SIZE);
+    return r;
+}
+
+int creds_program_decrypt(const char *path, const char *credential, bool null,
+                          uint64_t deadline_usec, Secret **ret, char **reterr_detail)
+{
+    const char *const plain[] = {path, "decrypt", NAME_OPTION, "-", "-", NULL};
+    const char *const allowed[] = {path, "decrypt", NAME_OPTION, "--allow-null", "-", "-", NULL};
+
+    /* Where there are a TPM2 and Secure Boot, systemd 256 and newer have to be told; older ones do
+     * not know the option, and what they say of the credential itself is the one to quote. */
+    if (null) {
+        int r = decrypt(allowed, credential, deadline_usec, ret, reterr_detail);
+
+        if (r != -EREMOTEIO)
+            return r;
+    }
+    return decrypt(plain, credential, deadline_usec, ret, reterr_detail);
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <string.h>
+#include <tss2/tss2_mu.h>
+
+#include "basic/json.h"
+#include "credstore/seal/tpm2/blob.h"
+#include "credstore/seal/tpm2/context.h"
+#include "credstore/seal/tpm2/object.h"
+#include "credstore/seal/tpm2/pcr.h"
+
+const TPM2B_PUBLIC tpm2_sealed_template = {
+    .publicArea =
+        {
+            .type = TPM2_ALG_KEYEDHASH,
+            .nameAlg = TPM2_ALG_SHA256,
+            /* Without USERWITHAUTH there is no way past the policy. */
+            .objectAttributes = TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT | TPMA_OBJECT_NODA,
+            .parameters.keyedHashDetail.scheme.scheme = TPM2_ALG_NULL,
+        },
+};
+
+static bool is_sealed_key(const TPMT_PUBLIC *public)
+{
+    const TPMT_PUBLIC *expected = &tpm2_sealed_template.publicArea;
+
+    return public->type == expected->type && public->nameAlg == expected->nameAlg &&
+           public->objectAttributes == expected->objectAttributes &&
+           public->parameters.keyedHashDetail.scheme.scheme ==
+               expected->parameters.keyedHashDetail.scheme.scheme &&
+           public->authPolicy.size == TPM2_SHA256_DIGEST_SIZE &&
+           public->unique.keyedHash.size == TPM2_SHA256_DIGEST_SIZE;
+}
+
+/* The digest of a policy that nothing was ever added to. A session without a PCR satisfies it, a
+ * password does not. */
+static bool is_empty_policy(const TPM2B_DIGEST *policy)
+{
+    for (uint16_t i = 0; i < policy->size; i++)
+        if (policy->buffer[i] != 0)
+            return false;
+    return true;
+}
+
+static bool policy_fits(const Tpm2Slot *slot)
+{
+    return is_empty_policy(&slot->public.publicArea.authPolicy) == (slot->pcrs == 0);
+}
+
+static int parse_name(json_object *object, TPM2B_NAME *ret)
+{
+    size_t size;
+
+    if (tpm2_blob_get(object, "srkName", ret->name, sizeof(ret->name), &size) < 0)
+        return -EBADMSG;
+    ret->size = (uint16_t)size;
+    return 0;
+}
+
+/* The library may read less than there is, or more than one form of it: only what it writes itself
+ * is let through. */
+static int parse_public(json_object *object, TPM2B_PUBLIC *ret)
+{
+    uint8_t blob[TPM2_BLOB_MAX], again[TPM2_BLOB_MAX];
+    size_t size, offset = 0, again_size = 0;
+
+    if (tpm2_blob_get(object, "public", blob, sizeof(blob), &size) < 0 ||
+        Tss2_MU_TPM2B_PUBLIC_Unmarshal(blob, size, &offset, ret) != TSS2_RC_SUCCESS ||
+        Tss2_MU_TPM2B_PUBLIC_Marshal(ret, again, sizeof(again), &again_size) != TSS2_RC_SUCCESS ||
+        again_size != size || memcmp(blob, again, size) != 0 || !is_sealed_key(&ret->publicArea))
+        return -EBADMSG;
+    return 0;
+}
+
+static int parse_private(json_object *object, TPM2B_PRIVATE *ret)
+{
+    uint8_t blob[TPM2_BLOB_MAX];
+    size_t size, offset = 0;
+
+    if (tpm2_blob_get(object, "private", blob, sizeof(blob), &size) < 0 ||
+        Tss2_MU_TPM2B_PRIVATE_Unmarshal(blob, size, &offset, ret) != TSS2_RC_SUCCESS ||
+        offset != size || ret->size == 0)
+        return -EBADMSG;
+    return 0;
+}
+
+/* Returns 1, 0 when there is no such member, -EBADMSG. */
+static int parse_pcrs(json_object *object, const char *key, uint32_t *ret)
+{
+    json_object *array;
+    uint32_t pcrs = 0;
+    int r = json_get_array(object, key, &array);
+
+    if (r <= 0)
+        return r < 0 ? -EBADMSG : 0;
+    for (size_t i = 0; i < json_object_array_length(array); i++) {
+        json_object *item = json_object_array_get_idx(array, i);
+        int64_t pcr = json_object_get_int64(item);
+
+        if (!json_object_is_type(item, json_type_int) || pcr < 0 || pcr >= TPM2_PCRS ||
+            pcrs >> pcr != 0)
+            return -EBADMSG;
+        pcrs |= UINT32_C(1) << pcr;
+    }
+    *ret = pcrs;
+    return 1;
+}
+
+static int parse_unmeasured(json_object *object, uint32_t pcrs, uint32_t *ret)
+{
+    int r = parse_pcrs(object, "unmeasured", ret);
+
+    /* None is no member. */
+    return r < 0 || (r > 0 && *ret == 0) || (*ret & ~pcrs) != 0 ? -EBADMSG : 0;
+}
+
+/* What is bound to no PCR has no bank. */
+static int parse_bank(json_object *object, uint32_t pcrs, TPMI_ALG_HASH *ret)
+{
+    const char *bank;
+
+    if (pcrs == 0) {
+        *ret = TPM2_ALG_NULL;
+        return json_object_object_get_ex(object, "bank", NULL) ? -EBADMSG : 0;
+    }
+    if (json_get_string(object, "bank", &bank) <= 0 || tpm2_bank_from_string(bank, ret) < 0)
+        return -EBADMSG;
+    return 0;
+}
+
+int tpm2_slot_parse(json_object *object, Tpm2Slot *ret)
+{
+    Tpm2Slot slot = {};
+
+    tpm2_silence();
+    if (parse_pcrs(object, "pcrs", &slot.pcrs) <= 0 ||
+        parse_unmeasured(object, slot.pcrs, &slot.unmeasured) < 0 ||
+        parse_bank(object, slot.pcrs, &slot.bank) < 0 || parse_name(object, &slot.srk_name) < 0 ||
+        parse_public(object, &slot.public) < 0 || parse_private(object, &slot.private) < 0 ||
+        !policy_fits(&slot))
+        return -EBADMSG;
+
+    *ret = slot;
+    return 0;
+}
+
+static int add_pcrs(json_object *object, const char *key, uint32_t pcrs)
+{
+    json_object *array = json_object_new_array();
+    int r = json_add_take(object, key, array);
+
+    for (unsigned pcr = 0; r == 0 && pcr < TPM2_PCRS; pcr++)
+        if (pcrs >> pcr & 1)
+            r = json_append_take(array, json_object_new_int((int32_t)pcr));
+    return r;
+}
+
+int tpm2_slot_format(const Tpm2Slot *slot, json_object *object)
+{
+    uint8_t public[TPM2_BLOB_MAX], private[TPM2_BLOB_MAX];
+    size_t public_size = 0, private_size = 0;
+    const char *bank = slot->pcrs ? tpm2_bank_to_string(slot->bank) : NULL;
+    int r;
+
+    tpm2_silence();
+    if ((slot->pcrs && !bank) || (slot->unmeasured & ~slot->pcrs) || !policy_fits(slot) ||
+        Tss2_MU_TPM2B_PUBLIC_Marshal(&slot->public, public, sizeof(public), &public_size) !=
+            TSS2_RC_SUCCESS ||
+        Tss2_MU_TPM2B_PRIVATE_Marshal(&slot->private, private, sizeof(private), &private_size) !=
+            TSS2_RC_SUCCESS)
+        return -EINVAL;
+
+    r = tpm2_blob_add(object, "srkName", slot->srk_name.name, slot->srk_name.size);
+    if (r == 0 && bank)
+        r = json_add_string(object, "bank", bank);
+    if (r == 0)
+        r = add_pcrs(object, "pcrs", slot->pcrs);
+    if (r == 0 && slot->unmeasured)
+        r = add_pcrs(object, "unmeasured", slot->unmeasured);
+    if (r == 0)
+        r = tpm2_blob_add(object, "public", public, public_size);
+    if (r == 0)
+        r = tpm2_blob_add(object, "private", private, private_size);
+    return r;
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "basic/json.h"
+#include "nvme-keyd/api/key-json.h"
+#include "nvme-keyd/api/methods-private.h"
+
+/* List and Describe. */
+
+int methods_describe_key(const Key *k, unsigned on_demand_sec, json_object **ret)
+{
+    unsigned lifetime = k->state == KEY_BROKEN ? 0 : key_lifetime(k, on_demand_sec);
+    _cleanup_(json_putp) json_object *o = NULL;
+    int r = key_to_json(k, &o);
+
+    if (r == 0 && lifetime > 0)
+        r = json_add_uint(o, "lifetimeSec", lifetime);
+    if (r == 0)
+        *ret = TAKE_PTR(o);
+    return r;
+}
+
+/* For the methods that read: keys of a store that cannot be opened are not "none". */
+static int open_or_reply(VarlinkCall *call, Manager *m, int *ret_answer)
+{
+    int r = manager_open(m);
+
+    if (r < 0)
+        *ret_answer = methods_reply_failure(call, r == -EINPROGRESS ? r : -EIO,
+                                            manager_store_detail(m), NULL);
+    return r;
+}
+
+/* Whoever changes keys sees at once what the ring has of them; of others there may be many. */
+static const ManagerLook *look_for(const VarlinkCall *call, Manager *m)
+{
+    return manager_look(m, varlink_call_peer(call)->uid == 0);
+}
+
+/* Keys for one step: well below a millisecond, and as much as is sent in one go. */
+#define LIST_STEP 16
+
+typedef struct Listing {
+    Manager *manager;
+    KeyCursor cursor;
+    unsigned on_demand_sec;
+    int error; /* why the store cannot be opened: to be told behind the keys of credentials */
+} Listing;
+
+static void destroy_listing(void *state)
+{
+    Listing *l = state;
+
+    key_cursor_done(&l->cursor);
+    free(l);
+}
+
+static int end_list(VarlinkCall *call, const Listing *l)
+{
+    if (l->cursor.stale)
+        return methods_reply_failure(
+            call, -EIO, "the keys were read anew meanwhile: list them once more", NULL);
+    if (l->error < 0 && !manager_store(l->manager))
+        return methods_reply_failure(call, -EIO, manager_store_detail(l->manager), NULL);
+    return varlink_call_reply(call, NULL);
+}
+
+/* One key; the last one is the answer, where nothing has to be told behind it. */
+static int list_key(VarlinkCall *call, Listing *l)
+{
+    _cleanup_(json_putp) json_object *o = json_object_new_object(), *key = NULL;
+    const Key *k = key_cursor_take(&l->cursor);
+    bool last = !l->cursor.next && l->error == 0;
+    int r;
+
+    if (!o)
+        return -ENOMEM;
+    if ((r = methods_describe_key(k, l->on_demand_sec, &key)) < 0 ||
+        (r = json_add_take(o, "key", TAKE_PTR(key))) < 0)
+        return r;
+    r = last ? varlink_call_reply(call, TAKE_PTR(o)) : varlink_call_notify(call, TAKE_PTR(o));
+    return r < 0 ? r : last;
+}
+
+static int list_some(VarlinkCall *call, void *state)
+{
+    Listing *l = state;
+    int r = 0;
+
+    for (int i = 0; i < LIST_STEP && l->cursor.next && r == 0; i++)
+        r = list_key(call, l);
+    if (r != 0)
+        return r < 0 ? r : 0;
+    return l->cursor.next ? 0 : end_list(call, l);
+}
+
+int method_list(VarlinkCall *call, json_object *p, void *userdata)
+{
+    Manager *m = userdata;
+    const ManagerLook *look;
+    Listing *l;
+    int r;
+
+    (void)p;
+    r = manager_open(m);
+    if (r == -EINPROGRESS)
+        return r;
+    look = look_for(call, m);
+    l = calloc(1, sizeof(*l));
+    if (!l)
+        return -ENOMEM;
+    l->manager = m;
+    l->on_demand_sec = look->on_demand_sec;
+    l->error = r;
+    manager_begin_list(m, &l->cursor);
+    return varlink_call_stream(call, list_some, l, destroy_listing);
+}
+
+static int reply_described(VarlinkCall *call, const Key *k, unsigned on_demand_sec)
+{
+    _cleanup_(json_putp) json_object *o = json_object_new_object(), *key = NULL;
+    int r;
+
+    if (!o)
+        return -ENOMEM;
+    if ((r = methods_describe_key(k, on_demand_sec, &key)) < 0 ||
+        (r = json_add_take(o, "key", TAKE_PTR(key))) < 0)
+        return r;
+    return varlink_call_reply(call, TAKE_PTR(o));
+}
+
+int method_describe(VarlinkCall *call, json_object *p, void *userdata)
+{
+    _cleanup_(freep) char *detail = NULL;
+    Manager *m = userdata;
+    const ManagerLook *look;
+    const char *id;
+    Key *k;
+    int r;
+
+    if (methods_read_id(p, &id) < 0)
+        return varlink_call_invalid_parameter(call, "id");
+    k = key_table_find(manager_keys(m), id);
+    if (!k && open_or_reply(call, m, &r) < 0)
+        return r;
+    look = look_for(call, m);
+    k = key_table_find(manager_keys(m), id);
+    if (k)
+        return reply_described(call, k, look->on_demand_sec);
+    if (asprintf(&detail, "no key has the id \"%s\"", id) < 0)
+        return -ENOMEM;
+    return methods_reply_failure(call, -ENOENT, detail, NULL);
+}

@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "basic/detail.h"
+#include "basic/json.h"
+#include "basic/log.h"
+#include "basic/names.h"
+#include "credstore/seal/creds/blob.h"
+#include "credstore/seal/recovery-key.h"
+#include "credstore/slot-warnings.h"
+#include "nvme-keyd/api/methods-private.h"
+#include "nvme-keyd/daemon-log.h"
+
+/* The methods about what opens the store. */
+
+/* PCRs of a PC client TPM. */
+#define PCRS_MAX 24
+
+static const struct {
+    int error;
+    const char *name;
+} slot_errors[] = {
+    {-ENOENT, NAMES_MANAGER_INTERFACE ".NoSuchSlot"},
+    {-EPERM, NAMES_MANAGER_INTERFACE ".LastSlot"},
+    {-EINVAL, NAMES_MANAGER_INTERFACE ".InvalidSlot"},
+    {-E2BIG, NAMES_MANAGER_INTERFACE ".InvalidSlot"},
+    {-EEXIST, NAMES_MANAGER_INTERFACE ".InvalidSlot"},
+    {-EALREADY, NAMES_MANAGER_INTERFACE ".StoreOpen"},
+    {-ENOMEDIUM, NAMES_MANAGER_INTERFACE ".StoreAbsent"},
+};
+
+/* What seals a store. */
+static int add_types(json_object *o, const Store *s)
+{
+    json_object *types = json_object_new_array(), *slots = store_slots(s);
+    int r = json_add_take(o, "storeMadeBy", types);
+
+    for (size_t i = 0; r == 0 && i < json_object_array_length(slots); i++) {
+        const char *type = "";
+
+        (void)json_get_string(json_object_array_get_idx(slots, i), "type", &type);
+        r = json_append_take(types, json_object_new_string(type));
+    }
+    return r;
+}
+
+int methods_add_made(json_object *reply, Manager *m)
+{
+    json_object *warnings = NULL;
+    int r;
+
+    if (!manager_store(m) || !manager_take_made(m))
+        return 0;
+    r = add_types(reply, manager_store(m));
+    if (r == 0)
+        r = manager_made_warnings(m, &warnings);
+    return r < 0 ? r : json_add_take(reply, "warnings", warnings);
+}
+
+static int reply_slot_failure(VarlinkCall *call, const Manager *m, int error, const char *detail)
+{
+    const char *name = manager_store(m) ? NAMES_MANAGER_INTERFACE ".SlotFailed"
+                                        : NAMES_MANAGER_INTERFACE ".StoreUnavailable";
+
+    if (error == -ENOMEM || error == -EINPROGRESS)
+        return error;
+    for (size_t i = 0; i < ARRAY_SIZE(slot_errors); i++)
+        if (slot_errors[i].error == error)
+            name = slot_errors[i].name;
+    return methods_reply_error(call, name, detail ? detail : strerror(-error), NULL);
+}
+
+static void log_slot(VarlinkCall *call, const char *id, const char *type, const char *what)
+{
+    (void)log_full(LOG_NOTICE, 0, &(LogFields){.message_id = MESSAGE_SLOT_CHANGED},
+                   "Slot %s%s%s%s %s by uid %u", id, type ? " (" : "", type ? type : "",
+                   type ? ")" : "", what, (unsigned)varlink_call_peer(call)->uid);
+}
+
+/* Who replaced the TPM unseen would have this happen, too. */
+static void log_new_tpm(VarlinkCall *call, const char *id)
+{
+    (void)log_full(
+        LOG_NOTICE, 0, &(LogFields){.message_id = MESSAGE_NEW_TPM},
+        "Slot %s (tpm2) is sealed by another TPM than the store knew: uid %u has told it "
+        "to trust that one",
+        id, (unsigned)varlink_call_peer(call)->uid);
+}
+
+static int copy_member(json_object *slot, const char *from, const char *to, json_object *o)
+{
+    json_object *value;
+
+    if (!json_object_object_get_ex(slot, from, &value))
+        return 0;
+    return json_add_take(o, to, json_object_get(value));
+}
+
+/* A slot without what it is sealed with. What comes from a store that is not open may be anything:
+ * it is told as it is when it is of the right type. */
+static int slot_to_json(json_object *slot, bool opened, json_object **ret)
+{
+    _cleanup_(json_putp) json_object *o = json_object_new_object();
+    const char *id = "", *type = "", *text;
+    json_object *pcrs;
+    int r = 0;
+
+    (void)json_get_string(slot, "id", &id);
+    (void)json_get_string(slot, "type", &type);
+    if (!o || json_add_string(o, "id", id) < 0 || json_add_string(o, "type", type) < 0)
+        return -ENOMEM;
+    if (json_get_array(slot, "pcrs", &pcrs) > 0)
+        r |= copy_member(slot, "pcrs", "pcrs", o);
+    if (json_get_array(slot, "unmeasured", &pcrs) > 0)
+        r |= copy_member(slot, "unmeasured", "unmeasured", o);
+    if (json_get_string(slot, "bank", &text) > 0)
+        r |= copy_member(slot, "bank", "bank", o);
+    if (strcmp(type, "systemd-creds") == 0)
+        r |= json_add_string(o, "withKey", creds_slot_key_name(slot));
+    if (r < 0 || json_add_bool(o, "opened", opened) < 0)
+        return -ENOMEM;
+    *ret = TAKE_PTR(o);
+    return 0;
+}
+
+static bool opened_store(const Manager *m, json_object *slot)
+{
+    return manager_store(m) && store_opened_by(manager_store(m)) == slot;
+}
+
+int method_list_slots(VarlinkCall *call, _unused_ json_object *p, void *userdata)
+{
+    _cleanup_(json_putp) json_object *o = json_object_new_object(), *slots = NULL;
+    json_object *array = json_object_new_array(), *warnings = NULL;
+    _cleanup_(freep) char *detail = NULL;
+    Manager *m = userdata;
+    int r;
+
+    if (!o || json_add_take(o, "slots", array) < 0)
+        return -ENOMEM;
+    /* A store that no slot opens has slots all the same. */
+    r = manager_open(m);
+    if (r == -ENOMEM || r == -EINPROGRESS)
+        return r;
+    r = manager_slots(m, &slots, &detail);
+    if (r < 0)
+        return reply_slot_failure(call, m, r, detail);
+    for (size_t i = 0; i < json_object_array_length(slots); i++) {
+        json_object *slot = json_object_array_get_idx(slots, i), *told;
+
+        if (slot_to_json(slot, opened_store(m, slot), &told) < 0 ||
+            json_append_take(array, told) < 0)
+            return -ENOMEM;
+    }
+    /* Nobody has written those of a store that is locked, as far as is known. */
+    warnings = manager_store(m) ? NULL : json_object_new_array();
+    if ((manager_store(m) && slot_warnings(slots, &warnings) < 0) ||
+        json_add_take(o, "warnings", warnings) < 0)
+        return -ENOMEM;
+    if (json_add_bool(o, "authentic", manager_store(m) != NULL) < 0 ||
+        json_add_bool(o, "rollbackCounter",
+                      manager_store(m) && store_has_counter(manager_store(m))) < 0)
+        return -ENOMEM;
+    return varlink_call_reply(call, TAKE_PTR(o));
+}
+
+static int add_recovery_key(json_object *o, const Secret *key)
+{
+    _cleanup_(secret_freep) Secret *text = NULL;
+    int r = recovery_key_format(key, &text);
+
+    return r < 0 ? r : json_add_string(o, "recoveryKey", (const char *)text->data);
+}
+
+/* warnings: taken, or NULL. */
+static int reply_slot(VarlinkCall *call, Manager *m, json_object *slot, json_object *warnings,
+                      const Secret *key)
+{
+    _cleanup_(json_putp) json_object *o = json_object_new_object(), *own = warnings;
+    json_object *told;
+    int r;
+
+    if (!o || slot_to_json(slot, opened_store(m, slot), &told) < 0 ||
+        json_add_take(o, "slot", told) < 0)
+        return -ENOMEM;
+    if (own && json_add_take(o, "warnings", TAKE_PTR(own)) < 0)
+        return -ENOMEM;
+    /* Those of a new store are about all of its slots. */
+    if (methods_add_made(o, m) < 0)
+        return -ENOMEM;
+    if (!key)
+        return varlink_call_reply(call, TAKE_PTR(o));
+    r = add_recovery_key(o, key);
+    return r < 0 ? r : varlink_call_reply_sensitive(call, TAKE_PTR(o));
+}
+
+/* Reads {tpm2PCRs, tpm2Bank, withKey, rollbackCounter, newTPM}; each may be absent. Returns -EINVAL
+ * with the member's name. */
+static int read_options(json_object *p, SlotOptions *options, const char **reterr_member)
+{
+    json_object *pcrs;
+    int r;
+
+    *reterr_member = "withKey";
+    if (json_get_string(p, "withKey", &options->with_key) < 0)
+        return -EINVAL;
+    *reterr_member = "rollbackCounter";
+    if (json_get_bool(p, "rollbackCounter", &options->rollback_counter) < 0)
+        return -EINVAL;
+    *reterr_member = "tpm2Bank";
+    if (json_get_string(p, "tpm2Bank", &options->bank) < 0)
+        return -EINVAL;
+    *reterr_member = "newTPM";
+    if (json_get_bool(p, "newTPM", &options->new_tpm) < 0)
+        return -EINVAL;
+    *reterr_member = "tpm2PCRs";
+    r = json_get_array(p, "tpm2PCRs", &pcrs);
+    if (r <= 0)
+        return r;
+    options->pcrs_given = true;
+    for (size_t i = 0; i < json_object_array_length(pcrs); i++) {
+        json_object *pcr = json_object_array_get_idx(pcrs, i);
+        int64_t n = json_object_get_int64(pcr);
+
+        if (!json_object_is_type(pcr, json_type_int) || n < 0 || n >= PCRS_MAX)
+            return -EINVAL;
+        options->pcrs |= UINT32_C(1) << n;
+    }
+    return 0;
+}
+
+static void log_warnings(json_object *warnings)
+{
+    for (size_t i = 0; i < json_object_array_length(warnings); i++)
+        (void)log_full(LOG_WARNING, 0, &(LogFields){.message_id = MESSAGE_SLOT_WARNING},
+                       "Of what opens the store: %s",
+                       json_object_get_string(json_object_array_get_idx(warnings, i)));
+}
+
+static int seal_slot(VarlinkCall *call, Manager *m, const SlotRequest *q)
+{
+    _cleanup_(sealed_slot_done) SealedSlot sealed = {.id = ""};
+    _cleanup_(freep) char *detail = NULL;
+    const char *type = NULL;
+    json_object *slot, *warnings = NULL;
+    int r = manager_seal_slot(m, q, &sealed, &detail);
+
+    if (r < 0)
+        return reply_slot_failure(call, m, r, detail);
+    /* What the request was made from may have gone with the slot that was replaced. */
+    slot = store_find_slot(manager_store(m), sealed.id);
+    (void)json_get_string(slot, "type", &type);
+    log_slot(call, sealed.id, type, q->replaces ? "sealed anew" : "added");
+    if (sealed.new_tpm)
+        log_new_tpm(call, sealed.id);
+    daemon_log_host_key(m);
+    r = slot_warnings_of(store_slots(manager_store(m)), sealed.id, !q->replaces, &warnings);
+    if (r == -ENOMEM)
+        return r;
+    log_warnings(warnings);
+    return reply_slot(call, m, slot, warnings, sealed.recovery_key);
+}
+
+/* Options of one type do not go with another. */
+static const char *find_foreign(const SlotRequest *q)
+{
+    if (q->options.pcrs_given && strcmp(q->type, "tpm2") != 0)
+        return "tpm2PCRs";
+    if (q->options.bank && strcmp(q->type, "tpm2") != 0)
+        return "tpm2Bank";
+    if (q->options.rollback_counter && strcmp(q->type, "tpm2") != 0)
+        return "rollbackCounter";
+    if (q->options.new_tpm && strcmp(q->type, "tpm2") != 0)
+        return "newTPM";
+    return q->options.with_key && strcmp(q->type, "systemd-creds") != 0 ? "withKey" : NULL;
+}
+
+int method_add_slot(VarlinkCall *call, json_object *p, void *userdata)
+{
+    SlotRequest q = {.replaces = NULL};
+    const char *bad;
+
+    if (json_get_string(p, "type", &q.type) <= 0)
+        return varlink_call_invalid_parameter(call, "type");
+    if (read_options(p, &q.options, &bad) < 0 || (bad = find_foreign(&q)))
+        return varlink_call_invalid_parameter(call, bad);
+    return seal_slot(call, userdata, &q);
+}
+
+/* The PCRs that a slot is bound to now, and their bank unless another one is better. */
+static void keep_pcrs(json_object *slot, SlotOptions *options)
+{
+    json_object *pcrs;
+
+    if (options->pcrs_given || json_get_array(slot, "pcrs", &pcrs) <= 0)
+        return;
+    if (!options->bank && json_get_string(slot, "bank", &options->bank) > 0)
+        options->bank_kept = true;
+    options->pcrs_given = true;
+    for (size_t i = 0; i < json_object_array_length(pcrs); i++)
+        options->pcrs |= UINT32_C(1)
+                         << (json_object_get_int(json_object_array_get_idx(pcrs, i)) % PCRS_MAX);
+}
+
+/* The key of systemd that seals a slot now. Returns -EINVAL for one of a later systemd: to pick
+ * another one silently could give a slot that does not open in an initramfs. */
+static int keep_with_key(json_object *slot, SlotOptions *options, char **reterr_detail)
+{
+    const char *name = creds_slot_key_name(slot);
+
+    if (options->with_key)
+        return 0;
+    if (strcmp(name, CREDS_KEY_UNKNOWN) == 0)
+        return detail_set(reterr_detail, -EINVAL,
+                          "what seals this slot is of a type that this version does not know: "
+                          "choose one with --with-key=");
+    options->with_key = name;
+    return 0;
+}
+
+int method_reseal_slot(VarlinkCall *call, json_object *p, void *userdata)
+{
+    _cleanup_(freep) char *detail = NULL;
+    SlotRequest q = {.type = ""};
+    Manager *m = userdata;
+    json_object *slot;
+    const char *bad;
+    int r;
+
+    if (json_get_string(p, "id", &q.replaces) <= 0)
+        return varlink_call_invalid_parameter(call, "id");
+    if (read_options(p, &q.options, &bad) < 0)
+        return varlink_call_invalid_parameter(call, bad);
+    r = manager_open(m);
+    if (r < 0)
+        return reply_slot_failure(call, m, r, manager_store_detail(m));
+    if (!manager_store(m))
+        return reply_slot_failure(call, m, -ENOMEDIUM, "there is no store yet");
+    slot = store_find_slot(manager_store(m), q.replaces);
+    if (!slot)
+        return reply_slot_failure(
+            call, m, -ENOENT,
+            asprintf(&detail, "no slot has the id \"%s\"", q.replaces) < 0 ? NULL : detail);
+    (void)json_get_string(slot, "type", &q.type);
+    if ((bad = find_foreign(&q)))
+        return varlink_call_invalid_parameter(call, bad);
+    if (strcmp(q.type, "systemd-creds") == 0)
+        r = keep_with_key(slot, &q.options, &detail);
+    if (r < 0)
+        return reply_slot_failure(call, m, r, detail);
+    if (strcmp(q.type, "tpm2") == 0) {
+        keep_pcrs(slot, &q.options);
+        /* Without a new one the slot would not open the store. */
+        q.options.rollback_counter |= store_counter_lost(manager_store(m));
+    }
+    return seal_slot(call, m, &q);
+}
+
+int method_remove_slot(VarlinkCall *call, json_object *p, void *userdata)
+{
+    _cleanup_(freep) char *detail = NULL;
+    Manager *m = userdata;
+    bool force = false;
+    const char *id;
+    int r;
+
+    if (json_get_string(p, "id", &id) <= 0)
+        return varlink_call_invalid_parameter(call, "id");
+    if (json_get_bool(p, "force", &force) < 0)
+        return varlink_call_invalid_parameter(call, "force");
+    r = manager_remove_slot(m, id, force, &detail);
+    if (r < 0)
+        return reply_slot_failure(call, m, r, detail);
+    log_slot(call, id, NULL, "removed");
+    return varlink_call_reply(call, NULL);
+}
+
+int method_remove_counter(VarlinkCall *call, json_object *p, void *userdata)
+{
+    _cleanup_(freep) char *detail = NULL;
+    Manager *m = userdata;
+    uint64_t index;
+    int r;
+
+    if (json_get_uint(p, "index", UINT32_MAX, &index) <= 0)
+        return varlink_call_invalid_parameter(call, "index");
+    r = manager_remove_counter(m, (uint32_t)index, &detail);
+    if (r == -ENOMEM || r == -EINPROGRESS)
+        return r;
+    if (r < 0)
+        return methods_reply_error(call,
+                                   r == -ENOENT ? NAMES_MANAGER_INTERFACE ".NoSuchSlot"
+                                                : NAMES_MANAGER_INTERFACE ".SlotFailed",
+                                   detail ? detail : strerror(-r), NULL);
+    (void)log_full(LOG_NOTICE, 0, &(LogFields){.message_id = MESSAGE_SLOT_CHANGED},
+                   "Rollback counter 0x%x of another store removed from the TPM by uid %u",
+                   (unsigned)index, (unsigned)varlink_call_peer(call)->uid);
+    return varlink_call_reply(call, NULL);
+}
+
+static int reply_wrong_key(VarlinkCall *call, const char *message)
+{
+    return methods_reply_error(call, NAMES_MANAGER_INTERFACE ".WrongRecoveryKey", message, NULL);
+}
+
+static int reply_mistyped(VarlinkCall *call, int error, unsigned group)
+{
+    char message[64] = "it is not a recovery key";
+
+    if (error == -ENOMEM)
+        return error;
+    if (error == -EBADMSG)
+        (void)snprintf(message, sizeof(message), "group %u of the recovery key is mistyped", group);
+    return reply_wrong_key(call, message);
+}
+
+int method_unlock(VarlinkCall *call, json_object *p, void *userdata)
+{
+    _cleanup_(secret_freep) Secret *key = NULL;
+    _cleanup_(freep) char *detail = NULL;
+    Manager *m = userdata;
+    unsigned group = 0;
+    const char *text;
+    SyncResult s = {0};
+    int r;
+
+    if (json_get_string(p, "recoveryKey", &text) <= 0)
+        return varlink_call_invalid_parameter(call, "recoveryKey");
+    r = recovery_key_parse(text, strlen(text), &key, &group);
+    if (r < 0)
+        return reply_mistyped(call, r, group);
+    r = manager_unlock(m, key, &detail);
+    if (r == -ENOENT || r == -EKEYREJECTED)
+        return reply_wrong_key(call, detail);
+    if (r < 0)
+        return reply_slot_failure(call, m, r, detail);
+    (void)log_full(LOG_NOTICE, 0, &(LogFields){.message_id = MESSAGE_STORE_OPENED},
+                   "Store opened with a recovery key by uid %u, until the service stops",
+                   (unsigned)varlink_call_peer(call)->uid);
+    r = manager_sync(m, &s);
+    /* The journal hears of it when those who wait for the store go on. */
+    manager_note_changes(m, &s);
+    if (r < 0 && r != -ENOKEY)
+        log_warning_errno(r, "Cannot publish all keys");
+    return reply_slot(call, m, store_opened_by(manager_store(m)), NULL, NULL);
+}

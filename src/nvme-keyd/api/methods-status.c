@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+
+#include "basic/io.h"
+#include "basic/json.h"
+#include "basic/log.h"
+#include "basic/names.h"
+#include "build-config.h"
+#include "nvme-keyd/api/methods-private.h"
+
+/* Status. */
+
+/* The types of the slots, the one that opened the store first. */
+static int add_slots(json_object *o, const Store *s)
+{
+    json_object *types = json_object_new_array(), *slots = store_slots(s),
+                *opener = store_opened_by(s);
+    int r = json_add_take(o, "slots", types);
+
+    for (size_t i = 0; r == 0 && i < 1 + json_object_array_length(slots); i++) {
+        json_object *slot = i == 0 ? opener : json_object_array_get_idx(slots, i - 1);
+        const char *type = "";
+
+        if (!slot || (i > 0 && slot == opener))
+            continue;
+        (void)json_get_string(slot, "type", &type);
+        r = json_append_take(types, json_object_new_string(type));
+    }
+    if (r == 0)
+        r = json_add_string(o, "slot", store_slot_type(s));
+    return r < 0 ? r : json_add_bool(o, "opensByItself", store_opens_by_itself(s));
+}
+
+static json_object *store_status(Manager *m)
+{
+    _cleanup_(json_putp) json_object *o = json_object_new_object();
+    const char *detail = manager_store_detail(m);
+    const Store *store = manager_store(m);
+    const char *state = store                   ? "open"
+                        : manager_is_opening(m) ? "opening"
+                        : detail                ? "unavailable"
+                                                : "absent";
+
+    if (!o || json_add_string(o, "state", state) < 0 ||
+        (store && json_add_string(o, "id", store_identity(store)) < 0) ||
+        (store && add_slots(o, store) < 0) ||
+        (manager_store_is_foreign(m) && json_add_bool(o, "foreign", true) < 0) ||
+        (detail && json_add_string(o, "detail", detail) < 0))
+        return NULL;
+    return TAKE_PTR(o);
+}
+
+/* error: why keys that should be in the ring are not, or 0. */
+static int add_ring_problems(json_object *o, const RingNotices *l, int error)
+{
+    json_object *problems = json_object_new_array();
+    int r = json_add_take(o, "problems", problems);
+
+    if (r == 0 && error < 0)
+        r = json_append_take(problems, json_object_new_string(ring_error_text(error)));
+    for (size_t i = 0; r == 0 && i < l->n; i++) {
+        _cleanup_(freep) char *text = ring_notice_text(&l->items[i]);
+
+        r = text ? json_append_take(problems, json_object_new_string(text)) : -ENOMEM;
+    }
+    return r;
+}
+
+/* lacking: keys that should be in the ring are not. */
+static json_object *keyring_status(const Manager *m, const Ring *ring, bool lacking)
+{
+    _cleanup_(json_putp) json_object *o = json_object_new_object();
+    int error = lacking ? manager_publish_error(m) : 0;
+    bool stand_in = manager_config(m)->stand_in;
+
+    if (!o || json_add_string(o, "name", stand_in ? NAMES_RING_STAND_IN : NAMES_RING) < 0 ||
+        json_add_string(o, "keyType", stand_in ? NAMES_KEY_TYPE_STAND_IN : NAMES_KEY_TYPE) < 0 ||
+        (ring && json_add_uint(o, "serial", (uint64_t)ring_serial(ring)) < 0) ||
+        add_ring_problems(o, manager_ring_notices(m), ring ? error : 0) < 0)
+        return NULL;
+    return TAKE_PTR(o);
+}
+
+static json_object *provision_status(const Manager *m)
+{
+    _cleanup_(json_putp) json_object *o = json_object_new_object();
+    Provision p = manager_provision(m);
+    const Config *c = manager_config(m);
+
+    if (!o || json_add_string(o, "mode", p == PROVISION_ON_DEMAND ? "on_demand" : "resident") < 0 ||
+        (p == PROVISION_ON_DEMAND && json_add_uint(o, "timeoutSec", c->on_demand_sec) < 0) ||
+        (p == PROVISION_REFUSED && json_add_string(o, "detail", MANAGER_ON_DEMAND_REFUSED) < 0))
+        return NULL;
+    return TAKE_PTR(o);
+}
+
+/* Without a keyring there is nothing that it could have. */
+static int add_handshake(json_object *status, const ManagerLook *look)
+{
+    const Handshake *h = &look->handshake;
+    json_object *o;
+    int r;
+
+    if (!look->has_handshake)
+        return 0;
+    o = json_object_new_object();
+    r = json_add_take(status, "handshakeDaemon", o);
+    if (r == 0)
+        r = json_add_string(o, "unit", h->unit);
+    if (r == 0)
+        r = json_add_string(o, "state", handshake_state_to_string(h->state));
+    return r < 0 || h->remedy == HANDSHAKE_NO_REMEDY
+               ? r
+               : json_add_string(o, "remedy", handshake_remedy_to_string(h->remedy));
+}
+
+static json_object *credentials_status(const Manager *m)
+{
+    _cleanup_(json_putp) json_object *o = json_object_new_object();
+    CredentialCounts c = manager_credentials(m);
+    json_object *problems = json_object_new_array();
+    const char *text;
+
+    if (json_add_take(o, "problems", problems) < 0 || json_add_uint(o, "keys", c.keys) < 0 ||
+        json_add_uint(o, "overridden", c.overridden) < 0)
+        return NULL;
+    for (size_t i = 0; (text = manager_credential_problem(m, i)); i++)
+        if (json_append_take(problems, json_object_new_string(text)) < 0)
+            return NULL;
+    return TAKE_PTR(o);
+}
+
+/* How many keys a store has that does not open is not known, and not told; the ring tells what is
+ * left of it there. */
+static int add_counts(json_object *o, const Manager *m, const ManagerLook *look)
+{
+    if (manager_store(m) || (!manager_is_opening(m) && !manager_store_detail(m)))
+        return json_add_uint(o, "keys", key_table_size(manager_keys(m))) |
+               json_add_uint(o, "broken", look->broken) |
+               json_add_uint(o, "identities", look->identities) |
+               json_add_uint(o, "published", look->published) |
+               json_add_uint(o, "missing", look->missing);
+    return look->knows_ours ? json_add_uint(o, "inKeyring", look->ours) : 0;
+}
+
+static json_object *configuration_status(const Manager *m)
+{
+    _cleanup_(json_putp) json_object *o = json_object_new_object();
+    const ConfigProblems *p = manager_config_problems(m);
+    json_object *problems = json_object_new_array();
+    const char *line;
+
+    if (json_add_take(o, "problems", problems) < 0 ||
+        json_add_bool(o, "inForce", !manager_config_is_refused(m)) < 0)
+        return NULL;
+    for (size_t i = 0; (line = config_problem(p, i)); i++)
+        if (json_append_take(problems, json_object_new_string(line)) < 0)
+            return NULL;
+    return TAKE_PTR(o);
+}
+
+int method_status(VarlinkCall *call, json_object *p, void *userdata)
+{
+    _cleanup_(json_putp) json_object *o = json_object_new_object();
+    const ManagerLook *look;
+    Manager *m = userdata;
+    int r;
+
+    (void)p;
+    /* If it fails, store_status() tells; and that it takes long. */
+    r = manager_open(m);
+    if (r == -ENOMEM || (r == -EINPROGRESS && !manager_is_slow(m)))
+        return r;
+    look = manager_look(m, varlink_call_peer(call)->uid == 0);
+    if (!o || json_add_string(o, "version", PROJECT_VERSION) < 0 ||
+        json_add_take(o, "store", store_status(m)) < 0 ||
+        json_add_take(o, "keyring", keyring_status(m, look->ring, look->missing > 0)) < 0 ||
+        json_add_take(o, "provision", provision_status(m)) < 0 || add_handshake(o, look) < 0 ||
+        json_add_take(o, "credentials", credentials_status(m)) < 0 || add_counts(o, m, look) < 0 ||
+        json_add_take(o, "configuration", configuration_status(m)) < 0 ||
+        (log_dropped() > 0 && json_add_uint(o, "droppedMessages", log_dropped()) < 0))
+        return -ENOMEM;
+    return varlink_call_reply(call, TAKE_PTR(o));
+}

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "basic/encoding.h"
+#include "basic/io.h"
+#include "basic/json.h"
+#include "basic/log.h"
+#include "basic/names.h"
+#include "nvme-keyd/api/key-json.h"
+#include "nvme-keyd/api/methods-private.h"
+#include "nvme-keyd/keys/broken.h"
+
+/* What goes wrong in a Manager, and what it is called on the wire; anything else is the store's. */
+static const struct {
+    int error;
+    const char *name;
+} error_names[] = {
+    {-EINVAL, NAMES_MANAGER_INTERFACE ".InvalidKey"},
+    {-ENOENT, NAMES_MANAGER_INTERFACE ".NoSuchKey"},
+    {-EEXIST, NAMES_MANAGER_INTERFACE ".KeyExists"},
+    {-ENOTUNIQ, NAMES_MANAGER_INTERFACE ".KeyShadowed"},
+    {-EBUSY, NAMES_MANAGER_INTERFACE ".WrongState"},
+    {-ENODATA, NAMES_MANAGER_INTERFACE ".NoHostNQN"},
+    {-ENOTCONN, NAMES_MANAGER_INTERFACE ".KeyringFailed"},
+};
+
+int methods_reply_error(VarlinkCall *call, const char *name, const char *message, const char *id)
+{
+    _cleanup_(json_putp) json_object *o = json_object_new_object();
+
+    if (!o || json_add_string(o, "message", message) < 0 ||
+        (id && json_add_string(o, "id", id) < 0))
+        return -ENOMEM;
+    return varlink_call_error(call, name, TAKE_PTR(o));
+}
+
+int methods_reply_failure(VarlinkCall *call, int error, const char *detail, const Key *other)
+{
+    const char *name = NAMES_MANAGER_INTERFACE ".StoreUnavailable";
+
+    if (error == -ENOMEM || error == -EINPROGRESS)
+        return error;
+    for (size_t i = 0; i < ARRAY_SIZE(error_names); i++)
+        if (error_names[i].error == error)
+            name = error_names[i].name;
+    return methods_reply_error(call, name, detail ? detail : strerror(-error),
+                               other ? other->id : NULL);
+}
+
+/* what: what was done with the key. The names of a record that cannot be read are not known. */
+static void log_change(VarlinkCall *call, const LogFields *key, const char *what)
+{
+    (void)log_full(LOG_INFO, 0, key, "Key %s for host %s and subsystem %s %s by uid %u",
+                   key->key_id, key->hostnqn ? key->hostnqn : "(unknown)",
+                   key->subsysnqn ? key->subsysnqn : "(unknown)", what,
+                   (unsigned)varlink_call_peer(call)->uid);
+}
+
+static void log_rotation(VarlinkCall *call, const Key *k, const char *old_id)
+{
+    const LogFields fields = {MESSAGE_KEY_ROTATED, k->hostnqn, k->subsysnqn, k->id};
+    char what[64];
+
+    (void)snprintf(what, sizeof(what), "came in the place of %s, rotated", old_id);
+    log_change(call, &fields, what);
+}
+
+/* The change is made; that its key is not where it should be is another matter. */
+static void log_unpublished(const Manager *m, const Key *k)
+{
+    const LogFields fields = {NULL, k->hostnqn, k->subsysnqn, k->id};
+    int error = manager_publish_error(m);
+
+    if (manager_lacks(m, k))
+        (void)log_full(LOG_WARNING, 0, &fields, "Key %s is kept, but not in the keyring: %s", k->id,
+                       error < 0 ? ring_error_text(error) : "see nvme-keyctl status");
+}
+
+int methods_read_request(json_object *p, KeyRequest *q, const char **reterr_member)
+{
+    const char *s;
+    int r;
+
+#define OPTIONAL_ENUM(member, from_string, target)                                                 \
+    do {                                                                                           \
+        *reterr_member = (member);                                                                 \
+        r = json_get_string(p, member, &s);                                                        \
+        if (r < 0 || (r > 0 && from_string(s, target) < 0))                                        \
+            return -EINVAL;                                                                        \
+    } while (0)
+
+    OPTIONAL_ENUM("hash", psk_hash_from_string, &q->hash);
+    OPTIONAL_ENUM("role", key_role_from_string, &q->role);
+    OPTIONAL_ENUM("derivation", psk_derivation_from_string, &q->derivation);
+#undef OPTIONAL_ENUM
+
+    *reterr_member = "identityVersions";
+    if (key_versions_from_json(p, &q->versions) < 0)
+        return -EINVAL;
+    *reterr_member = "force";
+    if (json_get_bool(p, "force", &q->force) < 0)
+        return -EINVAL;
+    *reterr_member = "hostNQN";
+    if (json_get_string(p, "hostNQN", &q->hostnqn) < 0)
+        return -EINVAL;
+    *reterr_member = "subsystemNQN";
+    if (json_get_string(p, "subsystemNQN", &q->subsysnqn) < 0)
+        return -EINVAL;
+    *reterr_member = "comment";
+    r = json_get_string(p, "comment", &q->comment);
+    if (r < 0 ||
+        (r > 0 && (strlen(q->comment) > COMMENT_LENGTH_MAX || !text_is_printable(q->comment))))
+        return -EINVAL;
+    return 0;
+}
+
+int methods_read_id(json_object *p, const char **ret)
+{
+    return json_get_string(p, "id", ret) > 0 ? 0 : -EINVAL;
+}
+
+/* Takes the configured PSK out of its member. Returns 1, 0 when there is none, -EINVAL when it is
+ * no string, -ENOMEM, or -EBADMSG with a line about what is wrong with it. */
+static int read_psk(json_object *p, KeyRequest *q, Secret **ret, const char **reterr_detail)
+{
+    const char *s;
+    int r = json_get_string(p, "psk", &s);
+
+    if (r <= 0)
+        return r;
+    r = psk_interchange_parse(s, strlen(s), &q->hash, ret);
+    if (r < 0)
+        return r;
+    if (r > 0) {
+        *reterr_detail = psk_error_text(r);
+        return -EBADMSG;
+    }
+    q->configured = *ret;
+    return 1;
+}
+
+static int reply_invalid_psk(VarlinkCall *call, int error, const char *detail)
+{
+    if (error == -EBADMSG)
+        return methods_reply_error(call, NAMES_MANAGER_INTERFACE ".InvalidKey", detail, NULL);
+    return error == -ENOMEM ? error : varlink_call_invalid_parameter(call, "psk");
+}
+
+static int add_psk(json_object *o, Manager *m, const Key *k)
+{
+    _cleanup_(secret_freep) Secret *payload = NULL, *configured = NULL, *text = NULL;
+    const uint8_t *bytes;
+    size_t size;
+    int r;
+
+    if ((r = manager_unseal(m, k, &payload)) < 0 ||
+        (r = key_payload_configured(payload, &bytes, &size)) < 0)
+        return r;
+    configured = secret_new_copy(bytes, size);
+    if (!configured)
+        return -ENOMEM;
+    r = psk_interchange_format(k->hash, configured, &text);
+    return r != 0 ? (r < 0 ? r : -EBADMSG) : json_add_string(o, "psk", (const char *)text->data);
+}
+
+/* Answers with a key, and with its PSK where the caller asked for it. */
+static int reply_key(VarlinkCall *call, Manager *m, const Key *k, bool with_psk)
+{
+    _cleanup_(json_putp) json_object *o = json_object_new_object(), *key = NULL;
+    int r;
+
+    if (!o)
+        return -ENOMEM;
+    if ((r = methods_describe_key(k, manager_on_demand_sec(m), &key)) < 0 ||
+        (r = json_add_take(o, "key", TAKE_PTR(key))) < 0 || (r = methods_add_made(o, m)) < 0)
+        return r;
+    if (!with_psk)
+        return varlink_call_reply(call, TAKE_PTR(o));
+    r = add_psk(o, m, k);
+    return r < 0 ? r : varlink_call_reply_sensitive(call, TAKE_PTR(o));
+}
+
+/* The common part of Add and Generate. */
+static int add(VarlinkCall *call, Manager *m, const KeyRequest *q, bool return_psk)
+{
+    _cleanup_(freep) char *detail = NULL;
+    Key *k = NULL;
+    int r;
+
+    r = manager_add(m, q, &k, &detail);
+    if (r < 0)
+        return methods_reply_failure(call, r, detail, k);
+    if (q->dry_run)
+        return varlink_call_reply(call, NULL);
+    log_change(call, &(LogFields){MESSAGE_KEY_ADDED, k->hostnqn, k->subsysnqn, k->id}, "added");
+    log_unpublished(m, k);
+    return reply_key(call, m, k, return_psk);
+}
+
+static int method_add(VarlinkCall *call, json_object *p, void *userdata)
+{
+    _cleanup_(secret_freep) Secret *psk = NULL;
+    KeyRequest q = {.role = KEY_ROLE_HOST};
+    const char *bad;
+    int r;
+
+    if (methods_read_request(p, &q, &bad) < 0)
+        return varlink_call_invalid_parameter(call, bad);
+    if (!q.subsysnqn)
+        return varlink_call_invalid_parameter(call, "subsystemNQN");
+    if (json_get_bool(p, "dryRun", &q.dry_run) < 0)
+        return varlink_call_invalid_parameter(call, "dryRun");
+    r = read_psk(p, &q, &psk, &bad);
+    if (r < 0 || (r == 0 && !q.dry_run))
+        return reply_invalid_psk(call, r, bad);
+    return add(call, userdata, &q, false);
+}
+
+static int method_generate(VarlinkCall *call, json_object *p, void *userdata)
+{
+    KeyRequest q = {.role = KEY_ROLE_HOST, .hash = PSK_HASH_SHA256};
+    bool return_psk = false;
+    const char *bad;
+
+    if (methods_read_request(p, &q, &bad) < 0)
+        return varlink_call_invalid_parameter(call, bad);
+    if (!q.subsysnqn)
+        return varlink_call_invalid_parameter(call, "subsystemNQN");
+    if (json_get_bool(p, "returnPSK", &return_psk) < 0)
+        return varlink_call_invalid_parameter(call, "returnPSK");
+    return add(call, userdata, &q, return_psk);
+}
+
+static int method_rotate(VarlinkCall *call, json_object *p, void *userdata)
+{
+    _cleanup_(secret_freep) Secret *psk = NULL;
+    _cleanup_(freep) char *detail = NULL;
+    KeyRequest q = {.hash = PSK_HASH_NONE};
+    const char *id, *bad, *hash = NULL;
+    bool return_psk = false;
+    Key *k = NULL, *old;
+    int r;
+
+    if (methods_read_id(p, &id) < 0)
+        return varlink_call_invalid_parameter(call, "id");
+    if (methods_read_request(p, &q, &bad) < 0)
+        return varlink_call_invalid_parameter(call, bad);
+    if (json_get_bool(p, "returnPSK", &return_psk) < 0)
+        return varlink_call_invalid_parameter(call, "returnPSK");
+    if (json_get_bool(p, "dryRun", &q.dry_run) < 0)
+        return varlink_call_invalid_parameter(call, "dryRun");
+    r = read_psk(p, &q, &psk, &bad);
+    if (r < 0)
+        return reply_invalid_psk(call, r, bad);
+    /* A new random PSK is of the same kind as the old one, unless asked for otherwise. */
+    old = key_table_find(manager_keys(userdata), id);
+    if (r == 0 && old && json_get_string(p, "hash", &hash) == 0)
+        q.hash = old->hash;
+
+    r = manager_rotate(userdata, id, &q, &k, &detail);
+    if (r < 0)
+        return methods_reply_failure(call, r, detail, NULL);
+    if (q.dry_run)
+        return reply_key(call, userdata, k, false);
+    log_rotation(call, k, id);
+    log_unpublished(userdata, k);
+    return reply_key(call, userdata, k, return_psk);
+}
+
+static int method_remove(VarlinkCall *call, json_object *p, void *userdata)
+{
+    _cleanup_(freep) char *detail = NULL, *hostnqn = NULL, *subsysnqn = NULL;
+    const Key *k;
+    const char *id;
+    bool force = false, known;
+    int r;
+
+    if (methods_read_id(p, &id) < 0)
+        return varlink_call_invalid_parameter(call, "id");
+    if (json_get_bool(p, "force", &force) < 0)
+        return varlink_call_invalid_parameter(call, "force");
+    /* By then the key is gone. */
+    k = key_table_find(manager_keys(userdata), id);
+    if (k && k->hostnqn && (!(hostnqn = strdup(k->hostnqn)) || !(subsysnqn = strdup(k->subsysnqn))))
+        return -ENOMEM;
+    known = k;
+    r = manager_remove(userdata, id, force, &detail);
+    /* Also where the ring refused to let it go. */
+    if (known && !key_table_find(manager_keys(userdata), id))
+        log_change(call, &(LogFields){MESSAGE_KEY_REMOVED, hostnqn, subsysnqn, id}, "removed");
+    return r < 0 ? methods_reply_failure(call, r, detail, NULL) : varlink_call_reply(call, NULL);
+}
+
+static int method_sync(VarlinkCall *call, json_object *p, void *userdata)
+{
+    _cleanup_(json_putp) json_object *o = json_object_new_object();
+    _cleanup_(freep) char *why = NULL;
+    SyncResult s = {0};
+    int r = manager_sync(userdata, &s);
+
+    manager_take_changes(userdata, &s);
+
+    (void)p;
+    if (r == -EINPROGRESS)
+        return r;
+    if (r == -ENOKEY)
+        return methods_reply_error(call, NAMES_MANAGER_INTERFACE ".KeyringAbsent",
+                                   MANAGER_NO_RING_YET, NULL);
+    if (r < 0 && !manager_store(userdata) && manager_store_detail(userdata))
+        return methods_reply_failure(call, -EIO, manager_store_detail(userdata), NULL);
+    if (r < 0 && s.unreadable)
+        why = unusable_explain(s.unreadable, r);
+    if (r < 0)
+        return why ? methods_reply_failure(call, -EIO, why, NULL)
+                   : methods_reply_error(call, NAMES_MANAGER_INTERFACE ".KeyringFailed",
+                                         ring_error_text(r), NULL);
+    if (!o || json_add_uint(o, "added", s.added) < 0 || json_add_uint(o, "kept", s.kept) < 0 ||
+        json_add_uint(o, "removed", s.removed) < 0 || json_add_uint(o, "held", s.held) < 0 ||
+        json_add_uint(o, "failed", s.failed) < 0 ||
+        json_add_uint(o, "broken", unusable_count(manager_keys(userdata))) < 0)
+        return -ENOMEM;
+    return varlink_call_reply(call, TAKE_PTR(o));
+}
+
+#define NEW_KEY                                                                                    \
+    "subsystemNQN", "hostNQN", "role", "identityVersions", "derivation", "comment", "force"
+
+static const char *const add_parameters[] = {NEW_KEY, "psk", "dryRun", NULL};
+static const char *const generate_parameters[] = {NEW_KEY, "hash", "returnPSK", NULL};
+static const char *const rotate_parameters[] = {"id",        "psk",    "hash", "comment",
+                                                "returnPSK", "dryRun", NULL};
+static const char *const import_parameters[] = {"keys",       "offset", "continues",
+                                                "dryRun",     "role",   "identityVersions",
+                                                "derivation", "force",  NULL};
+static const char *const export_store_parameters[] = {"subsystemNQNs", NULL};
+static const char *const id_parameters[] = {"id", NULL};
+#define SEAL "tpm2PCRs", "tpm2Bank", "withKey", "rollbackCounter", "newTPM"
+static const char *const add_slot_parameters[] = {"type", SEAL, NULL};
+static const char *const reseal_slot_parameters[] = {"id", SEAL, NULL};
+static const char *const remove_parameters[] = {"id", "force", NULL};
+static const char *const remove_counter_parameters[] = {"index", NULL};
+static const char *const unlock_parameters[] = {"recoveryKey", NULL};
+static const char *const no_parameters[] = {NULL};
+
+static const VarlinkMethod methods[] = {
+    {"Add", VARLINK_METHOD_ROOT | VARLINK_METHOD_SENSITIVE, method_add, add_parameters},
+    {"Generate", VARLINK_METHOD_ROOT, method_generate, generate_parameters},
+    {"Import", VARLINK_METHOD_ROOT | VARLINK_METHOD_SENSITIVE, method_import, import_parameters},
+    {"List", VARLINK_METHOD_MORE_REQUIRED, method_list, no_parameters},
+    {"Describe", 0, method_describe, id_parameters},
+    {"Rotate", VARLINK_METHOD_ROOT | VARLINK_METHOD_SENSITIVE, method_rotate, rotate_parameters},
+    {"Remove", VARLINK_METHOD_ROOT, method_remove, remove_parameters},
+    {"Sync", VARLINK_METHOD_ROOT, method_sync, no_parameters},
+    {"ExportStore", VARLINK_METHOD_ROOT | VARLINK_METHOD_MORE_REQUIRED, method_export_store,
+     export_store_parameters},
+    {"ListSlots", 0, method_list_slots, no_parameters},
+    {"AddSlot", VARLINK_METHOD_ROOT, method_add_slot, add_slot_parameters},
+    {"ResealSlot", VARLINK_METHOD_ROOT, method_reseal_slot, reseal_slot_parameters},
+    {"RemoveSlot", VARLINK_METHOD_ROOT, method_remove_slot, remove_parameters},
+    {"RemoveCounter", VARLINK_METHOD_ROOT, method_remove_counter, remove_counter_parameters},
+    {"Unlock", VARLINK_METHOD_ROOT | VARLINK_METHOD_SENSITIVE, method_unlock, unlock_parameters},
+    {"Status", 0, method_status, no_parameters},
+    {NULL, 0, NULL, NULL},
+};
+
+const VarlinkInterface manager_interface = {
+    NAMES_MANAGER_INTERFACE,
+    manager_interface_description,
+    methods,
+};

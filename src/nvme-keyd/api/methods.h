@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "nvme-keyd/manager/manager.h"
+#include "varlink/varlink.h"
+
+/* org.nvmekeyd.Manager: the methods over a Manager, which is their userdata. */
+extern const VarlinkInterface manager_interface;
+
+/* Its definition (manager-interface.c). */
+extern const char manager_interface_description[];

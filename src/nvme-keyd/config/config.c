@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "basic/limits.h"
+#include "credstore/seal/ways.h"
+#include "nvme-keyd/config/config.h"
+
+#define HOUR_USEC (3600 * USEC_PER_SEC)
+
+const Config config_default = {
+    .idle_exit_usec = 600 * USEC_PER_SEC,
+    .retire_usec = 24 * HOUR_USEC,
+    .negative_timeout_sec = UPCALL_NEGATIVE_TIMEOUT_SEC,
+    .on_demand = false,
+    .on_demand_sec = ON_DEMAND_SEC,
+    .on_demand_force = false,
+    .restart_handshake_daemon = false,
+    .allow_null_key = false,
+    .stand_in = false,
+};
+
+static int parse_bool(const char *s, bool *ret)
+{
+    static const char *const words[] = {"no", "yes", "0", "1", "false", "true", "off", "on"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+        if (strcasecmp(s, words[i]) == 0) {
+            *ret = i % 2 == 1;
+            return 0;
+        }
+    return -EINVAL;
+}
+
+static uint64_t unit_usec(const char *unit, size_t length)
+{
+    static const struct {
+        const char *name;
+        uint64_t usec;
+    } units[] = {
+        {"", USEC_PER_SEC},
+        {"us", 1},
+        {"usec", 1},
+        {"ms", 1000},
+        {"msec", 1000},
+        {"s", USEC_PER_SEC},
+        {"sec", USEC_PER_SEC},
+        {"second", USEC_PER_SEC},
+        {"seconds", USEC_PER_SEC},
+        {"m", 60 * USEC_PER_SEC},
+        {"min", 60 * USEC_PER_SEC},
+        {"minute", 60 * USEC_PER_SEC},
+        {"minutes", 60 * USEC_PER_SEC},
+        {"h", HOUR_USEC},
+        {"hr", HOUR_USEC},
+        {"hour", HOUR_USEC},
+        {"hours", HOUR_USEC},
+        {"d", 24 * HOUR_USEC},
+        {"day", 24 * HOUR_USEC},
+        {"days", 24 * HOUR_USEC},
+        {"w", 168 * HOUR_USEC},
+        {"week", 168 * HOUR_USEC},
+        {"weeks", 168 * HOUR_USEC},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(units); i++)
+        if (strlen(units[i].name) == length && memcmp(units[i].name, unit, length) == 0)
+            return units[i].usec;
+    return 0;
+}
+
+int config_parse_span(const char *s, uint64_t *ret_usec)
+{
+    uint64_t sum = 0;
+
+    if (strcmp(s, "infinity") == 0) {
+        *ret_usec = UINT64_MAX;
+        return 0;
+    }
+    do {
+        uint64_t n, unit, product;
+        char *end;
+
+        if (!isdigit((unsigned char)*s))
+            return -EINVAL;
+        errno = 0;
+        n = strtoull(s, &end, 10);
+        if (errno != 0)
+            return -EINVAL;
+        s = end + strspn(end, " ");
+        end = (char *)(uintptr_t)s + strcspn(s, " 0123456789");
+        unit = unit_usec(s, (size_t)(end - s));
+        if (unit == 0 || __builtin_mul_overflow(n, unit, &product) ||
+            __builtin_add_overflow(sum, product, &sum))
+            return -EINVAL;
+        s = end + strspn(end, " ");
+    } while (*s);
+
+    /* For ever: a time that far from now would not fit. */
+    *ret_usec = sum > INT64_MAX / 2 ? UINT64_MAX : sum;
+    return 0;
+}
+
+static int set_idle_exit(Config *c, const char *value)
+{
+    uint64_t usec;
+
+    if (config_parse_span(value, &usec) < 0)
+        return -EINVAL;
+    /* A connect storm would stop and start us again and again. */
+    if (usec > 0 && usec < IDLE_EXIT_SEC_MIN * USEC_PER_SEC)
+        return -EINVAL;
+    c->idle_exit_usec = usec > 0 ? usec : UINT64_MAX;
+    return 0;
+}
+
+static int set_retire(Config *c, const char *value)
+{
+    return config_parse_span(value, &c->retire_usec);
+}
+
+static int set_provision(Config *c, const char *value)
+{
+    bool on_demand = strcmp(value, "on-demand") == 0;
+
+    if (!on_demand && strcmp(value, "resident") != 0)
+        return -EINVAL;
+    c->on_demand = on_demand;
+    return 0;
+}
+
+/* Whole seconds: that is what the kernel counts in. */
+static int parse_seconds(const char *value, uint64_t min_usec, uint64_t max_usec, unsigned *ret)
+{
+    uint64_t usec;
+
+    if (config_parse_span(value, &usec) < 0 || usec < min_usec || usec > max_usec)
+        return -EINVAL;
+    *ret = (unsigned)(usec / USEC_PER_SEC);
+    return 0;
+}
+
+static int set_on_demand_timeout(Config *c, const char *value)
+{
+    return parse_seconds(value, ON_DEMAND_SEC_MIN * USEC_PER_SEC, 24 * HOUR_USEC,
+                         &c->on_demand_sec);
+}
+
+static int set_on_demand_force(Config *c, const char *value)
+{
+    return parse_bool(value, &c->on_demand_force);
+}
+
+static int set_restart_handshake_daemon(Config *c, const char *value)
+{
+    return parse_bool(value, &c->restart_handshake_daemon);
+}
+
+static int set_negative_timeout(Config *c, const char *value)
+{
+    return parse_seconds(value, USEC_PER_SEC, HOUR_USEC, &c->negative_timeout_sec);
+}
+
+static int set_allow_null_key(Config *c, const char *value)
+{
+    return parse_bool(value, &c->allow_null_key);
+}
+
+/* The empty value is the default, as systemd has it for lists. A value that makes no sense must not
+ * open more than the right one would. */
+static int set_open_by(Config *c, const char *value)
+{
+    unsigned ways = WAYS_ALL;
+
+    c->closed_ways = WAYS_ALL;
+    if (*value && ways_parse(value, &ways) < 0)
+        return -EINVAL;
+    c->closed_ways = ~ways;
+    return 0;
+}
+
+static int set_store_id(Config *c, const char *value)
+{
+    size_t length = strlen(value);
+
+    strcpy(c->store_id, CONFIG_STORE_ID_BAD);
+    if (length > 0 &&
+        (length != STORE_IDENTITY_SIZE - 1 || strspn(value, "0123456789abcdef") != length))
+        return -EINVAL;
+    strcpy(c->store_id, value);
+    return 0;
+}
+
+static int set_other_counters(Config *c, const char *value)
+{
+    return parse_bool(value, &c->other_counters);
+}
+
+static int set_stand_in(Config *c, const char *value)
+{
+    return parse_bool(value, &c->stand_in);
+}
+
+#define YES_OR_NO "yes or no"
+
+static const struct {
+    const char *section, *option;
+    int (*set)(Config *c, const char *value);
+    const char *allowed;
+} options[] = {
+    {"Manager", "IdleExitSec", set_idle_exit,
+     "a time of " STRINGIFY(IDLE_EXIT_SEC_MIN) "s or more, or 0 or infinity to stay"},
+    {"Manager", "RetireSec", set_retire, "a time such as 1d or \"1h 30min\", or infinity"},
+    {"Manager", "Provision", set_provision, "resident or on-demand"},
+    {"Manager", "OnDemandTimeoutSec", set_on_demand_timeout,
+     "a time from " STRINGIFY(ON_DEMAND_SEC_MIN) "s to 1d"},
+    {"Manager", "OnDemandForce", set_on_demand_force, YES_OR_NO},
+    {"Manager", "RestartHandshakeDaemon", set_restart_handshake_daemon, YES_OR_NO},
+    {"Upcall", "NegativeTimeoutSec", set_negative_timeout, "a time from 1s to 1h"},
+    {"Keyring", "StandIn", set_stand_in, YES_OR_NO},
+    {"Store", "AllowNullKey", set_allow_null_key, YES_OR_NO},
+    {"Store", "OpenBy", set_open_by,
+     "tpm2, recovery, systemd-creds or systemd-creds:KEY, with a blank between two; until then no "
+     "store opens"},
+    {"Store", "Id", set_store_id,
+     "the id that nvme-keyctl status shows; until then no store opens"},
+    {"Store", "OtherCounters", set_other_counters, YES_OR_NO},
+};
+
+/* The place of an option in the table, or its size. */
+static size_t find_option(const char *section, const char *option)
+{
+    size_t i = 0;
+
+    while (i < ARRAY_SIZE(options) &&
+           (strcmp(options[i].section, section) != 0 || strcmp(options[i].option, option) != 0))
+        i++;
+    return i;
+}
+
+int config_set(Config *c, const char *section, const char *option, const char *value)
+{
+    size_t i = find_option(section, option);
+
+    return i < ARRAY_SIZE(options) ? options[i].set(c, value) : -ENOENT;
+}
+
+const char *config_allowed(const char *section, const char *option)
+{
+    size_t i = find_option(section, option);
+
+    return i < ARRAY_SIZE(options) ? options[i].allowed : NULL;
+}

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "basic/detail.h"
+#include "basic/encoding.h"
+#include "basic/limits.h"
+#include "basic/names.h"
+#include "credstore/seal/creds/blob.h"
+#include "nvme-keyd/handed/handed-line.h"
+#include "nvme-keyd/handed/handed.h"
+#include "nvme-keyd/manager/manager-private.h"
+#include "psk/hostnqn.h"
+
+/* A credential, and in which of the directories it is. */
+typedef struct Found {
+    char *name;
+    size_t place;
+} Found;
+
+typedef struct FoundList {
+    Found *items;
+    size_t n;
+} FoundList;
+
+static const char *const places[] = {"CREDENTIALS_DIRECTORY", NAMES_ENV_CREDENTIALS};
+
+static void found_list_done(const FoundList *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        free(l->items[i].name);
+    free(l->items);
+}
+
+/* Who has the same names has the same id, in this boot and in the next. */
+static int set_id(Key *k)
+{
+    char text[sizeof("target") + KEY_VERSIONS * (PSK_IDENTITY_MAX + 1) + 1];
+    uint8_t digest[EVP_MAX_MD_SIZE];
+    size_t size;
+    int n = snprintf(text, sizeof(text), "%s\n%s\n%s", key_role_to_string(k->role),
+                     k->identities[0] ? k->identities[0] : "",
+                     k->identities[1] ? k->identities[1] : "");
+
+    if (n < 0 || (size_t)n >= sizeof(text) ||
+        EVP_Q_digest(NULL, "SHA256", NULL, text, (size_t)n, digest, &size) != 1)
+        return -EIO;
+    hex_encode(digest, (STORE_ID_SIZE - 1) / 2, k->id);
+    return 0;
+}
+
+/* Makes of a line what an import would. own: the host NQN where the line has none. */
+static int make_key(const CredentialLine *l, const char *own, Key **ret, Secret **ret_payload,
+                    char **reterr_detail)
+{
+    char hostnqn[NQN_LENGTH_MAX + 1], subsysnqn[NQN_LENGTH_MAX + 1], identity[PSK_IDENTITY_MAX + 1];
+    const KeyfileLine *f = &l->key;
+    KeyRequest q = {.hostnqn = own,
+                    .subsysnqn = subsysnqn,
+                    .role = l->role,
+                    .versions = l->versions,
+                    .derivation = l->derivation,
+                    .hash = f->hash,
+                    .configured = f->psk};
+
+    if (f->hostnqn) {
+        (void)snprintf(hostnqn, sizeof(hostnqn), "%.*s", (int)f->hostnqn_length, f->hostnqn);
+        q.hostnqn = hostnqn;
+    }
+    (void)snprintf(subsysnqn, sizeof(subsysnqn), "%.*s", (int)f->subsysnqn_length, f->subsysnqn);
+    if (f->identity)
+        (void)snprintf(identity, sizeof(identity), "%.*s", (int)f->identity_length, f->identity);
+    return manager_make_key(&q, f->identity ? identity : NULL, ret, ret_payload, reterr_detail);
+}
+
+/* A key without its payload: that is made to see that it can be. */
+static int read_line(const char *name, const char *line, size_t length, const char *hostnqn,
+                     Key **ret, char **reterr_detail)
+{
+    _cleanup_(credential_line_done) CredentialLine l = {.role = KEY_ROLE_HOST};
+    _cleanup_(secret_freep) Secret *payload = NULL;
+    _cleanup_(key_freep) Key *k = NULL;
+    int r = credential_line_parse(line, length, &l);
+
+    if (r > 0)
+        return detail_set(reterr_detail, -EINVAL, "%s", credential_line_error_text(r));
+    if (r < 0 || !l.key.psk)
+        return r;
+    if (!l.key.hostnqn && l.role == KEY_ROLE_TARGET)
+        return detail_set(reterr_detail, -EINVAL,
+                          "a target needs the NQN of the host that connects, before that of the "
+                          "subsystem: that of this machine would match no host");
+    if (!l.key.hostnqn && !hostnqn)
+        return detail_set(reterr_detail, -ENODATA,
+                          "no host NQN given, and none in " NAMES_HOSTNQN_FILE ": " HOSTNQN_ADVICE);
+    r = make_key(&l, hostnqn, &k, &payload, reterr_detail);
+    if (r < 0)
+        return r;
+    k->created_usec = k->changed_usec = 0;
+    k->credential = strdup(name);
+    if (!k->credential)
+        return -ENOMEM;
+    r = set_id(k);
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(k);
+    return 0;
+}
+
+/* Tells of one that systemd hands in as it is; its lines would only say that they are no keys. */
+static bool is_still_sealed(const char *name, const char *text, size_t size,
+                            const CredentialVisitor *v)
+{
+    const CredsKeyType *type = creds_key_of_file(text, size);
+    _cleanup_(freep) char *detail = NULL;
+
+    if (!type)
+        return false;
+    (void)detail_set(&detail, -EINVAL,
+                     "it is still sealed (by %s): LoadCredential= does not unseal, "
+                     "ImportCredential= and LoadCredentialEncrypted= do",
+                     type->name);
+    v->on_problem(name, 0, detail ? detail : "it is still sealed", v->userdata);
+    return true;
+}
+
+int credential_read_text(const char *name, const char *text, size_t size,
+                         const CredentialVisitor *v)
+{
+    const char *end = text + size, *next;
+    int r = 0;
+
+    if (is_still_sealed(name, text, size, v))
+        return 0;
+    for (size_t line = 1; r >= 0 && text < end; line++, text = next) {
+        _cleanup_(freep) char *detail = NULL;
+        const char *newline = memchr(text, '\n', (size_t)(end - text));
+        size_t length = (size_t)((newline ? newline : end) - text);
+        Key *k = NULL;
+
+        next = newline ? newline + 1 : end;
+        r = read_line(name, text, length, v->hostnqn, &k, &detail);
+        if (k) {
+            k->credential_offset = size - (size_t)(end - text);
+            k->credential_length = length;
+            r = v->on_key(k, line, v->userdata);
+        } else if (r == -EINVAL || r == -ENODATA) {
+            v->on_problem(name, line, detail ? detail : strerror(-r), v->userdata);
+            r = 0;
+        }
+    }
+    return r;
+}
+
+static int open_credential(const char *dir, const char *name)
+{
+    _cleanup_(closep) int dirfd = -EBADF, fd = -EBADF;
+    struct stat st;
+
+    dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dirfd < 0)
+        return -errno;
+    fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return -errno;
+    return S_ISREG(st.st_mode) ? TAKE_FD(fd) : -EINVAL;
+}
+
+static bool is_ours(const char *name)
+{
+    size_t n = strlen(NAMES_PSK_CREDENTIAL);
+
+    return strncmp(name, NAMES_PSK_CREDENTIAL, n) == 0 && (name[n] == '\0' || name[n] == '.');
+}
+
+static bool is_found(const FoundList *l, const char *name)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (strcmp(l->items[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* Adds the names of one directory that are not known from the one before. */
+static int find_in(size_t place, FoundList *l)
+{
+    const char *path = secure_getenv(places[place]);
+    _cleanup_(closedirp) DIR *dir = path ? opendir(path) : NULL;
+    const FoundList before = *l;
+    const struct dirent *e;
+
+    if (!dir)
+        return !path || errno == ENOENT ? 0 : -errno;
+    while (errno = 0, (e = readdir(dir))) {
+        if (!is_ours(e->d_name) || is_found(&before, e->d_name))
+            continue;
+        if (l->n == CREDENTIALS_MAX)
+            return -E2BIG;
+        l->items[l->n].name = strdup(e->d_name);
+        if (!l->items[l->n].name)
+            return -ENOMEM;
+        l->items[l->n++].place = place;
+    }
+    return -errno;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(((const Found *)a)->name, ((const Found *)b)->name);
+}
+
+/* Reads one credential. Only what concerns all of them is returned. */
+static int read_credential(const Found *f, const CredentialVisitor *v)
+{
+    _cleanup_(secret_freep) Secret *text = NULL;
+    _cleanup_(closep) int fd = -EBADF;
+    int r = 0;
+
+    if (!text_is_printable(f->name)) {
+        v->on_problem(NULL, 0, "a credential whose name cannot be printed", v->userdata);
+        return 0;
+    }
+    fd = open_credential(secure_getenv(places[f->place]), f->name);
+    r = fd < 0 ? fd : secret_read_fd(fd, CREDENTIAL_SIZE_MAX, 0, &text);
+    if (r == -ENOMEM || r == -ENODATA)
+        return r == -ENODATA ? 0 : r;
+    if (r < 0)
+        v->on_problem(f->name, 0,
+                      r == -EFBIG ? "it has more than 32000 bytes: give it in pieces"
+                                  : strerror(-r),
+                      v->userdata);
+    return text ? credential_read_text(f->name, (const char *)text->data, text->size, v) : 0;
+}
+
+/* Who fetches them gets all, or fails as a whole. */
+static bool were_fetched(void)
+{
+    const char *dir = secure_getenv(NAMES_ENV_CREDENTIALS);
+    _cleanup_(closep) int fd = dir ? open_credential(dir, NAMES_FETCHED_CREDENTIAL) : -EBADF;
+
+    return !dir || fd >= 0;
+}
+
+int credentials_read(const CredentialVisitor *v)
+{
+    _cleanup_(found_list_done) FoundList l = {NULL, 0};
+    int r = 0;
+
+    l.items = calloc(CREDENTIALS_MAX, sizeof(*l.items));
+    if (!l.items)
+        return -ENOMEM;
+    for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+        r = find_in(i, &l);
+        if (r == -ENOMEM)
+            return r;
+        if (r < 0)
+            v->on_problem(NULL, 0, r == -E2BIG ? "there are too many" : strerror(-r), v->userdata);
+    }
+    qsort(l.items, l.n, sizeof(*l.items), compare_names);
+    r = 0;
+    for (size_t i = 0; i < l.n && r >= 0; i++)
+        r = read_credential(&l.items[i], v);
+    return r < 0 ? r : were_fetched();
+}
+
+/* Reads the line of a key. */
+static int read_again(const Key *k, Secret **ret)
+{
+    _cleanup_(secret_freep) Secret *line = NULL;
+    _cleanup_(closep) int fd = -EBADF;
+    ssize_t n;
+
+    for (size_t i = 0; i < ARRAY_SIZE(places) && fd < 0; i++) {
+        const char *dir = secure_getenv(places[i]);
+
+        fd = dir ? open_credential(dir, k->credential) : -ENOENT;
+    }
+    if (fd < 0)
+        return fd;
+    line = secret_new(k->credential_length);
+    if (!line)
+        return -ENOMEM;
+    n = pread(fd, line->data, line->size, (off_t)k->credential_offset);
+    if (n < 0)
+        return -errno;
+    if ((size_t)n != line->size)
+        return -ESTALE;
+    *ret = TAKE_PTR(line);
+    return 0;
+}
+
+static bool same_identities(const Key *a, const Key *b)
+{
+    for (unsigned v = 0; v < KEY_VERSIONS; v++)
+        if (!a->identities[v] != !b->identities[v] ||
+            (a->identities[v] && strcmp(a->identities[v], b->identities[v]) != 0))
+            return false;
+    return true;
+}
+
+static int derive_again(const Key *k, Secret **ret_payload)
+{
+    _cleanup_(credential_line_done) CredentialLine l = {.role = KEY_ROLE_HOST};
+    _cleanup_(secret_freep) Secret *line = NULL, *payload = NULL;
+    _cleanup_(key_freep) Key *again = NULL;
+    _cleanup_(freep) char *detail = NULL;
+    int r = read_again(k, &line);
+
+    if (r < 0 || !line)
+        return r;
+    r = credential_line_parse((const char *)line->data, line->size, &l);
+    if (r == 0 && !l.key.psk)
+        r = -ESTALE;
+    if (r == 0)
+        r = make_key(&l, k->hostnqn, &again, &payload, &detail);
+    if (r != 0)
+        return r > 0 ? -ESTALE : r;
+    if (!same_identities(k, again))
+        return -ESTALE;
+    *ret_payload = TAKE_PTR(payload);
+    return 0;
+}
+
+int key_unseal(Store *store, const Key *k, Secret **ret_payload)
+{
+    return k->credential ? derive_again(k, ret_payload) : store_unseal(store, k->id, ret_payload);
+}

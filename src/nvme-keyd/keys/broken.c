@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "basic/log.h"
+#include "basic/names.h"
+#include "nvme-keyd/api/key-json.h"
+#include "nvme-keyd/keys/broken.h"
+
+size_t unusable_count(const KeyTable *keys)
+{
+    size_t n = 0;
+    const Key *k;
+
+    KEY_TABLE_FOREACH(keys, k)
+    {
+        n += k->state == KEY_BROKEN;
+    }
+    return n;
+}
+
+size_t unusable_log(const KeyTable *keys)
+{
+    size_t n = 0;
+    const Key *k;
+
+    KEY_TABLE_FOREACH(keys, k)
+    {
+        const LogFields fields = {.message_id = MESSAGE_RECORD_BROKEN, .key_id = k->id};
+
+        if (k->state == KEY_BROKEN && n++ < UNUSABLE_LOGGED_MAX)
+            (void)log_full(LOG_ERR, 0, &fields, "Record %s: %s", k->id, key_error_text(k));
+    }
+    if (n > 0)
+        log_error("%zu records of the store cannot be used: restore the store from a backup, or "
+                  "remove these keys (nvme-keyctl list) and add them again",
+                  n);
+    return n;
+}
+
+/* What the store says of a record. */
+static const char *record_error_text(int error)
+{
+    return error == -EBADMSG ? "authentication failed" : strerror(-error);
+}
+
+char *unusable_explain(const Key *k, int error)
+{
+    char *line = NULL;
+    int r = k->credential
+                ? asprintf(&line,
+                           "the PSK for %s of the credential %s cannot be read any more (%s): hand "
+                           "it in again, or forget it by systemctl reload nvme-keyd.service",
+                           k->subsysnqn, k->credential, strerror(-error))
+                : asprintf(&line, "the secret of key %s cannot be read (%s)", k->id,
+                           record_error_text(error));
+
+    return r < 0 ? NULL : line;
+}

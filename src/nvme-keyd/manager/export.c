@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <string.h>
+
+#include "basic/json.h"
+#include "basic/limits.h"
+#include "nvme-keyd/manager/manager-private.h"
+
+/* A copy of the store for a boot image: the keys that the image needs, sealed as they are. */
+
+typedef struct Copy {
+    Manager *m;
+    json_object *wanted; /* the NQNs, or NULL for all keys */
+} Copy;
+
+struct ManagerCopy {
+    Manager *manager;
+    StoreCopy *files;
+    size_t size; /* of the files so far */
+    StoreFile visit;
+    void *userdata;
+};
+
+/* That of a credential has no record that could be copied. */
+static bool is_wanted(const Copy *c, const Key *k)
+{
+    return k->state != KEY_BROKEN && !k->credential &&
+           (!c->wanted || json_object_object_get_ex(c->wanted, k->subsysnqn, NULL));
+}
+
+static bool choose(const StoreRecord *record, void *userdata)
+{
+    const Copy *c = userdata;
+    const Key *k = key_table_find(&c->m->keys, record->id);
+
+    return k && is_wanted(c, k);
+}
+
+static int visit(const char *path, const char *text, size_t size, void *userdata)
+{
+    ManagerCopy *c = userdata;
+
+    c->size += size;
+    return c->size > STORE_COPY_MAX ? -E2BIG : c->visit(path, text, size, c->userdata);
+}
+
+/* As an object of which each name is an NQN. */
+static int read_wanted(json_object *subsysnqns, json_object **ret)
+{
+    _cleanup_(json_putp) json_object *wanted = json_object_new_object();
+
+    if (!wanted)
+        return -ENOMEM;
+    for (size_t i = 0; i < json_object_array_length(subsysnqns); i++) {
+        const char *nqn = json_object_get_string(json_object_array_get_idx(subsysnqns, i));
+        int r = json_add_bool(wanted, nqn, false);
+
+        if (r < 0)
+            return r;
+    }
+    *ret = TAKE_PTR(wanted);
+    return 0;
+}
+
+/* An NQN that no key is for, or NULL. */
+static const char *find_missing(json_object *wanted)
+{
+    json_object_object_foreach (wanted, nqn, found) {
+        if (!json_object_get_boolean(found))
+            return nqn;
+    }
+    return NULL;
+}
+
+/* What to tell of one that no record is for. */
+static const char *explain_missing(const Copy *c, const char *nqn, size_t broken)
+{
+    const Key *k;
+
+    KEY_TABLE_FOREACH(&c->m->keys, k)
+    {
+        if (k->credential && strcmp(k->subsysnqn, nqn) == 0)
+            return " in the store, only one of a credential: add it to the store, or hand the "
+                   "credential to the image";
+    }
+    return broken > 0 ? ", unless one that is broken" : "";
+}
+
+static int count_keys(const Copy *c, CopyResult *result, char **reterr_detail)
+{
+    const char *missing;
+    Key *k;
+
+    KEY_TABLE_FOREACH(&c->m->keys, k)
+    {
+        result->broken += k->state == KEY_BROKEN;
+        if (!is_wanted(c, k))
+            continue;
+        result->keys++;
+        if (c->wanted && json_add_bool(c->wanted, k->subsysnqn, true) < 0)
+            return -ENOMEM;
+    }
+    missing = c->wanted ? find_missing(c->wanted) : NULL;
+    if (missing)
+        return detail_set(reterr_detail, -ENOENT, "no key is for the subsystem NQN \"%s\"%s",
+                          missing, explain_missing(c, missing, result->broken));
+    return result->keys > 0 ? 0
+                            : detail_set(reterr_detail, -ENOENT,
+                                         "there are no keys in the store that could be copied");
+}
+
+ManagerCopy *manager_copy_free(ManagerCopy *c)
+{
+    if (c)
+        store_copy_free(c->files);
+    free(c);
+    return NULL;
+}
+
+int manager_copy_new(Manager *m, json_object *subsysnqns, ManagerCopy **ret, CopyResult *ret_result,
+                     char **reterr_detail)
+{
+    _cleanup_(manager_copy_freep) ManagerCopy *copy = NULL;
+    _cleanup_(json_putp) json_object *wanted = NULL;
+    CopyResult result = {0};
+    Copy c = {.m = m};
+    int r;
+
+    if ((r = manager_need_open(m, reterr_detail)) < 0)
+        return r;
+    if (!m->store)
+        return detail_set(reterr_detail, -ENOMEDIUM, "there is no store yet");
+    if (subsysnqns && (r = read_wanted(subsysnqns, &wanted)) < 0)
+        return r;
+    c.wanted = wanted;
+    r = count_keys(&c, &result, reterr_detail);
+    if (r < 0)
+        return r;
+    copy = calloc(1, sizeof(*copy));
+    if (!copy)
+        return -ENOMEM;
+    copy->manager = m;
+    r = store_copy_new(m->store, choose, &c, &copy->files);
+    if (r == -EROFS)
+        return detail_set(reterr_detail, r, "the store of a boot image is a copy already");
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(copy);
+    *ret_result = result;
+    return 0;
+}
+
+int manager_copy_next(ManagerCopy *c, StoreFile visit_file, void *userdata, char **reterr_detail)
+{
+    int r;
+
+    c->visit = visit_file;
+    c->userdata = userdata;
+    r = c->manager->store ? store_copy_next(c->files, c->manager->store, visit, c) : -ESTALE;
+    if (r == -ESTALE)
+        return detail_set(reterr_detail, r, "the store was closed meanwhile: export it once more");
+    if (r == -E2BIG)
+        return detail_set(reterr_detail, r, "a copy may have %zu MiB: name the subsystems it needs",
+                          STORE_COPY_MAX / 1024 / 1024);
+    return r;
+}

@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "basic/detail.h"
+#include "credstore/aead.h"
+#include "nvme-keyd/manager/import.h"
+#include "nvme-keyd/manager/manager-private.h"
+#include "psk/nqn.h"
+
+typedef struct Staged {
+    Key *key; /* its id is its place in the import, until it has one in the store */
+    SealedBox *box;
+    bool force;
+    bool unchanged; /* nothing is to be done for it */
+    bool kept;      /* the manager owns the key */
+} Staged;
+
+struct Import {
+    Staged *keys;
+    size_t n, n_max;
+    Sealer *sealer;
+    Secret *seal_key;
+};
+
+static void staged_done(const Staged *s)
+{
+    if (!s->kept)
+        key_free(s->key);
+    free(s->box);
+}
+
+void import_truncate(Import *i, size_t n)
+{
+    while (i->n > n)
+        staged_done(&i->keys[--i->n]);
+}
+
+Import *import_free(Import *i)
+{
+    if (!i)
+        return NULL;
+    import_truncate(i, 0);
+    free(i->keys);
+    sealer_free(i->sealer);
+    secret_free(i->seal_key);
+    free(i);
+    return NULL;
+}
+
+int import_new(Import **ret)
+{
+    _cleanup_(import_freep) Import *i = calloc(1, sizeof(*i));
+    int r;
+
+    if (!i)
+        return -ENOMEM;
+    if ((r = sealer_new(&i->sealer)) < 0 || (r = secret_random(STORE_KEY_SIZE, &i->seal_key)) < 0)
+        return r;
+    *ret = TAKE_PTR(i);
+    return 0;
+}
+
+size_t import_size(const Import *i)
+{
+    return i->n;
+}
+
+static int make_room(Import *i)
+{
+    size_t n_max = 2 * i->n_max + 64;
+    Staged *keys;
+
+    if (i->n < i->n_max)
+        return 0;
+    keys = reallocarray(i->keys, n_max, sizeof(*keys));
+    if (!keys)
+        return -ENOMEM;
+    i->keys = keys;
+    i->n_max = n_max;
+    return 0;
+}
+
+static int make_derived(const KeyRequest *request, const char *identity, Key **ret,
+                        Secret **ret_payload, char **reterr_detail)
+{
+    _cleanup_(key_freep) Key *k = NULL;
+    char hostnqn[NQN_LENGTH_MAX + 1], subsysnqn[NQN_LENGTH_MAX + 1];
+    KeyRequest q = *request;
+    PskIdentity parts;
+    int r;
+
+    r = psk_identity_parse_key(identity, strlen(identity), request->configured->size, &parts);
+    if (r != 0)
+        return detail_set(reterr_detail, -EINVAL, "%s", psk_error_text(r));
+    (void)snprintf(hostnqn, sizeof(hostnqn), "%.*s", (int)parts.hostnqn_length, parts.hostnqn);
+    (void)snprintf(subsysnqn, sizeof(subsysnqn), "%.*s", (int)parts.subsysnqn_length,
+                   parts.subsysnqn);
+    q.subsysnqn = subsysnqn;
+    q.versions = KEY_VERSION_BIT(parts.version);
+    q.hash = parts.hash;
+    if ((r = manager_new_key(&q, hostnqn, &k)) < 0 ||
+        (r = key_adopt(k, &parts, request->configured, ret_payload)) < 0)
+        return r;
+
+    *ret = TAKE_PTR(k);
+    return 0;
+}
+
+static int make_configured(const KeyRequest *request, Key **ret, Secret **ret_payload,
+                           char **reterr_detail)
+{
+    _cleanup_(key_freep) Key *k = NULL;
+    int r;
+
+    if ((r = nqn_check_text(request->hostnqn, "host NQN", reterr_detail)) < 0 ||
+        (r = nqn_check_text(request->subsysnqn, "subsystem NQN", reterr_detail)) < 0 ||
+        (r = manager_new_key(request, request->hostnqn, &k)) < 0)
+        return r;
+    r = key_derive(k, request->configured, ret_payload);
+    if (r != 0)
+        return detail_set(reterr_detail, r > 0 ? -EINVAL : r, "%s", psk_error_text(r));
+
+    *ret = TAKE_PTR(k);
+    return 0;
+}
+
+int manager_make_key(const KeyRequest *request, const char *identity, Key **ret,
+                     Secret **ret_payload, char **reterr_detail)
+{
+    return identity ? make_derived(request, identity, ret, ret_payload, reterr_detail)
+                    : make_configured(request, ret, ret_payload, reterr_detail);
+}
+
+int import_stage(Import *i, const KeyRequest *request, const char *identity, char **reterr_detail)
+{
+    _cleanup_(secret_freep) Secret *payload = NULL;
+    _cleanup_(key_freep) Key *k = NULL;
+    SealedBox *box;
+    int r;
+
+    if (i->n >= IMPORT_KEYS_MAX)
+        return detail_set(reterr_detail, -E2BIG, "more than %d keys at once", IMPORT_KEYS_MAX);
+    r = manager_make_key(request, identity, &k, &payload, reterr_detail);
+    if (r < 0 || (r = make_room(i)) < 0)
+        return r;
+    (void)snprintf(k->id, sizeof(k->id), "%016zx", i->n);
+    r = sealer_seal(i->sealer, i->seal_key->data, k->id, sizeof(k->id), payload, &box);
+    if (r < 0)
+        return r;
+
+    i->keys[i->n++] = (Staged){.key = TAKE_PTR(k), .box = box, .force = request->force};
+    return 0;
+}
+
+static int unseal(const Import *i, const Staged *s, Secret **ret)
+{
+    return sealer_unseal(i->sealer, i->seal_key->data, s->key->id, sizeof(s->key->id), s->box, ret);
+}
+
+/* The reverse of its id. */
+static Staged *find_staged(const Import *i, const Key *k)
+{
+    return &i->keys[strtoull(k->id, NULL, 16)];
+}
+
+/* Whether have stands for all that k would, going by names. */
+static bool same_names(const Key *have, const Key *k)
+{
+    if ((k->kind == KEY_CONFIGURED && have->kind != KEY_CONFIGURED) ||
+        (have->role & k->role) != k->role)
+        return false;
+    for (unsigned v = 0; v < KEY_VERSIONS; v++)
+        if (k->identities[v] &&
+            (!have->identities[v] || strcmp(have->identities[v], k->identities[v]) != 0))
+            return false;
+    return true;
+}
+
+static bool same_bytes(const Key *k, const Secret *have, const Secret *payload)
+{
+    for (unsigned v = 0; v < KEY_VERSIONS; v++) {
+        const uint8_t *a, *b;
+        size_t a_size, b_size;
+
+        if (k->identities[v] && (key_payload_tls_psk(have, v, &a, &a_size) < 0 ||
+                                 key_payload_tls_psk(payload, v, &b, &b_size) < 0 ||
+                                 a_size != b_size || CRYPTO_memcmp(a, b, a_size) != 0))
+            return false;
+    }
+    return true;
+}
+
+/* Returns 1 when an earlier one of the import stands for s, 0, or an error. */
+static int is_repeated(const Import *i, const Staged *have, const Staged *s)
+{
+    _cleanup_(secret_freep) Secret *a = NULL, *b = NULL;
+    int r;
+
+    if (!same_names(have->key, s->key))
+        return 0;
+    if ((r = unseal(i, have, &a)) < 0 || (r = unseal(i, s, &b)) < 0)
+        return r;
+    return same_bytes(s->key, a, b);
+}
+
+/* The same for one that is kept. */
+static int is_kept(Manager *m, const Key *have, const Import *i, const Staged *s)
+{
+    _cleanup_(secret_freep) Secret *a = NULL, *b = NULL;
+    int r;
+
+    if (have->credential || (have->state != KEY_ACTIVE && have->state != KEY_PENDING) ||
+        !same_names(have, s->key))
+        return 0;
+    /* What cannot be unsealed is not the same. */
+    if ((r = manager_unseal(m, have, &a)) < 0)
+        return r == -ENOMEM ? r : 0;
+    r = unseal(i, s, &b);
+    return r < 0 ? r : same_bytes(s->key, a, b);
+}
+
+static bool same_pair(const Key *a, const Key *b)
+{
+    return strcmp(a->hostnqn, b->hostnqn) == 0 && strcmp(a->subsysnqn, b->subsysnqn) == 0;
+}
+
+/* The keys of a pair stand side by side, in the order in which they came. */
+static int check_pair(const Import *i, const KeyOrder *order, size_t at, ImportFault *reterr_fault,
+                      char **reterr_detail)
+{
+    Staged *s = find_staged(i, order->keys[at]);
+
+    for (size_t j = at; j > 0 && same_pair(order->keys[j - 1], s->key); j--) {
+        const Staged *have = find_staged(i, order->keys[j - 1]);
+        int r = is_repeated(i, have, s);
+
+        if (r != 0) {
+            s->unchanged = r > 0;
+            return r > 0 ? 0 : r;
+        }
+        if (key_collides(have->key, s->key)) {
+            *reterr_fault = (ImportFault){(size_t)(s - i->keys), (size_t)(have - i->keys), NULL};
+            return detail_set(reterr_detail, -EEXIST,
+                              "another PSK for the host and subsystem NQN of an earlier key: leave "
+                              "one of them out");
+        }
+        if (!s->force && key_rivals(have->key, s->key)) {
+            *reterr_fault = (ImportFault){(size_t)(s - i->keys), (size_t)(have - i->keys), NULL};
+            return detail_set(
+                reterr_detail, -EEXIST,
+                "an earlier key has another hash and is for this host and subsystem "
+                "NQN too, and the kernel takes one of them without being asked which: "
+                "leave one of them out, or force it and connect with --tls-key");
+        }
+    }
+    return 0;
+}
+
+static int check_shadow(const Import *i, KeyOrder *order, const Staged *s,
+                        ImportFault *reterr_fault, char **reterr_detail)
+{
+    const Key *other = s->force || s->unchanged ? NULL : key_order_find_shadow(order, s->key);
+
+    if (!other)
+        return 0;
+    *reterr_fault =
+        (ImportFault){(size_t)(s - i->keys), (size_t)(find_staged(i, other) - i->keys), NULL};
+    return detail_set(reterr_detail, -ENOTUNIQ,
+                      "the kernel could take this key for that of %s, because one subsystem NQN "
+                      "begins with the other: rename it, or force it and connect with --tls-key",
+                      other->subsysnqn);
+}
+
+/* The rules between the keys of the import. */
+static int check_staged(const Import *i, ImportFault *reterr_fault, char **reterr_detail)
+{
+    _cleanup_(key_order_done) KeyOrder order = {.keys = NULL};
+    bool exact;
+    int r = 0;
+
+    for (size_t j = 0; j < i->n && r == 0; j++) {
+        i->keys[j].unchanged = false;
+        r = key_order_insert(&order, i->keys[j].key);
+    }
+    key_order_sort(&order);
+    for (size_t j = 0; j < i->n && r == 0; j++)
+        r = check_pair(i, &order, j, reterr_fault, reterr_detail);
+    exact = manager_kernel_is_exact();
+    for (size_t j = 0; j < i->n && r == 0 && !exact; j++)
+        r = check_shadow(i, &order, &i->keys[j], reterr_fault, reterr_detail);
+    return r;
+}
+
+/* The rules between one of them and those that are kept. */
+static int check_kept(Manager *m, const Import *i, Staged *s, ImportFault *reterr_fault,
+                      char **reterr_detail)
+{
+    const Key *k = s->key;
+    Key *other = NULL;
+    int r = 0;
+
+    for (const Key *have = key_table_pair(&m->keys, k->hostnqn, strlen(k->hostnqn), k->subsysnqn,
+                                          strlen(k->subsysnqn));
+         have && r == 0; have = have->next_of_pair)
+        r = is_kept(m, have, i, s);
+    if (r != 0) {
+        s->unchanged = r > 0;
+        return r > 0 ? 0 : r;
+    }
+    r = manager_check_neighbours(m, k, s->force, &other, reterr_detail);
+    if (r < 0)
+        *reterr_fault = (ImportFault){(size_t)(s - i->keys), SIZE_MAX, other};
+    return r;
+}
+
+static int seal_all(Manager *m, const Import *i, char **reterr_detail)
+{
+    _cleanup_(store_endp) StoreTransaction *t = NULL;
+    int r = store_begin(m->store, &t);
+
+    for (size_t j = 0; j < i->n && r == 0; j++) {
+        _cleanup_(secret_freep) Secret *payload = NULL;
+
+        if (i->keys[j].unchanged)
+            continue;
+        r = unseal(i, &i->keys[j], &payload);
+        if (r == 0)
+            r = manager_seal_new(t, i->keys[j].key, payload);
+    }
+    if (r == 0)
+        r = store_commit(t);
+    return r < 0 ? manager_store_failed(r, reterr_detail) : 0;
+}
+
+/* Hands the keys of the store's new records over. */
+static int hand_over(Manager *m, Import *i)
+{
+    for (size_t j = 0; j < i->n; j++) {
+        Staged *s = &i->keys[j];
+
+        if (s->unchanged)
+            continue;
+        s->key->generation = store_find(m->store, s->key->id)->generation;
+        if (key_table_insert(&m->keys, s->key) < 0) {
+            /* The records are there: whoever needs them next reads them again. */
+            manager_close(m);
+            return -ENOMEM;
+        }
+        s->kept = true;
+    }
+    return 0;
+}
+
+static int keep_all(Manager *m, Import *i, ImportResult *result, char **reterr_detail)
+{
+    unsigned on_demand_sec;
+    SyncResult synced;
+    int r;
+
+    if ((r = seal_all(m, i, reterr_detail)) < 0 || (r = hand_over(m, i)) < 0)
+        return r;
+    /* They are kept; whether they are in the ring is told by their serials. */
+    r = manager_resync(m, &synced);
+    on_demand_sec = manager_on_demand_sec(m);
+    for (size_t j = 0; j < i->n; j++)
+        result->unpublished += i->keys[j].kept && key_is_missing(i->keys[j].key, on_demand_sec);
+    return r == -ENOMEM ? r : 0;
+}
+
+int manager_import(Manager *m, Import *i, bool dry_run, ImportResult *ret,
+                   ImportFault *reterr_fault, char **reterr_detail)
+{
+    ImportResult result = {0};
+    int r;
+
+    if ((r = check_staged(i, reterr_fault, reterr_detail)) < 0 ||
+        (r = dry_run ? manager_need_open(m, reterr_detail)
+                     : manager_need_writable(m, reterr_detail)) < 0)
+        return r;
+    for (size_t j = 0; j < i->n; j++) {
+        if (!i->keys[j].unchanged)
+            r = check_kept(m, i, &i->keys[j], reterr_fault, reterr_detail);
+        if (r < 0)
+            return r;
+        result.unchanged += i->keys[j].unchanged;
+    }
+    result.added = i->n - result.unchanged;
+    /* A store is not made for keys that cannot be kept. */
+    if (result.added > 0 && !dry_run && (r = manager_need_store(m, reterr_detail)) == 0)
+        r = keep_all(m, i, &result, reterr_detail);
+    if (r < 0)
+        return r;
+
+    *ret = result;
+    return 0;
+}

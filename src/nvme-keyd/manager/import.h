@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <stdint.h>
+
+#include "nvme-keyd/manager/manager.h"
+
+/*
+ * Keys that are to be kept all at once or not at all, staged until the last of them has come. Only
+ * their names are in plain memory: each PSK is sealed as it comes, by a key that lives as long as
+ * the Import. No transaction is open meanwhile, so nobody waits.
+ */
+typedef struct Import Import;
+
+/* The kernel's quota for root, 25,000,000 bytes, ends at some 40,000 keys; one that is staged takes
+ * about 1.5 KiB. */
+#define IMPORT_KEYS_MAX 65536
+
+int import_new(Import **ret) _must_check_;
+/* Accepts NULL; returns NULL. */
+Import *import_free(Import *i);
+DEFINE_CLEANUP(Import, import_free)
+
+size_t import_size(const Import *i);
+/* Forgets those behind the first n. */
+void import_truncate(Import *i, size_t n);
+
+/* Stages one key. Without identity, request is as for manager_add(), with a host NQN and a PSK.
+ * With one, the key is kept as that identity and its TLS PSK (request->configured), and the names,
+ * versions and hash of request do not matter.
+ * Returns -EINVAL or -E2BIG (detail says what), -ENOMEM, -EIO. */
+int import_stage(Import *i, const KeyRequest *request, const char *identity, char **reterr_detail)
+    _must_check_;
+
+typedef struct ImportResult {
+    size_t added;
+    size_t unchanged;   /* the same PSK was there already, or twice in the import */
+    size_t unpublished; /* of those added, not all of whose identities are in the ring */
+} ImportResult;
+
+/* Which key cannot be kept, by its place from 0, and the one that is in its way. */
+typedef struct ImportFault {
+    size_t index;
+    size_t other;   /* another of the import, or SIZE_MAX */
+    const Key *key; /* one that is kept, or NULL */
+} ImportFault;
+
+/* Keeps all keys of i in one commit and publishes them; with dry_run only tells what would be done.
+ * The rules are those of manager_add(), also between the keys of i. Takes n log n time, for n keys
+ * in store and import together. Returns -EEXIST or -ENOTUNIQ (*reterr_fault says why not), or
+ * another error of manager_add(). After -EINPROGRESS, i may be used again, else not. */
+int manager_import(Manager *m, Import *i, bool dry_run, ImportResult *ret,
+                   ImportFault *reterr_fault, char **reterr_detail) _must_check_;

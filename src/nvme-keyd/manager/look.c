@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "basic/io.h"
+#include "nvme-keyd/manager/manager-private.h"
+
+/* What readers see. The kernel is asked about each key, so a look costs more than all the rest of
+ * an answer: readers that may be many share one. */
+
+const Ring *manager_refresh(Manager *m)
+{
+    int r;
+
+    /* Where nvme_keyring was reloaded, the second ring is the new one. */
+    for (int attempt = 0; attempt < 2; attempt++) {
+        const Ring *ring = manager_ring(m, &r);
+
+        if (ring && sync_refresh(ring, &m->keys) == 0)
+            return ring;
+        m->ring = ring_close(m->ring);
+    }
+    manager_forget_serials(m);
+    return NULL;
+}
+
+void manager_forget_look(Manager *m)
+{
+    m->look_usec = 0;
+}
+
+static void count_keys(const Manager *m, ManagerLook *look)
+{
+    uint64_t now = now_realtime();
+    const Key *k;
+
+    KEY_TABLE_FOREACH(&m->keys, k)
+    {
+        bool wanted = key_is_publishable(k, now);
+
+        look->broken += k->state == KEY_BROKEN;
+        look->missing += wanted && key_is_missing(k, look->on_demand_sec);
+        for (unsigned v = 0; v < KEY_VERSIONS; v++) {
+            look->identities += k->identities[v] && wanted;
+            look->published += k->serials[v] != 0;
+        }
+    }
+}
+
+const ManagerLook *manager_look(Manager *m, bool anew)
+{
+    uint64_t start = now_monotonic(), cost;
+
+    if (!anew && start < m->look_usec)
+        return &m->look;
+    m->look = (ManagerLook){.ring = manager_refresh(m), .on_demand_sec = manager_on_demand_sec(m)};
+    count_keys(m, &m->look);
+    m->look.knows_ours =
+        !m->store && (!m->look.ring || sync_count_ours(m->look.ring, &m->look.ours) == 0);
+    m->look.has_handshake = manager_handshake(m, &m->look.handshake);
+    cost = now_monotonic() - start;
+    m->look_usec = start + cost +
+                   (LOOK_SHARE * cost > LOOK_SHARED_USEC ? LOOK_SHARE * cost : LOOK_SHARED_USEC);
+    return &m->look;
+}

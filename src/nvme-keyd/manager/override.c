@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "nvme-keyd/handed/handed.h"
+#include "nvme-keyd/manager/manager-private.h"
+
+/*
+ * Keys of credentials. They stand in the table beside those of the store, and all that is done with
+ * keys is done with them as well, but that they have no record. Where the store has a key that
+ * collides with one of them, that one is overridden, for as long as the store has it.
+ */
+
+void manager_forget_problems(Manager *m)
+{
+    for (size_t i = 0; m->problems && i < CREDENTIAL_PROBLEMS_MAX; i++)
+        free(m->problems[i]);
+    free(m->problems);
+    m->problems = NULL;
+    m->n_problems = 0;
+    m->incomplete = false;
+}
+
+static void note_problem(Manager *m, const char *credential, size_t line, const char *text)
+{
+    size_t n = m->n_problems++;
+
+    if (!m->problems)
+        m->problems = calloc(CREDENTIAL_PROBLEMS_MAX, sizeof(*m->problems));
+    if (!m->problems || n >= CREDENTIAL_PROBLEMS_MAX)
+        return;
+    if (!credential)
+        (void)detail_set(&m->problems[n], 0, "credentials: %s", text);
+    else if (line == 0)
+        (void)detail_set(&m->problems[n], 0, "credential %s: %s", credential, text);
+    else
+        (void)detail_set(&m->problems[n], 0, "credential %s, line %zu: %s", credential, line, text);
+}
+
+static void on_problem(const char *credential, size_t line, const char *text, void *userdata)
+{
+    Manager *m = userdata;
+
+    m->incomplete = true;
+    note_problem(m, credential, line, text);
+}
+
+/* The kernel takes any key that matches, so there is one for a pair: the first. Returns NULL, or
+ * the other. */
+static const Key *find_other(const Manager *m, const Key *k)
+{
+    const Key *o = key_table_pair(&m->keys, k->hostnqn, strlen(k->hostnqn), k->subsysnqn,
+                                  strlen(k->subsysnqn));
+
+    while (o && !(o->credential && key_collides(o, k)))
+        o = o->next_of_pair;
+    return o;
+}
+
+static int on_key(Key *k, size_t line, void *userdata)
+{
+    _cleanup_(key_freep) Key *owned = k;
+    _cleanup_(freep) char *why = NULL;
+    Manager *m = userdata;
+    const Key *other = find_other(m, k), *shadow;
+    int r;
+
+    if (other)
+        (void)detail_set(&why, 0, "another key for this host and subsystem NQN comes from %s",
+                         other->credential);
+    else if (m->n_credentials == CREDENTIAL_KEYS_MAX)
+        (void)detail_set(&why, 0, "more than %d keys", CREDENTIAL_KEYS_MAX);
+    else if (key_table_find(&m->keys, k->id))
+        (void)detail_set(&why, 0, "its id %s is taken", k->id);
+    if (why || other) {
+        note_problem(m, k->credential, line, why ? why : strerror(ENOMEM));
+        return 0;
+    }
+    r = key_table_insert(&m->keys, k);
+    if (r < 0)
+        return r;
+    (void)TAKE_PTR(owned);
+    m->n_credentials++;
+    /* It is published all the same: whoever gave both may connect with --tls-key. */
+    shadow = manager_kernel_is_exact() ? NULL : key_table_find_shadow(&m->keys, k);
+    if (shadow) {
+        (void)detail_set(&why, 0,
+                         "the kernel could take this key for that of %s, because one subsystem NQN "
+                         "begins with the other",
+                         shadow->subsysnqn);
+        note_problem(m, k->credential, line, why ? why : strerror(ENOMEM));
+    }
+    return 0;
+}
+
+int manager_read_credentials(Manager *m)
+{
+    _cleanup_(freep) char *detail = NULL;
+    char hostnqn[NQN_LENGTH_MAX + 2];
+    CredentialVisitor v = {.on_key = on_key, .on_problem = on_problem, .userdata = m};
+    int r;
+
+    key_table_remove_all(&m->keys, true);
+    m->n_credentials = 0;
+    manager_forget_problems(m);
+    if (manager_read_hostnqn(hostnqn, &detail) == 0)
+        v.hostnqn = hostnqn;
+    r = credentials_read(&v);
+    if (r == -EIO)
+        on_problem(NULL, 0, "cannot derive keys", m);
+    m->incomplete |= r == 0;
+    manager_settle_credentials(m);
+    return r == -ENOMEM ? r : 0;
+}
+
+static bool is_overridden(const Key *first, const Key *k)
+{
+    for (const Key *o = first; o; o = o->next_of_pair)
+        if (!o->credential && (o->state == KEY_ACTIVE || o->state == KEY_PENDING) &&
+            key_collides(o, k))
+            return true;
+    return false;
+}
+
+static void settle(Manager *m, const Key *first, Key *k)
+{
+    bool overridden = is_overridden(first, k);
+
+    m->news |= overridden && !k->told;
+    k->told &= overridden;
+    k->state = overridden ? KEY_OVERRIDDEN : KEY_ACTIVE;
+}
+
+void manager_settle_pair(Manager *m, const char *hostnqn, const char *subsysnqn)
+{
+    Key *first = key_table_pair(&m->keys, hostnqn, strlen(hostnqn), subsysnqn, strlen(subsysnqn));
+
+    for (Key *k = first; k; k = k->next_of_pair)
+        if (k->credential)
+            settle(m, first, k);
+}
+
+void manager_settle_credentials(Manager *m)
+{
+    Key *k;
+
+    if (m->n_credentials == 0)
+        return;
+    KEY_TABLE_FOREACH(&m->keys, k)
+    {
+        if (k->credential)
+            settle(m,
+                   key_table_pair(&m->keys, k->hostnqn, strlen(k->hostnqn), k->subsysnqn,
+                                  strlen(k->subsysnqn)),
+                   k);
+    }
+}
+
+CredentialCounts manager_credentials(const Manager *m)
+{
+    CredentialCounts c = {.keys = m->n_credentials, .problems = m->n_problems};
+    const Key *k;
+
+    KEY_TABLE_FOREACH(&m->keys, k)
+    {
+        c.overridden += k->state == KEY_OVERRIDDEN;
+    }
+    return c;
+}
+
+const char *manager_credential_problem(const Manager *m, size_t n)
+{
+    return m->problems && n < CREDENTIAL_PROBLEMS_MAX ? m->problems[n] : NULL;
+}
+
+const Key *manager_next_overridden(Manager *m)
+{
+    Key *k;
+
+    if (!m->news)
+        return NULL;
+    KEY_TABLE_FOREACH(&m->keys, k)
+    {
+        if (k->state == KEY_OVERRIDDEN && !k->told) {
+            k->told = true;
+            return k;
+        }
+    }
+    m->news = false;
+    return NULL;
+}

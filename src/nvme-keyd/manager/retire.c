@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <string.h>
+
+#include "basic/clock.h"
+#include "basic/io.h"
+#include "basic/names.h"
+#include "nvme-keyd/manager/manager-private.h"
+
+/*
+ * Retiring keys, and when their time is over.
+ *
+ * Two clocks tell. The deadline of a record is one of the clock on the wall, which outlives the
+ * machine's uptime, but may be wrong: ahead of the time by decades, or set back. As long as it is
+ * not synchronised it decides nothing that cannot be undone: a key that is past its deadline leaves
+ * the ring, and comes back when the clock turns out to be wrong, but its record stays. Beside it
+ * each key has a deadline of the machine's uptime, which nobody sets. That one is never further
+ * away than the time that the key has to retire, so a clock that is set back keeps no key for
+ * longer; and it is enough for a key to go.
+ *
+ *    the wall's deadline   synchronised   the uptime's deadline   in the ring   in the store
+ *    to come               -              to come                 yes           yes
+ *    over                  no             to come                 no            yes
+ *    over                  yes            -                       no            no
+ *    -                     -              over                    no            no
+ */
+
+/* The uptime at which a key that is new to us has had its time. While the clock on the wall is not
+ * synchronised nothing tells how much of it is over. */
+static uint64_t uptime_deadline(const Key *k, uint64_t realtime, bool synchronized)
+{
+    uint64_t span = k->deadline_usec > k->changed_usec ? k->deadline_usec - k->changed_usec : 0;
+    uint64_t left = k->deadline_usec > realtime ? k->deadline_usec - realtime : 0;
+
+    return now_boottime() + (synchronized ? CONST_MIN(left, span) : span);
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a == 0 || (b > 0 && b < a) ? b : a;
+}
+
+void manager_update_deadline(Manager *m)
+{
+    bool synchronized = clock_is_synchronized(NAMES_CLOCK_SYNCHRONIZED);
+    uint64_t realtime = now_realtime(), boottime = now_boottime();
+    ManagerDue due = {0};
+    Key *k;
+
+    manager_forget_look(m);
+    m->deadline_usec = 0;
+    KEY_TABLE_FOREACH(&m->keys, k)
+    {
+        if (k->state != KEY_RETIRING || k->deadline_usec == 0)
+            continue;
+        if (k->uptime_deadline_usec == 0)
+            k->uptime_deadline_usec = uptime_deadline(k, realtime, synchronized);
+        k->expired |= k->uptime_deadline_usec <= boottime;
+        m->deadline_usec = earlier(m->deadline_usec, k->deadline_usec);
+        if (k->expired || (synchronized && k->deadline_usec <= realtime)) {
+            due.overdue = true;
+            continue;
+        }
+        due.boottime_usec = earlier(due.boottime_usec, k->uptime_deadline_usec);
+        if (k->deadline_usec <= realtime)
+            due.unsynchronized++;
+        else
+            due.realtime_usec = earlier(due.realtime_usec, k->deadline_usec);
+    }
+    m->due = due;
+}
+
+/* Whether a retiring key still stands in for one that could not be published yet, or a controller
+ * stands on it. */
+static bool stands_in(Manager *m, ManagerGuard *guard, const Key *k)
+{
+    char controller[32];
+    const Key *o = key_table_pair(&m->keys, k->hostnqn, strlen(k->hostnqn), k->subsysnqn,
+                                  strlen(k->subsysnqn));
+
+    for (; o && m->ring; o = o->next_of_pair)
+        if (o->state == KEY_ACTIVE && manager_lacks(m, o))
+            return true;
+    return k->role & KEY_ROLE_HOST && (k->serials[0] || k->serials[1]) &&
+           manager_needed_by(m, guard, k, controller) != 0;
+}
+
+static size_t collect_over(Manager *m, Key **ret)
+{
+    bool synchronized = clock_is_synchronized(NAMES_CLOCK_SYNCHRONIZED);
+    _cleanup_(manager_guard_done) ManagerGuard guard = {.looked = false};
+    uint64_t now = now_realtime();
+    size_t n = 0;
+    Key *k;
+
+    KEY_TABLE_FOREACH(&m->keys, k)
+    {
+        if (k->state == KEY_RETIRING && k->deadline_usec > 0 &&
+            (k->expired || (synchronized && k->deadline_usec <= now)) && !stands_in(m, &guard, k))
+            ret[n++] = k;
+    }
+    return n;
+}
+
+/* Lets go of retiring keys whose time is over: out of the ring, then out of the store. */
+int manager_settle(Manager *m)
+{
+    _cleanup_(store_endp) StoreTransaction *t = NULL;
+    _cleanup_(freep) Key **gone = calloc(key_table_size(&m->keys) + 1, sizeof(*gone));
+    size_t n = 0;
+    int r = 0;
+
+    if (!gone)
+        return -ENOMEM;
+    manager_update_deadline(m);
+    if (m->due.overdue)
+        n = collect_over(m, gone);
+    if (n == 0)
+        return 0;
+
+    /* In a copy for a boot image they stay; the store itself lets go of them later. */
+    if (!store_is_copy(m->store))
+        r = store_begin(m->store, &t);
+    for (size_t i = 0; i < n && r == 0; i++) {
+        r = m->ring ? manager_withdraw(m, gone[i]) : 0;
+        if (r == 0 && t)
+            r = store_remove(t, gone[i]->id);
+    }
+    if (r == 0 && t)
+        r = store_commit(t);
+    for (size_t i = 0; i < n && r == 0; i++)
+        key_table_remove(&m->keys, gone[i]);
+    manager_update_deadline(m);
+    return r;
+}
+
+uint64_t manager_deadline(const Manager *m)
+{
+    return m->deadline_usec;
+}
+
+void manager_due(const Manager *m, ManagerDue *ret)
+{
+    *ret = m->due;
+    /* One that has passed since the last look: the timer for it is late, or could do nothing. */
+    if (ret->realtime_usec > 0 && ret->realtime_usec <= now_realtime()) {
+        ret->realtime_usec = 0;
+        ret->overdue = true;
+    }
+    if (ret->boottime_usec > 0 && ret->boottime_usec <= now_boottime()) {
+        ret->boottime_usec = 0;
+        ret->overdue = true;
+    }
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
+#include "basic/io.h"
+#include "nvme-keyd/publish/guard.h"
+
+/* Whether the kernel would find another key for the pair, or be given one when it asks. */
+static bool has_other(const Guard *g, const Key *except, int32_t serial,
+                      const PskIdentity *identity)
+{
+    const Key *k = key_table_pair(g->table, identity->hostnqn, identity->hostnqn_length,
+                                  identity->subsysnqn, identity->subsysnqn_length);
+
+    for (; k; k = k->next_of_pair) {
+        bool can_be_asked_for = key_lifetime(k, g->on_demand_sec) > 0;
+
+        if (k == except || !(k->role & KEY_ROLE_HOST) || !key_is_publishable(k, now_realtime()))
+            continue;
+        for (unsigned v = 0; v < KEY_VERSIONS; v++)
+            if (k->identities[v] && (k->serials[v] ? k->serials[v] != serial : can_be_asked_for))
+                return true;
+    }
+    return false;
+}
+
+static bool same(const char *a, size_t a_length, const char *b, size_t b_length)
+{
+    return a_length == b_length && memcmp(a, b, a_length) == 0;
+}
+
+/* Whether the controller uses another key of the pair that is in the ring, whoever has put it
+ * there. */
+static bool uses_other(const Controller *c, const RingList *list, int32_t serial,
+                       const PskIdentity *identity)
+{
+    PskIdentity other;
+
+    for (size_t i = 0; c->tls_key != serial && i < list->n; i++)
+        if (controller_uses(c, list->keys[i].serial))
+            return psk_identity_parse(list->keys[i].description, strlen(list->keys[i].description),
+                                      &other) == 0 &&
+                   same(other.hostnqn, other.hostnqn_length, identity->hostnqn,
+                        identity->hostnqn_length) &&
+                   same(other.subsysnqn, other.subsysnqn_length, identity->subsysnqn,
+                        identity->subsysnqn_length);
+    return false;
+}
+
+const Controller *guard_find(const Guard *g, const Key *except, int32_t serial,
+                             const char *description)
+{
+    PskIdentity identity;
+
+    if (g->controllers->n == 0 ||
+        psk_identity_parse(description, strlen(description), &identity) != 0)
+        return NULL;
+    for (size_t n = 0; n < g->controllers->n; n++) {
+        const Controller *c = &g->controllers->items[n];
+
+        if (serial && controller_is_pinned(c, serial))
+            return c;
+        if (((serial && controller_uses(c, serial)) || controller_looks_for(c, &identity)) &&
+            !has_other(g, except, serial, &identity) && !uses_other(c, g->list, serial, &identity))
+            return c;
+    }
+    return NULL;
+}

@@ -1,0 +1,504 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <string.h>
+
+#include "basic/io.h"
+#include "nvme-keyd/handed/handed.h"
+#include "nvme-keyd/publish/guard.h"
+#include "nvme-keyd/publish/reconcile.h"
+
+/* An identity of the table, whether it should be in the ring, and where it is. */
+typedef struct Want {
+    Key *key;
+    unsigned version;
+    bool publish;
+    /* Serial of a key of this identity: with the right bytes, or to be unlinked. */
+    int32_t found;
+    bool displace;       /* it is another, with other bytes */
+    int32_t unready;     /* the same, and it is still under construction */
+    const RingKey *have; /* what was found with the right bytes, or NULL */
+    bool held;           /* it is not wanted, but a controller stands on it */
+    bool yields;         /* it is a credential's, and the ring has what may be a record's */
+} Want;
+
+typedef struct Plan {
+    Want *wants;
+    size_t n_wants;
+    struct lh_table *by_identity; /* identity -> Want */
+    bool *stale; /* of the ring's keys: to unlink once all that is wanted is there */
+    size_t n_stale;
+    bool keep_unknown; /* a broken record may be theirs */
+    bool keep_marked;  /* the same for a credential that could not be read */
+    int32_t *unready;  /* serials of keys under construction, once somebody wants to know */
+    size_t n_unready;
+    bool knows_unready;
+} Plan;
+
+static void plan_done(const Plan *p)
+{
+    if (p->by_identity)
+        lh_table_free(p->by_identity);
+    free(p->wants);
+    free(p->stale);
+    free(p->unready);
+}
+
+/* Two keys of one pair share their version 0 identity during a target's overlap: the active one has
+ * it. */
+static int plan_want(Plan *p, Want want)
+{
+    const char *identity = want.key->identities[want.version];
+    struct lh_entry *e = lh_table_lookup_entry(p->by_identity, identity);
+    Want *slot;
+
+    if (e) {
+        Want loser = want;
+
+        slot = (Want *)(uintptr_t)lh_entry_v(e);
+        if (want.publish && (!slot->publish || want.key->state == KEY_ACTIVE)) {
+            loser = *slot;
+            *slot = want;
+        }
+        loser.key->serials[loser.version] = 0;
+        return 0;
+    }
+    slot = &p->wants[p->n_wants++];
+    *slot = want;
+    return lh_table_insert(p->by_identity, identity, slot) < 0 ? -ENOMEM : 0;
+}
+
+static int plan_collect(Plan *p, const KeyTable *table)
+{
+    size_t n = key_table_size(table) * KEY_VERSIONS;
+    uint64_t now = now_realtime();
+    Key *k;
+
+    p->wants = calloc(n + 1, sizeof(*p->wants));
+    /* Twice the room, so that it never grows on the way. */
+    p->by_identity = lh_kchar_table_new((int)(2 * n + 16), NULL);
+    if (!p->wants || !p->by_identity)
+        return -ENOMEM;
+
+    KEY_TABLE_FOREACH(table, k)
+    {
+        p->keep_unknown |= k->state == KEY_BROKEN;
+        for (unsigned v = 0; v < KEY_VERSIONS; v++) {
+            Want want = {.key = k, .version = v, .publish = key_is_publishable(k, now)};
+
+            if (k->identities[v] && plan_want(p, want) < 0)
+                return -ENOMEM;
+        }
+    }
+    return 0;
+}
+
+/* "NVMe?R": keys of a configured PSK. "NVMe?G" keys are the kernel's own. */
+static bool is_configured_psk(const char *description)
+{
+    return strncmp(description, "NVMe", 4) == 0 && description[4] != '\0' && description[5] == 'R';
+}
+
+/* A key of ours that nobody wants. What was handed in can be told from what the store has, also
+ * without a store. */
+static bool is_stale(const Plan *p, const RingKey *have, const Want *want)
+{
+    if ((want && want->publish) || (!ring_key_is_ours(have) && (!want || getegid() != 0)))
+        return false;
+    return want || !(have->handed_in ? p->keep_marked : p->keep_unknown);
+}
+
+/* Whether the payload of a key is there to be read. What we added was, from the start. */
+static bool is_ready(Plan *p, const RingKey *have)
+{
+    if (ring_key_is_ours(have))
+        return true;
+    if (!p->knows_unready && ring_under_construction(&p->unready, &p->n_unready) < 0)
+        return false;
+    p->knows_unready = true;
+    for (size_t i = 0; i < p->n_unready; i++)
+        if (p->unready[i] == have->serial)
+            return false;
+    return true;
+}
+
+/* Whether the kernel's key has the bytes of our record. */
+static bool has_bytes(Store *store, const Want *want, const RingKey *have)
+{
+    _cleanup_(secret_freep) Secret *payload = NULL;
+    const uint8_t *bytes;
+    size_t size;
+
+    return key_unseal(store, want->key, &payload) == 0 &&
+           key_payload_tls_psk(payload, want->version, &bytes, &size) == 0 &&
+           ring_key_equals(have->serial, bytes, size) == 1;
+}
+
+static void match_wanted(Plan *p, Store *store, Want *want, const RingKey *have)
+{
+    bool known = want->key->serials[want->version] == have->serial;
+    bool ready = known || is_ready(p, have);
+    bool current = known || (ready && has_bytes(store, want, have));
+
+    want->found = current ? have->serial : 0;
+    want->displace = !current;
+    want->unready = ready ? 0 : have->serial;
+    want->have = current ? have : NULL;
+}
+
+/* While the store is closed nobody knows which keys it has. One that was published from it stands
+ * for its pair until it is opened: on a host there must not be another beside it. */
+static void yield_to(const Plan *p, const KeyTable *table, const RingKey *have)
+{
+    PskIdentity i;
+
+    if (have->handed_in || !ring_key_is_ours(have) ||
+        psk_identity_parse(have->description, strlen(have->description), &i) != 0)
+        return;
+    for (const Key *k =
+             key_table_pair(table, i.hostnqn, i.hostnqn_length, i.subsysnqn, i.subsysnqn_length);
+         k; k = k->next_of_pair) {
+        void *v = NULL;
+
+        if (k->credential && k->identities[i.version] &&
+            lh_table_lookup_ex(p->by_identity, k->identities[i.version], &v))
+            ((Want *)v)->yields = true;
+    }
+}
+
+static int plan_match(Plan *p, Store *store, const KeyTable *table, const RingList *list)
+{
+    p->stale = calloc(list->n + 1, sizeof(*p->stale));
+    if (!p->stale)
+        return -ENOMEM;
+
+    for (size_t i = 0; i < list->n; i++) {
+        const RingKey *have = &list->keys[i];
+        void *v = NULL;
+        Want *want;
+
+        if (!is_configured_psk(have->description))
+            continue;
+        want = lh_table_lookup_ex(p->by_identity, have->description, &v) ? v : NULL;
+        p->stale[i] = is_stale(p, have, want);
+        p->n_stale += p->stale[i];
+        if (p->stale[i] && want)
+            want->found = have->serial;
+        if (want && want->publish)
+            match_wanted(p, store, want, have);
+        else if (!store)
+            yield_to(p, table, have);
+    }
+    return 0;
+}
+
+static int set_lifetime(Key *k, unsigned version, unsigned lifetime)
+{
+    int r = ring_set_timeout(k->serials[version], lifetime);
+
+    if (r == 0)
+        k->lifetimes[version] = lifetime;
+    return r;
+}
+
+static int add_version(const Ring *ring, const Secret *payload, Key *k, unsigned version,
+                       unsigned lifetime)
+{
+    const uint8_t *bytes;
+    size_t size;
+    int r = key_payload_tls_psk(payload, version, &bytes, &size);
+
+    if (r < 0)
+        return r;
+    r = ring_add(ring, k->identities[version], bytes, size, k->credential, &k->serials[version]);
+    if (r < 0)
+        return r;
+    k->lifetimes[version] = 0;
+    return lifetime > 0 ? set_lifetime(k, version, lifetime) : 0;
+}
+
+/* A key that is in the ring, perhaps since another configuration: one that should stay must not
+ * have a timeout. Where it cannot be set, as for one that just ended, the key is added anew. */
+static bool keep(const Want *want, unsigned lifetime)
+{
+    Key *k = want->key;
+    unsigned v = want->version;
+
+    if (k->serials[v] != want->found)
+        k->lifetimes[v] = KEY_LIFETIME_UNKNOWN;
+    k->serials[v] = want->found;
+    if (want->have && (want->have->handed_in != (k->credential != NULL) ||
+                       (ring_key_is_ours(want->have) && !want->have->owned)))
+        (void)ring_mark(want->found, k->credential);
+    return want->found != 0 && (k->lifetimes[v] == lifetime || set_lifetime(k, v, lifetime) == 0);
+}
+
+static void plan_apply(const Plan *p, const Ring *ring, Store *store, unsigned on_demand_sec,
+                       SyncResult *result)
+{
+    /* The versions of a key stand side by side and are sealed together. */
+    _cleanup_(secret_freep) Secret *payload = NULL;
+    const Key *payload_of = NULL;
+
+    for (size_t i = 0; i < p->n_wants; i++) {
+        const Want *want = &p->wants[i];
+        unsigned lifetime = key_lifetime(want->key, on_demand_sec);
+        const Key *unreadable = NULL;
+        int r = 0;
+
+        if (!want->publish) {
+            want->key->serials[want->version] = want->found;
+            continue;
+        }
+        if (keep(want, lifetime)) {
+            result->kept++;
+            continue;
+        }
+        if ((lifetime > 0 && !want->displace) || want->yields) {
+            want->key->serials[want->version] = 0;
+            continue;
+        }
+        if (payload_of != want->key) {
+            payload_of = NULL;
+            payload = secret_free(payload);
+            r = key_unseal(store, want->key, &payload);
+            unreadable = r < 0 ? want->key : NULL;
+        }
+        /* Unlink first: adding of a type that updates would wait for a key under construction. */
+        if (r == 0 && want->unready && ring_updates(ring))
+            r = ring_unlink(ring, want->unready);
+        if (r == 0) {
+            payload_of = want->key;
+            r = add_version(ring, payload, want->key, want->version, lifetime);
+        }
+        if (r < 0) {
+            result->failed++;
+            result->error = r;
+            result->unreadable = unreadable;
+        } else {
+            result->added++;
+        }
+    }
+}
+
+/* Whether a controller keeps an unwanted key where it is. One that was there on demand stays, as
+ * nothing could take its place. */
+static bool is_held(const Plan *p, const Guard *g, const RingKey *have, RingNotices *notices)
+{
+    const Controller *c = guard_find(g, NULL, have->serial, have->description);
+    PskIdentity identity;
+    void *v = NULL;
+    int r;
+
+    if (!c || psk_identity_parse(have->description, strlen(have->description), &identity) != 0)
+        return false;
+    /* It stays in any case. */
+    r = ring_set_timeout(have->serial, 0);
+    (void)r;
+    ring_notices_add(notices, RING_NOTICE_HELD, have->serial, &identity, c->name);
+    if (lh_table_lookup_ex(p->by_identity, have->description, &v))
+        ((Want *)v)->held = true;
+    return true;
+}
+
+static void plan_remove_stale(const Plan *p, const Ring *ring, const Guard *g, RingNotices *notices,
+                              SyncResult *result)
+{
+    const RingList *list = g->list;
+
+    for (size_t i = 0; i < list->n; i++) {
+        int r;
+
+        if (!p->stale[i])
+            continue;
+        if (is_held(p, g, &list->keys[i], notices)) {
+            result->held++;
+            continue;
+        }
+        r = ring_unlink(ring, list->keys[i].serial);
+        if (r < 0) {
+            result->failed++;
+            result->error = r;
+        } else {
+            result->removed++;
+        }
+    }
+    for (size_t i = 0; i < p->n_wants && result->failed == 0; i++)
+        if (!p->wants[i].publish && !p->wants[i].held)
+            p->wants[i].key->serials[p->wants[i].version] = 0;
+}
+
+/* Whether the kernel would take the key of this description for a host's search that is meant for
+ * one of ours. It compares version, hash and the names. */
+static bool is_rival(const KeyTable *table, const char *description, const PskIdentity *i)
+{
+    const Key *k =
+        key_table_pair(table, i->hostnqn, i->hostnqn_length, i->subsysnqn, i->subsysnqn_length);
+
+    for (; k; k = k->next_of_pair)
+        if (k->role & KEY_ROLE_HOST && k->serials[i->version] &&
+            strncmp(k->identities[i->version], description, strlen("NVMe1R01 ")) == 0)
+            return true;
+    return false;
+}
+
+static void plan_find_rivals(const Plan *p, const RingList *list, const KeyTable *table,
+                             RingNotices *notices)
+{
+    for (size_t n = 0; n < list->n; n++) {
+        const RingKey *have = &list->keys[n];
+        void *v = NULL;
+        PskIdentity i;
+
+        if (!p->stale[n] && is_configured_psk(have->description) &&
+            !(lh_table_lookup_ex(p->by_identity, have->description, &v) && ((Want *)v)->publish) &&
+            psk_identity_parse(have->description, strlen(have->description), &i) == 0 &&
+            is_rival(table, have->description, &i))
+            ring_notices_add(notices, RING_NOTICE_RIVAL, have->serial, &i, "");
+    }
+}
+
+/* Nothing may go while nobody knows what controllers stand on. */
+static int read_controllers(const Plan *p, const SyncOptions *options, ControllerList *ret)
+{
+    return p->n_stale > 0 && options->controllers ? controllers_read(options->controllers, ret) : 0;
+}
+
+int sync_all(const Ring *ring, Store *store, const KeyTable *table, const SyncOptions *options,
+             RingNotices *notices, SyncResult *ret)
+{
+    _cleanup_(controller_list_done) ControllerList controllers = {NULL, 0};
+    _cleanup_(ring_list_done) RingList list = {NULL, 0};
+    _cleanup_(plan_done) Plan plan = {.wants = NULL};
+    SyncResult result = {0};
+    int r;
+
+    /* Without a store nothing says that a key is not wanted any more. */
+    plan.keep_unknown = !store;
+    plan.keep_marked = !options->all_credentials;
+    if ((r = ring_list(ring, &list)) < 0 || (r = plan_collect(&plan, table)) < 0 ||
+        (r = plan_match(&plan, store, table, &list)) < 0)
+        return r;
+
+    plan_apply(&plan, ring, store, options->on_demand_sec, &result);
+    r = read_controllers(&plan, options, &controllers);
+    if (r < 0) {
+        result.failed++;
+        result.error = r;
+    }
+    /* What could not be added may be what a stale key still stands in for. */
+    if (result.failed == 0)
+        plan_remove_stale(&plan, ring, &(Guard){&controllers, table, &list, options->on_demand_sec},
+                          notices, &result);
+    plan_find_rivals(&plan, &list, table, notices);
+    *ret = result;
+    return 0;
+}
+
+/* Whether a key is in the ring and will be for as long as it should, from now. */
+static bool is_there(const Ring *ring, Key *k, unsigned version, unsigned lifetime)
+{
+    return k->serials[version] && ring_holds(ring, k->identities[version], k->serials[version]) &&
+           ((lifetime == 0 && k->lifetimes[version] == 0) ||
+            set_lifetime(k, version, lifetime) == 0);
+}
+
+int sync_publish(const Ring *ring, Store *store, Key *k, unsigned versions, unsigned on_demand_sec)
+{
+    _cleanup_(secret_freep) Secret *payload = NULL;
+    unsigned lifetime = key_lifetime(k, on_demand_sec);
+    int r = 0;
+
+    for (unsigned v = 0; v < KEY_VERSIONS && r == 0; v++) {
+        if (!(versions & KEY_VERSION_BIT(v)) || !k->identities[v] || is_there(ring, k, v, lifetime))
+            continue;
+        if (!payload)
+            r = key_unseal(store, k, &payload);
+        if (r == 0)
+            r = add_version(ring, payload, k, v, lifetime);
+    }
+    return r;
+}
+
+static int compare_serials(const void *a, const void *b)
+{
+    const int32_t *x = a, *y = b;
+
+    return (*x > *y) - (*x < *y);
+}
+
+int sync_refresh(const Ring *ring, const KeyTable *table)
+{
+    _cleanup_(ring_list_done) RingList list = {NULL, 0};
+    _cleanup_(freep) int32_t *serials = NULL;
+    Key *k;
+    int r;
+
+    r = ring_list(ring, &list);
+    if (r < 0)
+        return r;
+    serials = calloc(list.n + 1, sizeof(*serials));
+    if (!serials)
+        return -ENOMEM;
+    for (size_t i = 0; i < list.n; i++)
+        serials[i] = list.keys[i].serial;
+    qsort(serials, list.n, sizeof(*serials), compare_serials);
+
+    KEY_TABLE_FOREACH(table, k)
+    {
+        for (unsigned v = 0; v < KEY_VERSIONS; v++)
+            if (!bsearch(&k->serials[v], serials, list.n, sizeof(*serials), compare_serials))
+                k->serials[v] = 0;
+    }
+    return 0;
+}
+
+int sync_count_ours(const Ring *ring, size_t *ret)
+{
+    _cleanup_(ring_list_done) RingList list = {NULL, 0};
+    size_t n = 0;
+    int r = ring_list(ring, &list);
+
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < list.n; i++)
+        n += ring_key_is_ours(&list.keys[i]) && is_configured_psk(list.keys[i].description);
+    *ret = n;
+    return 0;
+}
+
+int sync_hold(const Ring *ring)
+{
+    _cleanup_(ring_list_done) RingList list = {NULL, 0};
+    int r = ring_list(ring, &list), error = 0;
+
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < list.n; i++) {
+        const RingKey *have = &list.keys[i];
+
+        if (!ring_key_is_ours(have) || !is_configured_psk(have->description))
+            continue;
+        r = ring_set_timeout(have->serial, 0);
+        error = r < 0 ? r : error;
+    }
+    return error;
+}
+
+int sync_withdraw(const Ring *ring, Key *k, unsigned versions)
+{
+    for (unsigned v = 0; v < KEY_VERSIONS; v++) {
+        int32_t found = 0;
+        int r;
+
+        /* A request of root, or another program, may have put one there. */
+        if (k->identities[v] && versions & KEY_VERSION_BIT(v))
+            found = ring_look_up(ring, k->identities[v]);
+        r = found ? ring_unlink(ring, found) : 0;
+        if (r == 0 && k->serials[v] && k->serials[v] != found)
+            r = ring_unlink(ring, k->serials[v]);
+        if (r < 0)
+            return r;
+        k->serials[v] = 0;
+    }
+    return 0;
+}

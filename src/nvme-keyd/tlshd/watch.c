@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+
+#include "basic/io.h"
+#include "basic/limits.h"
+#include "basic/log.h"
+#include "basic/names.h"
+#include "nvme-keyd/tlshd/restart.h"
+#include "nvme-keyd/tlshd/watch.h"
+
+struct HandshakeWatch {
+    sd_event *event;
+    Manager *manager;
+    sd_event_source *again;
+    UnitRestart *restart;
+    bool restarting;  /* the service manager has not answered yet */
+    bool may_restart; /* as of the last look at the configuration */
+    int32_t ring;     /* that was looked for last, 0 for none */
+    /* For which ring each was last done; 0 for none. */
+    int32_t told_stale;
+    int32_t told_unlinked;
+    int32_t told_unconfigured;
+    int32_t restarted;
+};
+
+HandshakeWatch *handshake_watch_free(HandshakeWatch *w)
+{
+    if (!w)
+        return NULL;
+    sd_event_source_disable_unref(w->again);
+    unit_restart_free(w->restart);
+    free(w);
+    return NULL;
+}
+
+static void look_later(HandshakeWatch *w)
+{
+    (void)sd_event_source_set_time(w->again, now_monotonic() + HANDSHAKE_START_USEC);
+    (void)sd_event_source_set_enabled(w->again, SD_EVENT_ONESHOT);
+}
+
+static void on_restarted(const char *unit, int error, void *userdata)
+{
+    HandshakeWatch *w = userdata;
+
+    w->restarting = false;
+    if (error < 0) {
+        (void)log_error_errno(error, "Cannot have %s restarted", unit);
+        return;
+    }
+    log_notice("%s is being restarted, so that it links the keyring", unit);
+    look_later(w);
+}
+
+static void restart(HandshakeWatch *w, const char *unit)
+{
+    const char *address = getenv(NAMES_ENV_SERVICE_MANAGER);
+    int r;
+
+    w->restart = unit_restart_free(w->restart);
+    r = unit_restart_new(w->event, address ? address : NAMES_SERVICE_MANAGER, unit, on_restarted, w,
+                         &w->restart);
+    w->restarting = r >= 0;
+    if (r < 0)
+        on_restarted(unit, r, w);
+}
+
+/* Whether something is new for this ring. */
+static bool is_first(const HandshakeWatch *w, int32_t *done_for)
+{
+    return TAKE(*done_for, w->ring) != w->ring;
+}
+
+static void on_unconfigured(HandshakeWatch *w, const char *unit)
+{
+    static const LogFields fields = {.message_id = MESSAGE_HANDSHAKE_UNCONFIGURED};
+
+    if (is_first(w, &w->told_unconfigured))
+        (void)log_full(LOG_WARNING, 0, &fields,
+                       "%s was restarted, and has not linked the keyring " NAMES_RING
+                       ": tlshd before 0.12 needs keyrings=" NAMES_RING
+                       " in section [authenticate] of /etc/tlshd.conf",
+                       unit);
+}
+
+static void on_stale(HandshakeWatch *w, const char *unit)
+{
+    static const LogFields fields = {.message_id = MESSAGE_HANDSHAKE_STALE};
+
+    if (is_first(w, &w->told_stale))
+        (void)log_full(LOG_WARNING, 0, &fields,
+                       "%s links an older keyring " NAMES_RING
+                       ", which is revoked: tlshd 1.0 does not find the keys until it is restarted",
+                       unit);
+    if (w->may_restart && is_first(w, &w->restarted))
+        restart(w, unit);
+}
+
+/* Newer versions look like that between two handshakes, so it is no cause for a warning. */
+static void on_unlinked(HandshakeWatch *w, const char *unit)
+{
+    if (is_first(w, &w->told_unlinked))
+        log_info("%s has no link to the keyring " NAMES_RING
+                 ": tlshd 1.1 and newer need none, an older one a restart",
+                 unit);
+}
+
+static void look(HandshakeWatch *w, bool may_start)
+{
+    Handshake h;
+
+    if (!manager_handshake(w->manager, &h) || h.remedy == HANDSHAKE_NO_REMEDY)
+        return;
+    if (h.unlinked && may_start)
+        look_later(w);
+    else if (h.remedy == HANDSHAKE_CONFIGURE)
+        on_unconfigured(w, h.unit);
+    else if (h.state == HANDSHAKE_STALE)
+        on_stale(w, h.unit);
+    else
+        on_unlinked(w, h.unit);
+}
+
+static int on_again(sd_event_source *source, uint64_t usec, void *userdata)
+{
+    (void)source;
+    (void)usec;
+    look(userdata, false);
+    return 0;
+}
+
+int handshake_watch_new(sd_event *event, Manager *m, HandshakeWatch **ret)
+{
+    _cleanup_(handshake_watch_freep) HandshakeWatch *w = calloc(1, sizeof(*w));
+    int r;
+
+    if (!w)
+        return -ENOMEM;
+    w->event = event;
+    w->manager = m;
+    r = sd_event_add_time(event, &w->again, CLOCK_MONOTONIC, 0, 0, on_again, w);
+    if (r < 0)
+        return r;
+    (void)sd_event_source_set_enabled(w->again, SD_EVENT_OFF);
+    *ret = TAKE_PTR(w);
+    return 0;
+}
+
+void handshake_watch_update(HandshakeWatch *w)
+{
+    bool may_restart = manager_config(w->manager)->restart_handshake_daemon;
+    bool is_new = may_restart && !w->may_restart;
+    int32_t serial = manager_ring_serial(w->manager);
+
+    w->may_restart = may_restart;
+    if (serial == 0 || (serial == w->ring && !is_new))
+        return;
+    w->ring = serial;
+    look(w, true);
+}
+
+bool handshake_watch_is_busy(const HandshakeWatch *w)
+{
+    int enabled = SD_EVENT_OFF;
+
+    (void)sd_event_source_get_enabled(w->again, &enabled);
+    return w->restarting || enabled != SD_EVENT_OFF;
+}

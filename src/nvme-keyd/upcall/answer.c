@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "basic/encoding.h"
+#include "basic/io.h"
+#include "basic/log.h"
+#include "basic/names.h"
+#include "nvme-keyd/upcall/answer.h"
+#include "psk/identity.h"
+#include "psk/nqn.h"
+
+/* The kernel counts full seconds, and a key that has ended before its helper has is ENOKEY to the
+ * requester, whatever it was rejected with. So a single second may be none. */
+
+/* The kernel is to ask again at once: its keys are in `.nvme` now. */
+#define SEARCH_AGAIN_TIMEOUT_SEC 2
+/* The store may open the next time: a TPM, or somebody with a recovery key. */
+#define STORE_RETRY_SEC 2
+
+/* A request, taken apart. */
+typedef struct Question {
+    Manager *manager;
+    const char *type;
+    const char *description;
+    const char *callout;
+} Question;
+
+static void reject(UpcallReply *reply, unsigned error, unsigned timeout_sec)
+{
+    reply->error = error;
+    reply->timeout_sec = timeout_sec;
+    reply->size = 0;
+}
+
+static void miss(const Manager *m, UpcallReply *reply)
+{
+    reject(reply, ENOKEY, manager_config(m)->negative_timeout_sec);
+}
+
+/* The key of one identity that should be published now, or NULL. */
+static const Key *find_identity(Manager *m, const PskIdentity *i, const char *text)
+{
+    uint64_t now = now_realtime();
+    Key *k = key_table_pair(manager_keys(m), i->hostnqn, i->hostnqn_length, i->subsysnqn,
+                            i->subsysnqn_length);
+
+    for (; k; k = k->next_of_pair) {
+        const char *identity = k->identities[i->version];
+
+        if (identity && strcmp(identity, text) == 0 && key_is_publishable(k, now) &&
+            manager_own_versions(m, k) & KEY_VERSION_BIT(i->version))
+            break;
+    }
+    return k;
+}
+
+/* A version 1 identity holds a digest that only who has the PSK can know. Without it a key cannot
+ * be instantiated: its description never changes, and would go out as a wrong identity. The real
+ * keys go into the ring, for the next search. */
+static bool publish_for_search(Manager *m, const PskIdentity *i, UpcallReply *reply)
+{
+    const Key *first = key_table_pair(manager_keys(m), i->hostnqn, i->hostnqn_length, i->subsysnqn,
+                                      i->subsysnqn_length);
+
+    reject(reply, EAGAIN, SEARCH_AGAIN_TIMEOUT_SEC);
+    return manager_publish_pair(m, first) > 0;
+}
+
+static bool copy_tls_psk(Manager *m, const PskIdentity *i, const char *text, UpcallReply *reply)
+{
+    _cleanup_(secret_freep) Secret *payload = NULL;
+    const Key *k = find_identity(m, i, text);
+    const uint8_t *bytes;
+    size_t size;
+
+    if (!k || manager_unseal(m, k, &payload) < 0 ||
+        key_payload_tls_psk(payload, i->version, &bytes, &size) < 0)
+        return false;
+    memcpy(reply->payload, bytes, size);
+    reply->size = (uint32_t)size;
+    reply->timeout_sec = manager_lifetime(m, k);
+    return true;
+}
+
+/* A request for one key of the ring's type. */
+static void answer_identity(const Question *q, UpcallReply *reply)
+{
+    const char *text = q->description;
+    bool found = false;
+    PskIdentity i;
+
+    if (psk_identity_parse(text, strlen(text), &i) == 0)
+        found = i.version == 1 && !i.digest ? publish_for_search(q->manager, &i, reply)
+                                            : copy_tls_psk(q->manager, &i, text, reply);
+    if (!found)
+        miss(q->manager, reply);
+}
+
+typedef struct Filter {
+    unsigned versions;
+    bool any_hash;
+    PskHash hash;
+} Filter;
+
+static int filter_word(Filter *f, const char *word, size_t n)
+{
+    char value[16] = "";
+    const char *equals = memchr(word, '=', n);
+    size_t name = equals ? (size_t)(equals - word) : n;
+
+    if (equals && n - name - 1 < sizeof(value))
+        memcpy(value, equals + 1, n - name - 1);
+    if (name == 7 && memcmp(word, "version", name) == 0) {
+        f->versions = strcmp(value, "0") == 0   ? KEY_VERSION_BIT(0)
+                      : strcmp(value, "1") == 0 ? KEY_VERSION_BIT(1)
+                                                : 0;
+        return f->versions ? 0 : -EINVAL;
+    }
+    if (name == 4 && memcmp(word, "hash", name) == 0) {
+        f->any_hash = false;
+        return psk_hash_from_string(value, &f->hash) < 0 || f->hash == PSK_HASH_NONE ? -EINVAL : 0;
+    }
+    /* One that a kernel to come may have. */
+    return 0;
+}
+
+static int parse_callout(const char *callout, Filter *ret)
+{
+    Filter f = {~0u, true, PSK_HASH_SHA256};
+    int r = 0;
+
+    for (const char *p = callout; r == 0 && *p; p += strspn(p, " ")) {
+        size_t n = strcspn(p, " ");
+
+        r = filter_word(&f, p, n);
+        p += n;
+    }
+    *ret = f;
+    return r < 0 ? -EINVAL : 0;
+}
+
+static void put_serials(const Key *k, const Filter *f, UpcallReply *reply)
+{
+    for (unsigned v = 0; v < KEY_VERSIONS; v++) {
+        char *p = (char *)reply->payload + reply->size;
+        size_t room = sizeof(reply->payload) - reply->size;
+        int n;
+
+        if (!k->serials[v] || !(f->versions & KEY_VERSION_BIT(v)) ||
+            !(f->any_hash || f->hash == k->hash))
+            continue;
+        n = snprintf(p, room, "%s%d", reply->size > 0 ? " " : "", k->serials[v]);
+        if (n > 0 && (size_t)n < room)
+            reply->size += (uint32_t)n;
+    }
+}
+
+static const Key *find_pair(const Question *q)
+{
+    const char *hostnqn = q->description + strlen(NAMES_PAIR_REQUEST);
+    const char *blank = strchr(hostnqn, ' ');
+    size_t position, n = blank ? (size_t)(blank - hostnqn) : 0;
+
+    if (!blank || nqn_check(hostnqn, n, &position) != NQN_OK ||
+        nqn_check(blank + 1, strlen(blank + 1), &position) != NQN_OK)
+        return NULL;
+    return key_table_pair(manager_keys(q->manager), hostnqn, n, blank + 1, strlen(blank + 1));
+}
+
+/* "nvme-tls-psk:HOSTNQN SUBSYSNQN": all keys of the pair are published, the answer is their serials
+ * in decimal with a blank between them. */
+static void answer_pair(const Question *q, UpcallReply *reply)
+{
+    const Key *first = find_pair(q);
+    Filter f;
+
+    if (parse_callout(q->callout, &f) < 0) {
+        reject(reply, EINVAL, UPCALL_NEGATIVE_TIMEOUT_SEC);
+        return;
+    }
+    if (manager_publish_pair(q->manager, first) > 0)
+        for (const Key *k = first; k; k = k->next_of_pair)
+            if (key_is_publishable(k, now_realtime()))
+                put_serials(k, &f, reply);
+    reply->timeout_sec = UPCALL_ANSWER_SEC;
+    if (reply->size == 0)
+        miss(q->manager, reply);
+}
+
+/* Takes a packet apart: q->manager is set; description and callout point into text, which has room
+ * for them and a terminator. */
+static int read_question(const UpcallRequest *request, size_t size, char *text, Question *q)
+{
+    size_t length = size - offsetof(UpcallRequest, text), n;
+
+    if (size <= offsetof(UpcallRequest, text) ||
+        size > offsetof(UpcallRequest, text) + sizeof(request->text) ||
+        request->magic != UPCALL_MAGIC || request->type[UPCALL_TYPE_MAX] != '\0')
+        return -EINVAL;
+    memcpy(text, request->text, length);
+    text[length] = '\0';
+    n = strlen(text);
+    if (n == 0 || n > KEY_DESCRIPTION_MAX)
+        return -EINVAL;
+    q->type = request->type;
+    q->description = text;
+    q->callout = n < length ? text + n + 1 : "";
+    /* One NUL at most, and none at the end. */
+    return n == length || (n + 1 < length && n + 1 + strlen(q->callout) == length) ? 0 : -EINVAL;
+}
+
+static void answer_question(const Question *q, UpcallReply *reply)
+{
+    const char *key_type =
+        manager_config(q->manager)->stand_in ? NAMES_KEY_TYPE_STAND_IN : NAMES_KEY_TYPE;
+
+    if (strcmp(q->type, "user") == 0 &&
+        strncmp(q->description, NAMES_PAIR_REQUEST, strlen(NAMES_PAIR_REQUEST)) == 0)
+        answer_pair(q, reply);
+    else if (strcmp(q->type, key_type) == 0)
+        answer_identity(q, reply);
+    else
+        miss(q->manager, reply);
+}
+
+/* Whether a credential has a key for it: that does not wait for the store. */
+static bool is_known(const Question *q)
+{
+    const char *text = q->description;
+    const Key *k = NULL;
+    PskIdentity i;
+
+    if (strncmp(text, NAMES_PAIR_REQUEST, strlen(NAMES_PAIR_REQUEST)) == 0)
+        k = find_pair(q);
+    else if (psk_identity_parse(text, strlen(text), &i) == 0)
+        k = i.version == 1 && !i.digest
+                ? key_table_pair(manager_keys(q->manager), i.hostnqn, i.hostnqn_length, i.subsysnqn,
+                                 i.subsysnqn_length)
+                : find_identity(q->manager, &i, text);
+    return k && key_is_publishable(k, now_realtime());
+}
+
+bool upcall_answer(Manager *manager, const UpcallRequest *request, size_t size, UpcallReply *ret)
+{
+    Question q = {.manager = manager};
+    char text[sizeof(request->text) + 1];
+    int r;
+
+    *ret = (UpcallReply){.magic = UPCALL_MAGIC};
+    if (read_question(request, size, text, &q) < 0) {
+        reject(ret, EINVAL, UPCALL_NEGATIVE_TIMEOUT_SEC);
+        return true;
+    }
+    /* A store that cannot be opened now is not a store without the key. */
+    r = manager_store(manager) ? 0 : manager_open(manager);
+    if (r < 0 && is_known(&q))
+        r = 0;
+    if (r == -EINPROGRESS)
+        return false;
+    /* Not EBUSY: the kernel says that where it cannot start a process. */
+    if (r < 0)
+        reject(ret, EKEYREJECTED, STORE_RETRY_SEC);
+    else
+        answer_question(&q, ret);
+    return true;
+}
+
+void upcall_log_miss(const UpcallRequest *request, size_t size, const UpcallReply *reply)
+{
+    const LogFields fields = {.message_id = MESSAGE_REQUEST_MISS};
+    char text[sizeof(request->text) + 1];
+    Question q = {NULL, NULL, NULL, NULL};
+
+    if (reply->error == ENOKEY && read_question(request, size, text, &q) == 0)
+        (void)log_full(LOG_NOTICE, 0, &fields, "The kernel asked for a PSK that is not here: %s",
+                       text_is_printable(q.description) ? q.description : "(unprintable)");
+}
