@@ -53,7 +53,8 @@ static void free_if_unused(VarlinkServer *s, VarlinkUser *user)
 /* It is the peer that does not go on, and for so long. */
 static bool is_idle(const VarlinkConnection *c, uint64_t before_usec)
 {
-    return c->peer.uid != 0 && !c->ready && !c->waiting && c->progress_usec <= before_usec;
+    return c->peer.uid != 0 && !c->ready && !varlink_connection_is_waiting(c) &&
+           c->progress_usec <= before_usec;
 }
 
 /* Connections of others whose peer is gone, which was not looked at yet: the listener comes first.

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "basic/io.h"
 #include "basic/json.h"
 #include "basic/log.h"
 #include "varlink/connection.h"
@@ -9,17 +11,28 @@
 
 /* A call in a connection: which method it means, who may call it, and its answers. */
 
+void varlink_connection_send(VarlinkConnection *c)
+{
+    size_t before = varlink_buffer_size(&c->output);
+    int r = c->broken ? 0 : varlink_buffer_send(&c->output, c->fd);
+
+    if (r < 0 && r != -EAGAIN)
+        c->broken = true;
+    if (varlink_buffer_size(&c->output) < before)
+        c->progress_usec = now_monotonic();
+}
+
 static int append_answer(VarlinkCall *call, const char *error, json_object *parameters,
                          bool continues)
 {
     VarlinkConnection *c = call->connection;
     int r;
 
-    if (call->answered || call->streaming)
+    if (call->answered || call->streaming || call->held)
         return -EPROTO;
-    if (c->broken)
+    if (!c || c->broken)
         return -ECONNRESET;
-    if (call->message->oneway)
+    if (call->message.oneway)
         r = 0;
     else if (error)
         r = varlink_message_append_error(&c->output, error, parameters);
@@ -55,7 +68,7 @@ int varlink_call_notify(VarlinkCall *call, json_object *parameters)
 {
     _cleanup_(json_putp) json_object *p = parameters;
 
-    return call->message->more ? append_answer(call, NULL, p, true) : -EPROTO;
+    return call->message.more ? append_answer(call, NULL, p, true) : -EPROTO;
 }
 
 void varlink_stream_done(VarlinkStream *s)
@@ -70,8 +83,8 @@ int varlink_call_stream(VarlinkCall *call, VarlinkStreamFn next, void *state,
 {
     VarlinkStream stream = {next, state, destroy};
 
-    if (call->answered || call->streaming || call->connection->stream.next ||
-        !call->message->more) {
+    if (call->answered || call->streaming || call->held || call->connection->stream.next ||
+        !call->message.more) {
         varlink_stream_done(&stream);
         return -EPROTO;
     }
@@ -105,12 +118,12 @@ int varlink_call_invalid_parameter(VarlinkCall *call, const char *name)
 
 const struct ucred *varlink_call_peer(const VarlinkCall *call)
 {
-    return &call->connection->peer;
+    return &call->peer;
 }
 
 bool varlink_call_wants_more(const VarlinkCall *call)
 {
-    return call->message->more;
+    return call->message.more;
 }
 
 void varlink_call_set_state(VarlinkCall *call, void *state, VarlinkDestroyFn destroy)
@@ -170,14 +183,14 @@ static int refuse_call(const VarlinkCall *call)
 {
     VarlinkConnection *c = call->connection;
 
-    varlink_server_refused(c->server, &c->peer, name_for_notice(call->message, c->server));
+    varlink_server_refused(c->server, &c->peer, name_for_notice(&call->message, c->server));
     return -EACCES;
 }
 
 /* Returns 0 when *ret is the method to call, 1 when the call is answered, or an error. */
 static int find_call(VarlinkCall *call, const VarlinkMethod **ret, void **ret_userdata)
 {
-    const VarlinkCallMessage *m = call->message;
+    const VarlinkCallMessage *m = &call->message;
     const VarlinkMethod *method;
     const InterfaceEntry *entry;
     size_t length;
@@ -227,21 +240,28 @@ static const char *find_unknown(const VarlinkMethod *method, json_object *parame
     return NULL;
 }
 
-static int call_method(VarlinkCall *call, const VarlinkMethod *method, void *userdata)
+/* Returns 0 when the method may be called, 1 when the call is answered, or an error. */
+static int check_call(VarlinkCall *call, const VarlinkMethod *method)
 {
     const char *unknown;
     int r;
 
     if ((method->flags & VARLINK_METHOD_ROOT) && call->connection->peer.uid != 0)
         return refuse_call(call);
-    if ((method->flags & VARLINK_METHOD_MORE_REQUIRED) && !call->message->more)
-        return varlink_call_error(call, VARLINK_ERROR_EXPECTED_MORE, NULL);
+    if ((method->flags & VARLINK_METHOD_MORE_REQUIRED) && !call->message.more)
+        r = varlink_call_error(call, VARLINK_ERROR_EXPECTED_MORE, NULL);
+    else if ((unknown = find_unknown(method, call->message.parameters)))
+        r = varlink_call_invalid_parameter(call, unknown);
+    else
+        return 0;
+    return r < 0 ? r : 1;
+}
 
-    unknown = find_unknown(method, call->message->parameters);
-    if (unknown)
-        return varlink_call_invalid_parameter(call, unknown);
-    r = method->fn(call, call->message->parameters, userdata);
-    return r == 0 && !call->answered && !call->streaming ? -EPROTO : r;
+static int call_method(VarlinkCall *call, const VarlinkMethod *method, void *userdata)
+{
+    int r = method->fn(call, call->message.parameters, userdata);
+
+    return r == 0 && !call->answered && !call->streaming && !call->held ? -EPROTO : r;
 }
 
 /* An error of a method or a stream, for which there may be nobody to answer. */
@@ -260,8 +280,7 @@ static void answer_failure(VarlinkCall *call, int error)
 
 void varlink_connection_stream(VarlinkConnection *c)
 {
-    static const VarlinkCallMessage more = {.more = true};
-    VarlinkCall call = {.connection = c, .message = &more};
+    VarlinkCall call = {.connection = c, .message = {.more = true}, .peer = c->peer};
     int r = c->stream.next(&call, c->stream.state);
 
     if (r < 0)
@@ -270,38 +289,90 @@ void varlink_connection_stream(VarlinkConnection *c)
         varlink_stream_done(&c->stream);
 }
 
-/* Returns false when the method says that its time has not come. */
+/* The end of a call whose method has returned r. */
+static void end_call(VarlinkCall *call, int r)
+{
+    VarlinkConnection *c = call->connection;
+
+    if (r < 0 && call->streaming) {
+        call->streaming = false;
+        varlink_stream_done(&c->stream);
+    }
+    if (!call->streaming && !call->held)
+        answer_failure(call, r);
+}
+
+/* Returns false when the gate of its method is closed. */
 static bool handle_call(VarlinkConnection *c, VarlinkCallMessage *m, bool *ret_sensitive)
 {
-    VarlinkCall call = {.connection = c, .message = m};
+    VarlinkCall call = {.connection = c, .message = *m, .peer = c->peer};
     const VarlinkMethod *method = NULL;
     void *userdata = NULL;
-    bool later;
+    bool open = true;
     int r = find_call(&call, &method, &userdata);
 
     if (r == 0)
+        r = check_call(&call, method);
+    if (r == 0 && method->gate)
+        open = method->gate(&call, m->parameters, userdata);
+    if (r == 0 && open)
         r = call_method(&call, method, userdata);
-    later = r == -EINPROGRESS && !call.answered && !c->broken;
-    if (r < 0 && call.streaming) {
-        call.streaming = false;
-        varlink_stream_done(&c->stream);
-    }
-    if (!later && !call.streaming)
-        answer_failure(&call, r);
+    if (r == -EINPROGRESS && !call.answered && !c->broken)
+        open = false;
+    if (open)
+        end_call(&call, r);
 
     /* Only a method may have kept a part of it; whatever came for none may be a secret. */
     *ret_sensitive = !method || (method->flags & VARLINK_METHOD_SENSITIVE);
     if (*ret_sensitive)
         varlink_json_erase(m->root);
     json_object_put(m->root);
-    return !later;
+    return open;
+}
+
+VarlinkCall *varlink_call_hold(VarlinkCall *call)
+{
+    VarlinkConnection *c = call->connection;
+    VarlinkCall *held;
+
+    if (call->answered || call->streaming || call->held || c->broken)
+        return NULL;
+    held = malloc(sizeof(*held));
+    if (!held)
+        return NULL;
+    *held = (VarlinkCall){
+        .connection = c,
+        .message = {.more = call->message.more, .oneway = call->message.oneway},
+        .peer = call->peer,
+    };
+    c->held = held;
+    call->held = true;
+    return held;
+}
+
+bool varlink_held_call_is_lost(const VarlinkCall *held)
+{
+    return !held->connection || held->connection->broken;
+}
+
+VarlinkCall *varlink_held_call_end(VarlinkCall *held, int error)
+{
+    VarlinkConnection *c = held ? held->connection : NULL;
+
+    if (c) {
+        end_call(held, error == 0 && !held->answered ? -EPROTO : error);
+        c->held = NULL;
+        varlink_schedule(c);
+        varlink_server_notice(c->server);
+    }
+    free(held);
+    return NULL;
 }
 
 /* No object: tells so, though not knowing whom the next reply would be for. */
 static void refuse_message(VarlinkConnection *c)
 {
-    static const VarlinkCallMessage none = {0};
-    VarlinkCall call = {.connection = c, .message = &none};
+    VarlinkCall call = {.connection = c, .peer = c->peer};
 
     if (varlink_call_invalid_parameter(&call, "") < 0)
         c->broken = true;

@@ -85,6 +85,8 @@ VarlinkConnection *varlink_connection_free(VarlinkConnection *c)
     sd_event_source_disable_unref(c->source);
     close(c->fd);
     varlink_stream_done(&c->stream);
+    if (c->held)
+        c->held->connection = NULL;
     varlink_buffer_done(&c->input);
     unpark(c);
     varlink_buffer_done(&c->output);
@@ -92,17 +94,6 @@ VarlinkConnection *varlink_connection_free(VarlinkConnection *c)
         c->destroy(c->state);
     free(c);
     return NULL;
-}
-
-void varlink_connection_send(VarlinkConnection *c)
-{
-    size_t before = varlink_buffer_size(&c->output);
-    int r = c->broken ? 0 : varlink_buffer_send(&c->output, c->fd);
-
-    if (r < 0 && r != -EAGAIN)
-        c->broken = true;
-    if (varlink_buffer_size(&c->output) < before)
-        c->progress_usec = now_monotonic();
 }
 
 /* Keeps a call for later, one that may hold a secret in locked memory. */
@@ -195,7 +186,7 @@ static bool connection_finished(VarlinkConnection *c)
 {
     if (c->broken)
         return true;
-    return varlink_buffer_size(&c->output) == 0 && !c->stream.next &&
+    return varlink_buffer_size(&c->output) == 0 && !c->stream.next && !c->held &&
            (c->ending || (c->at_end && !message_queued(c)));
 }
 
@@ -207,7 +198,8 @@ static bool has_room(const VarlinkConnection *c)
 /* Whether there is something to do without the peer. */
 static bool has_work(VarlinkConnection *c)
 {
-    return !c->waiting && has_room(c) && (c->stream.next || (!c->ending && message_queued(c)));
+    return !varlink_connection_is_waiting(c) && has_room(c) &&
+           (c->stream.next || (!c->ending && message_queued(c)));
 }
 
 /* A peer that hung up is always reported: each turn must then come nearer to the end, which it does
@@ -216,7 +208,7 @@ static uint32_t events_wanted(const VarlinkConnection *c)
 {
     uint32_t events = varlink_buffer_size(&c->output) > 0 ? EPOLLOUT : 0;
 
-    if (!c->waiting && has_room(c) && !c->at_end && !c->ending)
+    if (!varlink_connection_is_waiting(c) && has_room(c) && !c->at_end && !c->ending)
         events |= EPOLLIN;
     return events;
 }
@@ -226,7 +218,8 @@ void varlink_connection_turn(VarlinkConnection *c)
     VarlinkServer *s = c->server;
 
     varlink_connection_send(c);
-    if (!c->broken && !c->waiting && has_room(c) && (c->stream.next || !c->ending))
+    if (!c->broken && !varlink_connection_is_waiting(c) && has_room(c) &&
+        (c->stream.next || !c->ending))
         connection_step(c);
     varlink_connection_send(c);
 
@@ -250,7 +243,7 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdat
     (void)source;
     (void)fd;
     /* Nobody is there any more for the answer, and it would be reported again and again. */
-    if (c->waiting && (events & (EPOLLHUP | EPOLLERR)))
+    if (varlink_connection_is_waiting(c) && (events & (EPOLLHUP | EPOLLERR)))
         c->broken = true;
     varlink_schedule(c);
     return 0;

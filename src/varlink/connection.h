@@ -80,8 +80,9 @@ struct VarlinkConnection {
     bool at_end;  /* the peer sends no more */
     bool ending;  /* no further call is handled; what is queued is still sent */
     bool broken;  /* to be closed at once */
-    bool waiting; /* a call is to be handled again later: the parked or else the first queued one */
-    Secret *parked; /* one that may hold a secret: a queue is no place to keep it for long */
+    bool waiting; /* the gate of a call is closed: of the parked or else the first queued one */
+    VarlinkCall *held; /* its method has left the answer for later */
+    Secret *parked;    /* one that may hold a secret: a queue is no place to keep it for long */
     VarlinkBuffer input, output;
     VarlinkStream stream;
     void *state; /* of a method */
@@ -89,21 +90,29 @@ struct VarlinkConnection {
 };
 
 struct VarlinkCall {
-    VarlinkConnection *connection;
-    const VarlinkCallMessage *message;
+    VarlinkConnection *connection; /* NULL for a held call whose peer has hung up */
+    VarlinkCallMessage message;
+    struct ucred peer;
     bool answered;
     bool streaming; /* the method leaves the answer to a stream */
+    bool held;      /* or for later */
 };
 
 VarlinkConnection *varlink_connection_free(VarlinkConnection *c);
 DEFINE_CLEANUP(VarlinkConnection, varlink_connection_free)
 
-/* Sends what the socket takes; notes a lost peer. */
+/* True while a call keeps those after it from being handled. */
+static inline bool varlink_connection_is_waiting(const VarlinkConnection *c)
+{
+    return c->waiting || c->held;
+}
+
+/* call.c: sends what the socket takes; notes a lost peer. */
 void varlink_connection_send(VarlinkConnection *c);
 
-/* Handles one message: at the end it is answered, or the connection is ending or broken; or
- * waiting. *ret_sensitive tells whether such a message may hold a secret. Returns false when
- * waiting. */
+/* Handles one message: at the end it is answered, or the connection is ending or broken, or has a
+ * stream or a held call. Returns false when its gate is closed; *ret_sensitive tells whether such a
+ * message may hold a secret. */
 bool varlink_connection_dispatch(VarlinkConnection *c, const char *data, size_t size,
                                  bool *ret_sensitive);
 
@@ -121,8 +130,9 @@ void varlink_unschedule(VarlinkConnection *c);
 int varlink_lanes_init(VarlinkServer *s);
 void varlink_lanes_done(VarlinkServer *s);
 
-/* server.c: to be called at a turn: listeners that had yielded to it come before others again. */
+/* listener.c: to be called at a turn: listeners that had yielded to it come before others again. */
 void varlink_listeners_return(VarlinkServer *s);
+void varlink_listeners_free(VarlinkServer *s);
 
 /* admission.c: counts a connection whose peer is known as one of its user. Returns -EBUSY where
  * there is no room, also after an idle one had to give way; -ENOMEM. */
@@ -145,6 +155,7 @@ void varlink_server_refused(VarlinkServer *s, const struct ucred *peer, const ch
 /* Calls the idle hook. */
 void varlink_server_notice(VarlinkServer *s);
 
+void varlink_interfaces_free(VarlinkServer *s);
 const InterfaceEntry *varlink_server_find_interface(const VarlinkServer *s, const char *name,
                                                     size_t length);
 

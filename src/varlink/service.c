@@ -94,9 +94,9 @@ static int get_interface_description(VarlinkCall *call, json_object *parameters,
 }
 
 static const VarlinkMethod methods[] = {
-    {"GetInfo", 0, get_info, NULL},
-    {"GetInterfaceDescription", 0, get_interface_description, NULL},
-    {NULL, 0, NULL, NULL},
+    {"GetInfo", 0, get_info, NULL, NULL},
+    {"GetInterfaceDescription", 0, get_interface_description, NULL, NULL},
+    {NULL, 0, NULL, NULL, NULL},
 };
 
 const VarlinkInterface varlink_service_interface = {"org.varlink.service", description, methods};

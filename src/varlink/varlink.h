@@ -42,6 +42,11 @@ enum {
     VARLINK_METHOD_SENSITIVE = 1 << 2,
 };
 
+/* Whether a call may be made now. Where not, the call, and those after it on its connection, wait
+ * for varlink_server_resume(), which has the gate asked again; the method runs once. The call is
+ * dropped when its peer hangs up. Must not answer; may be asked any number of times. */
+typedef bool (*VarlinkGateFn)(const VarlinkCall *call, json_object *parameters, void *userdata);
+
 typedef struct VarlinkMethod {
     const char *name; /* without the interface */
     unsigned flags;
@@ -49,6 +54,7 @@ typedef struct VarlinkMethod {
     /* Names of all its parameters, up to a NULL: with another one, a call gets InvalidParameter.
      * NULL: not checked. */
     const char *const *parameters;
+    VarlinkGateFn gate; /* NULL: always open */
 } VarlinkMethod;
 
 typedef struct VarlinkInterface {
@@ -97,7 +103,7 @@ void varlink_server_set_authorize(VarlinkServer *s, VarlinkAuthorizeFn fn, void 
 typedef void (*VarlinkRefusedFn)(const struct ucred *peer, const char *method, void *userdata);
 void varlink_server_set_refused_hook(VarlinkServer *s, VarlinkRefusedFn fn, void *userdata);
 
-/* Handles the calls that wait, before it returns. Not to be called by a method. */
+/* Asks the gates of the calls that wait, before it returns. Not to be called by a method. */
 void varlink_server_resume(VarlinkServer *s);
 
 /* Calls fn when a connection was opened or closed and when a call was handled, so that the owner
@@ -135,6 +141,18 @@ typedef void (*VarlinkDestroyFn)(void *state);
 typedef int (*VarlinkStreamFn)(VarlinkCall *call, void *state);
 int varlink_call_stream(VarlinkCall *call, VarlinkStreamFn next, void *state,
                         VarlinkDestroyFn destroy) _must_check_;
+
+/* Leaves the answer for later. Returns the call to answer then, to be ended by
+ * varlink_held_call_end(), also where the server is gone; NULL without memory, or for a call that
+ * is answered. The method returns 0 after it. Calls after it on the connection wait; parameters are
+ * valid until the method returns, as ever. */
+VarlinkCall *varlink_call_hold(VarlinkCall *call) _must_check_;
+
+/* True when the peer of a held call has hung up: the answering functions return -ECONNRESET. */
+bool varlink_held_call_is_lost(const VarlinkCall *held);
+
+/* Frees a held call; error: what its method would have returned. Accepts NULL; returns NULL. */
+VarlinkCall *varlink_held_call_end(VarlinkCall *held, int error);
 
 /* error: INTERFACE.Name. */
 int varlink_call_error(VarlinkCall *call, const char *error, json_object *parameters) _must_check_;

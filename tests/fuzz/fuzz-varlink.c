@@ -43,9 +43,9 @@ static int count(VarlinkCall *call, json_object *parameters, void *userdata)
 }
 
 static const VarlinkMethod methods[] = {
-    {"Echo", VARLINK_METHOD_SENSITIVE, echo, NULL},
-    {"Count", VARLINK_METHOD_MORE_REQUIRED, count, NULL},
-    {NULL, 0, NULL, NULL},
+    {"Echo", VARLINK_METHOD_SENSITIVE, echo, NULL, NULL},
+    {"Count", VARLINK_METHOD_MORE_REQUIRED, count, NULL, NULL},
+    {NULL, 0, NULL, NULL, NULL},
 };
 static const VarlinkInterface interface = {"a.b", "interface a.b\n", methods};
 

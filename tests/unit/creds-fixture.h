@@ -113,9 +113,9 @@ static void serve(int listener)
 {
     static const VarlinkServiceInfo info = {"Example", "Test", "1", "https://example.org/"};
     static VarlinkMethod methods[] = {
-        {"Encrypt", VARLINK_METHOD_SENSITIVE, on_encrypt, encrypt_parameters},
-        {"Decrypt", VARLINK_METHOD_SENSITIVE, on_decrypt, decrypt_parameters_259},
-        {NULL, 0, NULL, NULL},
+        {"Encrypt", VARLINK_METHOD_SENSITIVE, on_encrypt, encrypt_parameters, NULL},
+        {"Decrypt", VARLINK_METHOD_SENSITIVE, on_decrypt, decrypt_parameters_259, NULL},
+        {NULL, 0, NULL, NULL, NULL},
     };
     static const VarlinkInterface interface = {"io.systemd.Credentials",
                                                "interface io.systemd.Credentials\n", methods};

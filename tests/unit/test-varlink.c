@@ -367,6 +367,7 @@ TEST(later)
     ASSERT_STR(next_text(f, fd, &in), PONG);
     ASSERT_STR(next_text(f, fd, &in), PONG);
     ASSERT_EQ(f->waited, 3);
+    ASSERT_EQ(f->echoed, 1);
     ASSERT_EQ(f->pinged, 3);
 }
 
@@ -398,9 +399,69 @@ TEST(later_is_too_late)
     ASSERT_STR(next_text(f, fd, &in), "{\"parameters\":{\"a\":\"b\"}}");
 }
 
+#define HOLD "{\"method\":\"org.example.test.Hold\"}"
+
+/* A held call keeps its connection, and no other, from going on. */
+TEST(held)
+{
+    FIXTURE;
+    _cleanup_(varlink_buffer_donep) VarlinkBuffer other = VARLINK_BUFFER(VARLINK_REPLY_MAX);
+    _cleanup_(closep) int second = client_socket(f);
+
+    SEND(f, fd, HOLD "\0" PING);
+    SEND(f, second, PING);
+    ASSERT_STR(next_text(f, second, &other), PONG);
+    ASSERT_TRUE(f->held && f->pinged == 1);
+    /* It is no matter of the gates. */
+    varlink_server_resume(f->server);
+    ASSERT_TRUE(pump(f) && f->pinged == 1);
+    ASSERT_TRUE(!varlink_held_call_is_lost(f->held));
+    ASSERT_OK(varlink_call_reply(f->held, NULL));
+    f->held = varlink_held_call_end(f->held, 0);
+    ASSERT_STR(next_text(f, fd, &in), PONG);
+    ASSERT_STR(next_text(f, fd, &in), PONG);
+
+    SEND(f, fd, HOLD);
+    ASSERT_TRUE(pump(f) && f->held);
+    f->held = varlink_held_call_end(f->held, -EPERM);
+    ASSERT_STR(next_text(f, fd, &in),
+               "{\"error\":\"org.varlink.service.PermissionDenied\",\"parameters\":{}}");
+    /* Without an answer. */
+    SEND(f, fd, HOLD);
+    ASSERT_TRUE(pump(f) && f->held);
+    f->held = varlink_held_call_end(f->held, 0);
+    ASSERT_STR(next_text(f, fd, &in),
+               "{\"error\":\"io.systemd.System\",\"parameters\":{\"origin\":\"linux\","
+               "\"errno\":71}}");
+}
+
+/* Its peer hangs up, or the server ends: the call stays, and nothing comes of its answer. */
+TEST(held_is_lost)
+{
+    FIXTURE;
+    int second = client_socket(f);
+
+    SEND(f, second, HOLD "\0" PING);
+    ASSERT_TRUE(pump(f) && f->held);
+    close(second);
+    ASSERT_TRUE(pump(f));
+    ASSERT_EQ(varlink_server_connections(f->server), 1);
+    ASSERT_TRUE(varlink_held_call_is_lost(f->held));
+    ASSERT_EQ(varlink_call_reply(f->held, NULL), -ECONNRESET);
+    ASSERT_EQ(varlink_call_peer(f->held)->uid, geteuid());
+    f->held = varlink_held_call_end(f->held, 0);
+    ASSERT_EQ(f->pinged, 0);
+
+    SEND(f, fd, HOLD);
+    ASSERT_TRUE(pump(f) && f->held);
+    f->server = varlink_server_free(f->server);
+    ASSERT_TRUE(varlink_held_call_is_lost(f->held));
+    f->held = varlink_held_call_end(f->held, 0);
+}
+
 TEST_MAIN(TEST_ENTRY(service), TEST_ENTRY(invalid_members), TEST_ENTRY(no_object),
           TEST_ENTRY(embedded_nul), TEST_ENTRY(oneway), TEST_ENTRY(answers), TEST_ENTRY(fragments),
           TEST_ENTRY(turns), TEST_ENTRY(pipelining), TEST_ENTRY(slow_reader), TEST_ENTRY(no_reader),
           TEST_ENTRY(peer_vanishes), TEST_ENTRY(message_size), TEST_ENTRY(refused_peer),
           TEST_ENTRY(root_method), TEST_ENTRY(accept_pause), TEST_ENTRY(later),
-          TEST_ENTRY(later_is_too_late))
+          TEST_ENTRY(later_is_too_late), TEST_ENTRY(held), TEST_ENTRY(held_is_lost))

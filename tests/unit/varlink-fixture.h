@@ -24,6 +24,7 @@ typedef struct Fixture {
     VarlinkServer *server;
     unsigned noticed, echoed, pinged, waited;
     bool ready;
+    VarlinkCall *held;
     int twice; /* what the second answer to a call returned */
     int authorized;
     int last_stream;
@@ -156,13 +157,23 @@ static inline int fail(VarlinkCall *call, json_object *parameters, void *userdat
     return json_get_uint(parameters, "errno", 4095, &error) < 0 ? -EINVAL : -(int)error;
 }
 
-/* Echoes, but not before it is ready. */
-static inline int wait_then_echo(VarlinkCall *call, json_object *parameters, void *userdata)
+/* The gate of Wait. */
+static inline bool is_ready(_unused_ const VarlinkCall *call, _unused_ json_object *parameters,
+                            void *userdata)
 {
     Fixture *f = userdata;
 
     f->waited++;
-    return f->ready ? echo(call, parameters, userdata) : -EINPROGRESS;
+    return f->ready;
+}
+
+/* Leaves the answer to the test. */
+static inline int hold(VarlinkCall *call, _unused_ json_object *parameters, void *userdata)
+{
+    Fixture *f = userdata;
+
+    f->held = varlink_call_hold(call);
+    return f->held ? 0 : -ENOMEM;
 }
 
 static inline int twice(VarlinkCall *call, json_object *parameters, void *userdata)
@@ -195,16 +206,17 @@ static inline int exchange(VarlinkCall *call, json_object *parameters, void *use
 }
 
 static const VarlinkMethod methods[] = {
-    {"Echo", 0, echo, NULL},
-    {"Ping", 0, ping, NULL},
-    {"Stream", VARLINK_METHOD_MORE_REQUIRED, stream, NULL},
-    {"Burst", VARLINK_METHOD_MORE_REQUIRED, burst, NULL},
-    {"Fail", 0, fail, NULL},
-    {"Twice", 0, twice, NULL},
-    {"Wait", VARLINK_METHOD_SENSITIVE, wait_then_echo, NULL},
-    {"Admin", VARLINK_METHOD_ROOT, ping, NULL},
-    {"Exchange", VARLINK_METHOD_SENSITIVE, exchange, NULL},
-    {NULL, 0, NULL, NULL},
+    {"Echo", 0, echo, NULL, NULL},
+    {"Ping", 0, ping, NULL, NULL},
+    {"Stream", VARLINK_METHOD_MORE_REQUIRED, stream, NULL, NULL},
+    {"Burst", VARLINK_METHOD_MORE_REQUIRED, burst, NULL, NULL},
+    {"Fail", 0, fail, NULL, NULL},
+    {"Twice", 0, twice, NULL, NULL},
+    {"Wait", VARLINK_METHOD_SENSITIVE, echo, NULL, is_ready},
+    {"Hold", 0, hold, NULL, NULL},
+    {"Admin", VARLINK_METHOD_ROOT, ping, NULL, NULL},
+    {"Exchange", VARLINK_METHOD_SENSITIVE, exchange, NULL, NULL},
+    {NULL, 0, NULL, NULL, NULL},
 };
 static const VarlinkInterface interface = {"org.example.test", "interface org.example.test\n",
                                            methods};
