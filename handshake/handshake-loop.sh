@@ -12,27 +12,27 @@
 set -u
 
 if [ "${1-}" = --take-over ]; then
-        # Open for reading and writing it waits for nobody, and after that there is a writer: itself.
-        exec 7<>/run/alive
-        exec 6</run/alive
-        exec 7>&-
-        echo over 1<>/run/over
-        read -r _ <&6
-        exec 6<&-
-        exec @tlshd --stderr
+    # Open for reading and writing it waits for nobody, and after that there is a writer: itself.
+    exec 7<>/run/alive
+    exec 6</run/alive
+    exec 7>&-
+    echo over 1<>/run/over
+    read -r _ <&6
+    exec 6<&-
+    exec @tlshd --stderr
 fi
 
 # $! is right also before the next command has seen it. A daemon that has ended is not there to be told.
 serve() {
+    ended=1
+    trap '[ -n "$ended" ] || { kill "$!" && wait "$!"; }; exit' TERM
+    while :; do
+        ended=
+        @tlshd --stderr 8>&- &
+        wait "$!"
         ended=1
-        trap '[ -n "$ended" ] || { kill "$!" && wait "$!"; }; exit' TERM
-        while :; do
-                ended=
-                @tlshd --stderr 8>&- &
-                wait "$!"
-                ended=1
-                sleep 1
-        done
+        sleep 1
+    done
 }
 
 exec 8<>/run/alive

@@ -16,59 +16,59 @@ options="--tls --ctrl-loss-tmo=-1"
 
 once=
 if [ "${1-}" = --once ]; then
-        once=1
-        shift
+    once=1
+    shift
 fi
 conf=${1:-/etc/nvme-keyd/connect.conf}
 connected=' '
 
 fail() {
-        echo "$conf: $*" >&2
-        exit 2
+    echo "$conf: $*" >&2
+    exit 2
 }
 
 # say NUMBER TEXT: of this line, when it is not what was said of it last
 say() {
-        last=
-        eval "last=\${said_$1-}"
-        eval "said_$1=\$2"
-        [ "$2" = "$last" ] || echo "$conf: line $1: $2" >&2
+    last=
+    eval "last=\${said_$1-}"
+    eval "said_$1=\$2"
+    [ "$2" = "$last" ] || echo "$conf: line $1: $2" >&2
 }
 
 # connect NUMBER ARGUMENTS...
 connect() {
-        number=$1
-        shift
-        case $connected in *" $number "*) return 0 ;; esac
-        # shellcheck disable=SC2086 # options are words
-        if out=$(nvme connect $options "$@" 2>&1); then
-                echo "$conf: line $number is connected"
-        else
-                case $out in
-                *"already connected"*) ;;
-                *)
-                        say "$number" "${out:-nvme connect failed}"
-                        return 1
-                        ;;
-                esac
-        fi
-        connected="$connected$number "
+    number=$1
+    shift
+    case $connected in *" $number "*) return 0 ;; esac
+    # shellcheck disable=SC2086 # options are words
+    if out=$(nvme connect $options "$@" 2>&1); then
+        echo "$conf: line $number is connected"
+    else
+        case $out in
+        *"already connected"*) ;;
+        *)
+            say "$number" "${out:-nvme connect failed}"
+            return 1
+            ;;
+        esac
+    fi
+    connected="$connected$number "
 }
 
 connect_all() {
-        status=0 line_number=0
-        while read -r line || [ -n "$line" ]; do
-                line_number=$((line_number + 1))
-                case $line in '' | '#'*) continue ;; esac
-                # shellcheck disable=SC2086 # words
-                connect "$line_number" $line </dev/null || status=1
-        done <"$conf"
-        return "$status"
+    status=0 line_number=0
+    while read -r line || [ -n "$line" ]; do
+        line_number=$((line_number + 1))
+        case $line in '' | '#'*) continue ;; esac
+        # shellcheck disable=SC2086 # words
+        connect "$line_number" $line </dev/null || status=1
+    done <"$conf"
+    return "$status"
 }
 
 [ -r "$conf" ] && ! [ -d "$conf" ] || fail "cannot be read"
 modprobe -q nvme_tcp || :
 until connect_all; do
-        [ -z "$once" ] || exit 1
-        sleep 1 || fail "cannot wait for a second try"
+    [ -z "$once" ] || exit 1
+    sleep 1 || fail "cannot wait for a second try"
 done

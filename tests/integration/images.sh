@@ -8,37 +8,37 @@
 n=0 failed=0
 
 report() {
-        n=$((n + 1))
-        echo "$1 $n - $2"
-        [ "${1#not}" = "$1" ] || failed=$((failed + 1))
+    n=$((n + 1))
+    echo "$1 $n - $2"
+    [ "${1#not}" = "$1" ] || failed=$((failed + 1))
 }
 
 # check TEXT COMMAND...
 check() {
-        local text=$1
-        shift
-        if "$@" >"$tmp/check.out" 2>&1; then
-                report ok "$text"
-                return 0
-        fi
-        report "not ok" "$text"
-        sed 's/^/#   /' "$tmp/check.out"
-        return 1
+    local text=$1
+    shift
+    if "$@" >"$tmp/check.out" 2>&1; then
+        report ok "$text"
+        return 0
+    fi
+    report "not ok" "$text"
+    sed 's/^/#   /' "$tmp/check.out"
+    return 1
 }
 
 # bail LOG: nothing after this point makes sense.
 bail() {
-        sed 's/^/#   /' "$1"
-        finish
+    sed 's/^/#   /' "$1"
+    finish
 }
 
 finish() {
-        echo "1..$n"
-        [ "$failed" = 0 ]
-        exit
+    echo "1..$n"
+    [ "$failed" = 0 ]
+    exit
 }
 
 skip_rest() {
-        report ok "images # SKIP $1"
-        finish
+    report ok "images # SKIP $1"
+    finish
 }

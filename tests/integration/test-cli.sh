@@ -364,7 +364,7 @@ daemon_start
 run ctl list --no-legend
 like "store: a broken record is listed" "$out" "(^|"$'\n'")$id broken +- +- +- +- +- +-($|"$'\n'")"
 like "store: the others work" "$out" " active "
-is "store: status --check" "$(ctl status --check; echo $?)" $'CRITICAL: 1 records of the store cannot be used\n8'
+is "store: status --check" "$(ctl status --check)"$'\n'"$?" $'CRITICAL: 1 records of the store cannot be used\n8'
 run ctl show "$id"
 like "store: show tells what is wrong" "$out" "State: broken"$'\n'" +Error: authentication failed"
 like "store: the journal has it, and what to do" "$(<"$log")" "Record $id: authentication failed.*1 records of the store cannot be used: restore"

@@ -17,33 +17,36 @@ here=$(realpath "$(dirname "$0")")
 
 # The second stage of this script, in namespaces of its own.
 if [ "${2:-}" != --in-namespace ]; then
-        tmp=$(mktemp -d)
-        trap 'rm -rf "$tmp"' EXIT
+    tmp=$(mktemp -d)
+    trap 'rm -rf "$tmp"' EXIT
 
-        setup=$build/dracut/module-setup.sh
-        [ -e "$setup" ] || { echo "1..0 # SKIP built without -Ddracut=true"; exit 0; }
-        check "bash can read it" bash -n "$setup"
-        if command -v shellcheck >/dev/null; then
-                check "shellcheck" shellcheck "$setup"
-        else
-                report ok "shellcheck # SKIP it is not installed"
-        fi
-        check "nothing is left to substitute" bash -c '! grep -n "@[A-Z_]*@" "$1"' bash "$setup"
+    setup=$build/dracut/module-setup.sh
+    [ -e "$setup" ] || {
+        echo "1..0 # SKIP built without -Ddracut=true"
+        exit 0
+    }
+    check "bash can read it" bash -n "$setup"
+    if command -v shellcheck >/dev/null; then
+        check "shellcheck" shellcheck "$setup"
+    else
+        report ok "shellcheck # SKIP it is not installed"
+    fi
+    check "nothing is left to substitute" bash -c '! grep -n "@[A-Z_]*@" "$1"' bash "$setup"
 
-        command -v dracut >/dev/null || skip_rest "dracut is not installed"
-        command -v cpio >/dev/null || skip_rest "cpio is not installed"
-        namespaces=(unshare --mount --propagation private)
-        [ "$(id -u)" = 0 ] || namespaces+=(--user --map-root-user)
-        mkdir "$tmp/mnt"
-        "${namespaces[@]}" bash -c 'mount -t tmpfs tmpfs "$1" && mkdir "$1"/{upper,work,root} &&
+    command -v dracut >/dev/null || skip_rest "dracut is not installed"
+    command -v cpio >/dev/null || skip_rest "cpio is not installed"
+    namespaces=(unshare --mount --propagation private)
+    [ "$(id -u)" = 0 ] || namespaces+=(--user --map-root-user)
+    mkdir "$tmp/mnt"
+    "${namespaces[@]}" bash -c 'mount -t tmpfs tmpfs "$1" && mkdir "$1"/{upper,work,root} &&
                 mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root"' \
-                bash "$tmp/mnt" 2>/dev/null || skip_rest "no overlay may be mounted here"
-        DESTDIR=$tmp/dest meson install -C "$build" --no-rebuild --quiet >"$tmp/install.log" 2>&1 || {
-                report "not ok" "meson install"
-                bail "$tmp/install.log"
-        }
-        "${namespaces[@]}" bash "$0" "$build" --in-namespace "$tmp" "$n" "$failed"
-        exit
+        bash "$tmp/mnt" 2>/dev/null || skip_rest "no overlay may be mounted here"
+    DESTDIR=$tmp/dest meson install -C "$build" --no-rebuild --quiet >"$tmp/install.log" 2>&1 || {
+        report "not ok" "meson install"
+        bail "$tmp/install.log"
+    }
+    "${namespaces[@]}" bash "$0" "$build" --in-namespace "$tmp" "$n" "$failed"
+    exit
 fi
 
 tmp=$3 n=$4 failed=$5
@@ -68,11 +71,11 @@ rules=$(find "$tmp/dest" -path '*request-key.d/nvme-keyd.conf' -printf '/%P')
 # What a machine in use has. Only the store, sealed as it is, may go into an image.
 declare -A groups=()
 while read -r group; do
-        groups[$group]=$((46711 + ${#groups[@]}))
+    groups[$group]=$((46711 + ${#groups[@]}))
 done < <(sed -nE 's/^(Socket|Supplementary)?Groups?=//p' "$root$units"/nvme-keyd*.s*)
 for group in "${!groups[@]}"; do
-        sed -i "/^$group:/d" "$root/etc/group"
-        echo "$group:x:${groups[$group]}:" >>"$root/etc/group"
+    sed -i "/^$group:/d" "$root/etc/group"
+    echo "$group:x:${groups[$group]}:" >>"$root/etc/group"
 done
 rm -rf "$root/var/lib/nvme-keyd"
 (umask 077 && mkdir -p "$root"/var/lib/nvme-keyd/{records,index})
@@ -84,7 +87,7 @@ echo nqn.2014-08.org.nvmexpress:uuid:6f1f3c0a-52c4-4b0b-9d1c-3a5d7e0c9b21 >"$roo
 echo '[Store]' >"$root/etc/nvme-keyd/nvme-keyd.conf.d/10-test.conf"
 # Any program will do where there is no tlshd and no nvme.
 for f in tlshd nvme; do
-        [ -e "$root/usr/sbin/$f" ] || cp /bin/true "$root/usr/sbin/$f"
+    [ -e "$root/usr/sbin/$f" ] || cp /bin/true "$root/usr/sbin/$f"
 done
 # The plaintext keys of nvme-cli, and the key that opens credentials without a TPM.
 echo "$canary" >"$root/etc/nvme/tls-keys"
@@ -93,13 +96,13 @@ echo "$canary" >"$root/var/lib/systemd/credential.secret"
 
 # make_image NAME DRACUT-OPTIONS...: as an archive and unpacked, below $root/var/tmp
 make_image() {
-        local name=$1 status=0
-        shift
-        chroot "$root" dracut --force --no-kernel --no-compress --no-early-microcode --tmpdir /var/tmp "$@" \
-                "/var/tmp/$name.img" "$(uname -r)" >"$tmp/$name.log" 2>&1 || status=$?
-        [ "$status" = 0 ] || return
-        mkdir "$root/var/tmp/$name"
-        chroot "$root" bash -c 'cd "/var/tmp/$1" && lsinitrd --unpack "../$1.img"' bash "$name" >"$tmp/lsinitrd.log" 2>&1
+    local name=$1 status=0
+    shift
+    chroot "$root" dracut --force --no-kernel --no-compress --no-early-microcode --tmpdir /var/tmp "$@" \
+        "/var/tmp/$name.img" "$(uname -r)" >"$tmp/$name.log" 2>&1 || status=$?
+    [ "$status" = 0 ] || return
+    mkdir "$root/var/tmp/$name"
+    chroot "$root" bash -c 'cd "/var/tmp/$1" && lsinitrd --unpack "../$1.img"' bash "$name" >"$tmp/lsinitrd.log" 2>&1
 }
 
 in_image() { [ -e "$image$1" ] || [ -L "$image$1" ]; }
@@ -111,64 +114,64 @@ no_canary() { ! grep -rqF "$canary" "$image"; }
 
 # check_tree: by what is in the image, made where the unit wants it, and complete
 check_tree() {
-        local tree status=0
+    local tree status=0
 
-        tree=$(sed -n 's/^RootDirectory=//p' "$image$units/nvme-keyd-tlshd.service")
-        grep -qx "ExecStartPre=+$helpers/handshake-tree $tree" "$image$units/nvme-keyd-tlshd.service.d/10-initrd.conf" || return
-        chroot "$image" "$helpers/handshake-tree" "$tree" || return
-        [ "$(stat -f -c %T "$image$tree")" = tmpfs ] && LD_LIBRARY_PATH=/lib chroot "$image$tree" @tlshd --version &&
-                # a second time it is there already
-                chroot "$image" "$helpers/handshake-tree" "$tree" || status=1
-        umount -R "$image$tree" && return "$status"
+    tree=$(sed -n 's/^RootDirectory=//p' "$image$units/nvme-keyd-tlshd.service")
+    grep -qx "ExecStartPre=+$helpers/handshake-tree $tree" "$image$units/nvme-keyd-tlshd.service.d/10-initrd.conf" || return
+    chroot "$image" "$helpers/handshake-tree" "$tree" || return
+    [ "$(stat -f -c %T "$image$tree")" = tmpfs ] && LD_LIBRARY_PATH=/lib chroot "$image$tree" @tlshd --version &&
+        # a second time it is there already
+        chroot "$image" "$helpers/handshake-tree" "$tree" || status=1
+    umount -R "$image$tree" && return "$status"
 }
 
 # check_common WHICH: what is the same in every image
 check_common() {
-        local f unit group
+    local f unit group
 
-        for f in "$helpers/nvme-keyd" "$helpers/request-key-shim" "$bin/nvme-keyctl" "$rules" \
-                "$units/nvme-keyd.service" "$units/nvme-keyd.socket" "$units/nvme-keyd-request.socket" \
-                "$units/nvme-keyd-credentials.service" "$units/nvme-keyd-host-key.service" \
-                "$units/nvme-keyd-preload.service" "$units/nvme-keyd-preload.service.d/10-initrd.conf" \
-                "$units/nvme-keyd.service.d/10-stop.conf"; do
-                check "$1: $f" in_image "$f"
-        done
-        # where the machine has it at all
-        for f in /sbin/request-key /etc/request-key.conf \
-                /usr/lib/x86_64-linux-gnu/libtss2-tcti-device.so.0 /usr/bin/systemd-creds; do
-                [ ! -e "$root$f" ] || check "$1: $f" in_image "$f"
-        done
-        check "$1: modules-load.d" grep -rqx nvme_keyring "$image/usr/lib/modules-load.d"
-        check "$1: udev rule" test -n "$(find "$image" -name 90-nvme-keyd.rules)"
-        for unit in nvme-keyd.socket nvme-keyd-request.socket; do
-                check "$1: $unit is enabled" wanted_by sockets.target "$unit"
-        done
-        check "$1: preload is enabled" wanted_by sysinit.target nvme-keyd-preload.service
-        check "$1: tlshd.service of the real root is not there" not_in_image "$units/tlshd.service"
-        check "$1: preload comes before the queue of dracut" grep -q '^Before=dracut-initqueue.service' \
-                "$image$units/nvme-keyd-preload.service.d/10-initrd.conf"
-        for group in "${!groups[@]}"; do
-                check "$1: group $group has its number" grep -qx "$group:x:${groups[$group]}:" "$image/etc/group"
-                check "$1: group $group has no other" [ "$(grep -c "^$group:" "$image/etc/group")" = 1 ]
-        done
-        for f in "$helpers/nvme-keyd" "$bin/nvme-keyctl"; do
-                check "$1: $f finds its libraries" chroot "$image" "$f" --version
-        done
-        check "$1: no host key is made in it" grep -qx 'ConditionPathExists=!/etc/initrd-release' "$image$units/nvme-keyd-host-key.service"
-        check "$1: no plaintext" no_canary
-        check "$1: no key of systemd-creds" not_in_image /var/lib/systemd/credential.secret
+    for f in "$helpers/nvme-keyd" "$helpers/request-key-shim" "$bin/nvme-keyctl" "$rules" \
+        "$units/nvme-keyd.service" "$units/nvme-keyd.socket" "$units/nvme-keyd-request.socket" \
+        "$units/nvme-keyd-credentials.service" "$units/nvme-keyd-host-key.service" \
+        "$units/nvme-keyd-preload.service" "$units/nvme-keyd-preload.service.d/10-initrd.conf" \
+        "$units/nvme-keyd.service.d/10-stop.conf"; do
+        check "$1: $f" in_image "$f"
+    done
+    # where the machine has it at all
+    for f in /sbin/request-key /etc/request-key.conf \
+        /usr/lib/x86_64-linux-gnu/libtss2-tcti-device.so.0 /usr/bin/systemd-creds; do
+        [ ! -e "$root$f" ] || check "$1: $f" in_image "$f"
+    done
+    check "$1: modules-load.d" grep -rqx nvme_keyring "$image/usr/lib/modules-load.d"
+    check "$1: udev rule" test -n "$(find "$image" -name 90-nvme-keyd.rules)"
+    for unit in nvme-keyd.socket nvme-keyd-request.socket; do
+        check "$1: $unit is enabled" wanted_by sockets.target "$unit"
+    done
+    check "$1: preload is enabled" wanted_by sysinit.target nvme-keyd-preload.service
+    check "$1: tlshd.service of the real root is not there" not_in_image "$units/tlshd.service"
+    check "$1: preload comes before the queue of dracut" grep -q '^Before=dracut-initqueue.service' \
+        "$image$units/nvme-keyd-preload.service.d/10-initrd.conf"
+    for group in "${!groups[@]}"; do
+        check "$1: group $group has its number" grep -qx "$group:x:${groups[$group]}:" "$image/etc/group"
+        check "$1: group $group has no other" [ "$(grep -c "^$group:" "$image/etc/group")" = 1 ]
+    done
+    for f in "$helpers/nvme-keyd" "$bin/nvme-keyctl"; do
+        check "$1: $f finds its libraries" chroot "$image" "$f" --version
+    done
+    check "$1: no host key is made in it" grep -qx 'ConditionPathExists=!/etc/initrd-release' "$image$units/nvme-keyd-host-key.service"
+    check "$1: no plaintext" no_canary
+    check "$1: no key of systemd-creds" not_in_image /var/lib/systemd/credential.secret
 }
 
 check "an image for this machine" make_image host --hostonly --modules nvme-keyd || bail "$tmp/host.log"
 image=$root/var/tmp/host
 check_common host
 for f in "${store[@]}"; do
-        check "host: $f is there" cmp "$root/var/lib/nvme-keyd/$f" "$image/var/lib/nvme-keyd/$f"
-        check "host: $f is private" mode_of "/var/lib/nvme-keyd/$f" 600
-        check "host: $f belongs to this host" grep -rq "^/*var/lib/nvme-keyd/$f" "$image/lib/dracut/hostonly-files"
+    check "host: $f is there" cmp "$root/var/lib/nvme-keyd/$f" "$image/var/lib/nvme-keyd/$f"
+    check "host: $f is private" mode_of "/var/lib/nvme-keyd/$f" 600
+    check "host: $f belongs to this host" grep -rq "^/*var/lib/nvme-keyd/$f" "$image/lib/dracut/hostonly-files"
 done
 for d in "" /records /index; do
-        check "host: directory $d is private" mode_of "/var/lib/nvme-keyd$d" 700
+    check "host: directory $d is private" mode_of "/var/lib/nvme-keyd$d" 700
 done
 check "host: dracut warns of a store that will not open" grep -q 'the store has no tpm2 slot' "$tmp/host.log"
 check "host: no leftover" not_in_image /var/lib/nvme-keyd/records/.tmp
@@ -183,40 +186,40 @@ check "any: no hostnqn" not_in_image /etc/nvme/hostnqn
 check "any: dracut says so" grep -q 'no keys in this image' "$tmp/any.log"
 
 for name in host any; do
-        image=$root/var/tmp/$name
-        check "$name: no handshake daemon, which would take the place of that of the real root" \
-                not_in_image "$units/nvme-keyd-tlshd.service"
+    image=$root/var/tmp/$name
+    check "$name: no handshake daemon, which would take the place of that of the real root" \
+        not_in_image "$units/nvme-keyd-tlshd.service"
 done
 
 # preload_starts FILE: with nothing but this; with an empty name nothing
 preload_starts() {
-        local conditions status=0
+    local conditions status=0
 
-        mapfile -t conditions < <(sed -n '/^Condition.*|/p' "$image$units/nvme-keyd-preload.service.d/10-initrd.conf")
-        [ -z "$1" ] || { mkdir -p "$root${1%/*}" && touch "$root$1"; }
-        chroot "$root" systemd-analyze condition "${conditions[@]}" || status=$?
-        [ -z "$1" ] || rm "$root$1"
-        return "$status"
+    mapfile -t conditions < <(sed -n '/^Condition.*|/p' "$image$units/nvme-keyd-preload.service.d/10-initrd.conf")
+    [ -z "$1" ] || { mkdir -p "$root${1%/*}" && touch "$root$1"; }
+    chroot "$root" systemd-analyze condition "${conditions[@]}" || status=$?
+    [ -z "$1" ] || rm "$root$1"
+    return "$status"
 }
 preload_stays_away() { ! preload_starts ''; }
 
 mv "$root/var/lib/nvme-keyd" "$tmp/away"
 check "without store and credentials there is nothing to publish" preload_stays_away
 for f in /var/lib/nvme-keyd/header.json /run/credentials/@system/nvme-keyd.psk.a /etc/credstore/nvme-keyd.psk \
-        /etc/credstore.encrypted/nvme-keyd.psk.a /run/credstore/nvme-keyd.psk.a /usr/lib/credstore/nvme-keyd.psk; do
-        check "with $f there is" preload_starts "$f"
+    /etc/credstore.encrypted/nvme-keyd.psk.a /run/credstore/nvme-keyd.psk.a /usr/lib/credstore/nvme-keyd.psk; do
+    check "with $f there is" preload_starts "$f"
 done
 rm -r "$root/var/lib/nvme-keyd"
 mv "$tmp/away" "$root/var/lib/nvme-keyd"
 
 # check_is STATUS HOSTONLY MISSING [SETTING]: what check() of the module returns
 check_is() {
-        local status=0
+    local status=0
 
-        chroot "$root" bash -c 'hostonly=$1 missing=$2; require_binaries() { [[ " $* " != *"/$missing "* ]]; }
+    chroot "$root" bash -c 'hostonly=$1 missing=$2; require_binaries() { [[ " $* " != *"/$missing "* ]]; }
                 eval "${4:-}"; . "$3"; check' bash "$2" "$3" "$modules/module-setup.sh" "${4:-}" || status=$?
-        echo "it is $status"
-        [ "$status" = "$1" ]
+    echo "it is $status"
+    [ "$status" = "$1" ]
 }
 
 # Only below our root: controllers over TLS, and one that is not.
@@ -233,14 +236,14 @@ check "by itself, for any machine, when keys are asked for" check_is 0 '' '' 'nv
 check "by itself, for any machine, when the store is asked for" check_is 0 '' '' nvme_keyd_store=yes
 # In memory as long as the machine runs: mkdumprd says so in the environment, others by their module.
 for kdump in 'IN_KDUMP=1' 'add_dracutmodules=" kdumpbase "' 'add_dracutmodules=" kdump "' 'dracutmodules="base kdumpbase"' \
-        'mods_to_load=" base kdumpbase "'; do
-        check "not for kdump: $kdump" check_is 255 -h '' "$kdump; nvme_keyd_subsystems='*' nvme_keyd_store=yes"
-        check "for kdump when that is asked for: $kdump" check_is 0 -h '' "$kdump; nvme_keyd_kdump=yes"
+    'mods_to_load=" base kdumpbase "'; do
+    check "not for kdump: $kdump" check_is 255 -h '' "$kdump; nvme_keyd_subsystems='*' nvme_keyd_store=yes"
+    check "for kdump when that is asked for: $kdump" check_is 0 -h '' "$kdump; nvme_keyd_kdump=yes"
 done
 check "for a module that is not that of kdump" check_is 0 -h '' 'add_dracutmodules=" earlykdump kdumpbase2 "'
 check "for kdump with a value that makes no sense" check_is 1 -h '' 'IN_KDUMP=1 nvme_keyd_kdump=maybe'
 for f in nvme-keyd request-key-shim nvme-keyctl; do
-        check "never without $f" check_is 1 -h "$f"
+    check "never without $f" check_is 1 -h "$f"
 done
 
 echo '{"slots":[{"type":"systemd-creds"},{"type":"tpm2"}]}' >"$root/var/lib/nvme-keyd/header.json"
@@ -262,22 +265,25 @@ unset IN_KDUMP
 
 # refuses WHY: dracut makes no image, and says why
 refuses() {
-        rm -f "$root/var/tmp/refused.img"
-        if chroot "$root" dracut --force --no-kernel --hostonly --modules nvme-keyd /var/tmp/refused.img \
-                >"$tmp/refused.log" 2>&1; then
-                echo "it did not fail"
-                return 1
-        fi
-        [ ! -e "$root/var/tmp/refused.img" ] && grep "$1" "$tmp/refused.log" >/dev/null && return
-        cat "$tmp/refused.log"
+    rm -f "$root/var/tmp/refused.img"
+    if chroot "$root" dracut --force --no-kernel --hostonly --modules nvme-keyd /var/tmp/refused.img \
+        >"$tmp/refused.log" 2>&1; then
+        echo "it did not fail"
         return 1
+    fi
+    [ ! -e "$root/var/tmp/refused.img" ] && grep "$1" "$tmp/refused.log" >/dev/null && return
+    cat "$tmp/refused.log"
+    return 1
 }
 
 # spare NAME WHY: an image of that name is made without keys, and dracut says why
 spare() {
-        make_image "$1" --hostonly --modules nvme-keyd || { cat "$tmp/$1.log"; return 1; }
-        [ ! -e "$root/var/tmp/$1/var/lib/nvme-keyd" ] && ! grep 'no tpm2 slot' "$tmp/$1.log" &&
-                grep "$2.*This image does without" "$tmp/$1.log"
+    make_image "$1" --hostonly --modules nvme-keyd || {
+        cat "$tmp/$1.log"
+        return 1
+    }
+    [ ! -e "$root/var/tmp/$1/var/lib/nvme-keyd" ] && ! grep 'no tpm2 slot' "$tmp/$1.log" &&
+        grep "$2.*This image does without" "$tmp/$1.log"
 }
 
 # How long it waits for what may pass.
@@ -286,7 +292,10 @@ echo '{}' >"$root/var/lib/nvme-keyd/commit.json"
 check "no image while keys are changed" refuses 'the keys are being changed.* Then run: dracut --force --kver'
 check "a rescue image is made without them" spare initramfs-0-rescue-0123 'the keys are being changed'
 rm "$root/etc/dracut.conf.d/80-test.conf"
-(sleep 3; rm "$root/var/lib/nvme-keyd/commit.json") &
+(
+    sleep 3
+    rm "$root/var/lib/nvme-keyd/commit.json"
+) &
 check "a change that is over soon is waited for" make_image soon --hostonly --modules nvme-keyd
 check "soon: the keys are there" cmp "$root/var/lib/nvme-keyd/header.json" "$root/var/tmp/soon/var/lib/nvme-keyd/header.json"
 wait
@@ -294,15 +303,15 @@ echo nvme_keyd_wait=1 >"$root/etc/dracut.conf.d/80-test.conf"
 
 echo '# a hook of ours connects' >"$root/etc/nvme-keyd/connect.conf"
 for f in tlshd nvme; do
-        mv "$root/usr/sbin/$f" "$tmp/away"
-        check "no image without $f, with a connect.conf" refuses "nvme-keyd: there is no $f, which connect.conf needs"
-        mv "$tmp/away" "$root/usr/sbin/$f"
+    mv "$root/usr/sbin/$f" "$tmp/away"
+    check "no image without $f, with a connect.conf" refuses "nvme-keyd: there is no $f, which connect.conf needs"
+    mv "$tmp/away" "$root/usr/sbin/$f"
 done
 check "an image of one with a connect.conf" make_image root --hostonly --modules nvme-keyd
 image=$root/var/tmp/root
 check_common root
 for f in /etc/nvme-keyd/connect.conf /usr/sbin/nvme "$helpers/initrd-connect" "$units/nvme-keyd-connect.service"; do
-        check "root: $f" in_image "$f"
+    check "root: $f" in_image "$f"
 done
 [ ! -e "$root/etc/tlshd.conf" ] || check "root: /etc/tlshd.conf" in_image /etc/tlshd.conf
 check "root: the handshake daemon is enabled" wanted_by initrd.target nvme-keyd-tlshd.service
@@ -312,14 +321,14 @@ rm "$root/etc/nvme-keyd/connect.conf"
 
 cp "$root/etc/group" "$tmp/group"
 for group in "${!groups[@]}"; do
-        sed -i "/^$group:/d" "$root/etc/group"
-        check "no image without group $group" refuses "there is no group $group"
-        cp "$tmp/group" "$root/etc/group"
+    sed -i "/^$group:/d" "$root/etc/group"
+    check "no image without group $group" refuses "there is no group $group"
+    cp "$tmp/group" "$root/etc/group"
 done
 # As an image of a system has them (ostree, bootc).
 for group in "${!groups[@]}"; do
-        grep "^$group:" "$root/etc/group" >>"$root/usr/lib/group"
-        sed -i "/^$group:/d" "$root/etc/group"
+    grep "^$group:" "$root/etc/group" >>"$root/usr/lib/group"
+    sed -i "/^$group:/d" "$root/etc/group"
 done
 
 # --- real keys
@@ -331,22 +340,22 @@ ctl() { "$build/nvme-keyctl" --socket="$root/run/nvme-keyd/org.nvmekeyd.Manager"
 # The service, on the store below $root. Root of a namespace has a user keyring of its own, so that no key of this
 # machine is touched.
 service_start() {
-        unshare --user --map-root-user keyctl session - bash -c 'keyctl link @u @s && exec chroot "$1" \
+    unshare --user --map-root-user keyctl session - bash -c 'keyctl link @u @s && exec chroot "$1" \
                 systemd-socket-activate --fdname=varlink -l /run/nvme-keyd/org.nvmekeyd.Manager \
                 -E STATE_DIRECTORY=/var/lib/nvme-keyd "$2/nvme-keyd" -c /etc/nvme-keyd/test.conf' \
-                bash "$root" "$helpers" >"$tmp/service.log" 2>&1 &
-        service=$!
-        for _ in {1..100}; do
-                ctl status >/dev/null 2>&1 && return
-                sleep 0.1
-        done
-        cat "$tmp/service.log"
-        return 1
+        bash "$root" "$helpers" >"$tmp/service.log" 2>&1 &
+    service=$!
+    for _ in {1..100}; do
+        ctl status >/dev/null 2>&1 && return
+        sleep 0.1
+    done
+    cat "$tmp/service.log"
+    return 1
 }
 service_stop() {
-        kill "$service"
-        wait "$service" 2>/dev/null
-        rm -f "$root/run/nvme-keyd/org.nvmekeyd.Manager"
+    kill "$service"
+    wait "$service" 2>/dev/null
+    rm -f "$root/run/nvme-keyd/org.nvmekeyd.Manager"
 }
 
 # read_store DIRECTORY [OPTION]: below $root, by the reader that is not our code
@@ -356,7 +365,7 @@ ids() { printf '%s\n' "$@" | sort | tr '\n' ' '; }
 
 # Each key's configured PSK and TLS PSKs, the text of the first, and parts of the host key of systemd-creds.
 list_secrets() {
-        read_store /var/lib/nvme-keyd --show-secrets | python3 -c '
+    read_store /var/lib/nvme-keyd --show-secrets | python3 -c '
 import json, sys
 for line in sys.stdin:
     o = json.loads(line)
@@ -364,25 +373,28 @@ for line in sys.stdin:
     while data:
         print("%s/%d" % (o["id"], part), data[2 : 2 + data[1]].hex())
         data, part = data[2 + data[1] :], part + 1'
-        echo "text $(od -An -v -tx1 <"$tmp/psk" | tr -d ' \n')"
-        for at in 16 48 1040 2032; do
-                echo "host-key-$at $(tail -c +$((at + 1)) "$root/var/lib/systemd/credential.secret" |
-                        head -c 32 | od -An -v -tx1 | tr -d ' \n')"
-        done
+    echo "text $(od -An -v -tx1 <"$tmp/psk" | tr -d ' \n')"
+    for at in 16 48 1040 2032; do
+        echo "host-key-$at $(tail -c +$((at + 1)) "$root/var/lib/systemd/credential.secret" |
+            head -c 32 | od -An -v -tx1 | tr -d ' \n')"
+    done
 }
 no_plaintext() { "$here/find-plaintext.py" "$@" <"$tmp/secrets"; }
 
 # finds_each NAME: every form of a secret, in a file where it stands between other things
 finds_each() {
-        local form forms=0
+    local form forms=0
 
-        while read -r form; do
-                { head -c 100 /dev/urandom; python3 -c 'import sys; sys.stdout.buffer.write(bytes.fromhex(sys.argv[1]))' "$form"
-                        head -c 100 /dev/urandom; } >"$image/usr/planted"
-                ! no_plaintext "$image/usr/planted" >/dev/null || return
-                forms=$((forms + 1))
-        done < <("$here/find-plaintext.py" --forms "$1" <"$tmp/secrets")
-        no_plaintext "$image" | grep -q "usr/planted: $1," && rm "$image/usr/planted" && [ "$forms" -ge 9 ]
+    while read -r form; do
+        {
+            head -c 100 /dev/urandom
+            python3 -c 'import sys; sys.stdout.buffer.write(bytes.fromhex(sys.argv[1]))' "$form"
+            head -c 100 /dev/urandom
+        } >"$image/usr/planted"
+        ! no_plaintext "$image/usr/planted" >/dev/null || return
+        forms=$((forms + 1))
+    done < <("$here/find-plaintext.py" --forms "$1" <"$tmp/secrets")
+    no_plaintext "$image" | grep -q "usr/planted: $1," && rm "$image/usr/planted" && [ "$forms" -ge 9 ]
 }
 
 mount -t tmpfs -o mode=755 tmpfs "$root/run"
@@ -393,15 +405,15 @@ printf '[Keyring]\nStandIn=yes\n' >"$root/etc/nvme-keyd/test.conf"
 A=nqn.2026-11.org.example:a B=nqn.2026-11.org.example:b C=nqn.2026-11.org.example:c
 service=
 if ! service_start >"$tmp/start.log" 2>&1; then
-        sed 's/^/#   /' "$tmp/start.log"
-        skip_rest "the service cannot be run here"
+    sed 's/^/#   /' "$tmp/start.log"
+    skip_rest "the service cannot be run here"
 fi
 trap '[ -z "$service" ] || kill "$service" 2>/dev/null' EXIT
 for f in "$A host" "$B target" "$C host"; do
-        ctl generate --subsysnqn="${f% *}" --role="${f#* }" --print-key --hostnqn=nqn.2026-11.org.example:host \
-                >"$tmp/made" 2>"$tmp/made.err" || bail "$tmp/made.err"
-        keys+=("$(head -n 1 "$tmp/made")")
-        [ "${f% *}" != "$A" ] || tail -n 1 "$tmp/made" | tr -d '\n' >"$tmp/psk"
+    ctl generate --subsysnqn="${f% *}" --role="${f#* }" --print-key --hostnqn=nqn.2026-11.org.example:host \
+        >"$tmp/made" 2>"$tmp/made.err" || bail "$tmp/made.err"
+    keys+=("$(head -n 1 "$tmp/made")")
+    [ "${f% *}" != "$A" ] || tail -n 1 "$tmp/made" | tr -d '\n' >"$tmp/psk"
 done
 list_secrets >"$tmp/secrets"
 check "secrets to look for" [ "$(wc -l <"$tmp/secrets")" -ge 11 ]
@@ -409,21 +421,24 @@ check "they are found where they are" bash -c '! "$@"' bash "$here/find-plaintex
 
 # image_of NAME TEXT DRACUT-OPTIONS...: an image with keys or without, in which there is no secret.
 image_of() {
-        local name=$1 text=$2
-        shift 2
-        image=$root/var/tmp/$name
-        check "$text" make_image "$name" --modules nvme-keyd "$@" || { sed 's/^/#   /' "$tmp/$name.log"; return 1; }
-        check "$name: no plaintext, nor the key of systemd-creds" no_plaintext "$image"
+    local name=$1 text=$2
+    shift 2
+    image=$root/var/tmp/$name
+    check "$text" make_image "$name" --modules nvme-keyd "$@" || {
+        sed 's/^/#   /' "$tmp/$name.log"
+        return 1
+    }
+    check "$name: no plaintext, nor the key of systemd-creds" no_plaintext "$image"
 }
 # has_keys NAME ID...: these and no others
 has_keys() {
-        local name=$1
-        shift
-        check "$name: the keys that were asked for, no others" [ "$(ids_in "/var/tmp/$name/var/lib/nvme-keyd")" = "$(ids "$@")" ]
-        check "$name: the store is private" [ "$(find "$image/var/lib/nvme-keyd" -printf '%m\n' | sort -u | tr '\n' ' ')" = "600 700 " ]
-        check "$name: it belongs to this host" [ "$(grep -c '^/*var/lib/nvme-keyd/' "$image/lib/dracut/hostonly-files")" = \
-                "$(find "$image/var/lib/nvme-keyd" -type f | wc -l)" ]
-        check "$name: hostnqn" in_image /etc/nvme/hostnqn
+    local name=$1
+    shift
+    check "$name: the keys that were asked for, no others" [ "$(ids_in "/var/tmp/$name/var/lib/nvme-keyd")" = "$(ids "$@")" ]
+    check "$name: the store is private" [ "$(find "$image/var/lib/nvme-keyd" -printf '%m\n' | sort -u | tr '\n' ' ')" = "600 700 " ]
+    check "$name: it belongs to this host" [ "$(grep -c '^/*var/lib/nvme-keyd/' "$image/lib/dracut/hostonly-files")" = \
+        "$(find "$image/var/lib/nvme-keyd" -type f | wc -l)" ]
+    check "$name: hostnqn" in_image /etc/nvme/hostnqn
 }
 is_copy() { grep -q '"image":' "$image/var/lib/nvme-keyd/header.json"; }
 is_whole() { ! is_copy; }
@@ -433,7 +448,7 @@ image_of whole "hostonly: the whole store" --hostonly
 has_keys whole "${keys[@]}"
 check "whole: it is the store as it is" is_whole
 for secret in text "${keys[0]}/1" host-key-1040; do
-        check "whole: $secret would be found" finds_each "$secret"
+    check "whole: $secret would be found" finds_each "$secret"
 done
 
 settings "nvme_keyd_subsystems=\"$C $A\""
@@ -475,7 +490,7 @@ rm "$root/etc/dracut.conf.d/80-test.conf"
 # what it says the first time it is asked
 mv "$root$bin/nvme-keyctl" "$root$bin/nvme-keyctl.real"
 printf '#!/bin/sh\n[ -e /run/asked ] || { : >/run/asked; echo "the store is locked" >&2; exit 8; }\nfor dir; do :; done\nmkdir -p "$dir" && echo {} >"$dir/header.json"\n' \
-        >"$root$bin/nvme-keyctl"
+    >"$root$bin/nvme-keyctl"
 chmod 755 "$root$bin/nvme-keyctl"
 check "a service that cannot say it yet is asked again" make_image again --hostonly --modules nvme-keyd
 check "again: its copy is there" cmp "$root/var/tmp/again/var/lib/nvme-keyd/header.json" <(echo '{}')

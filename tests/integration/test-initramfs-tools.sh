@@ -21,7 +21,10 @@ if [ "${2:-}" != --in-namespace ]; then
     tmp=$(mktemp -d)
     trap 'rm -rf "$tmp"' EXIT
 
-    [ -d "$build/initramfs-tools" ] || { echo "1..0 # SKIP built without -Dinitramfs-tools=true"; exit 0; }
+    [ -d "$build/initramfs-tools" ] || {
+        echo "1..0 # SKIP built without -Dinitramfs-tools=true"
+        exit 0
+    }
     command -v mkinitramfs >/dev/null || skip_rest "initramfs-tools is not installed"
     [ -x /usr/lib/klibc/bin/sh ] || skip_rest "klibc-utils is not installed"
     [ "$(id -u)" = 0 ] || skip_rest "needs root"
@@ -249,7 +252,10 @@ modules_of() {
 modules_of "$root/usr/share/initramfs-tools/hooks/nvme-keyd" >"$tmp/modules"
 check "modules are asked for" grep -x nvme-tcp "$tmp/modules"
 check "they are those of the dracut module" diff "$tmp/modules" <(modules_of "$source/dracut/50nvme-keyd/module-setup.sh.in")
-(sleep 3; rm "$root/var/lib/nvme-keyd/commit.json") &
+(
+    sleep 3
+    rm "$root/var/lib/nvme-keyd/commit.json"
+) &
 changed=$!
 check "a change that is over soon is waited for" make_image soon
 check "soon: the keys are there" in_image /var/lib/nvme-keyd/header.json
@@ -285,7 +291,12 @@ soon() {
 }
 # said REGEX: once, in the kernel's log
 said_once() { [ "$(grep -cE "$1" "$tmp/kmsg")" = 1 ]; }
-said() { soon said_once "$1" || { cat "$tmp/kmsg"; return 1; }; }
+said() {
+    soon said_once "$1" || {
+        cat "$tmp/kmsg"
+        return 1
+    }
+}
 daemons() { pgrep --oldest --full '^@sh '; }
 runs() { daemons >/dev/null; }
 ended() { ! pgrep --list-full --full '^@'; }

@@ -33,17 +33,20 @@ chmod 755 "$bin"/*
 
 # connect [OPTION] FILE: out has what it said
 connect() {
-        : >"$tmp/pauses"
-        timeout 20 env TMP="$tmp" PATH="$bin:$PATH" sh "$scripts/initrd-connect.sh" "$@" >"$tmp/out" 2>&1
+    : >"$tmp/pauses"
+    timeout 20 env TMP="$tmp" PATH="$bin:$PATH" sh "$scripts/initrd-connect.sh" "$@" >"$tmp/out" 2>&1
 }
 ends_with() {
-        local want=$1 status=0
-        shift
-        connect "$@" || status=$?
-        cat "$tmp/out"
-        [ "$status" = "$want" ]
+    local want=$1 status=0
+    shift
+    connect "$@" || status=$?
+    cat "$tmp/out"
+    [ "$status" = "$want" ]
 }
-said() { cat "$tmp/out"; [ "$(grep -cF "$2" "$tmp/out")" = "$1" ]; }
+said() {
+    cat "$tmp/out"
+    [ "$(grep -cF "$2" "$tmp/out")" = "$1" ]
+}
 
 check "a file that is not there: it fails" ends_with 2 "$conf"
 check "and says which" said 1 "$conf: cannot be read"

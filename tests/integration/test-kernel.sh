@@ -46,7 +46,10 @@ compile() {
     rm -rf "$tmp/kernel"
     cp -r "$source/kernel" "$tmp/kernel"
     make -C "$tmp/kernel" KDIR="$1" W=1 KCFLAGS=-Werror >"$tmp/make.log" 2>&1 ||
-        { diag "$(tail -n 20 "$tmp/make.log")"; return 1; }
+        {
+            diag "$(tail -n 20 "$tmp/make.log")"
+            return 1
+        }
 }
 
 found=

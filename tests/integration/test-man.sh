@@ -93,8 +93,10 @@ same "nvme-keyd: fields of messages" \
 if command -v scdoc >/dev/null && command -v man >/dev/null; then
     for page in "$MAN"/*.scd; do
         # Straight into the formatter: a minimal system may have man(1) made to show nothing.
-        complaints=$(scdoc <"$page" 2>&1 >/dev/null
-            scdoc <"$page" | LC_ALL=C.UTF-8 MANWIDTH=80 man --warnings -l - 2>&1 >/dev/null)
+        complaints=$(
+            scdoc <"$page" 2>&1 >/dev/null
+            scdoc <"$page" | LC_ALL=C.UTF-8 MANWIDTH=80 man --warnings -l - 2>&1 >/dev/null
+        )
         [ -z "$complaints" ]
         report $? "${page##*/} is without warnings"
         [ -z "$complaints" ] || awk '{ print "# " $0 }' <<<"$complaints"

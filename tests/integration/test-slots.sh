@@ -238,7 +238,7 @@ is "unlock: the store is open" "$(store_state)" "open recovery"
 like "unlock: all keys are published" "$(ring_names)" "^NVMe1R01 $HOST $SUBSYSTEM [^ ]+$"
 like "unlock: status says for how long" "$(ctl status)" $'Sealed by: recovery \\(opened it\\), systemd-creds\n +: opened by hand, until nvme-keyd stops: nvme-keyctl slot reseal'
 is "unlock: the slot is marked" "$(slots | sort)" "$(printf '%s\n' "$creds systemd-creds host -" "$recovery recovery - yes" | sort)"
-is "unlock: status --check" "$(ctl status --check; echo $?)" $'CRITICAL: nothing but a recovery key opens the store: nvme-keyctl slot reseal\n8'
+is "unlock: status --check" "$(ctl status --check)"$'\n'"$?" $'CRITICAL: nothing but a recovery key opens the store: nvme-keyctl slot reseal\n8'
 since() { tail -n "+$lines" "$log" | grep -o "[0-9]* keys in the keyring.*"; }
 becomes "unlock: the log counts what was added" "0 keys in the keyring were right, 1 added, 0 removed" since
 nowhere "unlock" "$key"

@@ -36,7 +36,8 @@ sys.exit("nvme-keyd" not in str(reply))' "$varlink")
 }
 
 is_waiting() {
-    ctl status >"$tmp/status" 2>&1; grep -q opening "$tmp/status"
+    ctl status >"$tmp/status" 2>&1
+    grep -q opening "$tmp/status"
 }
 
 daemon_listen "${tcti[@]}"

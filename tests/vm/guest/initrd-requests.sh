@@ -9,20 +9,20 @@ results=/run/vm-initrd
 mkdir -p "$results"
 
 now_ms() {
-        local up
+    local up
 
-        read -r up _ </proc/uptime
-        echo $((10#${up%.*} * 1000 + 10#${up#*.} * 10))
+    read -r up _ </proc/uptime
+    echo $((10#${up%.*} * 1000 + 10#${up#*.} * 10))
 }
 
 # ask NAME TYPE DESCRIPTION: what it gets, or the error. In a session of its own, so that nothing is found.
 ask() {
-        local start answer
+    local start answer
 
-        start=$(now_ms)
-        answer=$(keyctl session - bash -c 'key=$(keyctl request2 "$1" "$2" "" @s) && keyctl print "$key"' \
-                bash "$2" "$3" 2>&1 | sed '/^Joined session keyring/d')
-        echo "$1|${answer//$'\n'/ }|$(($(now_ms) - start))" >>"$results/results"
+    start=$(now_ms)
+    answer=$(keyctl session - bash -c 'key=$(keyctl request2 "$1" "$2" "" @s) && keyctl print "$key"' \
+        bash "$2" "$3" 2>&1 | sed '/^Joined session keyring/d')
+    echo "$1|${answer//$'\n'/ }|$(($(now_ms) - start))" >>"$results/results"
 }
 
 ask psk psk "$identity"

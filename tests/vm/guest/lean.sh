@@ -32,11 +32,11 @@ cuts=0
 
 [ "$starts" != 1 ] || echo "begin $name"
 if [ "$starts" = $((cuts + 1)) ]; then
-        status=0
-        timeout --kill-after=10 "${timeout:-120}" keyctl session - bash "$here/scenarios/$name.sh" || status=$?
-        report_status "$status" "${timeout:-120}"
+    status=0
+    timeout --kill-after=10 "${timeout:-120}" keyctl session - bash "$here/scenarios/$name.sh" || status=$?
+    report_status "$status" "${timeout:-120}"
 else
-        echo "not ok - the guest restarted by itself"
+    echo "not ok - the guest restarted by itself"
 fi
 # The end comes by itself now, and there is no other start.
 rm -f "$HOST/power-cut"

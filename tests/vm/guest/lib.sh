@@ -24,82 +24,82 @@ _deferred=()
 
 ok() { echo "ok - $*"; }
 not_ok() {
-        echo "not ok - $*"
-        _failed=$((_failed + 1))
+    echo "not ok - $*"
+    _failed=$((_failed + 1))
 }
 skip() { echo "ok - $1 # SKIP $2"; }
 diag() { printf '# %s\n' "$*"; }
 
 # check TEXT COMMAND...: the command has to succeed. Its output is shown only if it does not.
 check() {
-        local text=$1 status=0
-        shift
-        "$@" >"$tmp/check.out" 2>&1 || status=$?
-        if [ "$status" = 0 ]; then
-                ok "$text"
-                return 0
-        fi
-        not_ok "$text"
-        diag "$(printf '%q ' "$@"): status $status"
-        head -n 20 "$tmp/check.out" | sed 's/^/#   /'
-        return 1
+    local text=$1 status=0
+    shift
+    "$@" >"$tmp/check.out" 2>&1 || status=$?
+    if [ "$status" = 0 ]; then
+        ok "$text"
+        return 0
+    fi
+    not_ok "$text"
+    diag "$(printf '%q ' "$@"): status $status"
+    head -n 20 "$tmp/check.out" | sed 's/^/#   /'
+    return 1
 }
 
 # check_fails TEXT COMMAND...: the command has to fail.
 check_fails() {
-        local text=$1
-        shift
-        if "$@" >"$tmp/check.out" 2>&1; then
-                not_ok "$text"
-                diag "$(printf '%q ' "$@"): succeeded"
-                head -n 20 "$tmp/check.out" | sed 's/^/#   /'
-                return 1
-        fi
-        ok "$text"
+    local text=$1
+    shift
+    if "$@" >"$tmp/check.out" 2>&1; then
+        not_ok "$text"
+        diag "$(printf '%q ' "$@"): succeeded"
+        head -n 20 "$tmp/check.out" | sed 's/^/#   /'
+        return 1
+    fi
+    ok "$text"
 }
 
 is() {
-        if [ "$2" = "$3" ]; then
-                ok "$1"
-                return 0
-        fi
-        not_ok "$1"
-        diag "got:  $2"
-        diag "want: $3"
-        return 1
+    if [ "$2" = "$3" ]; then
+        ok "$1"
+        return 0
+    fi
+    not_ok "$1"
+    diag "got:  $2"
+    diag "want: $3"
+    return 1
 }
 
 # bail TEXT: nothing after this point makes sense.
 bail() {
-        not_ok "$*"
-        exit 1
+    not_ok "$*"
+    exit 1
 }
 
 # defer COMMAND: run at the end, the last one first.
 defer() { _deferred+=("$*"); }
 
 _at_exit() {
-        local status=$? i
-        for ((i = ${#_deferred[@]} - 1; i >= 0; i--)); do
-                eval "${_deferred[i]}" >/dev/null 2>&1
-        done
-        rm -rf "$tmp"
-        # Status 1 means "a check failed and said so"; a script that broke must not look like that.
-        [ "$_failed" = 0 ] || exit 1
-        [ "$status" != 1 ] || exit 3
-        exit "$status"
+    local status=$? i
+    for ((i = ${#_deferred[@]} - 1; i >= 0; i--)); do
+        eval "${_deferred[i]}" >/dev/null 2>&1
+    done
+    rm -rf "$tmp"
+    # Status 1 means "a check failed and said so"; a script that broke must not look like that.
+    [ "$_failed" = 0 ] || exit 1
+    [ "$status" != 1 ] || exit 3
+    exit "$status"
 }
 trap _at_exit EXIT
 trap 'exit 143' TERM
 
 # wait_until SECONDS COMMAND...
 wait_until() {
-        local deadline=$((SECONDS + $1))
-        shift
-        until "$@" >/dev/null 2>&1; do
-                [ "$SECONDS" -lt "$deadline" ] || return 1
-                sleep 0.2
-        done
+    local deadline=$((SECONDS + $1))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        [ "$SECONDS" -lt "$deadline" ] || return 1
+        sleep 0.2
+    done
 }
 
 # Milliseconds since boot, to take times with.
@@ -107,14 +107,14 @@ now_ms() { awk '{ printf "%d\n", $1 * 1000 }' /proc/uptime; }
 
 # mark=$(journal_mark); ...; journal_since "$mark" [journalctl arguments]
 journal_mark() {
-        journalctl --sync
-        journalctl --lines=1 --show-cursor --quiet | sed -n 's/^-- cursor: //p'
+    journalctl --sync
+    journalctl --lines=1 --show-cursor --quiet | sed -n 's/^-- cursor: //p'
 }
 journal_since() {
-        local mark=$1
-        shift
-        journalctl --sync
-        journalctl --after-cursor="$mark" --output=cat --quiet "$@"
+    local mark=$1
+    shift
+    journalctl --sync
+    journalctl --after-cursor="$mark" --output=cat --quiet "$@"
 }
 
 # unit_property UNIT PROPERTY
@@ -122,19 +122,19 @@ unit_property() { systemctl show --property="$2" --value "$1"; }
 
 # After the next restart of the guest this same script is run with VM_PHASE=$1.
 next_phase() {
-        echo "$(basename "$0" .sh) $1" >"$VM_STATE/phase"
-        sync -f "$VM_STATE"
+    echo "$(basename "$0" .sh) $1" >"$VM_STATE/phase"
+    sync -f "$VM_STATE"
 }
 
 reboot_into() {
-        next_phase "$1"
-        exit 0
+    next_phase "$1"
+    exit 0
 }
 
 # No shutdown, no sync: what is not on the disk by now is lost. From the outside: host_request power-cut.
 power_cut() {
-        echo b >/proc/sysrq-trigger
-        sleep infinity
+    echo b >/proc/sysrq-trigger
+    sleep infinity
 }
 
 # --- the host
@@ -147,122 +147,122 @@ power_cut() {
 #   KIND, dracut or initramfs-tools, the host makes one of this machine and puts it there (host/initramfs.sh).
 # host_request power-cut MS: pull the plug within that many milliseconds, and switch on again
 host_request() {
-        host_mount && echo "${2:-}" >"$HOST/$1.new" && mv "$HOST/$1.new" "$HOST/$1"
+    host_mount && echo "${2:-}" >"$HOST/$1.new" && mv "$HOST/$1.new" "$HOST/$1"
 }
 
 # --- NVMe
 
 # target_up SUBNQN [PORT [FILE]]: a subsystem with a 64 MB namespace on a TLS port, 4420 for PORT 1, 4421 for 2.
 target_up() {
-        local sub=$1 port=$NVMET/ports/${2:-1} dir=$NVMET/subsystems/$1 file=${3:-}
+    local sub=$1 port=$NVMET/ports/${2:-1} dir=$NVMET/subsystems/$1 file=${3:-}
 
-        # Not nvme-tcp: the kernel loads that one itself when the first connection asks for it. nvme-fabrics is loaded
-        # at boot by nvme-cli's units, and never again.
-        load_modules nvmet-tcp nvme-fabrics || return
-        if [ ! -d "$port" ]; then
-                mkdir "$port"
-                echo 127.0.0.1 >"$port/addr_traddr"
-                echo ipv4 >"$port/addr_adrfam"
-                echo tcp >"$port/addr_trtype"
-                echo $((4419 + ${2:-1})) >"$port/addr_trsvcid"
-                echo tls1.3 >"$port/addr_tsas"
-        fi
-        file=${file:-$(mktemp /run/vm-namespace.XXXXXX)}
-        truncate -s 64M "$file"
-        mkdir "$dir" || return
-        echo 1 >"$dir/attr_allow_any_host"
-        mkdir "$dir/namespaces/1"
-        echo "$file" >"$dir/namespaces/1/device_path"
-        echo 1 >"$dir/namespaces/1/buffered_io"
-        echo 1 >"$dir/namespaces/1/enable"
-        ln -s "$dir" "$port/subsystems/$sub"
+    # Not nvme-tcp: the kernel loads that one itself when the first connection asks for it. nvme-fabrics is loaded
+    # at boot by nvme-cli's units, and never again.
+    load_modules nvmet-tcp nvme-fabrics || return
+    if [ ! -d "$port" ]; then
+        mkdir "$port"
+        echo 127.0.0.1 >"$port/addr_traddr"
+        echo ipv4 >"$port/addr_adrfam"
+        echo tcp >"$port/addr_trtype"
+        echo $((4419 + ${2:-1})) >"$port/addr_trsvcid"
+        echo tls1.3 >"$port/addr_tsas"
+    fi
+    file=${file:-$(mktemp /run/vm-namespace.XXXXXX)}
+    truncate -s 64M "$file"
+    mkdir "$dir" || return
+    echo 1 >"$dir/attr_allow_any_host"
+    mkdir "$dir/namespaces/1"
+    echo "$file" >"$dir/namespaces/1/device_path"
+    echo 1 >"$dir/namespaces/1/buffered_io"
+    echo 1 >"$dir/namespaces/1/enable"
+    ln -s "$dir" "$port/subsystems/$sub"
 }
 
 # target_down: all of them.
 target_down() {
-        local f
+    local f
 
-        for f in "$NVMET"/ports/*/subsystems/*; do [ ! -L "$f" ] || rm "$f"; done
-        for f in "$NVMET"/subsystems/*/namespaces/*; do
-                [ ! -d "$f" ] || { echo 0 >"$f/enable" && rmdir "$f"; }
-        done
-        for f in "$NVMET"/subsystems/* "$NVMET"/ports/*; do [ ! -d "$f" ] || rmdir "$f"; done
-        rm -f /run/vm-namespace.*
+    for f in "$NVMET"/ports/*/subsystems/*; do [ ! -L "$f" ] || rm "$f"; done
+    for f in "$NVMET"/subsystems/*/namespaces/*; do
+        [ ! -d "$f" ] || { echo 0 >"$f/enable" && rmdir "$f"; }
+    done
+    for f in "$NVMET"/subsystems/* "$NVMET"/ports/*; do [ ! -d "$f" ] || rmdir "$f"; done
+    rm -f /run/vm-namespace.*
 }
 
 # connect_tls SUBNQN [nvme arguments]. The long keep-alive is for slow guests.
 connect_tls() {
-        local sub=$1
-        shift
-        timeout 60 nvme connect -t tcp -a 127.0.0.1 -s 4420 -n "$sub" --hostnqn="$HOSTNQN" --hostid="$HOSTID" \
-                --keep-alive-tmo=30 --tls "$@" || return
-        wait_until 60 bdev_of "$sub"
+    local sub=$1
+    shift
+    timeout 60 nvme connect -t tcp -a 127.0.0.1 -s 4420 -n "$sub" --hostnqn="$HOSTNQN" --hostid="$HOSTID" \
+        --keep-alive-tmo=30 --tls "$@" || return
+    wait_until 60 bdev_of "$sub"
 }
 
 # connect_with SUBNQN KERNEL-OPTIONS: what nvme-cli does not pass on, such as keyring= without tls_key=
 connect_with() {
-        [ -c /dev/nvme-fabrics ] || return
-        timeout 60 bash -c 'printf %s "$1" >&3 && cat <&3' \
-                bash "transport=tcp,traddr=127.0.0.1,trsvcid=4420,nqn=$1,hostnqn=$HOSTNQN,hostid=$HOSTID,keep_alive_tmo=30,tls,$2" \
-                3<>/dev/nvme-fabrics
+    [ -c /dev/nvme-fabrics ] || return
+    timeout 60 bash -c 'printf %s "$1" >&3 && cat <&3' \
+        bash "transport=tcp,traddr=127.0.0.1,trsvcid=4420,nqn=$1,hostnqn=$HOSTNQN,hostid=$HOSTID,keep_alive_tmo=30,tls,$2" \
+        3<>/dev/nvme-fabrics
 }
 
 disconnect() { nvme disconnect -n "$1"; }
 
 # ctrl_of SUBNQN: nvme0
 ctrl_of() {
-        local f
+    local f
 
-        for f in /sys/class/nvme/*/subsysnqn; do
-                if [ "$(cat "$f" 2>/dev/null)" = "$1" ]; then
-                        basename "$(dirname "$f")"
-                        return 0
-                fi
-        done
-        return 1
+    for f in /sys/class/nvme/*/subsysnqn; do
+        if [ "$(cat "$f" 2>/dev/null)" = "$1" ]; then
+            basename "$(dirname "$f")"
+            return 0
+        fi
+    done
+    return 1
 }
 
 # bdev_of SUBNQN: /dev/nvme0n1
 bdev_of() {
-        local f n
+    local f n
 
-        for f in /sys/class/nvme-subsystem/*/subsysnqn; do
-                [ "$(cat "$f" 2>/dev/null)" = "$1" ] || continue
-                for n in "$(dirname "$f")"/nvme*n*; do
-                        n=/dev/$(basename "$n")
-                        [ -b "$n" ] || continue
-                        echo "$n"
-                        return 0
-                done
+    for f in /sys/class/nvme-subsystem/*/subsysnqn; do
+        [ "$(cat "$f" 2>/dev/null)" = "$1" ] || continue
+        for n in "$(dirname "$f")"/nvme*n*; do
+            n=/dev/$(basename "$n")
+            [ -b "$n" ] || continue
+            echo "$n"
+            return 0
         done
-        return 1
+    done
+    return 1
 }
 
 # Decimal, as nvme-keyctl prints it; sysfs has hex.
 tls_key_of() {
-        local hex
+    local hex
 
-        hex=$(cat "/sys/class/nvme/$(ctrl_of "$1")/tls_key") && [ -n "$hex" ] && echo $((16#$hex))
+    hex=$(cat "/sys/class/nvme/$(ctrl_of "$1")/tls_key") && [ -n "$hex" ] && echo $((16#$hex))
 }
 
 ctrl_live() { [ "$(cat "/sys/class/nvme/$1/state")" = live ]; }
 
 # data_check DEVICE: random bytes written past the caches come back the same.
 data_check() {
-        dd if=/dev/urandom of="$tmp/data" bs=1M count=4 status=none &&
-                dd if="$tmp/data" of="$1" bs=1M oflag=direct status=none &&
-                dd if="$1" of="$tmp/back" bs=1M count=4 iflag=direct status=none &&
-                cmp "$tmp/data" "$tmp/back"
+    dd if=/dev/urandom of="$tmp/data" bs=1M count=4 status=none &&
+        dd if="$tmp/data" of="$1" bs=1M oflag=direct status=none &&
+        dd if="$1" of="$tmp/back" bs=1M count=4 iflag=direct status=none &&
+        cmp "$tmp/data" "$tmp/back"
 }
 
 # --- keys
 
 nvme_ring() {
-        local hex
+    local hex
 
-        # A ring of an unloaded nvme_keyring stays for a while, revoked.
-        hex=$(awk '$8 == "keyring" && $9 == ".nvme:" && $2 !~ /R/ { print $1 }' /proc/keys)
-        [ -n "$hex" ] && echo $((16#$hex))
+    # A ring of an unloaded nvme_keyring stays for a while, revoked.
+    hex=$(awk '$8 == "keyring" && $9 == ".nvme:" && $2 !~ /R/ { print $1 }' /proc/keys)
+    [ -n "$hex" ] && echo $((16#$hex))
 }
 
 # All of .nvme, one line each: SERIAL HEX DESCRIPTION (guest/ringls.c)
@@ -275,8 +275,8 @@ key_identity() { ringls | awk -v s="$1" '$1 == s { sub(/^[^ ]* [^ ]* /, ""); pri
 
 # Straight from the machine's random source, not through the code under test.
 new_psk() {
-        nvme gen-tls-key --hmac="${1:-1}" --hostnqn="$HOSTNQN" --subsysnqn=nqn.unused 2>/dev/null |
-                grep '^NVMeTLSkey-1:'
+    nvme gen-tls-key --hmac="${1:-1}" --hostnqn="$HOSTNQN" --subsysnqn=nqn.unused 2>/dev/null |
+        grep '^NVMeTLSkey-1:'
 }
 
 # --- nvme-keyd
@@ -285,15 +285,15 @@ new_psk() {
 record_of() { nvme-keyctl list --json=short | jq -ce --arg s "$1" '.keys[] | select(.subsystemNQN == $s)'; }
 # record_serial ID [VERSION]: the serial of its key, if that is published
 record_serial() {
-        nvme-keyctl list --json=short |
-                jq -re --arg id "$1" --argjson v "${2:-1}" \
-                        '.keys[] | select(.id == $id) | .identities[] | select(.version == $v) | .serial // empty'
+    nvme-keyctl list --json=short |
+        jq -re --arg id "$1" --argjson v "${2:-1}" \
+            '.keys[] | select(.id == $id) | .identities[] | select(.version == $v) | .serial // empty'
 }
 # record_identity ID [VERSION]
 record_identity() {
-        nvme-keyctl list --json=short |
-                jq -re --arg id "$1" --argjson v "${2:-1}" \
-                        '.keys[] | select(.id == $id) | .identities[] | select(.version == $v) | .identity'
+    nvme-keyctl list --json=short |
+        jq -re --arg id "$1" --argjson v "${2:-1}" \
+            '.keys[] | select(.id == $id) | .identities[] | select(.version == $v) | .identity'
 }
 
 # forget_keys: nothing is in .nvme, so what connects has to ask
@@ -310,16 +310,16 @@ handshakes_are() { [ "$(handshakes)" = "$1" ]; }
 
 # tlshd_with NAME LINE...: a drop-in with these lines of its section [Service], and tlshd started with it
 tlshd_with() {
-        local dir=/run/systemd/system/tlshd.service.d
+    local dir=/run/systemd/system/tlshd.service.d
 
-        mkdir -p $dir
-        printf '%s\n' '[Service]' "${@:2}" >"$dir/$1.conf"
-        systemctl daemon-reload && systemctl restart tlshd.service
+    mkdir -p $dir
+    printf '%s\n' '[Service]' "${@:2}" >"$dir/$1.conf"
+    systemctl daemon-reload && systemctl restart tlshd.service
 }
 # tlshd_without NAME: no longer
 tlshd_without() {
-        rm -f "/run/systemd/system/tlshd.service.d/$1.conf"
-        systemctl daemon-reload && systemctl restart tlshd.service
+    rm -f "/run/systemd/system/tlshd.service.d/$1.conf"
+    systemctl daemon-reload && systemctl restart tlshd.service
 }
 # The tlshd of the second suite, which from the kernel takes the keyring of each handshake and unlinks it afterwards.
 newer_tlshd() { tlshd_with 90-vm-newer ExecStart= ExecStart=/opt/sid/tlshd; }
@@ -333,16 +333,16 @@ patch_settled() { [ "$(cat "$(patch_file transition)")" = 0 ]; }
 patch_gone() { [ ! -e "/sys/kernel/livepatch/$PATCH" ]; }
 patch_load() { modprobe "$PATCH" && wait_until 60 patch_settled; }
 patch_unload() {
-        [ -e "/sys/module/$PATCH" ] || return 0
-        patch_gone || echo 0 >"$(patch_file enabled)"
-        wait_until 60 patch_gone && patch_remove
+    [ -e "/sys/module/$PATCH" ] || return 0
+    patch_gone || echo 0 >"$(patch_file enabled)"
+    wait_until 60 patch_gone && patch_remove
 }
 # When the module goes, a udev rule has all keys published; that must not fall on what comes after it.
 patch_remove() {
-        local before
+    local before
 
-        before=$(preload_ended)
-        rmmod "$PATCH" && wait_until 60 preload_ended_since "$before"
+    before=$(preload_ended)
+    rmmod "$PATCH" && wait_until 60 preload_ended_since "$before"
 }
 preload_ended() { unit_property nvme-keyd-preload.service ExecMainExitTimestampMonotonic; }
 preload_ended_since() { [ "$(preload_ended)" != "$1" ] && [ "$(preload_ended)" != 0 ]; }
@@ -358,11 +358,11 @@ header_slot() { head -n 1 /var/lib/nvme-keyd/header.json | jq -ce --arg t "$1" '
 
 # only_tpm: from now on no slot but the TPM's opens the store.
 only_tpm() {
-        local slot
+    local slot
 
-        slot=$(header_slot systemd-creds) || return 0
-        systemctl restart nvme-keyd.service && [ "$(store_slot)" = tpm2 ] &&
-                nvme-keyctl slot remove "$(jq -r .id <<<"$slot")" && [ "$(header_slots)" = tpm2 ]
+    slot=$(header_slot systemd-creds) || return 0
+    systemctl restart nvme-keyd.service && [ "$(store_slot)" = tpm2 ] &&
+        nvme-keyctl slot remove "$(jq -r .id <<<"$slot")" && [ "$(header_slots)" = tpm2 ]
 }
 
 have_product() { command -v nvme-keyctl >/dev/null; }
@@ -372,33 +372,38 @@ have_product() { command -v nvme-keyctl >/dev/null; }
 # What is still under way at boot, the scenario itself aside, which is part of it.
 boot_jobs() { systemctl list-jobs --no-legend | grep -v 'nvme-keyd-vm\.service'; }
 boot_is_over() { systemctl is-active --quiet multi-user.target && ! boot_jobs; }
-boot_went_on() { wait_until 60 boot_is_over || { boot_jobs; return 1; }; }
+boot_went_on() {
+    wait_until 60 boot_is_over || {
+        boot_jobs
+        return 1
+    }
+}
 failed_units() { systemctl list-units --failed --no-legend --plain | awk '{ print $1 }'; }
 
 # What nvme-keyd had to say in this boot that is more than information, with its MESSAGE_ID.
 keyd_complaints() {
-        journalctl --sync
-        journalctl --boot --quiet --priority=notice --output=json \
-                --identifier=nvme-keyd --identifier=nvme-keyctl |
-                jq -r '"\(.MESSAGE_ID // "-") \(.MESSAGE)"'
+    journalctl --sync
+    journalctl --boot --quiet --priority=notice --output=json \
+        --identifier=nvme-keyd --identifier=nvme-keyctl |
+        jq -r '"\(.MESSAGE_ID // "-") \(.MESSAGE)"'
 }
 
 # complains_once TEXT MESSAGE_ID: that, once, and nothing else, but that all is slow where all is slow.
 complains_once() {
-        keyd_complaints >"$tmp/complaints"
-        sed 's/^/# journal: /' "$tmp/complaints"
-        [ "$2" = $MESSAGE_STORE_SLOW ] || sed -i "/^$MESSAGE_STORE_SLOW /d" "$tmp/complaints"
-        # one line for each slot that does not open the store
-        is "$1" "$(cut -d ' ' -f 1 "$tmp/complaints" | uniq) $(sort "$tmp/complaints" | uniq -d)" "$2 "
+    keyd_complaints >"$tmp/complaints"
+    sed 's/^/# journal: /' "$tmp/complaints"
+    [ "$2" = $MESSAGE_STORE_SLOW ] || sed -i "/^$MESSAGE_STORE_SLOW /d" "$tmp/complaints"
+    # one line for each slot that does not open the store
+    is "$1" "$(cut -d ' ' -f 1 "$tmp/complaints" | uniq) $(sort "$tmp/complaints" | uniq -d)" "$2 "
 }
 
 # When the keys were loaded first, begin and end in microseconds. The unit's own times are those of its last run: the
 # udev rule has it run again when udev hears of the module. What systemd says before there is a journal has no fields. The
 # times are those of saying it, which is some time before a journal on a busy machine has it.
 preload_times() {
-        journalctl --boot --quiet --output=json --identifier=systemd \
-                --grep='^(Starting|Finished|Failed to start) nvme-keyd-preload\.service' |
-                jq -rs 'def us(f): f | tonumber;
+    journalctl --boot --quiet --output=json --identifier=systemd \
+        --grep='^(Starting|Finished|Failed to start) nvme-keyd-preload\.service' |
+        jq -rs 'def us(f): f | tonumber;
                         def said: if ._SOURCE_MONOTONIC_TIMESTAMP then us(._SOURCE_MONOTONIC_TIMESTAMP) else
                                 us(.__MONOTONIC_TIMESTAMP) - us(.__REALTIME_TIMESTAMP) +
                                 us(._SOURCE_REALTIME_TIMESTAMP // .__REALTIME_TIMESTAMP) end;
@@ -406,55 +411,55 @@ preload_times() {
 }
 # What the boot waited for, in milliseconds.
 preload_ms() {
-        local from to
+    local from to
 
-        read -r from to < <(preload_times)
-        [ "$from" -gt 0 ] && [ "$to" -gt 0 ] && echo $(((to - from) / 1000))
+    read -r from to < <(preload_times)
+    [ "$from" -gt 0 ] && [ "$to" -gt 0 ] && echo $(((to - from) / 1000))
 }
 # preload_within SECONDS
 preload_within() {
-        local ms
+    local ms
 
-        ms=$(preload_ms) && [ "$ms" -lt "$(($1 * 1000))" ]
+    ms=$(preload_ms) && [ "$ms" -lt "$(($1 * 1000))" ]
 }
 
 # boot_unit NAME TARGET SCRIPT LINE...: from the next boot on, TARGET wants a unit that runs SCRIPT, which has lib.sh. The
 # lines are of its section [Unit].
 boot_unit() {
-        local name=$1 target=$2 script=$3
-        shift 3
+    local name=$1 target=$2 script=$3
+    shift 3
 
-        printf '%s\n' '. /opt/vm/lib.sh' "$script" >"/opt/vm/$name.sh"
-        printf '%s\n' '[Unit]' "$@" '[Service]' Type=oneshot RemainAfterExit=yes \
-                "ExecStart=/bin/bash /opt/vm/$name.sh" >"/etc/systemd/system/$name"
-        systemctl daemon-reload
-        systemctl add-wants "$target" "$name"
+    printf '%s\n' '. /opt/vm/lib.sh' "$script" >"/opt/vm/$name.sh"
+    printf '%s\n' '[Unit]' "$@" '[Service]' Type=oneshot RemainAfterExit=yes \
+        "ExecStart=/bin/bash /opt/vm/$name.sh" >"/etc/systemd/system/$name"
+    systemctl daemon-reload
+    systemctl add-wants "$target" "$name"
 }
 boot_unit_gone() {
-        systemctl disable "$1"
-        rm -f "/etc/systemd/system/$1" "/opt/vm/$1.sh"
-        systemctl daemon-reload
+    systemctl disable "$1"
+    rm -f "/etc/systemd/system/$1" "/opt/vm/$1.sh"
+    systemctl daemon-reload
 }
 
 # Back to a guest without connections, targets, records and keys.
 clean_slate() {
-        local id ring status=0
+    local id ring status=0
 
-        nvme disconnect-all
-        target_down
-        patch_unload || status=1
-        if have_product; then
-                systemctl reset-failed
-                systemctl start nvme-keyd.socket nvme-keyd-request.socket || status=1
-                for id in $(nvme-keyctl list --json=short | jq -r '.keys[].id'); do
-                        nvme-keyctl remove "$id" || status=1
-                done
-        fi
-        if ring=$(nvme_ring); then
-                keyctl clear "$ring" || status=1
-        fi
-        systemctl is-active --quiet tlshd || systemctl restart tlshd || status=1
-        return "$status"
+    nvme disconnect-all
+    target_down
+    patch_unload || status=1
+    if have_product; then
+        systemctl reset-failed
+        systemctl start nvme-keyd.socket nvme-keyd-request.socket || status=1
+        for id in $(nvme-keyctl list --json=short | jq -r '.keys[].id'); do
+            nvme-keyctl remove "$id" || status=1
+        done
+    fi
+    if ring=$(nvme_ring); then
+        keyctl clear "$ring" || status=1
+    fi
+    systemctl is-active --quiet tlshd || systemctl restart tlshd || status=1
+    return "$status"
 }
 
 # --- an initramfs of dracut
@@ -465,13 +470,13 @@ look_conf=/etc/dracut.conf.d/vm-look.conf
 
 # From the next image on what is in .nvme after our keys, and before dracut's queue, is in $LOOKED of the real root.
 look_in_initramfs() {
-        local wants=${look_unit%/*}/initrd.target.wants
+    local wants=${look_unit%/*}/initrd.target.wants
 
-        printf '%s\n' '[Unit]' DefaultDependencies=no After=nvme-keyd-preload.service \
-                'Before=dracut-initqueue.service initrd-parse-etc.service initrd.target' \
-                '[Service]' Type=oneshot "ExecStart=sed -n '/ psk /p' /proc/keys" "StandardOutput=file:$LOOKED" >$look_unit
-        mkdir -p "$wants"
-        ln -s $look_unit "$wants/"
-        echo "install_items+=\" sed $look_unit $wants/${look_unit##*/} \"" >$look_conf
+    printf '%s\n' '[Unit]' DefaultDependencies=no After=nvme-keyd-preload.service \
+        'Before=dracut-initqueue.service initrd-parse-etc.service initrd.target' \
+        '[Service]' Type=oneshot "ExecStart=sed -n '/ psk /p' /proc/keys" "StandardOutput=file:$LOOKED" >$look_unit
+    mkdir -p "$wants"
+    ln -s $look_unit "$wants/"
+    echo "install_items+=\" sed $look_unit $wants/${look_unit##*/} \"" >$look_conf
 }
 look_no_more() { rm -r $look_conf $look_unit "${look_unit%/*}/initrd.target.wants"; }

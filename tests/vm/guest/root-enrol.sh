@@ -9,24 +9,24 @@
 sub=$(kernel_param subnqn)
 
 enrol() {
-        local answer id
+    local answer id
 
-        answer=$(nvme-keyctl generate --subsysnqn="$sub" --print-key) || return
-        id=$(head -n 1 <<<"$answer")
-        # What the target gets, and what must be nowhere else.
-        tail -n 1 <<<"$answer" >"$HOST/psk"
-        modprobe nvme-keyring
-        wait_until 20 test -n "$(key_hex "$(record_identity "$id")")" || return
-        key_hex "$(record_identity "$id")" >"$HOST/hex"
+    answer=$(nvme-keyctl generate --subsysnqn="$sub" --print-key) || return
+    id=$(head -n 1 <<<"$answer")
+    # What the target gets, and what must be nowhere else.
+    tail -n 1 <<<"$answer" >"$HOST/psk"
+    modprobe nvme-keyring
+    wait_until 20 test -n "$(key_hex "$(record_identity "$id")")" || return
+    key_hex "$(record_identity "$id")" >"$HOST/hex"
 }
 
 settings() {
-        # What is the root is the initramfs' business.
-        echo 'LABEL=nvme-root / ext4 rw 0 1' >/etc/fstab
-        mkdir -p /etc/nvme-keyd
-        # A slow guest misses the keep-alive of 5 s.
-        echo "--transport=tcp --traddr=10.9.0.1 --trsvcid=4420 --nqn=$sub --keep-alive-tmo=30 --reconnect-delay=5" \
-                >/etc/nvme-keyd/connect.conf
+    # What is the root is the initramfs' business.
+    echo 'LABEL=nvme-root / ext4 rw 0 1' >/etc/fstab
+    mkdir -p /etc/nvme-keyd
+    # A slow guest misses the keep-alive of 5 s.
+    echo "--transport=tcp --traddr=10.9.0.1 --trsvcid=4420 --nqn=$sub --keep-alive-tmo=30 --reconnect-delay=5" \
+        >/etc/nvme-keyd/connect.conf
 }
 
 host_mount || bail "no directory of the host"

@@ -14,27 +14,27 @@ has_keys() { [ "$(ring_count)" -gt 0 ]; }
 
 # A subsystem is complete before its port listens: a host that connects too early is told never to come again.
 serve() {
-        ip addr add 10.9.0.1/24 dev eth0 && ip link set eth0 up || return
-        modprobe nvmet-tcp || return
-        mkdir "$port" "$dir" "$dir/namespaces/1" || return
-        echo 10.9.0.1 >"$port/addr_traddr"
-        echo ipv4 >"$port/addr_adrfam"
-        echo tcp >"$port/addr_trtype"
-        echo 4420 >"$port/addr_trsvcid"
-        echo tls1.3 >"$port/addr_tsas"
-        echo 1 >"$dir/attr_allow_any_host"
-        # the same one after each start, or the host does not take it for its disk
-        echo 6f1f3c0a-52c4-4b0b-9d1c-3a5d7e0c9b23 >"$dir/namespaces/1/device_uuid"
-        echo nvme-keyd-vm-0001 >"$dir/attr_serial"
-        echo /dev/vdb >"$dir/namespaces/1/device_path"
-        echo 1 >"$dir/namespaces/1/enable" || return
-        ln -s "$dir" "$port/subsystems/$sub"
+    ip addr add 10.9.0.1/24 dev eth0 && ip link set eth0 up || return
+    modprobe nvmet-tcp || return
+    mkdir "$port" "$dir" "$dir/namespaces/1" || return
+    echo 10.9.0.1 >"$port/addr_traddr"
+    echo ipv4 >"$port/addr_adrfam"
+    echo tcp >"$port/addr_trtype"
+    echo 4420 >"$port/addr_trsvcid"
+    echo tls1.3 >"$port/addr_tsas"
+    echo 1 >"$dir/attr_allow_any_host"
+    # the same one after each start, or the host does not take it for its disk
+    echo 6f1f3c0a-52c4-4b0b-9d1c-3a5d7e0c9b23 >"$dir/namespaces/1/device_uuid"
+    echo nvme-keyd-vm-0001 >"$dir/attr_serial"
+    echo /dev/vdb >"$dir/namespaces/1/device_path"
+    echo 1 >"$dir/namespaces/1/enable" || return
+    ln -s "$dir" "$port/subsystems/$sub"
 }
 
 host_mount || bail "no directory of the host"
 if [ ! -e "$HOST/started" ]; then
-        check "target: nvme-keyctl add" add_psk || bail "no PSK"
-        touch "$HOST/started"
+    check "target: nvme-keyctl add" add_psk || bail "no PSK"
+    touch "$HOST/started"
 fi
 modprobe nvme-keyring
 check "target: its nvme-keyd has published the PSK" wait_until 60 has_keys

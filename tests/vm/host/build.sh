@@ -7,57 +7,57 @@
 # is thrown away, SRC as /src (read only), and DIR as /build. The mounts live in a mount namespace and the processes in a
 # PID namespace, so that nothing is left behind, however this ends.
 in_chroot() {
-        local overlay=$work_dir/build-overlay
+    local overlay=$work_dir/build-overlay
 
-        rm -rf "$overlay"
-        mkdir -p "$overlay"/{disk,upper,work,root}
-        nice -n 10 unshare --mount --propagation private --pid --fork --kill-child \
-                bash "$vm_dir/host/in-chroot.sh" "$overlay" "$@"
+    rm -rf "$overlay"
+    mkdir -p "$overlay"/{disk,upper,work,root}
+    nice -n 10 unshare --mount --propagation private --pid --fork --kill-child \
+        bash "$vm_dir/host/in-chroot.sh" "$overlay" "$@"
 }
 
 # build_in_image IMAGE SRC DIR COMMAND...
 build_in_image() {
-        local image=$1
-        shift
-        in_chroot "$image/tree" "$@"
+    local image=$1
+    shift
+    in_chroot "$image/tree" "$@"
 }
 
 # The files git would take; a tree without git is taken whole.
 build_source_files() {
-        if git -c safe.directory="$top_dir" -C "$top_dir" rev-parse --is-inside-work-tree >/dev/null 2>&1; then
-                git -c safe.directory="$top_dir" -C "$top_dir" ls-files -z --cached --others --exclude-standard
-        else
-                (cd "$top_dir" && find . -type f -not -path './.git/*' -not -path './tests/vm/out/*' -print0)
-        fi | while IFS= read -r -d '' f; do
-                # removed, but git still knows it
-                [ ! -e "$top_dir/$f" ] || printf '%s\0' "$f"
-        done
+    if git -c safe.directory="$top_dir" -C "$top_dir" rev-parse --is-inside-work-tree >/dev/null 2>&1; then
+        git -c safe.directory="$top_dir" -C "$top_dir" ls-files -z --cached --others --exclude-standard
+    else
+        (cd "$top_dir" && find . -type f -not -path './.git/*' -not -path './tests/vm/out/*' -print0)
+    fi | while IFS= read -r -d '' f; do
+        # removed, but git still knows it
+        [ ! -e "$top_dir/$f" ] || printf '%s\0' "$f"
+    done
 }
 
 # Only files whose content changed are touched, and those get the time of now: then ninja sees every change,
 # also one that brings back an older file, and nothing else.
 build_sync_source() {
-        local src=$1 snapshot=$work_dir/source
+    local src=$1 snapshot=$work_dir/source
 
-        mkdir -p "$snapshot" "$src"
-        build_source_files |
-                tar -C "$top_dir" --no-recursion --ignore-failed-read --null --files-from=- -cf - | tar -C "$snapshot" -xf -
-        rsync --recursive --links --perms --checksum --delete "$snapshot/" "$src/"
-        rm -rf "$snapshot"
+    mkdir -p "$snapshot" "$src"
+    build_source_files |
+        tar -C "$top_dir" --no-recursion --ignore-failed-read --null --files-from=- -cf - | tar -C "$snapshot" -xf -
+    rsync --recursive --links --perms --checksum --delete "$snapshot/" "$src/"
+    rm -rf "$snapshot"
 }
 
 build_payload() {
-        local image=$1 payload=$2 dir
+    local image=$1 payload=$2 dir
 
-        # -Dwerror and the prefix are part of the name so that a change of them starts afresh.
-        dir=$cache_dir/build-$(basename "$image")
-        mkdir -p "$dir/obj"
-        build_sync_source "$dir/src"
-        if [ ! -e "$dir/src/meson.build" ]; then
-                echo "There is no meson.build yet: use --no-build."
-                return 1
-        fi
-        build_in_image "$image" "$dir/src" "$dir/obj" sh -exc '
+    # -Dwerror and the prefix are part of the name so that a change of them starts afresh.
+    dir=$cache_dir/build-$(basename "$image")
+    mkdir -p "$dir/obj"
+    build_sync_source "$dir/src"
+    if [ ! -e "$dir/src/meson.build" ]; then
+        echo "There is no meson.build yet: use --no-build."
+        return 1
+    fi
+    build_in_image "$image" "$dir/src" "$dir/obj" sh -exc '
                 opts="--buildtype=debugoptimized -Dwerror=true --prefix=/usr --sysconfdir=/etc --localstatedir=/var"
                 # A build directory whose configuration failed, or was made with or for other options, is no use.
                 made="$opts $(cksum </src/meson_options.txt)"
@@ -80,15 +80,15 @@ build_payload() {
                         make -C /build/kernel KERNEL="$kernel"
                         install -D -m 644 -t "/build/dest/usr/lib/modules/$kernel/updates/dkms" /build/kernel/*.ko
                 done'
-        tar -C "$dir/obj/dest" --owner=0 --group=0 -cf "$payload" .
+    tar -C "$dir/obj/dest" --owner=0 --group=0 -cf "$payload" .
 }
 
 # Small C programs of the scenarios, not of the product.
 build_helpers() {
-        local image=$1 dest=$2
+    local image=$1 dest=$2
 
-        mkdir -p "$dest"
-        build_in_image "$image" "$vm_dir/guest" "$dest" sh -exc '
+    mkdir -p "$dest"
+    build_in_image "$image" "$vm_dir/guest" "$dest" sh -exc '
                 for c in /src/*.c; do
                         cc -O2 -Wall -Wextra -Werror -o "/build/$(basename "$c" .c)" "$c" -lkeyutils
                 done'

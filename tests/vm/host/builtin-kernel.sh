@@ -6,17 +6,17 @@
 
 # Another recipe is another kernel, and so is the source of another stock kernel.
 builtin_key() {
-        cat "$vm_dir"/host/builtin{-kernel.sh,.config} "$1/kernel-stock" | sha256sum | cut -c1-16
+    cat "$vm_dir"/host/builtin{-kernel.sh,.config} "$1/kernel-stock" | sha256sum | cut -c1-16
 }
 
 # builtin_build IMAGE DIR: DIR has the kernel, its configuration, and the version of the source package
 builtin_build() {
-        local image=$1 dir=$2 tmp series
+    local image=$1 dir=$2 tmp series
 
-        rm -rf "$cache_dir"/kernel.tmp.*
-        tmp=$(mktemp -d "$cache_dir/kernel.tmp.XXXXXX")
-        series=$(image_kernel "$image" stock | cut -d. -f1,2)
-        build_in_image "$image" "$vm_dir/host" "$tmp" bash -exc '
+    rm -rf "$cache_dir"/kernel.tmp.*
+    tmp=$(mktemp -d "$cache_dir/kernel.tmp.XXXXXX")
+    series=$(image_kernel "$image" stock | cut -d. -f1,2)
+    build_in_image "$image" "$vm_dir/host" "$tmp" bash -exc '
                 export DEBIAN_FRONTEND=noninteractive
                 apt-get update
                 apt-get install --yes --no-install-recommends "linux-source-$1" flex bison bc libelf-dev
@@ -32,10 +32,10 @@ builtin_build() {
                 cp /build/source/arch/x86/boot/bzImage /build/kernel/vmlinuz
                 cp /build/source/.config /build/kernel/config
                 dpkg-query --show "linux-source-$1" >/build/kernel/version' \
-                bash "$series"
-        # what was installed for this is of no use to the build of nvme-keyd
-        rm -rf "$work_dir/build-overlay"
-        sync "$tmp"/kernel/*
-        mv "$tmp/kernel" "$dir"
-        rm -rf "$tmp"
+        bash "$series"
+    # what was installed for this is of no use to the build of nvme-keyd
+    rm -rf "$work_dir/build-overlay"
+    sync "$tmp"/kernel/*
+    mv "$tmp/kernel" "$dir"
+    rm -rf "$tmp"
 }

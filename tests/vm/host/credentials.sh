@@ -6,41 +6,41 @@
 
 # credentials_qemu DIR: QEMU options for those that QEMU hands over.
 credentials_qemu() {
-        local way credential file n=0
+    local way credential file n=0
 
-        [ -e "$1/credentials" ] || return 0
-        while read -r way credential; do
-                n=$((n + 1)) file=$1/credential.$n
-                case $way in
-                smbios)
-                        printf 'io.systemd.credential.binary:%s' "$credential" >"$file"
-                        echo "-smbios type=11,path=$file"
-                        ;;
-                fw_cfg)
-                        base64 -d <<<"${credential#*=}" >"$file"
-                        echo "-fw_cfg name=opt/io.systemd.credentials/${credential%%=*},file=$file"
-                        ;;
-                esac
-        done <"$1/credentials"
+    [ -e "$1/credentials" ] || return 0
+    while read -r way credential; do
+        n=$((n + 1)) file=$1/credential.$n
+        case $way in
+        smbios)
+            printf 'io.systemd.credential.binary:%s' "$credential" >"$file"
+            echo "-smbios type=11,path=$file"
+            ;;
+        fw_cfg)
+            base64 -d <<<"${credential#*=}" >"$file"
+            echo "-fw_cfg name=opt/io.systemd.credentials/${credential%%=*},file=$file"
+            ;;
+        esac
+    done <"$1/credentials"
 }
 
 # credentials_stub DIR INITRD: what is to be the initrd. systemd-stub adds an archive to it with what it finds on the boot
 # partition, sealed: .extra/credentials/NAME.cred.
 credentials_stub() {
-        local way credential extra=$1/stub/.extra/credentials
+    local way credential extra=$1/stub/.extra/credentials
 
-        if ! grep -qs '^stub ' "$1/credentials"; then
-                echo "$2"
-                return
-        fi
-        rm -rf "$1/stub"
-        mkdir -p "$extra"
-        while read -r way credential; do
-                [ "$way" != stub ] || base64 -d <<<"${credential#*=}" >"$extra/${credential%%=*}.cred"
-        done <"$1/credentials"
-        chmod 0400 "$extra"/*
-        (cd "$1/stub" && find .extra | cpio --quiet --create --format=newc) >"$1/initrd-stub"
-        # Before it, because an archive that is not compressed is known by where it begins.
-        cat "$2" >>"$1/initrd-stub"
-        echo "$1/initrd-stub"
+    if ! grep -qs '^stub ' "$1/credentials"; then
+        echo "$2"
+        return
+    fi
+    rm -rf "$1/stub"
+    mkdir -p "$extra"
+    while read -r way credential; do
+        [ "$way" != stub ] || base64 -d <<<"${credential#*=}" >"$extra/${credential%%=*}.cred"
+    done <"$1/credentials"
+    chmod 0400 "$extra"/*
+    (cd "$1/stub" && find .extra | cpio --quiet --create --format=newc) >"$1/initrd-stub"
+    # Before it, because an archive that is not compressed is known by where it begins.
+    cat "$2" >>"$1/initrd-stub"
+    echo "$1/initrd-stub"
 }

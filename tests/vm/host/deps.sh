@@ -5,28 +5,28 @@
 
 # command:package
 deps_list=(
-        qemu-system-x86_64:qemu-system-x86
-        mmdebstrap:mmdebstrap
-        mke2fs:e2fsprogs
-        rsync:rsync
-        cpio:cpio
-        swtpm:swtpm
-        swtpm_setup:swtpm-tools
-        git:git
-        flock:util-linux
+    qemu-system-x86_64:qemu-system-x86
+    mmdebstrap:mmdebstrap
+    mke2fs:e2fsprogs
+    rsync:rsync
+    cpio:cpio
+    swtpm:swtpm
+    swtpm_setup:swtpm-tools
+    git:git
+    flock:util-linux
 )
 
 deps_install() {
-        local entry missing=()
+    local entry missing=()
 
-        for entry in "${deps_list[@]}"; do
-                command -v "${entry%%:*}" >/dev/null || missing+=("${entry##*:}")
-        done
-        # The keys that sign Debian 13 came with a point release of Debian 12.
-        [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing+=(debian-archive-keyring)
+    for entry in "${deps_list[@]}"; do
+        command -v "${entry%%:*}" >/dev/null || missing+=("${entry##*:}")
+    done
+    # The keys that sign Debian 13 came with a point release of Debian 12.
+    [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing+=(debian-archive-keyring)
 
-        [ ${#missing[@]} -gt 0 ] || return 0
-        export DEBIAN_FRONTEND=noninteractive
-        apt-get update
-        apt-get install --yes --no-install-recommends "${missing[@]}"
+    [ ${#missing[@]} -gt 0 ] || return 0
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update
+    apt-get install --yes --no-install-recommends "${missing[@]}"
 }

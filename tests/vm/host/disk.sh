@@ -5,41 +5,41 @@
 # scenarios. So the first boot of the guest is an ordinary boot of a machine that has nvme-keyd.
 
 disk_make() {
-        local image=$1 work=$2 kernel
+    local image=$1 work=$2 kernel
 
-        mkdir -p "$work/disk-overlay"/{upper,work,root}
-        for kernel in stock backports; do
-                cp "$image/tree/boot/vmlinuz-$(image_kernel "$image" $kernel)" "$work/vmlinuz-$kernel"
-                cp "$image/tree/boot/initrd.img-$(image_kernel "$image" $kernel)" "$work/initrd-$kernel"
-        done
-        unshare --mount --propagation private bash -exc '
+    mkdir -p "$work/disk-overlay"/{upper,work,root}
+    for kernel in stock backports; do
+        cp "$image/tree/boot/vmlinuz-$(image_kernel "$image" $kernel)" "$work/vmlinuz-$kernel"
+        cp "$image/tree/boot/initrd.img-$(image_kernel "$image" $kernel)" "$work/initrd-$kernel"
+    done
+    unshare --mount --propagation private bash -exc '
                 . "$1/host/disk.sh"
                 mount -t overlay overlay -o "lowerdir=$2/tree,upperdir=$3/disk-overlay/upper,workdir=$3/disk-overlay/work" \
                         "$3/disk-overlay/root"
                 disk_fill "$1" "$3" "$3/disk-overlay/root"
                 mke2fs -q -t ext4 -d "$3/disk-overlay/root" "$3/root.img" 4G' \
-                bash "$vm_dir" "$image" "$work"
-        rm -rf "$work/disk-overlay"
+        bash "$vm_dir" "$image" "$work"
+    rm -rf "$work/disk-overlay"
 }
 
 disk_fill() {
-        local vm_dir=$1 work=$2 root=$3 unit kernel
+    local vm_dir=$1 work=$2 root=$3 unit kernel
 
-        mkdir -p "$root/opt/vm/bin"
-        cp -r "$vm_dir/guest/." "$vm_dir/scenarios" "$vm_dir"/../integration/{varlink,read-store,find-plaintext}.py "$root/opt/vm/"
-        cp "$work"/helpers/* "$root/opt/vm/bin/"
-        # only the build needs these, or QEMU, or nobody, and copying them takes as long as all the rest
-        rm -rf "${root:?}"/usr/src/* "$root"/usr/lib/gcc "$root"/usr/libexec/gcc "$root"/usr/include "${root:?}"/boot/* \
-                "$root"/usr/lib/modules/*/kernel/{sound,drivers/{gpu,media,net/wireless,infiniband,iio}}
+    mkdir -p "$root/opt/vm/bin"
+    cp -r "$vm_dir/guest/." "$vm_dir/scenarios" "$vm_dir"/../integration/{varlink,read-store,find-plaintext}.py "$root/opt/vm/"
+    cp "$work"/helpers/* "$root/opt/vm/bin/"
+    # only the build needs these, or QEMU, or nobody, and copying them takes as long as all the rest
+    rm -rf "${root:?}"/usr/src/* "$root"/usr/lib/gcc "$root"/usr/libexec/gcc "$root"/usr/include "${root:?}"/boot/* \
+        "$root"/usr/lib/modules/*/kernel/{sound,drivers/{gpu,media,net/wireless,infiniband,iio}}
 
-        [ -e "$work/payload.tar" ] || return 0
-        tar -C "$root" --keep-directory-symlink -xf "$work/payload.tar"
-        chroot "$root" systemd-sysusers
-        chroot "$root" journalctl --update-catalog
-        for unit in nvme-keyd.socket nvme-keyd-request.socket nvme-keyd-preload.service; do
-                chroot "$root" systemctl enable "$unit"
-        done
-        for kernel in "$root"/usr/lib/modules/*; do
-                chroot "$root" depmod -a "$(basename "$kernel")"
-        done
+    [ -e "$work/payload.tar" ] || return 0
+    tar -C "$root" --keep-directory-symlink -xf "$work/payload.tar"
+    chroot "$root" systemd-sysusers
+    chroot "$root" journalctl --update-catalog
+    for unit in nvme-keyd.socket nvme-keyd-request.socket nvme-keyd-preload.service; do
+        chroot "$root" systemctl enable "$unit"
+    done
+    for kernel in "$root"/usr/lib/modules/*; do
+        chroot "$root" depmod -a "$(basename "$kernel")"
+    done
 }

@@ -5,17 +5,17 @@
 
 image_suite=trixie
 image_packages=(
-        # the machine
-        systemd systemd-sysv udev kmod linux-image-amd64 procps iproute2 util-linux
-        # what nvme-keyd works with
-        nvme-cli ktls-utils keyutils dracut-core dracut-network zstd
-        # what it is built with
-        gcc make meson ninja-build pkgconf libc6-dev libsystemd-dev systemd-dev libkeyutils-dev
-        libssl-dev libjson-c-dev libtss2-dev libinih-dev scdoc linux-headers-amd64
-        # libtss2 opens this one with dlopen(), so no dependency names it
-        libtss2-tcti-device0t64
-        # what the scenarios use
-        strace jq openssl python3-minimal
+    # the machine
+    systemd systemd-sysv udev kmod linux-image-amd64 procps iproute2 util-linux
+    # what nvme-keyd works with
+    nvme-cli ktls-utils keyutils dracut-core dracut-network zstd
+    # what it is built with
+    gcc make meson ninja-build pkgconf libc6-dev libsystemd-dev systemd-dev libkeyutils-dev
+    libssl-dev libjson-c-dev libtss2-dev libinih-dev scdoc linux-headers-amd64
+    # libtss2 opens this one with dlopen(), so no dependency names it
+    libtss2-tcti-device0t64
+    # what the scenarios use
+    strace jq openssl python3-minimal
 )
 
 # A second nvme-cli that derives TLS PSKs as RFC 8446 says, and a tlshd that takes the keyring from the kernel: those in
@@ -28,44 +28,44 @@ image_hostid=6f1f3c0a-52c4-4b0b-9d1c-3a5d7e0c9b21
 # A changed recipe is another image. The packages' own versions are not part of the key: remove the cache
 # directory to get newer ones.
 image_key() {
-        cat "$vm_dir"/host/image{,-backports}.sh "$vm_dir/guest/nvme-keyd-vm.service" | sha256sum | cut -c1-16
+    cat "$vm_dir"/host/image{,-backports}.sh "$vm_dir/guest/nvme-keyd-vm.service" | sha256sum | cut -c1-16
 }
 
 image_build() {
-        local dir=$1 tmp
+    local dir=$1 tmp
 
-        # Of a build that was killed only a directory image.* is left, which is never taken for an image.
-        rm -rf "$cache_dir"/image.tmp.*
-        tmp=$(mktemp -d "$cache_dir/image.tmp.XXXXXX")
+    # Of a build that was killed only a directory image.* is left, which is never taken for an image.
+    rm -rf "$cache_dir"/image.tmp.*
+    tmp=$(mktemp -d "$cache_dir/image.tmp.XXXXXX")
 
-        image_tree "$tmp/tree"
-        image_kernels "$tmp"
-        image_second_suite "$tmp"
-        image_other_units "$tmp"
-        image_settings "$tmp/tree"
-        image_verify "$tmp/tree"
-        sync -f "$tmp"
-        rm -rf "$cache_dir"/image-* "$cache_dir"/build-*
-        mv "$tmp" "$dir"
+    image_tree "$tmp/tree"
+    image_kernels "$tmp"
+    image_second_suite "$tmp"
+    image_other_units "$tmp"
+    image_settings "$tmp/tree"
+    image_verify "$tmp/tree"
+    sync -f "$tmp"
+    rm -rf "$cache_dir"/image-* "$cache_dir"/build-*
+    mv "$tmp" "$dir"
 }
 
 image_tree() {
-        local list
+    local list
 
-        list=$(IFS=, && echo "${image_packages[*]}")
-        # The manual pages and translations would only make the disk bigger.
-        mmdebstrap --mode=root --variant=minbase --include="$list" \
-                --dpkgopt='path-exclude=/usr/share/man/*' \
-                --dpkgopt='path-exclude=/usr/share/locale/*' \
-                --dpkgopt='path-exclude=/usr/share/doc/*' \
-                --customize-hook="$vm_dir/host/image-backports.sh" \
-                "$image_suite" "$1"
+    list=$(IFS=, && echo "${image_packages[*]}")
+    # The manual pages and translations would only make the disk bigger.
+    mmdebstrap --mode=root --variant=minbase --include="$list" \
+        --dpkgopt='path-exclude=/usr/share/man/*' \
+        --dpkgopt='path-exclude=/usr/share/locale/*' \
+        --dpkgopt='path-exclude=/usr/share/doc/*' \
+        --customize-hook="$vm_dir/host/image-backports.sh" \
+        "$image_suite" "$1"
 }
 
 # What goes by the names stock and backports.
 image_kernels() {
-        mv "$1/tree/kernel-stock" "$1/"
-        ls --ignore="$(image_kernel "$1" stock)" "$1/tree/usr/lib/modules" >"$1/kernel-backports"
+    mv "$1/tree/kernel-stock" "$1/"
+    ls --ignore="$(image_kernel "$1" stock)" "$1/tree/usr/lib/modules" >"$1/kernel-backports"
 }
 
 # image_kernel IMAGE NAME: its version
@@ -73,55 +73,55 @@ image_kernel() { cat "$1/kernel-$2"; }
 
 # Only unpacked, with their own C library: nothing of that suite may leak into the Debian 13 under test.
 image_second_suite() {
-        local unpacked=$1/second dest=$1/tree/opt/sid name
+    local unpacked=$1/second dest=$1/tree/opt/sid name
 
-        # The release file of a development suite on a mirror that lags behind may be past its date. Its
-        # signature is checked all the same.
-        mmdebstrap --mode=root --variant=extract --include=nvme-cli,ktls-utils \
-                --aptopt='Acquire::Check-Valid-Until "false"' \
-                "$image_second_suite" "$unpacked"
-        mkdir -p "$dest/lib"
-        cp -L "$unpacked"/usr/lib/x86_64-linux-gnu/*.so.* "$dest/lib/"
-        for name in nvme tlshd; do
-                cp "$unpacked/usr/sbin/$name" "$dest/$name.bin"
-                cat >"$dest/$name" <<EOF
+    # The release file of a development suite on a mirror that lags behind may be past its date. Its
+    # signature is checked all the same.
+    mmdebstrap --mode=root --variant=extract --include=nvme-cli,ktls-utils \
+        --aptopt='Acquire::Check-Valid-Until "false"' \
+        "$image_second_suite" "$unpacked"
+    mkdir -p "$dest/lib"
+    cp -L "$unpacked"/usr/lib/x86_64-linux-gnu/*.so.* "$dest/lib/"
+    for name in nvme tlshd; do
+        cp "$unpacked/usr/sbin/$name" "$dest/$name.bin"
+        cat >"$dest/$name" <<EOF
 #!/bin/sh
 exec /opt/sid/lib/ld-linux-x86-64.so.2 --library-path /opt/sid/lib --argv0 $name /opt/sid/$name.bin "\$@"
 EOF
-                chmod 755 "$dest/$name"
-        done
-        rm -rf "$unpacked"
+        chmod 755 "$dest/$name"
+    done
+    rm -rf "$unpacked"
 }
 
 # The units of other versions, for the order at boot: those of the next nvme-cli, which is in experimental only, and
 # of nvme-stas.
 image_other_units() {
-        local unpacked=$1/units dest=$1/tree/opt/units mirror
+    local unpacked=$1/units dest=$1/tree/opt/units mirror
 
-        mirror=$(awk '$1 == "deb" { print $2; exit }' "$1/tree/etc/apt/sources.list")
-        mmdebstrap --mode=root --variant=extract --include=nvme-cli/experimental,nvme-stas \
-                --aptopt='Acquire::Check-Valid-Until "false"' \
-                "$image_second_suite" "$unpacked" \
-                "deb $mirror $image_second_suite main" "deb $mirror experimental main"
-        mkdir -p "$dest"
-        cp -r "$unpacked"/usr/lib/systemd/system/{nvm,sta}* "$dest/"
-        rm -rf "$unpacked"
+    mirror=$(awk '$1 == "deb" { print $2; exit }' "$1/tree/etc/apt/sources.list")
+    mmdebstrap --mode=root --variant=extract --include=nvme-cli/experimental,nvme-stas \
+        --aptopt='Acquire::Check-Valid-Until "false"' \
+        "$image_second_suite" "$unpacked" \
+        "deb $mirror $image_second_suite main" "deb $mirror experimental main"
+    mkdir -p "$dest"
+    cp -r "$unpacked"/usr/lib/systemd/system/{nvm,sta}* "$dest/"
+    rm -rf "$unpacked"
 }
 
 image_settings() {
-        local tree=$1
+    local tree=$1
 
-        echo "$image_hostnqn" >"$tree/etc/nvme/hostnqn"
-        echo "$image_hostid" >"$tree/etc/nvme/hostid"
-        echo nvme-keyd-vm >"$tree/etc/hostname"
-        echo '127.0.0.1 localhost nvme-keyd-vm' >"$tree/etc/hosts"
-        echo '/dev/vda / ext4 rw 0 1' >"$tree/etc/fstab"
-        # A fixed one, because systemd treats its absence as a first boot and enables units by preset.
-        echo 6f1f3c0a52c44b0b9d1c3a5d7e0c9b22 >"$tree/etc/machine-id"
+    echo "$image_hostnqn" >"$tree/etc/nvme/hostnqn"
+    echo "$image_hostid" >"$tree/etc/nvme/hostid"
+    echo nvme-keyd-vm >"$tree/etc/hostname"
+    echo '127.0.0.1 localhost nvme-keyd-vm' >"$tree/etc/hosts"
+    echo '/dev/vda / ext4 rw 0 1' >"$tree/etc/fstab"
+    # A fixed one, because systemd treats its absence as a first boot and enables units by preset.
+    echo 6f1f3c0a52c44b0b9d1c3a5d7e0c9b22 >"$tree/etc/machine-id"
 
-        # The journal goes to a serial port as it is written: that is what is left of a guest that hangs.
-        mkdir -p "$tree/etc/systemd/journald.conf.d"
-        cat >"$tree/etc/systemd/journald.conf.d/vm.conf" <<'EOF'
+    # The journal goes to a serial port as it is written: that is what is left of a guest that hangs.
+    mkdir -p "$tree/etc/systemd/journald.conf.d"
+    cat >"$tree/etc/systemd/journald.conf.d/vm.conf" <<'EOF'
 [Journal]
 Storage=volatile
 ForwardToConsole=yes
@@ -129,24 +129,24 @@ TTYPath=/dev/ttyS2
 MaxLevelConsole=debug
 RateLimitBurst=0
 EOF
-        install -m 644 "$vm_dir/guest/nvme-keyd-vm.service" "$tree/etc/systemd/system/"
+    install -m 644 "$vm_dir/guest/nvme-keyd-vm.service" "$tree/etc/systemd/system/"
 
-        # The timers and the login would only take time from the scenarios.
-        chroot "$tree" systemctl enable nvme-keyd-vm.service
-        chroot "$tree" systemctl mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer \
-                e2scrub_all.timer fstrim.timer e2scrub_reap.service getty@tty1.service getty-static.service \
-                serial-getty@ttyS0.service
+    # The timers and the login would only take time from the scenarios.
+    chroot "$tree" systemctl enable nvme-keyd-vm.service
+    chroot "$tree" systemctl mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer \
+        e2scrub_all.timer fstrim.timer e2scrub_reap.service getty@tty1.service getty-static.service \
+        serial-getty@ttyS0.service
 }
 
 image_verify() {
-        local version
+    local version
 
-        chroot "$1" nvme version
-        chroot "$1" /opt/sid/nvme version
-        chroot "$1" /opt/sid/tlshd --version
-        test -e "$1/usr/sbin/tlshd"
-        ls "$1"/opt/units/{nvme-discoverd,stafd,nvmf-autoconnect}.service
-        for version in $(cat "$1"/../kernel-*); do
-                ls "$1/boot/vmlinuz-$version" "$1/boot/initrd.img-$version" "$1/usr/lib/modules/$version/build"
-        done
+    chroot "$1" nvme version
+    chroot "$1" /opt/sid/nvme version
+    chroot "$1" /opt/sid/tlshd --version
+    test -e "$1/usr/sbin/tlshd"
+    ls "$1"/opt/units/{nvme-discoverd,stafd,nvmf-autoconnect}.service
+    for version in $(cat "$1"/../kernel-*); do
+        ls "$1/boot/vmlinuz-$version" "$1/boot/initrd.img-$version" "$1/usr/lib/modules/$version/build"
+    done
 }

@@ -12,18 +12,18 @@ drivers=(virtio_pci virtio_net virtio_blk ext4)
 # As little as possible: what is emulated has to unpack it.
 case $kind in
 dracut)
-        dracut --force --hostonly --no-hostonly-default-device --no-hostonly-cmdline --no-compress --no-early-microcode \
-                --modules 'nvme-keyd bash base dracut-systemd rootfs-block udev-rules systemd-networkd' \
-                --add-drivers "${drivers[*]}" /build/initrd.img "$kernel"
-        ;;
+    dracut --force --hostonly --no-hostonly-default-device --no-hostonly-cmdline --no-compress --no-early-microcode \
+        --modules 'nvme-keyd bash base dracut-systemd rootfs-block udev-rules systemd-networkd' \
+        --add-drivers "${drivers[*]}" /build/initrd.img "$kernel"
+    ;;
 initramfs-tools)
-        printf '%s\n' MODULES=list COMPRESS=zstd COMPRESSLEVEL=1 BUSYBOX=n >/etc/initramfs-tools/conf.d/vm
-        printf '%s\n' "${drivers[@]}" >/etc/initramfs-tools/modules
-        mkinitramfs -o /build/initrd.img "$kernel"
-        ;;
+    printf '%s\n' MODULES=list COMPRESS=zstd COMPRESSLEVEL=1 BUSYBOX=n >/etc/initramfs-tools/conf.d/vm
+    printf '%s\n' "${drivers[@]}" >/etc/initramfs-tools/modules
+    mkinitramfs -o /build/initrd.img "$kernel"
+    ;;
 *)
-        echo "No such kind of initramfs: $kind"
-        exit 2
-        ;;
+    echo "No such kind of initramfs: $kind"
+    exit 2
+    ;;
 esac
 unmkinitramfs /build/initrd.img /build/image

@@ -10,8 +10,8 @@ shift 4
 root=$overlay/root
 
 if [ -f "$tree" ]; then
-        mount -o loop,ro "$tree" "$overlay/disk"
-        tree=$overlay/disk
+    mount -o loop,ro "$tree" "$overlay/disk"
+    tree=$overlay/disk
 fi
 
 mount -t overlay overlay -o "lowerdir=$tree,upperdir=$overlay/upper,workdir=$overlay/work" "$root"
@@ -23,8 +23,8 @@ mount -t proc proc "$root/proc"
 # A few harmless nodes are enough for a build; the machine's own disks stay out of its reach.
 mount -t tmpfs -o mode=755 tmpfs "$root/dev"
 for node in null zero full random urandom; do
-        touch "$root/dev/$node"
-        mount --bind "/dev/$node" "$root/dev/$node"
+    touch "$root/dev/$node"
+    mount --bind "/dev/$node" "$root/dev/$node"
 done
 mkdir "$root/dev/shm"
 ln -s /proc/self/fd "$root/dev/fd"

@@ -16,78 +16,78 @@
 # All, or those of a suite.
 # shellcheck disable=SC2120 # is called with one elsewhere
 scenario_all() {
-        local suite=${1-} f name
+    local suite=${1-} f name
 
-        for f in "$vm_dir"/scenarios/*.sh; do
-                name=$(basename "$f" .sh)
-                [ -z "$suite" ] || [ "$(scenario_suite "$name")" = "$suite" ] || continue
-                echo "$name"
-        done
+    for f in "$vm_dir"/scenarios/*.sh; do
+        name=$(basename "$f" .sh)
+        [ -z "$suite" ] || [ "$(scenario_suite "$name")" = "$suite" ] || continue
+        echo "$name"
+    done
 }
 
 scenario_suite() {
-        local suite
+    local suite
 
-        suite=$(scenario_header "$1" suite)
-        echo "${suite:-vm}"
+    suite=$(scenario_header "$1" suite)
+    echo "${suite:-vm}"
 }
 
 scenario_name() {
-        local name
+    local name
 
-        name=$(basename "$1" .sh)
-        if [ ! -e "$vm_dir/scenarios/$name.sh" ]; then
-                echo "No such scenario: $1" >&2
-                exit 2
-        fi
-        echo "$name"
+    name=$(basename "$1" .sh)
+    if [ ! -e "$vm_dir/scenarios/$name.sh" ]; then
+        echo "No such scenario: $1" >&2
+        exit 2
+    fi
+    echo "$name"
 }
 
 scenario_header() {
-        sed -n "s/^# $2: *//p" "$vm_dir/scenarios/$1.sh" | head -n 1
+    sed -n "s/^# $2: *//p" "$vm_dir/scenarios/$1.sh" | head -n 1
 }
 
 scenario_needs_product() {
-        [ -n "$(scenario_header "$1" needs)" ]
+    [ -n "$(scenario_header "$1" needs)" ]
 }
 
 scenario_kernels() {
-        local kernels
+    local kernels
 
-        kernels=$(scenario_header "$1" kernel)
-        [ "$kernels" != both ] || kernels="stock backports"
-        echo "${kernels:-stock}"
+    kernels=$(scenario_header "$1" kernel)
+    [ "$kernels" != both ] || kernels="stock backports"
+    echo "${kernels:-stock}"
 }
 
 # scenario_runs_on NAME KERNEL
 scenario_runs_on() {
-        [[ " $(scenario_kernels "$1") " == *" $2 "* ]] && [[ ${arg_kernel:-$2} == "$2" ]]
+    [[ " $(scenario_kernels "$1") " == *" $2 "* ]] && [[ ${arg_kernel:-$2} == "$2" ]]
 }
 
 # scenario_boot NAME KERNEL: the name of its boot
 scenario_boot() {
-        local boot
+    local boot
 
-        boot=$(scenario_header "$1" boot)
-        case $boot in
-        alone | lean) boot=$1 ;;
-        esac
-        [ "$2" = stock ] || boot+=-$2
-        echo "$boot"
+    boot=$(scenario_header "$1" boot)
+    case $boot in
+    alone | lean) boot=$1 ;;
+    esac
+    [ "$2" = stock ] || boot+=-$2
+    echo "$boot"
 }
 
 # scenario_label NAME KERNEL: its name in the results
 scenario_label() {
-        if [ "$(scenario_kernels "$1")" = stock ]; then echo "$1"; else echo "$1 ($2)"; fi
+    if [ "$(scenario_kernels "$1")" = stock ]; then echo "$1"; else echo "$1 ($2)"; fi
 }
 
 # The line after the headers says what a scenario shows.
 scenario_list() {
-        local s kernel
+    local s kernel
 
-        for s in $(scenario_all); do
-                kernel=$(scenario_header "$s" kernel)
-                printf '%-20s %-7s %-9s %s\n' "$s" "$(scenario_header "$s" boot)" "${kernel:-stock}" \
-                        "$(scenario_header "$s" shows)"
-        done
+    for s in $(scenario_all); do
+        kernel=$(scenario_header "$s" kernel)
+        printf '%-20s %-7s %-9s %s\n' "$s" "$(scenario_header "$s" boot)" "${kernel:-stock}" \
+            "$(scenario_header "$s" shows)"
+    done
 }

@@ -8,84 +8,84 @@ tap_failed=0
 tap_skipped=0
 
 tap_line() {
-        tap_n=$((tap_n + 1))
-        case $1 in
-        ok*"# SKIP"*) tap_skipped=$((tap_skipped + 1)) ;;
-        not*) tap_failed=$((tap_failed + 1)) ;;
-        esac
-        printf '%s %d - %s\n' "${1%% - *}" "$tap_n" "${1#* - }"
+    tap_n=$((tap_n + 1))
+    case $1 in
+    ok*"# SKIP"*) tap_skipped=$((tap_skipped + 1)) ;;
+    not*) tap_failed=$((tap_failed + 1)) ;;
+    esac
+    printf '%s %d - %s\n' "${1%% - *}" "$tap_n" "${1#* - }"
 }
 
 tap_skip() {
-        tap_line "ok - $1 # SKIP $2"
+    tap_line "ok - $1 # SKIP $2"
 }
 
 tap_bail() {
-        tap_line "not ok - $1"
-        tap_end
+    tap_line "not ok - $1"
+    tap_end
 }
 
 # Why the guest did not get to the end, as far as the outside can tell.
 tap_cause() {
-        local dir=$1 status=$2
+    local dir=$1 status=$2
 
-        if grep -qs 'Kernel panic' "$dir/console.log"; then
-                echo "kernel panic"
-        elif [ "$status" = 124 ] || [ "$status" = 137 ]; then
-                echo "the guest was still running when its time was over"
-        elif [ "$status" != 0 ]; then
-                echo "QEMU ended with status $status"
-        else
-                echo "the guest powered off too early"
-        fi
+    if grep -qs 'Kernel panic' "$dir/console.log"; then
+        echo "kernel panic"
+    elif [ "$status" = 124 ] || [ "$status" = 137 ]; then
+        echo "the guest was still running when its time was over"
+    elif [ "$status" != 0 ]; then
+        echo "QEMU ended with status $status"
+    else
+        echo "the guest powered off too early"
+    fi
 }
 
 # The guest's stream: "begin NAME", result lines and diagnostics of that scenario, "end NAME"; last "done".
 tap_report() {
-        local name=$1 kernel=$2 dir=$3 status=$4 line label=$1 finished=' ' complete=0 before=$tap_failed s
-        shift 4
+    local name=$1 kernel=$2 dir=$3 status=$4 line label=$1 finished=' ' complete=0 before=$tap_failed s
+    shift 4
 
-        while IFS= read -r line; do
-                case $line in
-                "begin "*) label=$(scenario_label "${line#begin }" "$kernel") ;;
-                "end "*) finished+="${line#end } " label=$name ;;
-                "done") complete=1 ;;
-                "ok - "*) tap_line "ok - $label: ${line#ok - }" ;;
-                "not ok - "*) tap_line "not ok - $label: ${line#not ok - }" ;;
-                *) printf '# %s\n' "${line#\# }" ;;
-                esac
-        done < <(tr -d '\r' 2>/dev/null <"$dir/tap.log")
+    while IFS= read -r line; do
+        case $line in
+        "begin "*) label=$(scenario_label "${line#begin }" "$kernel") ;;
+        "end "*) finished+="${line#end } " label=$name ;;
+        "done") complete=1 ;;
+        "ok - "*) tap_line "ok - $label: ${line#ok - }" ;;
+        "not ok - "*) tap_line "not ok - $label: ${line#not ok - }" ;;
+        *) printf '# %s\n' "${line#\# }" ;;
+        esac
+    done < <(tr -d '\r' 2>/dev/null <"$dir/tap.log")
 
-        for s in "$@"; do
-                [[ $finished == *" $s "* ]] ||
-                        tap_line "not ok - $(scenario_label "$s" "$kernel"): did not finish ($(tap_cause "$dir" "$status"))"
-        done
-        [ "$complete" = 1 ] ||
-                tap_line "not ok - $name: the boot did not end well ($(tap_cause "$dir" "$status"))"
+    for s in "$@"; do
+        [[ $finished == *" $s "* ]] ||
+            tap_line "not ok - $(scenario_label "$s" "$kernel"): did not finish ($(tap_cause "$dir" "$status"))"
+    done
+    [ "$complete" = 1 ] ||
+        tap_line "not ok - $name: the boot did not end well ($(tap_cause "$dir" "$status"))"
 
-        if [ "$tap_failed" != "$before" ]; then
-                tap_tail "$dir"
-        fi
+    if [ "$tap_failed" != "$before" ]; then
+        tap_tail "$dir"
+    fi
 }
 
 tap_tail() {
-        local f
+    local f
 
-        grep -E 'Kernel panic|BUG:|Oops' "$1/console.log" | tr -d '\r' | cut -c1-200 | sed 's/^/#   /' || :
-        for f in qemu console journal; do
-                printf '# last lines of %s:\n' "$1/$f.log"
-                tail -n 20 "$1/$f.log" | tr -d '\r' | cut -c1-200 | sed 's/^/#   /'
-        done
+    grep -E 'Kernel panic|BUG:|Oops' "$1/console.log" | tr -d '\r' | cut -c1-200 | sed 's/^/#   /' || :
+    for f in qemu console journal; do
+        printf '# last lines of %s:\n' "$1/$f.log"
+        tail -n 20 "$1/$f.log" | tr -d '\r' | cut -c1-200 | sed 's/^/#   /'
+    done
 }
 
 tap_end() {
-        printf '1..%d\n' "$tap_n"
-        printf '# vm: %d passed, %d failed, %d skipped\n' \
-                $((tap_n - tap_failed - tap_skipped)) "$tap_failed" "$tap_skipped"
-        if [ "$tap_failed" != 0 ]; then
-                note "logs: $out_dir"
-                exit 1
-        fi
-        [ "$arg_keep" = 1 ] || [ -n "${tap_keeps_logs:-}" ] || rm -rf "$out_dir"
-        exit 0
+    printf '1..%d\n' "$tap_n"
+    printf '# vm: %d passed, %d failed, %d skipped\n' \
+        $((tap_n - tap_failed - tap_skipped)) "$tap_failed" "$tap_skipped"
+    if [ "$tap_failed" != 0 ]; then
+        note "logs: $out_dir"
+        exit 1
+    fi
+    [ "$arg_keep" = 1 ] || [ -n "${tap_keeps_logs:-}" ] || rm -rf "$out_dir"
+    exit 0
 }

@@ -20,7 +20,7 @@ check_fails "connect without a key fails" connect_tls "$sub"
 check "the kernel says why" grep -q 'no valid PSK found' <(journal_since "$mark" -k)
 
 check "nvme gen-tls-key --insert" nvme gen-tls-key --hmac=1 --identity=1 --insert \
-        --hostnqn="$HOSTNQN" --subsysnqn="$sub" --keyfile="$tmp/keyfile"
+    --hostnqn="$HOSTNQN" --subsysnqn="$sub" --keyfile="$tmp/keyfile"
 is "one key is there" "$(ring_count)" 1
 check "connect with a key" connect_tls "$sub" || bail "no connection"
 defer "disconnect $sub"

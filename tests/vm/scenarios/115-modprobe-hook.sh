@@ -16,40 +16,40 @@ hook=/etc/modprobe.d/nvme-keyd.conf
 program=$(command -v nvme-keyctl)
 
 unload() {
-        disconnect "$sub"
-        target_down
-        wait_until 20 modprobe -r nvmet-tcp nvme-tcp nvmet nvme-fabrics nvme-keyring
-        [ ! -e /sys/module/nvme_keyring ]
+    disconnect "$sub"
+    target_down
+    wait_until 20 modprobe -r nvmet-tcp nvme-tcp nvmet nvme-fabrics nvme-keyring
+    [ ! -e /sys/module/nvme_keyring ]
 }
 # loads TEXT [COMMAND...]: the module loads, in a second or two, and can be unloaded and loaded again.
 loads() {
-        local text=$1 start ms
-        shift
-        [ $# -gt 0 ] || set -- modprobe nvme-keyring
-        unload >/dev/null 2>&1
-        start=$(now_ms)
-        check "$text: the module loads" "$@"
-        ms=$(($(now_ms) - start))
-        check "$text: it is there" test -e /sys/module/nvme_keyring
-        # a hang would take the 10 s that the hook has
-        check "$text: in bounded time ($ms ms)" test "$ms" -lt 60000
-        check "$text: it unloads" modprobe -r nvme-keyring
-        check "$text: and loads again" "$@"
+    local text=$1 start ms
+    shift
+    [ $# -gt 0 ] || set -- modprobe nvme-keyring
+    unload >/dev/null 2>&1
+    start=$(now_ms)
+    check "$text: the module loads" "$@"
+    ms=$(($(now_ms) - start))
+    check "$text: it is there" test -e /sys/module/nvme_keyring
+    # a hang would take the 10 s that the hook has
+    check "$text: in bounded time ($ms ms)" test "$ms" -lt 60000
+    check "$text: it unloads" modprobe -r nvme-keyring
+    check "$text: and loads again" "$@"
 }
 # What an initramfs has: modprobe, a shell, the modules and the file, but nothing of ours nor of systemd.
 make_small_root() {
-        local root=$1 program library
+    local root=$1 program library
 
-        mkdir -p "$root"/{proc,sys,dev,lib/modules,usr/lib,etc/modprobe.d}
-        for program in bin/sh sbin/modprobe; do
-                install -D "/$program" "$root/$program"
-                for library in $(ldd "/$program" | grep -oE '/[^ ]+'); do install -D "$library" "$root$library"; done
-        done
-        cp "$hook" "$root/etc/modprobe.d/"
-        ln -s ../../lib/modules "$root/usr/lib/modules"
-        mount --bind /usr/lib/modules "$root/lib/modules"
-        mount -t proc proc "$root/proc"
-        mount -t sysfs sysfs "$root/sys"
+    mkdir -p "$root"/{proc,sys,dev,lib/modules,usr/lib,etc/modprobe.d}
+    for program in bin/sh sbin/modprobe; do
+        install -D "/$program" "$root/$program"
+        for library in $(ldd "/$program" | grep -oE '/[^ ]+'); do install -D "$library" "$root$library"; done
+    done
+    cp "$hook" "$root/etc/modprobe.d/"
+    ln -s ../../lib/modules "$root/usr/lib/modules"
+    mount --bind /usr/lib/modules "$root/lib/modules"
+    mount -t proc proc "$root/proc"
+    mount -t sysfs sysfs "$root/sys"
 }
 
 check "nvme-keyctl add" nvme-keyctl add --subsysnqn="$sub" <<<"$(new_psk)"
@@ -66,7 +66,7 @@ check "the example is installed" install -m 644 "$example" "$hook" || bail "no e
 check "modprobe takes it" grep -qE '^install nvme_keyring .*/sbin/modprobe' <(modprobe --showconfig)
 good=0
 for ((i = 1; i <= 5; i++)); do
-        unload >/dev/null 2>&1 && modprobe nvmet-tcp && [ "$(ring_count)" = 1 ] && good=$((good + 1))
+    unload >/dev/null 2>&1 && modprobe nvmet-tcp && [ "$(ring_count)" = 1 ] && good=$((good + 1))
 done
 is "of 5 loads these had the key when they returned" "$good" 5
 # tlshd links .nvme only when it starts

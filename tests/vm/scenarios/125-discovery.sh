@@ -15,7 +15,7 @@ discovery=nqn.2014-08.org.nvmexpress.discovery
 
 # with_tls VERB
 with_tls() {
-        timeout 60 nvme "$1" -t tcp -a 127.0.0.1 -s 4420 --hostnqn="$HOSTNQN" --hostid="$HOSTID" --keep-alive-tmo=30 --tls
+    timeout 60 nvme "$1" -t tcp -a 127.0.0.1 -s 4420 --hostnqn="$HOSTNQN" --hostid="$HOSTID" --keep-alive-tmo=30 --tls
 }
 
 check "a target with TLS" target_up "$sub" || bail "no target"

@@ -21,14 +21,14 @@ preloaded_since() { [ "$(preloaded)" != "$1" ] && [ "$(preloaded)" != 0 ]; }
 keys_are_back() { [ "$(ring_count)" = 1 ]; }
 # Another .nvme, with the keys in it. The event makes preload run, which asks the daemon to sync.
 reload_keyring() {
-        local before
+    local before
 
-        nvme disconnect-all
-        target_down
-        before=$(preloaded)
-        # What was disconnected may hold the modules for a moment more.
-        wait_until 20 modprobe -r nvmet-tcp nvme-tcp nvmet nvme-fabrics nvme-keyring && modprobe nvme-keyring &&
-                wait_until 30 preloaded_since "$before" && wait_until 10 keys_are_back
+    nvme disconnect-all
+    target_down
+    before=$(preloaded)
+    # What was disconnected may hold the modules for a moment more.
+    wait_until 20 modprobe -r nvmet-tcp nvme-tcp nvmet nvme-fabrics nvme-keyring && modprobe nvme-keyring &&
+        wait_until 30 preloaded_since "$before" && wait_until 10 keys_are_back
 }
 tlshd_invocation() { unit_property tlshd.service InvocationID; }
 tlshd_is_another() { [ -n "$(tlshd_invocation)" ] && [ "$(tlshd_invocation)" != "$1" ]; }
@@ -48,10 +48,10 @@ first_usec() { sed -n '1s/^\[ *\([0-9]*\)\.\([0-9]*\)\].*/\1\2/p' <<<"$1"; }
 
 check "boot: the keys are published, then tlshd is started" test "$(first_usec "$(preloads)")" -lt "$(first_usec "$(tlshds)")"
 if [ "$(preloads | wc -l)" = 1 ]; then
-        is "boot: tlshd has the keyring" "$(handshakes)" "tlshd.service ready"
+    is "boot: tlshd has the keyring" "$(handshakes)" "tlshd.service ready"
 else
-        skip "boot: tlshd has the keyring" "nvme_keyring may be another one by now"
-        systemctl restart tlshd
+    skip "boot: tlshd has the keyring" "nvme_keyring may be another one by now"
+    systemctl restart tlshd
 fi
 check "it has the keyring" wait_until 20 handshakes_are "tlshd.service ready"
 

@@ -16,18 +16,18 @@ tree=/run/initramfs/nvme-keyd-tlshd
 
 # What .nvme has before the real root is there. With klibc's programs.
 note_keys() {
-        local script=/etc/initramfs-tools/scripts/local-bottom/vm
+    local script=/etc/initramfs-tools/scripts/local-bottom/vm
 
-        mkdir -p "${script%/*}"
-        printf '%s\n' '#!/bin/sh' '[ "$1" != prereqs ] || exit 0' "mkdir $noted" "cat /proc/keys >$noted/keys" >"$script"
-        chmod 755 "$script"
+    mkdir -p "${script%/*}"
+    printf '%s\n' '#!/bin/sh' '[ "$1" != prereqs ] || exit 0' "mkdir $noted" "cat /proc/keys >$noted/keys" >"$script"
+    chmod 755 "$script"
 }
 # Of the PSK, as text or as the bytes that the kernel has.
 plaintext_in() {
-        local bytes
+    local bytes
 
-        bytes=$(sed 's/../\\x&/g' "$VM_STATE/hex")
-        LC_ALL=C grep -raqF -f "$VM_STATE/text" "$@" || LC_ALL=C grep -raqP -e "$bytes" "$@"
+    bytes=$(sed 's/../\\x&/g' "$VM_STATE/hex")
+    LC_ALL=C grep -raqF -f "$VM_STATE/text" "$@" || LC_ALL=C grep -raqP -e "$bytes" "$@"
 }
 no_plaintext_in() { [ -d "$1" ] && ! plaintext_in "$1"; }
 
@@ -42,58 +42,58 @@ mapped_devices() { awk '$6 ~ /^\// { print $4 }' "/proc/$1/maps" | sort -u; }
 
 case $VM_PHASE in
 1)
-        psk=$(new_psk)
-        id=$(nvme-keyctl add --subsysnqn="$sub" <<<"$psk") || bail "nvme-keyctl add"
-        modprobe nvme-keyring
-        is "the store has a slot of the TPM" "$(header_slots | grep -ow tpm2)" tpm2
-        key_hex "$(record_identity "$id")" >"$VM_STATE/hex"
-        cut -d: -f3 <<<"$psk" >"$VM_STATE/text"
-        check "a place for the image" host_mount || bail "no directory of the host"
-        note_keys
-        mkdir -p /etc/nvme-keyd
-        echo NVME_KEYD=yes >/etc/nvme-keyd/initramfs.conf
-        # it connects nothing there, and has its handshake daemon there all the same
-        echo "# nothing" >/etc/nvme-keyd/connect.conf
-        host_request initrd initramfs-tools
-        reboot_into 2
-        ;;
+    psk=$(new_psk)
+    id=$(nvme-keyctl add --subsysnqn="$sub" <<<"$psk") || bail "nvme-keyctl add"
+    modprobe nvme-keyring
+    is "the store has a slot of the TPM" "$(header_slots | grep -ow tpm2)" tpm2
+    key_hex "$(record_identity "$id")" >"$VM_STATE/hex"
+    cut -d: -f3 <<<"$psk" >"$VM_STATE/text"
+    check "a place for the image" host_mount || bail "no directory of the host"
+    note_keys
+    mkdir -p /etc/nvme-keyd
+    echo NVME_KEYD=yes >/etc/nvme-keyd/initramfs.conf
+    # it connects nothing there, and has its handshake daemon there all the same
+    echo "# nothing" >/etc/nvme-keyd/connect.conf
+    host_request initrd initramfs-tools
+    reboot_into 2
+    ;;
 2)
-        host_mount || bail "no directory of the host"
-        diag "$(stat -c %s "$HOST/initrd.img") bytes, of which nvme-keyd's part unpacked is:" \
-                "$(cd "$HOST/image" && du -shc var/lib/nvme-keyd usr/lib/nvme-keyd usr/sbin/tlshd usr/lib/*/lib{crypto,gnutls,tss2}* 2>/dev/null | tail -n 1)"
-        is "an image without a warning" "$(grep nvme-keyd "$HOST/initrd.log")" ""
-        is "for root only" "$(stat -c %a "$HOST/initrd.img")" 600
-        check "the sealed store is in it" test -e "$HOST/image/var/lib/nvme-keyd/header.json"
-        check "no plaintext in it" no_plaintext_in "$HOST/image"
-        check "the search finds what is there" plaintext_in "$VM_STATE/text"
+    host_mount || bail "no directory of the host"
+    diag "$(stat -c %s "$HOST/initrd.img") bytes, of which nvme-keyd's part unpacked is:" \
+        "$(cd "$HOST/image" && du -shc var/lib/nvme-keyd usr/lib/nvme-keyd usr/sbin/tlshd usr/lib/*/lib{crypto,gnutls,tss2}* 2>/dev/null | tail -n 1)"
+    is "an image without a warning" "$(grep nvme-keyd "$HOST/initrd.log")" ""
+    is "for root only" "$(stat -c %a "$HOST/initrd.img")" 600
+    check "the sealed store is in it" test -e "$HOST/image/var/lib/nvme-keyd/header.json"
+    check "no plaintext in it" no_plaintext_in "$HOST/image"
+    check "the search finds what is there" plaintext_in "$VM_STATE/text"
 
-        diag "$(journalctl --boot --quiet --output=short-monotonic --dmesg --grep=nvme-keyd)"
-        is "the TPM opened the store in the initramfs" \
-                "$(dmesg | grep -c 'nvme-keyd: 0 keys in the keyring were right, 1 added, 0 removed')" 1
-        is "the key was there before the real root" "$(noted_serials | wc -l)" 1
-        is "with the mark of the service" "$(noted_owners)" "0:$(getent group nvme-keyd | cut -d: -f3)"
-        is "the real root has run its own" "$(unit_property nvme-keyd-preload.service Result)" success
-        is "and the key is the same" "$(now_serials)" "$(noted_serials)"
-        nvme-keyctl sync >"$tmp/sync"
-        is "it is the service's own" "$(now_serials)" "$(noted_serials)"
+    diag "$(journalctl --boot --quiet --output=short-monotonic --dmesg --grep=nvme-keyd)"
+    is "the TPM opened the store in the initramfs" \
+        "$(dmesg | grep -c 'nvme-keyd: 0 keys in the keyring were right, 1 added, 0 removed')" 1
+    is "the key was there before the real root" "$(noted_serials | wc -l)" 1
+    is "with the mark of the service" "$(noted_owners)" "0:$(getent group nvme-keyd | cut -d: -f3)"
+    is "the real root has run its own" "$(unit_property nvme-keyd-preload.service Result)" success
+    is "and the key is the same" "$(now_serials)" "$(noted_serials)"
+    nvme-keyctl sync >"$tmp/sync"
+    is "it is the service's own" "$(now_serials)" "$(noted_serials)"
 
-        pid=$(daemons)
-        is "one handshake daemon" "$(wc -w <<<"$pid")" 1
-        is "nvme-keyd-tlshd.service has taken it over" "$(unit_property nvme-keyd-tlshd.service MainPID)" "$pid"
-        is "which has the keyring" "$(nvme-keyctl status --json=short | jq -r '.handshakeDaemon | "\(.unit) \(.state)"')" "nvme-keyd-tlshd.service ready"
-        is "that of the real root leaves the field to it" "$(unit_property tlshd.service ActiveState)" inactive
-        is "it is in its tree" "$(readlink "/proc/$pid/root")" "$tree"
-        is "all that it has mapped is there" "$(mapped_devices "$pid")" "$(device_of $tree)"
-        is "it has nothing else open" "$(files_elsewhere "$pid")" ""
-        diag "tree: $(du -sk $tree | cut -f 1) KiB, $(findmnt --noheadings --output OPTIONS $tree)"
+    pid=$(daemons)
+    is "one handshake daemon" "$(wc -w <<<"$pid")" 1
+    is "nvme-keyd-tlshd.service has taken it over" "$(unit_property nvme-keyd-tlshd.service MainPID)" "$pid"
+    is "which has the keyring" "$(nvme-keyctl status --json=short | jq -r '.handshakeDaemon | "\(.unit) \(.state)"')" "nvme-keyd-tlshd.service ready"
+    is "that of the real root leaves the field to it" "$(unit_property tlshd.service ActiveState)" inactive
+    is "it is in its tree" "$(readlink "/proc/$pid/root")" "$tree"
+    is "all that it has mapped is there" "$(mapped_devices "$pid")" "$(device_of $tree)"
+    is "it has nothing else open" "$(files_elsewhere "$pid")" ""
+    diag "tree: $(du -sk $tree | cut -f 1) KiB, $(findmnt --noheadings --output OPTIONS $tree)"
 
-        target_up "$sub" || bail "target"
-        check "nvme connect --tls" connect_tls "$sub"
-        is "over TLS, with that key" "$(printf '%x' "$(tls_key_of "$sub")")" "$(now_serials | sed 's/^0*//')"
-        disconnect "$sub" >/dev/null
-        kill -KILL "$pid"
-        check "one that ends is started again" wait_until 20 eval '[ -n "$(daemons)" ]'
-        check "and serves" connect_tls "$sub"
-        is "still not that of the real root" "$(unit_property tlshd.service ActiveState)" inactive
-        ;;
+    target_up "$sub" || bail "target"
+    check "nvme connect --tls" connect_tls "$sub"
+    is "over TLS, with that key" "$(printf '%x' "$(tls_key_of "$sub")")" "$(now_serials | sed 's/^0*//')"
+    disconnect "$sub" >/dev/null
+    kill -KILL "$pid"
+    check "one that ends is started again" wait_until 20 eval '[ -n "$(daemons)" ]'
+    check "and serves" connect_tls "$sub"
+    is "still not that of the real root" "$(unit_property tlshd.service ActiveState)" inactive
+    ;;
 esac

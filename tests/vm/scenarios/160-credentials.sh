@@ -19,27 +19,27 @@ host_key=/var/lib/systemd/credential.secret
 
 # Before whatever connects, as far as the unit can see to that.
 check_order() {
-        local done_at started
+    local done_at started
 
-        is "the preload unit did it" "$(unit_property nvme-keyd-preload.service Result)" success
-        read -r _ done_at < <(preload_times)
-        started=$(unit_property tlshd.service ExecMainStartTimestampMonotonic)
-        diag "nvme-keyd-preload done at $done_at us, tlshd.service started at $started us"
-        check "before tlshd" test 0 -lt "$done_at" -a "$done_at" -lt "$started"
+    is "the preload unit did it" "$(unit_property nvme-keyd-preload.service Result)" success
+    read -r _ done_at < <(preload_times)
+    started=$(unit_property tlshd.service ExecMainStartTimestampMonotonic)
+    diag "nvme-keyd-preload done at $done_at us, tlshd.service started at $started us"
+    check "before tlshd" test 0 -lt "$done_at" -a "$done_at" -lt "$started"
 }
 check_connect() {
-        check "a target with TLS" target_up "$1"
-        defer target_down
-        check "the first connect" connect_tls "$1"
-        defer "disconnect $1"
-        check "data comes back" data_check "$(bdev_of "$1")"
+    check "a target with TLS" target_up "$1"
+    defer target_down
+    check "the first connect" connect_tls "$1"
+    defer "disconnect $1"
+    check "data comes back" data_check "$(bdev_of "$1")"
 }
 # Whether nvme-keyd-preload.service would run here, were this an initramfs of dracut without a store.
 runs_in_initramfs() {
-        local conditions
+    local conditions
 
-        mapfile -t conditions < <(sed -n '/header\.json/d; /^Condition/p' /usr/lib/dracut/modules.d/50nvme-keyd/preload.conf)
-        [ "${#conditions[@]}" -gt 0 ] && systemd-analyze condition "${conditions[@]}"
+    mapfile -t conditions < <(sed -n '/header\.json/d; /^Condition/p' /usr/lib/dracut/modules.d/50nvme-keyd/preload.conf)
+    [ "${#conditions[@]}" -gt 0 ] && systemd-analyze condition "${conditions[@]}"
 }
 # credential_of SUBSYSTEM: where its key is from
 credential_of() { nvme-keyctl list --json=short | jq -r ".keys[] | select(.subsystemNQN == \"$1\").credential"; }
@@ -47,85 +47,85 @@ psk_part() { cut -d : -f 3 "$VM_STATE/psk"; }
 
 case $VM_PHASE in
 1)
-        modprobe nvme-keyring
-        check "a store" nvme-keyctl add --subsysnqn="$stored" <<<"$(new_psk)"
-        header_slot systemd-creds | jq -r .credential |
-                systemd-creds decrypt --name=nvme-keyd.kek - "$VM_STATE/kek" || bail "the key of its slot"
-        ring_list | cut -d' ' -f2- >"$VM_STATE/keys"
-        check_fails "in an initramfs nothing would be published" runs_in_initramfs
-        systemctl stop nvme-keyd.socket nvme-keyd-request.socket nvme-keyd.service
-        mv /var/lib/nvme-keyd "$kept"
+    modprobe nvme-keyring
+    check "a store" nvme-keyctl add --subsysnqn="$stored" <<<"$(new_psk)"
+    header_slot systemd-creds | jq -r .credential |
+        systemd-creds decrypt --name=nvme-keyd.kek - "$VM_STATE/kek" || bail "the key of its slot"
+    ring_list | cut -d' ' -f2- >"$VM_STATE/keys"
+    check_fails "in an initramfs nothing would be published" runs_in_initramfs
+    systemctl stop nvme-keyd.socket nvme-keyd-request.socket nvme-keyd.service
+    mv /var/lib/nvme-keyd "$kept"
 
-        new_psk >"$VM_STATE/psk"
-        printf '%s\n' "# from the hypervisor" "$sub $(cat "$VM_STATE/psk")" "of no use: $(cat "$VM_STATE/psk")" >"$tmp/text"
-        host_request credentials "smbios nvme-keyd.psk.disk1=$(base64 -w0 "$tmp/text")
+    new_psk >"$VM_STATE/psk"
+    printf '%s\n' "# from the hypervisor" "$sub $(cat "$VM_STATE/psk")" "of no use: $(cat "$VM_STATE/psk")" >"$tmp/text"
+    host_request credentials "smbios nvme-keyd.psk.disk1=$(base64 -w0 "$tmp/text")
 fw_cfg nvme-keyd.psk.disk2=$(base64 -w0 <<<"$by_fw_cfg $(new_psk)")"
-        reboot_into 2
-        ;;
+    reboot_into 2
+    ;;
 2)
-        check_order
-        check "it was fetched" test -e /run/credentials/nvme-keyd-credentials.service/nvme-keyd.psk.disk1
-        is "there is no store" "$(nvme-keyctl status --json=short | jq -r .store.state)" absent
-        is "the keys are there, and where they are from" \
-                "$(nvme-keyctl list --json=short | jq -r '.keys[] | "\(.subsystemNQN) \(.hostNQN) \(.credential)"' | sort)" \
-                "$by_fw_cfg $HOSTNQN nvme-keyd.psk.disk2
+    check_order
+    check "it was fetched" test -e /run/credentials/nvme-keyd-credentials.service/nvme-keyd.psk.disk1
+    is "there is no store" "$(nvme-keyctl status --json=short | jq -r .store.state)" absent
+    is "the keys are there, and where they are from" \
+        "$(nvme-keyctl list --json=short | jq -r '.keys[] | "\(.subsystemNQN) \(.hostNQN) \(.credential)"' | sort)" \
+        "$by_fw_cfg $HOSTNQN nvme-keyd.psk.disk2
 $sub $HOSTNQN nvme-keyd.psk.disk1"
-        is "in the keyring" "$(ring_count)" 2
-        check "the line that is of no use is told, by its number" test 1 = "$(journalctl --boot --quiet --output=cat \
-                MESSAGE_ID=4c3bd2f6a0e74a1f8f65b0d1c1f7a9e2 | grep -c 'nvme-keyd\.psk\.disk1, line 3: ')"
-        check "in an initramfs it would be published as well" runs_in_initramfs
-        check_connect "$sub"
-        check_connect "$by_fw_cfg"
-        check "no store was made" test ! -e /var/lib/nvme-keyd/header.json
+    is "in the keyring" "$(ring_count)" 2
+    check "the line that is of no use is told, by its number" test 1 = "$(journalctl --boot --quiet --output=cat \
+        MESSAGE_ID=4c3bd2f6a0e74a1f8f65b0d1c1f7a9e2 | grep -c 'nvme-keyd\.psk\.disk1, line 3: ')"
+    check "in an initramfs it would be published as well" runs_in_initramfs
+    check_connect "$sub"
+    check_connect "$by_fw_cfg"
+    check "no store was made" test ! -e /var/lib/nvme-keyd/header.json
 
-        # Until systemd 258 this fails the unit that asks for it.
-        serials=$(ring_list | cut -d' ' -f1)
-        mkdir -p "${broken%/*}"
-        systemd-creds encrypt --with-key=host --name=another - "$broken" <"$VM_STATE/psk"
-        systemctl restart nvme-keyd-credentials.service
-        diag "nvme-keyd-credentials.service: $(unit_property nvme-keyd-credentials.service Result)"
-        check "a credential that cannot be unsealed does not stop the service" systemctl restart nvme-keyd.service
-        is "and takes no key away" "$(ring_list | cut -d' ' -f1)" "$serials"
-        rm "$broken"
-        check "fetched again" systemctl restart nvme-keyd-credentials.service nvme-keyd.service
-        is "the keys are known again" "$(nvme-keyctl list --json=short | jq -r '.keys[].identities[].serial')" "$serials"
+    # Until systemd 258 this fails the unit that asks for it.
+    serials=$(ring_list | cut -d' ' -f1)
+    mkdir -p "${broken%/*}"
+    systemd-creds encrypt --with-key=host --name=another - "$broken" <"$VM_STATE/psk"
+    systemctl restart nvme-keyd-credentials.service
+    diag "nvme-keyd-credentials.service: $(unit_property nvme-keyd-credentials.service Result)"
+    check "a credential that cannot be unsealed does not stop the service" systemctl restart nvme-keyd.service
+    is "and takes no key away" "$(ring_list | cut -d' ' -f1)" "$serials"
+    rm "$broken"
+    check "fetched again" systemctl restart nvme-keyd-credentials.service nvme-keyd.service
+    is "the keys are known again" "$(nvme-keyctl list --json=short | jq -r '.keys[].identities[].serial')" "$serials"
 
-        # As the manual page has it, with the key that all of them have here.
-        mkdir -p "${sealed%/*}"
-        systemd-creds encrypt --with-key=host --name=nvme-keyd.psk - "$sealed" <<<"nqn.2026-11.org.example:sealed $(new_psk)"
-        systemctl restart nvme-keyd-credentials.service nvme-keyd.service
-        is "a sealed credential is unsealed" "$(credential_of nqn.2026-11.org.example:sealed)" nvme-keyd.psk
-        is "and there is nothing to complain of" "$(nvme-keyctl status | grep -c 'still sealed')" 0
-        # Under another machine id systemd would delete the host key to unseal it.
-        digest=$(sha256sum <"$host_key")
-        echo 00112233445566778899aabbccddeeff >"$tmp/other-id"
-        mount --bind "$tmp/other-id" /etc/machine-id
-        check_fails "under another machine id it is not" systemctl restart nvme-keyd-credentials.service
-        is "because the host key was looked at" "$(unit_property nvme-keyd-host-key.service Result)" exit-code
-        check "the service is started all the same" systemctl restart nvme-keyd.service
-        umount /etc/machine-id
-        is "the host key is as before" "$(sha256sum <"$host_key")" "$digest"
-        check "with the old machine id it is unsealed again" systemctl restart nvme-keyd-credentials.service nvme-keyd.service
-        is "and its key is there" "$(credential_of nqn.2026-11.org.example:sealed)" nvme-keyd.psk
-        rm "$sealed"
+    # As the manual page has it, with the key that all of them have here.
+    mkdir -p "${sealed%/*}"
+    systemd-creds encrypt --with-key=host --name=nvme-keyd.psk - "$sealed" <<<"nqn.2026-11.org.example:sealed $(new_psk)"
+    systemctl restart nvme-keyd-credentials.service nvme-keyd.service
+    is "a sealed credential is unsealed" "$(credential_of nqn.2026-11.org.example:sealed)" nvme-keyd.psk
+    is "and there is nothing to complain of" "$(nvme-keyctl status | grep -c 'still sealed')" 0
+    # Under another machine id systemd would delete the host key to unseal it.
+    digest=$(sha256sum <"$host_key")
+    echo 00112233445566778899aabbccddeeff >"$tmp/other-id"
+    mount --bind "$tmp/other-id" /etc/machine-id
+    check_fails "under another machine id it is not" systemctl restart nvme-keyd-credentials.service
+    is "because the host key was looked at" "$(unit_property nvme-keyd-host-key.service Result)" exit-code
+    check "the service is started all the same" systemctl restart nvme-keyd.service
+    umount /etc/machine-id
+    is "the host key is as before" "$(sha256sum <"$host_key")" "$digest"
+    check "with the old machine id it is unsealed again" systemctl restart nvme-keyd-credentials.service nvme-keyd.service
+    is "and its key is there" "$(credential_of nqn.2026-11.org.example:sealed)" nvme-keyd.psk
+    rm "$sealed"
 
-        journalctl --sync
-        is "no word of a host key that was there" "$(journalctl --boot --quiet --output=cat | grep -c 'credentials host key set up')" 0
-        check "the PSK is nowhere in the journal" test 0 = "$(journalctl --quiet --output=export | grep -acF "$(psk_part)")"
-        check "nor in the kernel's log" test 0 = "$(dmesg | grep -cF "$(psk_part)")"
-        # Where this boot's credentials were, and the host key that has sealed the store.
-        rm -rf /var/lib/nvme-keyd "$host_key"
-        mv "$kept" /var/lib/nvme-keyd
-        host_request credentials "smbios nvme-keyd.kek=$(base64 -w0 "$VM_STATE/kek")"
-        reboot_into 3
-        ;;
+    journalctl --sync
+    is "no word of a host key that was there" "$(journalctl --boot --quiet --output=cat | grep -c 'credentials host key set up')" 0
+    check "the PSK is nowhere in the journal" test 0 = "$(journalctl --quiet --output=export | grep -acF "$(psk_part)")"
+    check "nor in the kernel's log" test 0 = "$(dmesg | grep -cF "$(psk_part)")"
+    # Where this boot's credentials were, and the host key that has sealed the store.
+    rm -rf /var/lib/nvme-keyd "$host_key"
+    mv "$kept" /var/lib/nvme-keyd
+    host_request credentials "smbios nvme-keyd.kek=$(base64 -w0 "$VM_STATE/kek")"
+    reboot_into 3
+    ;;
 3)
-        check_order
-        is "the key from the hypervisor opens the store" "$(store_slot)" systemd-creds
-        check "which nothing else does" test -z "$(header_slot systemd-creds | jq -r .credential |
-                systemd-creds decrypt --name=nvme-keyd.kek - - 2>/dev/null | tr -d '\0')"
-        is "its key is published" "$(ring_list | cut -d' ' -f2-)" "$(cat "$VM_STATE/keys")"
-        check "no key of a credential" test -z "$(nvme-keyctl list --json=short | jq -r '.keys[].credential // empty')"
-        check_connect "$stored"
-        ;;
+    check_order
+    is "the key from the hypervisor opens the store" "$(store_slot)" systemd-creds
+    check "which nothing else does" test -z "$(header_slot systemd-creds | jq -r .credential |
+        systemd-creds decrypt --name=nvme-keyd.kek - - 2>/dev/null | tr -d '\0')"
+    is "its key is published" "$(ring_list | cut -d' ' -f2-)" "$(cat "$VM_STATE/keys")"
+    check "no key of a credential" test -z "$(nvme-keyctl list --json=short | jq -r '.keys[].credential // empty')"
+    check_connect "$stored"
+    ;;
 esac

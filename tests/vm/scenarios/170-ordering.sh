@@ -20,44 +20,44 @@ copies=/run/systemd/system
 lists() { tr ' ' '\n' <<<"$1" | grep -qxF "$2"; }
 # ordered WORDS UNIT...: the one after the other, as both ends of it are shown
 ordered() {
-        local what=$1 unit after
-        shift
+    local what=$1 unit after
+    shift
 
-        for unit in "$@"; do
-                after=$(unit_property "$unit" After)
-                check "$what: $unit comes after the keys" lists "$after" "$preload"
-                [ "$unit" = tlshd.service ] ||
-                        check "$what: $unit comes after tlshd" lists "$after" tlshd.service
-                # The whole tree, two spaces for each level; it takes seconds in an emulated guest.
-                [ "$unit" != nvmf-autoconnect.service ] || check "$what: $unit is listed so" grep -qxF "  $preload" \
-                        <(systemctl list-dependencies --after --plain "$unit")
-        done
+    for unit in "$@"; do
+        after=$(unit_property "$unit" After)
+        check "$what: $unit comes after the keys" lists "$after" "$preload"
+        [ "$unit" = tlshd.service ] ||
+            check "$what: $unit comes after tlshd" lists "$after" tlshd.service
+        # The whole tree, two spaces for each level; it takes seconds in an emulated guest.
+        [ "$unit" != nvmf-autoconnect.service ] || check "$what: $unit is listed so" grep -qxF "  $preload" \
+            <(systemctl list-dependencies --after --plain "$unit")
+    done
 }
 verify() { [ -z "$(systemd-analyze verify --man=no "$@" 2>&1 | tee /dev/stderr)" ]; }
 
 # may_start UNIT LINE...: what it runs and asks for is not here, its order is
 may_start() {
-        local dir=$copies/$1.d
-        shift
+    local dir=$copies/$1.d
+    shift
 
-        mkdir -p "$dir"
-        printf '%s\n' '[Unit]' ConditionPathExists= ConditionDirectoryNotEmpty= AssertPathExists= "$@" >"$dir/zz-vm.conf"
+    mkdir -p "$dir"
+    printf '%s\n' '[Unit]' ConditionPathExists= ConditionDirectoryNotEmpty= AssertPathExists= "$@" >"$dir/zz-vm.conf"
 }
 started() { unit_property "$1" ExecMainStartTimestampMonotonic; }
 # keys_first WHAT UNIT...: all of them are started at once with the preload, which takes two seconds
 keys_first() {
-        local what=$1 unit done_at
-        shift
+    local what=$1 unit done_at
+    shift
 
-        systemctl daemon-reload
-        # shellcheck disable=SC2086 # words
-        systemctl stop "$preload" "$@" 2>/dev/null
-        # the preload last, so that it is not first by chance
-        systemctl start "$@" "$preload" 2>&1 | sed 's/^/# /'
-        done_at=$(unit_property "$preload" ExecMainExitTimestampMonotonic)
-        for unit in "$@"; do
-                check "$what: $unit starts when the keys are there" test "$done_at" -le "$(started "$unit")"
-        done
+    systemctl daemon-reload
+    # shellcheck disable=SC2086 # words
+    systemctl stop "$preload" "$@" 2>/dev/null
+    # the preload last, so that it is not first by chance
+    systemctl start "$@" "$preload" 2>&1 | sed 's/^/# /'
+    done_at=$(unit_property "$preload" ExecMainExitTimestampMonotonic)
+    for unit in "$@"; do
+        check "$what: $unit starts when the keys are there" test "$done_at" -le "$(started "$unit")"
+    done
 }
 
 # --- this boot
@@ -71,14 +71,14 @@ is "no ordering cycle at boot" "$(journalctl --boot --quiet --grep='ordering cyc
 # What nvme-keyd costs: the time between what comes before the keys and tlshd, all of which is on the critical chain of
 # that. systemd-analyze critical-chain has nothing to say while this scenario, a part of the boot, runs.
 chain() {
-        local unit from to
+    local unit from to
 
-        for unit in systemd-modules-load.service nvme-keyd.socket nvme-keyd.service $preload tlshd.service; do
-                from=$(unit_property "$unit" InactiveExitTimestampMonotonic)
-                to=$(unit_property "$unit" ActiveEnterTimestampMonotonic)
-                [ "$unit" != $preload ] || read -r from to < <(preload_times)
-                diag "critical chain: $unit @$((from / 1000)) ms +$(((to - from) / 1000)) ms"
-        done
+    for unit in systemd-modules-load.service nvme-keyd.socket nvme-keyd.service $preload tlshd.service; do
+        from=$(unit_property "$unit" InactiveExitTimestampMonotonic)
+        to=$(unit_property "$unit" ActiveEnterTimestampMonotonic)
+        [ "$unit" != $preload ] || read -r from to < <(preload_times)
+        diag "critical chain: $unit @$((from / 1000)) ms +$(((to - from) / 1000)) ms"
+    done
 }
 chain
 systemd-analyze blame --no-pager 2>/dev/null | grep -E 'nvme-keyd|tlshd|modules-load' | sed 's/^/# blame: /'
@@ -99,7 +99,7 @@ defer "systemctl daemon-reload; systemctl stop 'nvmf-connect@*' nvmf-autoconnect
 defer "(cd /opt/units && for u in *; do rm -rf $copies/\$u $copies/\$u.d; done); rm -rf $copies/nvmf-connect@*.d $copies/{tlshd,nvme-keyd-preload}.service.d"
 systemctl daemon-reload
 is "these are the units of the other versions" "$(unit_property nvmf-autoconnect.service FragmentPath)" \
-        "$copies/nvmf-autoconnect.service"
+    "$copies/nvmf-autoconnect.service"
 # shellcheck disable=SC2086
 ordered "nvme-cli 3 and nvme-stas" $connectors $others
 check "nvme-cli 3: what local mounts wait for is not ordered so" not_held_back
@@ -110,7 +110,7 @@ check "systemd-analyze verify, with those" verify $ours
 
 oneshot=('[Service]' Type=oneshot RemainAfterExit=yes ExecStart= ExecStart=/bin/true)
 for unit in nvmf-autoconnect.service nvmf-connect-nbft.service "$early" $others; do
-        may_start "$unit" "${oneshot[@]}"
+    may_start "$unit" "${oneshot[@]}"
 done
 may_start "$preload" '[Service]' ExecStartPre=/bin/sleep\ 2
 # shellcheck disable=SC2086

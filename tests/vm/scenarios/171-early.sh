@@ -19,19 +19,19 @@ drop_in=/etc/systemd/system/nvmf-connect@.service.d
 
 # connects_at_boot [SECONDS]: both, which write what is in the keyring instead of connecting
 connects_at_boot() {
-        mkdir -p "$drop_in"
-        # shellcheck disable=SC2016 # for systemd and a shell
-        printf '%s\n' '[Service]' ExecStart= 'ExecStart=/bin/sh -c '"'"'case "$$0" in *tcp*) n=tcp ;; *) n=fc ;; esac; /opt/vm/bin/ringls >/run/vm-early.$$n'"'"' %i' \
-                ${1:+ExecStartPre= "ExecStartPre=-+$(sed -n 's/^ExecStartPre=-+\(.*wait-for-keys\) .*/\1/p' /usr/lib/systemd/system/nvmf-connect@.service.d/10-nvme-keyd.conf) %i $1"} \
-                >"$drop_in/vm.conf"
-        systemctl daemon-reload
-        systemctl add-wants sysinit.target "$tcp" "$fc"
+    mkdir -p "$drop_in"
+    # shellcheck disable=SC2016 # for systemd and a shell
+    printf '%s\n' '[Service]' ExecStart= 'ExecStart=/bin/sh -c '"'"'case "$$0" in *tcp*) n=tcp ;; *) n=fc ;; esac; /opt/vm/bin/ringls >/run/vm-early.$$n'"'"' %i' \
+        ${1:+ExecStartPre= "ExecStartPre=-+$(sed -n 's/^ExecStartPre=-+\(.*wait-for-keys\) .*/\1/p' /usr/lib/systemd/system/nvmf-connect@.service.d/10-nvme-keyd.conf) %i $1"} \
+        >"$drop_in/vm.conf"
+    systemctl daemon-reload
+    systemctl add-wants sysinit.target "$tcp" "$fc"
 }
 connects_no_more() {
-        rm -rf "$drop_in" /etc/systemd/system/sysinit.target.wants/nvmf-connect@*
-        systemctl daemon-reload
+    rm -rf "$drop_in" /etc/systemd/system/sysinit.target.wants/nvmf-connect@*
+    systemctl daemon-reload
 }
-transport_of() { case $1 in *tcp*) echo TCP ;; *) echo FC ;; esac; }
+transport_of() { case $1 in *tcp*) echo TCP ;; *) echo FC ;; esac }
 began() { unit_property "$1" ExecMainStartTimestampMonotonic; }
 active() { unit_property "$1" ActiveEnterTimestampMonotonic; }
 # in_order TEXT TIME TIME: both are there, and one is before the other
@@ -39,73 +39,73 @@ in_order() { check "$1 ($2, $3)" test 0 -lt "${2:-0}" -a "${2:-0}" -lt "${3:-0}"
 keys_are_there() { [ "$(ring_count)" -gt 0 ]; }
 # check_boot WHAT: what is the same, wherever the store is
 check_boot() {
-        check "$1: the boot goes on" boot_went_on
-        for unit in "$tcp" "$fc"; do
-                in_order "$1: $(transport_of "$unit") begins before local mounts" "$(began "$unit")" "$(active local-fs.target)"
-        done
-        check "$1: keys are published in the end" wait_until 60 keys_are_there
-        journalctl --sync
-        is "$1: no ordering cycle" "$(journalctl --boot --quiet --grep='ordering cycle' --output=cat)" ""
+    check "$1: the boot goes on" boot_went_on
+    for unit in "$tcp" "$fc"; do
+        in_order "$1: $(transport_of "$unit") begins before local mounts" "$(began "$unit")" "$(active local-fs.target)"
+    done
+    check "$1: keys are published in the end" wait_until 60 keys_are_there
+    journalctl --sync
+    is "$1: no ordering cycle" "$(journalctl --boot --quiet --grep='ordering cycle' --output=cat)" ""
 }
 
 # A /var that is mounted as a local disk is, with what it had; until then the root is as read-only as an image.
 separate_var() {
-        # shellcheck disable=SC2016 # for the unit
-        boot_unit vm-root.service sysinit.target '
+    # shellcheck disable=SC2016 # for the unit
+    boot_unit vm-root.service sysinit.target '
                 mkdir -p /run/vm-var/upper /run/vm-var/work
                 rm -rf /var/tmp
                 mount -o remount,bind,ro /
                 ! mkdir /var/tmp 2>/run/vm-var/refused' \
-                DefaultDependencies=no After=systemd-remount-fs.service \
-                'Before=local-fs-pre.target nvme-keyd.socket nvme-keyd-preload.service'
-        echo 'overlay /var overlay x-systemd.requires=vm-root.service,lowerdir=/var,upperdir=/run/vm-var/upper,workdir=/run/vm-var/work' >>/etc/fstab
+        DefaultDependencies=no After=systemd-remount-fs.service \
+        'Before=local-fs-pre.target nvme-keyd.socket nvme-keyd-preload.service'
+    echo 'overlay /var overlay x-systemd.requires=vm-root.service,lowerdir=/var,upperdir=/run/vm-var/upper,workdir=/run/vm-var/work' >>/etc/fstab
 }
 # The next boot has that of the root again, and has to know what it is about.
 one_var() {
-        boot_unit_gone vm-root.service
-        cp "$VM_STATE/fstab" /etc/fstab
-        mkdir "$tmp/root"
-        mount --bind / "$tmp/root"
-        # All else it has from before, and the two are one where nothing was written since.
-        cp "$VM_STATE/running" "$tmp/root$VM_STATE/"
-        mount --bind "$tmp/root$VM_STATE" "$VM_STATE"
-        umount "$tmp/root"
+    boot_unit_gone vm-root.service
+    cp "$VM_STATE/fstab" /etc/fstab
+    mkdir "$tmp/root"
+    mount --bind / "$tmp/root"
+    # All else it has from before, and the two are one where nothing was written since.
+    cp "$VM_STATE/running" "$tmp/root$VM_STATE/"
+    mount --bind "$tmp/root$VM_STATE" "$VM_STATE"
+    umount "$tmp/root"
 }
 
 case $VM_PHASE in
 1)
-        check "nvme-keyctl add" nvme-keyctl add --subsysnqn="$sub" <<<"$(new_psk)"
-        ring_list | cut -d' ' -f2- >"$VM_STATE/keys"
-        cp /etc/fstab "$VM_STATE/"
-        connects_at_boot
-        separate_var
-        reboot_into 2
-        ;;
+    check "nvme-keyctl add" nvme-keyctl add --subsysnqn="$sub" <<<"$(new_psk)"
+    ring_list | cut -d' ' -f2- >"$VM_STATE/keys"
+    cp /etc/fstab "$VM_STATE/"
+    connects_at_boot
+    separate_var
+    reboot_into 2
+    ;;
 2)
-        mount -o remount,bind,rw /
-        check "separate: /var is a mount" mountpoint -q /var
-        check "separate: before it was there, nothing could be made in /var" grep -q 'Read-only' /run/vm-var/refused
-        check_boot "separate"
-        in_order "separate: TCP does not wait for that for ever" "$(began "$tcp")" "$(active var.mount)"
-        in_order "separate: FC does not wait at all" "$(began "$fc")" "$(began "$tcp")"
-        read -r loading _ < <(preload_times)
-        in_order "separate: the preload begins before that" "$loading" "$(active var.mount)"
-        is "separate: no unit of ours lacks a place for its sandbox" \
-                "$(journalctl --boot --quiet --output=cat --grep='^nvme-keyd.*status=226/')" ""
-        is "separate: the keys are those of the store" "$(ring_list | cut -d' ' -f2-)" "$(cat "$VM_STATE/keys")"
+    mount -o remount,bind,rw /
+    check "separate: /var is a mount" mountpoint -q /var
+    check "separate: before it was there, nothing could be made in /var" grep -q 'Read-only' /run/vm-var/refused
+    check_boot "separate"
+    in_order "separate: TCP does not wait for that for ever" "$(began "$tcp")" "$(active var.mount)"
+    in_order "separate: FC does not wait at all" "$(began "$fc")" "$(began "$tcp")"
+    read -r loading _ < <(preload_times)
+    in_order "separate: the preload begins before that" "$loading" "$(active var.mount)"
+    is "separate: no unit of ours lacks a place for its sandbox" \
+        "$(journalctl --boot --quiet --output=cat --grep='^nvme-keyd.*status=226/')" ""
+    is "separate: the keys are those of the store" "$(ring_list | cut -d' ' -f2-)" "$(cat "$VM_STATE/keys")"
 
-        connects_no_more
-        # emulated, the service takes its time
-        connects_at_boot 120
-        one_var
-        reboot_into 3
-        ;;
+    connects_no_more
+    # emulated, the service takes its time
+    connects_at_boot 120
+    one_var
+    reboot_into 3
+    ;;
 3)
-        defer connects_no_more
-        check_boot "one file system"
-        is "one file system: TCP finds the keys" "$(cut -d' ' -f2- /run/vm-early.tcp)" "$(cat "$VM_STATE/keys")"
-        read -r _ loaded < <(preload_times)
-        in_order "one file system: FC does not wait for them" "$(began "$fc")" "$loaded"
-        is "one file system: no unit has failed" "$(failed_units)" ""
-        ;;
+    defer connects_no_more
+    check_boot "one file system"
+    is "one file system: TCP finds the keys" "$(cut -d' ' -f2- /run/vm-early.tcp)" "$(cat "$VM_STATE/keys")"
+    read -r _ loaded < <(preload_times)
+    in_order "one file system: FC does not wait for them" "$(began "$fc")" "$loaded"
+    is "one file system: no unit has failed" "$(failed_units)" ""
+    ;;
 esac

@@ -35,6 +35,6 @@ generated=$(nvme-keyctl generate --subsysnqn="$sub" --hmac=sha384 --print-key) |
 id=$(head -n 1 <<<"$generated")
 defer "nvme-keyctl remove $id"
 check "nvme-keyctl generate prints an interchange key" grep -qE '^NVMeTLSkey-1:02:[A-Za-z0-9+/=]{72}:$' \
-        <(tail -n 1 <<<"$generated")
+    <(tail -n 1 <<<"$generated")
 check "connect with a generated SHA-384 key" connect_tls "$sub"
 is "the connection uses the generated key" "$(tls_key_of "$sub")" "$(record_serial "$id")"

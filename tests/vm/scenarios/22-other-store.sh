@@ -11,10 +11,10 @@ sub=nqn.2026-11.org.example:other-store
 aside=/var/lib/nvme-keyd.aside
 
 store_swap() {
-        systemctl stop nvme-keyd.service &&
-                find /var/lib/nvme-keyd -mindepth 1 -maxdepth 1 -exec mv -t "$aside.out" {} + &&
-                find "$aside" -mindepth 1 -maxdepth 1 -exec mv -t /var/lib/nvme-keyd {} + &&
-                find "$aside.out" -mindepth 1 -maxdepth 1 -exec mv -t "$aside" {} +
+    systemctl stop nvme-keyd.service &&
+        find /var/lib/nvme-keyd -mindepth 1 -maxdepth 1 -exec mv -t "$aside.out" {} + &&
+        find "$aside" -mindepth 1 -maxdepth 1 -exec mv -t /var/lib/nvme-keyd {} + &&
+        find "$aside.out" -mindepth 1 -maxdepth 1 -exec mv -t "$aside" {} +
 }
 mkdir -m 700 "$aside" "$aside.out"
 defer "rm -rf $aside $aside.out"

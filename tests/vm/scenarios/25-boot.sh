@@ -13,33 +13,33 @@ cut=nqn.2026-11.org.example:cut
 
 case $VM_PHASE in
 1)
-        check "nvme-keyctl add" nvme-keyctl add --subsysnqn="$sub" <<<"$(new_psk)"
-        ring_list | cut -d' ' -f2- >"$VM_STATE/keys"
-        reboot_into 2
-        ;;
+    check "nvme-keyctl add" nvme-keyctl add --subsysnqn="$sub" <<<"$(new_psk)"
+    ring_list | cut -d' ' -f2- >"$VM_STATE/keys"
+    reboot_into 2
+    ;;
 2)
-        is "the same identity and bytes after a restart" "$(ring_list | cut -d' ' -f2-)" "$(cat "$VM_STATE/keys")"
-        is "the preload unit did it" "$(unit_property nvme-keyd-preload.service Result)" success
-        read -r _ done_at < <(preload_times)
-        for unit in tlshd.service nvmf-autoconnect.service; do
-                started=$(unit_property "$unit" ExecMainStartTimestampMonotonic)
-                diag "nvme-keyd-preload done at $done_at us, $unit started at $started us"
-                check "before $unit" test 0 -lt "$done_at" -a "$done_at" -lt "$started"
-        done
-        check "nvme_tcp is not loaded yet" test ! -e /sys/module/nvme_tcp
-        target_up "$sub"
-        defer target_down
-        check "the first connect works" connect_tls "$sub"
-        disconnect "$sub" >/dev/null
+    is "the same identity and bytes after a restart" "$(ring_list | cut -d' ' -f2-)" "$(cat "$VM_STATE/keys")"
+    is "the preload unit did it" "$(unit_property nvme-keyd-preload.service Result)" success
+    read -r _ done_at < <(preload_times)
+    for unit in tlshd.service nvmf-autoconnect.service; do
+        started=$(unit_property "$unit" ExecMainStartTimestampMonotonic)
+        diag "nvme-keyd-preload done at $done_at us, $unit started at $started us"
+        check "before $unit" test 0 -lt "$done_at" -a "$done_at" -lt "$started"
+    done
+    check "nvme_tcp is not loaded yet" test ! -e /sys/module/nvme_tcp
+    target_up "$sub"
+    defer target_down
+    check "the first connect works" connect_tls "$sub"
+    disconnect "$sub" >/dev/null
 
-        next_phase 3
-        # A line about it might not make it through the serial port.
-        nvme-keyctl add --subsysnqn="$cut" <<<"$(new_psk)" >/dev/null || bail "nvme-keyctl add"
-        power_cut
-        ;;
+    next_phase 3
+    # A line about it might not make it through the serial port.
+    nvme-keyctl add --subsysnqn="$cut" <<<"$(new_psk)" >/dev/null || bail "nvme-keyctl add"
+    power_cut
+    ;;
 3)
-        check "the old record" record_of "$sub"
-        check "the record of the last moment" record_of "$cut"
-        is "both have their keys" "$(ring_count)" 2
-        ;;
+    check "the old record" record_of "$sub"
+    check "the record of the last moment" record_of "$cut"
+    is "both have their keys" "$(ring_count)" 2
+    ;;
 esac

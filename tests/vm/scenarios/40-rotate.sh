@@ -24,14 +24,14 @@ old_identity=$(key_identity "$old_serial")
 mark=$(journal_mark)
 
 io_loop() {
-        local n=0
-        while [ -e "$tmp/io" ]; do
-                dd if="$tmp/pattern" of="$dev" bs=64k oflag=direct status=none &&
-                        dd if="$dev" of="$tmp/io.back" bs=64k count=16 iflag=direct status=none &&
-                        cmp "$tmp/pattern" "$tmp/io.back" || echo "round $n failed"
-                n=$((n + 1))
-                echo "$n" >"$tmp/io.rounds"
-        done
+    local n=0
+    while [ -e "$tmp/io" ]; do
+        dd if="$tmp/pattern" of="$dev" bs=64k oflag=direct status=none &&
+            dd if="$dev" of="$tmp/io.back" bs=64k count=16 iflag=direct status=none &&
+            cmp "$tmp/pattern" "$tmp/io.back" || echo "round $n failed"
+        n=$((n + 1))
+        echo "$n" >"$tmp/io.rounds"
+    done
 }
 dd if=/dev/urandom of="$tmp/pattern" bs=64k count=16 status=none
 touch "$tmp/io"
@@ -44,8 +44,8 @@ sleep 1
 
 start=$(now_ms)
 new_id=$(nvme-keyctl rotate "$id" <<<"$(new_psk)" 2>"$tmp/rotate.err") || {
-        diag "$(cat "$tmp/rotate.err")"
-        not_ok "nvme-keyctl rotate"
+    diag "$(cat "$tmp/rotate.err")"
+    not_ok "nvme-keyctl rotate"
 }
 diag "rotate: $(($(now_ms) - start)) ms"
 defer "nvme-keyctl remove $new_id"

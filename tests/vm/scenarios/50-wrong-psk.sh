@@ -11,10 +11,10 @@ sub=nqn.2026-11.org.example:wrong
 other=nqn.2026-11.org.example:other
 
 for s in "$sub" "$other"; do
-        check "a target $s" target_up "$s" || bail "no target"
-        id=$(nvme-keyctl add --subsysnqn="$s" <<<"$(new_psk)") || bail "nvme-keyctl add"
-        defer "nvme-keyctl remove $id"
-        [ "$s" != "$sub" ] || identity=$(record_identity "$id")
+    check "a target $s" target_up "$s" || bail "no target"
+    id=$(nvme-keyctl add --subsysnqn="$s" <<<"$(new_psk)") || bail "nvme-keyctl add"
+    defer "nvme-keyctl remove $id"
+    [ "$s" != "$sub" ] || identity=$(record_identity "$id")
 done
 defer target_down
 check "another connection" connect_tls "$other"

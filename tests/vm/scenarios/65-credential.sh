@@ -17,17 +17,17 @@ service=InaccessiblePaths=/run/systemd/io.systemd.Credentials
 
 # with LINE...: restarts the service with these lines in its unit
 with() {
-        mkdir -p "$(dirname "$drop_in")"
-        printf '%s\n' '[Service]' "$@" >"$drop_in"
-        systemctl daemon-reload
-        systemctl restart nvme-keyd.service
+    mkdir -p "$(dirname "$drop_in")"
+    printf '%s\n' '[Service]' "$@" >"$drop_in"
+    systemctl daemon-reload
+    systemctl restart nvme-keyd.service
 }
 # A store that is made now.
 fresh_store() {
-        systemctl stop nvme-keyd.service
-        rm -rf /var/lib/nvme-keyd/*
-        keyctl clear "$(nvme_ring)"
-        nvme-keyctl add --subsysnqn="$sub" <<<"$(new_psk)"
+    systemctl stop nvme-keyd.service
+    rm -rf /var/lib/nvme-keyd/*
+    keyctl clear "$(nvme_ring)"
+    nvme-keyctl add --subsysnqn="$sub" <<<"$(new_psk)"
 }
 creds_service_ran() { journal_since "$mark" _SYSTEMD_UNIT=init.scope | grep -q systemd-creds@; }
 

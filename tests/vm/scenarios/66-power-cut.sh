@@ -17,58 +17,61 @@ cuts=0
 
 # What the cut has left: the middle of a change, before or behind the point from which on it holds?
 left() {
-        if [ -e "$store/commit.json" ]; then
-                echo committed
-        elif [ -n "$(find "$store" -name '*.new' -print -quit 2>/dev/null)" ]; then
-                echo unfinished
-        else
-                echo nothing
-        fi
+    if [ -e "$store/commit.json" ]; then
+        echo committed
+    elif [ -n "$(find "$store" -name '*.new' -print -quit 2>/dev/null)" ]; then
+        echo unfinished
+    else
+        echo nothing
+    fi
 }
 
 daemon_start() {
-        mkdir -p "$store" && chmod 700 "$store"
-        mkdir -p /run/nvme-keyd
-        systemd-creds setup
-        modprobe nvme-keyring
-        setpriv --regid=nvme-keyd --clear-groups systemd-socket-activate --fdname=varlink \
-                --listen=/run/nvme-keyd/org.nvmekeyd.Manager /usr/lib/nvme-keyd/nvme-keyd >/dev/ttyS2 2>&1 &
-        defer "kill $!"
-        wait_until 20 test -S /run/nvme-keyd/org.nvmekeyd.Manager
+    mkdir -p "$store" && chmod 700 "$store"
+    mkdir -p /run/nvme-keyd
+    systemd-creds setup
+    modprobe nvme-keyring
+    setpriv --regid=nvme-keyd --clear-groups systemd-socket-activate --fdname=varlink \
+        --listen=/run/nvme-keyd/org.nvmekeyd.Manager /usr/lib/nvme-keyd/nvme-keyd >/dev/ttyS2 2>&1 &
+    defer "kill $!"
+    wait_until 20 test -S /run/nvme-keyd/org.nvmekeyd.Manager
 }
 
 echo "$(left)" >>"$HOST/left"
 # Every fourth cut comes early enough to fall on the opening of the store too.
 [ $((cuts % 4)) != 3 ] || [ "$cuts" -ge "$wanted" ] || host_request power-cut 6000
 
-check "the daemon listens" daemon_start >"$tmp/start" || { cat "$tmp/start"; bail "no daemon"; }
+check "the daemon listens" daemon_start >"$tmp/start" || {
+    cat "$tmp/start"
+    bail "no daemon"
+}
 if ! python3 /opt/vm/churn.py check "$HOST/journal" >"$tmp/churn" 2>&1; then
-        not_ok "after power cut $cuts all is as it was committed"
-        sed 's/^/# /' "$tmp/churn"
-        exit 1
+    not_ok "after power cut $cuts all is as it was committed"
+    sed 's/^/# /' "$tmp/churn"
+    exit 1
 fi
 diag "power cut $cuts left $(tail -n 1 "$HOST/left"): $(paste -sd ';' "$tmp/churn"), up $(cut -d. -f1 /proc/uptime) s"
 slot=$(store_slot) && [ ! -e "$HOST/slot" ] && echo "$slot" >"$HOST/slot"
 is "the store is opened by the slot that made it" "$slot" "$(cat "$HOST/slot" 2>/dev/null)" >"$tmp/slot" || {
-        cat "$tmp/slot"
-        exit 1
+    cat "$tmp/slot"
+    exit 1
 }
 is "and nothing is left of what was cut off" "$(left)" nothing >"$tmp/left" || {
-        cat "$tmp/left"
-        exit 1
+    cat "$tmp/left"
+    exit 1
 }
 
 if [ "$cuts" -ge "$wanted" ]; then
-        ok "all was as it was committed, after each of $cuts power cuts"
-        diag "changes: $(grep -c '"done"' "$HOST/journal")"
-        diag "cuts in a change: $(grep -c unfinished "$HOST/left") before its commit point," \
-                "$(grep -c committed "$HOST/left") behind"
-        exit 0
+    ok "all was as it was committed, after each of $cuts power cuts"
+    diag "changes: $(grep -c '"done"' "$HOST/journal")"
+    diag "cuts in a change: $(grep -c unfinished "$HOST/left") before its commit point," \
+        "$(grep -c committed "$HOST/left") behind"
+    exit 0
 fi
 # The second half is with a counter in the TPM, which each change increments behind its commit.
 if [ "$cuts" -ge $((wanted / 2)) ] && [ -n "$slot" ] &&
-        ! nvme-keyctl slot list --json=short | jq -e .rollbackCounter >/dev/null; then
-        check "a rollback counter" nvme-keyctl slot reseal "$(header_slot tpm2 | jq -r .id)" --rollback-counter || exit 1
+    ! nvme-keyctl slot list --json=short | jq -e .rollbackCounter >/dev/null; then
+    check "a rollback counter" nvme-keyctl slot reseal "$(header_slot tpm2 | jq -r .id)" --rollback-counter || exit 1
 fi
 
 changes() { wc -l <"$HOST/journal"; }

@@ -19,10 +19,10 @@ serial=$(record_serial "$id")
 good=0
 start=$(now_ms)
 for ((i = 0; i < 20; i++)); do
-        connect_tls "$sub" >/dev/null || break
-        [ "$(tls_key_of "$sub")" = "$serial" ] || break
-        disconnect "$sub" >/dev/null || break
-        good=$((good + 1))
+    connect_tls "$sub" >/dev/null || break
+    [ "$(tls_key_of "$sub")" = "$serial" ] || break
+    disconnect "$sub" >/dev/null || break
+    good=$((good + 1))
 done
 diag "$good of 20 in $(($(now_ms) - start)) ms"
 is "all connects and disconnects were good" "$good" 20

@@ -16,21 +16,21 @@ results=/run/vm-initrd
 
 # What asks in the initramfs: a unit of its own, which ends before switch-root, by guest/initrd-requests.sh.
 make_initrd() {
-        local root=$tmp/include units
+    local root=$tmp/include units
 
-        units=$root/etc/systemd/system
-        mkdir -p "$units/initrd.target.wants" "$root/opt/vm"
-        cp /opt/vm/initrd-requests.sh "$root/opt/vm/"
-        printf '%s\n' "identity='$1'" "pair='$HOSTNQN $sub'" "nobody='$HOSTNQN $nobody'" >"$root/opt/vm/initrd-requests.conf"
-        printf '%s\n' '[Unit]' DefaultDependencies=no After=nvme-keyd-preload.service \
-                'Before=initrd.target initrd-parse-etc.service' Conflicts=initrd-switch-root.target \
-                '[Service]' Type=oneshot 'ExecStart=/bin/bash /opt/vm/initrd-requests.sh' \
-                >"$units/vm-requests.service"
-        ln -s ../vm-requests.service "$units/initrd.target.wants/"
-        # As little as possible: under emulation an ordinary one takes more than two minutes.
-        dracut --force --hostonly --no-hostonly-default-device --no-compress --install sed \
-                --modules 'nvme-keyd bash base dracut-systemd udev-rules' --add-drivers 'virtio_blk virtio_pci ext4' \
-                --include "$root" / "$HOST/initrd.img" "$(uname -r)"
+    units=$root/etc/systemd/system
+    mkdir -p "$units/initrd.target.wants" "$root/opt/vm"
+    cp /opt/vm/initrd-requests.sh "$root/opt/vm/"
+    printf '%s\n' "identity='$1'" "pair='$HOSTNQN $sub'" "nobody='$HOSTNQN $nobody'" >"$root/opt/vm/initrd-requests.conf"
+    printf '%s\n' '[Unit]' DefaultDependencies=no After=nvme-keyd-preload.service \
+        'Before=initrd.target initrd-parse-etc.service' Conflicts=initrd-switch-root.target \
+        '[Service]' Type=oneshot 'ExecStart=/bin/bash /opt/vm/initrd-requests.sh' \
+        >"$units/vm-requests.service"
+    ln -s ../vm-requests.service "$units/initrd.target.wants/"
+    # As little as possible: under emulation an ordinary one takes more than two minutes.
+    dracut --force --hostonly --no-hostonly-default-device --no-compress --install sed \
+        --modules 'nvme-keyd bash base dracut-systemd udev-rules' --add-drivers 'virtio_blk virtio_pci ext4' \
+        --include "$root" / "$HOST/initrd.img" "$(uname -r)"
 }
 # result NAME [FIELD]: payload or error, milliseconds
 result() { sed -n "s/^$1|//p" "$results/results" | cut -d'|' -f "${2:-1}"; }
@@ -38,35 +38,35 @@ in_time() { [ "$(result "$1" 2)" -lt 60000 ]; }
 
 case $VM_PHASE in
 1)
-        id=$(nvme-keyctl add --subsysnqn="$sub" <<<"$(new_psk)") || bail "nvme-keyctl add"
-        modprobe nvme-keyring
-        is "the store has a slot of the TPM" "$(header_slots | grep -ow tpm2)" tpm2
-        identity=$(record_identity "$id")
-        key_hex "$identity" >"$VM_STATE/hex"
-        echo "$id" >"$VM_STATE/id"
-        check "a place for the image" host_mount || bail "no directory of the host"
-        start=$(now_ms)
-        check "dracut" make_initrd "$identity" || bail "no image"
-        diag "dracut: $(($(now_ms) - start)) ms, $(stat -c %s "$HOST/initrd.img") bytes"
-        # the store that is in it
-        systemctl stop nvme-keyd.service 2>/dev/null
-        host_request initrd
-        reboot_into 2
-        ;;
+    id=$(nvme-keyctl add --subsysnqn="$sub" <<<"$(new_psk)") || bail "nvme-keyctl add"
+    modprobe nvme-keyring
+    is "the store has a slot of the TPM" "$(header_slots | grep -ow tpm2)" tpm2
+    identity=$(record_identity "$id")
+    key_hex "$identity" >"$VM_STATE/hex"
+    echo "$id" >"$VM_STATE/id"
+    check "a place for the image" host_mount || bail "no directory of the host"
+    start=$(now_ms)
+    check "dracut" make_initrd "$identity" || bail "no image"
+    diag "dracut: $(($(now_ms) - start)) ms, $(stat -c %s "$HOST/initrd.img") bytes"
+    # the store that is in it
+    systemctl stop nvme-keyd.service 2>/dev/null
+    host_request initrd
+    reboot_into 2
+    ;;
 2)
-        [ -e "$results/results" ] || bail "nothing has asked: $(ls -R $results 2>&1)"
-        sed 's/^/# initramfs: /' "$results/results"
-        diag "$(journalctl --boot --quiet --output=short-monotonic --identifier=request-key-shim | tail -n 5)"
-        is "psk: the right bytes" "$(result psk)" ":hex:$(cat "$VM_STATE/hex")"
-        is "psk, nvme-keyd was not running: the right bytes" "$(result psk-cold)" ":hex:$(cat "$VM_STATE/hex")"
-        is "user: a serial" "$(result user | grep -cxE '[0-9]+')" 1
-        is "user: the key is in .nvme" "$(result user)" "$(key_serial "$(record_identity "$(cat "$VM_STATE/id")")")"
-        check "unknown, psk: ENOKEY" grep -q 'Required key not available' <(result psk-unknown)
-        check "unknown, user: ENOKEY" grep -q 'Required key not available' <(result user-unknown)
-        check "nobody answers: ENOKEY" grep -q 'Required key not available' <(result nobody)
-        for request in psk psk-cold user psk-unknown user-unknown nobody; do
-                check "$request: in less than 14 s ($(result "$request" 2) ms)" in_time "$request"
-        done
-        is "the real root has the key, once" "$(ring_count)" 1
-        ;;
+    [ -e "$results/results" ] || bail "nothing has asked: $(ls -R $results 2>&1)"
+    sed 's/^/# initramfs: /' "$results/results"
+    diag "$(journalctl --boot --quiet --output=short-monotonic --identifier=request-key-shim | tail -n 5)"
+    is "psk: the right bytes" "$(result psk)" ":hex:$(cat "$VM_STATE/hex")"
+    is "psk, nvme-keyd was not running: the right bytes" "$(result psk-cold)" ":hex:$(cat "$VM_STATE/hex")"
+    is "user: a serial" "$(result user | grep -cxE '[0-9]+')" 1
+    is "user: the key is in .nvme" "$(result user)" "$(key_serial "$(record_identity "$(cat "$VM_STATE/id")")")"
+    check "unknown, psk: ENOKEY" grep -q 'Required key not available' <(result psk-unknown)
+    check "unknown, user: ENOKEY" grep -q 'Required key not available' <(result user-unknown)
+    check "nobody answers: ENOKEY" grep -q 'Required key not available' <(result nobody)
+    for request in psk psk-cold user psk-unknown user-unknown nobody; do
+        check "$request: in less than 14 s ($(result "$request" 2) ms)" in_time "$request"
+    done
+    is "the real root has the key, once" "$(ring_count)" 1
+    ;;
 esac

@@ -17,21 +17,21 @@ request_gone() { ! grep -q 'nvme-tls-psk:' /proc/keys; }
 ring_usage() { awk '$8 == "keyring" && $9 == ".nvme:" && $2 !~ /R/ { print $3 }' /proc/keys; }
 # References to .nvme, when those of the processes that just used it are collected. nvme-keyd has one, so it is to run.
 settled_ring_usage() {
-        local before=
+    local before=
 
-        nvme-keyctl list >/dev/null
-        until [ "$(ring_usage)" = "$before" ]; do
-                before=$(ring_usage)
-                sleep 3
-        done
-        echo "$before"
+    nvme-keyctl list >/dev/null
+    until [ "$(ring_usage)" = "$before" ]; do
+        before=$(ring_usage)
+        sleep 3
+    done
+    echo "$before"
 }
 
 # connect_asks TEXT: connect with nothing in .nvme
 connect_asks() {
-        check "$1: nothing in .nvme" forget_keys
-        check "$1: connect" connect_tls "$sub" || bail "no connection"
-        is "$1: with the key that nvme-keyd published" "$(tls_key_of "$sub")" "$(record_serial "$id")"
+    check "$1: nothing in .nvme" forget_keys
+    check "$1: connect" connect_tls "$sub" || bail "no connection"
+    is "$1: with the key that nvme-keyd published" "$(tls_key_of "$sub")" "$(record_serial "$id")"
 }
 
 # --- no keyring
@@ -82,7 +82,7 @@ check "no answer is kept" wait_until 60 request_gone
 keyctl add user "$request" forged @s >/dev/null
 connect_asks "a forged answer in the session"
 is "a forged answer in the session: it is the only one there" \
-        "$(keyctl list @s | grep -c 'user: nvme-tls-psk:')" 1
+    "$(keyctl list @s | grep -c 'user: nvme-tls-psk:')" 1
 keyctl clear @s
 disconnect "$sub"
 
@@ -121,7 +121,7 @@ add_version_0() { nvme-keyctl add --subsysnqn="$1" --identity-version=0 <<<"$(ne
 nvme-keyctl remove "$id"
 shadows=()
 for digit in 0 1 2 3; do
-        shadows+=("$(add_version_0 "$sub$digit")")
+    shadows+=("$(add_version_0 "$sub$digit")")
 done
 id=$(add_version_0 "$sub") || bail "nvme-keyctl add"
 is "longer names are no shadow: all are there" "$(ring_count)" 5
@@ -129,7 +129,7 @@ check "longer names: connect" connect_tls "$sub" || bail "no connection"
 is "longer names: with its own key" "$(tls_key_of "$sub")" "$(record_serial "$id" 0)"
 disconnect "$sub"
 for shadow in "${shadows[@]}" "$id"; do
-        nvme-keyctl remove "$shadow"
+    nvme-keyctl remove "$shadow"
 done
 id=$(nvme-keyctl add --subsysnqn="$sub" <<<"$(new_psk)") || bail "nvme-keyctl add"
 
@@ -164,7 +164,7 @@ systemctl kill --signal=CONT nvme-keyd.service
 check "the patch can be disabled" wait_until 60 patch_gone
 check "the module can be unloaded, and nvme-keyd looks after its keys" patch_remove
 check "nothing of it is left in /proc/keys" wait_until 60 \
-        bash -c "! grep -qE 'nvme_keyd_(upcall|probe)|nvme-tls-psk:' /proc/keys"
+    bash -c "! grep -qE 'nvme_keyd_(upcall|probe)|nvme-tls-psk:' /proc/keys"
 forget_keys
 is "no reference to .nvme is left" "$(settled_ring_usage)" "$usage"
 check_fails "stock kernel again: connect without a key fails" connect_tls "$sub"

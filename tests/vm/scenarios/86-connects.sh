@@ -15,39 +15,51 @@ sub=nqn.2026-11.org.example:connects
 
 # One connect with nothing in .nvme, by a key that is in it since. Says what went wrong.
 connect_asks() {
-        local start serial
+    local start serial
 
-        forget_keys || { echo ".nvme is not empty"; return 1; }
-        start=$(now_ms)
-        connect_tls "$sub" || { echo "connect failed"; return 1; }
-        echo $(($(now_ms) - start)) >>"$tmp/times"
-        serial=$(tls_key_of "$sub")
-        disconnect "$sub"
-        [ "$serial" != "$last" ] || { echo "the key of the connect before"; return 1; }
-        # .nvme was empty: what is in it now was published after that
-        [ -n "$(key_identity "$serial")" ] || { echo "key $serial was not published"; return 1; }
-        last=$serial
+    forget_keys || {
+        echo ".nvme is not empty"
+        return 1
+    }
+    start=$(now_ms)
+    connect_tls "$sub" || {
+        echo "connect failed"
+        return 1
+    }
+    echo $(($(now_ms) - start)) >>"$tmp/times"
+    serial=$(tls_key_of "$sub")
+    disconnect "$sub"
+    [ "$serial" != "$last" ] || {
+        echo "the key of the connect before"
+        return 1
+    }
+    # .nvme was empty: what is in it now was published after that
+    [ -n "$(key_identity "$serial")" ] || {
+        echo "key $serial was not published"
+        return 1
+    }
+    last=$serial
 }
 daemon_idle() {
-        # a unit may be started five times in ten seconds
-        systemctl stop nvme-keyd.service && systemctl reset-failed nvme-keyd.service
-        [ "$(systemctl is-active nvme-keyd.service nvme-keyd-request.socket | tr '\n' ' ')" = "inactive active " ]
+    # a unit may be started five times in ten seconds
+    systemctl stop nvme-keyd.service && systemctl reset-failed nvme-keyd.service
+    [ "$(systemctl is-active nvme-keyd.service nvme-keyd-request.socket | tr '\n' ' ')" = "inactive active " ]
 }
 
 # connects TEXT PREPARATION
 connects() {
-        local good=0 i
+    local good=0 i
 
-        : >"$tmp/times"
-        for ((i = 1; i <= n; i++)); do
-                if "$2" >"$tmp/connect.out" 2>&1 && connect_asks >"$tmp/connect.out" 2>&1; then
-                        good=$((good + 1))
-                else
-                        diag "$1, connect $i: $(tr '\n' ' ' <"$tmp/connect.out")"
-                fi
-        done
-        check "$1: $good of $n connects succeeded" test "$good" = "$n"
-        diag "$1: $(sort -n "$tmp/times" | awk '{ t[NR] = $1 } END { printf "%d ms, median %d ms, %d ms", t[1], t[int((NR + 1) / 2)], t[NR] }')"
+    : >"$tmp/times"
+    for ((i = 1; i <= n; i++)); do
+        if "$2" >"$tmp/connect.out" 2>&1 && connect_asks >"$tmp/connect.out" 2>&1; then
+            good=$((good + 1))
+        else
+            diag "$1, connect $i: $(tr '\n' ' ' <"$tmp/connect.out")"
+        fi
+    done
+    check "$1: $good of $n connects succeeded" test "$good" = "$n"
+    diag "$1: $(sort -n "$tmp/times" | awk '{ t[NR] = $1 } END { printf "%d ms, median %d ms, %d ms", t[1], t[int((NR + 1) / 2)], t[NR] }')"
 }
 
 check "a target with TLS" target_up "$sub" || bail "no target"

@@ -19,26 +19,26 @@ request_pending() { awk '/nvme-tls-psk:/ && $2 ~ /U/' /proc/keys | grep .; }
 daemon_pid() { unit_property nvme-keyd.service MainPID; }
 # A connect in the background, whose end is in $tmp/status and $tmp/took.
 connect_start() {
-        forget_keys
-        (
-                start=$(now_ms)
-                status=0
-                connect_tls "$sub" >"$tmp/connect.out" 2>&1 || status=$?
-                echo "$status $(($(now_ms) - start))" >"$tmp/result"
-        ) &
-        connect_job=$!
+    forget_keys
+    (
+        start=$(now_ms)
+        status=0
+        connect_tls "$sub" >"$tmp/connect.out" 2>&1 || status=$?
+        echo "$status $(($(now_ms) - start))" >"$tmp/result"
+    ) &
+    connect_job=$!
 }
 connect_end() {
-        wait "$connect_job"
-        read -r status took <"$tmp/result"
+    wait "$connect_job"
+    read -r status took <"$tmp/result"
 }
 # next_works TEXT
 next_works() {
-        check_fails "$1: no request is under construction" request_pending
-        forget_refusal
-        forget_keys
-        check "$1: the next connect works" connect_tls "$sub"
-        disconnect "$sub" >/dev/null
+    check_fails "$1: no request is under construction" request_pending
+    forget_refusal
+    forget_keys
+    check "$1: the next connect works" connect_tls "$sub"
+    disconnect "$sub" >/dev/null
 }
 
 check "a target with TLS" target_up "$sub" || bail "no target"
@@ -52,10 +52,10 @@ defer "disconnect $sub; patch_unload; systemctl unmask --quiet --runtime nvme-ke
 
 # shim_waits TEXT: a connect has asked, and nvme-keyd does not go on
 shim_waits() {
-        kill -STOP "$(daemon_pid)"
-        connect_start
-        check "$1: the shim waits" wait_until 10 shim_runs
-        check "$1: a request is under construction" request_pending
+    kill -STOP "$(daemon_pid)"
+    connect_start
+    check "$1: the shim waits" wait_until 10 shim_runs
+    check "$1: a request is under construction" request_pending
 }
 
 # systemd starts it again, and that one may be in time to answer
@@ -89,16 +89,16 @@ connect_tls "$sub" >/dev/null
 usual=$(($(now_ms) - start))
 disconnect "$sub" >/dev/null
 for ((i = 1; i <= rounds; i++)); do
-        # a unit may be started five times in ten seconds
-        systemctl reset-failed nvme-keyd.service
-        nvme-keyctl list >/dev/null
-        delay=$((usual * (i - 1) / rounds + SRANDOM % (usual / rounds + 1)))
-        connect_start
-        sleep "$(awk -v ms="$delay" 'BEGIN { printf "%.3f", ms / 1000 }')"
-        kill -KILL "$(daemon_pid)"
-        connect_end
-        [ "$status" != 0 ] || disconnect "$sub" >/dev/null
-        check "killed after $delay of $usual ms: ends with status $status in bounded time ($took ms)" test "$took" -lt 60000
-        next_works "killed after $delay ms"
+    # a unit may be started five times in ten seconds
+    systemctl reset-failed nvme-keyd.service
+    nvme-keyctl list >/dev/null
+    delay=$((usual * (i - 1) / rounds + SRANDOM % (usual / rounds + 1)))
+    connect_start
+    sleep "$(awk -v ms="$delay" 'BEGIN { printf "%.3f", ms / 1000 }')"
+    kill -KILL "$(daemon_pid)"
+    connect_end
+    [ "$status" != 0 ] || disconnect "$sub" >/dev/null
+    check "killed after $delay of $usual ms: ends with status $status in bounded time ($took ms)" test "$took" -lt 60000
+    next_works "killed after $delay ms"
 done
 check_fails "no shim is left" shim_runs

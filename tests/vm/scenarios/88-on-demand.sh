@@ -21,19 +21,19 @@ published() { [ -n "$(record_serial "$1")" ] && [ -n "$(key_serial "$(record_ide
 not_published() { ! record_serial "$1" && [ -z "$(key_serial "$(record_identity "$1")")" ]; }
 # key_lifetime SERIAL: seconds, as /proc/keys has them ("19s", "1m"); nothing for a key without an end
 key_lifetime() {
-        awk -v s="$(printf '%08x' "$1")" '$1 == s && $4 != "perm" && $4 != "expd" {
+    awk -v s="$(printf '%08x' "$1")" '$1 == s && $4 != "perm" && $4 != "expd" {
                 t = $4 + 0; if ($4 ~ /m$/) t *= 60; print t }' /proc/keys
 }
 # published_for_a_while TEXT: by what the kernel asked for
 published_for_a_while() {
-        local serial left
+    local serial left
 
-        serial=$(tls_key_of "$sub")
-        check "$1: the key is in .nvme" published "$id"
-        is "$1: it is the connection's" "$(record_serial "$id")" "$serial"
-        left=$(key_lifetime "${serial:-0}")
-        check "$1: for $lifetime s at most (${left:-for ever})" test "${left:-999}" -le "$lifetime"
-        check "$1: and some seconds at least" test "${left:-0}" -gt 5
+    serial=$(tls_key_of "$sub")
+    check "$1: the key is in .nvme" published "$id"
+    is "$1: it is the connection's" "$(record_serial "$id")" "$serial"
+    left=$(key_lifetime "${serial:-0}")
+    check "$1: for $lifetime s at most (${left:-for ever})" test "${left:-999}" -le "$lifetime"
+    check "$1: and some seconds at least" test "${left:-0}" -gt 5
 }
 
 modprobe nvme-keyring

@@ -13,13 +13,13 @@ modprobe nvme-keyring
 ring=$(nvme_ring)
 
 daemon_memory() {
-        grep -E 'VmRSS|VmHWM' "/proc/$(systemctl show --property=MainPID --value nvme-keyd.service)/status" |
-                tr -s '\t\n ' ' '
+    grep -E 'VmRSS|VmHWM' "/proc/$(systemctl show --property=MainPID --value nvme-keyd.service)/status" |
+        tr -s '\t\n ' ' '
 }
 # Cleared keys are freed a little later; that work must not fall into a measurement.
 clear_ring() {
-        keyctl clear "$ring"
-        sleep 3
+    keyctl clear "$ring"
+    sleep 3
 }
 
 # The store is on a tmpfs here: this is about the ring, and what the scenario leaves is gone at once. The journal
@@ -69,14 +69,14 @@ diag "cold socket to first list: $cold_ms ms"
 # Seen: 4 to 6 times. Both once more where something else has kept the machine busy during one of them.
 is_fast() { [ "$sync_ms" -le "$((bare_us / 100))" ]; }
 is_fast_now() {
-        clear_ring
-        bare_us=$(addkeys "$n")
-        clear_ring
-        start=$(now_ms)
-        nvme-keyctl sync || return
-        sync_ms=$(($(now_ms) - start))
-        echo "bare loop: $((bare_us / 1000)) ms, sync: $sync_ms ms"
-        is_fast
+    clear_ring
+    bare_us=$(addkeys "$n")
+    clear_ring
+    start=$(now_ms)
+    nvme-keyctl sync || return
+    sync_ms=$(($(now_ms) - start))
+    echo "bare loop: $((bare_us / 1000)) ms, sync: $sync_ms ms"
+    is_fast
 }
 check "sync takes at most ten times a bare loop" eval 'is_fast || is_fast_now || is_fast_now'
 

@@ -18,11 +18,11 @@ n=12
 
 # The controllers of the subsystem that are live.
 live() {
-        local f
+    local f
 
-        for f in /sys/class/nvme/*/subsysnqn; do
-                [ "$(cat "$f" 2>/dev/null)" != "$sub" ] || ! ctrl_live "$(basename "$(dirname "$f")")" || echo "$f"
-        done
+    for f in /sys/class/nvme/*/subsysnqn; do
+        [ "$(cat "$f" 2>/dev/null)" != "$sub" ] || ! ctrl_live "$(basename "$(dirname "$f")")" || echo "$f"
+    done
 }
 all_live() { [ "$(live | wc -l)" = $n ]; }
 
@@ -40,7 +40,7 @@ check "connect" connect_tls "$sub" "${options[@]}"
 is "a handshake is behind it, and it is ready" "$(handshakes)" "tlshd.service ready"
 connected=1
 while [ $connected -lt $n ] && connect_tls "$sub" "${options[@]}" --duplicate-connect >/dev/null; do
-        connected=$((connected + 1))
+    connected=$((connected + 1))
 done
 is "as many controllers" "$connected" $n
 check "all live" wait_until 20 all_live
@@ -49,11 +49,11 @@ check "all live" wait_until 20 all_live
 reset() { echo 1 >"${1%/*}/reset_controller" || :; }
 mark=$(journal_mark)
 for round in 1 2; do
-        for f in $(live); do reset "$f" 2>/dev/null & done
-        wait
-        check "reset at once, $round: all are live again" wait_until 60 all_live
+    for f in $(live); do reset "$f" 2>/dev/null & done
+    wait
+    check "reset at once, $round: all are live again" wait_until 60 all_live
 done
 is "no handshake missed its key" \
-        "$(journal_since "$mark" -u tlshd.service --grep='failed to search|Failed to read TLS psk' | wc -l)" 0
+    "$(journal_since "$mark" -u tlshd.service --grep='failed to search|Failed to read TLS psk' | wc -l)" 0
 is "it is ready" "$(handshakes)" "tlshd.service ready"
 check "data" data_check "$(bdev_of "$sub")"
