@@ -77,7 +77,7 @@ same "nvme-keyd: options" \
     "$(section nvme-keyd.service.8 OPTIONS | entries | tr -d ' ' | tr , '\n')"
 
 same "nvme-keyd.conf: sections and options" \
-    "$(sed -n 's/^ *{"\([A-Za-z]*\)", "\([A-Za-z]*\)", set_.*/[\1] \2/p' "$SRC/nvme-keyd/config.c")" \
+    "$(sed -n 's/^ *{"\([A-Za-z]*\)", "\([A-Za-z]*\)", set_.*/[\1] \2/p' "$SRC/nvme-keyd/config/config.c")" \
     "$(section nvme-keyd.conf.5 OPTIONS | awk '/^## / { s = $2 } /^\*/ { gsub(/[*=]/, ""); print s, $0 }')"
 
 same "nvme-keyd: ids of messages" \
