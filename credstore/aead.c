@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "credstore/aead.h"
+#include "credstore/seal/limits.h"
 
 struct Sealer {
     EVP_CIPHER *cipher;

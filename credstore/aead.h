@@ -4,9 +4,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "basic/limits.h"
 #include "basic/macro.h"
 #include "basic/secret.h"
+#include "credstore/seal/limits.h"
 
 /*
  * AES-256-GCM, HMAC-SHA-256 and HKDF-Expand (RFC 5869) on OpenSSL, with the algorithms fetched once

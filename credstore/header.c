@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "basic/json.h"
-#include "basic/limits.h"
 #include "credstore/header.h"
+#include "credstore/seal/limits.h"
 #include "credstore/signed-file.h"
 
 #define FORMAT_NAME "nvme-keyd store"

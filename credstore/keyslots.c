@@ -8,6 +8,7 @@
 #include "basic/json.h"
 #include "credstore/box.h"
 #include "credstore/keyslots.h"
+#include "credstore/seal/limits.h"
 #include "credstore/seal/seal-type.h"
 #include "credstore/seal/ways.h"
 

@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 
 #include "basic/io.h"
-#include "basic/limits.h"
+#include "credstore/limits.h"
 #include "credstore/shard.h"
 #include "credstore/signed-file.h"
 #include "credstore/store-private.h"

@@ -5,10 +5,11 @@
 #include <string.h>
 
 #include "basic/json.h"
-#include "basic/limits.h"
 #include "credstore/dirs.h"
 #include "credstore/header.h"
+#include "credstore/limits.h"
 #include "credstore/record.h"
+#include "credstore/seal/limits.h"
 
 #define RECORD_VERSION 1
 /* Line 1 and 15 levels of metadata. */

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "basic/detail.h"
-#include "basic/limits.h"
 #include "basic/log.h"
+#include "credstore/seal/limits.h"
 #include "credstore/store-counter.h"
 
 /* Who has the store key, and nobody else, can read the counter and increment it. */

@@ -9,6 +9,7 @@
 #include "basic/io.h"
 #include "basic/json.h"
 #include "credstore/keyslots.h"
+#include "credstore/seal/limits.h"
 #include "credstore/signed-file.h"
 #include "credstore/store-slots.h"
 

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "basic/limits.h"
+#include "credstore/limits.h"
 #include "credstore/shard.h"
 #include "credstore/signed-file.h"
 #include "credstore/store-private.h"

@@ -7,8 +7,9 @@
 
 #include "basic/detail.h"
 #include "basic/io.h"
-#include "basic/limits.h"
 #include "credstore/keyslots.h"
+#include "credstore/limits.h"
+#include "credstore/seal/limits.h"
 #include "credstore/signed-file.h"
 #include "credstore/store-counter.h"
 #include "credstore/store-slots.h"

@@ -4,7 +4,7 @@
 
 #include "basic/detail.h"
 #include "basic/json.h"
-#include "basic/limits.h"
+#include "credstore/seal/limits.h"
 #include "credstore/seal/tpm2/blob.h"
 #include "credstore/store-counter.h"
 #include "credstore/store-slots.h"

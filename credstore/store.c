@@ -3,7 +3,7 @@
 
 #include "basic/encoding.h"
 #include "basic/json.h"
-#include "basic/limits.h"
+#include "credstore/seal/limits.h"
 #include "credstore/store-private.h"
 
 void store_forget_records(Store *s)

@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "basic/limits.h"
+#include "credstore/seal/limits.h"
 #include "credstore/seal/recovery-key.h"
 
 #define DATA_PER_GROUP (RECOVERY_KEY_GROUP_LENGTH - 1)

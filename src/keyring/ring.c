@@ -11,6 +11,9 @@
 #include "keyring/links.h"
 #include "keyring/ring.h"
 
+/* TLS PSKs have 32 or 48 bytes. */
+#define PAYLOAD_MAX 48
+
 /* "type;uid;gid;perm;" before the description itself. */
 #define DESCRIBE_MAX (KEY_DESCRIPTION_MAX + 64)
 
@@ -350,7 +353,7 @@ int ring_under_construction(int32_t **ret, size_t *ret_n)
 
 int ring_key_equals(int32_t serial, const void *payload, size_t size)
 {
-    uint8_t bytes[PSK_SIZE_MAX + 1];
+    uint8_t bytes[PAYLOAD_MAX + 1];
     CLEANUP_ERASE(bytes);
     long n = keyctl_read(serial, (char *)bytes, sizeof(bytes));
 

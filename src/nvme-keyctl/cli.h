@@ -5,8 +5,10 @@
 #include <stdbool.h>
 
 #include "basic/exit-code.h"
+#include "basic/limits.h"
 #include "basic/secret.h"
 #include "psk/interchange.h"
+#include "psk/limits.h"
 #include "varlink/client.h"
 
 /* The service tells its state at once, or after a second where the store takes its time. */

@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 #include <termios.h>
 
-#include "basic/limits.h"
 #include "credstore/seal/recovery-key.h"
 #include "credstore/store.h"
 #include "nvme-keyctl/cli.h"

@@ -7,6 +7,7 @@
 #include "basic/limits.h"
 #include "nvme-keyctl/cli.h"
 #include "nvme-keyctl/output.h"
+#include "psk/limits.h"
 #include "psk/nqn.h"
 #include "varlink/json-wire.h"
 

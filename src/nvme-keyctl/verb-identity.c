@@ -5,6 +5,7 @@
 #include "basic/json.h"
 #include "nvme-keyctl/cli.h"
 #include "psk/derive.h"
+#include "psk/limits.h"
 #include "psk/nqn.h"
 
 /* identity: what a PSK is called, without a daemon and without keeping it. */

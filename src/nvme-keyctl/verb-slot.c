@@ -5,7 +5,6 @@
 
 #include "basic/encoding.h"
 #include "basic/json.h"
-#include "basic/limits.h"
 #include "nvme-keyctl/cli.h"
 #include "nvme-keyctl/output.h"
 #include "nvme-keyctl/pcrs.h"

@@ -9,6 +9,7 @@
 #include "credstore/seal/creds/blob.h"
 #include "credstore/seal/creds/host-key.h"
 #include "nvme-keyd/daemon-log.h"
+#include "nvme-keyd/handed/limits.h"
 #include "nvme-keyd/keys/broken.h"
 
 void daemon_log_lines(int level, const LogFields *fields, const char *what, const char *detail)

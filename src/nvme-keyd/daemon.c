@@ -11,6 +11,7 @@
 #include "basic/log.h"
 #include "basic/names.h"
 #include "build-config.h"
+#include "credstore/seal/limits.h"
 #include "nvme-keyd/api/methods.h"
 #include "nvme-keyd/daemon-log.h"
 #include "nvme-keyd/daemon.h"

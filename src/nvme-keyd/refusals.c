@@ -6,6 +6,7 @@
 #include "basic/limits.h"
 #include "basic/log.h"
 #include "basic/names.h"
+#include "nvme-keyd/limits.h"
 #include "nvme-keyd/refusals.h"
 
 #define MINUTE_USEC (60 * USEC_PER_SEC)

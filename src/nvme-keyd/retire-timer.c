@@ -6,6 +6,7 @@
 
 #include "basic/clock.h"
 #include "basic/io.h"
+#include "basic/limits.h"
 #include "basic/names.h"
 #include "nvme-keyd/retire-timer.h"
 

@@ -10,6 +10,7 @@
 #include "basic/encoding.h"
 #include "psk/derive.h"
 #include "psk/identity.h"
+#include "psk/limits.h"
 
 #define CONTEXT_MAX PSK_IDENTITY_0_MAX
 #define LABEL_HOSTNQN "tls13 HostNQN"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "basic/limits.h"
 #include "basic/secret.h"
 #include "psk/interchange.h"
+#include "psk/limits.h"
 
 /* How HKDF-Expand-Label is encoded. Both ends of a connection must agree. */
 typedef enum PskDerivation {

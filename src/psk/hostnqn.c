@@ -5,6 +5,7 @@
 
 #include "basic/io.h"
 #include "psk/hostnqn.h"
+#include "psk/limits.h"
 
 static const char *error_text(int error)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "basic/limits.h"
 #include "basic/macro.h"
 #include "basic/names.h"
+#include "psk/limits.h"
 
 /* What to do where this machine has no host NQN. */
 #define HOSTNQN_ADVICE                                                                             \

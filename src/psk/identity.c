@@ -4,6 +4,7 @@
 
 #include "basic/encoding.h"
 #include "psk/identity.h"
+#include "psk/limits.h"
 #include "psk/nqn.h"
 
 #define HEAD_LENGTH (sizeof("NVMe0R01 ") - 1)

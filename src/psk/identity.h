@@ -4,8 +4,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "basic/limits.h"
 #include "psk/interchange.h"
+#include "psk/limits.h"
 
 /* The parts of a retained-PSK identity, pointing into its text. */
 typedef struct PskIdentity {

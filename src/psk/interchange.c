@@ -6,6 +6,7 @@
 
 #include "basic/encoding.h"
 #include "psk/interchange.h"
+#include "psk/limits.h"
 
 #define PREFIX "NVMeTLSkey-1:"
 #define PREFIX_LENGTH (sizeof(PREFIX) - 1)

@@ -3,7 +3,6 @@
 
 #include <stdbool.h>
 
-#include "basic/limits.h"
 #include "basic/secret.h"
 #include "psk/psk-error.h"
 

@@ -4,6 +4,7 @@
 
 #include "psk/interchange.h"
 #include "psk/keyfile.h"
+#include "psk/limits.h"
 #include "psk/nqn.h"
 
 #define DHCHAP_PREFIX "DHHC-1:"

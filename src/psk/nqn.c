@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "basic/limits.h"
+#include "psk/limits.h"
 #include "psk/nqn.h"
 
 NqnFault nqn_check(const char *name, size_t length, size_t *ret_position)

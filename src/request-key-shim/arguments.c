@@ -3,8 +3,9 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "basic/limits.h"
+#include "nvme-keyd/upcall/protocol.h"
 #include "request-key-shim/arguments.h"
-#include "request-key-shim/upcall-protocol.h"
 
 /* Decimal digits only: no sign, no blank, no locale. */
 static int parse_number(const char *s, uint64_t max, uint64_t *ret)

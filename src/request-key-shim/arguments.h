@@ -17,7 +17,7 @@ typedef struct ShimArguments {
 } ShimArguments;
 
 /* Parses argv of main(). Returns 0, or -EINVAL where it is not of this form: KEY UID TYPE
- * DESCRIPTION [CALLOUT], the last three within the limits of upcall-protocol.h. Also on failure key
+ * DESCRIPTION [CALLOUT], the last three within the limits of protocol.h. Also on failure key
  * and uid are set where they could be read, so that it can be rejected; else they are 0 and
  * UID_UNKNOWN. */
 int shim_arguments_parse(int argc, char *const *argv, ShimArguments *ret)

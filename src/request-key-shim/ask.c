@@ -6,8 +6,10 @@
 #include <sys/un.h>
 #include <time.h>
 
+#include "basic/limits.h"
 #include "basic/macro.h"
 #include "basic/names.h"
+#include "nvme-keyd/upcall/limits.h"
 #include "request-key-shim/ask.h"
 
 /* The kernel knows no errors from there on (MAX_ERRNO). */

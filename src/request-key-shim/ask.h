@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "nvme-keyd/upcall/protocol.h"
 #include "request-key-shim/arguments.h"
-#include "request-key-shim/upcall-protocol.h"
 
 /* Has the daemon answer, which its socket starts if need be, within UPCALL_DEADLINE_USEC. Returns 0
  * and a reply whose sizes are in their limits, or -ETIMEDOUT, -EBADMSG (no such answer), -ENOENT or

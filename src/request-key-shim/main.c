@@ -7,7 +7,9 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "basic/limits.h"
 #include "basic/macro.h"
+#include "nvme-keyd/upcall/limits.h"
 #include "request-key-shim/ask.h"
 #include "request-key-shim/construction.h"
 #include "request-key-shim/report.h"
@@ -79,11 +81,11 @@ int main(int argc, char **argv)
     }
     /* Anyone may call request_key(2), and the key would be in the keyring of whoever did. */
     if (a.uid != 0 && a.uid != UID_UNKNOWN) {
-        r = reject(&a, UPCALL_NEGATIVE_TIMEOUT_SEC, EACCES);
+        r = reject(&a, NEGATIVE_TIMEOUT_SEC, EACCES);
         report_refusal(a.uid);
         return r;
     }
     if (valid < 0)
-        return reject(&a, UPCALL_NEGATIVE_TIMEOUT_SEC, EINVAL);
+        return reject(&a, NEGATIVE_TIMEOUT_SEC, EINVAL);
     return answer(&a);
 }

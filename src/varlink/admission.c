@@ -6,6 +6,7 @@
 #include "basic/io.h"
 #include "basic/log.h"
 #include "varlink/connection.h"
+#include "varlink/limits.h"
 
 /*
  * Who gets in. Root has connections of its own, of which others can take none. Others share theirs:

@@ -8,6 +8,7 @@
 #include "basic/log.h"
 #include "varlink/connection.h"
 #include "varlink/json-wire.h"
+#include "varlink/limits.h"
 
 /* A call in a connection: which method it means, who may call it, and its answers. */
 

@@ -5,6 +5,7 @@
 #include "basic/io.h"
 #include "basic/log.h"
 #include "varlink/connection.h"
+#include "varlink/limits.h"
 
 static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdata);
 

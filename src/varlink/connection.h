@@ -3,7 +3,6 @@
 
 #include <sys/queue.h>
 
-#include "basic/limits.h"
 #include "basic/secret.h"
 #include "varlink/frame.h"
 #include "varlink/varlink.h"

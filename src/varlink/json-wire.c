@@ -7,8 +7,8 @@
 
 #include "basic/encoding.h"
 #include "basic/json.h"
-#include "basic/limits.h"
 #include "varlink/json-wire.h"
+#include "varlink/limits.h"
 
 static inline void tokener_freep(json_tokener **t)
 {

@@ -3,8 +3,10 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
+#include "basic/limits.h"
 #include "basic/log.h"
 #include "varlink/connection.h"
+#include "varlink/limits.h"
 
 /* Listening sockets: each accepts in batches, and rests where the process is out of resources. */
 

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "basic/json.h"
-#include "basic/limits.h"
 #include "varlink/json-wire.h"
+#include "varlink/limits.h"
 #include "varlink/message.h"
 
 /* Not <ctype.h>: names do not depend on a locale. */

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "basic/json.h"
-#include "basic/limits.h"
 #include "credstore/commit.h"
 #include "credstore/signed-file.h"
 

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "basic/json.h"
-#include "basic/limits.h"
 #include "credstore/header.h"
+#include "credstore/limits.h"
 #include "credstore/signed-file.h"
 
 /* header.json, before anybody knows whether it is authentic. What parses can be written again, and

@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "basic/limits.h"
 #include "psk/identity.h"
+#include "psk/limits.h"
 #include "psk/nqn.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

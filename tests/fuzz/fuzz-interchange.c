@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "psk/interchange.h"
+#include "psk/limits.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "basic/encoding.h"
-#include "basic/limits.h"
+#include "psk/limits.h"
 #include "psk/nqn.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -3,8 +3,9 @@
 #include <stdlib.h>
 
 #include "basic/json.h"
-#include "basic/limits.h"
+#include "credstore/limits.h"
 #include "credstore/record.h"
+#include "credstore/seal/limits.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "basic/limits.h"
+#include "credstore/seal/limits.h"
 #include "credstore/seal/recovery-key.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

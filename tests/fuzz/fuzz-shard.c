@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "basic/json.h"
-#include "basic/limits.h"
+#include "credstore/limits.h"
 #include "credstore/shard.h"
 #include "credstore/signed-file.h"
 

@@ -3,11 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "basic/limits.h"
 #include "basic/macro.h"
 
 /* The shim is not linked with the library, so its one file with logic is compiled in here. */
+#include "nvme-keyd/upcall/protocol.h"
 #include "request-key-shim/arguments.c"
-#include "request-key-shim/upcall-protocol.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "basic/limits.h"
 #include "basic/log.h"
 #include "basic/names.h"
 #include "nvme-keyd/upcall/answer.h"
@@ -54,7 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     upcall_answer(m, q, size, &reply);
 
     if (reply.magic != UPCALL_MAGIC || reply.size != 0 ||
-        reply.timeout_sec != UPCALL_NEGATIVE_TIMEOUT_SEC ||
+        reply.timeout_sec != NEGATIVE_TIMEOUT_SEC ||
         (reply.error != ENOKEY && reply.error != EINVAL) ||
         (!is_packet(q, size) && reply.error != EINVAL))
         abort();

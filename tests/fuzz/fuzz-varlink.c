@@ -5,8 +5,8 @@
 #include <sys/socket.h>
 
 #include "basic/json.h"
-#include "basic/limits.h"
 #include "varlink/json-wire.h"
+#include "varlink/limits.h"
 #include "varlink/varlink.h"
 
 #define CHECK(x)                                                                                   \

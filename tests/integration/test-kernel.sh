@@ -22,7 +22,7 @@ is "the daemon looks for this module" \
 
 # The deadline of who answers ends before that of who waits for it.
 wait_sec=$(sed -n 's/^#define WAIT_SECONDS //p' "$code")
-shim_sec=$(sed -n 's/^#define UPCALL_DEADLINE_USEC (\([0-9]*\) \* USEC_PER_SEC)$/\1/p' "$source/src/basic/limits.h")
+shim_sec=$(sed -n 's/^#define UPCALL_DEADLINE_USEC (\([0-9]*\) \* USEC_PER_SEC)$/\1/p' "$source/src/nvme-keyd/upcall/limits.h")
 check "the kernel waits longer ($wait_sec s) than the shim ($shim_sec s)" test "$wait_sec" -gt "$shim_sec"
 
 # dkms.conf is a script; DKMS takes from it what is to be built where.

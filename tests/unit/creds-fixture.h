@@ -11,12 +11,13 @@
 #include <sys/wait.h>
 #include <systemd/sd-event.h>
 
+#include "basic/limits.h"
+#include "credstore/seal/limits.h"
 #include "test.h"
 
 #include "basic/encoding.h"
 #include "basic/io.h"
 #include "basic/json.h"
-#include "basic/limits.h"
 #include "credstore/seal/creds/blob.h"
 #include "credstore/seal/creds/creds.h"
 #include "credstore/seal/seal-type.h"

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "basic/json.h"
-#include "basic/limits.h"
+#include "credstore/seal/limits.h"
 #include "credstore/seal/seal-type.h"
 #include "swtpm.h"
 #include "test.h"

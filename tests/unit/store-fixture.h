@@ -14,10 +14,10 @@
 #include "basic/encoding.h"
 #include "basic/io.h"
 #include "basic/json.h"
-#include "basic/limits.h"
 #include "basic/names.h"
 #include "credstore/header.h"
 #include "credstore/keyslots.h"
+#include "credstore/seal/limits.h"
 #include "credstore/signed-file.h"
 #include "credstore/store.h"
 

@@ -6,6 +6,7 @@
 
 #include "basic/limits.h"
 #include "nvme-keyd/config/config-file.h"
+#include "nvme-keyd/config/limits.h"
 #include "test.h"
 
 #define HOUR (3600 * USEC_PER_SEC)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "basic/json.h"
+#include "basic/limits.h"
 #include "keyd-fixture.h"
 
 /* A copy of the store for a boot image, and what a manager does with one. */

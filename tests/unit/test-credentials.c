@@ -3,6 +3,7 @@
 #include "keyd-fixture.h"
 #include "nvme-keyd/handed/handed-line.h"
 #include "nvme-keyd/handed/handed.h"
+#include "nvme-keyd/handed/limits.h"
 #include "nvme-keyd/manager/import.h"
 #include "nvme-keyd/upcall/answer.h"
 

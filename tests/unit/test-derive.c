@@ -6,8 +6,10 @@
 #include "basic/encoding.h"
 #include "basic/io.h"
 #include "basic/json.h"
+#include "basic/limits.h"
 #include "psk/derive.h"
 #include "psk/identity.h"
+#include "psk/limits.h"
 #include "psk/nqn.h"
 #include "test.h"
 

@@ -2,6 +2,7 @@
 #include <stdint.h>
 
 #include "psk/identity.h"
+#include "psk/limits.h"
 #include "test.h"
 
 #define HOST "nqn.psk-test-host"

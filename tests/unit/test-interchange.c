@@ -3,7 +3,9 @@
 #include <stdint.h>
 
 #include "basic/encoding.h"
+#include "basic/limits.h"
 #include "psk/interchange.h"
+#include "psk/limits.h"
 #include "test.h"
 
 /* From libnvme's tests/psk.c; the published strings are checked in test-derive. */

@@ -3,8 +3,8 @@
 #include <stdint.h>
 
 #include "basic/json.h"
-#include "basic/limits.h"
 #include "test.h"
+#include "varlink/limits.h"
 
 #define DEPTH VARLINK_JSON_DEPTH_MAX
 

@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "nvme-keyd/keys/key-table.h"
+#include "psk/limits.h"
 #include "test.h"
 
 #define MANY 10000u

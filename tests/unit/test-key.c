@@ -4,6 +4,7 @@
 #include "basic/json.h"
 #include "basic/limits.h"
 #include "nvme-keyd/api/key-json.h"
+#include "psk/limits.h"
 #include "test.h"
 
 #define HOST "nqn.2014-08.org.nvmexpress:uuid:11111111-2222-3333-4444-555555555555"

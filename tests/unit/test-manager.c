@@ -2,6 +2,7 @@
 #include <sys/resource.h>
 
 #include "keyd-fixture.h"
+#include "psk/limits.h"
 
 /* What a manager keeps: keys that are added, found again, and removed. test-rotate.c has the rest.
  */

@@ -3,7 +3,7 @@
 #include <stdint.h>
 
 #include "basic/encoding.h"
-#include "basic/limits.h"
+#include "psk/limits.h"
 #include "psk/nqn.h"
 #include "test.h"
 

@@ -3,9 +3,9 @@
 #include <errno.h>
 #include <stdint.h>
 
+#include "credstore/seal/limits.h"
 #include "test.h"
 
-#include "basic/limits.h"
 #include "credstore/seal/recovery-key.h"
 
 static const char alphabet[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";

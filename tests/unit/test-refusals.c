@@ -5,8 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "basic/limits.h"
 #include "basic/log.h"
+#include "nvme-keyd/limits.h"
 #include "nvme-keyd/refusals.h"
 #include "test.h"
 

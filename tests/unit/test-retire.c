@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "basic/limits.h"
 #include "keyd-fixture.h"
 #include "nvme-keyd/retire-timer.h"
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "basic/limits.h"
 #include "keyd-fixture.h"
 
 #define PAYLOAD "0123456789abcdef0123456789abcdef"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "basic/limits.h"
 #include "keyd-fixture.h"
 
 /* One key in the place of another: no gap, no second one for longer than need be, and what is left

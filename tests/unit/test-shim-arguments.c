@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 
+#include "basic/limits.h"
 #include "basic/macro.h"
 #include "test.h"
 

@@ -4,6 +4,7 @@
 
 #include "basic/limits.h"
 #include "basic/names.h"
+#include "nvme-keyd/upcall/limits.h"
 #include "test.h"
 
 /* The shim is not linked with the library. Its socket is below the directory of a test here, and it

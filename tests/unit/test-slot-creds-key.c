@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "creds-fixture.h"
+#include "credstore/seal/limits.h"
 
 #include <systemd/sd-id128.h>
 

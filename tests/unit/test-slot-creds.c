@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "basic/limits.h"
 #include "creds-fixture.h"
+#include "credstore/seal/limits.h"
 
 TEST(the_service_unseals)
 {

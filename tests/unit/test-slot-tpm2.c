@@ -12,6 +12,7 @@
 #include "basic/io.h"
 #include "basic/json.h"
 #include "basic/limits.h"
+#include "credstore/seal/limits.h"
 #include "credstore/seal/seal-type.h"
 #include "credstore/seal/tpm2/context.h"
 #include "credstore/seal/tpm2/object.h"

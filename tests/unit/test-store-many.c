@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <time.h>
 
+#include "basic/limits.h"
 #include "store-fixture.h"
 #include "test.h"
 

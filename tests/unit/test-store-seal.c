@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 
+#include "credstore/seal/limits.h"
 #include "test.h"
 
 #include "credstore/aead.h"

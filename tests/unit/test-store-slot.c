@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "basic/limits.h"
+#include "credstore/seal/limits.h"
 #include "store-fixture.h"
 #include "test.h"
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "credstore/seal/limits.h"
 #include "store-fixture.h"
 #include "test.h"
 

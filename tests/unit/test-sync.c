@@ -3,6 +3,7 @@
 
 #include "keyd-fixture.h"
 #include "nvme-keyd/manager/manager-private.h"
+#include "psk/limits.h"
 
 #define OTHER_SUBSYSTEM "nqn.2026-11.org.example:b"
 #define FOREIGN "NVMe1R01 nqn.foreign nqn.x:a VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwM="

@@ -5,7 +5,7 @@
 
 #include "basic/io.h"
 #include "basic/json.h"
-#include "basic/limits.h"
+#include "credstore/seal/limits.h"
 #include "credstore/seal/tpm2/counter.h"
 #include "swtpm.h"
 #include "test.h"

@@ -5,6 +5,7 @@
 #include <sys/un.h>
 #include <systemd/sd-event.h>
 
+#include "basic/limits.h"
 #include "credstore/seal/ways.h"
 #include "keyd-fixture.h"
 

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stddef.h>
 
+#include "basic/limits.h"
 #include "basic/log.h"
 #include "keyd-fixture.h"
 #include "nvme-keyd/upcall/answer.h"
+#include "nvme-keyd/upcall/limits.h"
+#include "psk/limits.h"
 
 #define PAIR NAMES_PAIR_REQUEST HOST " " SUBSYSTEM
 #define DIGEST "VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwM="
@@ -151,7 +154,7 @@ TEST(identity_malformed)
     ASSERT_TRUE(fixture_add(&f, SUBSYSTEM, KEY_ROLE_TARGET, 1));
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
         ask(&f, "user", texts[i]);
-        if (!rejected(ENOKEY, UPCALL_NEGATIVE_TIMEOUT_SEC))
+        if (!rejected(ENOKEY, NEGATIVE_TIMEOUT_SEC))
             TEST_FAIL("\"%s\"", texts[i]);
     }
 }
@@ -169,7 +172,7 @@ TEST(identity_without_digest)
     ASSERT_TRUE(rejected(EAGAIN, 2));
     ASSERT_TRUE(ring_has_key(&f, k, 1));
     ask(&f, "user", "NVMe1R01 " HOST " " SUBSYSTEM "b");
-    ASSERT_TRUE(rejected(ENOKEY, UPCALL_NEGATIVE_TIMEOUT_SEC));
+    ASSERT_TRUE(rejected(ENOKEY, NEGATIVE_TIMEOUT_SEC));
 }
 
 TEST(pair)
@@ -191,10 +194,10 @@ TEST(pair)
     ask(&f, "user", PAIR);
     ASSERT_TRUE(answered_with_text(text));
     ask(&f, "user", PAIR "x");
-    ASSERT_TRUE(rejected(ENOKEY, UPCALL_NEGATIVE_TIMEOUT_SEC));
+    ASSERT_TRUE(rejected(ENOKEY, NEGATIVE_TIMEOUT_SEC));
     /* Whatever the type of the ring's keys, this request is a `user` key. */
     ask(&f, "psk", PAIR);
-    ASSERT_TRUE(rejected(ENOKEY, UPCALL_NEGATIVE_TIMEOUT_SEC));
+    ASSERT_TRUE(rejected(ENOKEY, NEGATIVE_TIMEOUT_SEC));
 }
 
 TEST(pair_gone)
@@ -206,7 +209,7 @@ TEST(pair_gone)
     ASSERT_TRUE(k);
     ASSERT_OK(fixture_remove(&f, k->id));
     ask(&f, "user", PAIR);
-    ASSERT_TRUE(rejected(ENOKEY, UPCALL_NEGATIVE_TIMEOUT_SEC));
+    ASSERT_TRUE(rejected(ENOKEY, NEGATIVE_TIMEOUT_SEC));
     ASSERT_EQ(ring_size(), 0);
 }
 
@@ -269,11 +272,11 @@ TEST(no_ring)
     ask(&f, "psk", k->identities[1]);
     ASSERT_TRUE(answered_with(&f, k, 1));
     ask(&f, "user", k->identities[1]);
-    ASSERT_TRUE(rejected(ENOKEY, UPCALL_NEGATIVE_TIMEOUT_SEC));
+    ASSERT_TRUE(rejected(ENOKEY, NEGATIVE_TIMEOUT_SEC));
     ask(&f, "user", PAIR);
-    ASSERT_TRUE(rejected(ENOKEY, UPCALL_NEGATIVE_TIMEOUT_SEC));
+    ASSERT_TRUE(rejected(ENOKEY, NEGATIVE_TIMEOUT_SEC));
     ask(&f, "psk", "NVMe1R01 " HOST " " SUBSYSTEM);
-    ASSERT_TRUE(rejected(ENOKEY, UPCALL_NEGATIVE_TIMEOUT_SEC));
+    ASSERT_TRUE(rejected(ENOKEY, NEGATIVE_TIMEOUT_SEC));
 }
 
 /* No packet of ours: it is not read further than it reaches. */
@@ -285,20 +288,20 @@ TEST(bad_packets)
     size = set_request("user", PAIR);
     for (size_t n = 0; n <= offsetof(UpcallRequest, text); n++) {
         ask_bytes(&f, n);
-        ASSERT_TRUE(rejected(EINVAL, UPCALL_NEGATIVE_TIMEOUT_SEC));
+        ASSERT_TRUE(rejected(EINVAL, NEGATIVE_TIMEOUT_SEC));
     }
     request.magic++;
     ask_bytes(&f, size);
-    ASSERT_TRUE(rejected(EINVAL, UPCALL_NEGATIVE_TIMEOUT_SEC));
+    ASSERT_TRUE(rejected(EINVAL, NEGATIVE_TIMEOUT_SEC));
 
     (void)set_request("user", PAIR);
     memset(request.type, 'x', sizeof(request.type));
     ask_bytes(&f, size);
-    ASSERT_TRUE(rejected(EINVAL, UPCALL_NEGATIVE_TIMEOUT_SEC));
+    ASSERT_TRUE(rejected(EINVAL, NEGATIVE_TIMEOUT_SEC));
 
     (void)set_request("user", PAIR);
     ask_bytes(&f, size + 1);
-    ASSERT_TRUE(rejected(EINVAL, UPCALL_NEGATIVE_TIMEOUT_SEC));
+    ASSERT_TRUE(rejected(EINVAL, NEGATIVE_TIMEOUT_SEC));
 }
 
 /* A callout is behind a NUL: not an empty one, not two. */
@@ -309,18 +312,18 @@ TEST(bad_callouts)
 
     size = set_request("user", PAIR);
     ask_bytes(&f, size + 1);
-    ASSERT_TRUE(rejected(EINVAL, UPCALL_NEGATIVE_TIMEOUT_SEC));
+    ASSERT_TRUE(rejected(EINVAL, NEGATIVE_TIMEOUT_SEC));
     memcpy((char *)&request + size, "\0a\0b", 4);
     ask_bytes(&f, size + 4);
-    ASSERT_TRUE(rejected(EINVAL, UPCALL_NEGATIVE_TIMEOUT_SEC));
+    ASSERT_TRUE(rejected(EINVAL, NEGATIVE_TIMEOUT_SEC));
     ask_bytes(&f, size + 3);
-    ASSERT_TRUE(rejected(EINVAL, UPCALL_NEGATIVE_TIMEOUT_SEC));
+    ASSERT_TRUE(rejected(EINVAL, NEGATIVE_TIMEOUT_SEC));
     ask_bytes(&f, size + 2);
-    ASSERT_TRUE(rejected(ENOKEY, UPCALL_NEGATIVE_TIMEOUT_SEC));
+    ASSERT_TRUE(rejected(ENOKEY, NEGATIVE_TIMEOUT_SEC));
     /* Nothing but a callout. */
     request.text[0] = '\0';
     ask_bytes(&f, size);
-    ASSERT_TRUE(rejected(EINVAL, UPCALL_NEGATIVE_TIMEOUT_SEC));
+    ASSERT_TRUE(rejected(EINVAL, NEGATIVE_TIMEOUT_SEC));
 }
 
 /* Words restrict what the answer lists; a word that nobody knows does not. */
@@ -353,13 +356,12 @@ TEST(callouts)
         ask_with(&f, PAIR, cases[i].callout);
         snprintf(text, sizeof(text), "%.0d%s%.0d", cases[i].versions & 1 ? k->serials[0] : 0,
                  cases[i].versions == 3 ? " " : "", cases[i].versions & 2 ? k->serials[1] : 0);
-        if (cases[i].versions ? !answered_with_text(text)
-                              : !rejected(ENOKEY, UPCALL_NEGATIVE_TIMEOUT_SEC))
+        if (cases[i].versions ? !answered_with_text(text) : !rejected(ENOKEY, NEGATIVE_TIMEOUT_SEC))
             TEST_FAIL("\"%s\"", cases[i].callout);
     }
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
         ask_with(&f, PAIR, bad[i]);
-        if (!rejected(EINVAL, UPCALL_NEGATIVE_TIMEOUT_SEC))
+        if (!rejected(EINVAL, NEGATIVE_TIMEOUT_SEC))
             TEST_FAIL("\"%s\"", bad[i]);
     }
     /* Of one key nothing is to be chosen. */
@@ -529,24 +531,24 @@ TEST(huge)
     end = offsetof(UpcallRequest, text) + KEY_DESCRIPTION_MAX;
     memset((char *)&request + head, 'n', sizeof(request) - head);
     ask_bytes(&f, end);
-    ASSERT_TRUE(rejected(ENOKEY, UPCALL_NEGATIVE_TIMEOUT_SEC));
+    ASSERT_TRUE(rejected(ENOKEY, NEGATIVE_TIMEOUT_SEC));
     for (size_t n = 1; n < 8; n++) {
         ask_bytes(&f, end + n);
-        ASSERT_TRUE(rejected(EINVAL, UPCALL_NEGATIVE_TIMEOUT_SEC));
+        ASSERT_TRUE(rejected(EINVAL, NEGATIVE_TIMEOUT_SEC));
     }
     ask_bytes(&f, offsetof(UpcallRequest, text) + sizeof(request.text));
-    ASSERT_TRUE(rejected(EINVAL, UPCALL_NEGATIVE_TIMEOUT_SEC));
+    ASSERT_TRUE(rejected(EINVAL, NEGATIVE_TIMEOUT_SEC));
     /* To its very end. */
     request.text[KEY_DESCRIPTION_MAX] = '\0';
     ask_bytes(&f, offsetof(UpcallRequest, text) + sizeof(request.text));
-    ASSERT_TRUE(rejected(ENOKEY, UPCALL_NEGATIVE_TIMEOUT_SEC));
+    ASSERT_TRUE(rejected(ENOKEY, NEGATIVE_TIMEOUT_SEC));
     ask_bytes(&f, offsetof(UpcallRequest, text) + sizeof(request.text) + 1);
-    ASSERT_TRUE(rejected(EINVAL, UPCALL_NEGATIVE_TIMEOUT_SEC));
+    ASSERT_TRUE(rejected(EINVAL, NEGATIVE_TIMEOUT_SEC));
     ask_bytes(&f, SIZE_MAX);
-    ASSERT_TRUE(rejected(EINVAL, UPCALL_NEGATIVE_TIMEOUT_SEC));
+    ASSERT_TRUE(rejected(EINVAL, NEGATIVE_TIMEOUT_SEC));
     memset(&request.text, ' ', sizeof(request.text));
     ask_bytes(&f, end);
-    ASSERT_TRUE(rejected(ENOKEY, UPCALL_NEGATIVE_TIMEOUT_SEC));
+    ASSERT_TRUE(rejected(ENOKEY, NEGATIVE_TIMEOUT_SEC));
 }
 
 TEST_MAIN(TEST_ENTRY(identity), TEST_ENTRY(identity_miss), TEST_ENTRY(identity_malformed),

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 
 #include "basic/io.h"
+#include "basic/limits.h"
 #include "test.h"
 #include "varlink-fixture.h"
 #include "varlink/client.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 
-#include "basic/limits.h"
 #include "test.h"
 #include "varlink/json-wire.h"
+#include "varlink/limits.h"
 #include "varlink/message.h"
 
 /* Nothing but what is queued is left in the block. */

@@ -2,9 +2,11 @@
 #include <errno.h>
 
 #include "basic/io.h"
+#include "basic/limits.h"
 #include "test.h"
 #include "varlink-fixture.h"
 #include "varlink/connection.h"
+#include "varlink/limits.h"
 
 /* Who gets in, who is next, and what a peer may cost. */
 

@@ -2,8 +2,10 @@
 #include <errno.h>
 #include <sys/resource.h>
 
+#include "basic/limits.h"
 #include "test.h"
 #include "varlink-fixture.h"
+#include "varlink/limits.h"
 
 #define INVALID(name)                                                                              \
     "{\"error\":\"org.varlink.service.InvalidParameter\",\"parameters\":{\"parameter\":\"" name    \

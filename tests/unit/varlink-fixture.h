@@ -10,7 +10,6 @@
 #include <sys/un.h>
 
 #include "basic/json.h"
-#include "basic/limits.h"
 #include "varlink/json-wire.h"
 #include "varlink/varlink.h"
 

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "basic/detail.h"
-#include "basic/limits.h"
 #include "credstore/seal/creds/blob.h"
 #include "credstore/seal/creds/creds.h"
 #include "credstore/seal/creds/program.h"

@@ -4,10 +4,10 @@
 #include <string.h>
 
 #include "basic/detail.h"
-#include "basic/limits.h"
 #include "basic/names.h"
 #include "credstore/seal/creds/blob.h"
 #include "credstore/seal/creds/program.h"
+#include "credstore/seal/limits.h"
 #include "credstore/seal/spawn.h"
 
 #define NAME_OPTION "--name=" NAMES_KEK_CREDENTIAL

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "build-config.h"
+#include "credstore/seal/limits.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -7,7 +8,6 @@
 
 #include "basic/detail.h"
 #include "basic/io.h"
-#include "basic/limits.h"
 #include "basic/names.h"
 #include "credstore/seal/creds/blob.h"
 #include "credstore/seal/creds/creds.h"

@@ -6,10 +6,10 @@
 #include "basic/encoding.h"
 #include "basic/io.h"
 #include "basic/json.h"
-#include "basic/limits.h"
 #include "basic/names.h"
 #include "credstore/seal/creds/blob.h"
 #include "credstore/seal/creds/service.h"
+#include "credstore/seal/limits.h"
 #include "varlink/client.h"
 #include "varlink/json-wire.h"
 

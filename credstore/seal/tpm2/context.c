@@ -9,7 +9,7 @@
 
 #include "basic/detail.h"
 #include "basic/io.h"
-#include "basic/limits.h"
+#include "credstore/seal/limits.h"
 #include "credstore/seal/tpm2/context.h"
 
 #define LOG_LEVEL "all+NONE"

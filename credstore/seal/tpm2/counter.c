@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "basic/detail.h"
-#include "basic/limits.h"
+#include "credstore/seal/limits.h"
 #include "credstore/seal/tpm2/context.h"
 #include "credstore/seal/tpm2/counter-public.h"
 #include "credstore/seal/tpm2/counter.h"

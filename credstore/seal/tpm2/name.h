@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "basic/limits.h"
+#include "credstore/seal/limits.h"
 
 /* Names of keys and indices of a TPM, for code that has no header of the TSS. */
 

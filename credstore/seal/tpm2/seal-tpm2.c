@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "basic/detail.h"
-#include "basic/limits.h"
+#include "credstore/seal/limits.h"
 #include "credstore/seal/seal-type.h"
 #include "credstore/seal/tpm2/context.h"
 #include "credstore/seal/tpm2/object.h"

@@ -6,6 +6,7 @@
 #include "basic/encoding.h"
 #include "basic/io.h"
 #include "basic/json.h"
+#include "basic/limits.h"
 #include "basic/log.h"
 #include "basic/names.h"
 #include "nvme-keyd/api/key-json.h"

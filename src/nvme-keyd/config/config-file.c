@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "nvme-keyd/config/config-file.h"
+#include "nvme-keyd/config/limits.h"
 
 /*
  * inih goes on behind a line that it cannot parse and tells the number of the first one alone. It

@@ -3,8 +3,8 @@
 
 #include <stddef.h>
 
-#include "basic/limits.h"
 #include "nvme-keyd/config/config.h"
+#include "nvme-keyd/config/limits.h"
 
 /* What is wrong with the files of a configuration: lines for people, each with file and line. */
 typedef struct ConfigProblems {

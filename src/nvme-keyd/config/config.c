@@ -8,13 +8,14 @@
 #include "basic/limits.h"
 #include "credstore/seal/ways.h"
 #include "nvme-keyd/config/config.h"
+#include "nvme-keyd/config/limits.h"
 
 #define HOUR_USEC (3600 * USEC_PER_SEC)
 
 const Config config_default = {
     .idle_exit_usec = 600 * USEC_PER_SEC,
     .retire_usec = 24 * HOUR_USEC,
-    .negative_timeout_sec = UPCALL_NEGATIVE_TIMEOUT_SEC,
+    .negative_timeout_sec = NEGATIVE_TIMEOUT_SEC,
     .on_demand = false,
     .on_demand_sec = ON_DEMAND_SEC,
     .on_demand_force = false,

@@ -9,13 +9,14 @@
 
 #include "basic/detail.h"
 #include "basic/encoding.h"
-#include "basic/limits.h"
 #include "basic/names.h"
 #include "credstore/seal/creds/blob.h"
 #include "nvme-keyd/handed/handed-line.h"
 #include "nvme-keyd/handed/handed.h"
+#include "nvme-keyd/handed/limits.h"
 #include "nvme-keyd/manager/manager-private.h"
 #include "psk/hostnqn.h"
+#include "psk/limits.h"
 
 /* A credential, and in which of the directories it is. */
 typedef struct Found {

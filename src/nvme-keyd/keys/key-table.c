@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "nvme-keyd/keys/key-table.h"
+#include "psk/limits.h"
 
 #define PAIR_MAX (2 * NQN_LENGTH_MAX + 1)
 #define TABLE_SIZE_FIRST 64

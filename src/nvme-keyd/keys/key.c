@@ -5,6 +5,7 @@
 #include "basic/encoding.h"
 #include "basic/json.h"
 #include "nvme-keyd/api/key-json.h"
+#include "psk/limits.h"
 #include "psk/nqn.h"
 
 /* Tags of a payload: a sequence of (tag, size, bytes). */

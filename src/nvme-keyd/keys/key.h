@@ -6,7 +6,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "basic/limits.h"
 #include "credstore/store.h"
 #include "psk/derive.h"
 #include "psk/identity.h"

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "basic/json.h"
-#include "basic/limits.h"
+#include "credstore/limits.h"
 #include "nvme-keyd/manager/manager-private.h"
 
 /* A copy of the store for a boot image: the keys that the image needs, sealed as they are. */

@@ -6,8 +6,10 @@
 
 #include "basic/detail.h"
 #include "credstore/aead.h"
+#include "credstore/seal/limits.h"
 #include "nvme-keyd/manager/import.h"
 #include "nvme-keyd/manager/manager-private.h"
+#include "psk/limits.h"
 #include "psk/nqn.h"
 
 typedef struct Staged {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "basic/io.h"
+#include "nvme-keyd/manager/limits.h"
 #include "nvme-keyd/manager/manager-private.h"
 
 /* What readers see. The kernel is asked about each key, so a look costs more than all the rest of

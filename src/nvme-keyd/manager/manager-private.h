@@ -2,10 +2,12 @@
 #pragma once
 
 #include "basic/detail.h"
+#include "basic/limits.h"
 #include "credstore/seal/ways.h"
 #include "nvme-keyd/manager/manager.h"
 #include "nvme-keyd/publish/controllers.h"
 #include "nvme-keyd/vault/job.h"
+#include "psk/limits.h"
 
 /* What the files of the Manager share: manager.c (ring, time), manager-look.c (what readers see),
  * manager-store.c (opening), manager-trust.c (is it ours), manager-slots.c, manager-change.c (add,

@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "nvme-keyd/handed/handed.h"
+#include "nvme-keyd/handed/limits.h"
 #include "nvme-keyd/manager/manager-private.h"
+#include "psk/limits.h"
 
 /*
  * Keys of credentials. They stand in the table beside those of the store, and all that is done with

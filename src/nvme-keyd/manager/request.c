@@ -5,6 +5,7 @@
 #include "nvme-keyd/manager/manager-private.h"
 #include "psk/hostnqn.h"
 #include "psk/identity.h"
+#include "psk/limits.h"
 #include "psk/nqn.h"
 
 /* What a new key is asked to be, looked at before anything is made or asked for. */

@@ -3,7 +3,9 @@
 #include <string.h>
 
 #include "basic/io.h"
+#include "basic/limits.h"
 #include "basic/log.h"
+#include "credstore/seal/limits.h"
 #include "nvme-keyd/manager/manager-private.h"
 
 /* Slots of the store. Sealing one is slow; adding what was sealed is a commit like any other. */

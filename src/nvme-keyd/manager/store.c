@@ -5,7 +5,9 @@
 
 #include "basic/io.h"
 #include "basic/json.h"
+#include "basic/limits.h"
 #include "basic/log.h"
+#include "credstore/seal/limits.h"
 #include "credstore/slot-warnings.h"
 #include "nvme-keyd/manager/manager-private.h"
 

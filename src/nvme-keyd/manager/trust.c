@@ -5,6 +5,7 @@
 #include "basic/encoding.h"
 #include "credstore/seal/tpm2/counter.h"
 #include "nvme-keyd/manager/manager-private.h"
+#include "nvme-keyd/vault/limits.h"
 
 /*
  * Whether a store is the right one. Its files are authentic for whoever has its key, so that says

@@ -5,9 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "basic/limits.h"
 #include "basic/macro.h"
 #include "psk/identity.h"
+#include "psk/limits.h"
 
 /*
  * The host's NVMe/TCP controllers with TLS, as the kernel shows them below /sys/class/nvme. At a

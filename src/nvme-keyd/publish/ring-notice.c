@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "nvme-keyd/publish/limits.h"
 #include "nvme-keyd/publish/ring-notice.h"
 
 void ring_notices_done(RingNotices *l)

@@ -5,9 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "basic/limits.h"
 #include "basic/macro.h"
 #include "psk/identity.h"
+#include "psk/limits.h"
 
 /* What somebody has to look at in the ring, as of the last look at all of it. */
 

@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <systemd/sd-bus.h>
 
-#include "basic/limits.h"
+#include "nvme-keyd/tlshd/limits.h"
 #include "nvme-keyd/tlshd/restart.h"
 
 struct UnitRestart {

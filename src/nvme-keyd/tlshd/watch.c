@@ -2,9 +2,9 @@
 #include <errno.h>
 
 #include "basic/io.h"
-#include "basic/limits.h"
 #include "basic/log.h"
 #include "basic/names.h"
+#include "nvme-keyd/tlshd/limits.h"
 #include "nvme-keyd/tlshd/restart.h"
 #include "nvme-keyd/tlshd/watch.h"
 

@@ -6,9 +6,11 @@
 
 #include "basic/encoding.h"
 #include "basic/io.h"
+#include "basic/limits.h"
 #include "basic/log.h"
 #include "basic/names.h"
 #include "nvme-keyd/upcall/answer.h"
+#include "nvme-keyd/upcall/limits.h"
 #include "psk/identity.h"
 #include "psk/nqn.h"
 
@@ -178,7 +180,7 @@ static void answer_pair(const Question *q, UpcallReply *reply)
     Filter f;
 
     if (parse_callout(q->callout, &f) < 0) {
-        reject(reply, EINVAL, UPCALL_NEGATIVE_TIMEOUT_SEC);
+        reject(reply, EINVAL, NEGATIVE_TIMEOUT_SEC);
         return;
     }
     if (manager_publish_pair(q->manager, first) > 0)
@@ -251,7 +253,7 @@ bool upcall_answer(Manager *manager, const UpcallRequest *request, size_t size, 
 
     *ret = (UpcallReply){.magic = UPCALL_MAGIC};
     if (read_question(request, size, text, &q) < 0) {
-        reject(ret, EINVAL, UPCALL_NEGATIVE_TIMEOUT_SEC);
+        reject(ret, EINVAL, NEGATIVE_TIMEOUT_SEC);
         return true;
     }
     /* A store that cannot be opened now is not a store without the key. */

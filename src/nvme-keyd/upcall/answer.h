@@ -2,7 +2,7 @@
 #pragma once
 
 #include "nvme-keyd/manager/manager.h"
-#include "request-key-shim/upcall-protocol.h"
+#include "nvme-keyd/upcall/protocol.h"
 
 /* Fills in the answer to size bytes of request, whatever they are; request-key-shim(8) lists what
  * can be asked. The payload of *ret is a secret for some answers. Returns false when there is none

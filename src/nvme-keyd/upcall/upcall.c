@@ -3,9 +3,11 @@
 #include <sys/socket.h>
 
 #include "basic/io.h"
+#include "basic/limits.h"
 #include "basic/log.h"
 #include "basic/names.h"
 #include "nvme-keyd/upcall/answer.h"
+#include "nvme-keyd/upcall/limits.h"
 #include "nvme-keyd/upcall/upcall.h"
 
 /* A handshake of the kernel waits for the answer: before all else in the event loop. */

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "basic/limits.h"
+
+/* Readers other than root share one look at the keyring, which costs some microseconds a key. */
+#define LOOK_SHARED_USEC (USEC_PER_SEC / 10)
+/* Where it takes longer than a tenth of that, it stays good for so many times as long as it took.
+ */
+#define LOOK_SHARE 10
