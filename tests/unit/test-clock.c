@@ -38,5 +38,3 @@ TEST(file)
     ASSERT_TRUE(!clock_is_synchronized("/nonexistent") && clock_is_synchronized("/"));
     kernel_error = 0;
 }
-
-TEST_MAIN(TEST_ENTRY(kernel), TEST_ENTRY(file))

@@ -324,8 +324,3 @@ TEST(no_directory)
     ASSERT_OK(symlink("/dev/null", path));
     ASSERT_TRUE(loads(&f, &c, ".d: cannot be read, passed over: Not a directory", NULL));
 }
-
-TEST_MAIN(TEST_ENTRY(no_file), TEST_ENTRY(file), TEST_ENTRY(indented), TEST_ENTRY(file_unknown),
-          TEST_ENTRY(drop_ins), TEST_ENTRY(drop_ins_alone), TEST_ENTRY(bad_values),
-          TEST_ENTRY(not_an_option), TEST_ENTRY(long_line), TEST_ENTRY(zero_byte), TEST_ENTRY(many),
-          TEST_ENTRY(unprintable), TEST_ENTRY(unreadable), TEST_ENTRY(no_directory))

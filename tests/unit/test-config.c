@@ -237,7 +237,3 @@ TEST(refused)
         }
     ASSERT_TRUE(!config_allowed("Manager", "StandIn"));
 }
-
-TEST_MAIN(TEST_ENTRY(spans), TEST_ENTRY(idle_exit), TEST_ENTRY(retire),
-          TEST_ENTRY(negative_timeout), TEST_ENTRY(provision), TEST_ENTRY(restart_handshake_daemon),
-          TEST_ENTRY(stand_in), TEST_ENTRY(unknown), TEST_ENTRY(refused))

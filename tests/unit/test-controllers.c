@@ -103,5 +103,3 @@ TEST(looks_for)
     strcpy(c.subsysnqn, SUBSYSTEM "b");
     ASSERT_TRUE(!controller_looks_for(&c, &i));
 }
-
-TEST_MAIN(TEST_ENTRY(none), TEST_ENTRY(read), TEST_ENTRY(unreadable), TEST_ENTRY(looks_for))

@@ -222,7 +222,3 @@ TEST(whoever_takes_it_may_fail)
     ASSERT_EQ(result.keys, 99);
     ASSERT_TRUE(!detail);
 }
-
-TEST_MAIN(TEST_ENTRY(keys_of_some_subsystems), TEST_ENTRY(what_is_asked_for_is_there),
-          TEST_ENTRY(it_is_no_store_outside_of_an_initramfs), TEST_ENTRY(it_is_left_as_it_is),
-          TEST_ENTRY(whoever_takes_it_may_fail))

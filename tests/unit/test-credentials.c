@@ -637,10 +637,3 @@ TEST(requests)
     ASSERT_EQ(reply.error, EKEYREJECTED);
     remove_directory();
 }
-
-TEST_MAIN(TEST_ENTRY(lines), TEST_ENTRY(options), TEST_ENTRY(without_store), TEST_ENTRY(gone),
-          TEST_ENTRY(problems), TEST_ENTRY(still_sealed), TEST_ENTRY(limits), TEST_ENTRY(own_host),
-          TEST_ENTRY(store_late), TEST_ENTRY(store_locked_later), TEST_ENTRY(same_psk),
-          TEST_ENTRY(add_and_remove), TEST_ENTRY(add_refused_by_ring), TEST_ENTRY(import),
-          TEST_ENTRY(refused), TEST_ENTRY(changed_below), TEST_ENTRY(two_places),
-          TEST_ENTRY(requests))

@@ -144,6 +144,3 @@ TEST(not_withdrawn)
     ASSERT_OK(fixture_sync(&f, &synced));
     ASSERT_TRUE(!manager_has_unpublished(f.m));
 }
-
-TEST_MAIN(TEST_ENTRY(idle), TEST_ENTRY(store_unavailable), TEST_ENTRY(ring_refuses),
-          TEST_ENTRY(unpublished), TEST_ENTRY(not_withdrawn))

@@ -490,7 +490,3 @@ TEST(nothing_stays_behind)
     ASSERT_EQ(count_sample(&m, sample), 0);
     ASSERT_EQ(count_sample(&m, tls), 0);
 }
-
-TEST_MAIN(TEST_ENTRY(vectors), TEST_ENTRY(identity_lengths), TEST_ENTRY(every_input_counts),
-          TEST_ENTRY(derivation_names), TEST_ENTRY(without_memory),
-          TEST_ENTRY(nothing_stays_behind))

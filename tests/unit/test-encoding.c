@@ -257,10 +257,3 @@ TEST(printable_broken_sequences)
         if (text_is_printable(bad[i]))
             TEST_FAIL("sample %zu counts as printable", i);
 }
-
-TEST_MAIN(TEST_ENTRY(base64_known_answers), TEST_ENTRY(base64_agrees_with_openssl),
-          TEST_ENTRY(base64_every_byte_at_every_place), TEST_ENTRY(base64_values_of_digits),
-          TEST_ENTRY(base64_padding), TEST_ENTRY(base64_bits_behind_the_end),
-          TEST_ENTRY(base64_lengths), TEST_ENTRY(base64_capacity), TEST_ENTRY(hex),
-          TEST_ENTRY(crc32), TEST_ENTRY(printable_every_code_point),
-          TEST_ENTRY(printable_broken_sequences))

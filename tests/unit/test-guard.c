@@ -326,11 +326,3 @@ TEST(no_rival_on_a_target)
     ASSERT_OK(sync_now(&f));
     ASSERT_EQ(manager_ring_notices(f.m)->n, 0);
 }
-
-TEST_MAIN(TEST_ENTRY(unwanted_but_needed), TEST_ENTRY(connecting), TEST_ENTRY(pair_has_another),
-          TEST_ENTRY(pair_has_a_targets), TEST_ENTRY(unreadable), TEST_ENTRY(removal),
-          TEST_ENTRY(rotation), TEST_ENTRY(rotated_then_removed),
-          TEST_ENTRY(displaced_then_unwanted), TEST_ENTRY(key_of_another_program),
-          TEST_ENTRY(generated_key), TEST_ENTRY(on_demand_unwanted), TEST_ENTRY(on_demand_held),
-          TEST_ENTRY(on_demand_removal), TEST_ENTRY(other_group), TEST_ENTRY(rival),
-          TEST_ENTRY(no_rival_on_a_target))

@@ -540,10 +540,3 @@ TEST(manager)
     unsetenv(NAMES_ENV_RUNNING_UNITS);
     ASSERT_TRUE(!manager_handshake(f.m, &h));
 }
-
-TEST_MAIN(TEST_ENTRY(stopped), TEST_ENTRY(ready), TEST_ENTRY(stale), TEST_ENTRY(held),
-          TEST_ENTRY(let_go), TEST_ENTRY(live_controller), TEST_ENTRY(stale_with_controller),
-          TEST_ENTRY(another_keyring_revoked), TEST_ENTRY(restarted_in_vain), TEST_ENTRY(starting),
-          TEST_ENTRY(another_invocation), TEST_ENTRY(no_invocation), TEST_ENTRY(longer_invocation),
-          TEST_ENTRY(several_processes), TEST_ENTRY(two_units), TEST_ENTRY(bad_links),
-          TEST_ENTRY(forged), TEST_ENTRY(another_user), TEST_ENTRY(manager))

@@ -196,7 +196,3 @@ TEST(parse_digests)
     ASSERT_REFUSED("NVMe1R01 " PAIR " x" DIGEST_256);
     ASSERT_REFUSED("NVMe1R01 " PAIR " x");
 }
-
-TEST_MAIN(TEST_ENTRY(format), TEST_ENTRY(format_longest), TEST_ENTRY(parse_parts),
-          TEST_ENTRY(parse_head), TEST_ENTRY(parse_truncated), TEST_ENTRY(parse_blanks),
-          TEST_ENTRY(parse_names), TEST_ENTRY(parse_name_limits), TEST_ENTRY(parse_digests))

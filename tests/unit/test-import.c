@@ -383,9 +383,3 @@ TEST(rotate_target_version_0)
 {
     rotate(KEY_ROLE_TARGET, 0, "NVMe0R01 " PAIR);
 }
-
-TEST_MAIN(TEST_ENTRY(both_kinds), TEST_ENTRY(json_of_derived), TEST_ENTRY(meta_of_derived),
-          TEST_ENTRY(unchanged), TEST_ENTRY(other_role), TEST_ENTRY(dry_run), TEST_ENTRY(refused),
-          TEST_ENTRY(two_on_a_target), TEST_ENTRY(bad_keys), TEST_ENTRY(truncate),
-          TEST_ENTRY(rotate_host), TEST_ENTRY(rotate_host_version_0), TEST_ENTRY(rotate_target),
-          TEST_ENTRY(rotate_target_version_0))

@@ -369,9 +369,3 @@ TEST(error_texts)
     ASSERT_STR(psk_error_text(PSK_E_LINE + 1), "unknown error");
     ASSERT_STR(psk_error_text(0), "unknown error");
 }
-
-TEST_MAIN(TEST_ENTRY(round_trips), TEST_ENTRY(generate), TEST_ENTRY(every_corruption),
-          TEST_ENTRY(swapped_characters), TEST_ENTRY(every_length), TEST_ENTRY(hash_and_size),
-          TEST_ENTRY(unknown_hash), TEST_ENTRY(head_and_end), TEST_ENTRY(bits_behind_the_end),
-          TEST_ENTRY(format_refuses), TEST_ENTRY(without_memory), TEST_ENTRY(hash_names),
-          TEST_ENTRY(cipher_hashes), TEST_ENTRY(additions), TEST_ENTRY(error_texts))

@@ -339,9 +339,3 @@ TEST(clocks)
     ASSERT_TRUE(now_monotonic() < monotonic + 60 * USEC_PER_SEC);
     ASSERT_TRUE(now_realtime() / USEC_PER_SEC - seconds < 60);
 }
-
-TEST_MAIN(TEST_ENTRY(read_sizes), TEST_ENTRY(read_refuses_other_than_files),
-          TEST_ENTRY(read_first_line), TEST_ENTRY(read_line_with_blanks_inside),
-          TEST_ENTRY(write_is_private), TEST_ENTRY(write_replaces), TEST_ENTRY(write_errors),
-          TEST_ENTRY(write_without_space), TEST_ENTRY(wait), TEST_ENTRY(write_all_in_parts),
-          TEST_ENTRY(write_all_errors), TEST_ENTRY(clocks))

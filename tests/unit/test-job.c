@@ -174,5 +174,3 @@ TEST(without_a_loop)
     ASSERT_EQ(f.touched, 1);
     ASSERT_STR(f.output, "result");
 }
-
-TEST_MAIN(TEST_ENTRY(results), TEST_ENTRY(it_does_not_come_back), TEST_ENTRY(without_a_loop))

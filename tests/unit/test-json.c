@@ -295,10 +295,3 @@ TEST(string_erase)
             ASSERT_EQ(json_object_get_string(o)[i], 0);
     }
 }
-
-TEST_MAIN(TEST_ENTRY(parse_good), TEST_ENTRY(parse_broken), TEST_ENTRY(parse_other_than_object),
-          TEST_ENTRY(parse_trailing), TEST_ENTRY(parse_depth), TEST_ENTRY(parse_utf8),
-          TEST_ENTRY(parse_utf8_overlong_and_surrogates), TEST_ENTRY(embedded_nul),
-          TEST_ENTRY(get_types), TEST_ENTRY(get_absent), TEST_ENTRY(get_number_ranges),
-          TEST_ENTRY(get_number_past_the_largest), TEST_ENTRY(add_and_get_back),
-          TEST_ENTRY(string_erase))

@@ -139,5 +139,3 @@ TEST(random)
         ASSERT_EQ(f.order.n, f.n);
     }
 }
-
-TEST_MAIN(TEST_ENTRY(shadows), TEST_ENTRY(order), TEST_ENTRY(random))

@@ -282,7 +282,3 @@ TEST(cursor_stale)
     ASSERT_TRUE(c.stale && !key_cursor_take(&c));
     key_cursor_done(&c);
 }
-
-TEST_MAIN(TEST_ENTRY(cursor), TEST_ENTRY(cursors), TEST_ENTRY(cursor_stale), TEST_ENTRY(many),
-          TEST_ENTRY(churn), TEST_ENTRY(chain), TEST_ENTRY(pair_names), TEST_ENTRY(broken),
-          TEST_ENTRY(refused))

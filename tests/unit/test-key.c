@@ -407,8 +407,3 @@ TEST(json_broken)
         ASSERT_STR(s, cases[i].text);
     }
 }
-
-TEST_MAIN(TEST_ENTRY(meta_round_trip), TEST_ENTRY(meta_bad), TEST_ENTRY(publishable),
-          TEST_ENTRY(shadow), TEST_ENTRY(derive), TEST_ENTRY(derive_too_long),
-          TEST_ENTRY(payload_truncated), TEST_ENTRY(payload_garbage), TEST_ENTRY(names),
-          TEST_ENTRY(json), TEST_ENTRY(json_broken))

@@ -157,6 +157,3 @@ TEST(nul)
 
     ASSERT_EQ(keyfile_line_parse(text, sizeof(text) - 1, &l), PSK_E_NQN);
 }
-
-TEST_MAIN(TEST_ENTRY(derived), TEST_ENTRY(configured), TEST_ENTRY(no_key), TEST_ENTRY(bad),
-          TEST_ENTRY(nul))

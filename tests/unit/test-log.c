@@ -393,7 +393,3 @@ TEST(stderr_full)
     close(fds[0]);
     close(fds[1]);
 }
-
-TEST_MAIN(TEST_ENTRY(without_setup), TEST_ENTRY(name_and_error), TEST_ENTRY(levels),
-          TEST_ENTRY(hidden_returns_error), TEST_ENTRY(long_message), TEST_ENTRY(journal_fields),
-          TEST_ENTRY(journal_values), TEST_ENTRY(journal_full), TEST_ENTRY(stderr_full))

@@ -356,9 +356,3 @@ TEST(a_job_that_cannot_start)
     f.m = manager_free(f.m);
     sd_event_unref(event);
 }
-
-TEST_MAIN(TEST_ENTRY(a_job_that_cannot_start), TEST_ENTRY(empty), TEST_ENTRY(add),
-          TEST_ENTRY(restart), TEST_ENTRY(bad_names), TEST_ENTRY(long_names),
-          TEST_ENTRY(swapped_names), TEST_ENTRY(own_hostnqn), TEST_ENTRY(generate),
-          TEST_ENTRY(duplicate), TEST_ENTRY(duplicate_of_other_role), TEST_ENTRY(shadow),
-          TEST_ENTRY(remove), TEST_ENTRY(store_unreadable), TEST_ENTRY(store_locked))

@@ -262,7 +262,3 @@ TEST(nobody)
     }
     (void)unsetenv("NOTIFY_SOCKET");
 }
-
-TEST_MAIN(TEST_ENTRY(states), TEST_ENTRY(status_changes), TEST_ENTRY(full), TEST_ENTRY(watchdog),
-          TEST_ENTRY(no_reader), TEST_ENTRY(lost_reader), TEST_ENTRY(no_descriptor),
-          TEST_ENTRY(nobody))

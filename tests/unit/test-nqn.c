@@ -166,7 +166,3 @@ TEST(texts_are_printable)
                         (text_is_printable(text) && strstr(text, "subsystem NQN") == text));
         }
 }
-
-TEST_MAIN(TEST_ENTRY(lengths), TEST_ENTRY(real_names), TEST_ENTRY(every_byte_at_every_place),
-          TEST_ENTRY(first_fault_counts), TEST_ENTRY(prefix_case), TEST_ENTRY(texts),
-          TEST_ENTRY(texts_are_printable))

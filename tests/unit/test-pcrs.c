@@ -105,5 +105,3 @@ TEST(nonsense)
         json_object_put(untouched);
     }
 }
-
-TEST_MAIN(TEST_ENTRY(numbers), TEST_ENTRY(names), TEST_ENTRY(banks), TEST_ENTRY(nonsense))

@@ -235,8 +235,3 @@ TEST(bits_behind_the_key)
         ASSERT_EQ(accepted, i == 0);
     }
 }
-
-TEST_MAIN(TEST_ENTRY(vectors), TEST_ENTRY(a_key_has_one_size), TEST_ENTRY(what_people_type),
-          TEST_ENTRY(not_that_many_characters), TEST_ENTRY(all_characters),
-          TEST_ENTRY(one_wrong_character), TEST_ENTRY(neighbours_swapped),
-          TEST_ENTRY(groups_swapped), TEST_ENTRY(bits_behind_the_key))

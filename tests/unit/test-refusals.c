@@ -114,5 +114,3 @@ TEST(few_users)
     ASSERT_EQ(told.sums, USERS);
     ASSERT_EQ(told.counted, USERS);
 }
-
-TEST_MAIN(TEST_ENTRY(one_user), TEST_ENTRY(many_users), TEST_ENTRY(few_users))

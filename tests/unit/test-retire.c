@@ -218,7 +218,3 @@ TEST(timer_uptime)
     ASSERT_TRUE(is_called(event, &calls));
     t = retire_timer_free(t);
 }
-
-TEST_MAIN(TEST_ENTRY(ahead), TEST_ENTRY(synchronized_later), TEST_ENTRY(set_back),
-          TEST_ENTRY(never_synchronized), TEST_ENTRY(set_back_before_start), TEST_ENTRY(expired),
-          TEST_ENTRY(timer_synchronized), TEST_ENTRY(timer_uptime))

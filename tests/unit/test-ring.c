@@ -257,8 +257,3 @@ TEST(read_only)
     ASSERT_EQ(ring_add(r, IDENTITY, PAYLOAD, 32, false, &serial), -EACCES);
     ASSERT_EQ(serial, 4711);
 }
-
-TEST_MAIN(TEST_ENTRY(absent), TEST_ENTRY(forged), TEST_ENTRY(names), TEST_ENTRY(again),
-          TEST_ENTRY(possession), TEST_ENTRY(private_session), TEST_ENTRY(key_equals),
-          TEST_ENTRY(list), TEST_ENTRY(list_many), TEST_ENTRY(displace), TEST_ENTRY(holds),
-          TEST_ENTRY(unlink_twice), TEST_ENTRY(revoked), TEST_ENTRY(read_only))

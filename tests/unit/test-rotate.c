@@ -425,10 +425,3 @@ TEST(rotate_another_meanwhile)
     ASSERT_TRUE(ring_has_key(&f, k, 1));
     ASSERT_EQ(ring_size(), 2);
 }
-
-TEST_MAIN(TEST_ENTRY(rotate_another_meanwhile), TEST_ENTRY(rotate_host), TEST_ENTRY(rotate_refused),
-          TEST_ENTRY(rotate_target), TEST_ENTRY(deadline), TEST_ENTRY(deadline_never),
-          TEST_ENTRY(deadline_earliest), TEST_ENTRY(deadline_without_ring), TEST_ENTRY(rotate_back),
-          TEST_ENTRY(rotate_back_at_once), TEST_ENTRY(publish_pair_in_overlap), TEST_ENTRY(no_gap),
-          TEST_ENTRY(rotate_ring_gone), TEST_ENTRY(crash_after_commit),
-          TEST_ENTRY(crash_after_publish), TEST_ENTRY(rotate_read_only))

@@ -328,9 +328,3 @@ TEST(heap_overwrites_large_blocks)
     for (size_t size = 1040; size <= 256 * 1024; size *= 2)
         ASSERT_TRUE(free_overwrites(size));
 }
-
-TEST_MAIN(TEST_ENTRY(process_is_sealed), TEST_ENTRY(new_is_zeroed), TEST_ENTRY(copy_and_equal),
-          TEST_ENTRY(free_wipes), TEST_ENTRY(cleanup_wipes), TEST_ENTRY(random),
-          TEST_ENTRY(exhausted_arena), TEST_ENTRY(read_in_pieces), TEST_ENTRY(read_limits),
-          TEST_ENTRY(read_deadline), TEST_ENTRY(read_leaves_one_copy),
-          TEST_ENTRY(erase_on_each_way_out), TEST_ENTRY(heap_overwrites_large_blocks))

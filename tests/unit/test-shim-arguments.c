@@ -171,6 +171,3 @@ TEST(limits)
     ASSERT_EQ(PARSE(&a, "7", "0", "user", description), -EINVAL);
     ASSERT_EQ(a.key, 7);
 }
-
-TEST_MAIN(TEST_ENTRY(good), TEST_ENTRY(callout), TEST_ENTRY(bad_behind_key),
-          TEST_ENTRY(bad_behind_uid), TEST_ENTRY(bad_key), TEST_ENTRY(no_words), TEST_ENTRY(limits))

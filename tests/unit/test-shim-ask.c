@@ -296,8 +296,3 @@ TEST(nobody)
     ASSERT_EQ(dup(fd), next);
     close(next);
 }
-
-TEST_MAIN(TEST_ENTRY(answer), TEST_ENTRY(callout), TEST_ENTRY(longest), TEST_ENTRY(bad_sizes),
-          TEST_ENTRY(bad_replies), TEST_ENTRY(asked_again), TEST_ENTRY(asked_twice_only),
-          TEST_ENTRY(no_answer), TEST_ENTRY(no_answer_again), TEST_ENTRY(late),
-          TEST_ENTRY(queue_full), TEST_ENTRY(nobody))

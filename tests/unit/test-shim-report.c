@@ -178,6 +178,3 @@ TEST(symlink)
     ASSERT_EQ(messages, 1);
     ASSERT_EQ(access("target", F_OK), -1);
 }
-
-TEST_MAIN(TEST_ENTRY(text), TEST_ENTRY(long_text), TEST_ENTRY(refusal), TEST_ENTRY(refusals),
-          TEST_ENTRY(clock_set), TEST_ENTRY(no_directory), TEST_ENTRY(symlink))

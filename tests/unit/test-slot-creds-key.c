@@ -284,10 +284,3 @@ TEST(a_machine_id_in_memory)
     key.machine_id = "/proc/self/exe";
     ASSERT_TRUE(!host_key_is_transient(&key));
 }
-
-TEST_MAIN(TEST_ENTRY(state_of_the_host_key), TEST_ENTRY(no_host_key_and_no_machine_id),
-          TEST_ENTRY(as_systemd_hashes_it), TEST_ENTRY(opening_never_destroys),
-          TEST_ENTRY(sealing_never_destroys), TEST_ENTRY(what_sealed_it),
-          TEST_ENTRY(only_what_needs_the_host_key_is_refused),
-          TEST_ENTRY(sealed_by_a_newer_systemd), TEST_ENTRY(files_that_are_sealed),
-          TEST_ENTRY(a_machine_id_in_memory))

@@ -422,15 +422,3 @@ TEST(the_slot)
     unsetenv("CREDENTIALS_DIRECTORY");
     unsetenv("NVME_KEYD_CREDS_SOCKET");
 }
-
-TEST_MAIN(TEST_ENTRY(the_service_unseals), TEST_ENTRY(the_program_unseals_without_a_service),
-          TEST_ENTRY(a_service_that_cannot), TEST_ENTRY(what_a_service_without_a_word_failed_with),
-          TEST_ENTRY(a_broken_service), TEST_ENTRY(a_service_that_says_no),
-          TEST_ENTRY(what_is_no_key), TEST_ENTRY(what_is_no_key_either),
-          TEST_ENTRY(the_program_seals), TEST_ENTRY(the_service_seals_without_a_program),
-          TEST_ENTRY(what_is_no_credential), TEST_ENTRY(with_key),
-          TEST_ENTRY(with_a_key_that_makes_no_sense), TEST_ENTRY(with_key_is_for_the_program),
-          TEST_ENTRY(no_credential_without_a_key_is_made),
-          TEST_ENTRY(no_credential_without_a_key_is_opened),
-          TEST_ENTRY(older_ways_to_a_credential_without_a_key), TEST_ENTRY(a_service_that_hangs),
-          TEST_ENTRY(a_program_that_hangs), TEST_ENTRY(the_slot))

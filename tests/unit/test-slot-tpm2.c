@@ -487,12 +487,3 @@ TEST(time_to_unseal)
         ASSERT_OK(fixture_unseal(&f));
     printf("# unseal: %.1f ms\n", (double)(now_monotonic() - start) / 20 / 1000);
 }
-
-TEST_MAIN(TEST_ENTRY(wrong_size_of_key), TEST_ENTRY(nothing_on_standard_error),
-          TEST_ENTRY(round_trip), TEST_ENTRY(unsealed_data_is_wiped),
-          TEST_ENTRY(storage_root_key_is_made_once), TEST_ENTRY(existing_rsa_key_is_used),
-          TEST_ENTRY(changed_pcr), TEST_ENTRY(no_way_past_the_policy),
-          TEST_ENTRY(pcr_changes_while_unsealing), TEST_ENTRY(another_tpm), TEST_ENTRY(cleared_tpm),
-          TEST_ENTRY(owner_password), TEST_ENTRY(lockout), TEST_ENTRY(no_tpm), TEST_ENTRY(slow_tpm),
-          TEST_ENTRY(tpm_that_hangs), TEST_ENTRY(key_is_never_on_the_wire),
-          TEST_ENTRY(damaged_slot), TEST_ENTRY(store_with_two_slots), TEST_ENTRY(time_to_unseal))

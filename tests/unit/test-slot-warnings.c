@@ -103,7 +103,3 @@ TEST(nonsense)
 
     ASSERT_TRUE(json_object_array_length(all) >= 1);
 }
-
-TEST_MAIN(TEST_ENTRY(nothing_to_say), TEST_ENTRY(nothing_is_bound),
-          TEST_ENTRY(signed_policy_is_bound), TEST_ENTRY(any_boot), TEST_ENTRY(any_boot_by_the_tpm),
-          TEST_ENTRY(unmeasured), TEST_ENTRY(nonsense))

@@ -362,9 +362,3 @@ TEST(who_takes_the_files_may_stop)
     ASSERT_EQ(copy_to(&o, "copy", 1, &c), -ENOSPC);
     ASSERT_EQ(c.n_files, 1);
 }
-
-TEST_MAIN(TEST_ENTRY(it_has_what_was_chosen), TEST_ENTRY(it_is_an_older_state_by_nature),
-          TEST_ENTRY(it_is_the_state_of_its_beginning), TEST_ENTRY(it_has_no_rollback_counter),
-          TEST_ENTRY(it_cannot_be_changed), TEST_ENTRY(no_file_fits_elsewhere),
-          TEST_ENTRY(tampering_is_noticed), TEST_ENTRY(a_broken_record_stays_behind),
-          TEST_ENTRY(who_takes_the_files_may_stop))

@@ -169,6 +169,3 @@ TEST(another_tpm_is_taken_when_asked_for)
     ASSERT_OK(swtpm_start(&tpm));
     ASSERT_OK(add_slot(s, "tpm2", &plain, &none, slot, NULL));
 }
-
-TEST_MAIN(TEST_ENTRY(an_old_copy_is_noticed), TEST_ENTRY(without_the_tpm),
-          TEST_ENTRY(another_tpm_is_refused), TEST_ENTRY(another_tpm_is_taken_when_asked_for))

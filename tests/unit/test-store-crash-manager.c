@@ -286,6 +286,3 @@ TEST(killed_while_it_removes)
     x.act = act_remove;
     kill_at_each(&x, "remove", OLD, 0);
 }
-
-TEST_MAIN(TEST_ENTRY(killed_while_it_adds), TEST_ENTRY(killed_while_it_rotates_on_a_target),
-          TEST_ENTRY(killed_while_it_rotates_on_a_host), TEST_ENTRY(killed_while_it_removes))

@@ -195,6 +195,3 @@ TEST(killed_while_it_finishes_a_commit)
     printf("# %d crash points\n", n - 1);
     ASSERT_TRUE(n > 100);
 }
-
-TEST_MAIN(TEST_ENTRY(killed_at_each_system_call_of_each_change),
-          TEST_ENTRY(killed_while_it_finishes_a_commit))

@@ -207,6 +207,3 @@ TEST(a_disk_that_cannot_write)
     ASSERT_TRUE(fixture_has(s, a, "a2", "second"));
     ASSERT_TRUE(!fixture_has_new(f.dir));
 }
-
-TEST_MAIN(TEST_ENTRY(no_space), TEST_ENTRY(no_inodes), TEST_ENTRY(read_only),
-          TEST_ENTRY(a_disk_that_cannot_write))

@@ -507,9 +507,3 @@ TEST(each_error_while_a_store_is_opened)
     printf("# %d faults\n", n);
     ASSERT_TRUE(n > 100);
 }
-
-TEST_MAIN(TEST_ENTRY(read_only_after_an_interruption), TEST_ENTRY(one_call_fails),
-          TEST_ENTRY(one_call_fails_in_a_large_commit), TEST_ENTRY(some_calls_fail),
-          TEST_ENTRY(the_disk_goes_away_twice), TEST_ENTRY(each_error_at_each_call_of_each_change),
-          TEST_ENTRY(each_error_while_a_store_is_made),
-          TEST_ENTRY(each_error_while_a_store_is_opened))

@@ -110,5 +110,3 @@ TEST(add_writes_little)
     printf("# adding one to %d: %llu bytes written\n", MANY, (unsigned long long)written);
     ASSERT_TRUE(written > 0 && written < 16384);
 }
-
-TEST_MAIN(TEST_ENTRY(open_is_linear), TEST_ENTRY(add_writes_little))

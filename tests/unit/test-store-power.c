@@ -359,7 +359,3 @@ TEST(cut_after_an_error)
     print_counts(&x);
     ASSERT_TRUE(k > 40);
 }
-
-TEST_MAIN(TEST_ENTRY(cut_during_creation), TEST_ENTRY(cut_during_changes),
-          TEST_ENTRY(cut_during_large_changes), TEST_ENTRY(cut_during_recovery),
-          TEST_ENTRY(cut_after_an_error))

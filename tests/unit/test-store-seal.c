@@ -127,6 +127,3 @@ TEST(labels_tell_files_apart)
     for (size_t i = 0; i < size; i++)
         ASSERT_EQ(signed_file_split(text, i, &body_size, mac), -EBADMSG);
 }
-
-TEST_MAIN(TEST_ENTRY(hkdf_expand), TEST_ENTRY(aes_256_gcm), TEST_ENTRY(seal_and_unseal),
-          TEST_ENTRY(one_text_for_a_box), TEST_ENTRY(labels_tell_files_apart))

@@ -229,9 +229,3 @@ TEST(systemd_creds_without_a_key)
     ASSERT_OK(slot_systemd_creds.unseal(slot, &options, &got, NULL));
     ASSERT_TRUE(secret_equal(kek, got));
 }
-
-TEST_MAIN(TEST_ENTRY(a_filter_gets_input_and_gives_output), TEST_ENTRY(a_filter_inherits_nothing),
-          TEST_ENTRY(a_filter_that_fails_is_quoted), TEST_ENTRY(a_filter_cannot_block),
-          TEST_ENTRY(the_given_credential), TEST_ENTRY(a_credential_without_a_key),
-          TEST_ENTRY(a_store_by_systemd_creds), TEST_ENTRY(systemd_creds_says_no),
-          TEST_ENTRY(systemd_creds_without_a_key))

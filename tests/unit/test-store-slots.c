@@ -188,8 +188,3 @@ TEST(identity)
     ASSERT_OK(store_open(g.dir, &t, NULL));
     ASSERT_TRUE(strcmp(store_identity(t), first) != 0);
 }
-
-TEST_MAIN(TEST_ENTRY(identity), TEST_ENTRY(a_recovery_key_opens_the_store),
-          TEST_ENTRY(a_slot_takes_the_place_of_another), TEST_ENTRY(the_last_slot_stays),
-          TEST_ENTRY(the_one_that_works_stays), TEST_ENTRY(there_is_an_end_to_slots),
-          TEST_ENTRY(a_slot_of_no_known_type), TEST_ENTRY(an_attached_store_tells_its_slots))

@@ -581,11 +581,3 @@ TEST(a_forged_commit)
     ASSERT_TRUE(others_load(&v, -1, 0));
     ASSERT_TRUE(!fixture_exists(&v.f, "commit.json"));
 }
-
-TEST_MAIN(TEST_ENTRY(each_bit_and_each_length_of_each_file),
-          TEST_ENTRY(each_file_is_something_else), TEST_ENTRY(a_directory_in_the_place_of_a_file),
-          TEST_ENTRY(indexes_swapped), TEST_ENTRY(a_newer_format_is_told_apart),
-          TEST_ENTRY(records_swapped), TEST_ENTRY(a_record_is_missing), TEST_ENTRY(an_older_record),
-          TEST_ENTRY(an_older_shard), TEST_ENTRY(an_older_header), TEST_ENTRY(a_shard_is_missing),
-          TEST_ENTRY(a_shard_is_missing_with_its_records), TEST_ENTRY(a_shard_with_two_records),
-          TEST_ENTRY(a_removed_record_is_put_back), TEST_ENTRY(a_forged_commit))

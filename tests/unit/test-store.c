@@ -390,11 +390,3 @@ TEST(create_keeps_what_is_there)
     ASSERT_TRUE(detail && strstr(detail, "missing"));
     ASSERT_EQ(store_create(f.dir, &s, NULL), -EEXIST);
 }
-
-TEST_MAIN(TEST_ENTRY(open_needs_a_private_directory_with_a_store),
-          TEST_ENTRY(one_process_at_a_time), TEST_ENTRY(records_come_back),
-          TEST_ENTRY(metadata_is_opaque), TEST_ENTRY(replace_and_remove),
-          TEST_ENTRY(nothing_before_the_commit), TEST_ENTRY(a_transaction_sees_itself),
-          TEST_ENTRY(what_cannot_be_stored_is_refused), TEST_ENTRY(many_records_in_order),
-          TEST_ENTRY(a_commit_that_cannot_be_published_is_not), TEST_ENTRY(commit_again),
-          TEST_ENTRY(open_sweeps_what_a_crash_left), TEST_ENTRY(create_keeps_what_is_there))

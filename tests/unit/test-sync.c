@@ -557,11 +557,3 @@ TEST(one_look_at_kernel)
     ASSERT_EQ(look->missing + look->published, KEYS);
     ASSERT_EQ(kernel_looks, 1);
 }
-
-TEST_MAIN(TEST_ENTRY(marked), TEST_ENTRY(unmarked), TEST_ENTRY(marked_foreign_identity),
-          TEST_ENTRY(wrong_bytes), TEST_ENTRY(unusable), TEST_ENTRY(cleared), TEST_ENTRY(ring_gone),
-          TEST_ENTRY(refresh), TEST_ENTRY(shared_look), TEST_ENTRY(broken_record),
-          TEST_ENTRY(no_store), TEST_ENTRY(read_only), TEST_ENTRY(withdraw_twice),
-          TEST_ENTRY(remove_by_name), TEST_ENTRY(rotate_by_name), TEST_ENTRY(rotate_same_name),
-          TEST_ENTRY(hold), TEST_ENTRY(leave), TEST_ENTRY(leave_locked), TEST_ENTRY(publish_pair),
-          TEST_ENTRY(reconfigured), TEST_ENTRY(many), TEST_ENTRY(one_look_at_kernel))

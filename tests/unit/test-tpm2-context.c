@@ -73,6 +73,3 @@ TEST(errors_of_the_tpm)
     ASSERT_EQ(tpm2_check(&c, TSS2_RC_SUCCESS, "test"), -ETIMEDOUT);
     ASSERT_STR(detail, "the TPM took too long to test");
 }
-
-TEST_MAIN(TEST_ENTRY(device_check), TEST_ENTRY(device_check_without_permission),
-          TEST_ENTRY(errors_of_the_tpm))

@@ -587,12 +587,3 @@ TEST(time_to_count)
            (double)(made - start) / 1000, (double)(incremented - made) / 20 / 1000,
            (double)(now_monotonic() - incremented) / 20 / 1000);
 }
-
-TEST_MAIN(TEST_ENTRY(parse), TEST_ENTRY(parse_refuses), TEST_ENTRY(counts),
-          TEST_ENTRY(of_another_store), TEST_ENTRY(among_many),
-          TEST_ENTRY(made_in_the_tpm_that_is_meant), TEST_ENTRY(password),
-          TEST_ENTRY(password_that_ends_in_zeros), TEST_ENTRY(owner_cannot_count),
-          TEST_ENTRY(replaced), TEST_ENTRY(no_two_have_one_name), TEST_ENTRY(another_tpm),
-          TEST_ENTRY(owner_password), TEST_ENTRY(lockout), TEST_ENTRY(index_is_taken),
-          TEST_ENTRY(failures_leave_nothing), TEST_ENTRY(value_cannot_be_forged),
-          TEST_ENTRY(password_is_never_on_the_wire), TEST_ENTRY(time_to_count))

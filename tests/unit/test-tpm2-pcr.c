@@ -349,10 +349,3 @@ TEST(bank_of_several)
     ASSERT_STR(member(f.slot, "bank"), "sha256");
     ASSERT_OK(fixture_unseal(&f));
 }
-
-TEST_MAIN(TEST_ENTRY(describe), TEST_ENTRY(several), TEST_ENTRY(all),
-          TEST_ENTRY(change_while_reading), TEST_ENTRY(none), TEST_ENTRY(no_such_pcr),
-          TEST_ENTRY(default_is_7), TEST_ENTRY(value_cannot_be_forged), TEST_ENTRY(bank_of_sha1),
-          TEST_ENTRY(bank_of_sha384), TEST_ENTRY(no_bank), TEST_ENTRY(bank_of_choice),
-          TEST_ENTRY(unmeasured_is_noted), TEST_ENTRY(bank_without_measurements),
-          TEST_ENTRY(bank_of_several))

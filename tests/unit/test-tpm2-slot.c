@@ -172,6 +172,3 @@ TEST(parse_refuses_other_objects)
     for (size_t i = 44; i < 48; i++)
         ASSERT_EQ(parse_cut("public", 80, i), -EBADMSG);
 }
-
-TEST_MAIN(TEST_ENTRY(parse), TEST_ENTRY(parse_of_no_pcr), TEST_ENTRY(parse_refuses),
-          TEST_ENTRY(parse_refuses_other_objects))

@@ -297,8 +297,3 @@ TEST(unlock_with_a_wrong_key_beside_a_task)
     ASSERT_OK(fixture_sync(&f, &s));
     ASSERT_EQ(s.kept, 1);
 }
-
-TEST_MAIN(TEST_ENTRY(unlock_that_ends_a_task_and_fails),
-          TEST_ENTRY(unlock_with_a_wrong_key_beside_a_task), TEST_ENTRY(id),
-          TEST_ENTRY(id_of_a_store_that_is_gone), TEST_ENTRY(open_by),
-          TEST_ENTRY(open_by_holds_for_new_slots), TEST_ENTRY(bad_values), TEST_ENTRY(reload))

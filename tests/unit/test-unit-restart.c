@@ -179,6 +179,3 @@ TEST(nobody)
     ASSERT_TRUE(unit_restart_new(f.event, f.address, UNIT, on_done, &f, &f.restart) < 0);
     ASSERT_TRUE(!f.restart);
 }
-
-TEST_MAIN(TEST_ENTRY(restart), TEST_ENTRY(refused), TEST_ENTRY(no_such_unit), TEST_ENTRY(hangs_up),
-          TEST_ENTRY(freed), TEST_ENTRY(nobody))

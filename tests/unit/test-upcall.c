@@ -550,11 +550,3 @@ TEST(huge)
     ask_bytes(&f, end);
     ASSERT_TRUE(rejected(ENOKEY, NEGATIVE_TIMEOUT_SEC));
 }
-
-TEST_MAIN(TEST_ENTRY(identity), TEST_ENTRY(identity_miss), TEST_ENTRY(identity_malformed),
-          TEST_ENTRY(identity_without_digest), TEST_ENTRY(pair), TEST_ENTRY(pair_gone),
-          TEST_ENTRY(overlap), TEST_ENTRY(overlap_ends_with_ring), TEST_ENTRY(no_ring),
-          TEST_ENTRY(bad_packets), TEST_ENTRY(bad_callouts), TEST_ENTRY(callouts),
-          TEST_ENTRY(on_demand), TEST_ENTRY(on_demand_ends), TEST_ENTRY(on_demand_rotate),
-          TEST_ENTRY(on_demand_displaces), TEST_ENTRY(on_demand_refused),
-          TEST_ENTRY(constructed_in_ring), TEST_ENTRY(huge))

@@ -412,7 +412,3 @@ TEST(client_wipes)
     ASSERT_EQ(varlink_client_call(c, "a.b.C", secret_parameters(), 0, &out, &error), -ENOTCONN);
     ASSERT_EQ(count_in_memory(), 0);
 }
-
-TEST_MAIN(TEST_ENTRY(call), TEST_ENTRY(more), TEST_ENTRY(bad_service), TEST_ENTRY(reply_size),
-          TEST_ENTRY(connect), TEST_ENTRY(search_works), TEST_ENTRY(parser_wipes),
-          TEST_ENTRY(server_wipes), TEST_ENTRY(client_wipes))

@@ -197,7 +197,3 @@ TEST(append)
     json_object_put(number);
     free(long_text);
 }
-
-TEST_MAIN(TEST_ENTRY(buffer), TEST_ENTRY(buffer_moves), TEST_ENTRY(buffer_is_linear),
-          TEST_ENTRY(json), TEST_ENTRY(names), TEST_ENTRY(calls), TEST_ENTRY(replies),
-          TEST_ENTRY(append))

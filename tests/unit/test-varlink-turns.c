@@ -423,8 +423,3 @@ TEST(parked_calls)
     ASSERT_EQ(f->echoed, FIT);
     close_all(fds, FIT + 1);
 }
-
-TEST_MAIN(TEST_ENTRY(fair_turns), TEST_ENTRY(fair_to_newcomers), TEST_ENTRY(fair_to_those_within),
-          TEST_ENTRY(root_first), TEST_ENTRY(urgent_first), TEST_ENTRY(connection_limits),
-          TEST_ENTRY(idle_gives_way), TEST_ENTRY(idle_ends), TEST_ENTRY(stream_pauses),
-          TEST_ENTRY(stream_ends), TEST_ENTRY(message_of_others), TEST_ENTRY(parked_calls))

@@ -460,10 +460,3 @@ TEST(held_is_lost)
     ASSERT_TRUE(varlink_held_call_is_lost(f->held));
     f->held = varlink_held_call_end(f->held, 0);
 }
-
-TEST_MAIN(TEST_ENTRY(service), TEST_ENTRY(invalid_members), TEST_ENTRY(no_object),
-          TEST_ENTRY(embedded_nul), TEST_ENTRY(oneway), TEST_ENTRY(answers), TEST_ENTRY(fragments),
-          TEST_ENTRY(turns), TEST_ENTRY(pipelining), TEST_ENTRY(slow_reader), TEST_ENTRY(no_reader),
-          TEST_ENTRY(peer_vanishes), TEST_ENTRY(message_size), TEST_ENTRY(refused_peer),
-          TEST_ENTRY(root_method), TEST_ENTRY(accept_pause), TEST_ENTRY(later),
-          TEST_ENTRY(later_is_too_late), TEST_ENTRY(held), TEST_ENTRY(held_is_lost))

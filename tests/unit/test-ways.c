@@ -62,5 +62,3 @@ TEST(keys_of_systemd)
     /* Of a later systemd. */
     ASSERT_EQ(way_of_creds_key("moon"), way_of_creds_key("unknown"));
 }
-
-TEST_MAIN(TEST_ENTRY(lists), TEST_ENTRY(no_lists), TEST_ENTRY(keys_of_systemd))

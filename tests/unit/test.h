@@ -7,18 +7,30 @@
 #include <string.h>
 
 /*
- * A test file is a list of TEST(name) { ... } and a TEST_MAIN() with the names; it prints TAP.
- * An ASSERT_* that fails says where and ends that test; the others go on.
+ * A test file is a list of TEST(name) { ... }, and prints TAP. They run in the order of the file;
+ * the program takes the names of those that should run, and --list. An ASSERT_* that fails says
+ * where and ends that test; the others go on.
  */
 typedef struct Test {
     const char *name;
     void (*fn)(void);
+    struct Test *next;
 } Test;
 
 extern bool test_failed;
 extern const char *test_skipped;
 
-#define TEST(name) static void test_##name(void)
+/* Makes it one of those that run. */
+void test_register(Test *test);
+
+#define TEST(id)                                                                                   \
+    static void test_##id(void);                                                                   \
+    __attribute__((constructor)) static void register_##id(void)                                   \
+    {                                                                                              \
+        static Test test = {.name = #id, .fn = test_##id};                                         \
+        test_register(&test);                                                                      \
+    }                                                                                              \
+    static void test_##id(void)
 
 #define TEST_FAIL(...)                                                                             \
     do {                                                                                           \
@@ -62,17 +74,3 @@ extern const char *test_skipped;
         if (memcmp(a, b, n) != 0)                                                                  \
             TEST_FAIL("%s and %s differ", #a, #b);                                                 \
     } while (0)
-
-int test_run(const Test *tests, size_t n);
-
-#define TEST_ENTRY(name)                                                                           \
-    {                                                                                              \
-#name, test_##name                                                                         \
-    }
-
-#define TEST_MAIN(...)                                                                             \
-    int main(void)                                                                                 \
-    {                                                                                              \
-        static const Test tests[] = {__VA_ARGS__};                                                 \
-        return test_run(tests, sizeof(tests) / sizeof(tests[0]));                                  \
-    }
