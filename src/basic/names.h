@@ -23,9 +23,9 @@
 #define NAMES_RUNNING_UNITS "/run/systemd/units"
 /* The host's NVMe controllers, as the kernel shows them. */
 #define NAMES_CONTROLLERS "/sys/class/nvme"
-/* The handshake daemon, as ktls-utils install it, and as ours that runs from memory. */
-#define NAMES_HANDSHAKE_UNIT "tlshd.service"
-#define NAMES_HANDSHAKE_UNIT_MEMORY "nvme-keyd-tlshd.service"
+/* tlshd, as ktls-utils install it, and as ours that runs from memory. */
+#define NAMES_TLSHD_UNIT "tlshd.service"
+#define NAMES_TLSHD_UNIT_MEMORY "nvme-keyd-tlshd.service"
 
 /* The keyring and the key type of the kernel's NVMe code (drivers/nvme/common/keyring.c). */
 #define NAMES_RING ".nvme"
@@ -79,8 +79,8 @@
 #define MESSAGE_HOST_KEY_TRANSIENT "26b25b263b99452bb7f3c82295c1d9a4"
 #define MESSAGE_RECORD_BROKEN "be1900cbecb344ca9e45853a067a383e"
 #define MESSAGE_RING_ABSENT "82f6f98b947c42adae1138baf9aeb245"
-#define MESSAGE_HANDSHAKE_STALE "704bbc6a08e641559b9b1945177a869d"
-#define MESSAGE_HANDSHAKE_UNCONFIGURED "491625b7de6042f598797de6e47cb91d"
+#define MESSAGE_TLSHD_STALE "704bbc6a08e641559b9b1945177a869d"
+#define MESSAGE_TLSHD_UNCONFIGURED "491625b7de6042f598797de6e47cb91d"
 #define MESSAGE_SLOT_CHANGED "c2d1a7b85e3f4c6d9a0b8e7f6d5c4b3a"
 #define MESSAGE_SLOT_WARNING "2e7cbbf914b14b4f80feb67b37226a04"
 #define MESSAGE_NEW_TPM "0a076f06cd424543b6026a40b6596230"

@@ -94,7 +94,7 @@ static void check_rest(Verdict *v, json_object *status, json_object *credentials
     json_object *handshake = NULL, *provision = NULL, *configuration = NULL;
     const char *why = first_problem(credentials);
 
-    (void)json_get_object(status, "handshakeDaemon", &handshake);
+    (void)json_get_object(status, "tlshd", &handshake);
     (void)json_get_object(status, "provision", &provision);
     (void)json_get_object(status, "configuration", &configuration);
     if (!why)

@@ -272,12 +272,12 @@ static void print_remedy(const char *unit, const char *state, const char *remedy
     }
 }
 
-static void print_handshake_daemon(json_object *status)
+static void print_tlshd(json_object *status)
 {
     const char *unit, *state;
     json_object *handshake;
 
-    if (json_get_object(status, "handshakeDaemon", &handshake) <= 0)
+    if (json_get_object(status, "tlshd", &handshake) <= 0)
         return;
     unit = text_or_dash(handshake, "unit");
     state = text_or_dash(handshake, "state");
@@ -397,7 +397,7 @@ static int print_status(json_object *status)
         print_field("", "not in this kernel now: load nvme_keyring (modprobe nvme-tcp)");
     if (json_get_array(keyring, "problems", &problems) > 0)
         print_lines(problems);
-    print_handshake_daemon(status);
+    print_tlshd(status);
     print_provision(provision);
     if (json_get_object(status, "credentials", &credentials) > 0)
         print_credentials(credentials);

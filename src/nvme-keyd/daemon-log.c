@@ -97,7 +97,7 @@ void daemon_log_ring(Manager *m)
 static void log_publishing(DaemonLog *l, const Manager *m, int error, const SyncResult *s)
 {
     static const LogFields absent = {.message_id = MESSAGE_RING_ABSENT};
-    _cleanup_(freep) char *why = s->unreadable ? unusable_explain(s->unreadable, error) : NULL;
+    _cleanup_(freep) char *why = s->unreadable ? broken_explain(s->unreadable, error) : NULL;
 
     if (error < 0 && manager_store_detail(m) && !manager_store(m))
         log_unavailable(l, m);
@@ -154,7 +154,7 @@ static void log_opened(DaemonLog *l, const Manager *m)
                        "The TPM did not tell whether it has the rollback counter of another store: "
                        "%s; Id= in nvme-keyd.conf tells the right store without it",
                        why);
-    (void)unusable_log(manager_keys(m));
+    (void)broken_log(manager_keys(m));
     free(TAKE_PTR(l->unavailable));
     l->slow = false;
 }

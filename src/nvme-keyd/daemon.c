@@ -34,7 +34,7 @@ struct Daemon {
     Manager *manager;
     VarlinkServer *varlink;
     UpcallServer *upcall;
-    HandshakeWatch *handshakes;
+    TlshdWatch *tlshd;
     Notifier *notifier;
     Refusals *refusals;
     RetireTimer *retire;
@@ -57,7 +57,7 @@ Daemon *daemon_free(Daemon *d)
     sd_event_source_disable_unref(d->again);
     sd_event_source_disable_unref(d->gap);
     sd_event_source_disable_unref(d->gap_check);
-    handshake_watch_free(d->handshakes);
+    tlshd_watch_free(d->tlshd);
     notifier_free(d->notifier);
     upcall_server_free(d->upcall);
     varlink_server_free(d->varlink);
@@ -186,7 +186,7 @@ static bool is_needed(const Daemon *d)
            (d->upcall && upcall_server_connections(d->upcall) > 0) || has_failed(d) ||
            manager_has_to_count(d->manager) || manager_deadline(d->manager) > 0 ||
            manager_is_working(d->manager) || manager_is_unlocked_by_hand(d->manager) ||
-           handshake_watch_is_busy(d->handshakes) || notifier_is_behind(d->notifier) ||
+           tlshd_watch_is_busy(d->tlshd) || notifier_is_behind(d->notifier) ||
            /* While the machine shuts down nobody would start another one. */
            manager_provision(d->manager) == PROVISION_ON_DEMAND;
 }
@@ -207,7 +207,7 @@ static void on_activity(void *userdata)
     daemon_log_ring(d->manager);
     daemon_log_clock(&d->log, d->manager);
     manager_count(d->manager);
-    handshake_watch_update(d->handshakes);
+    tlshd_watch_update(d->tlshd);
     retire_timer_update(d->retire);
     plan_retry(d, has_failed(d) || manager_has_to_count(d->manager));
     plan_idle_exit(d);
@@ -412,7 +412,7 @@ static int setup(Daemon *d, const Config *config, const char *state_dir)
         (r = notifier_new(d->event, &d->notifier)) < 0 ||
         (r = manager_new(config, state_dir, &d->manager)) < 0 ||
         (r = retire_timer_new(d->event, d->manager, on_due, d, &d->retire)) < 0 ||
-        (r = handshake_watch_new(d->event, d->manager, &d->handshakes)) < 0 ||
+        (r = tlshd_watch_new(d->event, d->manager, &d->tlshd)) < 0 ||
         (r = refusals_new(d->event, &d->refusals)) < 0 ||
         (r = varlink_server_new(d->event, &info, &d->varlink)) < 0 ||
         (r = varlink_server_add_interface(d->varlink, &manager_interface, d->manager)) < 0)

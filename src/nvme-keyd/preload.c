@@ -133,7 +133,7 @@ static ExitCode tell_published(const Preload *p)
         log_error("There is no store in %s, so there are no keys", p->state_dir);
         return EXIT_STORE;
     }
-    broken = unusable_log(keys);
+    broken = broken_log(keys);
     daemon_log_ring(p->manager);
     log_info("%zu keys in the keyring were right, %zu added, %zu removed", p->sync.kept,
              p->sync.added, p->sync.removed);
@@ -152,7 +152,7 @@ static ExitCode tell(Preload *p)
     if (p->result < 0 && !manager_store(p->manager))
         return fail_store(p);
     if (p->result < 0) {
-        (void)unusable_log(manager_keys(p->manager));
+        (void)broken_log(manager_keys(p->manager));
         log_error("Cannot publish %zu of the keys: %s", p->sync.failed, ring_error_text(p->result));
         return EXIT_KEYRING;
     }

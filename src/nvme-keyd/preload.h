@@ -16,6 +16,6 @@
  * Waits at most timeout_usec for a store that another process has open, for a TPM that is not there
  * yet, and for one that does not answer. Takes the effective group that our keys have, which
  * without a service manager nobody has set. Says how it went: in one line, and in one for each
- * record that cannot be used (unusable_log()).
+ * record that cannot be used (broken_log()).
  */
 ExitCode preload_run(const Config *config, const char *state_dir, uint64_t timeout_usec);

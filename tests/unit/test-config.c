@@ -170,17 +170,17 @@ TEST(provision)
     ASSERT_EQ(c.on_demand_sec, 86400);
 }
 
-TEST(restart_handshake_daemon)
+TEST(restart_tlshd)
 {
     Config c = config_default;
 
-    ASSERT_TRUE(!c.restart_handshake_daemon);
-    ASSERT_OK(config_set(&c, "Manager", "RestartHandshakeDaemon", "yes"));
-    ASSERT_TRUE(c.restart_handshake_daemon);
-    ASSERT_OK(config_set(&c, "Manager", "RestartHandshakeDaemon", "no"));
-    ASSERT_TRUE(!c.restart_handshake_daemon);
-    ASSERT_EQ(config_set(&c, "Manager", "RestartHandshakeDaemon", ""), -EINVAL);
-    ASSERT_EQ(config_set(&c, "Manager", "RestartHandshakeDaemon", "tlshd.service"), -EINVAL);
+    ASSERT_TRUE(!c.restart_tlshd);
+    ASSERT_OK(config_set(&c, "Manager", "RestartTlshd", "yes"));
+    ASSERT_TRUE(c.restart_tlshd);
+    ASSERT_OK(config_set(&c, "Manager", "RestartTlshd", "no"));
+    ASSERT_TRUE(!c.restart_tlshd);
+    ASSERT_EQ(config_set(&c, "Manager", "RestartTlshd", ""), -EINVAL);
+    ASSERT_EQ(config_set(&c, "Manager", "RestartTlshd", "tlshd.service"), -EINVAL);
 }
 
 TEST(stand_in)
@@ -220,7 +220,7 @@ TEST(refused)
     static const char *const all[][2] = {
         {"Manager", "IdleExitSec"},       {"Manager", "RetireSec"},
         {"Manager", "Provision"},         {"Manager", "OnDemandTimeoutSec"},
-        {"Manager", "OnDemandForce"},     {"Manager", "RestartHandshakeDaemon"},
+        {"Manager", "OnDemandForce"},     {"Manager", "RestartTlshd"},
         {"Upcall", "NegativeTimeoutSec"}, {"Keyring", "StandIn"},
         {"Store", "AllowNullKey"},        {"Store", "OtherCounters"}};
     static const char *const bad[] = {"", "5 parsecs", "1us", "Resident", "maybe"};

@@ -95,23 +95,23 @@ static json_object *provision_status(const Manager *m)
 }
 
 /* Without a keyring there is nothing that it could have. */
-static int add_handshake(json_object *status, const ManagerLook *look)
+static int add_tlshd(json_object *status, const ManagerLook *look)
 {
-    const Handshake *h = &look->handshake;
+    const TlshdStatus *h = &look->tlshd;
     json_object *o;
     int r;
 
-    if (!look->has_handshake)
+    if (!look->has_tlshd)
         return 0;
     o = json_object_new_object();
-    r = json_add_take(status, "handshakeDaemon", o);
+    r = json_add_take(status, "tlshd", o);
     if (r == 0)
         r = json_add_string(o, "unit", h->unit);
     if (r == 0)
-        r = json_add_string(o, "state", handshake_state_to_string(h->state));
-    return r < 0 || h->remedy == HANDSHAKE_NO_REMEDY
+        r = json_add_string(o, "state", tlshd_state_to_string(h->state));
+    return r < 0 || h->remedy == TLSHD_NO_REMEDY
                ? r
-               : json_add_string(o, "remedy", handshake_remedy_to_string(h->remedy));
+               : json_add_string(o, "remedy", tlshd_remedy_to_string(h->remedy));
 }
 
 static json_object *credentials_status(const Manager *m)
@@ -175,7 +175,7 @@ int method_status(VarlinkCall *call, json_object *p, void *userdata)
     if (!o || json_add_string(o, "version", PROJECT_VERSION) < 0 ||
         json_add_take(o, "store", store_status(m)) < 0 ||
         json_add_take(o, "keyring", keyring_status(m, look->ring, look->missing > 0)) < 0 ||
-        json_add_take(o, "provision", provision_status(m)) < 0 || add_handshake(o, look) < 0 ||
+        json_add_take(o, "provision", provision_status(m)) < 0 || add_tlshd(o, look) < 0 ||
         json_add_take(o, "credentials", credentials_status(m)) < 0 || add_counts(o, m, look) < 0 ||
         json_add_take(o, "configuration", configuration_status(m)) < 0 ||
         (log_dropped() > 0 && json_add_uint(o, "droppedMessages", log_dropped()) < 0))

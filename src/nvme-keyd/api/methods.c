@@ -312,7 +312,7 @@ static int method_sync(VarlinkCall *call, json_object *p, void *userdata)
     if (r < 0 && !manager_store(userdata) && manager_store_detail(userdata))
         return methods_reply_failure(call, -EIO, manager_store_detail(userdata), NULL);
     if (r < 0 && s.unreadable)
-        why = unusable_explain(s.unreadable, r);
+        why = broken_explain(s.unreadable, r);
     if (r < 0)
         return why ? methods_reply_failure(call, -EIO, why, NULL)
                    : methods_reply_error(call, NAMES_MANAGER_INTERFACE ".KeyringFailed",
@@ -320,7 +320,7 @@ static int method_sync(VarlinkCall *call, json_object *p, void *userdata)
     if (!o || json_add_uint(o, "added", s.added) < 0 || json_add_uint(o, "kept", s.kept) < 0 ||
         json_add_uint(o, "removed", s.removed) < 0 || json_add_uint(o, "held", s.held) < 0 ||
         json_add_uint(o, "failed", s.failed) < 0 ||
-        json_add_uint(o, "broken", unusable_count(manager_keys(userdata))) < 0)
+        json_add_uint(o, "broken", broken_count(manager_keys(userdata))) < 0)
         return -ENOMEM;
     return varlink_call_reply(call, TAKE_PTR(o));
 }

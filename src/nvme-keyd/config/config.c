@@ -19,7 +19,7 @@ const Config config_default = {
     .on_demand = false,
     .on_demand_sec = ON_DEMAND_SEC,
     .on_demand_force = false,
-    .restart_handshake_daemon = false,
+    .restart_tlshd = false,
     .allow_null_key = false,
     .stand_in = false,
 };
@@ -155,9 +155,9 @@ static int set_on_demand_force(Config *c, const char *value)
     return parse_bool(value, &c->on_demand_force);
 }
 
-static int set_restart_handshake_daemon(Config *c, const char *value)
+static int set_restart_tlshd(Config *c, const char *value)
 {
-    return parse_bool(value, &c->restart_handshake_daemon);
+    return parse_bool(value, &c->restart_tlshd);
 }
 
 static int set_negative_timeout(Config *c, const char *value)
@@ -219,7 +219,7 @@ static const struct {
     {"Manager", "OnDemandTimeoutSec", set_on_demand_timeout,
      "a time from " STRINGIFY(ON_DEMAND_SEC_MIN) "s to 1d"},
     {"Manager", "OnDemandForce", set_on_demand_force, YES_OR_NO},
-    {"Manager", "RestartHandshakeDaemon", set_restart_handshake_daemon, YES_OR_NO},
+    {"Manager", "RestartTlshd", set_restart_tlshd, YES_OR_NO},
     {"Upcall", "NegativeTimeoutSec", set_negative_timeout, "a time from 1s to 1h"},
     {"Keyring", "StandIn", set_stand_in, YES_OR_NO},
     {"Store", "AllowNullKey", set_allow_null_key, YES_OR_NO},

@@ -17,9 +17,9 @@ typedef struct Config {
     unsigned negative_timeout_sec;
     bool on_demand; /* keys of hosts are published when the kernel asks, for on_demand_sec */
     unsigned on_demand_sec;
-    bool on_demand_force;          /* also on a kernel that is not known to ask */
-    bool restart_handshake_daemon; /* when it does not have the keyring */
-    bool allow_null_key; /* open and make systemd credentials that are sealed with no key */
+    bool on_demand_force; /* also on a kernel that is not known to ask */
+    bool restart_tlshd;   /* when it does not have the keyring */
+    bool allow_null_key;  /* open and make systemd credentials that are sealed with no key */
     /* WAY_*: must not open the store. All of them after a value that makes no sense. */
     unsigned closed_ways;
     /* The one that is expected, or "" for any. One that no store has after a value that makes no

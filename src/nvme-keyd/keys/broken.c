@@ -8,7 +8,7 @@
 #include "nvme-keyd/api/key-json.h"
 #include "nvme-keyd/keys/broken.h"
 
-size_t unusable_count(const KeyTable *keys)
+size_t broken_count(const KeyTable *keys)
 {
     size_t n = 0;
     const Key *k;
@@ -20,7 +20,7 @@ size_t unusable_count(const KeyTable *keys)
     return n;
 }
 
-size_t unusable_log(const KeyTable *keys)
+size_t broken_log(const KeyTable *keys)
 {
     size_t n = 0;
     const Key *k;
@@ -29,7 +29,7 @@ size_t unusable_log(const KeyTable *keys)
     {
         const LogFields fields = {.message_id = MESSAGE_RECORD_BROKEN, .key_id = k->id};
 
-        if (k->state == KEY_BROKEN && n++ < UNUSABLE_LOGGED_MAX)
+        if (k->state == KEY_BROKEN && n++ < BROKEN_LOGGED_MAX)
             (void)log_full(LOG_ERR, 0, &fields, "Record %s: %s", k->id, key_error_text(k));
     }
     if (n > 0)
@@ -45,7 +45,7 @@ static const char *record_error_text(int error)
     return error == -EBADMSG ? "authentication failed" : strerror(-error);
 }
 
-char *unusable_explain(const Key *k, int error)
+char *broken_explain(const Key *k, int error)
 {
     char *line = NULL;
     int r = k->credential

@@ -6,12 +6,12 @@
 /* Keys that cannot be used, and what to tell people about them. */
 
 /* How many keys are broken. Linear. */
-size_t unusable_count(const KeyTable *keys);
+size_t broken_count(const KeyTable *keys);
 
-/* Logs each of them, up to UNUSABLE_LOGGED_MAX: in an initramfs these lines go to a console. Then
+/* Logs each of them, up to BROKEN_LOGGED_MAX: in an initramfs these lines go to a console. Then
  * how many there are and what to do, if there are any. Returns that number. */
-#define UNUSABLE_LOGGED_MAX 20
-size_t unusable_log(const KeyTable *keys);
+#define BROKEN_LOGGED_MAX 20
+size_t broken_log(const KeyTable *keys);
 
 /* Why the secret of a key could not be read, as one line, to be freed; NULL without memory. */
-char *unusable_explain(const Key *k, int error);
+char *broken_explain(const Key *k, int error);

@@ -55,7 +55,7 @@ const ManagerLook *manager_look(Manager *m, bool anew)
     count_keys(m, &m->look);
     m->look.knows_ours =
         !m->store && (!m->look.ring || sync_count_ours(m->look.ring, &m->look.ours) == 0);
-    m->look.has_handshake = manager_handshake(m, &m->look.handshake);
+    m->look.has_tlshd = manager_look_tlshd(m, &m->look.tlshd);
     cost = now_monotonic() - start;
     m->look_usec = start + cost +
                    (LOOK_SHARE * cost > LOOK_SHARED_USEC ? LOOK_SHARE * cost : LOOK_SHARED_USEC);

@@ -72,7 +72,7 @@ struct Manager {
 
     Ring *ring;
     RingNotices notices; /* of the last look at the whole ring */
-    HandshakeMemory handshakes;
+    TlshdMemory tlshd;
     int publish_error; /* why something could not be published at the last look, 0 for nothing */
     SyncResult untold; /* what has changed in the ring since somebody was told */
     ManagerLook look;

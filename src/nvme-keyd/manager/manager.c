@@ -146,15 +146,15 @@ int32_t manager_ring_serial(const Manager *m)
     return m->ring ? ring_serial(m->ring) : 0;
 }
 
-bool manager_handshake(Manager *m, Handshake *ret)
+bool manager_look_tlshd(Manager *m, TlshdStatus *ret)
 {
     const char *units = getenv(NAMES_ENV_RUNNING_UNITS);
-    HandshakePlaces places = {units, manager_controllers(m)};
+    TlshdPlaces places = {units, manager_controllers(m)};
 
     if (!units && !m->config.stand_in)
         places.units = NAMES_RUNNING_UNITS;
     return m->ring && places.units &&
-           handshake_look(&places, ring_serial(m->ring), &m->handshakes, ret) == 0;
+           tlshd_look(&places, ring_serial(m->ring), &m->tlshd, ret) == 0;
 }
 
 void manager_begin_list(Manager *m, KeyCursor *cursor)

@@ -195,10 +195,10 @@ const Ring *manager_ring(Manager *m, int *ret_error);
 /* The serial of the ring that was opened last, 0 for none. */
 int32_t manager_ring_serial(const Manager *m);
 
-/* Looks whether the handshake daemon has the ring, see handshake_look(), and remembers. Returns
+/* Looks whether tlshd has the ring, see tlshd_look(), and remembers. Returns
  * false where there is no ring, or one that no handshake uses: then there is nothing to look for.
  */
-bool manager_handshake(Manager *m, Handshake *ret);
+bool manager_look_tlshd(Manager *m, TlshdStatus *ret);
 
 const KeyTable *manager_keys(const Manager *m);
 /* Begins to list them, while they may change. To be ended by key_cursor_done(). */
@@ -302,8 +302,8 @@ typedef struct ManagerLook {
     size_t missing;    /* keys that should be in the ring and are not */
     bool knows_ours;   /* without a store: */
     size_t ours;       /* keys in the ring that are marked as ours */
-    bool has_handshake;
-    Handshake handshake; /* see manager_handshake() */
+    bool has_tlshd;
+    TlshdStatus tlshd; /* see manager_look_tlshd() */
 } ManagerLook;
 
 /* Looks as manager_refresh() does, linear in the number of keys; or, unless anew, takes what

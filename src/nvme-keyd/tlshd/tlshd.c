@@ -12,24 +12,24 @@
 #include "nvme-keyd/publish/controllers.h"
 #include "nvme-keyd/tlshd/tlshd.h"
 
-const char *handshake_state_to_string(HandshakeState state)
+const char *tlshd_state_to_string(TlshdState state)
 {
     static const char *const names[] = {
-        [HANDSHAKE_STOPPED] = "stopped",
-        [HANDSHAKE_READY] = "ready",
-        [HANDSHAKE_UNKNOWN] = "unknown",
-        [HANDSHAKE_STALE] = "stale",
+        [TLSHD_STOPPED] = "stopped",
+        [TLSHD_READY] = "ready",
+        [TLSHD_UNKNOWN] = "unknown",
+        [TLSHD_STALE] = "stale",
     };
 
     return names[state];
 }
 
-const char *handshake_remedy_to_string(HandshakeRemedy remedy)
+const char *tlshd_remedy_to_string(TlshdRemedy remedy)
 {
     static const char *const names[] = {
-        [HANDSHAKE_NO_REMEDY] = "none",
-        [HANDSHAKE_RESTART] = "restart",
-        [HANDSHAKE_CONFIGURE] = "configure",
+        [TLSHD_NO_REMEDY] = "none",
+        [TLSHD_RESTART] = "restart",
+        [TLSHD_CONFIGURE] = "configure",
     };
 
     return names[remedy];
@@ -54,7 +54,7 @@ static int read_invocation(const char *directory, const char *unit, sd_id128_t *
     return sd_id128_from_string(id, ret);
 }
 
-static bool is_same(const HandshakeSighting *a, const HandshakeSighting *b)
+static bool is_same(const TlshdSighting *a, const TlshdSighting *b)
 {
     return a->ring == b->ring && sd_id128_equal(a->invocation, b->invocation);
 }
@@ -100,8 +100,8 @@ static int is_in_use(const char *controllers, int32_t keyring)
 }
 
 /* Tells by the links of a session, and by what was seen before. Returns -ENOMEM. */
-static int judge(SessionLinks links, HandshakeSighting now, const char *controllers,
-                 HandshakeHistory *history, Handshake *ret)
+static int judge(SessionLinks links, TlshdSighting now, const char *controllers,
+                 TlshdHistory *history, TlshdStatus *ret)
 {
     bool released = links == SESSION_NEITHER && is_same(&history->ready, &now);
     int r = links == SESSION_NEITHER && !released ? is_in_use(controllers, now.ring) : 0;
@@ -110,28 +110,28 @@ static int judge(SessionLinks links, HandshakeSighting now, const char *controll
         return r;
     if (links == SESSION_RING || released || r > 0) {
         history->ready = now;
-        ret->state = HANDSHAKE_READY;
+        ret->state = TLSHD_READY;
         return 0;
     }
     if (history->lacking.ring != now.ring)
         history->lacking = now;
-    ret->state = links == SESSION_REVOKED ? HANDSHAKE_STALE : HANDSHAKE_UNKNOWN;
+    ret->state = links == SESSION_REVOKED ? TLSHD_STALE : TLSHD_UNKNOWN;
     ret->unlinked = links == SESSION_NEITHER;
     /* Another invocation has begun since. */
-    ret->remedy = is_same(&history->lacking, &now) ? HANDSHAKE_RESTART : HANDSHAKE_CONFIGURE;
+    ret->remedy = is_same(&history->lacking, &now) ? TLSHD_RESTART : TLSHD_CONFIGURE;
     return 0;
 }
 
-static int look_at(const HandshakePlaces *places, int32_t keyring, HandshakeHistory *history,
-                   Handshake *ret)
+static int look_at(const TlshdPlaces *places, int32_t keyring, TlshdHistory *history,
+                   TlshdStatus *ret)
 {
-    HandshakeSighting now = {.ring = keyring};
+    TlshdSighting now = {.ring = keyring};
     SessionLinks links = SESSION_NEITHER;
     int r;
 
     r = read_invocation(places->units, ret->unit, &now.invocation);
     if (r == -ENOENT)
-        ret->state = HANDSHAKE_STOPPED;
+        ret->state = TLSHD_STOPPED;
     if (r < 0)
         return 0;
     r = session_look(now.invocation.bytes, keyring, &links);
@@ -140,15 +140,13 @@ static int look_at(const HandshakePlaces *places, int32_t keyring, HandshakeHist
     return judge(links, now, places->controllers, history, ret);
 }
 
-int handshake_look(const HandshakePlaces *places, int32_t keyring, HandshakeMemory *memory,
-                   Handshake *ret)
+int tlshd_look(const TlshdPlaces *places, int32_t keyring, TlshdMemory *memory, TlshdStatus *ret)
 {
-    static const char *const units[HANDSHAKE_UNITS] = {NAMES_HANDSHAKE_UNIT,
-                                                       NAMES_HANDSHAKE_UNIT_MEMORY};
-    Handshake worst = {.unit = units[0], .state = HANDSHAKE_STOPPED};
+    static const char *const units[TLSHD_UNITS] = {NAMES_TLSHD_UNIT, NAMES_TLSHD_UNIT_MEMORY};
+    TlshdStatus worst = {.unit = units[0], .state = TLSHD_STOPPED};
 
     for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
-        Handshake h = {.unit = units[i], .state = HANDSHAKE_UNKNOWN};
+        TlshdStatus h = {.unit = units[i], .state = TLSHD_UNKNOWN};
 
         if (look_at(places, keyring, &memory->units[i], &h) < 0)
             return -ENOMEM;

@@ -8,7 +8,7 @@
 #include "basic/macro.h"
 
 /*
- * The handshake daemon, tlshd: the kernel has it do the handshakes of TLS.
+ * tlshd does the TLS handshakes for the kernel.
  *
  * tlshd finds the PSKs by its session keyring. It links `.nvme` into that when it starts (before
  * 0.12 only if its configuration says so). From 1.1 on it also links the keyring that the kernel
@@ -25,59 +25,59 @@
  * Our drop-in gives tlshd.service the user keyring of root (KeyringMode=shared), and ring_share()
  * links the ring there, so these are ready whatever tlshd links.
  */
-typedef enum HandshakeState {
-    HANDSHAKE_STOPPED,
-    HANDSHAKE_READY,
-    HANDSHAKE_UNKNOWN, /* its session keyring cannot be seen, or has no link */
-    HANDSHAKE_STALE,
-} HandshakeState;
+typedef enum TlshdState {
+    TLSHD_STOPPED,
+    TLSHD_READY,
+    TLSHD_UNKNOWN, /* its session keyring cannot be seen, or has no link */
+    TLSHD_STALE,
+} TlshdState;
 
 /* What helps if handshakes fail. */
-typedef enum HandshakeRemedy {
-    HANDSHAKE_NO_REMEDY, /* nothing to do, or nothing is known */
-    HANDSHAKE_RESTART,
-    HANDSHAKE_CONFIGURE, /* a restart has not helped: keyrings= of tlshd's configuration */
-} HandshakeRemedy;
+typedef enum TlshdRemedy {
+    TLSHD_NO_REMEDY, /* nothing to do, or nothing is known */
+    TLSHD_RESTART,
+    TLSHD_CONFIGURE, /* a restart has not helped: keyrings= of tlshd's configuration */
+} TlshdRemedy;
 
 typedef struct Handshake {
     const char *unit; /* static */
-    HandshakeState state;
-    HandshakeRemedy remedy;
+    TlshdState state;
+    TlshdRemedy remedy;
     bool unlinked; /* unknown, because there is no link (yet, if it has just been started) */
-} Handshake;
+} TlshdStatus;
 
 /* Where a unit was seen: its invocation, and the ring of that time. */
-typedef struct HandshakeSighting {
+typedef struct TlshdSighting {
     sd_id128_t invocation;
     int32_t ring; /* 0 for never */
-} HandshakeSighting;
+} TlshdSighting;
 
 /* What was seen of one unit so far. */
-typedef struct HandshakeHistory {
-    HandshakeSighting ready;   /* last */
-    HandshakeSighting lacking; /* first with its ring */
-} HandshakeHistory;
+typedef struct TlshdHistory {
+    TlshdSighting ready;   /* last */
+    TlshdSighting lacking; /* first with its ring */
+} TlshdHistory;
 
-#define HANDSHAKE_UNITS 2
+#define TLSHD_UNITS 2
 
 /* Of all units; all zeros at first. */
-typedef struct HandshakeMemory {
-    HandshakeHistory units[HANDSHAKE_UNITS];
-} HandshakeMemory;
+typedef struct TlshdMemory {
+    TlshdHistory units[TLSHD_UNITS];
+} TlshdMemory;
 
 /* Where the service manager says which units are running, and the kernel which controllers it has:
  * /run/systemd/units and /sys/class/nvme. controllers may be NULL for none. */
-typedef struct HandshakePlaces {
+typedef struct TlshdPlaces {
     const char *units;
     const char *controllers;
-} HandshakePlaces;
+} TlshdPlaces;
 
 /* As the interface of the daemon calls them. */
-const char *handshake_state_to_string(HandshakeState state);
-const char *handshake_remedy_to_string(HandshakeRemedy remedy);
+const char *tlshd_state_to_string(TlshdState state);
+const char *tlshd_remedy_to_string(TlshdRemedy remedy);
 
-/* Looks whether the handshake daemon finds the PSKs of a keyring. Of several that are running *ret
+/* Looks whether tlshd finds the PSKs of a keyring. Of several that are running *ret
  * is the one that is worst off. Linear in the keys that we can see, if one is running. Updates
  * memory. Returns -ENOMEM. */
-int handshake_look(const HandshakePlaces *places, int32_t keyring, HandshakeMemory *memory,
-                   Handshake *ret) _must_check_;
+int tlshd_look(const TlshdPlaces *places, int32_t keyring, TlshdMemory *memory, TlshdStatus *ret)
+    _must_check_;

@@ -8,7 +8,7 @@
 #include "nvme-keyd/tlshd/restart.h"
 #include "nvme-keyd/tlshd/watch.h"
 
-struct HandshakeWatch {
+struct TlshdWatch {
     sd_event *event;
     Manager *manager;
     sd_event_source *again;
@@ -23,7 +23,7 @@ struct HandshakeWatch {
     int32_t restarted;
 };
 
-HandshakeWatch *handshake_watch_free(HandshakeWatch *w)
+TlshdWatch *tlshd_watch_free(TlshdWatch *w)
 {
     if (!w)
         return NULL;
@@ -33,15 +33,15 @@ HandshakeWatch *handshake_watch_free(HandshakeWatch *w)
     return NULL;
 }
 
-static void look_later(HandshakeWatch *w)
+static void look_later(TlshdWatch *w)
 {
-    (void)sd_event_source_set_time(w->again, now_monotonic() + HANDSHAKE_START_USEC);
+    (void)sd_event_source_set_time(w->again, now_monotonic() + TLSHD_START_USEC);
     (void)sd_event_source_set_enabled(w->again, SD_EVENT_ONESHOT);
 }
 
 static void on_restarted(const char *unit, int error, void *userdata)
 {
-    HandshakeWatch *w = userdata;
+    TlshdWatch *w = userdata;
 
     w->restarting = false;
     if (error < 0) {
@@ -52,7 +52,7 @@ static void on_restarted(const char *unit, int error, void *userdata)
     look_later(w);
 }
 
-static void restart(HandshakeWatch *w, const char *unit)
+static void restart(TlshdWatch *w, const char *unit)
 {
     const char *address = getenv(NAMES_ENV_SERVICE_MANAGER);
     int r;
@@ -66,14 +66,14 @@ static void restart(HandshakeWatch *w, const char *unit)
 }
 
 /* Whether something is new for this ring. */
-static bool is_first(const HandshakeWatch *w, int32_t *done_for)
+static bool is_first(const TlshdWatch *w, int32_t *done_for)
 {
     return TAKE(*done_for, w->ring) != w->ring;
 }
 
-static void on_unconfigured(HandshakeWatch *w, const char *unit)
+static void on_unconfigured(TlshdWatch *w, const char *unit)
 {
-    static const LogFields fields = {.message_id = MESSAGE_HANDSHAKE_UNCONFIGURED};
+    static const LogFields fields = {.message_id = MESSAGE_TLSHD_UNCONFIGURED};
 
     if (is_first(w, &w->told_unconfigured))
         (void)log_full(LOG_WARNING, 0, &fields,
@@ -83,9 +83,9 @@ static void on_unconfigured(HandshakeWatch *w, const char *unit)
                        unit);
 }
 
-static void on_stale(HandshakeWatch *w, const char *unit)
+static void on_stale(TlshdWatch *w, const char *unit)
 {
-    static const LogFields fields = {.message_id = MESSAGE_HANDSHAKE_STALE};
+    static const LogFields fields = {.message_id = MESSAGE_TLSHD_STALE};
 
     if (is_first(w, &w->told_stale))
         (void)log_full(LOG_WARNING, 0, &fields,
@@ -97,7 +97,7 @@ static void on_stale(HandshakeWatch *w, const char *unit)
 }
 
 /* Newer versions look like that between two handshakes, so it is no cause for a warning. */
-static void on_unlinked(HandshakeWatch *w, const char *unit)
+static void on_unlinked(TlshdWatch *w, const char *unit)
 {
     if (is_first(w, &w->told_unlinked))
         log_info("%s has no link to the keyring " NAMES_RING
@@ -105,17 +105,17 @@ static void on_unlinked(HandshakeWatch *w, const char *unit)
                  unit);
 }
 
-static void look(HandshakeWatch *w, bool may_start)
+static void look(TlshdWatch *w, bool may_start)
 {
-    Handshake h;
+    TlshdStatus h;
 
-    if (!manager_handshake(w->manager, &h) || h.remedy == HANDSHAKE_NO_REMEDY)
+    if (!manager_look_tlshd(w->manager, &h) || h.remedy == TLSHD_NO_REMEDY)
         return;
     if (h.unlinked && may_start)
         look_later(w);
-    else if (h.remedy == HANDSHAKE_CONFIGURE)
+    else if (h.remedy == TLSHD_CONFIGURE)
         on_unconfigured(w, h.unit);
-    else if (h.state == HANDSHAKE_STALE)
+    else if (h.state == TLSHD_STALE)
         on_stale(w, h.unit);
     else
         on_unlinked(w, h.unit);
@@ -129,9 +129,9 @@ static int on_again(sd_event_source *source, uint64_t usec, void *userdata)
     return 0;
 }
 
-int handshake_watch_new(sd_event *event, Manager *m, HandshakeWatch **ret)
+int tlshd_watch_new(sd_event *event, Manager *m, TlshdWatch **ret)
 {
-    _cleanup_(handshake_watch_freep) HandshakeWatch *w = calloc(1, sizeof(*w));
+    _cleanup_(tlshd_watch_freep) TlshdWatch *w = calloc(1, sizeof(*w));
     int r;
 
     if (!w)
@@ -146,9 +146,9 @@ int handshake_watch_new(sd_event *event, Manager *m, HandshakeWatch **ret)
     return 0;
 }
 
-void handshake_watch_update(HandshakeWatch *w)
+void tlshd_watch_update(TlshdWatch *w)
 {
-    bool may_restart = manager_config(w->manager)->restart_handshake_daemon;
+    bool may_restart = manager_config(w->manager)->restart_tlshd;
     bool is_new = may_restart && !w->may_restart;
     int32_t serial = manager_ring_serial(w->manager);
 
@@ -159,7 +159,7 @@ void handshake_watch_update(HandshakeWatch *w)
     look(w, true);
 }
 
-bool handshake_watch_is_busy(const HandshakeWatch *w)
+bool tlshd_watch_is_busy(const TlshdWatch *w)
 {
     int enabled = SD_EVENT_OFF;
 

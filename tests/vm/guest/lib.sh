@@ -304,9 +304,9 @@ shim_runs() { pgrep -x request-key-shi; }
 
 # --- the handshake daemon
 
-# handshakes: what status says of it, as "UNIT STATE"
-handshakes() { nvme-keyctl status --json=short | jq -r '.handshakeDaemon | "\(.unit) \(.state)"'; }
-handshakes_are() { [ "$(handshakes)" = "$1" ]; }
+# tlshd_status: what status says of it, as "UNIT STATE"
+tlshd_status() { nvme-keyctl status --json=short | jq -r '.tlshd | "\(.unit) \(.state)"'; }
+tlshd_is() { [ "$(tlshd_status)" = "$1" ]; }
 
 # tlshd_with NAME LINE...: a drop-in with these lines of its section [Service], and tlshd started with it
 tlshd_with() {

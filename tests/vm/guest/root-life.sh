@@ -33,7 +33,7 @@ same_directory() { [ "$(stat -L -c %d:%i "$1")" = "$(stat -c %d:%i "$2")" ]; }
 devices_of() { awk '$6 ~ /^\// { print $4 }' "/proc/$1/maps" | sort -u; }
 device_of() { stat -c '%Hd:%Ld' "$1" | awk -F: '{ printf "%02x:%02x\n", $1, $2 }'; }
 # As nvme-keyd sees it.
-handshakes_are_ready() { handshakes_are "$unit ready"; }
+tlshd_is_ready() { tlshd_is "$unit ready"; }
 before_switch_root() {
     [ "$(awk '{ printf "%.0f\n", $22 * 10000 }' "/proc/$pid/stat")" -lt "$(unit_property local-fs.target ActiveEnterTimestampMonotonic)" ] &&
         ! journalctl --boot --quiet --output=cat --unit=$unit | grep -q Stopped
@@ -59,7 +59,7 @@ came_over() {
     else
         is "host: nothing else of the tree's is left" "$(pgrep --full '^@' | grep -vx "$pid")" ""
     fi
-    is "host: it has the keyring" "$(handshakes)" "$unit ready"
+    is "host: it has the keyring" "$(tlshd_status)" "$unit ready"
     check "host: in its tree" same_directory "/proc/$pid/root" $tree
     is "host: all that it has mapped is there" "$(devices_of "$pid")" "$(device_of $tree)"
     is "host: it has nothing of the root open" "$(on_the_root "$pid")" ""
@@ -118,7 +118,7 @@ killed() {
     pid=$(daemon)
     is "host: from memory" "$(devices_of "$pid")" "$(device_of $tree)"
     is "host: with nothing of the root open" "$(on_the_root "$pid")" ""
-    check "host: it has the keyring" wait_until 60 handshakes_are_ready
+    check "host: it has the keyring" wait_until 60 tlshd_is_ready
     reset_controller
     check "host: it serves a reset" wait_until 240 is_live
     check "host: over TLS" test -n "$(sysfs tls_key)"

@@ -80,7 +80,7 @@ case $VM_PHASE in
     pid=$(daemons)
     is "one handshake daemon" "$(wc -w <<<"$pid")" 1
     is "nvme-keyd-tlshd.service has taken it over" "$(unit_property nvme-keyd-tlshd.service MainPID)" "$pid"
-    is "which has the keyring" "$(nvme-keyctl status --json=short | jq -r '.handshakeDaemon | "\(.unit) \(.state)"')" "nvme-keyd-tlshd.service ready"
+    is "which has the keyring" "$(nvme-keyctl status --json=short | jq -r '.tlshd | "\(.unit) \(.state)"')" "nvme-keyd-tlshd.service ready"
     is "that of the real root leaves the field to it" "$(unit_property tlshd.service ActiveState)" inactive
     is "it is in its tree" "$(readlink "/proc/$pid/root")" "$tree"
     is "all that it has mapped is there" "$(mapped_devices "$pid")" "$(device_of $tree)"

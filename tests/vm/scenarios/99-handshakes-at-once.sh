@@ -37,7 +37,7 @@ defer nvme disconnect-all
 # The kernel lets few handshakes wait on a machine with little memory, and refuses the others (-EAGAIN): these are tried again.
 options=(--nr-io-queues=1 --reconnect-delay=1)
 check "connect" connect_tls "$sub" "${options[@]}"
-is "a handshake is behind it, and it is ready" "$(handshakes)" "tlshd.service ready"
+is "a handshake is behind it, and it is ready" "$(tlshd_status)" "tlshd.service ready"
 connected=1
 while [ $connected -lt $n ] && connect_tls "$sub" "${options[@]}" --duplicate-connect >/dev/null; do
     connected=$((connected + 1))
@@ -55,5 +55,5 @@ for round in 1 2; do
 done
 is "no handshake missed its key" \
     "$(journal_since "$mark" -u tlshd.service --grep='failed to search|Failed to read TLS psk' | wc -l)" 0
-is "it is ready" "$(handshakes)" "tlshd.service ready"
+is "it is ready" "$(tlshd_status)" "tlshd.service ready"
 check "data" data_check "$(bdev_of "$sub")"

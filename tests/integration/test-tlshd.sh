@@ -9,8 +9,8 @@ mkdir "$units"
 
 # A process with a session keyring as systemd makes it for a unit's; the ring is linked into it if there is one.
 invocation=
-handshake_start() {
-    handshake_stop
+tlshd_start() {
+    tlshd_stop
     invocation=$(systemd-id128 new)
     # shellcheck disable=SC2016 # expands inside
     keyctl session - bash -c '
@@ -23,20 +23,20 @@ handshake_start() {
     ln -sfn "$invocation" "$units/invocation:tlshd.service"
 }
 # As newer versions of tlshd do after each handshake.
-handshake_lets_go() {
+tlshd_unlinks() {
     touch "$tmp/started.unlink"
     wait_for 60 test ! -e "$tmp/started.unlink"
 }
 handshake=
-handshake_stop() {
+tlshd_stop() {
     rm -f "$units/invocation:tlshd.service" "$tmp/started"
     [ -z "$handshake" ] || { kill "$handshake" && wait "$handshake"; } 2>/dev/null
     handshake=
 }
-defer handshake_stop
+defer tlshd_stop
 
-state() { ctl status --json=short | json 'o.get("handshakeDaemon", {}).get("unit"), o.get("handshakeDaemon", {}).get("state")'; }
-remedy() { ctl status --json=short | json 'o["handshakeDaemon"].get("remedy")'; }
+state() { ctl status --json=short | json 'o.get("tlshd", {}).get("unit"), o.get("tlshd", {}).get("state")'; }
+remedy() { ctl status --json=short | json 'o["tlshd"].get("remedy")'; }
 told() { grep -c "tlshd.service links an older keyring" "$log"; }
 tells() { [ "$(told)" -eq "$1" ]; }
 start=(-E "NVME_KEYD_RUNNING_UNITS=$units" -E "NVME_KEYD_SERVICE_MANAGER=unix:path=$manager")
@@ -48,7 +48,7 @@ daemon_stop
 
 daemon_start "${start[@]}"
 is "nothing is running" "$(state)" "('tlshd.service', 'stopped')"
-handshake_start "$(ring)"
+tlshd_start "$(ring)"
 is "it has the keyring" "$(state)" "('tlshd.service', 'ready')"
 run ctl status
 like "status: the service" "$out" $'Handshakes: tlshd.service, ready\n +Provision:'
@@ -60,9 +60,9 @@ ln -sfn 0123456789abcdef0123456789abcdef "$units/invocation:tlshd.service"
 is "another invocation" "$(state)" "('tlshd.service', 'unknown')"
 ln -sfn "$invocation" "$units/invocation:tlshd.service"
 is "nothing was told so far" "$(told)" 0
-check "it unlinks the keyring" handshake_lets_go
+check "it unlinks the keyring" tlshd_unlinks
 is "it has let go of it by itself: ready" "$(state) $(remedy)" "('tlshd.service', 'ready') None"
-handshake_start "$(ring)"
+tlshd_start "$(ring)"
 is "another one" "$(state)" "('tlshd.service', 'ready')"
 
 # What unloading the module does.
@@ -81,7 +81,7 @@ daemon_stop
 unlinked() { grep -c "tlshd.service has no link to the keyring" "$log"; }
 has_unlinked() { [ "$(unlinked)" -eq "$1" ]; }
 for _ in 1 2 3; do
-    handshake_start
+    tlshd_start
     before=$(unlinked)
     daemon_start "${start[@]}"
     early=$(state)
@@ -90,14 +90,14 @@ for _ in 1 2 3; do
     break
 done
 is "it has no link yet" "$early" "('tlshd.service', 'unknown')"
-handshake_start "$(ring)"
+tlshd_start "$(ring)"
 sleep 6
 kill -CONT "$daemon"
 is "it has by now" "$(state)" "('tlshd.service', 'ready')"
 sleep 0.5
 is "nothing was told" "$(unlinked)" "$before"
 daemon_stop
-handshake_start
+tlshd_start
 daemon_start "${start[@]}"
 check "it never links it: the journal has that" wait_for 60 has_unlinked "$((before + 1))"
 is "that is no warning" "$(told)" 1
@@ -106,27 +106,27 @@ like "status: whom that concerns" "$out" $'Handshakes: tlshd.service, unknown\n.
 
 # --- a restart that does not help: before 0.12 tlshd links only what it is told to
 
-handshake_start
+tlshd_start
 is "restarted in vain" "$(state) $(remedy)" "('tlshd.service', 'unknown') configure"
 run ctl status
 like "status: what to configure" "$out" $'keyrings=\\.nvme\n.*/etc/tlshd\\.conf'
 cp "$conf" "$tmp/conf"
-printf '[Manager]\nRestartHandshakeDaemon=yes\n' >>"$conf"
+printf '[Manager]\nRestartTlshd=yes\n' >>"$conf"
 kill -HUP "$daemon"
 configured() { grep -q "tlshd.service was restarted, and has not linked the keyring .nvme: .*keyrings=.nvme" "$log"; }
 check "the journal tells" wait_for 60 configured
 is "it is not restarted again" "$(grep -cE "Cannot have|is being restarted" "$log")" 0
 daemon_stop
 
-# --- RestartHandshakeDaemon=, when it is stale already
+# --- RestartTlshd=, when it is stale already
 
 cp "$tmp/conf" "$conf"
-handshake_start "$(ring)"
+tlshd_start "$(ring)"
 keyctl revoke "$(ring)"
 before=$(told)
 daemon_start "${start[@]}"
 check "stale" wait_for 60 tells "$((before + 1))"
-printf '[Manager]\nRestartHandshakeDaemon=yes\n' >>"$conf"
+printf '[Manager]\nRestartTlshd=yes\n' >>"$conf"
 kill -HUP "$daemon"
 restarts() { [ "$(grep -c "Cannot have tlshd.service restarted: " "$log")" -eq "$1" ]; }
 check "the reload has it restarted; no service manager: that is told" wait_for 60 restarts 1
@@ -139,7 +139,7 @@ daemon_stop
 
 # --- and at the start
 
-handshake_start "$(ring)"
+tlshd_start "$(ring)"
 keyctl revoke "$(ring)"
 daemon_start "${start[@]}"
 check "at the start it is restarted as well" wait_for 60 restarts 2

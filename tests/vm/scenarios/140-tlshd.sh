@@ -9,12 +9,12 @@
 
 . /opt/vm/lib.sh
 
-MESSAGE_HANDSHAKE_STALE=704bbc6a08e641559b9b1945177a869d
+MESSAGE_TLSHD_STALE=704bbc6a08e641559b9b1945177a869d
 config=/etc/nvme-keyd/nvme-keyd.conf.d/90-vm.conf
 sub=nqn.2026-11.org.example:handshake
 
 # messages MARK: how many there were since
-messages() { journal_since "$1" -u nvme-keyd.service MESSAGE_ID=$MESSAGE_HANDSHAKE_STALE | wc -l; }
+messages() { journal_since "$1" -u nvme-keyd.service MESSAGE_ID=$MESSAGE_TLSHD_STALE | wc -l; }
 told() { [ "$(messages "$1")" -gt 0 ]; }
 preloaded() { unit_property nvme-keyd-preload.service ExecMainExitTimestampMonotonic; }
 preloaded_since() { [ "$(preloaded)" != "$1" ] && [ "$(preloaded)" != 0 ]; }
@@ -48,18 +48,18 @@ first_usec() { sed -n '1s/^\[ *\([0-9]*\)\.\([0-9]*\)\].*/\1\2/p' <<<"$1"; }
 
 check "boot: the keys are published, then tlshd is started" test "$(first_usec "$(preloads)")" -lt "$(first_usec "$(tlshds)")"
 if [ "$(preloads | wc -l)" = 1 ]; then
-    is "boot: tlshd has the keyring" "$(handshakes)" "tlshd.service ready"
+    is "boot: tlshd has the keyring" "$(tlshd_status)" "tlshd.service ready"
 else
     skip "boot: tlshd has the keyring" "nvme_keyring may be another one by now"
     systemctl restart tlshd
 fi
-check "it has the keyring" wait_until 20 handshakes_are "tlshd.service ready"
+check "it has the keyring" wait_until 20 tlshd_is "tlshd.service ready"
 
 # --- another keyring
 
 mark=$(journal_mark)
 check "unload nvme_keyring, and load it" reload_keyring || bail "no keyring"
-is "it has the new one" "$(handshakes)" "tlshd.service ready"
+is "it has the new one" "$(tlshd_status)" "tlshd.service ready"
 check "a target with TLS" target_up "$sub"
 check "a connect succeeds without a restart" connect_tls "$sub"
 is "nothing is told" "$(messages "$mark")" 0
@@ -69,10 +69,10 @@ is "in the place of the old one" "$(keyctl rlist @u | wc -w)" 1
 
 defer "tlshd_without 80-vm-private"
 check "KeyringMode=private" tlshd_with 80-vm-private KeyringMode=private
-check "it has the keyring" wait_until 20 handshakes_are "tlshd.service ready"
+check "it has the keyring" wait_until 20 tlshd_is "tlshd.service ready"
 mark=$(journal_mark)
 check "unload nvme_keyring, and load it" reload_keyring || bail "no keyring"
-check "it does not have the new one" wait_until 10 handshakes_are "tlshd.service stale"
+check "it does not have the new one" wait_until 10 tlshd_is "tlshd.service stale"
 check "the journal tells" wait_until 20 told "$mark"
 nvme-keyctl status >"$tmp/status"
 check "status says what to do" grep -q 'systemctl restart tlshd.service' "$tmp/status"
@@ -80,30 +80,30 @@ nvme-keyctl sync >/dev/null
 nvme-keyctl status >/dev/null
 sleep 6
 is "it tells once" "$(messages "$mark")" 1
-is "with the unit" "$(journal_since "$mark" -u nvme-keyd.service MESSAGE_ID=$MESSAGE_HANDSHAKE_STALE | grep -c '^tlshd.service ')" 1
-is "and with an explanation" "$(journalctl --after-cursor="$mark" -x MESSAGE_ID=$MESSAGE_HANDSHAKE_STALE | grep -c RestartHandshakeDaemon=)" 1
+is "with the unit" "$(journal_since "$mark" -u nvme-keyd.service MESSAGE_ID=$MESSAGE_TLSHD_STALE | grep -c '^tlshd.service ')" 1
+is "and with an explanation" "$(journalctl --after-cursor="$mark" -x MESSAGE_ID=$MESSAGE_TLSHD_STALE | grep -c RestartTlshd=)" 1
 check "a target with TLS" target_up "$sub"
 check_fails "a connect fails" connect_tls "$sub"
 check "restart tlshd" systemctl restart tlshd
-check "it has the keyring now" wait_until 20 handshakes_are "tlshd.service ready"
+check "it has the keyring now" wait_until 20 tlshd_is "tlshd.service ready"
 check "a connect succeeds" connect_tls "$sub"
 data_check "$(bdev_of "$sub")" || not_ok "data"
 
 check "stop tlshd" systemctl stop tlshd
-is "it is not running" "$(handshakes)" "tlshd.service stopped"
+is "it is not running" "$(tlshd_status)" "tlshd.service stopped"
 check "start it" systemctl start tlshd
-check "it has the keyring again" wait_until 20 handshakes_are "tlshd.service ready"
+check "it has the keyring again" wait_until 20 tlshd_is "tlshd.service ready"
 
 # --- restarted by itself
 
 mkdir -p "$(dirname "$config")"
-printf '[Manager]\nRestartHandshakeDaemon=yes\n' >"$config"
-check "RestartHandshakeDaemon=yes" systemctl reload-or-restart nvme-keyd.service
+printf '[Manager]\nRestartTlshd=yes\n' >"$config"
+check "RestartTlshd=yes" systemctl reload-or-restart nvme-keyd.service
 before=$(tlshd_invocation)
 mark=$(journal_mark)
 check "unload nvme_keyring, and load it again" reload_keyring || bail "no keyring"
 check "tlshd is another one" wait_until 20 tlshd_is_another "$before"
-check "it has the keyring by itself" wait_until 20 handshakes_are "tlshd.service ready"
+check "it has the keyring by itself" wait_until 20 tlshd_is "tlshd.service ready"
 check "the journal tells once more" wait_until 10 told "$mark"
 check "and of the restart" grep -q 'tlshd.service is being restarted' <(journal_since "$mark" -u nvme-keyd.service)
 check "a target with TLS again" target_up "$sub"

@@ -183,34 +183,34 @@ static bool controller(const Fixture *f, const char *name, const char *state, co
     return true;
 }
 
-static bool looks_after(const Fixture *f, key_serial_t ring, HandshakeMemory *memory,
-                        const char *unit, HandshakeState state, HandshakeRemedy remedy)
+static bool looks_after(const Fixture *f, key_serial_t ring, TlshdMemory *memory, const char *unit,
+                        TlshdState state, TlshdRemedy remedy)
 {
     char controllers[128];
-    HandshakePlaces places = {f->dir, controllers};
-    Handshake h;
+    TlshdPlaces places = {f->dir, controllers};
+    TlshdStatus h;
 
     snprintf(controllers, sizeof(controllers), "%s/controllers", f->dir);
-    if (handshake_look(&places, ring, memory, &h) < 0)
+    if (tlshd_look(&places, ring, memory, &h) < 0)
         return false;
     if (strcmp(h.unit, unit) == 0 && h.state == state && h.remedy == remedy)
         return true;
-    printf("# %s is %s, remedy: %s\n", h.unit, handshake_state_to_string(h.state),
-           handshake_remedy_to_string(h.remedy));
+    printf("# %s is %s, remedy: %s\n", h.unit, tlshd_state_to_string(h.state),
+           tlshd_remedy_to_string(h.remedy));
     return false;
 }
 
 /* For the first time. */
-static bool looks(const Fixture *f, key_serial_t ring, const char *unit, HandshakeState state,
-                  HandshakeRemedy remedy)
+static bool looks(const Fixture *f, key_serial_t ring, const char *unit, TlshdState state,
+                  TlshdRemedy remedy)
 {
-    return looks_after(f, ring, &(HandshakeMemory){0}, unit, state, remedy);
+    return looks_after(f, ring, &(TlshdMemory){0}, unit, state, remedy);
 }
 
 #define SERVICE                                                                                    \
     _cleanup_(service_stop) _unused_ Service s = {0};                                              \
     Id id = id_new();                                                                              \
-    _unused_ HandshakeMemory memory = {0};                                                         \
+    _unused_ TlshdMemory memory = {0};                                                             \
     key_serial_t ring;                                                                             \
     FIXTURE;                                                                                       \
                                                                                                    \
@@ -221,11 +221,11 @@ TEST(stopped)
 {
     SERVICE;
 
-    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_STOPPED, HANDSHAKE_NO_REMEDY));
-    /* Somebody has the keyring, but it is no handshake daemon. */
+    ASSERT_TRUE(looks(&f, ring, TLSHD, TLSHD_STOPPED, TLSHD_NO_REMEDY));
+    /* Somebody has the keyring, but it is not tlshd. */
     ASSERT_TRUE(service_start(&s, &id, ring));
     ASSERT_TRUE(unit_runs(&f, "other.service", &id));
-    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_STOPPED, HANDSHAKE_NO_REMEDY));
+    ASSERT_TRUE(looks(&f, ring, TLSHD, TLSHD_STOPPED, TLSHD_NO_REMEDY));
 }
 
 TEST(ready)
@@ -234,7 +234,7 @@ TEST(ready)
 
     ASSERT_TRUE(service_start(&s, &id, ring));
     ASSERT_TRUE(unit_runs(&f, TLSHD, &id));
-    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_READY, HANDSHAKE_NO_REMEDY));
+    ASSERT_TRUE(looks(&f, ring, TLSHD, TLSHD_READY, TLSHD_NO_REMEDY));
 }
 
 /* The module was unloaded, which revokes its keyring, and loaded again. */
@@ -247,7 +247,7 @@ TEST(stale)
     ASSERT_OK(keyctl_revoke(ring));
     ring = keyring();
     ASSERT_TRUE(ring > 0);
-    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_STALE, HANDSHAKE_RESTART));
+    ASSERT_TRUE(looks(&f, ring, TLSHD, TLSHD_STALE, TLSHD_RESTART));
 }
 
 /* KeyringMode=shared, with the ring in the user keyring. Nothing that the service unlinks matters.
@@ -258,9 +258,9 @@ TEST(held)
 
     ASSERT_TRUE(service_start_as(&s, &(Links){&id, sizeof(id.bytes), ring, true}));
     ASSERT_TRUE(unit_runs(&f, TLSHD, &id));
-    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_READY, HANDSHAKE_NO_REMEDY));
+    ASSERT_TRUE(looks(&f, ring, TLSHD, TLSHD_READY, TLSHD_NO_REMEDY));
     /* Another one is in between, which leads nowhere. */
-    ASSERT_TRUE(looks(&f, keyring(), TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_RESTART));
+    ASSERT_TRUE(looks(&f, keyring(), TLSHD, TLSHD_UNKNOWN, TLSHD_RESTART));
 }
 
 /* After the first handshake a newer version has no link any more. */
@@ -271,20 +271,20 @@ TEST(let_go)
 
     ASSERT_TRUE(service_start(&s, &id, ring));
     ASSERT_TRUE(unit_runs(&f, TLSHD, &id));
-    ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, HANDSHAKE_READY, HANDSHAKE_NO_REMEDY));
+    ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, TLSHD_READY, TLSHD_NO_REMEDY));
     ASSERT_TRUE(service_lets_go(&s));
-    ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, HANDSHAKE_READY, HANDSHAKE_NO_REMEDY));
-    ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, HANDSHAKE_READY, HANDSHAKE_NO_REMEDY));
+    ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, TLSHD_READY, TLSHD_NO_REMEDY));
+    ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, TLSHD_READY, TLSHD_NO_REMEDY));
     /* Who has not seen the link does not know. */
-    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_RESTART));
+    ASSERT_TRUE(looks(&f, ring, TLSHD, TLSHD_UNKNOWN, TLSHD_RESTART));
     /* Of another ring, and of another invocation, nothing was seen. */
     newer = keyring_named("newer");
-    ASSERT_TRUE(looks_after(&f, newer, &memory, TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_RESTART));
+    ASSERT_TRUE(looks_after(&f, newer, &memory, TLSHD, TLSHD_UNKNOWN, TLSHD_RESTART));
     service_stop(&s);
     id = id_new();
     ASSERT_TRUE(service_start(&s, &id, 0));
     ASSERT_TRUE(unit_runs(&f, TLSHD, &id));
-    ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_RESTART));
+    ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, TLSHD_UNKNOWN, TLSHD_RESTART));
 }
 
 /* A handshake has succeeded with this ring, before anybody looked. */
@@ -304,13 +304,13 @@ TEST(live_controller)
     ASSERT_TRUE(controller(&f, "nvme2", "live\n", "00000001\n"));
     ASSERT_TRUE(controller(&f, "nvme3", "live\n", "none\n"));
     ASSERT_TRUE(controller(&f, "nvme4", "live\n", "ffffffffffff\n"));
-    ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_RESTART));
+    ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, TLSHD_UNKNOWN, TLSHD_RESTART));
     ASSERT_TRUE(controller(&f, "nvme1", "live\n", text));
-    ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, HANDSHAKE_READY, HANDSHAKE_NO_REMEDY));
+    ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, TLSHD_READY, TLSHD_NO_REMEDY));
     /* It is known from then on. */
     ASSERT_TRUE(controller(&f, "nvme1", "deleting\n", text));
-    ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, HANDSHAKE_READY, HANDSHAKE_NO_REMEDY));
-    ASSERT_TRUE(looks(&f, keyring(), TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_RESTART));
+    ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, TLSHD_READY, TLSHD_NO_REMEDY));
+    ASSERT_TRUE(looks(&f, keyring(), TLSHD, TLSHD_UNKNOWN, TLSHD_RESTART));
 }
 
 /* A live controller does not help a daemon that finds no key for the next one. */
@@ -328,7 +328,7 @@ TEST(stale_with_controller)
     ASSERT_TRUE(key > 0);
     snprintf(text, sizeof(text), "%08x\n", (unsigned)key);
     ASSERT_TRUE(controller(&f, "nvme0", "live\n", text));
-    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_STALE, HANDSHAKE_RESTART));
+    ASSERT_TRUE(looks(&f, ring, TLSHD, TLSHD_STALE, TLSHD_RESTART));
 }
 
 /* Other kernel keyrings are linked at the start as well, and their modules may go, too. */
@@ -341,7 +341,7 @@ TEST(another_keyring_revoked)
     ASSERT_OK(keyctl_revoke(ring));
     ring = keyring_named("another");
     ASSERT_TRUE(ring > 0);
-    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_RESTART));
+    ASSERT_TRUE(looks(&f, ring, TLSHD, TLSHD_UNKNOWN, TLSHD_RESTART));
 }
 
 /* Before 0.12 a start links nothing, unless the configuration says so. */
@@ -351,18 +351,18 @@ TEST(restarted_in_vain)
 
     ASSERT_TRUE(service_start(&s, &id, 0));
     ASSERT_TRUE(unit_runs(&f, TLSHD, &id));
-    ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_RESTART));
-    ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_RESTART));
+    ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, TLSHD_UNKNOWN, TLSHD_RESTART));
+    ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, TLSHD_UNKNOWN, TLSHD_RESTART));
     for (unsigned i = 0; i < 2; i++) {
         service_stop(&s);
         id = id_new();
         ASSERT_TRUE(service_start(&s, &id, 0));
         ASSERT_TRUE(unit_runs(&f, TLSHD, &id));
-        ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_CONFIGURE));
+        ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, TLSHD_UNKNOWN, TLSHD_CONFIGURE));
     }
     /* With another ring it may be otherwise. */
     ring = keyring();
-    ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_RESTART));
+    ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, TLSHD_UNKNOWN, TLSHD_RESTART));
 }
 
 /* It was started before there was a keyring, or a moment ago. */
@@ -372,7 +372,7 @@ TEST(starting)
 
     ASSERT_TRUE(service_start(&s, &id, 0));
     ASSERT_TRUE(unit_runs(&f, TLSHD, &id));
-    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_RESTART));
+    ASSERT_TRUE(looks(&f, ring, TLSHD, TLSHD_UNKNOWN, TLSHD_RESTART));
 }
 
 /* The session of another invocation does not count, whatever it has. */
@@ -383,7 +383,7 @@ TEST(another_invocation)
 
     ASSERT_TRUE(service_start(&s, &other, ring));
     ASSERT_TRUE(unit_runs(&f, TLSHD, &id));
-    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_NO_REMEDY));
+    ASSERT_TRUE(looks(&f, ring, TLSHD, TLSHD_UNKNOWN, TLSHD_NO_REMEDY));
 }
 
 TEST(no_invocation)
@@ -391,12 +391,12 @@ TEST(no_invocation)
     SERVICE;
 
     ASSERT_TRUE(unit_runs(&f, TLSHD, &id));
-    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_NO_REMEDY));
+    ASSERT_TRUE(looks(&f, ring, TLSHD, TLSHD_UNKNOWN, TLSHD_NO_REMEDY));
     ASSERT_TRUE(service_start(&s, NULL, ring));
-    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_NO_REMEDY));
+    ASSERT_TRUE(looks(&f, ring, TLSHD, TLSHD_UNKNOWN, TLSHD_NO_REMEDY));
     service_stop(&s);
     ASSERT_TRUE(service_start_with(&s, &id, sizeof(id) - 1, ring));
-    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_NO_REMEDY));
+    ASSERT_TRUE(looks(&f, ring, TLSHD, TLSHD_UNKNOWN, TLSHD_NO_REMEDY));
 }
 
 TEST(longer_invocation)
@@ -406,7 +406,7 @@ TEST(longer_invocation)
 
     ASSERT_TRUE(unit_runs(&f, TLSHD, &ids[0]));
     ASSERT_TRUE(service_start_with(&s, ids, sizeof(*ids) + 1, ring));
-    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_NO_REMEDY));
+    ASSERT_TRUE(looks(&f, ring, TLSHD, TLSHD_UNKNOWN, TLSHD_NO_REMEDY));
     (void)id;
 }
 
@@ -430,7 +430,7 @@ TEST(several_processes)
         ASSERT_TRUE(service_start(&all[0], &id, 0));
         ASSERT_TRUE(service_start(&all[1], &id, ring));
         ASSERT_TRUE(service_start(&all[2], &id, 0));
-        ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_READY, HANDSHAKE_NO_REMEDY));
+        ASSERT_TRUE(looks(&f, ring, TLSHD, TLSHD_READY, TLSHD_NO_REMEDY));
     }
 }
 
@@ -443,18 +443,18 @@ TEST(two_units)
 
     ASSERT_TRUE(service_start(&s, &id, ring));
     ASSERT_TRUE(unit_runs(&f, OURS, &id));
-    ASSERT_TRUE(looks(&f, ring, OURS, HANDSHAKE_READY, HANDSHAKE_NO_REMEDY));
+    ASSERT_TRUE(looks(&f, ring, OURS, TLSHD_READY, TLSHD_NO_REMEDY));
     ASSERT_TRUE(service_start(&other, &other_id, ring));
     ASSERT_TRUE(unit_runs(&f, TLSHD, &other_id));
-    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_READY, HANDSHAKE_NO_REMEDY));
+    ASSERT_TRUE(looks(&f, ring, TLSHD, TLSHD_READY, TLSHD_NO_REMEDY));
     service_stop(&other);
     other_id = id_new();
     ASSERT_TRUE(service_start(&other, &other_id, 0));
     ASSERT_TRUE(unit_runs(&f, TLSHD, &other_id));
-    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_RESTART));
+    ASSERT_TRUE(looks(&f, ring, TLSHD, TLSHD_UNKNOWN, TLSHD_RESTART));
     ASSERT_TRUE(unit_runs(&f, TLSHD, &id));
     ASSERT_TRUE(unit_runs(&f, OURS, &other_id));
-    ASSERT_TRUE(looks(&f, ring, OURS, HANDSHAKE_UNKNOWN, HANDSHAKE_RESTART));
+    ASSERT_TRUE(looks(&f, ring, OURS, TLSHD_UNKNOWN, TLSHD_RESTART));
 }
 
 /* What is no id is not one of nobody. */
@@ -471,10 +471,10 @@ TEST(bad_links)
     ASSERT_TRUE(service_start(&s, &id, ring));
     for (size_t i = 0; i < ARRAY_SIZE(targets); i++) {
         ASSERT_TRUE(unit_links_to(&f, TLSHD, targets[i]));
-        ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_NO_REMEDY));
+        ASSERT_TRUE(looks(&f, ring, TLSHD, TLSHD_UNKNOWN, TLSHD_NO_REMEDY));
     }
     ASSERT_TRUE(unit_runs(&f, TLSHD, &id));
-    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_READY, HANDSHAKE_NO_REMEDY));
+    ASSERT_TRUE(looks(&f, ring, TLSHD, TLSHD_READY, TLSHD_NO_REMEDY));
 }
 
 /* /proc/keys prints descriptions as they are, and anyone may put a line of its own into one. */
@@ -494,7 +494,7 @@ TEST(forged)
     key = add_key("user", description, "x", 1, KEY_SPEC_PROCESS_KEYRING);
     ASSERT_TRUE(key > 0);
     ASSERT_TRUE(unit_runs(&f, TLSHD, &id));
-    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_NO_REMEDY));
+    ASSERT_TRUE(looks(&f, ring, TLSHD, TLSHD_UNKNOWN, TLSHD_NO_REMEDY));
     ASSERT_OK(keyctl_unlink(key, KEY_SPEC_PROCESS_KEYRING));
     ASSERT_OK(keyctl_unlink(forged, KEY_SPEC_PROCESS_KEYRING));
 }
@@ -511,19 +511,19 @@ TEST(another_user)
     (void)prctl(PR_SET_DUMPABLE, 1);
     ASSERT_TRUE(started);
     ASSERT_TRUE(unit_runs(&f, TLSHD, &id));
-    ASSERT_TRUE(looks(&f, ring, TLSHD, HANDSHAKE_UNKNOWN, HANDSHAKE_NO_REMEDY));
+    ASSERT_TRUE(looks(&f, ring, TLSHD, TLSHD_UNKNOWN, TLSHD_NO_REMEDY));
 }
 
 /* The manager looks for its ring, where that is one that handshakes use, or it is told where. */
 TEST(manager)
 {
     SyncResult result;
-    Handshake h;
+    TlshdStatus h;
     SERVICE;
 
     ASSERT_EQ(manager_ring_serial(f.m), 0);
     setenv(NAMES_ENV_RUNNING_UNITS, f.dir, 1);
-    ASSERT_TRUE(!manager_handshake(f.m, &h));
+    ASSERT_TRUE(!manager_look_tlshd(f.m, &h));
     ASSERT_OK(fixture_sync(&f, &result));
     ASSERT_EQ(manager_ring_serial(f.m), fixture_ring());
     /* Whose session leads to the user keyring has it there, whatever else happens to that. */
@@ -535,8 +535,8 @@ TEST(manager)
     ASSERT_EQ(manager_ring_serial(f.m), fixture_ring());
     ASSERT_TRUE(service_start(&s, &id, fixture_ring()));
     ASSERT_TRUE(unit_runs(&f, TLSHD, &id));
-    ASSERT_TRUE(manager_handshake(f.m, &h));
-    ASSERT_EQ(h.state, HANDSHAKE_READY);
+    ASSERT_TRUE(manager_look_tlshd(f.m, &h));
+    ASSERT_EQ(h.state, TLSHD_READY);
     unsetenv(NAMES_ENV_RUNNING_UNITS);
-    ASSERT_TRUE(!manager_handshake(f.m, &h));
+    ASSERT_TRUE(!manager_look_tlshd(f.m, &h));
 }
