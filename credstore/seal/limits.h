@@ -9,3 +9,6 @@
 
 /* systemd-creds may wait for a TPM: discrete ones were seen to take 11 s for one unseal. */
 #define SEAL_TIMEOUT_USEC (60 * USEC_PER_SEC)
+
+/* A PC client TPM has this many PCRs in a bank. */
+#define TPM2_PCRS 24

@@ -3,18 +3,12 @@
 #include <limits.h>
 #include <string.h>
 
-#include "basic/encoding.h"
 #include "basic/json.h"
-
-static inline void tokener_freep(json_tokener **t)
-{
-    if (*t)
-        json_tokener_free(*t);
-}
+#include "basic/text.h"
 
 int json_parse(const char *text, size_t size, int depth, json_object **ret)
 {
-    _cleanup_(tokener_freep) json_tokener *t = json_tokener_new_ex(depth);
+    _cleanup_(json_tokener_freep) json_tokener *t = json_tokener_new_ex(depth);
     _cleanup_(json_putp) json_object *o = NULL;
     size_t end;
 

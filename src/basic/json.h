@@ -15,8 +15,14 @@ static inline void json_putp(json_object **o)
     json_object_put(*o);
 }
 
+static inline void json_tokener_freep(json_tokener **t)
+{
+    if (*t)
+        json_tokener_free(*t);
+}
+
 /* Parses exactly size bytes as one JSON object in valid UTF-8, nested at most depth deep, with
- * nothing behind it. Returns -EBADMSG for anything else, -ENOMEM. The caller puts the result. */
+ * nothing after it. Returns -EBADMSG for anything else, -ENOMEM. The caller puts the result. */
 int json_parse(const char *text, size_t size, int depth, json_object **ret) _must_check_;
 
 /* The getters return 1 and set *ret when object has the member with the right type (and range, and

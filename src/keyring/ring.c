@@ -8,6 +8,7 @@
 
 #include "basic/limits.h"
 #include "basic/names.h"
+#include "basic/text.h"
 #include "keyring/links.h"
 #include "keyring/ring.h"
 
@@ -93,8 +94,7 @@ static bool is_nvme_keyring(key_serial_t serial)
     if (n <= 0 || (size_t)n >= sizeof(text))
         return false;
     text[n] = '\0';
-    return strncmp(text, "keyring;0;", strlen("keyring;0;")) == 0 &&
-           strcmp(strrchr(text, ';'), ";" NAMES_RING) == 0;
+    return text_after(text, "keyring;0;") && strcmp(strrchr(text, ';'), ";" NAMES_RING) == 0;
 }
 
 static key_serial_t find_ring(void)

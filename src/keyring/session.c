@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "basic/text.h"
 #include "keyring/links.h"
 #include "keyring/session.h"
 
@@ -71,7 +72,7 @@ static int describe(int32_t serial, char *text, size_t size, const char **ret_na
         return 0;
     text[n] = '\0';
     owner = strchr(text, ';');
-    if (owner && strncmp(owner, ";0;", 3) == 0) {
+    if (owner && text_after(owner, ";0;")) {
         *ret_name = strrchr(text, ';') + 1;
         *owner = '\0';
     }

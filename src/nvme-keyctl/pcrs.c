@@ -4,13 +4,11 @@
 #include <string.h>
 
 #include "basic/json.h"
+#include "credstore/seal/limits.h"
 #include "nvme-keyctl/pcrs.h"
 
-/* A PC client TPM has this many. */
-#define N_PCRS 24
-
 /* As systemd has called them since version 255. */
-static const char *const names[N_PCRS] = {
+static const char *const names[TPM2_PCRS] = {
     [0] = "platform-code",
     [1] = "platform-config",
     [2] = "external-code",
@@ -32,7 +30,7 @@ static const char *const names[N_PCRS] = {
 
 static int find_name(const char *word, size_t length)
 {
-    for (int i = 0; i < N_PCRS; i++)
+    for (int i = 0; i < TPM2_PCRS; i++)
         if (names[i] && strlen(names[i]) == length && memcmp(names[i], word, length) == 0)
             return i;
     return -EINVAL;
@@ -48,7 +46,7 @@ static int parse_one(const char *word, size_t length)
         if (!isdigit((unsigned char)word[i]))
             return -EINVAL;
         n = 10 * n + (word[i] - '0');
-        if (n >= N_PCRS)
+        if (n >= TPM2_PCRS)
             return -EINVAL;
     }
     return n;

@@ -2,9 +2,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "basic/encoding.h"
 #include "basic/json.h"
 #include "basic/limits.h"
+#include "basic/text.h"
 #include "nvme-keyctl/cli.h"
 #include "nvme-keyctl/output.h"
 #include "psk/limits.h"

@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "basic/encoding.h"
 #include "basic/json.h"
+#include "basic/text.h"
 #include "nvme-keyctl/cli.h"
 #include "nvme-keyctl/output.h"
 #include "nvme-keyctl/pcrs.h"

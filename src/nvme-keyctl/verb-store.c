@@ -11,6 +11,7 @@
 
 #include "basic/io.h"
 #include "basic/json.h"
+#include "basic/text.h"
 #include "nvme-keyctl/cli.h"
 
 /* store export: a copy of the store for a boot image. It gets its name when it is complete. */
@@ -249,7 +250,7 @@ int verb_store_forget(const Options *o)
 
     errno = 0;
     index = strtoull(text, &end, 16);
-    if (strncmp(text, "0x", 2) != 0 || errno != 0 || *end != '\0' || index > UINT32_MAX)
+    if (!text_after(text, "0x") || errno != 0 || *end != '\0' || index > UINT32_MAX)
         return cli_fail(EXIT_USAGE,
                         "INDEX is a number such as 0x1a01234, as nvme-keyd has told it");
     if (!p || json_add_uint(p, "index", index) < 0)

@@ -15,6 +15,7 @@
 #include "build-config.h"
 #include "credstore/seal/creds/blob.h"
 #include "credstore/seal/creds/host-key.h"
+#include "nvme-keyd/handed/handed.h"
 #include "nvme-keyd/host-key-setup.h"
 
 /* Where systemd looks for sealed credentials, and opens the ones that a unit wants. */
@@ -30,10 +31,7 @@ static const char *const sealed_places[] = {
 /* Those that nvme-keyd-credentials.service has systemd open. */
 static bool is_fetched(const char *name)
 {
-    size_t n = strlen(NAMES_PSK_CREDENTIAL);
-
-    return strcmp(name, NAMES_KEK_CREDENTIAL) == 0 ||
-           (strncmp(name, NAMES_PSK_CREDENTIAL, n) == 0 && (name[n] == '\0' || name[n] == '.'));
+    return strcmp(name, NAMES_KEK_CREDENTIAL) == 0 || handed_is_credential(name);
 }
 
 /* One that cannot be read, or is of no known type, may need the host key as well. */

@@ -5,16 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "basic/encoding.h"
 #include "basic/json.h"
+#include "basic/text.h"
 #include "varlink/json-wire.h"
 #include "varlink/limits.h"
-
-static inline void tokener_freep(json_tokener **t)
-{
-    if (*t)
-        json_tokener_free(*t);
-}
 
 /* Makes a JSON string that is longer than any string in a text of size bytes. */
 static char *filler_new(size_t size)
@@ -40,7 +34,7 @@ static int overwrite_text(json_tokener *t, const char *filler, size_t size)
 
 int varlink_json_parse(const char *data, size_t size, json_object **ret)
 {
-    _cleanup_(tokener_freep) json_tokener *t = NULL;
+    _cleanup_(json_tokener_freep) json_tokener *t = NULL;
     _cleanup_(varlink_json_erase_putp) json_object *o = NULL;
     _cleanup_(freep) char *filler = NULL;
     enum json_tokener_error error;

@@ -3,15 +3,12 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
-#include "basic/limits.h"
 #include "basic/log.h"
+#include "basic/pause.h"
 #include "varlink/connection.h"
 #include "varlink/limits.h"
 
 /* Listening sockets: each accepts in batches, and rests where the process is out of resources. */
-
-/* When the process has no file descriptor or memory left, the backlog keeps who comes. */
-#define ACCEPT_RETRY_USEC USEC_PER_SEC
 
 struct Listener {
     VarlinkServer *server;
@@ -25,30 +22,13 @@ static Listener *listener_free(Listener *l)
 {
     if (!l)
         return NULL;
-    sd_event_source_disable_unref(l->source);
     sd_event_source_disable_unref(l->retry);
+    sd_event_source_disable_unref(l->source);
     close(l->fd);
     free(l);
     return NULL;
 }
 DEFINE_CLEANUP(Listener, listener_free)
-
-static void pause_listener(Listener *l, int error)
-{
-    log_debug_errno(error, "varlink: cannot accept, trying again");
-    if (sd_event_source_set_time_relative(l->retry, ACCEPT_RETRY_USEC) >= 0 &&
-        sd_event_source_set_enabled(l->retry, SD_EVENT_ONESHOT) >= 0)
-        (void)sd_event_source_set_enabled(l->source, SD_EVENT_OFF);
-}
-
-static int on_retry(sd_event_source *source, uint64_t usec, void *userdata)
-{
-    Listener *l = userdata;
-
-    (void)source;
-    (void)usec;
-    return sd_event_source_set_enabled(l->source, SD_EVENT_ON);
-}
 
 /* Root's connections and new ones come before others'; but where new ones never end, others would
  * never have a turn. So after a full batch the listener has the lowest priority, until the next
@@ -79,7 +59,6 @@ static int on_listen(sd_event_source *source, int fd, uint32_t events, void *use
 {
     Listener *l = userdata;
 
-    (void)source;
     (void)events;
     for (int i = 0; i < VARLINK_ACCEPT_BATCH; i++) {
         int r, peer = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -92,7 +71,8 @@ static int on_listen(sd_event_source *source, int fd, uint32_t events, void *use
         if (error != 0 && can_retry(l->server, error))
             continue;
         if (error != 0) {
-            pause_listener(l, -error);
+            log_debug_errno(-error, "varlink: cannot accept, trying again");
+            event_source_pause(source, &l->retry);
             return 0;
         }
         r = varlink_server_add_connection(l->server, peer);
@@ -122,12 +102,6 @@ int varlink_server_listen(VarlinkServer *s, int listen_fd)
         return r;
     /* Not before root's connections: others may connect all the time. */
     r = sd_event_source_set_priority(l->source, VARLINK_PRIORITY_ROOT);
-    if (r < 0)
-        return r;
-    r = sd_event_add_time(s->event, &l->retry, CLOCK_MONOTONIC, 0, 0, on_retry, l);
-    if (r < 0)
-        return r;
-    r = sd_event_source_set_enabled(l->retry, SD_EVENT_OFF);
     if (r < 0)
         return r;
 

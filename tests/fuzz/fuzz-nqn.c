@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "basic/encoding.h"
+#include "basic/text.h"
 #include "psk/limits.h"
 #include "psk/nqn.h"
 

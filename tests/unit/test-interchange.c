@@ -4,6 +4,7 @@
 
 #include "basic/encoding.h"
 #include "basic/limits.h"
+#include "basic/text.h"
 #include "psk/interchange.h"
 #include "psk/limits.h"
 #include "test.h"

@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <stdint.h>
 
-#include "basic/encoding.h"
+#include "basic/text.h"
 #include "psk/limits.h"
 #include "psk/nqn.h"
 #include "test.h"

@@ -4,6 +4,7 @@
 #include <tss2/tss2_esys.h>
 
 #include "basic/json.h"
+#include "credstore/seal/limits.h"
 #include "credstore/seal/tpm2/object.h"
 #include "credstore/seal/tpm2/pcr.h"
 #include "slot-tpm2-fixture.h"

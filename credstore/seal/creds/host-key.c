@@ -13,6 +13,7 @@
 
 #include "basic/detail.h"
 #include "basic/io.h"
+#include "basic/text.h"
 #include "credstore/seal/creds/host-key.h"
 
 #define SECRET_FILE "/var/lib/systemd/credential.secret"
@@ -29,15 +30,6 @@ static const uint8_t application[ID_SIZE] = {0xd3, 0xac, 0xec, 0xba, 0x0d, 0xad,
 HostKey host_key_of_system(void)
 {
     return (HostKey){.secret = SECRET_FILE, .machine_id = MACHINE_ID_FILE};
-}
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
 static int parse_machine_id(const char *text, size_t size, uint8_t ret[static ID_SIZE])

@@ -7,6 +7,7 @@
 #include "basic/io.h"
 #include "basic/json.h"
 #include "basic/names.h"
+#include "basic/text.h"
 #include "credstore/seal/creds/blob.h"
 #include "credstore/seal/creds/service.h"
 #include "credstore/seal/limits.h"
@@ -37,7 +38,6 @@ static const struct {
 
 static int refuse(const char *error, json_object *parameters, char **reterr_detail)
 {
-    static const char prefix[] = INTERFACE ".";
     uint64_t number = 0;
 
     for (size_t i = 0; i < ARRAY_SIZE(verdicts); i++)
@@ -46,7 +46,7 @@ static int refuse(const char *error, json_object *parameters, char **reterr_deta
     if (strlen(error) > ERROR_LENGTH_MAX || !text_is_printable(error))
         return detail_set(reterr_detail, -EOPNOTSUPP, INTERFACE ": an error without a good name");
     /* One that a later version has: about the credential all the same. */
-    if (strncmp(error, prefix, strlen(prefix)) == 0)
+    if (text_after(error, INTERFACE "."))
         return detail_set(reterr_detail, -EKEYREJECTED, "%s", error);
     if (json_get_uint(parameters, "errno", INT32_MAX, &number) > 0)
         return detail_set(reterr_detail, -EOPNOTSUPP, INTERFACE ": %s", strerror((int)number));

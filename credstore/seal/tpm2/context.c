@@ -9,6 +9,7 @@
 
 #include "basic/detail.h"
 #include "basic/io.h"
+#include "basic/text.h"
 #include "credstore/seal/limits.h"
 #include "credstore/seal/tpm2/context.h"
 
@@ -49,17 +50,10 @@ static const char *tcti_conf(void)
     return conf && *conf ? conf : TPM2_TCTI_DEFAULT;
 }
 
-static const char *after(const char *text, const char *prefix)
-{
-    size_t n = strlen(prefix);
-
-    return strncmp(text, prefix, n) == 0 ? text + n : NULL;
-}
-
 int tpm2_device_check(void)
 {
-    const char *device = after(tcti_conf(), "device:");
-    const char *socket = after(tcti_conf(), "swtpm:path=");
+    const char *device = text_after(tcti_conf(), "device:");
+    const char *socket = text_after(tcti_conf(), "swtpm:path=");
     _cleanup_(closep) int fd = -EBADF;
 
     if (socket)

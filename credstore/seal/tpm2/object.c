@@ -4,6 +4,7 @@
 #include <tss2/tss2_mu.h>
 
 #include "basic/json.h"
+#include "credstore/seal/limits.h"
 #include "credstore/seal/tpm2/blob.h"
 #include "credstore/seal/tpm2/context.h"
 #include "credstore/seal/tpm2/object.h"

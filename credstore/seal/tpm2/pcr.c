@@ -6,6 +6,7 @@
 #include <tss2/tss2_mu.h>
 
 #include "basic/detail.h"
+#include "credstore/seal/limits.h"
 #include "credstore/seal/tpm2/pcr.h"
 
 /* Each try takes three commands at most. */

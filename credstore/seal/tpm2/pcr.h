@@ -8,9 +8,6 @@
  * a number with a bit for each, and all of a set are of one bank.
  */
 
-/* Every PC client TPM has this many in a bank. */
-#define TPM2_PCRS 24
-
 /* A bank's name, or NULL for one that is not used here. */
 const char *tpm2_bank_to_string(TPMI_ALG_HASH bank);
 /* Returns -EINVAL. */

@@ -8,15 +8,13 @@
 #include "basic/log.h"
 #include "basic/names.h"
 #include "credstore/seal/creds/blob.h"
+#include "credstore/seal/limits.h"
 #include "credstore/seal/recovery-key.h"
 #include "credstore/slot-warnings.h"
 #include "nvme-keyd/api/methods-private.h"
 #include "nvme-keyd/daemon-log.h"
 
 /* The methods about what opens the store. */
-
-/* PCRs of a PC client TPM. */
-#define PCRS_MAX 24
 
 static const struct {
     int error;
@@ -224,7 +222,7 @@ static int read_options(json_object *p, SlotOptions *options, const char **reter
         json_object *pcr = json_object_array_get_idx(pcrs, i);
         int64_t n = json_object_get_int64(pcr);
 
-        if (!json_object_is_type(pcr, json_type_int) || n < 0 || n >= PCRS_MAX)
+        if (!json_object_is_type(pcr, json_type_int) || n < 0 || n >= TPM2_PCRS)
             return -EINVAL;
         options->pcrs |= UINT32_C(1) << n;
     }
@@ -301,7 +299,7 @@ static void keep_pcrs(json_object *slot, SlotOptions *options)
     options->pcrs_given = true;
     for (size_t i = 0; i < json_object_array_length(pcrs); i++)
         options->pcrs |= UINT32_C(1)
-                         << (json_object_get_int(json_object_array_get_idx(pcrs, i)) % PCRS_MAX);
+                         << (json_object_get_int(json_object_array_get_idx(pcrs, i)) % TPM2_PCRS);
 }
 
 /* The key of systemd that seals a slot now. Returns -EINVAL for one of a later systemd: to pick

@@ -3,12 +3,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "basic/encoding.h"
 #include "basic/io.h"
 #include "basic/json.h"
 #include "basic/limits.h"
 #include "basic/log.h"
 #include "basic/names.h"
+#include "basic/text.h"
 #include "nvme-keyd/api/key-json.h"
 #include "nvme-keyd/api/methods-private.h"
 #include "nvme-keyd/keys/broken.h"

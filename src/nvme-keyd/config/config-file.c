@@ -10,6 +10,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "basic/text.h"
 #include "nvme-keyd/config/config-file.h"
 #include "nvme-keyd/config/limits.h"
 
@@ -131,7 +132,7 @@ static char *read_line(char *buffer, int size, void *stream)
         strcpy(buffer, "\n");
         return buffer;
     }
-    if (l->line == 1 && strncmp(buffer, mark, strlen(mark)) == 0)
+    if (l->line == 1 && text_after(buffer, mark))
         skip = strlen(mark);
     skip += strspn(buffer + skip, " \t\r\n\v\f");
     memmove(buffer, buffer + skip, strlen(buffer + skip) + 1);

@@ -10,6 +10,7 @@
 #include "basic/detail.h"
 #include "basic/encoding.h"
 #include "basic/names.h"
+#include "basic/text.h"
 #include "credstore/seal/creds/blob.h"
 #include "nvme-keyd/handed/handed-line.h"
 #include "nvme-keyd/handed/handed.h"
@@ -172,11 +173,11 @@ static int open_credential(const char *dir, const char *name)
     return S_ISREG(st.st_mode) ? TAKE_FD(fd) : -EINVAL;
 }
 
-static bool is_ours(const char *name)
+bool handed_is_credential(const char *name)
 {
-    size_t n = strlen(NAMES_PSK_CREDENTIAL);
+    const char *rest = text_after(name, NAMES_PSK_CREDENTIAL);
 
-    return strncmp(name, NAMES_PSK_CREDENTIAL, n) == 0 && (name[n] == '\0' || name[n] == '.');
+    return rest && (*rest == '\0' || *rest == '.');
 }
 
 static bool is_found(const FoundList *l, const char *name)
@@ -198,7 +199,7 @@ static int find_in(size_t place, FoundList *l)
     if (!dir)
         return !path || errno == ENOENT ? 0 : -errno;
     while (errno = 0, (e = readdir(dir))) {
-        if (!is_ours(e->d_name) || is_found(&before, e->d_name))
+        if (!handed_is_credential(e->d_name) || is_found(&before, e->d_name))
             continue;
         if (l->n == CREDENTIALS_MAX)
             return -E2BIG;

@@ -21,6 +21,9 @@ typedef struct CredentialVisitor {
     void *userdata;
 } CredentialVisitor;
 
+/* True for the names nvme-keyd.psk and nvme-keyd.psk.*. */
+bool handed_is_credential(const char *name);
+
 /* Reads the text of one credential. Returns 0, also when no line was of use, -ENOMEM, -EIO, or what
  * on_key returned. */
 int credential_read_text(const char *name, const char *text, size_t size,

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "basic/text.h"
 #include "nvme-keyd/manager/manager-private.h"
 #include "psk/hostnqn.h"
 #include "psk/identity.h"
@@ -22,11 +23,6 @@ int manager_read_hostnqn(char ret[static NQN_LENGTH_MAX + 2], char **reterr_deta
     return 0;
 }
 
-static bool is_uuid(const char *nqn)
-{
-    return strncmp(nqn, UUID_PREFIX, strlen(UUID_PREFIX)) == 0;
-}
-
 /* Whether the two were mixed up, which no look-up of the kernel would forgive. */
 static int check_sides(const KeyRequest *q, const char *hostnqn, char **reterr_detail)
 {
@@ -40,7 +36,7 @@ static int check_sides(const KeyRequest *q, const char *hostnqn, char **reterr_d
         why = "both are the same";
     else if (strcmp(hostnqn, DISCOVERY_NQN) == 0)
         why = "that of the host is the one of discovery subsystems";
-    else if (is_uuid(q->subsysnqn) && !is_uuid(hostnqn))
+    else if (text_after(q->subsysnqn, UUID_PREFIX) && !text_after(hostnqn, UUID_PREFIX))
         why = "that of the subsystem is of a form that hosts have, and that of the host is not";
     else if (hostnqn_read(own, &detail) == 0 && strcmp(q->subsysnqn, own) == 0)
         why = "that of the subsystem is the NQN of this host";

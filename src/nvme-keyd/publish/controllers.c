@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "basic/io.h"
+#include "basic/text.h"
 #include "nvme-keyd/publish/controllers.h"
 
 void controller_list_done(ControllerList *l)
@@ -63,7 +64,7 @@ static int read_controller(const char *directory, const char *name, Controller *
         (r = read_attribute(directory, name, "hostnqn", c.hostnqn, sizeof(c.hostnqn))) < 0 ||
         (r = read_attribute(directory, name, "subsysnqn", c.subsysnqn, sizeof(c.subsysnqn))) < 0)
         return is_gone(r) ? 0 : r;
-    if (strncmp(state, "deleting", strlen("deleting")) == 0 || strcmp(state, "dead") == 0)
+    if (text_after(state, "deleting") || strcmp(state, "dead") == 0)
         return 0;
     (void)read_serial(directory, name, "tls_configured_key", &c.tls_configured_key);
     c.generates = read_attribute(directory, name, "tls_mode", mode, sizeof(mode)) == 0 &&

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "basic/io.h"
+#include "basic/text.h"
 #include "nvme-keyd/handed/handed.h"
 #include "nvme-keyd/publish/guard.h"
 #include "nvme-keyd/publish/reconcile.h"
@@ -95,7 +96,7 @@ static int plan_collect(Plan *p, const KeyTable *table)
 /* "NVMe?R": keys of a configured PSK. "NVMe?G" keys are the kernel's own. */
 static bool is_configured_psk(const char *description)
 {
-    return strncmp(description, "NVMe", 4) == 0 && description[4] != '\0' && description[5] == 'R';
+    return text_after(description, "NVMe") && description[4] != '\0' && description[5] == 'R';
 }
 
 /* A key of ours that nobody wants. What was handed in can be told from what the store has, also

@@ -4,11 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "basic/encoding.h"
 #include "basic/io.h"
 #include "basic/limits.h"
 #include "basic/log.h"
 #include "basic/names.h"
+#include "basic/text.h"
 #include "nvme-keyd/upcall/answer.h"
 #include "nvme-keyd/upcall/limits.h"
 #include "psk/identity.h"

@@ -3,9 +3,9 @@
 #include <sys/socket.h>
 
 #include "basic/io.h"
-#include "basic/limits.h"
 #include "basic/log.h"
 #include "basic/names.h"
+#include "basic/pause.h"
 #include "nvme-keyd/upcall/answer.h"
 #include "nvme-keyd/upcall/limits.h"
 #include "nvme-keyd/upcall/upcall.h"
@@ -25,7 +25,7 @@ typedef struct Connection {
 struct UpcallServer {
     sd_event *event;
     sd_event_source *listen;
-    sd_event_source *rest; /* turns listen on again */
+    sd_event_source *rest; /* while listen is off: see event_source_pause() */
     Manager *manager;
     void (*on_activity)(void *userdata);
     void *userdata;
@@ -154,34 +154,14 @@ static void admit(UpcallServer *s, int fd)
         owned = -EBADF;
 }
 
-/* Out of descriptors or memory, the listener would be ready and of no use again and again. */
-#define REST_USEC USEC_PER_SEC
 /* Connections to accept before others have their turn. */
 #define ACCEPT_BATCH 64
-
-static int on_rested(sd_event_source *source, uint64_t usec, void *userdata)
-{
-    UpcallServer *s = userdata;
-
-    (void)source;
-    (void)usec;
-    return sd_event_source_set_enabled(s->listen, SD_EVENT_ON);
-}
-
-static void rest(UpcallServer *s)
-{
-    s->rest = sd_event_source_disable_unref(s->rest);
-    if (sd_event_add_time_relative(s->event, &s->rest, CLOCK_MONOTONIC, REST_USEC, 0, on_rested,
-                                   s) >= 0)
-        (void)sd_event_source_set_enabled(s->listen, SD_EVENT_OFF);
-}
 
 static int on_connect(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
     UpcallServer *s = userdata;
     int peer = -EBADF;
 
-    (void)source;
     (void)revents;
     for (int i = 0; i < ACCEPT_BATCH; i++) {
         peer = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -190,7 +170,7 @@ static int on_connect(sd_event_source *source, int fd, uint32_t revents, void *u
         admit(s, peer);
     }
     if (peer < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
-        rest(s);
+        event_source_pause(source, &s->rest);
     s->on_activity(s->userdata);
     return 0;
 }
