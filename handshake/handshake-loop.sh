@@ -1,18 +1,18 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# handshake-loop [--take-over]: runs tlshd, and again should it end; for an initramfs that has nothing else which looks
-# after it. With --take-over it ends the one that does, and becomes tlshd itself. Two at once would take handshakes
-# from each other.
+# handshake-loop [--take-over]: runs tlshd, and restarts it when it ends, in an initramfs without a service manager. With
+# --take-over it makes the running loop and its tlshd end, and becomes tlshd itself, because two at once would take
+# handshakes from each other.
 #
-# It runs in the tree that handshake-tree has made, where a disk that is away is not missed. Besides dash and sleep it needs
-# two FIFOs there: who reads /run/over is to end, and who has /run/alive open for writing has not ended. So no other process
-# is ever meant, as with a number it could.
+# It runs in the tree of handshake-tree, which needs no disk. Besides dash and sleep it needs two FIFOs there: a line in
+# /run/over makes the loop end, and its processes keep /run/alive open for writing until they have. A FIFO, unlike a process
+# id, cannot name another process by mistake.
 
 set -u
 
 if [ "${1-}" = --take-over ]; then
-    # Open for reading and writing it waits for nobody, and after that there is a writer: itself.
+    # Opening a FIFO for reading and writing does not block; then this process is the writer that fd 6 needs.
     exec 7<>/run/alive
     exec 6</run/alive
     exec 7>&-
@@ -22,7 +22,7 @@ if [ "${1-}" = --take-over ]; then
     exec @tlshd --stderr
 fi
 
-# $! is right also before the next command has seen it. A daemon that has ended is not there to be told.
+# $! is set as soon as the job starts, so the trap is never early. "ended" keeps the trap from killing a reused id.
 serve() {
     ended=1
     trap '[ -n "$ended" ] || { kill "$!" && wait "$!"; }; exit' TERM

@@ -1,17 +1,17 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# initrd-connect [--once] [FILE]: connects what FILE (/etc/nvme-keyd/connect.conf) names, before the root file system
-# is there. Each line is the arguments of one `nvme connect`; those below come first, so that a line may say otherwise.
+# initrd-connect [--once] [FILE]: makes the connections of FILE (/etc/nvme-keyd/connect.conf), before the root file system
+# is there. Each line is the arguments of one `nvme connect`; those below come first, so a line may override them.
 #
-# It tries until all are connected, because it does not know when the network will be there. With --once it tries each
-# once, and succeeds when all are connected. Ends with status 2 where trying again is of no use.
+# It tries until all are connected, because it does not know when the network comes up. With --once it tries each once,
+# and succeeds if all are connected. Status 2 means that trying again cannot help.
 
 set -u
 # lines are words, not patterns
 set -f
 
-# A root that is lost cannot be connected again by hand, so the kernel is to try for ever.
+# A lost root cannot be connected again by hand, so the kernel must try for ever.
 options="--tls --ctrl-loss-tmo=-1"
 
 once=
@@ -27,7 +27,7 @@ fail() {
     exit 2
 }
 
-# say NUMBER TEXT: of this line, when it is not what was said of it last
+# say NUMBER TEXT: prints TEXT for this line, unless it was the last text for it
 say() {
     last=
     eval "last=\${said_$1-}"

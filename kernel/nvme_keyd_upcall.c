@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Makes the NVMe/TCP host ask user space for a TLS PSK that it does not find, and compare NQNs to
- * their ends.
+ * Makes the NVMe/TCP host ask user space for a missing TLS PSK, and compare NQNs to their ends.
  *
- * The kernel searches the keyring .nvme and gives up on a miss. This livepatch
- * replaces the function that searches by one that on a miss makes a request_key()
- * for "nvme-tls-psk:HOSTNQN SUBNQN", of type "user", and then searches once more.
- * What answers the request publishes the keys into .nvme; the key that results from
- * the request carries nothing that is needed here.
+ * The kernel searches the keyring .nvme and gives up on a miss. This livepatch replaces the search
+ * function: the new one calls request_key() on a miss, for "nvme-tls-psk:HOSTNQN SUBNQN" of type
+ * "user", and then searches once more. The helper that answers publishes the keys in .nvme; the
+ * payload of the requested key is not used here.
  *
- * The key type's own match function compares only as far as the wanted text goes, so it takes the
- * key of subsystem disk10 for disk1, and which of both it finds depends on their hashes. It is
- * replaced by one that also wants the word to end there.
+ * The match function of the key type compares only as far as the wanted text goes, so it takes the
+ * key of subsystem disk10 for disk1, and their hashes decide which of both it finds. The new match
+ * function requires the word to end there.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -44,21 +42,21 @@
 #error "This kernel was built without CONFIG_NVME_TCP_TLS, or is older than 6.7."
 #endif
 
-/* "NVMe1R02 ", two NQNs with a blank behind each, NUL. */
+/* "NVMe1R02 ", two NQNs each followed by a blank, NUL. */
 #define IDENTITY_SIZE (9 + NVMF_NQN_SIZE + 1 + NVMF_NQN_SIZE + 1 + 1)
 
 #define REQUEST_PREFIX "nvme-tls-psk:"
 #define REQUEST_SIZE (sizeof(REQUEST_PREFIX) + NVMF_NQN_SIZE + 1 + NVMF_NQN_SIZE)
 
 /*
- * What answers has a deadline of its own, which is shorter. This one is for when it cannot even
- * be started, as with the root file system on the very disk that is to be connected again.
+ * The helper has a shorter deadline of its own. This one is for a helper that cannot even start,
+ * because the root file system is on the very disk that reconnects.
  */
 #define WAIT_SECONDS 15
 
 /*
- * All of these are set before the patch is enabled and live until it is gone. Calling
- * nvme_keyring_id() binds nvme_keyring, so neither .nvme nor the key type can go before.
+ * These are set before the patch is enabled and live until it is gone. Calling nvme_keyring_id()
+ * makes this module depend on nvme_keyring, so .nvme and the key type outlive it.
  */
 static struct key *nvme_ring;
 static struct key_type *psk_type;
@@ -93,8 +91,8 @@ static const struct psk_kind {
 /* clang-format on */
 
 /*
- * Takes the place of nvme_tls_psk_match(): the description begins with the words that are wanted,
- * and the last of them ends there.
+ * Replaces nvme_tls_psk_match(): the description begins with the wanted words, and the last of them
+ * ends there.
  */
 static bool match_words(const struct key *key, const struct key_match_data *match_data)
 {
@@ -109,7 +107,7 @@ static bool match_words(const struct key *key, const struct key_match_data *matc
 	return !length || wanted[length - 1] == ' ' || have[length] == ' ' || !have[length];
 }
 
-/* A key that is revoked or has expired is none. */
+/* A revoked or expired key is a miss. */
 static key_serial_t search_identity(struct key *ring, const char *identity)
 {
 	key_ref_t found = keyring_search(make_key_ref(ring, true), psk_type, identity, false);
@@ -127,7 +125,7 @@ static key_serial_t search_pair(struct key *ring, const char *hostnqn, const cha
 	key_serial_t serial = 0;
 	char *identity;
 
-	/* Zeroed to its end: the match function of old kernels may read on behind the text. */
+	/* Zeroed to its end: the match function of old kernels may read past the text. */
 	identity = kzalloc(IDENTITY_SIZE, GFP_KERNEL);
 	if (!identity)
 		return 0;
@@ -136,7 +134,7 @@ static key_serial_t search_pair(struct key *ring, const char *hostnqn, const cha
 
 		if (k->version == 1 && !has_version_1)
 			continue;
-		/* The last word of version 1, the digest, cannot be known. */
+		/* The last word of version 1, the digest, is unknown here. */
 		snprintf(identity, IDENTITY_SIZE, "NVMe%u%c%02u %s %s%s", k->version, k->origin,
 			 k->cipher, hostnqn, subnqn, k->version == 1 ? " " : "");
 		serial = search_identity(ring, identity);
@@ -152,14 +150,14 @@ static void request_put(struct request *request)
 }
 
 /* No /sbin/request-key yet, no new processes during suspend, no memory. */
-static bool reached_nobody(long err)
+static bool reached_no_helper(long err)
 {
 	return err == -ENOENT || err == -EBUSY || err == -ENOMEM;
 }
 
 /*
  * A negative key can be neither found nor unlinked by its name. Adding a key of that name makes it
- * positive, and then it goes. No other pair's is touched.
+ * positive, and then it can be unlinked. Keys of other pairs stay.
  */
 static void forget_refusal(struct key *ring, const char *description)
 {
@@ -175,21 +173,21 @@ static void forget_refusal(struct key *ring, const char *description)
 }
 
 /*
- * A refusal stays in the keyring, for as long as who refused said, and keeps the next miss from
- * asking. An answer must not do that, nor a request that reached nobody.
+ * A refusal stays in the keyring, for as long as the helper said, and keeps the next miss from
+ * asking. An answer must not do that, nor a request that reached no helper.
  */
 static void forget(const char *description, struct key *answer)
 {
 	struct key *ring = request_cred->session_keyring;
 
 	if (!IS_ERR(answer)) {
-		/* Not key_invalidate(), whose key is in the way until it was collected. */
+		/* An invalidated key would block requests until it is collected. */
 		key_unlink(ring, answer);
 		key_put(answer);
 		return;
 	}
 	pr_debug("'%s': error %ld\n", description, PTR_ERR(answer));
-	if (reached_nobody(PTR_ERR(answer)))
+	if (reached_no_helper(PTR_ERR(answer)))
 		forget_refusal(ring, description);
 }
 
@@ -199,20 +197,20 @@ static void request_work(struct work_struct *work)
 	const struct cred *saved = override_creds(request_cred);
 	struct key *answer;
 
-	/* Only with a callout, be it empty, does a request go to user space. */
+	/* The callout, although empty, makes the request go to user space. */
 	answer = request_key(&key_type_user, request->description, "");
 	forget(request->description, answer);
 	revert_creds(saved);
-	/* The module is not gone by that: its end waits for this work. */
+	/* The module stays: its exit waits for this work. */
 	module_put(THIS_MODULE);
 	complete(&request->done);
 	request_put(request);
 }
 
 /*
- * A worker makes the request. We are in anyone's context, a process in some container or the
- * worker of a reconnect, and may not wait for ever, with all other connects behind us. A request
- * that is left behind holds the module.
+ * A worker makes the request, because we may not wait for ever: we run in a process of some
+ * container, or in the worker of a reconnect, and block all other connects. A request that timed
+ * out holds the module.
  */
 static void request_pair(const char *hostnqn, const char *subnqn)
 {
@@ -239,7 +237,7 @@ static key_serial_t search_or_request(struct key *ring, const char *hostnqn, con
 {
 	key_serial_t serial = search_pair(ring ?: nvme_ring, hostnqn, subnqn);
 
-	/* Keys are published in .nvme only; who wants another keyring has to fill it. */
+	/* Keys are published in .nvme only; another program fills other keyrings. */
 	if (serial || (ring && ring != nvme_ring))
 		return serial;
 	request_pair(hostnqn, subnqn);
@@ -284,8 +282,8 @@ static int __init find_ring(void)
 }
 
 /*
- * The key type is private to nvme_keyring, but a key leads to it. The same key tells if this
- * kernel knows identities of version 1, which it finds without their last word, the digest.
+ * The key type is private to nvme_keyring, but a key leads to it. The same key shows whether this
+ * kernel knows identities of version 1: it then finds them without their last word, the digest.
  */
 static int __init find_psk_type(struct key *scratch)
 {
@@ -325,9 +323,9 @@ static int __init probe_psk_type(void)
 }
 
 /*
- * The request is the kernel's own, whoever connects. Its one keyring gets the answers, so these
- * are in nobody else's, and nothing in anyone's can pass for one. A session keyring it is, since
- * without one the keys of root's user session would count as well.
+ * The request is the kernel's own, whichever process connects. Answers go into this one keyring, so
+ * no other keyring gets one, and no key of another keyring can pass for one. It is the session
+ * keyring, because without one the keys of root's user session would count as well.
  */
 static int __init make_request_cred(void)
 {
@@ -385,7 +383,7 @@ static int __init nvme_keyd_upcall_init(void)
 	return err;
 }
 
-/* Only reached once the patch is disabled, no task is in it any more, and no request is left. */
+/* Runs only after the patch is disabled, no task is in it any more, and no request is left. */
 static void __exit nvme_keyd_upcall_exit(void)
 {
 	release();
