@@ -40,7 +40,7 @@ static Bound bound_of(json_object *slot)
     if (strcmp(type, "systemd-creds") != 0)
         return BY_SOMEBODY;
     /* Made by systemd-creds with no PCRs, but for those of a policy that is signed. */
-    type = creds_slot_key_name(slot);
+    type = creds_blob_key_name(slot);
     if (strcmp(type, CREDS_KEY_UNKNOWN) == 0)
         return BY_SOMEBODY;
     return strstr(type, "public-key") ? BOUND : UNBOUND;

@@ -174,7 +174,7 @@ void daemon_log_host_key(const Manager *m)
     static const LogFields transient = {.message_id = MESSAGE_HOST_KEY_TRANSIENT};
     HostKey key = host_key_of_system();
 
-    if (creds_slots_need_host_key(store_slots(manager_store(m))) && host_key_is_transient(&key))
+    if (creds_blobs_need_host_key(store_slots(manager_store(m))) && host_key_is_transient(&key))
         (void)log_full(LOG_WARNING, 0, &transient,
                        "Only the host key opens the store, and %s is in memory: under another "
                        "machine id the store stays locked. Put the machine id on the disk "

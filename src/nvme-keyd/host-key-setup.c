@@ -45,7 +45,7 @@ static bool needs_host_key(int dirfd, const char *name)
     if (fd < 0)
         return errno != ENOENT;
     n = read(fd, head, sizeof(head));
-    type = n > 0 ? creds_key_of_file(head, (size_t)n) : NULL;
+    type = n > 0 ? creds_blob_find_key_type(head, (size_t)n) : NULL;
     return !type || type->needs_host_key;
 }
 

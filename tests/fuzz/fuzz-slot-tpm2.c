@@ -20,11 +20,11 @@ static void check_slot(json_object *object)
 {
     static const char *const keys[] = {"srkName", "bank", "pcrs", "public", "private", NULL};
     _cleanup_(json_putp) json_object *again = json_object_new_object();
-    Tpm2Slot slot;
+    Tpm2Object slot;
 
-    if (tpm2_slot_parse(object, &slot) < 0)
+    if (tpm2_object_parse(object, &slot) < 0)
         return;
-    if (tpm2_slot_format(&slot, again) < 0)
+    if (tpm2_object_format(&slot, again) < 0)
         abort();
     expect_same(object, again, keys);
 }

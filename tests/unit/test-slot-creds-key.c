@@ -200,12 +200,12 @@ TEST(what_sealed_it)
         const CredsKeyType *type = NULL;
         const char *credential, *name;
 
-        ASSERT_OK(creds_slot_parse(s, false, &credential, &type, NULL));
+        ASSERT_OK(creds_blob_parse(s, false, &credential, &type, NULL));
         ASSERT_STR(type->name, heads[i].name);
         ASSERT_EQ(type->needs_host_key, heads[i].host);
         ASSERT_EQ(type->since_262, heads[i].since_262);
-        ASSERT_STR(creds_slot_key_name(s), heads[i].name);
-        ASSERT_OK(creds_slot_format(credential, false, made, NULL));
+        ASSERT_STR(creds_blob_key_name(s), heads[i].name);
+        ASSERT_OK(creds_blob_format(credential, false, made, NULL));
         ASSERT_EQ(json_get_string(made, "withKey", &name), 1);
         ASSERT_STR(name, heads[i].name);
     }
@@ -259,11 +259,11 @@ TEST(files_that_are_sealed)
     const CredsKeyType *type;
 
     for (size_t i = 0; i < ARRAY_SIZE(plain); i++)
-        ASSERT_TRUE(creds_key_of_file(plain[i], strlen(plain[i])) == NULL);
-    type = creds_key_of_file("Whxqht+dQJax1aZeCGLxmiAAAAAB\nAAAA", 33);
+        ASSERT_TRUE(creds_blob_find_key_type(plain[i], strlen(plain[i])) == NULL);
+    type = creds_blob_find_key_type("Whxqht+dQJax1aZeCGLxmiAAAAAB\nAAAA", 33);
     ASSERT_TRUE(type != NULL);
     ASSERT_STR(type->name, "host");
-    type = creds_key_of_file(heads[3].id, ID_SIZE);
+    type = creds_blob_find_key_type(heads[3].id, ID_SIZE);
     ASSERT_TRUE(type != NULL);
     ASSERT_STR(type->name, "host+tpm2");
 }

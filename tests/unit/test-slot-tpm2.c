@@ -161,7 +161,7 @@ TEST(changed_pcr)
     ASSERT_TRUE(tpm_is_clean());
 }
 
-static TSS2_RC unseal_by_password(ESYS_CONTEXT *esys, const Tpm2Slot *slot)
+static TSS2_RC unseal_by_password(ESYS_CONTEXT *esys, const Tpm2Object *slot)
 {
     TPM2B_SENSITIVE_DATA *data = NULL;
     ESYS_TR srk, object;
@@ -188,10 +188,10 @@ TEST(no_way_past_the_policy)
     for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
         _cleanup_(fixture_done) Fixture f = {.options = options[i]};
         _cleanup_(tpm2_context_closep) Tpm2Context *c = NULL;
-        Tpm2Slot slot;
+        Tpm2Object slot;
 
         ASSERT_OK(fixture_seal(&f));
-        ASSERT_OK(tpm2_slot_parse(f.slot, &slot));
+        ASSERT_OK(tpm2_object_parse(f.slot, &slot));
         ASSERT_OK(tpm2_context_open(NULL, &c));
         ASSERT_EQ(unseal_by_password(c->esys, &slot), TPM2_RC_AUTH_UNAVAILABLE);
     }
@@ -364,7 +364,7 @@ TEST(key_is_never_on_the_wire)
 {
     SWTPM(tpm);
     _cleanup_(fixture_done) Fixture f = {};
-    Tpm2Slot sealed;
+    Tpm2Object sealed;
     char wire[2 * SWTPM_DIRECTORY_MAX];
 
     snprintf(wire, sizeof(wire), "%s/wire", tpm.dir);
@@ -376,7 +376,7 @@ TEST(key_is_never_on_the_wire)
     ASSERT_TRUE(secret_equal(f.kek, f.again));
 
     /* What is not secret shows that the recording is one. */
-    ASSERT_OK(tpm2_slot_parse(f.slot, &sealed));
+    ASSERT_OK(tpm2_object_parse(f.slot, &sealed));
     ASSERT_TRUE(file_contains(wire, sealed.public.publicArea.authPolicy.buffer, 32));
     ASSERT_TRUE(!file_contains(wire, f.kek->data, 8));
     for (size_t i = 0; i + 8 <= f.kek->size; i += 8)
@@ -412,28 +412,28 @@ TEST(damaged_slot)
 {
     SWTPM(tpm);
     _cleanup_(fixture_done) Fixture f = {};
-    Tpm2Slot sealed, other;
+    Tpm2Object sealed, other;
 
     ASSERT_OK(fixture_seal(&f));
-    ASSERT_OK(tpm2_slot_parse(f.slot, &sealed));
+    ASSERT_OK(tpm2_object_parse(f.slot, &sealed));
 
     /* Well-formed, but not what this TPM gave. */
     other = sealed;
     other.private.buffer[other.private.size - 1] ^= 1;
-    ASSERT_OK(tpm2_slot_format(&other, f.slot));
+    ASSERT_OK(tpm2_object_format(&other, f.slot));
     ASSERT_EQ(fixture_unseal(&f), -EKEYREJECTED);
     ASSERT_DETAIL(f, "damaged");
     other = sealed;
     other.private.size -= 40;
-    ASSERT_OK(tpm2_slot_format(&other, f.slot));
+    ASSERT_OK(tpm2_object_format(&other, f.slot));
     ASSERT_TRUE(fixture_unseal(&f) < 0);
     other = sealed;
     other.private.size = 3;
-    ASSERT_OK(tpm2_slot_format(&other, f.slot));
+    ASSERT_OK(tpm2_object_format(&other, f.slot));
     ASSERT_EQ(fixture_unseal(&f), -EBADMSG);
     other = sealed;
     other.public.publicArea.authPolicy.buffer[0] ^= 1;
-    ASSERT_OK(tpm2_slot_format(&other, f.slot));
+    ASSERT_OK(tpm2_object_format(&other, f.slot));
     ASSERT_EQ(fixture_unseal(&f), -EKEYREJECTED);
 
     ASSERT_OK(json_add_string(f.slot, "private", "AAAA"));

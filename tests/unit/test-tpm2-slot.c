@@ -16,56 +16,56 @@ static const char *member(json_object *slot, const char *key)
 /* A slot without a TPM, as a parser sees it. */
 static json_object *sample(void)
 {
-    Tpm2Slot slot = {.srk_name = {.size = 34, .name = {0x00, 0x0b}},
-                     .bank = TPM2_ALG_SHA256,
-                     .pcrs = 1 << 7,
-                     .public = tpm2_sealed_template,
-                     .private = {.size = 160}};
+    Tpm2Object slot = {.srk_name = {.size = 34, .name = {0x00, 0x0b}},
+                       .bank = TPM2_ALG_SHA256,
+                       .pcrs = 1 << 7,
+                       .public = tpm2_sealed_template,
+                       .private = {.size = 160}};
     json_object *object = json_object_new_object();
 
     slot.public.publicArea.authPolicy = (TPM2B_DIGEST){.size = 32, .buffer = {1}};
     slot.public.publicArea.unique.keyedHash.size = 32;
-    return tpm2_slot_format(&slot, object) < 0 ? NULL : object;
+    return tpm2_object_format(&slot, object) < 0 ? NULL : object;
 }
 
 /* The same, bound to no PCR. */
 static json_object *unbound_sample(void)
 {
     json_object *object = sample();
-    Tpm2Slot slot;
+    Tpm2Object slot;
 
-    if (tpm2_slot_parse(object, &slot) < 0)
+    if (tpm2_object_parse(object, &slot) < 0)
         return object;
     json_object_put(object);
     object = json_object_new_object();
     slot.pcrs = 0;
     slot.public.publicArea.authPolicy.buffer[0] = 0;
-    return tpm2_slot_format(&slot, object) < 0 ? NULL : object;
+    return tpm2_object_format(&slot, object) < 0 ? NULL : object;
 }
 
 /* Parses the sample with one member replaced, NULL for none of it. */
 static int parse_with(const char *key, const char *json)
 {
     _cleanup_(json_putp) json_object *object = sample();
-    Tpm2Slot slot;
+    Tpm2Object slot;
 
     json_object_object_del(object, key);
     if (json && json_object_object_add(object, key, json_tokener_parse(json)) < 0)
         return -ENOMEM;
-    return tpm2_slot_parse(object, &slot);
+    return tpm2_object_parse(object, &slot);
 }
 
 TEST(parse)
 {
     _cleanup_(json_putp) json_object *object = sample(), *again = json_object_new_object();
-    Tpm2Slot slot;
+    Tpm2Object slot;
 
-    ASSERT_OK(tpm2_slot_parse(object, &slot));
+    ASSERT_OK(tpm2_object_parse(object, &slot));
     ASSERT_EQ(slot.bank, TPM2_ALG_SHA256);
     ASSERT_EQ(slot.pcrs, 1 << 7);
     ASSERT_EQ(slot.srk_name.size, 34);
     ASSERT_EQ(slot.private.size, 160);
-    ASSERT_OK(tpm2_slot_format(&slot, again));
+    ASSERT_OK(tpm2_object_format(&slot, again));
     ASSERT_TRUE(json_object_equal(object, again));
 
     ASSERT_OK(parse_with("pcrs", "[0, 7, 23]"));
@@ -78,23 +78,23 @@ TEST(parse)
 TEST(parse_of_no_pcr)
 {
     _cleanup_(json_putp) json_object *object = unbound_sample(), *bound = sample();
-    Tpm2Slot slot;
+    Tpm2Object slot;
 
     ASSERT_TRUE(!json_object_object_get_ex(object, "bank", NULL));
-    ASSERT_OK(tpm2_slot_parse(object, &slot));
+    ASSERT_OK(tpm2_object_parse(object, &slot));
     ASSERT_EQ(slot.pcrs, 0);
     ASSERT_EQ(slot.bank, TPM2_ALG_NULL);
 
     /* It has no bank, and its policy is empty; no other has an empty one. */
     ASSERT_OK(json_object_object_add(object, "bank", NULL));
-    ASSERT_EQ(tpm2_slot_parse(object, &slot), -EBADMSG);
+    ASSERT_EQ(tpm2_object_parse(object, &slot), -EBADMSG);
     ASSERT_OK(json_add_string(object, "bank", "sha256"));
-    ASSERT_EQ(tpm2_slot_parse(object, &slot), -EBADMSG);
+    ASSERT_EQ(tpm2_object_parse(object, &slot), -EBADMSG);
     ASSERT_OK(json_object_object_add(object, "pcrs", json_tokener_parse("[7]")));
-    ASSERT_EQ(tpm2_slot_parse(object, &slot), -EBADMSG);
+    ASSERT_EQ(tpm2_object_parse(object, &slot), -EBADMSG);
     json_object_object_del(bound, "bank");
     ASSERT_OK(json_object_object_add(bound, "pcrs", json_tokener_parse("[]")));
-    ASSERT_EQ(tpm2_slot_parse(bound, &slot), -EBADMSG);
+    ASSERT_EQ(tpm2_object_parse(bound, &slot), -EBADMSG);
 }
 
 TEST(parse_refuses)
@@ -131,7 +131,7 @@ static int parse_cut(const char *key, size_t size, size_t flip)
     uint8_t blob[1024];
     char text[BASE64_LENGTH(sizeof(blob)) + 1];
     size_t have;
-    Tpm2Slot slot;
+    Tpm2Object slot;
 
     if (base64_decode(member(object, key), strlen(member(object, key)), blob, sizeof(blob), &have) <
         0)
@@ -143,7 +143,7 @@ static int parse_cut(const char *key, size_t size, size_t flip)
     base64_encode(blob, size, text);
     if (json_add_string(object, key, text) < 0)
         return -ENOMEM;
-    return tpm2_slot_parse(object, &slot);
+    return tpm2_object_parse(object, &slot);
 }
 
 TEST(parse_refuses_other_objects)

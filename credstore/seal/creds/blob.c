@@ -77,7 +77,7 @@ static bool decode_id(const char *text, size_t length, uint8_t ret[static ID_DEC
            n == ID_DECODED_SIZE;
 }
 
-const CredsKeyType *creds_key_of_file(const void *data, size_t size)
+const CredsKeyType *creds_blob_find_key_type(const void *data, size_t size)
 {
     uint8_t id[ID_DECODED_SIZE];
     const CredsKeyType *type = &unknown_type;
@@ -100,12 +100,12 @@ static const CredsKeyType *key_of_slot(json_object *slot)
     return find_key_type(id);
 }
 
-const char *creds_slot_key_name(json_object *slot)
+const char *creds_blob_key_name(json_object *slot)
 {
     return key_of_slot(slot)->name;
 }
 
-bool creds_slots_need_host_key(json_object *slots)
+bool creds_blobs_need_host_key(json_object *slots)
 {
     size_t n = json_object_array_length(slots);
 
@@ -139,7 +139,7 @@ static int check_credential(const char *credential, bool allow_null, const Creds
     return 0;
 }
 
-int creds_slot_parse(json_object *slot, bool allow_null, const char **ret_credential,
+int creds_blob_parse(json_object *slot, bool allow_null, const char **ret_credential,
                      const CredsKeyType **ret_type, char **reterr_detail)
 {
     const CredsKeyType *type = &unknown_type;
@@ -157,7 +157,7 @@ int creds_slot_parse(json_object *slot, bool allow_null, const char **ret_creden
     return 0;
 }
 
-int creds_slot_format(const char *credential, bool allow_null, json_object *slot,
+int creds_blob_format(const char *credential, bool allow_null, json_object *slot,
                       char **reterr_detail)
 {
     const CredsKeyType *type = &unknown_type;

@@ -34,21 +34,21 @@ typedef struct CredsKeyType {
 /* Finds the credential of slot, borrowed, and the static description of what sealed it. A type of
  * key that this version does not know is left to systemd.
  * Returns -EBADMSG for what is no credential, -EKEYREJECTED for no key unless allow_null. */
-int creds_slot_parse(json_object *slot, bool allow_null, const char **ret_credential,
+int creds_blob_parse(json_object *slot, bool allow_null, const char **ret_credential,
                      const CredsKeyType **ret_type, char **reterr_detail) _must_check_;
 
 /* Adds the members for a credential on one line. Returns errors as above, or -ENOMEM. */
-int creds_slot_format(const char *credential, bool allow_null, json_object *slot,
+int creds_blob_format(const char *credential, bool allow_null, json_object *slot,
                       char **reterr_detail) _must_check_;
 
 /* The static name of what seals the slot, by its credential: the member "withKey" may have been
  * written by a version that did not know it. CREDS_KEY_UNKNOWN also where there is no credential.
  */
-const char *creds_slot_key_name(json_object *slot);
+const char *creds_blob_key_name(json_object *slot);
 
 /* Whether every slot of an array needs the host key, so that a store is lost with it. */
-bool creds_slots_need_host_key(json_object *slots);
+bool creds_blobs_need_host_key(json_object *slots);
 
 /* What sealed the credential that a file has, Base64 or not; NULL for anything that is not known to
  * be a sealed credential. */
-const CredsKeyType *creds_key_of_file(const void *data, size_t size);
+const CredsKeyType *creds_blob_find_key_type(const void *data, size_t size);

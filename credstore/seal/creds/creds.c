@@ -102,7 +102,7 @@ int creds_seal(const Creds *creds, const Secret *kek, const SlotOptions *options
     r = encrypt(creds, kek, with_key->passed, &credential, reterr_detail);
     if (r < 0)
         return r;
-    return creds_slot_format(credential, options->allow_null_key, slot, reterr_detail);
+    return creds_blob_format(credential, options->allow_null_key, slot, reterr_detail);
 }
 
 /* Whether this systemd does not know the format, as far as it can be told: the program says so in
@@ -147,7 +147,7 @@ int creds_unseal(const Creds *creds, json_object *slot, const SlotOptions *optio
 {
     const CredsKeyType *type = NULL;
     const char *credential;
-    int r = creds_slot_parse(slot, options->allow_null_key, &credential, &type, reterr_detail);
+    int r = creds_blob_parse(slot, options->allow_null_key, &credential, &type, reterr_detail);
 
     if (r == 0 && type->needs_host_key)
         r = host_key_check(&creds->host_key, reterr_detail);

@@ -86,7 +86,7 @@ static int use_given(Secret **ret, char **reterr_detail)
     if (r < 0 || !kek)
         return detail_set(reterr_detail, r, "credential " NAMES_KEK_CREDENTIAL ": %s",
                           strerror(-r));
-    if (creds_key_of_file(kek->data, kek->size))
+    if (creds_blob_find_key_type(kek->data, kek->size))
         return detail_set(reterr_detail, -EBADMSG,
                           "credential " NAMES_KEK_CREDENTIAL
                           " is still sealed: LoadCredential= does "
@@ -105,7 +105,7 @@ static int unseal(json_object *slot, const SlotOptions *options, Secret **ret_ke
     _cleanup_(freep) char *given = NULL, *own = NULL;
     _cleanup_(secret_freep) Secret *kek = NULL;
     Creds creds = find_creds();
-    const char *key = creds_slot_key_name(slot);
+    const char *key = creds_blob_key_name(slot);
     int r;
 
     if (!options->skip_given && !(options->closed_ways & WAY_CREDS_GIVEN) &&

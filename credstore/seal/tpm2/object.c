@@ -43,9 +43,9 @@ static bool is_empty_policy(const TPM2B_DIGEST *policy)
     return true;
 }
 
-static bool policy_fits(const Tpm2Slot *slot)
+static bool policy_fits(const Tpm2Object *sealed)
 {
-    return is_empty_policy(&slot->public.publicArea.authPolicy) == (slot->pcrs == 0);
+    return is_empty_policy(&sealed->public.publicArea.authPolicy) == (sealed->pcrs == 0);
 }
 
 static int parse_name(json_object *object, TPM2B_NAME *ret)
@@ -129,19 +129,19 @@ static int parse_bank(json_object *object, uint32_t pcrs, TPMI_ALG_HASH *ret)
     return 0;
 }
 
-int tpm2_slot_parse(json_object *object, Tpm2Slot *ret)
+int tpm2_object_parse(json_object *object, Tpm2Object *ret)
 {
-    Tpm2Slot slot = {};
+    Tpm2Object sealed = {};
 
     tpm2_silence();
-    if (parse_pcrs(object, "pcrs", &slot.pcrs) <= 0 ||
-        parse_unmeasured(object, slot.pcrs, &slot.unmeasured) < 0 ||
-        parse_bank(object, slot.pcrs, &slot.bank) < 0 || parse_name(object, &slot.srk_name) < 0 ||
-        parse_public(object, &slot.public) < 0 || parse_private(object, &slot.private) < 0 ||
-        !policy_fits(&slot))
+    if (parse_pcrs(object, "pcrs", &sealed.pcrs) <= 0 ||
+        parse_unmeasured(object, sealed.pcrs, &sealed.unmeasured) < 0 ||
+        parse_bank(object, sealed.pcrs, &sealed.bank) < 0 ||
+        parse_name(object, &sealed.srk_name) < 0 || parse_public(object, &sealed.public) < 0 ||
+        parse_private(object, &sealed.private) < 0 || !policy_fits(&sealed))
         return -EBADMSG;
 
-    *ret = slot;
+    *ret = sealed;
     return 0;
 }
 
@@ -156,28 +156,28 @@ static int add_pcrs(json_object *object, const char *key, uint32_t pcrs)
     return r;
 }
 
-int tpm2_slot_format(const Tpm2Slot *slot, json_object *object)
+int tpm2_object_format(const Tpm2Object *sealed, json_object *object)
 {
     uint8_t public[TPM2_BLOB_MAX], private[TPM2_BLOB_MAX];
     size_t public_size = 0, private_size = 0;
-    const char *bank = slot->pcrs ? tpm2_bank_to_string(slot->bank) : NULL;
+    const char *bank = sealed->pcrs ? tpm2_bank_to_string(sealed->bank) : NULL;
     int r;
 
     tpm2_silence();
-    if ((slot->pcrs && !bank) || (slot->unmeasured & ~slot->pcrs) || !policy_fits(slot) ||
-        Tss2_MU_TPM2B_PUBLIC_Marshal(&slot->public, public, sizeof(public), &public_size) !=
+    if ((sealed->pcrs && !bank) || (sealed->unmeasured & ~sealed->pcrs) || !policy_fits(sealed) ||
+        Tss2_MU_TPM2B_PUBLIC_Marshal(&sealed->public, public, sizeof(public), &public_size) !=
             TSS2_RC_SUCCESS ||
-        Tss2_MU_TPM2B_PRIVATE_Marshal(&slot->private, private, sizeof(private), &private_size) !=
+        Tss2_MU_TPM2B_PRIVATE_Marshal(&sealed->private, private, sizeof(private), &private_size) !=
             TSS2_RC_SUCCESS)
         return -EINVAL;
 
-    r = tpm2_blob_add(object, "srkName", slot->srk_name.name, slot->srk_name.size);
+    r = tpm2_blob_add(object, "srkName", sealed->srk_name.name, sealed->srk_name.size);
     if (r == 0 && bank)
         r = json_add_string(object, "bank", bank);
     if (r == 0)
-        r = add_pcrs(object, "pcrs", slot->pcrs);
-    if (r == 0 && slot->unmeasured)
-        r = add_pcrs(object, "unmeasured", slot->unmeasured);
+        r = add_pcrs(object, "pcrs", sealed->pcrs);
+    if (r == 0 && sealed->unmeasured)
+        r = add_pcrs(object, "unmeasured", sealed->unmeasured);
     if (r == 0)
         r = tpm2_blob_add(object, "public", public, public_size);
     if (r == 0)

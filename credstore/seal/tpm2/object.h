@@ -8,14 +8,14 @@
 #include "basic/macro.h"
 
 /* What a slot of type "tpm2" keeps. None of it is secret. */
-typedef struct Tpm2Slot {
+typedef struct Tpm2Object {
     TPM2B_NAME srk_name; /* the one TPM that can unseal it */
     TPMI_ALG_HASH bank;  /* TPM2_ALG_NULL where it is bound to no PCR */
     uint32_t pcrs;       /* a bit for each */
     uint32_t unmeasured; /* those of them that nothing had been measured into; tells people */
     TPM2B_PUBLIC public;
     TPM2B_PRIVATE private;
-} Tpm2Slot;
+} Tpm2Object;
 
 /* What every sealed key has in common; its policy digest is empty. */
 extern const TPM2B_PUBLIC tpm2_sealed_template;
@@ -25,7 +25,7 @@ extern const TPM2B_PUBLIC tpm2_sealed_template;
  * (Base64 of TPM2B_PUBLIC and TPM2B_PRIVATE); others are not looked at. The policy of public is
  * empty (all zero) if and only if pcrs is. Returns -EBADMSG for anything that the formatter would
  * not have written. */
-int tpm2_slot_parse(json_object *object, Tpm2Slot *ret) _must_check_;
+int tpm2_object_parse(json_object *object, Tpm2Object *ret) _must_check_;
 
-/* Adds them to object. Returns -ENOMEM, or -EINVAL when slot is none that can be parsed again. */
-int tpm2_slot_format(const Tpm2Slot *slot, json_object *object) _must_check_;
+/* Adds them to object. Returns -ENOMEM, or -EINVAL when sealed is none that can be parsed again. */
+int tpm2_object_format(const Tpm2Object *sealed, json_object *object) _must_check_;

@@ -39,7 +39,7 @@ typedef struct Wanted {
 } Wanted;
 
 static int create_sealed(Tpm2Context *c, ESYS_TR srk, ESYS_TR session, const Secret *kek,
-                         const TPM2B_DIGEST *policy, Tpm2Slot *ret)
+                         const TPM2B_DIGEST *policy, Tpm2Object *ret)
 {
     static const TPM2B_DATA no_data = {};
     static const TPML_PCR_SELECTION no_pcrs = {};
@@ -68,7 +68,7 @@ static int create_sealed(Tpm2Context *c, ESYS_TR srk, ESYS_TR session, const Sec
 /* Binds to pcrs as they are now. The values read are authenticated, and the policy is computed
  * here: else an interposer could have the key sealed to a state of its choice. To a trial session
  * of the TPM anybody on the bus can add. */
-static int make_policy(Tpm2Context *c, ESYS_TR srk, const Wanted *wanted, Tpm2Slot *ret,
+static int make_policy(Tpm2Context *c, ESYS_TR srk, const Wanted *wanted, Tpm2Object *ret,
                        TPM2B_DIGEST *ret_policy)
 {
     _cleanup_(tpm2_transient_flush) Tpm2Transient session = TPM2_TRANSIENT(c);
@@ -110,7 +110,8 @@ static int find_parent(Tpm2Context *c, const Tpm2Names *known, ESYS_TR *ret)
                       why ? why : "this is another TPM");
 }
 
-static int seal_in_tpm(const Secret *kek, const Wanted *wanted, Tpm2Slot *ret, char **reterr_detail)
+static int seal_in_tpm(const Secret *kek, const Wanted *wanted, Tpm2Object *ret,
+                       char **reterr_detail)
 {
     _cleanup_(tpm2_context_closep) Tpm2Context *c = NULL;
     TPM2B_DIGEST policy;
@@ -138,43 +139,43 @@ static int seal_in_tpm(const Secret *kek, const Wanted *wanted, Tpm2Slot *ret, c
     return create_sealed(c, srk, session.tr, kek, &policy, ret);
 }
 
-static int load_sealed(Tpm2Context *c, ESYS_TR srk, ESYS_TR session, const Tpm2Slot *slot,
+static int load_sealed(Tpm2Context *c, ESYS_TR srk, ESYS_TR session, const Tpm2Object *sealed,
                        Tpm2Transient *ret)
 {
-    TSS2_RC rc = Esys_Load(c->esys, srk, session, ESYS_TR_NONE, ESYS_TR_NONE, &slot->private,
-                           &slot->public, &ret->tr);
+    TSS2_RC rc = Esys_Load(c->esys, srk, session, ESYS_TR_NONE, ESYS_TR_NONE, &sealed->private,
+                           &sealed->public, &ret->tr);
 
     return tpm2_check(c, rc, "load the sealed key");
 }
 
 /* An object without a PCR has the empty policy, which any policy session satisfies. */
-static int apply_policy(Tpm2Context *c, ESYS_TR policy, const Tpm2Slot *slot)
+static int apply_policy(Tpm2Context *c, ESYS_TR policy, const Tpm2Object *sealed)
 {
     TPML_PCR_SELECTION selection;
     TSS2_RC rc;
 
-    if (slot->pcrs == 0)
+    if (sealed->pcrs == 0)
         return 0;
-    tpm2_pcr_select(slot->bank, slot->pcrs, &selection);
+    tpm2_pcr_select(sealed->bank, sealed->pcrs, &selection);
     rc =
         Esys_PolicyPCR(c->esys, policy, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, NULL, &selection);
     return tpm2_check(c, rc, "apply the PCR policy");
 }
 
-static int check_unsealed(Tpm2Context *c, TSS2_RC rc, const Tpm2Slot *slot)
+static int check_unsealed(Tpm2Context *c, TSS2_RC rc, const Tpm2Object *sealed)
 {
     char pcrs[TPM2_PCRS_TEXT_SIZE];
 
-    if (slot->pcrs == 0 || !tpm2_rc_is(rc, TPM2_RC_POLICY_FAIL))
+    if (sealed->pcrs == 0 || !tpm2_rc_is(rc, TPM2_RC_POLICY_FAIL))
         return tpm2_check(c, rc, "unseal the key");
-    tpm2_pcrs_describe(slot->bank, slot->pcrs, pcrs);
+    tpm2_pcrs_describe(sealed->bank, sealed->pcrs, pcrs);
     return detail_set(c->reterr_detail, -EKEYREJECTED,
                       "cannot unseal the key: it is bound to %s and not to the values there now: "
                       "firmware, Secure Boot settings or what was booted has changed",
                       pcrs);
 }
 
-static int unseal_once(Tpm2Context *c, ESYS_TR object, ESYS_TR session, const Tpm2Slot *slot,
+static int unseal_once(Tpm2Context *c, ESYS_TR object, ESYS_TR session, const Tpm2Object *sealed,
                        Secret **ret)
 {
     static const TPMT_SYM_DEF no_cipher = {.algorithm = TPM2_ALG_NULL};
@@ -189,11 +190,11 @@ static int unseal_once(Tpm2Context *c, ESYS_TR object, ESYS_TR session, const Tp
     r = tpm2_check(c, rc, "start a policy session");
     if (r < 0)
         return r;
-    r = apply_policy(c, policy.tr, slot);
+    r = apply_policy(c, policy.tr, sealed);
     if (r < 0)
         return r;
     rc = Esys_Unseal(c->esys, object, policy.tr, session, ESYS_TR_NONE, &data);
-    r = check_unsealed(c, rc, slot);
+    r = check_unsealed(c, rc, sealed);
     if (r < 0)
         return r;
     if (data->size != STORE_KEY_SIZE)
@@ -203,7 +204,7 @@ static int unseal_once(Tpm2Context *c, ESYS_TR object, ESYS_TR session, const Tp
     return *ret ? 0 : -ENOMEM;
 }
 
-static int unseal_in_tpm(const Tpm2Slot *slot, Secret **ret, char **reterr_detail)
+static int unseal_in_tpm(const Tpm2Object *sealed, Secret **ret, char **reterr_detail)
 {
     _cleanup_(tpm2_context_closep) Tpm2Context *c = NULL;
     ESYS_TR srk;
@@ -216,19 +217,19 @@ static int unseal_in_tpm(const Tpm2Slot *slot, Secret **ret, char **reterr_detai
     _cleanup_(tpm2_transient_flush) Tpm2Transient session = TPM2_TRANSIENT(c);
     _cleanup_(tpm2_transient_flush) Tpm2Transient object = TPM2_TRANSIENT(c);
 
-    r = tpm2_srk_pinned(c, &slot->srk_name, &srk);
+    r = tpm2_srk_pinned(c, &sealed->srk_name, &srk);
     if (r < 0)
         return r;
     r = tpm2_session_start(c, srk, TPM2_SESSION_ENCRYPT, &session);
     if (r < 0)
         return r;
-    r = load_sealed(c, srk, session.tr, slot, &object);
+    r = load_sealed(c, srk, session.tr, sealed, &object);
     if (r < 0)
         return r;
 
     r = -EAGAIN;
     for (int i = 0; r == -EAGAIN && i < UNSEAL_TRIES; i++)
-        r = unseal_once(c, object.tr, session.tr, slot, ret);
+        r = unseal_once(c, object.tr, session.tr, sealed, ret);
     /* It may work later, so it is no rejection. */
     if (r == -EAGAIN)
         return detail_set(reterr_detail, -ETIMEDOUT,
@@ -247,7 +248,7 @@ static int tpm2_seal(const Secret *kek, const SlotOptions *options, json_object 
     Wanted wanted = {.pcrs = options->pcrs_given ? options->pcrs : DEFAULT_PCRS,
                      .known = options->new_tpm ? NULL : options->known_tpms,
                      .bank.required = options->bank && !options->bank_kept};
-    Tpm2Slot sealed;
+    Tpm2Object sealed;
     int r;
 
     if (kek->size != STORE_KEY_SIZE || wanted.pcrs >> TPM2_PCRS != 0)
@@ -257,17 +258,17 @@ static int tpm2_seal(const Secret *kek, const SlotOptions *options, json_object 
     r = seal_in_tpm(kek, &wanted, &sealed, reterr_detail);
     if (r < 0)
         return r;
-    return tpm2_slot_format(&sealed, slot);
+    return tpm2_object_format(&sealed, slot);
 }
 
 static int tpm2_unseal(json_object *slot, const SlotOptions *options, Secret **ret_kek,
                        char **reterr_detail)
 {
-    Tpm2Slot sealed;
+    Tpm2Object sealed;
 
     if (options->closed_ways & WAY_TPM2)
         return detail_set(reterr_detail, -EXDEV, WAY_CLOSED);
-    if (tpm2_slot_parse(slot, &sealed) < 0)
+    if (tpm2_object_parse(slot, &sealed) < 0)
         return detail_set(reterr_detail, -EBADMSG, "the members of the slot make no sense");
     return unseal_in_tpm(&sealed, ret_kek, reterr_detail);
 }

@@ -116,7 +116,7 @@ static int slot_to_json(json_object *slot, bool opened, json_object **ret)
     if (json_get_string(slot, "bank", &text) > 0)
         r |= copy_member(slot, "bank", "bank", o);
     if (strcmp(type, "systemd-creds") == 0)
-        r |= json_add_string(o, "withKey", creds_slot_key_name(slot));
+        r |= json_add_string(o, "withKey", creds_blob_key_name(slot));
     if (r < 0 || json_add_bool(o, "opened", opened) < 0)
         return -ENOMEM;
     *ret = TAKE_PTR(o);
@@ -306,7 +306,7 @@ static void keep_pcrs(json_object *slot, SlotOptions *options)
  * another one silently could give a slot that does not open in an initramfs. */
 static int keep_with_key(json_object *slot, SlotOptions *options, char **reterr_detail)
 {
-    const char *name = creds_slot_key_name(slot);
+    const char *name = creds_blob_key_name(slot);
 
     if (options->with_key)
         return 0;

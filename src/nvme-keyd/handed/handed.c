@@ -118,7 +118,7 @@ static int read_line(const char *name, const char *line, size_t length, const ch
 static bool is_still_sealed(const char *name, const char *text, size_t size,
                             const CredentialVisitor *v)
 {
-    const CredsKeyType *type = creds_key_of_file(text, size);
+    const CredsKeyType *type = creds_blob_find_key_type(text, size);
     _cleanup_(freep) char *detail = NULL;
 
     if (!type)
