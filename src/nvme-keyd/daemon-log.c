@@ -75,7 +75,7 @@ void daemon_log_overridden(Manager *m)
 
         (void)log_full(LOG_WARNING, 0, &fields,
                        "The key for %s of the credential %s is not used: the store has one",
-                       k->subsysnqn, k->credential);
+                       k->subsysnqn, k->handed_by);
     }
 }
 

@@ -22,7 +22,7 @@ static int on_key(Key *k, size_t line, void *userdata)
     _cleanup_(credential_line_done) CredentialLine l = {.role = KEY_ROLE_HOST};
     _cleanup_(key_freep) _unused_ Key *owned = k;
     Text *t = userdata;
-    size_t begin = k->credential_offset, end = begin + k->credential_length;
+    size_t begin = k->handed_offset, end = begin + k->handed_length;
 
     if (line <= t->line || end < begin || end > t->size ||
         (begin > 0 && t->text[begin - 1] != '\n') || (end < t->size && t->text[end] != '\n') ||
@@ -35,8 +35,8 @@ static int on_key(Key *k, size_t line, void *userdata)
         strlen(k->subsysnqn) != l.key.subsysnqn_length ||
         memcmp(k->subsysnqn, l.key.subsysnqn, l.key.subsysnqn_length) != 0)
         abort();
-    if (k->state != KEY_ACTIVE || k->generation != 0 || strlen(k->id) != STORE_ID_SIZE - 1 ||
-        (!k->identities[0] && !k->identities[1]) || strcmp(k->credential, "fuzz") != 0)
+    if (k->state != KEY_ACTIVE || k->generation != 0 || strlen(k->id) != KEY_ID_SIZE - 1 ||
+        (!k->identities[0] && !k->identities[1]) || strcmp(k->handed_by, "fuzz") != 0)
         abort();
     return 0;
 }

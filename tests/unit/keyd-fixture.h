@@ -312,14 +312,14 @@ static inline key_serial_t ring_put(gid_t gid, const char *description, const ch
 }
 
 /* The ring has this version of the key, with the bytes that the store holds for it. */
-static inline bool ring_has_key(const Fixture *f, const Key *k, unsigned version)
+static inline bool ring_has_key(const Key *k, unsigned version)
 {
     _cleanup_(secret_freep) Secret *payload = NULL;
     key_serial_t serial = ring_find(k->identities[version]);
     const uint8_t *bytes;
     size_t size;
 
-    return serial > 0 && serial == k->serials[version] && manager_unseal(f->m, k, &payload) == 0 &&
+    return serial > 0 && serial == k->serials[version] && key_unseal(k, &payload) == 0 &&
            key_payload_tls_psk(payload, version, &bytes, &size) == 0 &&
            ring_key_equals(serial, bytes, size) == 1;
 }

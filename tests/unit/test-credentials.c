@@ -59,7 +59,7 @@ static const Key *find(const Fixture *f, const char *subsysnqn, bool of_credenti
 
     KEY_TABLE_FOREACH(manager_keys(f->m), k)
     {
-        if (strcmp(k->subsysnqn, subsysnqn) == 0 && (k->credential != NULL) == of_credential)
+        if (strcmp(k->subsysnqn, subsysnqn) == 0 && key_is_handed_in(k) == of_credential)
             return k;
     }
     return NULL;
@@ -169,11 +169,11 @@ TEST(without_store)
     ASSERT_EQ(manager_credentials(f.m).keys, 2);
     ASSERT_EQ(manager_credentials(f.m).problems, 0);
     k = find(&f, OTHER, true);
-    ASSERT_TRUE(k && ring_has_key(&f, k, 0));
-    ASSERT_STR(k->credential, "nvme-keyd.psk.more");
+    ASSERT_TRUE(k && ring_has_key(k, 0));
+    ASSERT_STR(k->handed_by, "nvme-keyd.psk.more");
     k = find(&f, SUBSYSTEM, true);
-    ASSERT_TRUE(k && ring_has_key(&f, k, 1));
-    ASSERT_STR(k->credential, "nvme-keyd.psk");
+    ASSERT_TRUE(k && ring_has_key(k, 1));
+    ASSERT_STR(k->handed_by, "nvme-keyd.psk");
     ASSERT_EQ(k->created_usec, 0);
     strcpy(id, k->id);
     serial = k->serials[1];
@@ -348,7 +348,7 @@ TEST(store_late)
     ASSERT_EQ(read_again(&f, &s), -EBUSY);
     ASSERT_EQ(s.added, 2);
     k = find(&f, SUBSYSTEM, true);
-    ASSERT_TRUE(k && ring_has_key(&f, k, 1));
+    ASSERT_TRUE(k && ring_has_key(k, 1));
     ASSERT_TRUE(!manager_next_overridden(f.m));
     ASSERT_EQ(fixture_sync(&f, &s), -EBUSY);
     ASSERT_EQ(s.kept, 2);
@@ -364,7 +364,7 @@ TEST(store_late)
     ASSERT_TRUE(!manager_next_overridden(f.m));
     ASSERT_EQ(manager_credentials(f.m).overridden, 1);
     k = key_table_find(manager_keys(f.m), id);
-    ASSERT_TRUE(k && ring_has_key(&f, k, 1));
+    ASSERT_TRUE(k && ring_has_key(k, 1));
     ASSERT_EQ(ring_size(), 2);
 
     /* It stays so, and is told once. */
@@ -440,7 +440,7 @@ TEST(add_and_remove)
     ASSERT_OK(read_again(&f, &s));
     k = find(&f, SUBSYSTEM, true);
     added = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 7);
-    ASSERT_TRUE(added && ring_has_key(&f, added, 1));
+    ASSERT_TRUE(added && ring_has_key(added, 1));
     ASSERT_EQ(k->state, KEY_OVERRIDDEN);
     ASSERT_EQ(ring_size(), 1);
     ASSERT_TRUE(manager_next_overridden(f.m) == k);
@@ -448,23 +448,23 @@ TEST(add_and_remove)
 
     strcpy(id, added->id);
     added = fixture_rotate(&f, id, 9);
-    ASSERT_TRUE(added && ring_has_key(&f, added, 1));
+    ASSERT_TRUE(added && ring_has_key(added, 1));
     ASSERT_EQ(ring_size(), 1);
     ASSERT_EQ(k->state, KEY_OVERRIDDEN);
 
     strcpy(id, added->id);
     ASSERT_OK(fixture_remove(&f, id));
     ASSERT_EQ(k->state, KEY_ACTIVE);
-    ASSERT_TRUE(ring_has_key(&f, k, 1));
+    ASSERT_TRUE(ring_has_key(k, 1));
     ASSERT_EQ(ring_size(), 1);
 
     /* The same one: the serial may be another, but there is one. */
     added = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 0);
-    ASSERT_TRUE(added && ring_has_key(&f, added, 1));
+    ASSERT_TRUE(added && ring_has_key(added, 1));
     ASSERT_EQ(k->serials[1], 0);
     ASSERT_EQ(ring_size(), 1);
     ASSERT_OK(fixture_remove(&f, added->id));
-    ASSERT_TRUE(ring_has_key(&f, k, 1));
+    ASSERT_TRUE(ring_has_key(k, 1));
 
     /* Forgetting the store does not forget them. */
     manager_close(f.m);
@@ -491,7 +491,7 @@ TEST(add_refused_by_ring)
     ASSERT_OK(fixture_sync(&f, &s));
     ASSERT_EQ(s.added, 1);
     ASSERT_EQ(s.removed, 1);
-    ASSERT_TRUE(ring_has_key(&f, find(&f, SUBSYSTEM, false), 1));
+    ASSERT_TRUE(ring_has_key(find(&f, SUBSYSTEM, false), 1));
     remove_directory();
 }
 
@@ -554,14 +554,14 @@ TEST(changed_below)
     ASSERT_TRUE(give("nvme-keyd.psk", "\n" HOST " " SUBSYSTEM " " PSK_A));
     ASSERT_OK(read_again(&f, &s));
     k = find(&f, SUBSYSTEM, true);
-    ASSERT_OK(key_unseal(NULL, k, &payload));
+    ASSERT_OK(key_unseal(k, &payload));
     payload = secret_free(payload);
     ASSERT_TRUE(give("nvme-keyd.psk", "\n" HOST " " SUBSYSTEM " " PSK_B));
-    ASSERT_EQ(key_unseal(NULL, k, &payload), -ESTALE);
+    ASSERT_EQ(key_unseal(k, &payload), -ESTALE);
     ASSERT_TRUE(give("nvme-keyd.psk", "\n" HOST));
-    ASSERT_EQ(key_unseal(NULL, k, &payload), -ESTALE);
+    ASSERT_EQ(key_unseal(k, &payload), -ESTALE);
     remove_directory();
-    ASSERT_EQ(key_unseal(NULL, k, &payload), -ENOENT);
+    ASSERT_EQ(key_unseal(k, &payload), -ENOENT);
     ASSERT_TRUE(!payload);
 }
 
@@ -584,7 +584,7 @@ TEST(two_places)
     ASSERT_EQ(s.added, 2);
     ASSERT_EQ(manager_credentials(f.m).problems, 0);
     k = find(&f, OTHER, true);
-    ASSERT_TRUE(k && ring_has_key(&f, k, 1));
+    ASSERT_TRUE(k && ring_has_key(k, 1));
 
     /* Nobody knows whether the second one still has it, until its own file says that it is whole.
      */

@@ -57,7 +57,7 @@ TEST(unwanted_but_needed)
 
     k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1);
     ASSERT_TRUE(k);
-    ASSERT_TRUE(ring_has_key(&f, k, 1));
+    ASSERT_TRUE(ring_has_key(k, 1));
     ASSERT_EQ(ring_find(UNWANTED), 0);
     ASSERT_EQ(manager_ring_notices(f.m)->n, 0);
 }
@@ -137,7 +137,7 @@ TEST(removal)
     sysfs_put_live(&s, "nvme3", HOST, SUBSYSTEM, k->serials[1]);
     ASSERT_EQ(manager_remove(f.m, id, false, &detail), -EBUSY);
     ASSERT_TRUE(strstr(detail, "nvme3"));
-    ASSERT_TRUE(fixture_keeps(&f, k) && ring_has_key(&f, k, 1));
+    ASSERT_TRUE(fixture_keeps(&f, k) && ring_has_key(k, 1));
     free(TAKE_PTR(detail));
     ASSERT_OK(manager_remove(f.m, id, true, &detail));
     ASSERT_EQ(fixture_keys(&f), 1);
@@ -154,7 +154,7 @@ TEST(rotation)
     ASSERT_TRUE(k);
     sysfs_put_live(&s, "nvme0", HOST, SUBSYSTEM, k->serials[1]);
     new = fixture_rotate(&f, k->id, 2);
-    ASSERT_TRUE(new &&ring_has_key(&f, new, 1));
+    ASSERT_TRUE(new &&ring_has_key(new, 1));
     ASSERT_EQ(ring_size(), 2);
 }
 
@@ -169,9 +169,9 @@ TEST(rotated_then_removed)
     ASSERT_TRUE(k);
     sysfs_put_live(&s, "nvme0", HOST, SUBSYSTEM, k->serials[1]);
     new = fixture_rotate(&f, k->id, 2);
-    ASSERT_TRUE(new &&ring_has_key(&f, new, 1));
+    ASSERT_TRUE(new &&ring_has_key(new, 1));
     ASSERT_EQ(manager_remove(f.m, new->id, false, &detail), -EBUSY);
-    ASSERT_TRUE(fixture_keeps(&f, new) && ring_has_key(&f, new, 1));
+    ASSERT_TRUE(fixture_keeps(&f, new) && ring_has_key(new, 1));
 }
 
 /* The serial of the key that was there before it was put there again. */

@@ -75,7 +75,7 @@ TEST(both_kinds)
     ASSERT_TRUE(ring_has("NVMe0R01 " PAIR, 1));
     ASSERT_TRUE(ring_has("NVMe1R01 " PAIR " " DIGEST_A, 2));
     k = pair_of(&f, "nqn.2026-11.org.example:b");
-    ASSERT_TRUE(k && k->kind == KEY_CONFIGURED && ring_has_key(&f, k, 1));
+    ASSERT_TRUE(k && k->kind == KEY_CONFIGURED && ring_has_key(k, 1));
 
     /* It is all there for the next daemon. */
     ASSERT_TRUE(fixture_restart(&f));
@@ -351,7 +351,7 @@ static void rotate(KeyRole role, unsigned version, const char *identity)
     ASSERT_TRUE(new);
     ASSERT_EQ(new->kind, KEY_CONFIGURED);
     ASSERT_EQ(new->versions, KEY_VERSION_BIT(version));
-    ASSERT_TRUE(ring_has_key(&f, new, version));
+    ASSERT_TRUE(ring_has_key(new, version));
     if (role == KEY_ROLE_HOST) {
         ASSERT_EQ(ring_size(), 1);
         ASSERT_EQ(fixture_keys(&f), 1);

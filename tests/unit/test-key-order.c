@@ -2,6 +2,7 @@
 #include <time.h>
 
 #include "nvme-keyd/keys/key-order.h"
+#include "nvme-keyd/keys/key-rules.h"
 #include "test.h"
 
 #define KEYS_MAX 600

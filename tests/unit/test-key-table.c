@@ -38,7 +38,7 @@ static Key *insert(KeyTable *t, unsigned n, int h, int s)
 
 static Key *find(const KeyTable *t, unsigned n)
 {
-    char id[STORE_ID_SIZE];
+    char id[KEY_ID_SIZE];
 
     snprintf(id, sizeof(id), "%016x", n);
     return key_table_find(t, id);

@@ -4,6 +4,7 @@
 #include "basic/json.h"
 #include "basic/limits.h"
 #include "nvme-keyd/api/key-json.h"
+#include "nvme-keyd/keys/key-rules.h"
 #include "psk/limits.h"
 #include "test.h"
 

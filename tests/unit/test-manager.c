@@ -35,12 +35,12 @@ TEST(add)
     ASSERT_EQ(host->state, KEY_ACTIVE);
     ASSERT_EQ(host->generation, 1);
     ASSERT_TRUE(!host->identities[0]);
-    ASSERT_TRUE(ring_has_key(&f, host, 1));
+    ASSERT_TRUE(ring_has_key(host, 1));
 
     target = fixture_add(&f, "nqn.2026-11.org.example:b", KEY_ROLE_TARGET, 2);
     ASSERT_TRUE(target);
-    ASSERT_TRUE(ring_has_key(&f, target, 0));
-    ASSERT_TRUE(ring_has_key(&f, target, 1));
+    ASSERT_TRUE(ring_has_key(target, 0));
+    ASSERT_TRUE(ring_has_key(target, 1));
     ASSERT_EQ(ring_size(), 3);
     ASSERT_EQ(fixture_keys(&f), 2);
 }
@@ -67,7 +67,7 @@ TEST(restart)
     ASSERT_TRUE(k);
     ASSERT_EQ(k->role, KEY_ROLE_BOTH);
     ASSERT_TRUE(memcmp(k->serials, serials, sizeof(serials)) == 0);
-    ASSERT_TRUE(ring_has_key(&f, k, 0) && ring_has_key(&f, k, 1));
+    ASSERT_TRUE(ring_has_key(k, 0) && ring_has_key(k, 1));
 }
 
 static int add_names(Fixture *f, const char *hostnqn, const char *subsysnqn, char **ret_detail)
@@ -203,7 +203,7 @@ TEST(generate)
     q.subsysnqn = "nqn.2026-11.org.example:b";
     ASSERT_OK(manager_add(f.m, &q, &b, &detail));
     ASSERT_TRUE(strcmp(a->digest, b->digest) != 0);
-    ASSERT_OK(manager_unseal(f.m, a, &payload));
+    ASSERT_OK(key_unseal(a, &payload));
     ASSERT_OK(key_payload_configured(payload, &bytes, &size));
     ASSERT_EQ(size, 48);
 }
@@ -222,7 +222,7 @@ TEST(duplicate)
     ASSERT_TRUE(other == k);
     ASSERT_EQ(fixture_keys(&f), 1);
     ASSERT_EQ(ring_size(), 1);
-    ASSERT_TRUE(ring_has_key(&f, k, 1));
+    ASSERT_TRUE(ring_has_key(k, 1));
     ASSERT_OK(fixture_remove(&f, k->id));
     ASSERT_TRUE(fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 2));
 }
@@ -238,7 +238,7 @@ TEST(duplicate_of_other_role)
     ASSERT_EQ(fixture_try_add(&f, SUBSYSTEM, KEY_ROLE_TARGET, 2, 2, &other), -EEXIST);
     ASSERT_TRUE(other == host);
     ASSERT_EQ(fixture_try_add(&f, SUBSYSTEM, KEY_ROLE_TARGET, 2, 1, &other), -EEXIST);
-    ASSERT_TRUE(ring_has_key(&f, host, 1));
+    ASSERT_TRUE(ring_has_key(host, 1));
 }
 
 TEST(shadow)
@@ -260,8 +260,8 @@ TEST(shadow)
     ASSERT_EQ(fixture_keys(&f), 1);
     q.force = true;
     ASSERT_OK(manager_add(f.m, &q, &other, &detail_two));
-    ASSERT_TRUE(ring_has_key(&f, other, 1));
-    ASSERT_TRUE(ring_has_key(&f, k, 1));
+    ASSERT_TRUE(ring_has_key(other, 1));
+    ASSERT_TRUE(ring_has_key(k, 1));
 }
 
 TEST(remove)
@@ -280,7 +280,7 @@ TEST(remove)
     ASSERT_EQ(fixture_remove(&f, id), -ENOENT);
     ASSERT_EQ(fixture_keys(&f), 1);
     ASSERT_EQ(ring_size(), 2);
-    ASSERT_TRUE(ring_has_key(&f, other, 0) && ring_has_key(&f, other, 1));
+    ASSERT_TRUE(ring_has_key(other, 0) && ring_has_key(other, 1));
     ASSERT_TRUE(fixture_restart(&f));
     ASSERT_OK(manager_open(f.m));
     ASSERT_EQ(fixture_keys(&f), 1);

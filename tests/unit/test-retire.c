@@ -26,7 +26,7 @@ static bool prepare(Fixture *f, char id[static STORE_ID_SIZE])
     if (!k)
         return false;
     strcpy(id, k->id);
-    return fixture_rotate(f, id, 2) && ring_has_key(f, k, 1);
+    return fixture_rotate(f, id, 2) && ring_has_key(k, 1);
 }
 
 /* 2: in ring and store, 1: in the store alone, 0: gone, -1: makes no sense. */

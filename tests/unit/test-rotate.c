@@ -24,7 +24,7 @@ TEST(rotate_host)
     ASSERT_EQ(new->state, KEY_ACTIVE);
     ASSERT_EQ(new->role, KEY_ROLE_HOST);
     ASSERT_TRUE(fixture_keeps(&f, new));
-    ASSERT_TRUE(ring_has_key(&f, new, 1));
+    ASSERT_TRUE(ring_has_key(new, 1));
     ASSERT_EQ(ring_size(), 1);
     ASSERT_EQ(fixture_keys(&f), 1);
     ASSERT_EQ(manager_deadline(f.m), 0);
@@ -45,7 +45,7 @@ TEST(rotate_refused)
     /* It would be no rotation. */
     ASSERT_TRUE(!fixture_rotate(&f, k->id, 1));
     ASSERT_EQ(fixture_keys(&f), 1);
-    ASSERT_TRUE(ring_has_key(&f, k, 0) && ring_has_key(&f, k, 1));
+    ASSERT_TRUE(ring_has_key(k, 0) && ring_has_key(k, 1));
 
     strcpy(id, k->id);
     ASSERT_TRUE(fixture_rotate(&f, id, 2));
@@ -70,14 +70,14 @@ TEST(rotate_target)
     ASSERT_TRUE(k->deadline_usec >= before + f.config.retire_usec &&
                 k->deadline_usec <= now_realtime() + f.config.retire_usec);
     ASSERT_EQ(manager_deadline(f.m), k->deadline_usec);
-    ASSERT_TRUE(ring_has_key(&f, k, 1));
-    ASSERT_TRUE(ring_has_key(&f, new, 0) && ring_has_key(&f, new, 1));
+    ASSERT_TRUE(ring_has_key(k, 1));
+    ASSERT_TRUE(ring_has_key(new, 0) && ring_has_key(new, 1));
     ASSERT_EQ(ring_size(), 3);
 
     ASSERT_OK(fixture_sync(&f, &s));
     ASSERT_EQ(s.added + s.removed + s.failed, 0);
-    ASSERT_TRUE(ring_has_key(&f, k, 1));
-    ASSERT_TRUE(ring_has_key(&f, new, 0) && ring_has_key(&f, new, 1));
+    ASSERT_TRUE(ring_has_key(k, 1));
+    ASSERT_TRUE(ring_has_key(new, 0) && ring_has_key(new, 1));
 }
 
 TEST(deadline)
@@ -99,7 +99,7 @@ TEST(deadline)
     ASSERT_TRUE(!key_table_find(manager_keys(f.m), id));
     ASSERT_EQ(manager_deadline(f.m), 0);
     ASSERT_EQ(ring_size(), 2);
-    ASSERT_TRUE(ring_has_key(&f, new, 0) && ring_has_key(&f, new, 1));
+    ASSERT_TRUE(ring_has_key(new, 0) && ring_has_key(new, 1));
     ASSERT_TRUE(fixture_restart(&f));
     ASSERT_OK(manager_open(f.m));
     ASSERT_EQ(fixture_keys(&f), 1);
@@ -116,7 +116,7 @@ TEST(deadline_never)
     ASSERT_TRUE(k && fixture_rotate(&f, k->id, 2));
     ASSERT_EQ(manager_deadline(f.m), 0);
     ASSERT_EQ(k->state, KEY_RETIRING);
-    ASSERT_TRUE(ring_has_key(&f, k, 1));
+    ASSERT_TRUE(ring_has_key(k, 1));
 }
 
 /* The earliest counts. */
@@ -180,7 +180,7 @@ TEST(rotate_back)
     ASSERT_OK(fixture_sync(&f, &s));
     ASSERT_EQ(fixture_keys(&f), 1);
     ASSERT_EQ(ring_size(), 2);
-    ASSERT_TRUE(ring_has_key(&f, k, 0) && ring_has_key(&f, k, 1));
+    ASSERT_TRUE(ring_has_key(k, 0) && ring_has_key(k, 1));
 }
 
 /* The same with retirement at once, which does not look at the ring first. */
@@ -198,8 +198,8 @@ TEST(rotate_back_at_once)
     clock_ahead_usec += RETIRE_USEC;
     k = fixture_rotate(&f, l->id, 1);
     ASSERT_TRUE(k);
-    ASSERT_TRUE(ring_has_key(&f, k, 0) && ring_has_key(&f, k, 1));
-    ASSERT_TRUE(ring_has_key(&f, l, 1));
+    ASSERT_TRUE(ring_has_key(k, 0) && ring_has_key(k, 1));
+    ASSERT_TRUE(ring_has_key(l, 1));
     ASSERT_EQ(ring_size(), 3);
 }
 
@@ -218,8 +218,8 @@ TEST(publish_pair_in_overlap)
             key_table_pair(manager_keys(f.m), HOST, strlen(HOST), SUBSYSTEM, strlen(SUBSYSTEM));
 
         ASSERT_EQ(manager_publish_pair(f.m, first), 2);
-        ASSERT_TRUE(ring_has_key(&f, new, 0) && ring_has_key(&f, new, 1));
-        ASSERT_TRUE(ring_has_key(&f, k, 1));
+        ASSERT_TRUE(ring_has_key(new, 0) && ring_has_key(new, 1));
+        ASSERT_TRUE(ring_has_key(k, 1));
         ASSERT_EQ(k->serials[0], 0);
     }
 }
@@ -269,7 +269,7 @@ TEST(no_gap)
     ASSERT_EQ(waitpid(child, &status, 0), child);
     ASSERT_TRUE(ok);
     ASSERT_EQ(status, 0);
-    ASSERT_TRUE(ring_has_key(&f, k, 1));
+    ASSERT_TRUE(ring_has_key(k, 1));
     ASSERT_EQ(fixture_keys(&f), 1);
 }
 
@@ -287,7 +287,7 @@ TEST(rotate_ring_gone)
     ASSERT_OK(keyctl_revoke(fixture_ring()));
     new = fixture_rotate(&f, id, 2);
     ASSERT_TRUE(new);
-    ASSERT_TRUE(ring_has_key(&f, new, 1) && ring_has_key(&f, other, 1));
+    ASSERT_TRUE(ring_has_key(new, 1) && ring_has_key(other, 1));
     ASSERT_EQ(ring_size(), 2);
     ASSERT_EQ(fixture_keys(&f), 2);
     ASSERT_TRUE(!key_table_find(manager_keys(f.m), id));
@@ -349,7 +349,7 @@ TEST(crash_after_commit)
     k = find_active(&f);
     ASSERT_TRUE(k);
     ASSERT_EQ(fixture_keys(&f), 1);
-    ASSERT_TRUE(ring_has_key(&f, k, 1));
+    ASSERT_TRUE(ring_has_key(k, 1));
     ASSERT_EQ(ring_size(), 1);
 }
 
@@ -367,7 +367,7 @@ TEST(crash_after_publish)
     ASSERT_TRUE(prepare_crash(&f));
     k = find_active(&f);
     ASSERT_TRUE(k);
-    ASSERT_OK(manager_unseal(f.m, k, &payload));
+    ASSERT_OK(key_unseal(k, &payload));
     ASSERT_OK(key_payload_tls_psk(payload, 1, &bytes, &size));
     serial = add_key("user", k->identities[1], bytes, size, fixture_ring());
     ASSERT_TRUE(serial > 0);
@@ -395,16 +395,16 @@ TEST(rotate_read_only)
     ASSERT_TRUE(new);
     ASSERT_EQ(new->serials[1], 0);
     ASSERT_EQ(fixture_keys(&f), 2);
-    ASSERT_TRUE(ring_has_key(&f, k, 1));
+    ASSERT_TRUE(ring_has_key(k, 1));
     ASSERT_EQ(fixture_sync(&f, &s), -EACCES);
     ASSERT_EQ(s.failed, 1);
     ASSERT_EQ(s.removed, 0);
-    ASSERT_TRUE(ring_has_key(&f, k, 1));
+    ASSERT_TRUE(ring_has_key(k, 1));
 
     ASSERT_TRUE(ring_set_writable(true));
     ASSERT_OK(fixture_sync(&f, &s));
     ASSERT_EQ(fixture_keys(&f), 1);
-    ASSERT_TRUE(ring_has_key(&f, new, 1));
+    ASSERT_TRUE(ring_has_key(new, 1));
     ASSERT_EQ(ring_size(), 1);
 }
 
@@ -422,6 +422,6 @@ TEST(rotate_another_meanwhile)
     ASSERT_TRUE(ring_set_writable(true));
     ASSERT_TRUE(fixture_rotate(&f, other->id, 4));
     ASSERT_EQ(fixture_keys(&f), 3);
-    ASSERT_TRUE(ring_has_key(&f, k, 1));
+    ASSERT_TRUE(ring_has_key(k, 1));
     ASSERT_EQ(ring_size(), 2);
 }

@@ -170,7 +170,7 @@ static bool ring_is_right(const Crash *x)
             if (!k->identities[v] || !key_is_publishable(k, now_realtime()) ||
                 (v == 0 && k->state == KEY_RETIRING))
                 continue;
-            if (!ring_has_key(&x->f, k, v))
+            if (!ring_has_key(k, v))
                 return false;
             n++;
         }

@@ -52,7 +52,7 @@ TEST(marked)
     ASSERT_EQ(ring_find("NVMe"), short_one);
     ASSERT_EQ(ring_find("swap:key"), other);
     ASSERT_EQ(ring_size(), 5);
-    ASSERT_TRUE(ring_has_key(&f, k, 1));
+    ASSERT_TRUE(ring_has_key(k, 1));
 }
 
 /* Without one it knows its keys by their identities alone. */
@@ -98,7 +98,7 @@ TEST(marked_foreign_identity)
     ASSERT_OK(sync_now(&f));
     ASSERT_TRUE(did(0, 1, 0, 0));
     ASSERT_TRUE(ring_find(identity) > 0);
-    ASSERT_TRUE(ring_has_key(&f, new, 1));
+    ASSERT_TRUE(ring_has_key(new, 1));
 }
 
 TEST(wrong_bytes)
@@ -115,7 +115,7 @@ TEST(wrong_bytes)
     ASSERT_TRUE(did(1, 1, 0, 0));
     KEY_TABLE_FOREACH(manager_keys(f.m), k)
     {
-        ASSERT_TRUE(ring_has_key(&f, k, 0) && ring_has_key(&f, k, 1));
+        ASSERT_TRUE(ring_has_key(k, 0) && ring_has_key(k, 1));
     }
 }
 
@@ -132,7 +132,7 @@ TEST(unusable)
     (void)usleep(1200000);
     ASSERT_OK(sync_now(&f));
     ASSERT_TRUE(did(0, 2, 0, 0));
-    ASSERT_TRUE(ring_has_key(&f, k, 0) && ring_has_key(&f, k, 1));
+    ASSERT_TRUE(ring_has_key(k, 0) && ring_has_key(k, 1));
 }
 
 TEST(cleared)
@@ -149,7 +149,7 @@ TEST(cleared)
     ASSERT_OK(keyctl_clear(fixture_ring()));
     ASSERT_OK(sync_now(&f));
     ASSERT_TRUE(did(0, 3, 0, 0));
-    ASSERT_TRUE(ring_has_key(&f, k, 0) && ring_has_key(&f, k, 1) && ring_has_key(&f, other, 1));
+    ASSERT_TRUE(ring_has_key(k, 0) && ring_has_key(k, 1) && ring_has_key(other, 1));
 }
 
 /* What the module does when it is unloaded, and loaded again. */
@@ -166,14 +166,14 @@ TEST(ring_gone)
     ASSERT_OK(sync_now(&f));
     ASSERT_TRUE(did(0, 2, 0, 0));
     ASSERT_TRUE(fixture_ring() != ring);
-    ASSERT_TRUE(ring_has_key(&f, k, 0) && ring_has_key(&f, k, 1));
+    ASSERT_TRUE(ring_has_key(k, 0) && ring_has_key(k, 1));
 
     /* A change notices, too, and then all keys are published. */
     ASSERT_OK(keyctl_revoke(fixture_ring()));
     other = fixture_add(&f, OTHER_SUBSYSTEM, KEY_ROLE_HOST, 1);
     ASSERT_TRUE(other);
-    ASSERT_TRUE(ring_has_key(&f, other, 1));
-    ASSERT_TRUE(ring_has_key(&f, k, 0) && ring_has_key(&f, k, 1));
+    ASSERT_TRUE(ring_has_key(other, 1));
+    ASSERT_TRUE(ring_has_key(k, 0) && ring_has_key(k, 1));
 
     ASSERT_OK(keyctl_revoke(fixture_ring()));
     ASSERT_TRUE(manager_refresh(f.m));
@@ -198,7 +198,7 @@ TEST(refresh)
     ASSERT_OK(keyctl_unlink(k->serials[0], fixture_ring()));
     ASSERT_TRUE(manager_refresh(f.m));
     ASSERT_EQ(k->serials[0], 0);
-    ASSERT_TRUE(ring_has_key(&f, k, 1));
+    ASSERT_TRUE(ring_has_key(k, 1));
 }
 
 /* Readers share a look, until it is old or something has changed. */
@@ -296,14 +296,14 @@ TEST(read_only)
     ASSERT_TRUE(did(0, 0, 0, 1));
     ASSERT_EQ(result.error, -EACCES);
     ASSERT_EQ(ring_size(), 2);
-    ASSERT_TRUE(ring_has_key(&f, k, 1));
+    ASSERT_TRUE(ring_has_key(k, 1));
     ASSERT_TRUE(ring_set_writable(true));
     /* The one that is removed goes from the ring, too, once the one that stays is in it. */
     ASSERT_OK(fixture_remove(&f, k->id));
     ASSERT_EQ(ring_size(), 2);
     ASSERT_OK(sync_now(&f));
     ASSERT_TRUE(did(1, 0, 1, 0));
-    ASSERT_TRUE(ring_has_key(&f, new, 1));
+    ASSERT_TRUE(ring_has_key(new, 1));
 }
 
 TEST(withdraw_twice)
@@ -353,7 +353,7 @@ TEST(remove_by_name)
     ASSERT_OK(fixture_remove(&f, new->id));
     ASSERT_EQ(ring_size(), 2);
     ASSERT_TRUE(ring_find(identity));
-    ASSERT_TRUE(ring_has_key(&f, target, 0) && ring_has_key(&f, target, 1));
+    ASSERT_TRUE(ring_has_key(target, 0) && ring_has_key(target, 1));
 }
 
 /* On demand, too, the kernel must not find what was rotated away. */
@@ -370,7 +370,7 @@ TEST(rotate_by_name)
     new = fixture_rotate(&f, k->id, 2);
     ASSERT_TRUE(new);
     ASSERT_EQ(ring_size(), 1);
-    ASSERT_TRUE(ring_has_key(&f, new, 1));
+    ASSERT_TRUE(ring_has_key(new, 1));
 }
 
 /* Version 0: the new key has the name of the old one, which does not take it along. */
@@ -385,7 +385,7 @@ TEST(rotate_same_name)
     ASSERT_TRUE(ring_put(0, k->identities[0], PAYLOAD) > 0);
     new = fixture_rotate(&f, k->id, 2);
     ASSERT_TRUE(new);
-    ASSERT_TRUE(ring_has_key(&f, new, 0));
+    ASSERT_TRUE(ring_has_key(new, 0));
 }
 
 /* Without a store nobody knows which keys are to stay, so all that are ours do. */
@@ -425,8 +425,8 @@ TEST(leave)
     ASSERT_TRUE(seconds_left(k->serials[1]) > 0);
     ASSERT_EQ(ring_size(), 1);
     ASSERT_OK(manager_leave(f.m));
-    ASSERT_TRUE(ring_has_key(&f, k, 1) && seconds_left(k->serials[1]) == 0);
-    ASSERT_TRUE(ring_has_key(&f, other, 1) && seconds_left(other->serials[1]) == 0);
+    ASSERT_TRUE(ring_has_key(k, 1) && seconds_left(k->serials[1]) == 0);
+    ASSERT_TRUE(ring_has_key(other, 1) && seconds_left(other->serials[1]) == 0);
 }
 
 /* Without a store there is nothing to add, but what is in the ring stays. */
@@ -461,7 +461,7 @@ TEST(publish_pair)
     ASSERT_OK(keyctl_unlink(k->serials[0], fixture_ring()));
     ASSERT_EQ(manager_publish_pair(f.m, k), 1);
     ASSERT_EQ(k->serials[1], serial);
-    ASSERT_TRUE(ring_has_key(&f, k, 0) && ring_has_key(&f, k, 1));
+    ASSERT_TRUE(ring_has_key(k, 0) && ring_has_key(k, 1));
     ASSERT_EQ(manager_publish_pair(f.m, NULL), 0);
 }
 
@@ -487,7 +487,7 @@ TEST(reconfigured)
     manager_set_config(f.m, &f.config);
     ASSERT_OK(sync_now(&f));
     ASSERT_TRUE(did(1, 0, 0, 0));
-    ASSERT_TRUE(ring_has_key(&f, k, 1));
+    ASSERT_TRUE(ring_has_key(k, 1));
 }
 
 TEST(many)

@@ -53,14 +53,13 @@ static bool rejected(unsigned error, unsigned timeout_sec)
 }
 
 /* The answer is the bytes that the store holds for this version. */
-static bool answered_with(const Fixture *f, const Key *k, unsigned version)
+static bool answered_with(const Key *k, unsigned version)
 {
     _cleanup_(secret_freep) Secret *payload = NULL;
     const uint8_t *bytes;
     size_t size;
 
-    return reply.magic == UPCALL_MAGIC && reply.error == 0 &&
-           manager_unseal(f->m, k, &payload) == 0 &&
+    return reply.magic == UPCALL_MAGIC && reply.error == 0 && key_unseal(k, &payload) == 0 &&
            key_payload_tls_psk(payload, version, &bytes, &size) == 0 && reply.size == size &&
            memcmp(reply.payload, bytes, size) == 0;
 }
@@ -88,16 +87,16 @@ TEST(identity)
     k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_TARGET, 1);
     ASSERT_TRUE(k);
     ask(&f, "user", k->identities[0]);
-    ASSERT_TRUE(answered_with(&f, k, 0));
+    ASSERT_TRUE(answered_with(k, 0));
     ask(&f, "user", k->identities[1]);
-    ASSERT_TRUE(answered_with(&f, k, 1));
+    ASSERT_TRUE(answered_with(k, 1));
     /* Nothing but the answer is in the packet. */
     for (size_t i = reply.size; i < sizeof(reply.payload); i++)
         ASSERT_EQ(reply.payload[i], 0);
     /* The answer comes from the store, whatever the ring has. */
     ASSERT_OK(keyctl_clear(fixture_ring()));
     ask(&f, "user", k->identities[1]);
-    ASSERT_TRUE(answered_with(&f, k, 1));
+    ASSERT_TRUE(answered_with(k, 1));
 }
 
 TEST(identity_miss)
@@ -170,7 +169,7 @@ TEST(identity_without_digest)
     ASSERT_OK(keyctl_clear(fixture_ring()));
     ask(&f, "user", "NVMe1R01 " HOST " " SUBSYSTEM);
     ASSERT_TRUE(rejected(EAGAIN, 2));
-    ASSERT_TRUE(ring_has_key(&f, k, 1));
+    ASSERT_TRUE(ring_has_key(k, 1));
     ask(&f, "user", "NVMe1R01 " HOST " " SUBSYSTEM "b");
     ASSERT_TRUE(rejected(ENOKEY, NEGATIVE_TIMEOUT_SEC));
 }
@@ -186,7 +185,7 @@ TEST(pair)
     ASSERT_TRUE(fixture_add(&f, "nqn.2026-11.org.example:b", KEY_ROLE_TARGET, 1));
     ASSERT_OK(keyctl_clear(fixture_ring()));
     ask(&f, "user", PAIR);
-    ASSERT_TRUE(ring_has_key(&f, k, 0) && ring_has_key(&f, k, 1));
+    ASSERT_TRUE(ring_has_key(k, 0) && ring_has_key(k, 1));
     snprintf(text, sizeof(text), "%d %d", k->serials[0], k->serials[1]);
     ASSERT_TRUE(answered_with_text(text));
     ASSERT_EQ(ring_size(), 2);
@@ -225,15 +224,15 @@ TEST(overlap)
     new = fixture_rotate(&f, k->id, 2);
     ASSERT_TRUE(new);
     ask(&f, "user", new->identities[0]);
-    ASSERT_TRUE(answered_with(&f, new, 0));
+    ASSERT_TRUE(answered_with(new, 0));
     ask(&f, "user", k->identities[1]);
-    ASSERT_TRUE(answered_with(&f, k, 1));
+    ASSERT_TRUE(answered_with(k, 1));
     ask(&f, "user", new->identities[1]);
-    ASSERT_TRUE(answered_with(&f, new, 1));
+    ASSERT_TRUE(answered_with(new, 1));
     ask(&f, "user", PAIR);
     snprintf(text, sizeof(text), "%d %d %d", k->serials[1], new->serials[0], new->serials[1]);
     ASSERT_TRUE(answered_with_text(text));
-    ASSERT_TRUE(ring_has_key(&f, new, 0));
+    ASSERT_TRUE(ring_has_key(new, 0));
 }
 
 /* A retiring key whose time is over, met while the ring is a new one: it is not told. */
@@ -255,7 +254,7 @@ TEST(overlap_ends_with_ring)
     ask(&f, "user", PAIR);
     snprintf(text, sizeof(text), "%d %d", new->serials[0], new->serials[1]);
     ASSERT_TRUE(answered_with_text(text));
-    ASSERT_TRUE(ring_has_key(&f, new, 0) && ring_has_key(&f, new, 1));
+    ASSERT_TRUE(ring_has_key(new, 0) && ring_has_key(new, 1));
 }
 
 TEST(no_ring)
@@ -270,7 +269,7 @@ TEST(no_ring)
     k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_TARGET, 1);
     ASSERT_TRUE(k);
     ask(&f, "psk", k->identities[1]);
-    ASSERT_TRUE(answered_with(&f, k, 1));
+    ASSERT_TRUE(answered_with(k, 1));
     ask(&f, "user", k->identities[1]);
     ASSERT_TRUE(rejected(ENOKEY, NEGATIVE_TIMEOUT_SEC));
     ask(&f, "user", PAIR);
@@ -366,7 +365,7 @@ TEST(callouts)
     }
     /* Of one key nothing is to be chosen. */
     ask_with(&f, k->identities[1], "version=0");
-    ASSERT_TRUE(answered_with(&f, k, 1));
+    ASSERT_TRUE(answered_with(k, 1));
 }
 
 static void set_on_demand(Fixture *f, bool force)
@@ -389,33 +388,33 @@ TEST(on_demand)
     ASSERT_TRUE(host && target);
     ASSERT_TRUE(!manager_lacks(f.m, host) && !manager_lacks(f.m, target));
     ASSERT_OK(manager_sync(f.m, &result));
-    ASSERT_TRUE(!ring_has_key(&f, host, 1) && ring_has_key(&f, target, 0));
+    ASSERT_TRUE(!ring_has_key(host, 1) && ring_has_key(target, 0));
     ASSERT_EQ(seconds_left(target->serials[0]), 0);
 
     ask(&f, "user", PAIR);
     ASSERT_EQ(reply.error, 0);
     ASSERT_EQ(reply.timeout_sec, UPCALL_ANSWER_SEC);
-    ASSERT_TRUE(ring_has_key(&f, host, 1));
+    ASSERT_TRUE(ring_has_key(host, 1));
     ASSERT_TRUE(seconds_left(host->serials[1]) > 50 && seconds_left(host->serials[1]) <= 60);
     /* The time begins anew with each request. */
     ASSERT_OK(keyctl_set_timeout(host->serials[1], 5));
     ask(&f, "user", PAIR);
     ASSERT_TRUE(seconds_left(host->serials[1]) > 50);
     ask(&f, "user", host->identities[1]);
-    ASSERT_TRUE(answered_with(&f, host, 1));
+    ASSERT_TRUE(answered_with(host, 1));
     ASSERT_EQ(reply.timeout_sec, 60);
     ask(&f, "user", target->identities[1]);
     ASSERT_EQ(reply.timeout_sec, 0);
 
     /* It stays for its time, and is not brought back after that. */
     ASSERT_OK(manager_sync(f.m, &result));
-    ASSERT_TRUE(ring_has_key(&f, host, 1));
+    ASSERT_TRUE(ring_has_key(host, 1));
     ASSERT_OK(keyctl_set_timeout(host->serials[1], 1));
     (void)sleep(2);
     ASSERT_OK(manager_sync(f.m, &result));
     ASSERT_EQ(host->serials[1], 0);
     ask(&f, "user", PAIR);
-    ASSERT_TRUE(ring_has_key(&f, host, 1));
+    ASSERT_TRUE(ring_has_key(host, 1));
 }
 
 /* What has a timeout loses it when the keys are to stay, whichever process has set it. */
@@ -433,7 +432,7 @@ TEST(on_demand_ends)
     f.config.on_demand = false;
     manager_set_config(f.m, &f.config);
     ASSERT_OK(manager_sync(f.m, &result));
-    ASSERT_TRUE(ring_has_key(&f, k, 1));
+    ASSERT_TRUE(ring_has_key(k, 1));
     ASSERT_EQ(seconds_left(k->serials[1]), 0);
 
     ASSERT_OK(keyctl_set_timeout(k->serials[1], 60));
@@ -460,12 +459,12 @@ TEST(on_demand_rotate)
     ASSERT_EQ(fixture_keys(&f), 1);
     ASSERT_EQ(ring_size(), 0);
     ask(&f, "user", PAIR);
-    ASSERT_TRUE(ring_has_key(&f, new, 1));
+    ASSERT_TRUE(ring_has_key(new, 1));
     k = new;
     new = fixture_rotate(&f, k->id, 3);
     ASSERT_TRUE(new);
     ASSERT_EQ(ring_size(), 1);
-    ASSERT_TRUE(ring_has_key(&f, new, 1));
+    ASSERT_TRUE(ring_has_key(new, 1));
     ASSERT_TRUE(seconds_left(new->serials[1]) > 50);
 }
 
@@ -482,7 +481,7 @@ TEST(on_demand_displaces)
     ASSERT_OK(manager_sync(f.m, &result));
     ASSERT_TRUE(add_key("user", k->identities[1], "other", 5, fixture_ring()) > 0);
     ASSERT_OK(manager_sync(f.m, &result));
-    ASSERT_TRUE(ring_has_key(&f, k, 1));
+    ASSERT_TRUE(ring_has_key(k, 1));
     ASSERT_TRUE(seconds_left(k->serials[1]) > 50);
 }
 
@@ -518,7 +517,7 @@ TEST(on_demand_refused)
     ASSERT_EQ(manager_provision(f.m), PROVISION_REFUSED);
     k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1);
     ASSERT_TRUE(k);
-    ASSERT_TRUE(ring_has_key(&f, k, 1));
+    ASSERT_TRUE(ring_has_key(k, 1));
     ASSERT_EQ(seconds_left(k->serials[1]), 0);
 }
 

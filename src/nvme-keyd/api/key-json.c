@@ -10,39 +10,6 @@
  */
 #define FINGERPRINT_LENGTH 12
 
-int key_versions_from_json(json_object *object, unsigned *ret)
-{
-    json_object *array;
-    unsigned bits = 0;
-    int r = json_get_array(object, "identityVersions", &array);
-
-    if (r <= 0)
-        return r;
-    for (size_t i = 0; i < json_object_array_length(array); i++) {
-        json_object *v = json_object_array_get_idx(array, i);
-
-        if (!json_object_is_type(v, json_type_int) || json_object_get_int64(v) < 0 ||
-            json_object_get_int64(v) >= KEY_VERSIONS)
-            return -EINVAL;
-        bits |= KEY_VERSION_BIT((unsigned)json_object_get_int64(v));
-    }
-    if (bits == 0)
-        return -EINVAL;
-    *ret = bits;
-    return 1;
-}
-
-int key_versions_to_json(json_object *object, unsigned versions)
-{
-    json_object *array = json_object_new_array();
-    int r = json_add_take(object, "identityVersions", array);
-
-    for (unsigned v = 0; v < KEY_VERSIONS && r == 0; v++)
-        if (versions & KEY_VERSION_BIT(v))
-            r = json_append_take(array, json_object_new_int((int)v));
-    return r;
-}
-
 static int add_identities(json_object *o, const Key *k)
 {
     json_object *array = json_object_new_array();
@@ -62,22 +29,6 @@ static int add_identities(json_object *o, const Key *k)
             r = json_add_uint(identity, "serial", (uint64_t)k->serials[v]);
     }
     return r;
-}
-
-const char *key_error_text(const Key *k)
-{
-    switch (k->error) {
-    case -ENOENT:
-        return "the record is missing";
-    case -ESTALE:
-        /* Where the index is stale, nobody knows a generation of the record. */
-        return k->generation > 0 ? "older than the index says"
-                                 : "its index is older than the header says";
-    case -EIO:
-        return "the disk cannot read it";
-    default:
-        return "authentication failed";
-    }
 }
 
 static int add_fingerprint(json_object *o, const Key *k)
@@ -125,8 +76,8 @@ int key_to_json(const Key *k, json_object **ret)
             r |= json_add_uint(o, "deadline", k->deadline_usec);
         if (k->comment)
             r |= json_add_string(o, "comment", k->comment);
-        if (k->credential)
-            r |= json_add_string(o, "credential", k->credential);
+        if (k->handed_by)
+            r |= json_add_string(o, "credential", k->handed_by);
     }
     if (r < 0)
         return -ENOMEM;

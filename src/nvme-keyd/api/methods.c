@@ -149,14 +149,14 @@ static int reply_invalid_psk(VarlinkCall *call, int error, const char *detail)
     return error == -ENOMEM ? error : varlink_call_invalid_parameter(call, "psk");
 }
 
-static int add_psk(json_object *o, Manager *m, const Key *k)
+static int add_psk(json_object *o, const Key *k)
 {
     _cleanup_(secret_freep) Secret *payload = NULL, *configured = NULL, *text = NULL;
     const uint8_t *bytes;
     size_t size;
     int r;
 
-    if ((r = manager_unseal(m, k, &payload)) < 0 ||
+    if ((r = key_unseal(k, &payload)) < 0 ||
         (r = key_payload_configured(payload, &bytes, &size)) < 0)
         return r;
     configured = secret_new_copy(bytes, size);
@@ -179,7 +179,7 @@ static int reply_key(VarlinkCall *call, Manager *m, const Key *k, bool with_psk)
         return r;
     if (!with_psk)
         return varlink_call_reply(call, TAKE_PTR(o));
-    r = add_psk(o, m, k);
+    r = add_psk(o, k);
     return r < 0 ? r : varlink_call_reply_sensitive(call, TAKE_PTR(o));
 }
 

@@ -15,7 +15,7 @@
 #include "nvme-keyd/handed/handed-line.h"
 #include "nvme-keyd/handed/handed.h"
 #include "nvme-keyd/handed/limits.h"
-#include "nvme-keyd/manager/manager-private.h"
+#include "nvme-keyd/keys/key-make.h"
 #include "psk/hostnqn.h"
 #include "psk/limits.h"
 
@@ -52,7 +52,7 @@ static int set_id(Key *k)
     if (n < 0 || (size_t)n >= sizeof(text) ||
         EVP_Q_digest(NULL, "SHA256", NULL, text, (size_t)n, digest, &size) != 1)
         return -EIO;
-    hex_encode(digest, (STORE_ID_SIZE - 1) / 2, k->id);
+    hex_encode(digest, (KEY_ID_SIZE - 1) / 2, k->id);
     return 0;
 }
 
@@ -77,8 +77,82 @@ static int make_key(const CredentialLine *l, const char *own, Key **ret, Secret 
     (void)snprintf(subsysnqn, sizeof(subsysnqn), "%.*s", (int)f->subsysnqn_length, f->subsysnqn);
     if (f->identity)
         (void)snprintf(identity, sizeof(identity), "%.*s", (int)f->identity_length, f->identity);
-    return manager_make_key(&q, f->identity ? identity : NULL, ret, ret_payload, reterr_detail);
+    return key_make(&q, f->identity ? identity : NULL, ret, ret_payload, reterr_detail);
 }
+
+static int open_credential(const char *dir, const char *name)
+{
+    _cleanup_(closep) int dirfd = -EBADF, fd = -EBADF;
+    struct stat st;
+
+    dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dirfd < 0)
+        return -errno;
+    fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return -errno;
+    return S_ISREG(st.st_mode) ? TAKE_FD(fd) : -EINVAL;
+}
+
+/* Reads the line of a key. */
+static int read_again(const Key *k, Secret **ret)
+{
+    _cleanup_(secret_freep) Secret *line = NULL;
+    _cleanup_(closep) int fd = -EBADF;
+    ssize_t n;
+
+    for (size_t i = 0; i < ARRAY_SIZE(places) && fd < 0; i++) {
+        const char *dir = secure_getenv(places[i]);
+
+        fd = dir ? open_credential(dir, k->handed_by) : -ENOENT;
+    }
+    if (fd < 0)
+        return fd;
+    line = secret_new(k->handed_length);
+    if (!line)
+        return -ENOMEM;
+    n = pread(fd, line->data, line->size, (off_t)k->handed_offset);
+    if (n < 0)
+        return -errno;
+    if ((size_t)n != line->size)
+        return -ESTALE;
+    *ret = TAKE_PTR(line);
+    return 0;
+}
+
+static bool same_identities(const Key *a, const Key *b)
+{
+    for (unsigned v = 0; v < KEY_VERSIONS; v++)
+        if (!a->identities[v] != !b->identities[v] ||
+            (a->identities[v] && strcmp(a->identities[v], b->identities[v]) != 0))
+            return false;
+    return true;
+}
+
+static int derive_again(const Key *k, _unused_ void *userdata, Secret **ret_payload)
+{
+    _cleanup_(credential_line_done) CredentialLine l = {.role = KEY_ROLE_HOST};
+    _cleanup_(secret_freep) Secret *line = NULL, *payload = NULL;
+    _cleanup_(key_freep) Key *again = NULL;
+    _cleanup_(freep) char *detail = NULL;
+    int r = read_again(k, &line);
+
+    if (r < 0 || !line)
+        return r;
+    r = credential_line_parse((const char *)line->data, line->size, &l);
+    if (r == 0 && !l.key.psk)
+        r = -ESTALE;
+    if (r == 0)
+        r = make_key(&l, k->hostnqn, &again, &payload, &detail);
+    if (r != 0)
+        return r > 0 ? -ESTALE : r;
+    if (!same_identities(k, again))
+        return -ESTALE;
+    *ret_payload = TAKE_PTR(payload);
+    return 0;
+}
+
+static const KeySource handed_source = {.unseal = derive_again, .is_persistent = false};
 
 /* A key without its payload: that is made to see that it can be. */
 static int read_line(const char *name, const char *line, size_t length, const char *hostnqn,
@@ -104,8 +178,9 @@ static int read_line(const char *name, const char *line, size_t length, const ch
     if (r < 0)
         return r;
     k->created_usec = k->changed_usec = 0;
-    k->credential = strdup(name);
-    if (!k->credential)
+    k->source = &handed_source;
+    k->handed_by = strdup(name);
+    if (!k->handed_by)
         return -ENOMEM;
     r = set_id(k);
     if (r < 0)
@@ -148,8 +223,8 @@ int credential_read_text(const char *name, const char *text, size_t size,
         next = newline ? newline + 1 : end;
         r = read_line(name, text, length, v->hostnqn, &k, &detail);
         if (k) {
-            k->credential_offset = size - (size_t)(end - text);
-            k->credential_length = length;
+            k->handed_offset = size - (size_t)(end - text);
+            k->handed_length = length;
             r = v->on_key(k, line, v->userdata);
         } else if (r == -EINVAL || r == -ENODATA) {
             v->on_problem(name, line, detail ? detail : strerror(-r), v->userdata);
@@ -157,20 +232,6 @@ int credential_read_text(const char *name, const char *text, size_t size,
         }
     }
     return r;
-}
-
-static int open_credential(const char *dir, const char *name)
-{
-    _cleanup_(closep) int dirfd = -EBADF, fd = -EBADF;
-    struct stat st;
-
-    dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dirfd < 0)
-        return -errno;
-    fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return -errno;
-    return S_ISREG(st.st_mode) ? TAKE_FD(fd) : -EINVAL;
 }
 
 bool handed_is_credential(const char *name)
@@ -268,67 +329,4 @@ int credentials_read(const CredentialVisitor *v)
     for (size_t i = 0; i < l.n && r >= 0; i++)
         r = read_credential(&l.items[i], v);
     return r < 0 ? r : were_fetched();
-}
-
-/* Reads the line of a key. */
-static int read_again(const Key *k, Secret **ret)
-{
-    _cleanup_(secret_freep) Secret *line = NULL;
-    _cleanup_(closep) int fd = -EBADF;
-    ssize_t n;
-
-    for (size_t i = 0; i < ARRAY_SIZE(places) && fd < 0; i++) {
-        const char *dir = secure_getenv(places[i]);
-
-        fd = dir ? open_credential(dir, k->credential) : -ENOENT;
-    }
-    if (fd < 0)
-        return fd;
-    line = secret_new(k->credential_length);
-    if (!line)
-        return -ENOMEM;
-    n = pread(fd, line->data, line->size, (off_t)k->credential_offset);
-    if (n < 0)
-        return -errno;
-    if ((size_t)n != line->size)
-        return -ESTALE;
-    *ret = TAKE_PTR(line);
-    return 0;
-}
-
-static bool same_identities(const Key *a, const Key *b)
-{
-    for (unsigned v = 0; v < KEY_VERSIONS; v++)
-        if (!a->identities[v] != !b->identities[v] ||
-            (a->identities[v] && strcmp(a->identities[v], b->identities[v]) != 0))
-            return false;
-    return true;
-}
-
-static int derive_again(const Key *k, Secret **ret_payload)
-{
-    _cleanup_(credential_line_done) CredentialLine l = {.role = KEY_ROLE_HOST};
-    _cleanup_(secret_freep) Secret *line = NULL, *payload = NULL;
-    _cleanup_(key_freep) Key *again = NULL;
-    _cleanup_(freep) char *detail = NULL;
-    int r = read_again(k, &line);
-
-    if (r < 0 || !line)
-        return r;
-    r = credential_line_parse((const char *)line->data, line->size, &l);
-    if (r == 0 && !l.key.psk)
-        r = -ESTALE;
-    if (r == 0)
-        r = make_key(&l, k->hostnqn, &again, &payload, &detail);
-    if (r != 0)
-        return r > 0 ? -ESTALE : r;
-    if (!same_identities(k, again))
-        return -ESTALE;
-    *ret_payload = TAKE_PTR(payload);
-    return 0;
-}
-
-int key_unseal(Store *store, const Key *k, Secret **ret_payload)
-{
-    return k->credential ? derive_again(k, ret_payload) : store_unseal(store, k->id, ret_payload);
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "credstore/store.h"
 #include "nvme-keyd/keys/key.h"
 
 /*
@@ -32,8 +31,3 @@ int credential_read_text(const char *name, const char *text, size_t size,
 /* The same for all credentials nvme-keyd.psk and nvme-keyd.psk.*, in the order of their names.
  * Returns 1 when these are all, and 0 when the other unit has failed, so that nobody knows. */
 int credentials_read(const CredentialVisitor *visitor) _must_check_;
-
-/* What key_derive() or key_adopt() made of a key: from its record, or for a key of a credential
- * anew from its line. Returns -ESTALE when another line is there now, an I/O error, or as
- * store_unseal(). */
-int key_unseal(Store *store, const Key *k, Secret **ret_payload) _must_check_;

@@ -5,7 +5,6 @@
 
 #include "basic/log.h"
 #include "basic/names.h"
-#include "nvme-keyd/api/key-json.h"
 #include "nvme-keyd/keys/broken.h"
 
 size_t broken_count(const KeyTable *keys)
@@ -48,11 +47,11 @@ static const char *record_error_text(int error)
 char *broken_explain(const Key *k, int error)
 {
     char *line = NULL;
-    int r = k->credential
+    int r = key_is_handed_in(k)
                 ? asprintf(&line,
                            "the PSK for %s of the credential %s cannot be read any more (%s): hand "
                            "it in again, or forget it by systemctl reload nvme-keyd.service",
-                           k->subsysnqn, k->credential, strerror(-error))
+                           k->subsysnqn, k->handed_by, strerror(-error))
                 : asprintf(&line, "the secret of key %s cannot be read (%s)", k->id,
                            record_error_text(error));
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "nvme-keyd/keys/key-order.h"
+#include "nvme-keyd/keys/key-rules.h"
 
 void key_order_done(KeyOrder *o)
 {

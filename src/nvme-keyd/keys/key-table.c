@@ -193,7 +193,7 @@ void key_table_remove(KeyTable *t, Key *k)
     lh_table_delete(t->by_id, k->id);
 }
 
-void key_table_remove_all(KeyTable *t, bool of_credentials)
+void key_table_remove_all(KeyTable *t, bool handed_in)
 {
     struct lh_entry *next;
     bool removed = false;
@@ -202,7 +202,7 @@ void key_table_remove_all(KeyTable *t, bool of_credentials)
         Key *k = (Key *)(uintptr_t)lh_entry_v(e);
 
         next = lh_entry_next(e);
-        if (!k->credential == of_credentials)
+        if (key_is_handed_in(k) != handed_in)
             continue;
         key_table_remove(t, k);
         removed = true;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <json-c/linkhash.h>
+#include <string.h>
 
 #include "nvme-keyd/keys/key-order.h"
 
@@ -22,14 +23,21 @@ int key_table_insert(KeyTable *t, Key *k) _must_check_;
 /* Takes k out and frees it. */
 void key_table_remove(KeyTable *t, Key *k);
 
-/* Takes out and frees those that have a record, or those that a credential has. */
-void key_table_remove_all(KeyTable *t, bool of_credentials);
+/* Takes out and frees those that have a record, or those that were handed in. */
+void key_table_remove_all(KeyTable *t, bool handed_in);
 
 size_t key_table_size(const KeyTable *t);
 Key *key_table_find(const KeyTable *t, const char *id);
 /* The chain (next_of_pair) of all keys of a pair, or NULL. The NQNs need not be terminated. */
 Key *key_table_pair(const KeyTable *t, const char *hostnqn, size_t hostnqn_length,
                     const char *subsysnqn, size_t subsysnqn_length);
+
+/* Iterates over the keys of k's pair, k itself included where the table has it. The body must not
+ * insert or remove. */
+#define KEY_TABLE_FOREACH_OF_PAIR(t, of, k)                                                        \
+    for ((k) = key_table_pair(t, (of)->hostnqn, strlen((of)->hostnqn), (of)->subsysnqn,            \
+                              strlen((of)->subsysnqn));                                            \
+         (k); (k) = (k)->next_of_pair)
 
 /* As key_order_find_shadow(), among all keys. */
 Key *key_table_find_shadow(KeyTable *t, const Key *k);

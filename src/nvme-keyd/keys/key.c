@@ -4,7 +4,7 @@
 
 #include "basic/encoding.h"
 #include "basic/json.h"
-#include "nvme-keyd/api/key-json.h"
+#include "nvme-keyd/keys/key.h"
 #include "psk/limits.h"
 #include "psk/nqn.h"
 
@@ -32,11 +32,27 @@ Key *key_free(Key *k)
     free(k->hostnqn);
     free(k->subsysnqn);
     free(k->comment);
-    free(k->credential);
+    free(k->handed_by);
     for (unsigned v = 0; v < KEY_VERSIONS; v++)
         free(k->identities[v]);
     free(k);
     return NULL;
+}
+
+const char *key_error_text(const Key *k)
+{
+    switch (k->error) {
+    case -ENOENT:
+        return "the record is missing";
+    case -ESTALE:
+        /* Where the index is stale, nobody knows a generation of the record. */
+        return k->generation > 0 ? "older than the index says"
+                                 : "its index is older than the header says";
+    case -EIO:
+        return "the disk cannot read it";
+    default:
+        return "authentication failed";
+    }
 }
 
 const char *key_role_to_string(KeyRole role)
@@ -93,39 +109,6 @@ bool key_is_missing(const Key *k, unsigned on_demand_sec)
     return missing && key_lifetime(k, on_demand_sec) == 0;
 }
 
-bool key_shadows(const Key *k, const Key *other)
-{
-    /* A host searches without the digest, for any version; a target for whole identities, of which
-     * only version 0 ends with the subsystem NQN. */
-    bool searched =
-        (other->role & KEY_ROLE_HOST) || (k->versions & other->versions & KEY_VERSION_BIT(0));
-    size_t n = strlen(other->subsysnqn);
-
-    return searched && strcmp(k->hostnqn, other->hostnqn) == 0 &&
-           strncmp(k->subsysnqn, other->subsysnqn, n) == 0 && k->subsysnqn[n] != '\0';
-}
-
-bool key_collides(const Key *k, const Key *other)
-{
-    if (k->kind == KEY_CONFIGURED && other->kind == KEY_CONFIGURED)
-        return true;
-    if ((k->versions & other->versions) == 0)
-        return false;
-    if (k->kind == KEY_CONFIGURED || other->kind == KEY_CONFIGURED)
-        return true;
-    if (k->hash != other->hash)
-        return false;
-    /* A target looks for whole identities, so two of one version may await their hosts. */
-    return ((k->role | other->role) & KEY_ROLE_HOST) || strcmp(k->digest, other->digest) == 0;
-}
-
-bool key_rivals(const Key *k, const Key *other)
-{
-    return k->kind == KEY_DERIVED && other->kind == KEY_DERIVED &&
-           (k->versions & other->versions) != 0 && k->hash != other->hash &&
-           (k->role & other->role & KEY_ROLE_HOST);
-}
-
 /* That of the cipher suite, as an identity names it. */
 static PskHash identity_hash(const Key *k)
 {
@@ -149,6 +132,39 @@ static int set_identities(Key *k)
             return -ENOMEM;
     }
     return 0;
+}
+
+int key_versions_from_json(json_object *object, unsigned *ret)
+{
+    json_object *array;
+    unsigned bits = 0;
+    int r = json_get_array(object, "identityVersions", &array);
+
+    if (r <= 0)
+        return r;
+    for (size_t i = 0; i < json_object_array_length(array); i++) {
+        json_object *v = json_object_array_get_idx(array, i);
+
+        if (!json_object_is_type(v, json_type_int) || json_object_get_int64(v) < 0 ||
+            json_object_get_int64(v) >= KEY_VERSIONS)
+            return -EINVAL;
+        bits |= KEY_VERSION_BIT((unsigned)json_object_get_int64(v));
+    }
+    if (bits == 0)
+        return -EINVAL;
+    *ret = bits;
+    return 1;
+}
+
+int key_versions_to_json(json_object *object, unsigned versions)
+{
+    json_object *array = json_object_new_array();
+    int r = json_add_take(object, "identityVersions", array);
+
+    for (unsigned v = 0; v < KEY_VERSIONS && r == 0; v++)
+        if (versions & KEY_VERSION_BIT(v))
+            r = json_append_take(array, json_object_new_int((int)v));
+    return r;
 }
 
 static int read_nqn(json_object *meta, const char *member, char **ret)

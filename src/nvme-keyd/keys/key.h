@@ -6,15 +6,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "credstore/store.h"
+#include "basic/secret.h"
 #include "psk/derive.h"
 #include "psk/identity.h"
 
 /*
- * A PSK that nvme-keyd keeps, as everything but its secrets: what a record's metadata says, and
- * where its keys are in the kernel. The secrets stay sealed in the store, or where the credential
- * is.
+ * A PSK that nvme-keyd keeps, without its secrets: what a record's metadata says, and where its
+ * keys are in the kernel. The secrets stay with the key's source.
  */
+
+/* 16 lower-case hex digits and a NUL. */
+#define KEY_ID_SIZE 17
 
 typedef enum KeyRole {
     KEY_ROLE_HOST = 1,
@@ -29,7 +31,7 @@ typedef enum KeyState {
     KEY_RETIRING,
     KEY_REVOKED,
     KEY_BROKEN,     /* the store has a record, but not one that can be trusted */
-    KEY_OVERRIDDEN, /* of a credential, while the store has another key in its place */
+    KEY_OVERRIDDEN, /* handed in, while the store has another key in its place */
 } KeyState;
 
 /* What is known of it. */
@@ -44,10 +46,21 @@ typedef enum KeyKind {
 /* Of a serial that was found, not made by us. */
 #define KEY_LIFETIME_UNKNOWN UINT_MAX
 
-typedef struct Key {
-    char id[STORE_ID_SIZE];
+typedef struct Key Key;
+
+/* Where the secrets of a key come from. */
+typedef struct KeySource {
+    /* Gets what key_derive() or key_adopt() made of the key. */
+    int (*unseal)(const Key *k, void *userdata, Secret **ret_payload);
+    void *userdata;
+    bool is_persistent; /* the key has a record, so the next boot has it too */
+} KeySource;
+
+struct Key {
+    char id[KEY_ID_SIZE];
     uint64_t generation;
-    int error; /* why it is broken, see StoreRecord.error */
+    int error;               /* why it is broken, see StoreRecord.error */
+    const KeySource *source; /* borrowed; NULL for a key that is neither stored nor handed in yet */
 
     char *hostnqn;
     char *subsysnqn;
@@ -71,17 +84,34 @@ typedef struct Key {
     /* The timeout that was set for that serial, in seconds; 0 for none. */
     unsigned lifetimes[KEY_VERSIONS];
 
-    /* Of a key that has no record: the name of its credential, and where its line is there. */
-    char *credential;
-    size_t credential_offset, credential_length;
+    /* Of a handed-in key: the name of its systemd credential, and where its line is there. */
+    char *handed_by;
+    size_t handed_offset, handed_length;
     bool told;    /* that it is overridden */
     bool expired; /* uptime_deadline_usec is over */
 
-    struct Key *next_of_pair; /* other keys of the same host and subsystem NQN */
-} Key;
+    Key *next_of_pair; /* other keys of the same host and subsystem NQN */
+};
 
 Key *key_free(Key *k);
 DEFINE_CLEANUP(Key, key_free)
+
+/* True for a key that was handed in for one boot, so that it has no record. */
+static inline bool key_is_handed_in(const Key *k)
+{
+    return k->source && !k->source->is_persistent;
+}
+
+/* Gets the payload of a key that has a source. Returns the source's error: of a handed-in key
+ * -ESTALE when its credential has another line now, or an I/O error; of a record, as
+ * store_unseal(). */
+static inline int key_unseal(const Key *k, Secret **ret_payload)
+{
+    return k->source->unseal(k, k->source->userdata, ret_payload);
+}
+
+/* Why a broken key is broken. */
+const char *key_error_text(const Key *k);
 
 const char *key_role_to_string(KeyRole role);
 int key_role_from_string(const char *s, KeyRole *ret) _must_check_;
@@ -99,21 +129,15 @@ unsigned key_lifetime(const Key *k, unsigned on_demand_sec);
 /* True when it is not in the ring although it should be, as of the last look. */
 bool key_is_missing(const Key *k, unsigned on_demand_sec);
 
-/* True when a kernel that looks for other's subsystem could be given this key instead: the kernel
- * compares the beginning of a description only, so "nqn.x:ab" answers for "nqn.x:a". */
-bool key_shadows(const Key *k, const Key *other);
-
-/* True when one host and subsystem NQN cannot have both: they answer the same search of a kernel,
- * or whoever has the configured PSK of one has no use for the other. */
-bool key_collides(const Key *k, const Key *other);
-
-/* True when the kernel of a host would take one of the two without being asked which: derived keys
- * of one version, but of different hashes. */
-bool key_rivals(const Key *k, const Key *other);
-
 /* Reads the metadata of a record. Returns -EBADMSG where it makes no sense, or -ENOMEM. */
 int key_from_meta(json_object *meta, Key **ret) _must_check_;
 int key_to_meta(const Key *k, json_object **ret) _must_check_;
+
+/* Reads the member identityVersions, a list of 0 and 1, into KEY_VERSION_BIT()s. Returns 1, 0 when
+ * it is absent, -EINVAL. */
+int key_versions_from_json(json_object *object, unsigned *ret);
+/* Adds it. */
+int key_versions_to_json(json_object *object, unsigned versions) _must_check_;
 
 /* Fills in digest and identities of a key whose other members are set, and makes what the record is
  * to seal: the configured PSK and a TLS PSK for each version, so that publishing derives nothing.

@@ -1,28 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "basic/io.h"
 #include "basic/json.h"
 #include "basic/names.h"
+#include "nvme-keyd/keys/key-neighbours.h"
+#include "nvme-keyd/keys/key-rules.h"
 #include "nvme-keyd/manager/manager-private.h"
-#include "psk/nqn.h"
 
 /* Changes: each is sealed first, then made so in the ring. */
-
-static int fail(char **reterr_detail, int error, const char *format, ...) _printf_(3, 4);
-static int fail(char **reterr_detail, int error, const char *format, ...)
-{
-    va_list ap;
-
-    va_start(ap, format);
-    if (vasprintf(reterr_detail, format, ap) < 0)
-        *reterr_detail = NULL;
-    va_end(ap);
-    return error;
-}
 
 /* What a store says is not what a Manager says by the same errno: -ENOENT is no missing key. */
 static int store_error(int r)
@@ -34,8 +21,8 @@ static int not_open(const Manager *m, int error, char **reterr_detail)
 {
     if (error == -EINPROGRESS)
         return error;
-    return fail(reterr_detail, store_error(error), "%s",
-                m->store_detail ? m->store_detail : strerror(-error));
+    return detail_set(reterr_detail, store_error(error), "%s",
+                      m->store_detail ? m->store_detail : strerror(-error));
 }
 
 int manager_need_open(Manager *m, char **reterr_detail)
@@ -50,8 +37,8 @@ int manager_need_writable(Manager *m, char **reterr_detail)
     int r = manager_need_open(m, reterr_detail);
 
     if (r == 0 && m->store && store_is_copy(m->store))
-        return fail(reterr_detail, -EROFS,
-                    "the store of a boot image is a copy that cannot be changed");
+        return detail_set(reterr_detail, -EROFS,
+                          "the store of a boot image is a copy that cannot be changed");
     return r;
 }
 
@@ -65,85 +52,6 @@ int manager_need_store(Manager *m, char **reterr_detail)
     return r < 0 ? not_open(m, r, reterr_detail) : 0;
 }
 
-#define RIVAL                                                                                      \
-    "is for this host and subsystem NQN too, and the kernel takes one of them without being "      \
-    "asked which: leave one of them out, or force it and connect with --tls-key"
-
-int manager_check_neighbours(Manager *m, const Key *new, bool force, Key **ret,
-                             char **reterr_detail)
-{
-    Key *k;
-
-    for (k = key_table_pair(&m->keys, new->hostnqn, strlen(new->hostnqn), new->subsysnqn,
-                            strlen(new->subsysnqn));
-         k; k = k->next_of_pair) {
-        if (k->credential || (k->state != KEY_ACTIVE && k->state != KEY_PENDING))
-            continue;
-        if (key_collides(k, new)) {
-            *ret = k;
-            return fail(reterr_detail, -EEXIST,
-                        "key %s is already %s for this host and subsystem NQN: %s", k->id,
-                        key_state_to_string(k->state),
-                        k->role & new->role ? "rotate or remove it"
-                                            : "have one key of role both in its place");
-        }
-        if (!force && key_rivals(k, new)) {
-            *ret = k;
-            return fail(reterr_detail, -EEXIST, "key %s, which has another hash, " RIVAL, k->id);
-        }
-    }
-    k = force || manager_kernel_is_exact() ? NULL : key_table_find_shadow(&m->keys, new);
-    if (!k)
-        return 0;
-    *ret = k;
-    return fail(reterr_detail, -ENOTUNIQ,
-                "the kernel could take this key for that of %s (%s), because one subsystem NQN "
-                "begins with the other: rename it, or force it and connect with --tls-key",
-                k->subsysnqn, k->id);
-}
-
-int manager_new_key(const KeyRequest *q, const char *hostnqn, Key **ret)
-{
-    _cleanup_(key_freep) Key *k = calloc(1, sizeof(*k));
-
-    if (!k)
-        return -ENOMEM;
-    k->hostnqn = strdup(hostnqn);
-    k->subsysnqn = strdup(q->subsysnqn);
-    k->comment = q->comment ? strdup(q->comment) : NULL;
-    if (!k->hostnqn || !k->subsysnqn || (q->comment && !k->comment))
-        return -ENOMEM;
-    k->role = q->role;
-    k->state = KEY_ACTIVE;
-    k->hash = q->hash;
-    k->derivation = q->derivation;
-    /* A host should offer one identity, the better one; a target does not know what hosts offer. */
-    k->versions = q->versions ? q->versions : KEY_VERSION_BIT(1);
-    if (!q->versions && q->role != KEY_ROLE_HOST &&
-        psk_identity_fits_version_0(hostnqn, q->subsysnqn))
-        k->versions |= KEY_VERSION_BIT(0);
-    k->created_usec = k->changed_usec = now_realtime();
-    *ret = TAKE_PTR(k);
-    return 0;
-}
-
-/* Fills in what depends on the PSK, which is made here unless one was given. */
-static int derive(Key *k, const Secret *configured, Secret **ret_payload, char **reterr_detail)
-{
-    _cleanup_(secret_freep) Secret *made = NULL;
-    int r;
-
-    if (!configured) {
-        r = psk_generate(k->hash, &made);
-        if (r < 0)
-            return fail(reterr_detail, r, "cannot make a random PSK: %s", strerror(-r));
-    }
-    r = key_derive(k, made ? made : configured, ret_payload);
-    if (r != 0)
-        return fail(reterr_detail, r > 0 ? -EINVAL : r, "%s", psk_error_text(r));
-    return 0;
-}
-
 int manager_seal_new(StoreTransaction *t, Key *k, const Secret *payload)
 {
     _cleanup_(json_putp) json_object *meta = NULL;
@@ -154,20 +62,21 @@ int manager_seal_new(StoreTransaction *t, Key *k, const Secret *payload)
 
 int manager_store_failed(int error, char **reterr_detail)
 {
-    return fail(reterr_detail, store_error(error), "cannot write the store: %s", strerror(-error));
+    return detail_set(reterr_detail, store_error(error), "cannot write the store: %s",
+                      strerror(-error));
 }
 
 /* An identity that another key of the pair had is the new key's now: the kernel displaced the old
  * one, or, with the stand-in's key type, updated it in place. */
 static void forget_displaced(Manager *m, const Key *new)
 {
-    for (Key *k = key_table_pair(&m->keys, new->hostnqn, strlen(new->hostnqn), new->subsysnqn,
-                                 strlen(new->subsysnqn));
-         k; k = k->next_of_pair)
-        for (unsigned v = 0; v < KEY_VERSIONS && k != new; v++)
-            if (new->serials[v] && k->identities[v] &&
-                strcmp(k->identities[v], new->identities[v]) == 0)
-                k->serials[v] = 0;
+    Key *k;
+
+    KEY_TABLE_FOREACH_OF_PAIR(&m->keys, new, k)
+    for (unsigned v = 0; v < KEY_VERSIONS && k != new; v++)
+        if (new->serials[v] && k->identities[v] &&
+            strcmp(k->identities[v], new->identities[v]) == 0)
+            k->serials[v] = 0;
 }
 
 /* A key that is new in the store, and what a credential has in its place: that goes when the new
@@ -180,7 +89,7 @@ static void publish_added(Manager *m, Key *new)
     int r;
 
     for (Key *k = first; k; k = k->next_of_pair)
-        if (k->credential && key_collides(k, new))
+        if (key_is_handed_in(k) && key_collides(k, new))
             replaced = k;
     manager_settle_pair(m, new->hostnqn, new->subsysnqn);
     r = manager_publish_new(m, new, replaced);
@@ -191,6 +100,23 @@ static void publish_added(Manager *m, Key *new)
     manager_release_held(m);
 }
 
+/* A key for a request that the keys there are leave room for. Returns -EEXIST or -ENOTUNIQ and the
+ * key in the way, or an error of key_prepare() or manager_need_writable(). */
+static int prepare(Manager *m, const KeyRequest *q, Key **ret, Key **ret_other,
+                   char **reterr_detail)
+{
+    const KeyCheck check = {q->force, manager_kernel_is_exact()};
+    _cleanup_(key_freep) Key *k = NULL;
+    int r;
+
+    if ((r = key_prepare(q, &k, reterr_detail)) < 0 ||
+        (r = manager_need_writable(m, reterr_detail)) < 0 ||
+        (r = key_check_neighbours(&m->keys, k, &check, ret_other, reterr_detail)) < 0)
+        return r;
+    *ret = TAKE_PTR(k);
+    return 0;
+}
+
 int manager_add(Manager *m, const KeyRequest *request, Key **ret, char **reterr_detail)
 {
     _cleanup_(store_endp) StoreTransaction *t = NULL;
@@ -198,11 +124,11 @@ int manager_add(Manager *m, const KeyRequest *request, Key **ret, char **reterr_
     _cleanup_(key_freep) Key *k = NULL;
     int r;
 
-    r = manager_prepare(m, request, &k, ret, reterr_detail);
+    r = prepare(m, request, &k, ret, reterr_detail);
     if (r < 0 || request->dry_run)
         return r;
     /* The store comes last: none is made for a key that is refused. */
-    if ((r = derive(k, request->configured, &payload, reterr_detail)) < 0 ||
+    if ((r = key_fill(k, request->configured, &payload, reterr_detail)) < 0 ||
         (r = manager_need_store(m, reterr_detail)) < 0)
         return r;
 
@@ -211,6 +137,7 @@ int manager_add(Manager *m, const KeyRequest *request, Key **ret, char **reterr_
         return manager_store_failed(r, reterr_detail);
 
     k->generation = store_find(m->store, k->id)->generation;
+    k->source = &m->records;
     r = key_table_insert(&m->keys, k);
     if (r < 0)
         return r;
@@ -251,7 +178,7 @@ static int seal_retiring(Manager *m, StoreTransaction *t, Key *k)
 
 static int no_such_key(const char *id, char **reterr_detail)
 {
-    return fail(reterr_detail, -ENOENT, "no key has the id \"%s\"", id);
+    return detail_set(reterr_detail, -ENOENT, "no key has the id \"%s\"", id);
 }
 
 /* What comes from a credential is changed there. That is known without the store. */
@@ -259,11 +186,11 @@ static int check_origin(const Manager *m, const char *id, char **reterr_detail)
 {
     const Key *k = key_table_find(&m->keys, id);
 
-    if (!k || !k->credential)
+    if (!k || !key_is_handed_in(k))
         return 0;
-    return fail(reterr_detail, -EBUSY,
-                "key %s comes from the credential %s: change it where that is given", id,
-                k->credential);
+    return detail_set(reterr_detail, -EBUSY,
+                      "key %s comes from the credential %s: change it where that is given", id,
+                      k->handed_by);
 }
 
 int manager_rotate(Manager *m, const char *id, const KeyRequest *request, Key **ret,
@@ -283,8 +210,8 @@ int manager_rotate(Manager *m, const char *id, const KeyRequest *request, Key **
     if (!old)
         return no_such_key(id, reterr_detail);
     if (old->state != KEY_ACTIVE)
-        return fail(reterr_detail, -EBUSY, "key %s is %s, only an active one can be rotated", id,
-                    key_state_to_string(old->state));
+        return detail_set(reterr_detail, -EBUSY, "key %s is %s, only an active one can be rotated",
+                          id, key_state_to_string(old->state));
     if (q.dry_run) {
         *ret = old;
         return 0;
@@ -296,11 +223,12 @@ int manager_rotate(Manager *m, const char *id, const KeyRequest *request, Key **
     q.derivation = old->derivation;
     if (!q.comment)
         q.comment = old->comment;
-    if ((r = manager_new_key(&q, q.hostnqn, &k)) < 0 ||
-        (r = derive(k, q.configured, &payload, reterr_detail)) < 0)
+    if ((r = key_new(&q, q.hostnqn, &k)) < 0 ||
+        (r = key_fill(k, q.configured, &payload, reterr_detail)) < 0)
         return r;
     if (strcmp(k->digest, old->digest) == 0)
-        return fail(reterr_detail, -EINVAL, "the new PSK is the one that key %s has already", id);
+        return detail_set(reterr_detail, -EINVAL, "the new PSK is the one that key %s has already",
+                          id);
 
     /* One commit for both: there is never none and never two. */
     if ((r = store_begin(m->store, &t)) < 0 || (r = manager_seal_new(t, k, payload)) < 0 ||
@@ -308,6 +236,7 @@ int manager_rotate(Manager *m, const char *id, const KeyRequest *request, Key **
         return manager_store_failed(r, reterr_detail);
 
     k->generation = store_find(m->store, k->id)->generation;
+    k->source = &m->records;
     r = key_table_insert(&m->keys, k);
     if (r < 0)
         return r;
@@ -343,14 +272,15 @@ static int check_needed(Manager *m, const Key *k, char **reterr_detail)
     int r = k->role & KEY_ROLE_HOST ? manager_needed_by(m, &guard, k, controller) : 0;
 
     if (r < 0)
-        return fail(reterr_detail, -ENOTCONN, "cannot tell whether a controller uses key %s: %s",
-                    k->id, strerror(-r));
+        return detail_set(reterr_detail, -ENOTCONN,
+                          "cannot tell whether a controller uses key %s: %s", k->id, strerror(-r));
     if (r == 0)
         return 0;
-    return fail(reterr_detail, -EBUSY,
-                "key %s is the only one of its pair, and controller %s would not survive its next "
-                "reset without it: rotate the key, disconnect the controller, or force the removal",
-                k->id, controller);
+    return detail_set(
+        reterr_detail, -EBUSY,
+        "key %s is the only one of its pair, and controller %s would not survive its next "
+        "reset without it: rotate the key, disconnect the controller, or force the removal",
+        k->id, controller);
 }
 
 int manager_remove(Manager *m, const char *id, bool force, char **reterr_detail)
@@ -386,7 +316,7 @@ int manager_remove(Manager *m, const char *id, bool force, char **reterr_detail)
         r = manager_resync(m, &result);
     m->unpublished |= r < 0 && r != -ENOKEY && r != -EKEYREVOKED;
     if (r < 0 && r != -ENOKEY && r != -EKEYREVOKED)
-        return fail(reterr_detail, -ENOTCONN, "removed, but still in the keyring: %s",
-                    ring_error_text(r));
+        return detail_set(reterr_detail, -ENOTCONN, "removed, but still in the keyring: %s",
+                          ring_error_text(r));
     return 0;
 }

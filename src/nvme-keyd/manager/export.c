@@ -24,7 +24,7 @@ struct ManagerCopy {
 /* That of a credential has no record that could be copied. */
 static bool is_wanted(const Copy *c, const Key *k)
 {
-    return k->state != KEY_BROKEN && !k->credential &&
+    return k->state != KEY_BROKEN && !key_is_handed_in(k) &&
            (!c->wanted || json_object_object_get_ex(c->wanted, k->subsysnqn, NULL));
 }
 
@@ -79,7 +79,7 @@ static const char *explain_missing(const Copy *c, const char *nqn, size_t broken
 
     KEY_TABLE_FOREACH(&c->m->keys, k)
     {
-        if (k->credential && strcmp(k->subsysnqn, nqn) == 0)
+        if (key_is_handed_in(k) && strcmp(k->subsysnqn, nqn) == 0)
             return " in the store, only one of a credential: add it to the store, or hand the "
                    "credential to the image";
     }

@@ -7,10 +7,11 @@
 #include "basic/detail.h"
 #include "credstore/aead.h"
 #include "credstore/seal/limits.h"
+#include "nvme-keyd/keys/key-neighbours.h"
+#include "nvme-keyd/keys/key-rules.h"
 #include "nvme-keyd/manager/import.h"
 #include "nvme-keyd/manager/manager-private.h"
 #include "psk/limits.h"
-#include "psk/nqn.h"
 
 typedef struct Staged {
     Key *key; /* its id is its place in the import, until it has one in the store */
@@ -85,57 +86,6 @@ static int make_room(Import *i)
     return 0;
 }
 
-static int make_derived(const KeyRequest *request, const char *identity, Key **ret,
-                        Secret **ret_payload, char **reterr_detail)
-{
-    _cleanup_(key_freep) Key *k = NULL;
-    char hostnqn[NQN_LENGTH_MAX + 1], subsysnqn[NQN_LENGTH_MAX + 1];
-    KeyRequest q = *request;
-    PskIdentity parts;
-    int r;
-
-    r = psk_identity_parse_key(identity, strlen(identity), request->configured->size, &parts);
-    if (r != 0)
-        return detail_set(reterr_detail, -EINVAL, "%s", psk_error_text(r));
-    (void)snprintf(hostnqn, sizeof(hostnqn), "%.*s", (int)parts.hostnqn_length, parts.hostnqn);
-    (void)snprintf(subsysnqn, sizeof(subsysnqn), "%.*s", (int)parts.subsysnqn_length,
-                   parts.subsysnqn);
-    q.subsysnqn = subsysnqn;
-    q.versions = KEY_VERSION_BIT(parts.version);
-    q.hash = parts.hash;
-    if ((r = manager_new_key(&q, hostnqn, &k)) < 0 ||
-        (r = key_adopt(k, &parts, request->configured, ret_payload)) < 0)
-        return r;
-
-    *ret = TAKE_PTR(k);
-    return 0;
-}
-
-static int make_configured(const KeyRequest *request, Key **ret, Secret **ret_payload,
-                           char **reterr_detail)
-{
-    _cleanup_(key_freep) Key *k = NULL;
-    int r;
-
-    if ((r = nqn_check_text(request->hostnqn, "host NQN", reterr_detail)) < 0 ||
-        (r = nqn_check_text(request->subsysnqn, "subsystem NQN", reterr_detail)) < 0 ||
-        (r = manager_new_key(request, request->hostnqn, &k)) < 0)
-        return r;
-    r = key_derive(k, request->configured, ret_payload);
-    if (r != 0)
-        return detail_set(reterr_detail, r > 0 ? -EINVAL : r, "%s", psk_error_text(r));
-
-    *ret = TAKE_PTR(k);
-    return 0;
-}
-
-int manager_make_key(const KeyRequest *request, const char *identity, Key **ret,
-                     Secret **ret_payload, char **reterr_detail)
-{
-    return identity ? make_derived(request, identity, ret, ret_payload, reterr_detail)
-                    : make_configured(request, ret, ret_payload, reterr_detail);
-}
-
 int import_stage(Import *i, const KeyRequest *request, const char *identity, char **reterr_detail)
 {
     _cleanup_(secret_freep) Secret *payload = NULL;
@@ -145,7 +95,7 @@ int import_stage(Import *i, const KeyRequest *request, const char *identity, cha
 
     if (i->n >= IMPORT_KEYS_MAX)
         return detail_set(reterr_detail, -E2BIG, "more than %d keys at once", IMPORT_KEYS_MAX);
-    r = manager_make_key(request, identity, &k, &payload, reterr_detail);
+    r = key_make(request, identity, &k, &payload, reterr_detail);
     if (r < 0 || (r = make_room(i)) < 0)
         return r;
     (void)snprintf(k->id, sizeof(k->id), "%016zx", i->n);
@@ -168,19 +118,6 @@ static Staged *find_staged(const Import *i, const Key *k)
     return &i->keys[strtoull(k->id, NULL, 16)];
 }
 
-/* Whether have stands for all that k would, going by names. */
-static bool same_names(const Key *have, const Key *k)
-{
-    if ((k->kind == KEY_CONFIGURED && have->kind != KEY_CONFIGURED) ||
-        (have->role & k->role) != k->role)
-        return false;
-    for (unsigned v = 0; v < KEY_VERSIONS; v++)
-        if (k->identities[v] &&
-            (!have->identities[v] || strcmp(have->identities[v], k->identities[v]) != 0))
-            return false;
-    return true;
-}
-
 static bool same_bytes(const Key *k, const Secret *have, const Secret *payload)
 {
     for (unsigned v = 0; v < KEY_VERSIONS; v++) {
@@ -201,7 +138,7 @@ static int is_repeated(const Import *i, const Staged *have, const Staged *s)
     _cleanup_(secret_freep) Secret *a = NULL, *b = NULL;
     int r;
 
-    if (!same_names(have->key, s->key))
+    if (!key_covers(have->key, s->key))
         return 0;
     if ((r = unseal(i, have, &a)) < 0 || (r = unseal(i, s, &b)) < 0)
         return r;
@@ -209,24 +146,19 @@ static int is_repeated(const Import *i, const Staged *have, const Staged *s)
 }
 
 /* The same for one that is kept. */
-static int is_kept(Manager *m, const Key *have, const Import *i, const Staged *s)
+static int is_kept(const Key *have, const Import *i, const Staged *s)
 {
     _cleanup_(secret_freep) Secret *a = NULL, *b = NULL;
     int r;
 
-    if (have->credential || (have->state != KEY_ACTIVE && have->state != KEY_PENDING) ||
-        !same_names(have, s->key))
+    if (key_is_handed_in(have) || (have->state != KEY_ACTIVE && have->state != KEY_PENDING) ||
+        !key_covers(have, s->key))
         return 0;
     /* What cannot be unsealed is not the same. */
-    if ((r = manager_unseal(m, have, &a)) < 0)
+    if ((r = key_unseal(have, &a)) < 0)
         return r == -ENOMEM ? r : 0;
     r = unseal(i, s, &b);
     return r < 0 ? r : same_bytes(s->key, a, b);
-}
-
-static bool same_pair(const Key *a, const Key *b)
-{
-    return strcmp(a->hostnqn, b->hostnqn) == 0 && strcmp(a->subsysnqn, b->subsysnqn) == 0;
 }
 
 /* The keys of a pair stand side by side, in the order in which they came. */
@@ -235,7 +167,7 @@ static int check_pair(const Import *i, const KeyOrder *order, size_t at, ImportF
 {
     Staged *s = find_staged(i, order->keys[at]);
 
-    for (size_t j = at; j > 0 && same_pair(order->keys[j - 1], s->key); j--) {
+    for (size_t j = at; j > 0 && key_same_pair(order->keys[j - 1], s->key); j--) {
         const Staged *have = find_staged(i, order->keys[j - 1]);
         int r = is_repeated(i, have, s);
 
@@ -251,11 +183,7 @@ static int check_pair(const Import *i, const KeyOrder *order, size_t at, ImportF
         }
         if (!s->force && key_rivals(have->key, s->key)) {
             *reterr_fault = (ImportFault){(size_t)(s - i->keys), (size_t)(have - i->keys), NULL};
-            return detail_set(
-                reterr_detail, -EEXIST,
-                "an earlier key has another hash and is for this host and subsystem "
-                "NQN too, and the kernel takes one of them without being asked which: "
-                "leave one of them out, or force it and connect with --tls-key");
+            return detail_set(reterr_detail, -EEXIST, "an earlier key" KEY_RIVAL_TEXT);
         }
     }
     return 0;
@@ -270,10 +198,7 @@ static int check_shadow(const Import *i, KeyOrder *order, const Staged *s,
         return 0;
     *reterr_fault =
         (ImportFault){(size_t)(s - i->keys), (size_t)(find_staged(i, other) - i->keys), NULL};
-    return detail_set(reterr_detail, -ENOTUNIQ,
-                      "the kernel could take this key for that of %s, because one subsystem NQN "
-                      "begins with the other: rename it, or force it and connect with --tls-key",
-                      other->subsysnqn);
+    return key_shadow_detail(other, reterr_detail);
 }
 
 /* The rules between the keys of the import. */
@@ -307,12 +232,13 @@ static int check_kept(Manager *m, const Import *i, Staged *s, ImportFault *reter
     for (const Key *have = key_table_pair(&m->keys, k->hostnqn, strlen(k->hostnqn), k->subsysnqn,
                                           strlen(k->subsysnqn));
          have && r == 0; have = have->next_of_pair)
-        r = is_kept(m, have, i, s);
+        r = is_kept(have, i, s);
     if (r != 0) {
         s->unchanged = r > 0;
         return r > 0 ? 0 : r;
     }
-    r = manager_check_neighbours(m, k, s->force, &other, reterr_detail);
+    r = key_check_neighbours(&m->keys, k, &(KeyCheck){s->force, manager_kernel_is_exact()}, &other,
+                             reterr_detail);
     if (r < 0)
         *reterr_fault = (ImportFault){(size_t)(s - i->keys), SIZE_MAX, other};
     return r;
@@ -346,6 +272,7 @@ static int hand_over(Manager *m, Import *i)
         if (s->unchanged)
             continue;
         s->key->generation = store_find(m->store, s->key->id)->generation;
+        s->key->source = &m->records;
         if (key_table_insert(&m->keys, s->key) < 0) {
             /* The records are there: whoever needs them next reads them again. */
             manager_close(m);

@@ -78,6 +78,7 @@ struct Manager {
     ManagerLook look;
     uint64_t look_usec; /* CLOCK_MONOTONIC, until when it is good; 0: it is not */
     KeyTable keys;
+    KeySource records;    /* of the keys that the store has */
     size_t n_credentials; /* of the keys: those that have no record */
     bool news;            /* one of them has been overridden */
     char **problems;      /* CREDENTIAL_PROBLEMS_MAX, NULL for none */
@@ -148,14 +149,6 @@ void manager_update_deadline(Manager *m);
 void manager_settle_credentials(Manager *m);
 void manager_settle_pair(Manager *m, const char *hostnqn, const char *subsysnqn);
 
-/* The host NQN of this machine, or -ENODATA with a detail. */
-int manager_read_hostnqn(char ret[static NQN_LENGTH_MAX + 2], char **reterr_detail) _must_check_;
-
-/* Makes a key and its payload, of a configured PSK, or with identity of a TLS PSK; as
- * import_stage(). */
-int manager_make_key(const KeyRequest *request, const char *identity, Key **ret,
-                     Secret **ret_payload, char **reterr_detail) _must_check_;
-
 void manager_forget_problems(Manager *m);
 
 /* The store: opened, or for a change made at the first one. *reterr_detail as in manager.h. */
@@ -164,24 +157,10 @@ int manager_need_store(Manager *m, char **reterr_detail) _must_check_;
 /* The same, but none is made where there is none. -EROFS for a copy. */
 int manager_need_writable(Manager *m, char **reterr_detail) _must_check_;
 
-/* Makes a key for a request, but for what depends on its PSK, after all that can be checked without
- * it. Returns -EINVAL, -ENODATA (no host NQN), -EEXIST or -ENOTUNIQ and the key in the way, or an
- * error of manager_need_writable(). */
-int manager_prepare(Manager *m, const KeyRequest *q, Key **ret, Key **ret_other,
-                    char **reterr_detail) _must_check_;
 /* Adds the record of a new key to a transaction, and sets its id. */
 int manager_seal_new(StoreTransaction *t, Key *k, const Secret *payload) _must_check_;
 /* Tells that a transaction failed. Returns what a Manager calls that. */
 int manager_store_failed(int error, char **reterr_detail);
-
-/* Makes an active key without what depends on its PSK. Its names have been checked.
- * Returns -ENOMEM. */
-int manager_new_key(const KeyRequest *q, const char *hostnqn, Key **ret) _must_check_;
-
-/* The rules between a new key and those that there are: no second one for a pair, no ambiguous
- * look-up for the kernel unless forced. Returns 0, -EEXIST or -ENOTUNIQ and the key in the way. */
-int manager_check_neighbours(Manager *m, const Key *new, bool force, Key **ret,
-                             char **reterr_detail) _must_check_;
 
 /* Opens the store, if there is one and it is not open. Returns 0 also when there is none yet,
  * -EINPROGRESS, or why it failed. */

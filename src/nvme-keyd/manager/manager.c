@@ -5,8 +5,14 @@
 
 #include "basic/io.h"
 #include "basic/names.h"
-#include "nvme-keyd/handed/handed.h"
 #include "nvme-keyd/manager/manager-private.h"
+
+static int unseal_record(const Key *k, void *userdata, Secret **ret_payload)
+{
+    const Manager *m = userdata;
+
+    return store_unseal(m->store, k->id, ret_payload);
+}
 
 int manager_new(const Config *config, const char *state_dir, Manager **ret)
 {
@@ -16,6 +22,7 @@ int manager_new(const Config *config, const char *state_dir, Manager **ret)
         return -ENOMEM;
     m->config = *config;
     m->state_dir = state_dir;
+    m->records = (KeySource){.unseal = unseal_record, .userdata = m, .is_persistent = true};
     /* Who does not read them does not know what they have no more. */
     m->incomplete = true;
     *ret = TAKE_PTR(m);
@@ -208,6 +215,7 @@ bool manager_lacks(const Manager *m, const Key *k)
 static int resync(Manager *m, SyncResult *ret)
 {
     const SyncOptions options = {.on_demand_sec = manager_on_demand_sec(m),
+                                 .all_records = m->store,
                                  .all_credentials = !m->incomplete,
                                  .controllers = manager_controllers(m)};
     int r = 0;
@@ -221,7 +229,7 @@ static int resync(Manager *m, SyncResult *ret)
         if (!ring)
             return m->publish_error = r;
         *ret = (SyncResult){0};
-        r = sync_all(ring, m->store, &m->keys, &options, &notices, ret);
+        r = sync_all(ring, &m->keys, &options, &notices, ret);
         if (r == 0)
             ring_notices_replace(&m->notices, &notices);
         if (r == 0)
@@ -317,7 +325,7 @@ static int publish(Manager *m, Key *k)
     ring = manager_ring(m, &r);
     if (!ring)
         return m->publish_error = r;
-    r = sync_publish(ring, m->store, k, manager_own_versions(m, k), manager_on_demand_sec(m));
+    r = sync_publish(ring, k, manager_own_versions(m, k), manager_on_demand_sec(m));
     if (r < 0)
         m->publish_error = r;
     if (r != -EKEYREVOKED && r != -ENOKEY)
@@ -325,7 +333,7 @@ static int publish(Manager *m, Key *k)
     r = resync_unasked(m);
     /* Of keys on demand that leaves the new one empty. */
     return r == 0 && manager_lifetime(m, k) > 0
-               ? sync_publish(m->ring, m->store, k, manager_own_versions(m, k), m->on_demand_sec)
+               ? sync_publish(m->ring, k, manager_own_versions(m, k), m->on_demand_sec)
                : r;
 }
 
@@ -451,9 +459,4 @@ size_t manager_publish_pair(Manager *m, const Key *first)
         if (key_is_publishable(k, now) && manager_publish(m, k) == 0)
             n++;
     return n;
-}
-
-int manager_unseal(Manager *m, const Key *k, Secret **ret_payload)
-{
-    return key_unseal(m->store, k, ret_payload);
 }

@@ -4,6 +4,7 @@
 #include <systemd/sd-event.h>
 
 #include "nvme-keyd/config/config-file.h"
+#include "nvme-keyd/keys/key-make.h"
 #include "nvme-keyd/publish/reconcile.h"
 #include "nvme-keyd/tlshd/tlshd.h"
 
@@ -20,20 +21,6 @@ typedef struct Manager Manager;
     "kernel with CONFIG_NVME_TCP_TLS"
 /* And of a service that stays, or that an event of the module starts. */
 #define MANAGER_NO_RING_YET MANAGER_NO_RING "; the keys are published when it appears"
-
-/* What a new key is to be. Borrows its strings. */
-typedef struct KeyRequest {
-    const char *hostnqn; /* NULL: that of this machine, /etc/nvme/hostnqn */
-    const char *subsysnqn;
-    const char *comment; /* or NULL */
-    KeyRole role;
-    unsigned versions; /* KEY_VERSION_BIT()s, 0: what the role wants */
-    PskDerivation derivation;
-    PskHash hash;
-    const Secret *configured; /* NULL: make one for hash */
-    bool force;   /* although it shadows, or is shadowed by, another; or its NQNs seem swapped */
-    bool dry_run; /* only see whether it would be taken */
-} KeyRequest;
 
 /* Does not touch the store yet. state_dir is borrowed. */
 int manager_new(const Config *config, const char *state_dir, Manager **ret) _must_check_;
@@ -285,9 +272,6 @@ bool manager_is_stale(const Manager *m);
 
 /* Publishes all publishable keys of a pair; for an upcall. Returns their number. */
 size_t manager_publish_pair(Manager *m, const Key *first);
-
-/* Unseals what key_derive() made of a key: its configured PSK and its TLS PSKs. */
-int manager_unseal(Manager *m, const Key *k, Secret **ret_payload) _must_check_;
 
 /* Sees which keys are in the ring now, and sets their serials. Returns the ring, or NULL. */
 const Ring *manager_refresh(Manager *m);

@@ -5,6 +5,7 @@
 
 #include "nvme-keyd/handed/handed.h"
 #include "nvme-keyd/handed/limits.h"
+#include "nvme-keyd/keys/key-rules.h"
 #include "nvme-keyd/manager/manager-private.h"
 #include "psk/limits.h"
 
@@ -55,7 +56,7 @@ static const Key *find_other(const Manager *m, const Key *k)
     const Key *o = key_table_pair(&m->keys, k->hostnqn, strlen(k->hostnqn), k->subsysnqn,
                                   strlen(k->subsysnqn));
 
-    while (o && !(o->credential && key_collides(o, k)))
+    while (o && !(key_is_handed_in(o) && key_collides(o, k)))
         o = o->next_of_pair;
     return o;
 }
@@ -70,13 +71,13 @@ static int on_key(Key *k, size_t line, void *userdata)
 
     if (other)
         (void)detail_set(&why, 0, "another key for this host and subsystem NQN comes from %s",
-                         other->credential);
+                         other->handed_by);
     else if (m->n_credentials == CREDENTIAL_KEYS_MAX)
         (void)detail_set(&why, 0, "more than %d keys", CREDENTIAL_KEYS_MAX);
     else if (key_table_find(&m->keys, k->id))
         (void)detail_set(&why, 0, "its id %s is taken", k->id);
     if (why || other) {
-        note_problem(m, k->credential, line, why ? why : strerror(ENOMEM));
+        note_problem(m, k->handed_by, line, why ? why : strerror(ENOMEM));
         return 0;
     }
     r = key_table_insert(&m->keys, k);
@@ -91,7 +92,7 @@ static int on_key(Key *k, size_t line, void *userdata)
                          "the kernel could take this key for that of %s, because one subsystem NQN "
                          "begins with the other",
                          shadow->subsysnqn);
-        note_problem(m, k->credential, line, why ? why : strerror(ENOMEM));
+        note_problem(m, k->handed_by, line, why ? why : strerror(ENOMEM));
     }
     return 0;
 }
@@ -106,7 +107,7 @@ int manager_read_credentials(Manager *m)
     key_table_remove_all(&m->keys, true);
     m->n_credentials = 0;
     manager_forget_problems(m);
-    if (manager_read_hostnqn(hostnqn, &detail) == 0)
+    if (key_read_hostnqn(hostnqn, &detail) == 0)
         v.hostnqn = hostnqn;
     r = credentials_read(&v);
     if (r == -EIO)
@@ -119,7 +120,7 @@ int manager_read_credentials(Manager *m)
 static bool is_overridden(const Key *first, const Key *k)
 {
     for (const Key *o = first; o; o = o->next_of_pair)
-        if (!o->credential && (o->state == KEY_ACTIVE || o->state == KEY_PENDING) &&
+        if (!key_is_handed_in(o) && (o->state == KEY_ACTIVE || o->state == KEY_PENDING) &&
             key_collides(o, k))
             return true;
     return false;
@@ -139,7 +140,7 @@ void manager_settle_pair(Manager *m, const char *hostnqn, const char *subsysnqn)
     Key *first = key_table_pair(&m->keys, hostnqn, strlen(hostnqn), subsysnqn, strlen(subsysnqn));
 
     for (Key *k = first; k; k = k->next_of_pair)
-        if (k->credential)
+        if (key_is_handed_in(k))
             settle(m, first, k);
 }
 
@@ -151,7 +152,7 @@ void manager_settle_credentials(Manager *m)
         return;
     KEY_TABLE_FOREACH(&m->keys, k)
     {
-        if (k->credential)
+        if (key_is_handed_in(k))
             settle(m,
                    key_table_pair(&m->keys, k->hostnqn, strlen(k->hostnqn), k->subsysnqn,
                                   strlen(k->subsysnqn)),

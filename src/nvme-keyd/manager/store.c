@@ -118,6 +118,7 @@ static int load_record(const StoreRecord *record, void *userdata)
     }
     memcpy(k->id, record->id, sizeof(k->id));
     k->generation = record->generation;
+    k->source = &m->records;
     r = key_table_insert(&m->keys, k);
     if (r == 0)
         k = NULL;

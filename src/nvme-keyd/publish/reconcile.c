@@ -4,7 +4,6 @@
 
 #include "basic/io.h"
 #include "basic/text.h"
-#include "nvme-keyd/handed/handed.h"
 #include "nvme-keyd/publish/guard.h"
 #include "nvme-keyd/publish/reconcile.h"
 
@@ -123,22 +122,22 @@ static bool is_ready(Plan *p, const RingKey *have)
 }
 
 /* Whether the kernel's key has the bytes of our record. */
-static bool has_bytes(Store *store, const Want *want, const RingKey *have)
+static bool has_bytes(const Want *want, const RingKey *have)
 {
     _cleanup_(secret_freep) Secret *payload = NULL;
     const uint8_t *bytes;
     size_t size;
 
-    return key_unseal(store, want->key, &payload) == 0 &&
+    return key_unseal(want->key, &payload) == 0 &&
            key_payload_tls_psk(payload, want->version, &bytes, &size) == 0 &&
            ring_key_equals(have->serial, bytes, size) == 1;
 }
 
-static void match_wanted(Plan *p, Store *store, Want *want, const RingKey *have)
+static void match_wanted(Plan *p, Want *want, const RingKey *have)
 {
     bool known = want->key->serials[want->version] == have->serial;
     bool ready = known || is_ready(p, have);
-    bool current = known || (ready && has_bytes(store, want, have));
+    bool current = known || (ready && has_bytes(want, have));
 
     want->found = current ? have->serial : 0;
     want->displace = !current;
@@ -160,13 +159,13 @@ static void yield_to(const Plan *p, const KeyTable *table, const RingKey *have)
          k; k = k->next_of_pair) {
         void *v = NULL;
 
-        if (k->credential && k->identities[i.version] &&
+        if (key_is_handed_in(k) && k->identities[i.version] &&
             lh_table_lookup_ex(p->by_identity, k->identities[i.version], &v))
             ((Want *)v)->yields = true;
     }
 }
 
-static int plan_match(Plan *p, Store *store, const KeyTable *table, const RingList *list)
+static int plan_match(Plan *p, bool all_records, const KeyTable *table, const RingList *list)
 {
     p->stale = calloc(list->n + 1, sizeof(*p->stale));
     if (!p->stale)
@@ -185,8 +184,8 @@ static int plan_match(Plan *p, Store *store, const KeyTable *table, const RingLi
         if (p->stale[i] && want)
             want->found = have->serial;
         if (want && want->publish)
-            match_wanted(p, store, want, have);
-        else if (!store)
+            match_wanted(p, want, have);
+        else if (!all_records)
             yield_to(p, table, have);
     }
     return 0;
@@ -210,7 +209,8 @@ static int add_version(const Ring *ring, const Secret *payload, Key *k, unsigned
 
     if (r < 0)
         return r;
-    r = ring_add(ring, k->identities[version], bytes, size, k->credential, &k->serials[version]);
+    r = ring_add(ring, k->identities[version], bytes, size, key_is_handed_in(k),
+                 &k->serials[version]);
     if (r < 0)
         return r;
     k->lifetimes[version] = 0;
@@ -227,14 +227,13 @@ static bool keep(const Want *want, unsigned lifetime)
     if (k->serials[v] != want->found)
         k->lifetimes[v] = KEY_LIFETIME_UNKNOWN;
     k->serials[v] = want->found;
-    if (want->have && (want->have->handed_in != (k->credential != NULL) ||
+    if (want->have && (want->have->handed_in != (key_is_handed_in(k)) ||
                        (ring_key_is_ours(want->have) && !want->have->owned)))
-        (void)ring_mark(want->found, k->credential);
+        (void)ring_mark(want->found, key_is_handed_in(k));
     return want->found != 0 && (k->lifetimes[v] == lifetime || set_lifetime(k, v, lifetime) == 0);
 }
 
-static void plan_apply(const Plan *p, const Ring *ring, Store *store, unsigned on_demand_sec,
-                       SyncResult *result)
+static void plan_apply(const Plan *p, const Ring *ring, unsigned on_demand_sec, SyncResult *result)
 {
     /* The versions of a key stand side by side and are sealed together. */
     _cleanup_(secret_freep) Secret *payload = NULL;
@@ -261,7 +260,7 @@ static void plan_apply(const Plan *p, const Ring *ring, Store *store, unsigned o
         if (payload_of != want->key) {
             payload_of = NULL;
             payload = secret_free(payload);
-            r = key_unseal(store, want->key, &payload);
+            r = key_unseal(want->key, &payload);
             unreadable = r < 0 ? want->key : NULL;
         }
         /* Unlink first: adding of a type that updates would wait for a key under construction. */
@@ -364,7 +363,7 @@ static int read_controllers(const Plan *p, const SyncOptions *options, Controlle
     return p->n_stale > 0 && options->controllers ? controllers_read(options->controllers, ret) : 0;
 }
 
-int sync_all(const Ring *ring, Store *store, const KeyTable *table, const SyncOptions *options,
+int sync_all(const Ring *ring, const KeyTable *table, const SyncOptions *options,
              RingNotices *notices, SyncResult *ret)
 {
     _cleanup_(controller_list_done) ControllerList controllers = {NULL, 0};
@@ -374,13 +373,13 @@ int sync_all(const Ring *ring, Store *store, const KeyTable *table, const SyncOp
     int r;
 
     /* Without a store nothing says that a key is not wanted any more. */
-    plan.keep_unknown = !store;
+    plan.keep_unknown = !options->all_records;
     plan.keep_marked = !options->all_credentials;
     if ((r = ring_list(ring, &list)) < 0 || (r = plan_collect(&plan, table)) < 0 ||
-        (r = plan_match(&plan, store, table, &list)) < 0)
+        (r = plan_match(&plan, options->all_records, table, &list)) < 0)
         return r;
 
-    plan_apply(&plan, ring, store, options->on_demand_sec, &result);
+    plan_apply(&plan, ring, options->on_demand_sec, &result);
     r = read_controllers(&plan, options, &controllers);
     if (r < 0) {
         result.failed++;
@@ -403,7 +402,7 @@ static bool is_there(const Ring *ring, Key *k, unsigned version, unsigned lifeti
             set_lifetime(k, version, lifetime) == 0);
 }
 
-int sync_publish(const Ring *ring, Store *store, Key *k, unsigned versions, unsigned on_demand_sec)
+int sync_publish(const Ring *ring, Key *k, unsigned versions, unsigned on_demand_sec)
 {
     _cleanup_(secret_freep) Secret *payload = NULL;
     unsigned lifetime = key_lifetime(k, on_demand_sec);
@@ -413,7 +412,7 @@ int sync_publish(const Ring *ring, Store *store, Key *k, unsigned versions, unsi
         if (!(versions & KEY_VERSION_BIT(v)) || !k->identities[v] || is_there(ring, k, v, lifetime))
             continue;
         if (!payload)
-            r = key_unseal(store, k, &payload);
+            r = key_unseal(k, &payload);
         if (r == 0)
             r = add_version(ring, payload, k, v, lifetime);
     }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "credstore/store.h"
 #include "keyring/ring.h"
 #include "nvme-keyd/keys/key-table.h"
 #include "nvme-keyd/publish/ring-notice.h"
@@ -26,21 +25,22 @@ typedef struct SyncResult {
 
 typedef struct SyncOptions {
     unsigned on_demand_sec;
+    bool
+        all_records; /* the table has all that the store has; otherwise unknown keys of ours stay */
     bool all_credentials;    /* the table has what the credentials have; otherwise such keys stay */
     const char *controllers; /* the directory for controllers_read(), or NULL for no controller */
 } SyncOptions;
 
 /* Looks at the whole ring; linear in the number of keys in it and in the table. Updates the serials
- * of the table's keys. store: NULL where it is not open; then keys whose records may be there stay.
+ * of the table's keys.
  * What somebody has to look at is added to notices. Returns 0 (failures of single keys are in
  * *ret), -ENOMEM, or the error that says the ring is gone. */
-int sync_all(const Ring *ring, Store *store, const KeyTable *table, const SyncOptions *options,
+int sync_all(const Ring *ring, const KeyTable *table, const SyncOptions *options,
              RingNotices *notices, SyncResult *ret) _must_check_;
 
 /* Adds those TLS PSKs of one key that are not in the ring, of the versions given. A timeout begins
  * anew. */
-int sync_publish(const Ring *ring, Store *store, Key *k, unsigned versions, unsigned on_demand_sec)
-    _must_check_;
+int sync_publish(const Ring *ring, Key *k, unsigned versions, unsigned on_demand_sec) _must_check_;
 
 /* Unlinks what is in the ring of one key; its serials become 0. Of the versions given no other key
  * has the identity, so whatever has its name is unlinked, whoever has put it there. */

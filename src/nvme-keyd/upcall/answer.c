@@ -78,7 +78,7 @@ static bool copy_tls_psk(Manager *m, const PskIdentity *i, const char *text, Upc
     const uint8_t *bytes;
     size_t size;
 
-    if (!k || manager_unseal(m, k, &payload) < 0 ||
+    if (!k || key_unseal(k, &payload) < 0 ||
         key_payload_tls_psk(payload, i->version, &bytes, &size) < 0)
         return false;
     memcpy(reply->payload, bytes, size);

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+
+#include "basic/detail.h"
+#include "nvme-keyd/keys/key-neighbours.h"
+#include "nvme-keyd/keys/key-rules.h"
+
+int key_check_neighbours(KeyTable *t, const Key *new, const KeyCheck *check, Key **ret,
+                         char **reterr_detail)
+{
+    Key *k;
+
+    KEY_TABLE_FOREACH_OF_PAIR(t, new, k)
+    {
+        if (key_is_handed_in(k) || (k->state != KEY_ACTIVE && k->state != KEY_PENDING))
+            continue;
+        *ret = k;
+        if (key_collides(k, new))
+            return detail_set(reterr_detail, -EEXIST,
+                              "key %s is already %s for this host and subsystem NQN: %s", k->id,
+                              key_state_to_string(k->state),
+                              k->role & new->role ? "rotate or remove it"
+                                                  : "have one key of role both in its place");
+        if (!check->force && key_rivals(k, new))
+            return detail_set(reterr_detail, -EEXIST, "key %s" KEY_RIVAL_TEXT, k->id);
+    }
+    *ret = check->force || check->kernel_is_exact ? NULL : key_table_find_shadow(t, new);
+    return *ret ? key_shadow_detail(*ret, reterr_detail) : 0;
+}

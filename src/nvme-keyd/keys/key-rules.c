@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <string.h>
+
+#include "basic/detail.h"
+#include "nvme-keyd/keys/key-rules.h"
+
+bool key_same_pair(const Key *a, const Key *b)
+{
+    return strcmp(a->hostnqn, b->hostnqn) == 0 && strcmp(a->subsysnqn, b->subsysnqn) == 0;
+}
+
+bool key_covers(const Key *have, const Key *k)
+{
+    if ((k->kind == KEY_CONFIGURED && have->kind != KEY_CONFIGURED) ||
+        (have->role & k->role) != k->role)
+        return false;
+    for (unsigned v = 0; v < KEY_VERSIONS; v++)
+        if (k->identities[v] &&
+            (!have->identities[v] || strcmp(have->identities[v], k->identities[v]) != 0))
+            return false;
+    return true;
+}
+
+bool key_shadows(const Key *k, const Key *other)
+{
+    /* A host searches without the digest, for any version; a target for whole identities, of which
+     * only version 0 ends with the subsystem NQN. */
+    bool searched =
+        (other->role & KEY_ROLE_HOST) || (k->versions & other->versions & KEY_VERSION_BIT(0));
+    size_t n = strlen(other->subsysnqn);
+
+    return searched && strcmp(k->hostnqn, other->hostnqn) == 0 &&
+           strncmp(k->subsysnqn, other->subsysnqn, n) == 0 && k->subsysnqn[n] != '\0';
+}
+
+bool key_collides(const Key *k, const Key *other)
+{
+    if (k->kind == KEY_CONFIGURED && other->kind == KEY_CONFIGURED)
+        return true;
+    if ((k->versions & other->versions) == 0)
+        return false;
+    if (k->kind == KEY_CONFIGURED || other->kind == KEY_CONFIGURED)
+        return true;
+    if (k->hash != other->hash)
+        return false;
+    /* A target looks for whole identities, so two of one version may await their hosts. */
+    return ((k->role | other->role) & KEY_ROLE_HOST) || strcmp(k->digest, other->digest) == 0;
+}
+
+bool key_rivals(const Key *k, const Key *other)
+{
+    return k->kind == KEY_DERIVED && other->kind == KEY_DERIVED &&
+           (k->versions & other->versions) != 0 && k->hash != other->hash &&
+           (k->role & other->role & KEY_ROLE_HOST);
+}
+
+int key_shadow_detail(const Key *other, char **reterr_detail)
+{
+    return detail_set(
+        reterr_detail, -ENOTUNIQ,
+        "the kernel could take this key for that of %s (%s), because one subsystem NQN "
+        "begins with the other: rename it, or force it and connect with --tls-key",
+        other->subsysnqn, other->source ? other->id : "of the same import");
+}
