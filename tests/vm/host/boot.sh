@@ -21,11 +21,18 @@ boot_select_accel() {
     fi
 }
 
+# boot_machine SCENARIO...: QEMU's options for the machine. A livepatch writes into code that the other processor may be
+# running, and emulation lets that one hit an int3 which is gone already; so the processors take turns then.
 boot_machine() {
+    local s thread=multi
+
+    for s in "$@"; do
+        [ -z "$(scenario_header "$s" livepatch)" ] || thread=single
+    done
     if [ "$boot_accel" = kvm ]; then
         echo -machine q35,accel=kvm -cpu host
     else
-        echo -machine q35 -accel tcg,thread=multi,tb-size=512 -cpu max
+        echo -machine q35 -accel "tcg,thread=$thread,tb-size=512" -cpu max
     fi
 }
 
@@ -68,7 +75,7 @@ boot_start() {
     # the kernel that has all built in has none
     [ ! -e "$file" ] || initrd=(-initrd "$(credentials_stub "$dir" "$file")")
 
-    read -r -a machine < <(boot_machine)
+    read -r -a machine < <(boot_machine "$@")
     if [ -n "$(scenario_header "$1" tpm)" ] && [ ! -e "$dir/no-tpm" ]; then
         tpm_start "$work_dir/tpm" >>"$dir/qemu.log" 2>&1 || return
         read -r -a tpm < <(tpm_machine "$work_dir/tpm")

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # boot: upcall
+# livepatch: yes
 # needs: nvme-keyd
 # suite: upcall
 # shows: nvme-keyd is killed during an upcall: the connect ends in time, and the next one works

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # boot: upcall
+# livepatch: yes
 # kernel: both
 # needs: nvme-keyd
 # suite: upcall
