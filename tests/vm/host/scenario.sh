@@ -13,14 +13,14 @@
 #   long: yes               only where it is asked for, by its name or that of its suite
 #   timeout: SECONDS        (read in the guest)
 
-# All, or those of a suite.
+# All, or those of suites, SUITE,SUITE.
 # shellcheck disable=SC2120 # is called with one elsewhere
 scenario_all() {
     local suite=${1-} f name
 
     for f in "$vm_dir"/scenarios/*.sh; do
         name=$(basename "$f" .sh)
-        [ -z "$suite" ] || [ "$(scenario_suite "$name")" = "$suite" ] || continue
+        [ -z "$suite" ] || [[ ",$suite," == *",$(scenario_suite "$name"),"* ]] || continue
         echo "$name"
     done
 }

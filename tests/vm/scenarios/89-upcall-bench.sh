@@ -4,6 +4,7 @@
 # boot: upcall
 # needs: nvme-keyd
 # suite: upcall
+# long: yes
 # shows: what an upcall costs (tests/bench)
 # timeout: 500
 
