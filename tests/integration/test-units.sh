@@ -41,6 +41,14 @@ for f in "$units/nvme-keyd-tlshd.service" "$units/tlshd.service.d/10-nvme-keyd.c
     like "${f#"$units/"}: its session leads to the user keyring" "$(<"$f")" $'\nKeyringMode=shared(\n|$)'
     like "${f#"$units/"}: looks for the tree where it is" "$(<"$f")" "ConditionPathExists=!?$tree/usr/sbin/tlshd"
 done
+# A service that others start with themselves starts as often as they do. systemd refuses the sixth start
+# within ten seconds, and then the others do not start either.
+unlimited=() # services that nothing else starts
+for f in "$units"/nvme-keyd*.service; do
+    unit=${f##*/}
+    [[ " ${unlimited[*]} " != *" $unit "* ]] || continue
+    check "$unit: starts as often as what needs it" grep -qx 'StartLimitIntervalSec=0' "$f"
+done
 # A unit's credentials are unsealed for ExecStartPre= and again for ExecStart=.
 for unit in nvme-keyd.service nvme-keyd-credentials.service; do
     is "$unit: one process has its credentials" "$(grep -c '^Exec[^=]*Pre=\|^Exec[^=]*Post=' "$units/$unit")" 0
