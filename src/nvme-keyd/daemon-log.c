@@ -38,15 +38,15 @@ static void log_unavailable(DaemonLog *l, const Manager *m)
 {
     static const LogFields unavailable = {.message_id = MESSAGE_STORE_UNAVAILABLE},
                            refused = {.message_id = MESSAGE_STORE_REFUSED};
-    const char *detail = manager_store_detail(m);
+    const Vault *v = manager_vault(m);
+    const char *detail = vault_detail(v) ? vault_detail(v) : vault_make_detail(v);
     bool known;
 
     if (!detail)
         detail = "out of memory";
     known = l->unavailable && strcmp(l->unavailable, detail) == 0;
-    daemon_log_lines(known ? LOG_DEBUG : LOG_ERR,
-                     manager_store_is_refused(m) ? &refused : &unavailable, "Cannot open the store",
-                     detail);
+    daemon_log_lines(known ? LOG_DEBUG : LOG_ERR, vault_is_refused(v) ? &refused : &unavailable,
+                     "Cannot open the store", detail);
     if (known)
         return;
     free(l->unavailable);
@@ -99,7 +99,7 @@ static void log_publishing(DaemonLog *l, const Manager *m, int error, const Sync
     static const LogFields absent = {.message_id = MESSAGE_RING_ABSENT};
     _cleanup_(freep) char *why = s->unreadable ? broken_explain(s->unreadable, error) : NULL;
 
-    if (error < 0 && manager_store_detail(m) && !manager_store(m))
+    if (error < 0 && vault_error(manager_vault(m)) < 0)
         log_unavailable(l, m);
     else if (error == -ENOKEY)
         (void)log_full(l->absent ? LOG_DEBUG : LOG_NOTICE, 0, &absent,
@@ -119,9 +119,9 @@ void daemon_log_sync(DaemonLog *l, const Manager *m, size_t n_before, int error,
 {
     size_t n_after = key_table_size(manager_keys(m));
 
-    if (error < 0 && s->added > 0)
+    if (s->added > 0 && (error > 0 || vault_error(manager_vault(m)) < 0))
         log_info("%zu keys of credentials added to the keyring", s->added);
-    if (error == -EINPROGRESS)
+    if (error > 0)
         return;
     log_publishing(l, m, error, s);
     if (n_after < n_before)
@@ -142,7 +142,8 @@ static void log_opened(DaemonLog *l, const Manager *m)
     static const LogFields opened = {.message_id = MESSAGE_STORE_OPENED};
     static const LogFields failed = {.message_id = MESSAGE_SLOTS_FAILED};
     static const LogFields unseen = {.message_id = MESSAGE_COUNTERS_UNSEEN};
-    const char *detail = manager_store_detail(m), *why = manager_counters_unseen(m);
+    const char *detail = vault_detail(manager_vault(m)),
+               *why = vault_counters_unseen(manager_vault(m));
 
     if (detail)
         daemon_log_lines(LOG_WARNING, &failed,
@@ -188,7 +189,7 @@ static void log_made_warnings(const Manager *m)
     static const LogFields fields = {.message_id = MESSAGE_SLOT_WARNING};
     _cleanup_(json_putp) json_object *lines = NULL;
 
-    if (manager_made_warnings(m, &lines) < 0)
+    if (vault_new_warnings(manager_vault(m), &lines) < 0)
         return;
     for (size_t i = 0; i < json_object_array_length(lines); i++)
         (void)log_full(LOG_WARNING, 0, &fields, "Of what opens the store: %s",
@@ -212,33 +213,33 @@ static void log_created(const Manager *m)
         "Made the store, sealed by %s; add a recovery key: nvme-keyctl slot add recovery", types);
 }
 
-void daemon_log_store(DaemonLog *l, const Manager *m, ManagerEvent event)
+void daemon_log_store(DaemonLog *l, const Manager *m, VaultEvent event)
 {
-    const char *detail = manager_store_detail(m);
+    const char *detail = vault_detail(manager_vault(m));
 
     switch (event) {
-    case MANAGER_STORE_CREATED:
+    case VAULT_CREATED:
         log_created(m);
         log_made_warnings(m);
         daemon_log_host_key(m);
         break;
-    case MANAGER_STORE_OPENED:
+    case VAULT_OPENED:
         log_opened(l, m);
         daemon_log_host_key(m);
         break;
-    case MANAGER_STORE_FAILED:
+    case VAULT_FAILED:
         log_unavailable(l, m);
         break;
-    case MANAGER_STORE_SLOW:
+    case VAULT_SLOW:
         log_slow(l);
         break;
-    case MANAGER_COUNTED:
+    case VAULT_COUNTED:
         if (detail)
             (void)log_full(l->behind ? LOG_DEBUG : LOG_WARNING, 0, NULL,
                            "The rollback counter of the store is behind: %s", detail);
         l->behind = detail;
         break;
-    case MANAGER_SLOT_SEALED:
+    case VAULT_IDLE:
         break;
     }
 }

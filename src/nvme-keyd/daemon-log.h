@@ -27,7 +27,7 @@ void daemon_log_sync(DaemonLog *l, const Manager *m, size_t n_before, int error,
                      const SyncResult *s);
 
 /* What became of the store. */
-void daemon_log_store(DaemonLog *l, const Manager *m, ManagerEvent event);
+void daemon_log_store(DaemonLog *l, const Manager *m, VaultEvent event);
 
 /* A store that nothing opens but the host key, on a machine whose id may change. */
 void daemon_log_host_key(const Manager *m);

@@ -40,7 +40,8 @@ struct Daemon {
     RetireTimer *retire;
     sd_event_source *idle;
     sd_event_source *again;
-    sd_event_source *gap; /* tells of log lines that were dropped */
+    sd_event_source *resume; /* what waited for the store goes on */
+    sd_event_source *gap;    /* tells of log lines that were dropped */
     sd_event_source *gap_check;
     uint64_t retry_usec; /* how long to wait for the next try */
     DaemonLog log;
@@ -55,6 +56,7 @@ Daemon *daemon_free(Daemon *d)
     sd_event_source_disable_unref(d->idle);
     retire_timer_free(d->retire);
     sd_event_source_disable_unref(d->again);
+    sd_event_source_disable_unref(d->resume);
     sd_event_source_disable_unref(d->gap);
     sd_event_source_disable_unref(d->gap_check);
     tlshd_watch_free(d->tlshd);
@@ -96,7 +98,7 @@ static void publish_all(Daemon *d)
 
     manager_take_changes(d->manager, &s);
     daemon_log_sync(&d->log, d->manager, before, r, &s);
-    if (r == -EINPROGRESS)
+    if (r > 0)
         return;
     if (r < 0 && !manager_store(d->manager))
         hold(d);
@@ -114,27 +116,36 @@ static void become_ready(Daemon *d)
 
 static void on_activity(void *userdata);
 
-/* What waited goes on. Keys are published before anybody is told about them. */
-static void on_store_ready(ManagerEvent event, void *userdata)
+/* From the event loop: a call may have caused the event, and must not be resumed in itself. */
+static int on_resume(_unused_ sd_event_source *source, void *userdata)
 {
     Daemon *d = userdata;
 
-    daemon_log_store(&d->log, d->manager, event);
-    if (event == MANAGER_STORE_OPENED)
-        publish_all(d);
-    else if (event == MANAGER_STORE_FAILED)
-        d->retry = true;
-    if (event == MANAGER_STORE_FAILED || event == MANAGER_STORE_SLOW)
-        hold(d);
-    /* Up to a minute for each slot, however many there are. */
-    if (event == MANAGER_STORE_SLOW && !d->ready)
-        notifier_extend(d->notifier, SEAL_TIMEOUT_USEC);
-    if (event != MANAGER_STORE_SLOW)
-        become_ready(d);
     if (d->upcall)
         upcall_server_resume(d->upcall);
     varlink_server_resume(d->varlink);
     on_activity(d);
+    return 0;
+}
+
+/* Keys are published before anybody is told about them. */
+static void on_vault(VaultEvent event, void *userdata)
+{
+    Daemon *d = userdata;
+
+    daemon_log_store(&d->log, d->manager, event);
+    if (event == VAULT_OPENED)
+        publish_all(d);
+    else if (event == VAULT_FAILED)
+        d->retry = true;
+    if (event == VAULT_FAILED || event == VAULT_SLOW)
+        hold(d);
+    /* Up to a minute for each slot, however many there are. */
+    if (event == VAULT_SLOW && !d->ready)
+        notifier_extend(d->notifier, SEAL_TIMEOUT_USEC);
+    if (event == VAULT_OPENED || event == VAULT_CREATED || event == VAULT_FAILED)
+        become_ready(d);
+    (void)sd_event_source_set_enabled(d->resume, SD_EVENT_ONESHOT);
 }
 
 static void arm(sd_event_source *source, uint64_t usec)
@@ -163,7 +174,7 @@ static void tell_status(const Daemon *d)
 {
     char text[64] = "Opening the store";
 
-    if (!manager_is_opening(d->manager))
+    if (!vault_is_opening(manager_vault(d->manager)))
         (void)snprintf(text, sizeof(text), "%zu keys", key_table_size(manager_keys(d->manager)));
     notifier_status(d->notifier, text);
 }
@@ -182,10 +193,12 @@ static bool has_failed(const Daemon *d)
  * an event starts the service when it comes. */
 static bool is_needed(const Daemon *d)
 {
+    const Vault *vault = manager_vault(d->manager);
+
     return varlink_server_connections(d->varlink) > 0 ||
            (d->upcall && upcall_server_connections(d->upcall) > 0) || has_failed(d) ||
-           manager_has_to_count(d->manager) || manager_deadline(d->manager) > 0 ||
-           manager_is_working(d->manager) || manager_is_unlocked_by_hand(d->manager) ||
+           vault_has_to_count(vault) || manager_deadline(d->manager) > 0 ||
+           vault_is_working(vault) || vault_is_unlocked_by_hand(vault) ||
            tlshd_watch_is_busy(d->tlshd) || notifier_is_behind(d->notifier) ||
            /* While the machine shuts down nobody would start another one. */
            manager_provision(d->manager) == PROVISION_ON_DEMAND;
@@ -206,10 +219,10 @@ static void on_activity(void *userdata)
     daemon_log_overridden(d->manager);
     daemon_log_ring(d->manager);
     daemon_log_clock(&d->log, d->manager);
-    manager_count(d->manager);
+    vault_count(manager_vault(d->manager));
     tlshd_watch_update(d->tlshd);
     retire_timer_update(d->retire);
-    plan_retry(d, has_failed(d) || manager_has_to_count(d->manager));
+    plan_retry(d, has_failed(d) || vault_has_to_count(manager_vault(d->manager)));
     plan_idle_exit(d);
     tell_status(d);
 }
@@ -407,17 +420,19 @@ static int setup(Daemon *d, const Config *config, const char *state_dir)
     if ((r = setup_signals(d)) < 0 ||
         (r = sd_event_add_time(d->event, &d->idle, CLOCK_MONOTONIC, 0, 0, on_idle, d)) < 0 ||
         (r = sd_event_add_time(d->event, &d->again, CLOCK_MONOTONIC, 0, 0, on_again, d)) < 0 ||
+        (r = sd_event_add_defer(d->event, &d->resume, on_resume, d)) < 0 ||
         (r = sd_event_add_time(d->event, &d->gap, CLOCK_MONOTONIC, 0, 0, on_gap, d)) < 0 ||
         (r = sd_event_add_post(d->event, &d->gap_check, on_dispatched, d)) < 0 ||
         (r = notifier_new(d->event, &d->notifier)) < 0 ||
-        (r = manager_new(config, state_dir, &d->manager)) < 0 ||
+        (r = manager_new(d->event, config, state_dir, &d->manager)) < 0 ||
         (r = retire_timer_new(d->event, d->manager, on_due, d, &d->retire)) < 0 ||
         (r = tlshd_watch_new(d->event, d->manager, &d->tlshd)) < 0 ||
         (r = refusals_new(d->event, &d->refusals)) < 0 ||
         (r = varlink_server_new(d->event, &info, &d->varlink)) < 0 ||
         (r = varlink_server_add_interface(d->varlink, &manager_interface, d->manager)) < 0)
         return r;
-    manager_set_loop(d->manager, d->event, on_store_ready, d);
+    manager_set_handler(d->manager, on_vault, d);
+    (void)sd_event_source_set_enabled(d->resume, SD_EVENT_OFF);
     arm(d->idle, 0);
     arm(d->again, 0);
     arm(d->gap, 0);
@@ -450,7 +465,7 @@ void daemon_start(Daemon *d)
     daemon_log_provision(d->manager);
     read_credentials(d);
     publish_all(d);
-    if (!manager_is_opening(d->manager))
+    if (!vault_is_opening(manager_vault(d->manager)))
         become_ready(d);
     on_activity(d);
 }

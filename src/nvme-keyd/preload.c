@@ -27,7 +27,7 @@ typedef struct Preload {
     Manager *manager;
     sd_event_source *retry;
     sd_event_source *end;
-    int result; /* of the last try; -EINPROGRESS while one lasts */
+    int result; /* of the last try; above 0 while one lasts */
     SyncResult sync;
 } Preload;
 
@@ -67,7 +67,7 @@ static bool may_pass(const Preload *p)
 static void try_once(Preload *p)
 {
     p->result = manager_publish_all(p->manager, &p->sync);
-    if (p->result == -EINPROGRESS)
+    if (p->result > 0)
         return;
     if (!may_pass(p) || sd_event_source_set_time_relative(p->retry, RETRY_USEC) < 0 ||
         sd_event_source_set_enabled(p->retry, SD_EVENT_ONESHOT) < 0)
@@ -80,9 +80,9 @@ static int on_retry(_unused_ sd_event_source *source, _unused_ uint64_t usec, vo
     return 0;
 }
 
-static void on_ready(ManagerEvent event, void *userdata)
+static void on_vault(VaultEvent event, void *userdata)
 {
-    if (event != MANAGER_STORE_SLOW)
+    if (event != VAULT_SLOW)
         try_once(userdata);
 }
 
@@ -101,13 +101,13 @@ static int setup(Preload *p, const Config *config)
     if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
         return log_error_errno(-errno, "Cannot set up");
     if ((r = sd_event_new(&p->event)) < 0 ||
-        (r = manager_new(config, p->state_dir, &p->manager)) < 0 ||
+        (r = manager_new(p->event, config, p->state_dir, &p->manager)) < 0 ||
         (r = sd_event_add_time_relative(p->event, &p->retry, CLOCK_MONOTONIC, 0, 0, on_retry, p)) <
             0 ||
         (r = sd_event_add_time_relative(p->event, &p->end, CLOCK_MONOTONIC, p->timeout_usec, 0,
                                         on_end, p)) < 0)
         return log_error_errno(r, "Cannot set up");
-    manager_set_loop(p->manager, p->event, on_ready, p);
+    manager_set_handler(p->manager, on_vault, p);
     return 0;
 }
 
@@ -115,11 +115,11 @@ static ExitCode fail_store(const Preload *p)
 {
     static const LogFields unavailable = {.message_id = MESSAGE_STORE_UNAVAILABLE},
                            refused = {.message_id = MESSAGE_STORE_REFUSED};
-    const char *detail = manager_store_detail(p->manager);
+    const char *detail = vault_detail(manager_vault(p->manager));
 
-    if (p->result == -EINPROGRESS)
+    if (p->result > 0)
         detail = "a TPM or systemd-creds has not answered in time";
-    daemon_log_lines(LOG_ERR, manager_store_is_refused(p->manager) ? &refused : &unavailable,
+    daemon_log_lines(LOG_ERR, vault_is_refused(manager_vault(p->manager)) ? &refused : &unavailable,
                      "Cannot open the store", detail ? detail : strerror(-p->result));
     return EXIT_STORE;
 }
@@ -149,7 +149,7 @@ static ExitCode tell(Preload *p)
         (void)log_full(LOG_ERR, 0, &absent, "Nothing published: " MANAGER_NO_RING);
         return EXIT_NO_KEYRING;
     }
-    if (p->result < 0 && !manager_store(p->manager))
+    if (p->result != 0 && !manager_store(p->manager))
         return fail_store(p);
     if (p->result < 0) {
         (void)broken_log(manager_keys(p->manager));

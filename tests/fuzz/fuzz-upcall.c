@@ -14,11 +14,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* A manager that has neither store nor ring: each request is a miss, or no request at all. */
 static Manager *make_manager(void)
 {
+    static sd_event *event;
     Manager *m = NULL;
 
     setenv(NAMES_ENV_LOG_LEVEL, "emerg", 1);
     log_setup(NULL);
-    if (manager_new(&config_default, "/nonexistent", &m) < 0)
+    if (sd_event_default(&event) < 0 || manager_new(event, &config_default, "/nonexistent", &m) < 0)
         abort();
     return m;
 }

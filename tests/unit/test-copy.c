@@ -77,15 +77,16 @@ static int copy(const Fixture *f, Place *p, const char *first, const char *secon
     snprintf(path, sizeof(path), "%s/records", p->dir);
     if (mkdir(path, 0700) < 0)
         return -errno;
+    (void)fixture_open(f, f->m);
     return copy_all(f->m, nqns, &files, &p->result, &p->detail);
 }
 
 /* As the daemon of an initramfs. */
-static int boot(const Fixture *f, const Place *p, Manager **ret)
+static int boot(Fixture *f, const Place *p, Manager **ret)
 {
-    int r = manager_new(&f->config, p->dir, ret);
+    int r = fixture_new_manager(f, p->dir, ret);
 
-    return r < 0 ? r : manager_open(*ret);
+    return r < 0 ? r : fixture_open(f, *ret);
 }
 
 TEST(keys_of_some_subsystems)
@@ -111,7 +112,7 @@ TEST(keys_of_some_subsystems)
     ASSERT_OK(boot(&f, &p, &m));
     ASSERT_EQ(key_table_size(manager_keys(m)), 3);
     ASSERT_TRUE(key_table_find(manager_keys(m), a) && key_table_find(manager_keys(m), b));
-    ASSERT_OK(manager_sync(m, &s));
+    ASSERT_OK(fixture_sync_manager(&f, m, &s));
     m = manager_free(m);
 
     ASSERT_OK(copy(&f, &p, NULL, NULL));
@@ -164,7 +165,7 @@ TEST(it_is_no_store_outside_of_an_initramfs)
         ASSERT_EQ(boot(&f, &p, &m), -EROFS);
         ASSERT_TRUE(!manager_store(m));
         ASSERT_EQ(key_table_size(manager_keys(m)), 0);
-        ASSERT_TRUE(strstr(manager_store_detail(m), "copy"));
+        ASSERT_TRUE(strstr(vault_detail(manager_vault(m)), "copy"));
     }
 }
 
@@ -188,11 +189,11 @@ TEST(it_is_left_as_it_is)
     ASSERT_EQ(p.result.keys, 2);
 
     setenv("SYSTEMD_IN_INITRD", "1", 1);
-    initramfs = (Fixture){.config = f.config};
+    initramfs = (Fixture){.config = f.config, .event = f.event};
     ASSERT_OK(boot(&f, &p, &initramfs.m));
     (void)usleep(1100 * 1000);
     /* The time of the retiring one is over: it goes from the ring, and is not tried again. */
-    r = manager_sync(initramfs.m, &s);
+    r = fixture_sync(&initramfs, &s);
     if (r == 0 &&
         (key_table_find(manager_keys(initramfs.m), old) ||
          !key_table_find(manager_keys(initramfs.m), k->id) || manager_deadline(initramfs.m) != 0))

@@ -515,6 +515,8 @@ TEST(import)
     ASSERT_OK(read_again(&f, &s));
     ASSERT_OK(import_new(&i));
     ASSERT_OK(import_stage(i, &q, NULL, &detail));
+    while (!manager_await_import(f.m, i))
+        ASSERT_TRUE(sd_event_run(f.event, UINT64_MAX) >= 0);
     ASSERT_OK(manager_import(f.m, i, false, &result, &fault, &detail));
     ASSERT_EQ(result.added, 1);
     ASSERT_EQ(find(&f, SUBSYSTEM, true)->state, KEY_OVERRIDDEN);

@@ -39,7 +39,12 @@ static int stage(Run *r, const char *identity, const char *subsysnqn, KeyRole ro
 
 static int import(const Fixture *f, Run *r)
 {
-    return manager_import(f->m, r->import, false, &r->result, &r->fault, &r->detail);
+    int error = fixture_open(f, f->m);
+
+    while (error == 0 && !manager_await_import(f->m, r->import))
+        error = sd_event_run(f->event, UINT64_MAX) < 0 ? -ENOTRECOVERABLE : 0;
+    return error < 0 ? error
+                     : manager_import(f->m, r->import, false, &r->result, &r->fault, &r->detail);
 }
 
 static Key *pair_of(const Fixture *f, const char *subsysnqn)

@@ -13,9 +13,9 @@ TEST(empty)
     SyncResult s;
     FIXTURE;
 
-    ASSERT_OK(manager_open(f.m));
+    ASSERT_OK(fixture_open(&f, f.m));
     ASSERT_TRUE(!manager_store(f.m));
-    ASSERT_TRUE(!manager_store_detail(f.m));
+    ASSERT_TRUE(!vault_detail(manager_vault(f.m)));
     ASSERT_OK(fixture_sync(&f, &s));
     ASSERT_EQ(s.added + s.kept + s.removed + s.failed, 0);
     ASSERT_EQ(fixture_remove(&f, "0123456789abcdef"), -ENOENT);
@@ -78,7 +78,7 @@ static int add_names(Fixture *f, const char *hostnqn, const char *subsysnqn, cha
                           .hash = PSK_HASH_SHA256};
     Key *k = NULL;
 
-    return manager_add(f->m, &q, &k, ret_detail);
+    return fixture_try(f, &q, &k, ret_detail);
 }
 
 /* The line names the character and its place; nothing is made for a key that cannot be. */
@@ -93,6 +93,7 @@ TEST(bad_names)
         {HOST, "nqn.a;b", "subsystem NQN has ';' at character 6, which is not allowed"},
         {HOST, "nqn.\x80", "subsystem NQN has a byte (0x80) at character 5, which is not allowed"},
     };
+    char path[128];
     FIXTURE;
 
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -102,7 +103,8 @@ TEST(bad_names)
         ASSERT_STR(detail, cases[i].detail);
     }
     ASSERT_TRUE(!manager_store(f.m));
-    ASSERT_OK(rmdir(f.dir));
+    snprintf(path, sizeof(path), "%s/header.json", f.dir);
+    ASSERT_TRUE(access(path, F_OK) < 0);
 }
 
 /* Two long names have no room in an identity of version 0: a target awaits version 1 alone then,
@@ -124,15 +126,15 @@ TEST(long_names)
     nqn[sizeof(nqn) - 1] = '\0';
     strcpy(longer, nqn);
     nqn[sizeof(nqn) - 2] = '\0';
-    ASSERT_EQ(manager_add(f.m, &q, &k, &detail), -EINVAL);
+    ASSERT_EQ(fixture_try(&f, &q, &k, &detail), -EINVAL);
     ASSERT_TRUE(detail && strstr(detail, "use version 1"));
     ASSERT_TRUE(!manager_store(f.m));
     q.versions = 0;
     q.dry_run = true;
-    ASSERT_OK(manager_add(f.m, &q, &k, &detail));
+    ASSERT_OK(fixture_try(&f, &q, &k, &detail));
     ASSERT_TRUE(!k && !manager_store(f.m));
     q.dry_run = false;
-    ASSERT_OK(manager_add(f.m, &q, &k, &detail));
+    ASSERT_OK(fixture_try(&f, &q, &k, &detail));
     ASSERT_EQ(k->versions, KEY_VERSION_BIT(1));
     ASSERT_EQ(fixture_keys(&f), 1);
 }
@@ -162,7 +164,7 @@ TEST(swapped_names)
         _cleanup_(freep) char *detail = NULL;
         Key *k = NULL;
 
-        ASSERT_EQ(manager_add(f.m, &q, &k, &detail), cases[i].error);
+        ASSERT_EQ(fixture_try(&f, &q, &k, &detail), cases[i].error);
         ASSERT_TRUE(detail);
         ASSERT_TRUE(!manager_store(f.m));
     }
@@ -177,7 +179,7 @@ TEST(own_hostnqn)
     int r;
     FIXTURE;
 
-    r = manager_add(f.m, &q, &k, &detail);
+    r = fixture_try(&f, &q, &k, &detail);
     if (io_read_line(NAMES_HOSTNQN_FILE, line, sizeof(line)) < 0) {
         ASSERT_EQ(r, -ENODATA);
         ASSERT_TRUE(detail && strstr(detail, NAMES_HOSTNQN_FILE));
@@ -199,9 +201,9 @@ TEST(generate)
     FIXTURE;
 
     q.subsysnqn = "nqn.2026-11.org.example:a";
-    ASSERT_OK(manager_add(f.m, &q, &a, &detail));
+    ASSERT_OK(fixture_try(&f, &q, &a, &detail));
     q.subsysnqn = "nqn.2026-11.org.example:b";
-    ASSERT_OK(manager_add(f.m, &q, &b, &detail));
+    ASSERT_OK(fixture_try(&f, &q, &b, &detail));
     ASSERT_TRUE(strcmp(a->digest, b->digest) != 0);
     ASSERT_OK(key_unseal(a, &payload));
     ASSERT_OK(key_payload_configured(payload, &bytes, &size));
@@ -251,15 +253,15 @@ TEST(shadow)
 
     k = fixture_add(&f, "nqn.x:a", KEY_ROLE_HOST, 1);
     ASSERT_TRUE(k);
-    ASSERT_EQ(manager_add(f.m, &q, &other, &detail), -ENOTUNIQ);
+    ASSERT_EQ(fixture_try(&f, &q, &other, &detail), -ENOTUNIQ);
     ASSERT_TRUE(other == k);
     ASSERT_TRUE(detail && strstr(detail, "nqn.x:a ") && strstr(detail, k->id));
     /* The other way round it is as bad. */
     q.subsysnqn = "nqn.x:";
-    ASSERT_EQ(manager_add(f.m, &q, &other, &detail_two), -ENOTUNIQ);
+    ASSERT_EQ(fixture_try(&f, &q, &other, &detail_two), -ENOTUNIQ);
     ASSERT_EQ(fixture_keys(&f), 1);
     q.force = true;
-    ASSERT_OK(manager_add(f.m, &q, &other, &detail_two));
+    ASSERT_OK(fixture_try(&f, &q, &other, &detail_two));
     ASSERT_TRUE(ring_has_key(other, 1));
     ASSERT_TRUE(ring_has_key(k, 1));
 }
@@ -282,7 +284,7 @@ TEST(remove)
     ASSERT_EQ(ring_size(), 2);
     ASSERT_TRUE(ring_has_key(other, 0) && ring_has_key(other, 1));
     ASSERT_TRUE(fixture_restart(&f));
-    ASSERT_OK(manager_open(f.m));
+    ASSERT_OK(fixture_open(&f, f.m));
     ASSERT_EQ(fixture_keys(&f), 1);
 }
 
@@ -297,8 +299,8 @@ TEST(store_unreadable)
     ASSERT_TRUE(fixture_restart(&f));
     snprintf(path, sizeof(path), "%s/header.json", f.dir);
     ASSERT_OK(truncate(path, 10));
-    ASSERT_EQ(manager_open(f.m), -EBADMSG);
-    ASSERT_TRUE(manager_store_detail(f.m));
+    ASSERT_EQ(fixture_open(&f, f.m), -EBADMSG);
+    ASSERT_TRUE(vault_detail(manager_vault(f.m)));
     ASSERT_TRUE(!manager_store(f.m));
     ASSERT_EQ(fixture_sync(&f, &s), -EBADMSG);
     ASSERT_EQ(ring_size(), 1);
@@ -313,46 +315,44 @@ TEST(store_locked)
     FIXTURE;
 
     ASSERT_TRUE(fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1));
-    ASSERT_OK(manager_new(&f.config, f.dir, &other));
-    ASSERT_EQ(manager_open(other), -EBUSY);
-    ASSERT_TRUE(manager_store_detail(other));
+    ASSERT_OK(fixture_new_manager(&f, f.dir, &other));
+    ASSERT_EQ(fixture_open(&f, other), -EBUSY);
+    ASSERT_TRUE(vault_detail(manager_vault(other)));
     manager_close(f.m);
     ASSERT_EQ(fixture_keys(&f), 0);
-    ASSERT_OK(manager_open(other));
-    ASSERT_TRUE(!manager_store_detail(other));
+    ASSERT_OK(fixture_open(&f, other));
+    ASSERT_TRUE(!vault_detail(manager_vault(other)));
     ASSERT_EQ(key_table_size(manager_keys(other)), 1);
     manager_free(other);
 }
 
-static void count_calls(_unused_ ManagerEvent event, void *userdata)
+static void count_events(_unused_ VaultEvent event, void *userdata)
 {
     ++*(int *)userdata;
 }
 
-/* The hook may free what the caller of manager_open() works on: it is not called from there. */
+/* Whoever asked for it learns of it at once; nobody else can be waiting. */
 TEST(a_job_that_cannot_start)
 {
     struct rlimit old, low;
-    sd_event *event = NULL;
-    int calls = 0, r;
+    int events = 0;
+    bool settled;
+    Vault *v;
     FIXTURE;
 
     ASSERT_TRUE(fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1));
     ASSERT_TRUE(fixture_restart(&f));
-    ASSERT_TRUE(sd_event_new(&event) >= 0);
-    manager_set_loop(f.m, event, count_calls, &calls);
+    v = manager_vault(f.m);
+    manager_set_handler(f.m, count_events, &events);
     ASSERT_OK(getrlimit(RLIMIT_NOFILE, &old));
     low = old;
     /* Enough for the directories of the store and a file in them, not for a pipe besides. */
     low.rlim_cur = (rlim_t)dup(0) + 4;
     close((int)low.rlim_cur - 4);
     ASSERT_OK(setrlimit(RLIMIT_NOFILE, &low));
-    r = manager_open(f.m);
+    settled = vault_await(v);
     ASSERT_OK(setrlimit(RLIMIT_NOFILE, &old));
-    ASSERT_EQ(r, -EMFILE);
-    ASSERT_EQ(calls, 0);
-    ASSERT_TRUE(!manager_is_opening(f.m));
-    ASSERT_TRUE(manager_store_detail(f.m));
-    f.m = manager_free(f.m);
-    sd_event_unref(event);
+    ASSERT_TRUE(settled && vault_error(v) == -EMFILE && vault_detail(v));
+    ASSERT_EQ(events, 0);
+    ASSERT_TRUE(!vault_is_opening(v));
 }

@@ -79,7 +79,7 @@ static int copy_one(const char *path, const struct stat *st, _unused_ int type,
 static bool start(Crash *x)
 {
     x->f.m = manager_free(x->f.m);
-    return manager_new(&x->f.config, x->work, &x->f.m) == 0 && manager_open(x->f.m) == 0;
+    return fixture_new_manager(&x->f, x->work, &x->f.m) == 0 && fixture_open(&x->f, x->f.m) == 0;
 }
 
 /* Store and ring as they were before. */

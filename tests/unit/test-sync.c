@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdarg.h>
+#include <sys/syscall.h>
 
 #include "keyd-fixture.h"
 #include "nvme-keyd/manager/manager-private.h"
@@ -15,7 +16,7 @@ static SyncResult result;
 static int sync_now(Fixture *f)
 {
     result = (SyncResult){0};
-    return manager_sync(f->m, &result);
+    return fixture_sync(f, &result);
 }
 
 static bool did(size_t kept, size_t added, size_t removed, size_t failed)

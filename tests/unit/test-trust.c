@@ -8,6 +8,7 @@
 #include "basic/limits.h"
 #include "credstore/seal/ways.h"
 #include "keyd-fixture.h"
+#include "nvme-keyd/vault/vault-private.h"
 
 /* Which store is opened, and what becomes of the keyring where it is another one. */
 
@@ -38,14 +39,14 @@ TEST(id)
     ASSERT_TRUE(fixture_restart(&f));
     ASSERT_OK(fixture_sync(&f, &s));
     ASSERT_EQ(s.kept, 1);
-    ASSERT_TRUE(!manager_store_is_refused(f.m) && !manager_store_is_foreign(f.m));
+    ASSERT_TRUE(!vault_is_refused(manager_vault(f.m)) && !vault_is_foreign(manager_vault(f.m)));
 
     ASSERT_TRUE(set(&f.config, "Id", OTHER_ID));
     ASSERT_TRUE(fixture_restart(&f));
     ASSERT_EQ(fixture_sync(&f, &s), -EXDEV);
-    ASSERT_TRUE(!manager_store(f.m) && manager_store_is_foreign(f.m));
-    ASSERT_TRUE(strstr(manager_store_detail(f.m), id) &&
-                strstr(manager_store_detail(f.m), OTHER_ID));
+    ASSERT_TRUE(!manager_store(f.m) && vault_is_foreign(manager_vault(f.m)));
+    ASSERT_TRUE(strstr(vault_detail(manager_vault(f.m)), id) &&
+                strstr(vault_detail(manager_vault(f.m)), OTHER_ID));
     ASSERT_EQ(ring_size(), 1);
     ASSERT_TRUE(!fixture_add(&f, "nqn.2026-11.org.example:b", KEY_ROLE_HOST, 2));
     ASSERT_EQ(ring_size(), 1);
@@ -67,13 +68,13 @@ TEST(id_of_a_store_that_is_gone)
     (void)nftw(f.dir, fixture_remove_one, 16, FTW_DEPTH | FTW_PHYS);
     ASSERT_OK(mkdir(f.dir, 0700));
     ASSERT_TRUE(set(&f.config, "Id", id));
-    ASSERT_OK(manager_new(&f.config, f.dir, &f.m));
+    ASSERT_TRUE(fixture_restart(&f));
     ASSERT_EQ(fixture_sync(&f, &s), -EXDEV);
-    ASSERT_TRUE(manager_store_is_foreign(f.m));
+    ASSERT_TRUE(vault_is_foreign(manager_vault(f.m)));
     ASSERT_EQ(ring_size(), 1);
     /* None is made in its place. */
     ASSERT_TRUE(!fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1));
-    ASSERT_TRUE(strstr(manager_store_detail(f.m), id));
+    ASSERT_TRUE(strstr(vault_detail(manager_vault(f.m)), id));
     snprintf(path, sizeof(path), "%s/header.json", f.dir);
     ASSERT_TRUE(access(path, F_OK) < 0);
 
@@ -96,8 +97,8 @@ TEST(open_by)
         ASSERT_TRUE(set(&f.config, "OpenBy", bad[i]));
         ASSERT_TRUE(fixture_restart(&f));
         ASSERT_EQ(fixture_sync(&f, &s), -EXDEV);
-        ASSERT_TRUE(manager_store_is_refused(f.m) && !manager_store_is_foreign(f.m));
-        ASSERT_TRUE(strstr(manager_store_detail(f.m), "sealed by the key host: OpenBy="));
+        ASSERT_TRUE(vault_is_refused(manager_vault(f.m)) && !vault_is_foreign(manager_vault(f.m)));
+        ASSERT_TRUE(strstr(vault_detail(manager_vault(f.m)), "sealed by the key host: OpenBy="));
         ASSERT_EQ(ring_size(), 1);
     }
     for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
@@ -106,6 +107,30 @@ TEST(open_by)
         ASSERT_OK(fixture_sync(&f, &s));
         ASSERT_EQ(s.kept, 1);
     }
+}
+
+typedef struct Sealing {
+    bool done;
+    int error;
+    char *detail;
+    Secret *slot;
+} Sealing;
+
+static void on_sealed(int error, const Secret *slot, const char *detail, void *userdata)
+{
+    Sealing *s = userdata;
+
+    s->done = true;
+    s->error = error;
+    s->detail = detail ? strdup(detail) : NULL;
+    s->slot = slot ? secret_new_copy(slot->data, slot->size) : NULL;
+}
+
+static void seal(const Fixture *f, const SlotRequest *q, Sealing *ret)
+{
+    vault_seal_slot(manager_vault(f->m), q, on_sealed, ret);
+    while (!ret->done && sd_event_run(f->event, UINT64_MAX) >= 0)
+        ;
 }
 
 /* No slot is made that would not open the store. */
@@ -126,16 +151,22 @@ TEST(open_by_holds_for_new_slots)
         const SlotRequest q = {.type = types[i]};
         _cleanup_(sealed_slot_done) SealedSlot sealed = {.id = ""};
         _cleanup_(freep) char *detail = NULL;
-        Config narrow = f.config;
+        Vault *v = manager_vault(f.m);
+        VaultRules narrow = {.closed_ways = ~0U};
+        Sealing sealing = {.error = 0};
 
-        ASSERT_TRUE(
-            set(&narrow, "OpenBy", i == 0 ? "recovery systemd-creds:tpm2" : "systemd-creds"));
         ASSERT_OK(fixture_sync(&f, &s));
         /* The open store would be closed by a reload. */
-        *(Config *)(uintptr_t)manager_config(f.m) = narrow;
-        ASSERT_EQ(manager_seal_slot(f.m, &q, &sealed, &detail), -EXDEV);
+        narrow = v->rules;
+        v->rules.closed_ways = i == 0 ? ~(WAY_RECOVERY | way_of_creds_key("tpm2")) : WAY_RECOVERY;
+        if (i == 0)
+            seal(&f, &q, &sealing);
+        else
+            sealing.error = vault_add_recovery(v, &q, &sealed, &sealing.detail);
+        detail = sealing.detail;
+        ASSERT_EQ(sealing.error, -EXDEV);
         ASSERT_TRUE(detail && strstr(detail, "OpenBy="));
-        *(Config *)(uintptr_t)manager_config(f.m) = f.config;
+        v->rules = narrow;
     }
     ASSERT_EQ(json_object_array_length(store_slots(manager_store(f.m))), 1);
 }
@@ -162,7 +193,7 @@ TEST(bad_values)
         ASSERT_EQ(config_set(&f.config, "Store", bad[i].option, bad[i].value), -EINVAL);
         ASSERT_TRUE(fixture_restart(&f));
         ASSERT_EQ(fixture_sync(&f, &s), -EXDEV);
-        ASSERT_TRUE(strstr(manager_store_detail(f.m), bad[i].words));
+        ASSERT_TRUE(strstr(vault_detail(manager_vault(f.m)), bad[i].words));
         ASSERT_EQ(ring_size(), 1);
     }
 }
@@ -186,41 +217,34 @@ TEST(reload)
     ASSERT_EQ(s.kept, 1);
 }
 
-/* A TPM that takes commands and never answers, and a loop for those who wait for it. */
+/* A TPM that takes commands and never answers. */
 typedef struct Waiting {
-    sd_event *event;
     int tpm_fd;
     char tpm[64];
-    int calls; /* of the hook */
+    int events;
 } Waiting;
 
-static void on_ready(_unused_ ManagerEvent event, void *userdata)
+static void on_event(_unused_ VaultEvent event, void *userdata)
 {
-    ((Waiting *)userdata)->calls++;
+    ((Waiting *)userdata)->events++;
 }
 
 static bool waiting_new(Waiting *w, Fixture *f)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     char tcti[128];
-    sigset_t set;
 
     snprintf(w->tpm, sizeof(w->tpm), "/tmp/%s.tpm", strrchr(f->dir, '/') + 1);
     snprintf(address.sun_path, sizeof(address.sun_path), "%s", w->tpm);
     snprintf(tcti, sizeof(tcti), "swtpm:path=%s", w->tpm);
-    sigemptyset(&set);
-    sigaddset(&set, SIGCHLD);
-    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 || sd_event_new(&w->event) < 0)
-        return false;
     w->tpm_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    manager_set_loop(f->m, w->event, on_ready, w);
+    manager_set_handler(f->m, on_event, w);
     return w->tpm_fd >= 0 && bind(w->tpm_fd, (struct sockaddr *)&address, sizeof(address)) == 0 &&
            listen(w->tpm_fd, 4) == 0 && setenv("NVME_KEYD_TCTI", tcti, 1) == 0;
 }
 
 static void waiting_done(Waiting *w)
 {
-    sd_event_unref(w->event);
     if (w->tpm_fd >= 0)
         close(w->tpm_fd);
     if (w->tpm[0])
@@ -228,21 +252,13 @@ static void waiting_done(Waiting *w)
     unsetenv("NVME_KEYD_TCTI");
 }
 
-/* Whether the hook is called for the end of something before nothing happens for 3 s. */
-static bool is_told(Waiting *w)
-{
-    while (w->calls == 0 && sd_event_run(w->event, 3 * USEC_PER_SEC) > 0)
-        ;
-    return w->calls > 0;
-}
-
-static bool add_recovery_key(Fixture *f, Secret **ret)
+static bool add_recovery_key(const Fixture *f, Secret **ret)
 {
     const SlotRequest q = {.type = "recovery"};
     _cleanup_(sealed_slot_done) SealedSlot sealed = {.id = ""};
     _cleanup_(freep) char *detail = NULL;
 
-    if (manager_seal_slot(f->m, &q, &sealed, &detail) < 0)
+    if (vault_add_recovery(manager_vault(f->m), &q, &sealed, &detail) < 0)
         return false;
     *ret = TAKE_PTR(sealed.recovery_key);
     return true;
@@ -250,50 +266,94 @@ static bool add_recovery_key(Fixture *f, Secret **ret)
 
 #define COUNTER 0x1a01234
 
-/* An unlocking that fails has ended what others wait for: they hear of it, and ask again. */
+/* An unlocking that fails has ended what others wait for: they hear of it, and what was asked for
+ * begins again. */
 TEST(unlock_that_ends_a_task_and_fails)
 {
     _cleanup_(secret_freep) Secret *key = NULL;
-    _cleanup_(freep) char *detail = NULL, *why = NULL;
+    _cleanup_(freep) char *why = NULL;
     char id[STORE_IDENTITY_SIZE];
     _cleanup_(waiting_done) Waiting w = {.tpm_fd = -1};
+    Sealing removal = {.done = false};
     FIXTURE;
 
     ASSERT_TRUE(make_store(&f, id) && add_recovery_key(&f, &key));
     ASSERT_TRUE(set(&f.config, "Id", OTHER_ID));
     ASSERT_TRUE(fixture_restart(&f) && waiting_new(&w, &f));
-    if (manager_remove_counter(f.m, COUNTER, &detail) != -EINPROGRESS)
-        TEST_SKIP("needs the TPM2 libraries");
-    ASSERT_EQ(manager_unlock(f.m, key, &why), -EXDEV);
-    ASSERT_TRUE(!manager_is_working(f.m));
-    ASSERT_EQ(w.calls, 0);
-    ASSERT_TRUE(manager_store_detail(f.m) && strstr(manager_store_detail(f.m), OTHER_ID));
-    ASSERT_TRUE(is_told(&w));
+    vault_remove_counter(manager_vault(f.m), COUNTER, on_sealed, &removal);
+    ASSERT_TRUE(!removal.done && vault_is_working(manager_vault(f.m)));
+    ASSERT_EQ(vault_unlock(manager_vault(f.m), key, &why), -EXDEV);
+    ASSERT_TRUE(vault_detail(manager_vault(f.m)) &&
+                strstr(vault_detail(manager_vault(f.m)), OTHER_ID));
+    ASSERT_EQ(w.events, 1);
+    ASSERT_TRUE(!removal.done && vault_is_working(manager_vault(f.m)));
+    f.m = manager_free(f.m);
+    ASSERT_EQ(removal.error, -ECANCELED);
+    free(removal.detail);
 }
 
 /* A wrong key ends nothing, and leaves no lock on the store that keeps the next one from it. */
 TEST(unlock_with_a_wrong_key_beside_a_task)
 {
     _cleanup_(secret_freep) Secret *key = NULL;
-    _cleanup_(freep) char *detail = NULL, *why = NULL;
+    _cleanup_(freep) char *why = NULL;
     char id[STORE_IDENTITY_SIZE];
     SyncResult s;
     _cleanup_(waiting_done) Waiting w = {.tpm_fd = -1};
+    Sealing removal = {.done = false};
     FIXTURE;
 
     ASSERT_TRUE(make_store(&f, id) && add_recovery_key(&f, &key));
     ASSERT_TRUE(fixture_restart(&f) && waiting_new(&w, &f));
-    if (manager_remove_counter(f.m, COUNTER, &detail) != -EINPROGRESS)
-        TEST_SKIP("needs the TPM2 libraries");
+    vault_remove_counter(manager_vault(f.m), COUNTER, on_sealed, &removal);
     key->data[0] ^= 1;
-    ASSERT_EQ(manager_unlock(f.m, key, &why), -EKEYREJECTED);
-    ASSERT_TRUE(manager_is_working(f.m));
+    ASSERT_EQ(vault_unlock(manager_vault(f.m), key, &why), -EKEYREJECTED);
+    ASSERT_TRUE(!removal.done && vault_is_working(manager_vault(f.m)));
     /* The TPM is gone, and the task ends. */
     close(w.tpm_fd);
     w.tpm_fd = -1;
-    while (manager_is_working(f.m))
-        ASSERT_TRUE(sd_event_run(w.event, 30 * USEC_PER_SEC) > 0);
-    manager_set_loop(f.m, NULL, NULL, NULL);
     ASSERT_OK(fixture_sync(&f, &s));
     ASSERT_EQ(s.kept, 1);
+    ASSERT_TRUE(removal.done && removal.error < 0);
+    free(removal.detail);
+}
+
+/* Whatever is at work when the store is closed, and whatever waits, ends without it. */
+TEST(closed_at_work)
+{
+    const SlotRequest q = {.type = "systemd-creds"};
+    Sealing first = {.done = false}, second = {.done = false};
+    char id[STORE_IDENTITY_SIZE];
+    Config other;
+    SyncResult s;
+    FIXTURE;
+
+    for (int by_reload = 0; by_reload < 2; by_reload++) {
+        first = second = (Sealing){.done = false};
+        ASSERT_TRUE(by_reload || make_store(&f, id));
+        vault_seal_slot(manager_vault(f.m), &q, on_sealed, &first);
+        vault_seal_slot(manager_vault(f.m), &q, on_sealed, &second);
+        ASSERT_TRUE(!first.done && !second.done && vault_is_working(manager_vault(f.m)));
+        other = f.config;
+        ASSERT_TRUE(set(&other, "Id", OTHER_ID));
+        if (by_reload)
+            manager_set_config(f.m, &other);
+        else
+            manager_close(f.m);
+        ASSERT_TRUE(!manager_store(f.m) && !vault_is_working(manager_vault(f.m)));
+        ASSERT_EQ(first.error, -ECANCELED);
+        ASSERT_EQ(second.error, -ECANCELED);
+        ASSERT_EQ(fixture_keys(&f), 0);
+        free(first.detail);
+        free(second.detail);
+        manager_set_config(f.m, &f.config);
+        /* The child may still have the lock. */
+        while (fixture_sync(&f, &s) == -EBUSY)
+            (void)usleep(1000);
+        ASSERT_EQ(s.kept, 1);
+    }
+    vault_seal_slot(manager_vault(f.m), &q, on_sealed, &first);
+    f.m = manager_free(f.m);
+    ASSERT_EQ(first.error, -ECANCELED);
+    free(first.detail);
 }

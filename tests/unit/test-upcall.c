@@ -387,7 +387,7 @@ TEST(on_demand)
     target = fixture_add(&f, "nqn.2026-11.org.example:t", KEY_ROLE_TARGET, 2);
     ASSERT_TRUE(host && target);
     ASSERT_TRUE(!manager_lacks(f.m, host) && !manager_lacks(f.m, target));
-    ASSERT_OK(manager_sync(f.m, &result));
+    ASSERT_OK(fixture_sync(&f, &result));
     ASSERT_TRUE(!ring_has_key(host, 1) && ring_has_key(target, 0));
     ASSERT_EQ(seconds_left(target->serials[0]), 0);
 
@@ -407,11 +407,11 @@ TEST(on_demand)
     ASSERT_EQ(reply.timeout_sec, 0);
 
     /* It stays for its time, and is not brought back after that. */
-    ASSERT_OK(manager_sync(f.m, &result));
+    ASSERT_OK(fixture_sync(&f, &result));
     ASSERT_TRUE(ring_has_key(host, 1));
     ASSERT_OK(keyctl_set_timeout(host->serials[1], 1));
     (void)sleep(2);
-    ASSERT_OK(manager_sync(f.m, &result));
+    ASSERT_OK(fixture_sync(&f, &result));
     ASSERT_EQ(host->serials[1], 0);
     ask(&f, "user", PAIR);
     ASSERT_TRUE(ring_has_key(host, 1));
@@ -431,17 +431,17 @@ TEST(on_demand_ends)
     ASSERT_TRUE(seconds_left(k->serials[1]) > 50);
     f.config.on_demand = false;
     manager_set_config(f.m, &f.config);
-    ASSERT_OK(manager_sync(f.m, &result));
+    ASSERT_OK(fixture_sync(&f, &result));
     ASSERT_TRUE(ring_has_key(k, 1));
     ASSERT_EQ(seconds_left(k->serials[1]), 0);
 
     ASSERT_OK(keyctl_set_timeout(k->serials[1], 60));
     k->lifetimes[1] = KEY_LIFETIME_UNKNOWN;
-    ASSERT_OK(manager_sync(f.m, &result));
+    ASSERT_OK(fixture_sync(&f, &result));
     ASSERT_EQ(seconds_left(k->serials[1]), 0);
     /* And the other way round. */
     set_on_demand(&f, true);
-    ASSERT_OK(manager_sync(f.m, &result));
+    ASSERT_OK(fixture_sync(&f, &result));
     ASSERT_TRUE(seconds_left(k->serials[1]) > 50);
 }
 
@@ -478,9 +478,9 @@ TEST(on_demand_displaces)
     set_on_demand(&f, true);
     k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1);
     ASSERT_TRUE(k);
-    ASSERT_OK(manager_sync(f.m, &result));
+    ASSERT_OK(fixture_sync(&f, &result));
     ASSERT_TRUE(add_key("user", k->identities[1], "other", 5, fixture_ring()) > 0);
-    ASSERT_OK(manager_sync(f.m, &result));
+    ASSERT_OK(fixture_sync(&f, &result));
     ASSERT_TRUE(ring_has_key(k, 1));
     ASSERT_TRUE(seconds_left(k->serials[1]) > 50);
 }

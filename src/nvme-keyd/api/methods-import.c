@@ -162,17 +162,37 @@ static int finish_import(VarlinkCall *call, Manager *m, Import *i, const ImportC
     ImportFault fault;
     int r = manager_import(m, i, c->dry_run, &result, &fault, &detail);
 
-    /* The same call comes again. */
-    if (r == -EINPROGRESS) {
-        import_truncate(i, c->offset);
-        return r;
-    }
     varlink_call_set_state(call, NULL, NULL);
     if (r < 0)
         return reply_import_failure(call, r, &fault, detail);
     if (!c->dry_run)
         log_import(call, &result);
     return reply_result(call, m, &result);
+}
+
+bool gate_import(const VarlinkCall *call, json_object *p, void *userdata)
+{
+    _cleanup_(import_freep) Import *own = NULL;
+    _cleanup_(freep) char *detail = NULL;
+    ImportCall c = {.request = {.role = KEY_ROLE_HOST}};
+    Import *i = varlink_call_state(call);
+    ImportFault fault;
+    const char *bad;
+    bool open;
+
+    if (read_call(p, &c, &bad) < 0 || c.continues)
+        return true;
+    if (!vault_await(manager_vault(userdata)))
+        return false;
+    if (manager_store(userdata) || c.dry_run)
+        return true;
+    if (c.offset == 0)
+        i = import_new(&own) == 0 ? own : NULL;
+    if (!i || import_size(i) != c.offset)
+        return true;
+    open = stage_keys(i, &c, &fault, &detail) < 0 || manager_await_import(userdata, i);
+    import_truncate(i, c.offset);
+    return open;
 }
 
 int method_import(VarlinkCall *call, json_object *p, void *userdata)

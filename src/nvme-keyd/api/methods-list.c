@@ -22,17 +22,6 @@ int methods_describe_key(const Key *k, unsigned on_demand_sec, json_object **ret
     return r;
 }
 
-/* For the methods that read: keys of a store that cannot be opened are not "none". */
-static int open_or_reply(VarlinkCall *call, Manager *m, int *ret_answer)
-{
-    int r = manager_open(m);
-
-    if (r < 0)
-        *ret_answer = methods_reply_failure(call, r == -EINPROGRESS ? r : -EIO,
-                                            manager_store_detail(m), NULL);
-    return r;
-}
-
 /* Whoever changes keys sees at once what the ring has of them; of others there may be many. */
 static const ManagerLook *look_for(const VarlinkCall *call, Manager *m)
 {
@@ -63,7 +52,7 @@ static int end_list(VarlinkCall *call, const Listing *l)
         return methods_reply_failure(
             call, -EIO, "the keys were read anew meanwhile: list them once more", NULL);
     if (l->error < 0 && !manager_store(l->manager))
-        return methods_reply_failure(call, -EIO, manager_store_detail(l->manager), NULL);
+        return methods_reply_failure(call, -EIO, vault_detail(manager_vault(l->manager)), NULL);
     return varlink_call_reply(call, NULL);
 }
 
@@ -101,19 +90,15 @@ int method_list(VarlinkCall *call, json_object *p, void *userdata)
     Manager *m = userdata;
     const ManagerLook *look;
     Listing *l;
-    int r;
 
     (void)p;
-    r = manager_open(m);
-    if (r == -EINPROGRESS)
-        return r;
     look = look_for(call, m);
     l = calloc(1, sizeof(*l));
     if (!l)
         return -ENOMEM;
     l->manager = m;
     l->on_demand_sec = look->on_demand_sec;
-    l->error = r;
+    l->error = vault_error(manager_vault(m));
     manager_begin_list(m, &l->cursor);
     return varlink_call_stream(call, list_some, l, destroy_listing);
 }
@@ -138,13 +123,12 @@ int method_describe(VarlinkCall *call, json_object *p, void *userdata)
     const ManagerLook *look;
     const char *id;
     Key *k;
-    int r;
 
     if (methods_read_id(p, &id) < 0)
         return varlink_call_invalid_parameter(call, "id");
-    k = key_table_find(manager_keys(m), id);
-    if (!k && open_or_reply(call, m, &r) < 0)
-        return r;
+    /* Keys of a store that cannot be opened are not "none". */
+    if (!key_table_find(manager_keys(m), id) && vault_error(manager_vault(m)) < 0)
+        return methods_reply_failure(call, -EIO, vault_detail(manager_vault(m)), NULL);
     look = look_for(call, m);
     k = key_table_find(manager_keys(m), id);
     if (k)

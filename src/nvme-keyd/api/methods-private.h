@@ -2,6 +2,7 @@
 #pragma once
 
 #include "nvme-keyd/api/methods.h"
+#include "nvme-keyd/vault/vault.h"
 
 /* What the files methods*.c share. */
 
@@ -11,10 +12,12 @@ int methods_describe_key(const Key *k, unsigned on_demand_sec, json_object **ret
 int method_list(VarlinkCall *call, json_object *p, void *userdata);
 int method_describe(VarlinkCall *call, json_object *p, void *userdata);
 
-/* methods-status.c */
+/* methods-status.c; the gate closes for as long as most stores take. */
+bool gate_status(const VarlinkCall *call, json_object *p, void *userdata);
 int method_status(VarlinkCall *call, json_object *p, void *userdata);
 
-/* Import. */
+/* Import; the gate has the store made for an import that would go well. */
+bool gate_import(const VarlinkCall *call, json_object *p, void *userdata);
 int method_import(VarlinkCall *call, json_object *p, void *userdata);
 
 /* ExportStore. */
@@ -37,6 +40,7 @@ int methods_reply_error(VarlinkCall *call, const char *name, const char *message
 
 /* methods-slots.c */
 int method_list_slots(VarlinkCall *call, json_object *p, void *userdata);
+bool gate_add_slot(const VarlinkCall *call, json_object *p, void *userdata);
 int method_add_slot(VarlinkCall *call, json_object *p, void *userdata);
 int method_reseal_slot(VarlinkCall *call, json_object *p, void *userdata);
 /* Tells of a store that has just been made, once: what seals it, and what that does not promise. */

@@ -49,11 +49,11 @@ int methods_add_made(json_object *reply, Manager *m)
     json_object *warnings = NULL;
     int r;
 
-    if (!manager_store(m) || !manager_take_made(m))
+    if (!manager_store(m) || !vault_take_new(manager_vault(m)))
         return 0;
     r = add_types(reply, manager_store(m));
     if (r == 0)
-        r = manager_made_warnings(m, &warnings);
+        r = vault_new_warnings(manager_vault(m), &warnings);
     return r < 0 ? r : json_add_take(reply, "warnings", warnings);
 }
 
@@ -62,7 +62,7 @@ static int reply_slot_failure(VarlinkCall *call, const Manager *m, int error, co
     const char *name = manager_store(m) ? NAMES_MANAGER_INTERFACE ".SlotFailed"
                                         : NAMES_MANAGER_INTERFACE ".StoreUnavailable";
 
-    if (error == -ENOMEM || error == -EINPROGRESS)
+    if (error == -ENOMEM)
         return error;
     for (size_t i = 0; i < ARRAY_SIZE(slot_errors); i++)
         if (slot_errors[i].error == error)
@@ -139,10 +139,7 @@ int method_list_slots(VarlinkCall *call, _unused_ json_object *p, void *userdata
     if (!o || json_add_take(o, "slots", array) < 0)
         return -ENOMEM;
     /* A store that no slot opens has slots all the same. */
-    r = manager_open(m);
-    if (r == -ENOMEM || r == -EINPROGRESS)
-        return r;
-    r = manager_slots(m, &slots, &detail);
+    r = vault_slots(manager_vault(m), &slots, &detail);
     if (r < 0)
         return reply_slot_failure(call, m, r, detail);
     for (size_t i = 0; i < json_object_array_length(slots); i++) {
@@ -237,28 +234,89 @@ static void log_warnings(json_object *warnings)
                        json_object_get_string(json_object_array_get_idx(warnings, i)));
 }
 
+static int reply_sealed(VarlinkCall *call, Manager *m, const SealedSlot *sealed, bool resealed)
+{
+    json_object *slot = store_find_slot(manager_store(m), sealed->id), *warnings = NULL;
+    const char *type = NULL;
+    int r;
+
+    (void)json_get_string(slot, "type", &type);
+    log_slot(call, sealed->id, type, resealed ? "sealed anew" : "added");
+    if (sealed->new_tpm)
+        log_new_tpm(call, sealed->id);
+    daemon_log_host_key(m);
+    r = slot_warnings_of(store_slots(manager_store(m)), sealed->id, !resealed, &warnings);
+    if (r == -ENOMEM)
+        return r;
+    log_warnings(warnings);
+    return reply_slot(call, m, slot, warnings, sealed->recovery_key);
+}
+
+/* A call that waits for its slot to be sealed, or for a counter to be removed. */
+typedef struct HeldCall {
+    VarlinkCall *call;
+    Manager *manager;
+    bool resealed;
+    uint32_t counter;
+} HeldCall;
+
+/* Returns NULL without memory. */
+static HeldCall *hold(VarlinkCall *call, Manager *m)
+{
+    HeldCall *h = calloc(1, sizeof(*h));
+
+    if (!h)
+        return NULL;
+    h->manager = m;
+    h->call = varlink_call_hold(call);
+    if (!h->call)
+        free(TAKE_PTR(h));
+    return h;
+}
+
+static int put_and_reply(const HeldCall *h, const Secret *slot)
+{
+    _cleanup_(sealed_slot_done) SealedSlot sealed = {.id = ""};
+    _cleanup_(freep) char *detail = NULL;
+    int r = vault_put_slot(manager_vault(h->manager), slot, &sealed, &detail);
+
+    return r < 0 ? reply_slot_failure(h->call, h->manager, r, detail)
+                 : reply_sealed(h->call, h->manager, &sealed, h->resealed);
+}
+
+static void on_sealed(int error, const Secret *slot, const char *detail, void *userdata)
+{
+    HeldCall *h = userdata;
+    bool lost = varlink_held_call_is_lost(h->call);
+    int r = 0;
+
+    /* Nobody else gets what one caller has asked for. */
+    if (lost && slot)
+        vault_drop_slot(manager_vault(h->manager), slot);
+    if (!lost)
+        r = slot ? put_and_reply(h, slot) : reply_slot_failure(h->call, h->manager, error, detail);
+    varlink_held_call_end(h->call, r);
+    free(h);
+}
+
 static int seal_slot(VarlinkCall *call, Manager *m, const SlotRequest *q)
 {
     _cleanup_(sealed_slot_done) SealedSlot sealed = {.id = ""};
     _cleanup_(freep) char *detail = NULL;
-    const char *type = NULL;
-    json_object *slot, *warnings = NULL;
-    int r = manager_seal_slot(m, q, &sealed, &detail);
+    HeldCall *h;
+    int r;
 
-    if (r < 0)
-        return reply_slot_failure(call, m, r, detail);
-    /* What the request was made from may have gone with the slot that was replaced. */
-    slot = store_find_slot(manager_store(m), sealed.id);
-    (void)json_get_string(slot, "type", &type);
-    log_slot(call, sealed.id, type, q->replaces ? "sealed anew" : "added");
-    if (sealed.new_tpm)
-        log_new_tpm(call, sealed.id);
-    daemon_log_host_key(m);
-    r = slot_warnings_of(store_slots(manager_store(m)), sealed.id, !q->replaces, &warnings);
-    if (r == -ENOMEM)
-        return r;
-    log_warnings(warnings);
-    return reply_slot(call, m, slot, warnings, sealed.recovery_key);
+    if (strcmp(q->type, "recovery") == 0) {
+        r = vault_add_recovery(manager_vault(m), q, &sealed, &detail);
+        return r < 0 ? reply_slot_failure(call, m, r, detail)
+                     : reply_sealed(call, m, &sealed, q->replaces);
+    }
+    h = hold(call, m);
+    if (!h)
+        return -ENOMEM;
+    h->resealed = q->replaces;
+    vault_seal_slot(manager_vault(m), q, on_sealed, h);
+    return 0;
 }
 
 /* Options of one type do not go with another. */
@@ -275,16 +333,45 @@ static const char *find_foreign(const SlotRequest *q)
     return q->options.with_key && strcmp(q->type, "systemd-creds") != 0 ? "withKey" : NULL;
 }
 
-int method_add_slot(VarlinkCall *call, json_object *p, void *userdata)
+/* Returns -EINVAL with the member's name. */
+static int read_slot(json_object *p, SlotRequest *q, const char **reterr_member)
 {
+    *reterr_member = "type";
+    if (json_get_string(p, "type", &q->type) <= 0 ||
+        read_options(p, &q->options, reterr_member) < 0)
+        return -EINVAL;
+    *reterr_member = find_foreign(q);
+    return *reterr_member ? -EINVAL : 0;
+}
+
+/* No store is made for what cannot be a slot of it. */
+bool gate_add_slot(_unused_ const VarlinkCall *call, json_object *p, void *userdata)
+{
+    Vault *v = manager_vault(userdata);
     SlotRequest q = {.replaces = NULL};
     const char *bad;
 
-    if (json_get_string(p, "type", &q.type) <= 0)
-        return varlink_call_invalid_parameter(call, "type");
-    if (read_options(p, &q.options, &bad) < 0 || (bad = find_foreign(&q)))
+    return read_slot(p, &q, &bad) < 0 || !store_has_slot_type(q.type) || vault_await_new(v);
+}
+
+static int require_store(Manager *m, const char *type, char **reterr_detail)
+{
+    if (!store_has_slot_type(type))
+        return detail_set(reterr_detail, -EINVAL, "there are no slots of type \"%s\"", type);
+    return vault_require_store(manager_vault(m), reterr_detail);
+}
+
+int method_add_slot(VarlinkCall *call, json_object *p, void *userdata)
+{
+    SlotRequest q = {.replaces = NULL};
+    _cleanup_(freep) char *detail = NULL;
+    const char *bad;
+    int r;
+
+    if (read_slot(p, &q, &bad) < 0)
         return varlink_call_invalid_parameter(call, bad);
-    return seal_slot(call, userdata, &q);
+    r = require_store(userdata, q.type, &detail);
+    return r < 0 ? reply_slot_failure(call, userdata, r, detail) : seal_slot(call, userdata, &q);
 }
 
 /* The PCRs that a slot is bound to now, and their bank unless another one is better. */
@@ -331,9 +418,9 @@ int method_reseal_slot(VarlinkCall *call, json_object *p, void *userdata)
         return varlink_call_invalid_parameter(call, "id");
     if (read_options(p, &q.options, &bad) < 0)
         return varlink_call_invalid_parameter(call, bad);
-    r = manager_open(m);
+    r = vault_error(manager_vault(m));
     if (r < 0)
-        return reply_slot_failure(call, m, r, manager_store_detail(m));
+        return reply_slot_failure(call, m, r, vault_detail(manager_vault(m)));
     if (!manager_store(m))
         return reply_slot_failure(call, m, -ENOMEDIUM, "there is no store yet");
     slot = store_find_slot(manager_store(m), q.replaces);
@@ -368,34 +455,50 @@ int method_remove_slot(VarlinkCall *call, json_object *p, void *userdata)
         return varlink_call_invalid_parameter(call, "id");
     if (json_get_bool(p, "force", &force) < 0)
         return varlink_call_invalid_parameter(call, "force");
-    r = manager_remove_slot(m, id, force, &detail);
+    r = vault_require_open(manager_vault(m), &detail);
+    if (r == 0)
+        r = vault_remove_slot(manager_vault(m), id, force, &detail);
     if (r < 0)
         return reply_slot_failure(call, m, r, detail);
     log_slot(call, id, NULL, "removed");
     return varlink_call_reply(call, NULL);
 }
 
+static int reply_counter(const HeldCall *h, int error, const char *detail)
+{
+    if (error < 0)
+        return methods_reply_error(h->call,
+                                   error == -ENOENT ? NAMES_MANAGER_INTERFACE ".NoSuchSlot"
+                                                    : NAMES_MANAGER_INTERFACE ".SlotFailed",
+                                   detail ? detail : strerror(-error), NULL);
+    (void)log_full(LOG_NOTICE, 0, &(LogFields){.message_id = MESSAGE_SLOT_CHANGED},
+                   "Rollback counter 0x%x of another store removed from the TPM by uid %u",
+                   h->counter, (unsigned)varlink_call_peer(h->call)->uid);
+    return varlink_call_reply(h->call, NULL);
+}
+
+static void on_counter_removed(int error, _unused_ const Secret *slot, const char *detail,
+                               void *userdata)
+{
+    HeldCall *h = userdata;
+
+    varlink_held_call_end(h->call, reply_counter(h, error, detail));
+    free(h);
+}
+
 int method_remove_counter(VarlinkCall *call, json_object *p, void *userdata)
 {
-    _cleanup_(freep) char *detail = NULL;
-    Manager *m = userdata;
     uint64_t index;
-    int r;
+    HeldCall *h;
 
     if (json_get_uint(p, "index", UINT32_MAX, &index) <= 0)
         return varlink_call_invalid_parameter(call, "index");
-    r = manager_remove_counter(m, (uint32_t)index, &detail);
-    if (r == -ENOMEM || r == -EINPROGRESS)
-        return r;
-    if (r < 0)
-        return methods_reply_error(call,
-                                   r == -ENOENT ? NAMES_MANAGER_INTERFACE ".NoSuchSlot"
-                                                : NAMES_MANAGER_INTERFACE ".SlotFailed",
-                                   detail ? detail : strerror(-r), NULL);
-    (void)log_full(LOG_NOTICE, 0, &(LogFields){.message_id = MESSAGE_SLOT_CHANGED},
-                   "Rollback counter 0x%x of another store removed from the TPM by uid %u",
-                   (unsigned)index, (unsigned)varlink_call_peer(call)->uid);
-    return varlink_call_reply(call, NULL);
+    h = hold(call, userdata);
+    if (!h)
+        return -ENOMEM;
+    h->counter = (uint32_t)index;
+    vault_remove_counter(manager_vault(userdata), h->counter, on_counter_removed, h);
+    return 0;
 }
 
 static int reply_wrong_key(VarlinkCall *call, const char *message)
@@ -421,7 +524,6 @@ int method_unlock(VarlinkCall *call, json_object *p, void *userdata)
     Manager *m = userdata;
     unsigned group = 0;
     const char *text;
-    SyncResult s = {0};
     int r;
 
     if (json_get_string(p, "recoveryKey", &text) <= 0)
@@ -429,7 +531,7 @@ int method_unlock(VarlinkCall *call, json_object *p, void *userdata)
     r = recovery_key_parse(text, strlen(text), &key, &group);
     if (r < 0)
         return reply_mistyped(call, r, group);
-    r = manager_unlock(m, key, &detail);
+    r = vault_unlock(manager_vault(m), key, &detail);
     if (r == -ENOENT || r == -EKEYREJECTED)
         return reply_wrong_key(call, detail);
     if (r < 0)
@@ -437,10 +539,5 @@ int method_unlock(VarlinkCall *call, json_object *p, void *userdata)
     (void)log_full(LOG_NOTICE, 0, &(LogFields){.message_id = MESSAGE_STORE_OPENED},
                    "Store opened with a recovery key by uid %u, until the service stops",
                    (unsigned)varlink_call_peer(call)->uid);
-    r = manager_sync(m, &s);
-    /* The journal hears of it when those who wait for the store go on. */
-    manager_note_changes(m, &s);
-    if (r < 0 && r != -ENOKEY)
-        log_warning_errno(r, "Cannot publish all keys");
     return reply_slot(call, m, store_opened_by(manager_store(m)), NULL, NULL);
 }

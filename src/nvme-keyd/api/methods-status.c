@@ -34,17 +34,17 @@ static int add_slots(json_object *o, const Store *s)
 static json_object *store_status(Manager *m)
 {
     _cleanup_(json_putp) json_object *o = json_object_new_object();
-    const char *detail = manager_store_detail(m);
+    const char *detail = vault_detail(manager_vault(m));
     const Store *store = manager_store(m);
-    const char *state = store                   ? "open"
-                        : manager_is_opening(m) ? "opening"
-                        : detail                ? "unavailable"
-                                                : "absent";
+    const char *state = store                                ? "open"
+                        : vault_is_opening(manager_vault(m)) ? "opening"
+                        : detail                             ? "unavailable"
+                                                             : "absent";
 
     if (!o || json_add_string(o, "state", state) < 0 ||
         (store && json_add_string(o, "id", store_identity(store)) < 0) ||
         (store && add_slots(o, store) < 0) ||
-        (manager_store_is_foreign(m) && json_add_bool(o, "foreign", true) < 0) ||
+        (vault_is_foreign(manager_vault(m)) && json_add_bool(o, "foreign", true) < 0) ||
         (detail && json_add_string(o, "detail", detail) < 0))
         return NULL;
     return TAKE_PTR(o);
@@ -134,7 +134,8 @@ static json_object *credentials_status(const Manager *m)
  * left of it there. */
 static int add_counts(json_object *o, const Manager *m, const ManagerLook *look)
 {
-    if (manager_store(m) || (!manager_is_opening(m) && !manager_store_detail(m)))
+    if (manager_store(m) ||
+        (!vault_is_opening(manager_vault(m)) && !vault_detail(manager_vault(m))))
         return json_add_uint(o, "keys", key_table_size(manager_keys(m))) |
                json_add_uint(o, "broken", look->broken) |
                json_add_uint(o, "identities", look->identities) |
@@ -159,18 +160,20 @@ static json_object *configuration_status(const Manager *m)
     return TAKE_PTR(o);
 }
 
+bool gate_status(_unused_ const VarlinkCall *call, _unused_ json_object *p, void *userdata)
+{
+    Vault *v = manager_vault(userdata);
+
+    return vault_await(v) || vault_is_slow(v);
+}
+
 int method_status(VarlinkCall *call, json_object *p, void *userdata)
 {
     _cleanup_(json_putp) json_object *o = json_object_new_object();
     const ManagerLook *look;
     Manager *m = userdata;
-    int r;
 
     (void)p;
-    /* If it fails, store_status() tells; and that it takes long. */
-    r = manager_open(m);
-    if (r == -ENOMEM || (r == -EINPROGRESS && !manager_is_slow(m)))
-        return r;
     look = manager_look(m, varlink_call_peer(call)->uid == 0);
     if (!o || json_add_string(o, "version", PROJECT_VERSION) < 0 ||
         json_add_take(o, "store", store_status(m)) < 0 ||

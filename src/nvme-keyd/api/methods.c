@@ -41,7 +41,7 @@ int methods_reply_failure(VarlinkCall *call, int error, const char *detail, cons
 {
     const char *name = NAMES_MANAGER_INTERFACE ".StoreUnavailable";
 
-    if (error == -ENOMEM || error == -EINPROGRESS)
+    if (error == -ENOMEM)
         return error;
     for (size_t i = 0; i < ARRAY_SIZE(error_names); i++)
         if (error_names[i].error == error)
@@ -297,6 +297,7 @@ static int method_remove(VarlinkCall *call, json_object *p, void *userdata)
 static int method_sync(VarlinkCall *call, json_object *p, void *userdata)
 {
     _cleanup_(json_putp) json_object *o = json_object_new_object();
+    const Vault *vault = manager_vault(userdata);
     _cleanup_(freep) char *why = NULL;
     SyncResult s = {0};
     int r = manager_sync(userdata, &s);
@@ -304,13 +305,11 @@ static int method_sync(VarlinkCall *call, json_object *p, void *userdata)
     manager_take_changes(userdata, &s);
 
     (void)p;
-    if (r == -EINPROGRESS)
-        return r;
     if (r == -ENOKEY)
         return methods_reply_error(call, NAMES_MANAGER_INTERFACE ".KeyringAbsent",
                                    MANAGER_NO_RING_YET, NULL);
-    if (r < 0 && !manager_store(userdata) && manager_store_detail(userdata))
-        return methods_reply_failure(call, -EIO, manager_store_detail(userdata), NULL);
+    if (vault_error(vault) < 0)
+        return methods_reply_failure(call, -EIO, vault_detail(vault), NULL);
     if (r < 0 && s.unreadable)
         why = broken_explain(s.unreadable, r);
     if (r < 0)
@@ -323,6 +322,49 @@ static int method_sync(VarlinkCall *call, json_object *p, void *userdata)
         json_add_uint(o, "broken", broken_count(manager_keys(userdata))) < 0)
         return -ENOMEM;
     return varlink_call_reply(call, TAKE_PTR(o));
+}
+
+/* The store is open, absent or not to be had. */
+static bool gate_store(_unused_ const VarlinkCall *call, _unused_ json_object *p, void *userdata)
+{
+    return vault_await(manager_vault(userdata));
+}
+
+/* What is about a key that is known does not wait for those that are not. */
+static bool gate_key(_unused_ const VarlinkCall *call, json_object *p, void *userdata)
+{
+    const char *id;
+
+    return methods_read_id(p, &id) < 0 || key_table_find(manager_keys(userdata), id) ||
+           vault_await(manager_vault(userdata));
+}
+
+/* A store is made for a key that would be added to it. */
+static bool gate_add(_unused_ const VarlinkCall *call, json_object *p, void *userdata)
+{
+    _cleanup_(secret_freep) Secret *psk = NULL;
+    KeyRequest q = {.role = KEY_ROLE_HOST};
+    const char *bad;
+    int r;
+
+    if (methods_read_request(p, &q, &bad) < 0 || !q.subsysnqn ||
+        json_get_bool(p, "dryRun", &q.dry_run) < 0)
+        return true;
+    r = read_psk(p, &q, &psk, &bad);
+    return r < 0 || (r == 0 && !q.dry_run) || manager_await_add(userdata, &q);
+}
+
+static bool gate_generate(_unused_ const VarlinkCall *call, json_object *p, void *userdata)
+{
+    KeyRequest q = {.role = KEY_ROLE_HOST, .hash = PSK_HASH_SHA256};
+    const char *bad;
+
+    return methods_read_request(p, &q, &bad) < 0 || !q.subsysnqn || manager_await_add(userdata, &q);
+}
+
+static bool gate_sync(_unused_ const VarlinkCall *call, _unused_ json_object *p, void *userdata)
+{
+    return manager_await_sync(userdata);
 }
 
 #define NEW_KEY                                                                                    \
@@ -346,26 +388,26 @@ static const char *const unlock_parameters[] = {"recoveryKey", NULL};
 static const char *const no_parameters[] = {NULL};
 
 static const VarlinkMethod methods[] = {
-    {"Add", VARLINK_METHOD_ROOT | VARLINK_METHOD_SENSITIVE, method_add, add_parameters, NULL},
-    {"Generate", VARLINK_METHOD_ROOT, method_generate, generate_parameters, NULL},
+    {"Add", VARLINK_METHOD_ROOT | VARLINK_METHOD_SENSITIVE, method_add, add_parameters, gate_add},
+    {"Generate", VARLINK_METHOD_ROOT, method_generate, generate_parameters, gate_generate},
     {"Import", VARLINK_METHOD_ROOT | VARLINK_METHOD_SENSITIVE, method_import, import_parameters,
-     NULL},
-    {"List", VARLINK_METHOD_MORE_REQUIRED, method_list, no_parameters, NULL},
-    {"Describe", 0, method_describe, id_parameters, NULL},
+     gate_import},
+    {"List", VARLINK_METHOD_MORE_REQUIRED, method_list, no_parameters, gate_store},
+    {"Describe", 0, method_describe, id_parameters, gate_key},
     {"Rotate", VARLINK_METHOD_ROOT | VARLINK_METHOD_SENSITIVE, method_rotate, rotate_parameters,
-     NULL},
-    {"Remove", VARLINK_METHOD_ROOT, method_remove, remove_parameters, NULL},
-    {"Sync", VARLINK_METHOD_ROOT, method_sync, no_parameters, NULL},
+     gate_key},
+    {"Remove", VARLINK_METHOD_ROOT, method_remove, remove_parameters, gate_key},
+    {"Sync", VARLINK_METHOD_ROOT, method_sync, no_parameters, gate_sync},
     {"ExportStore", VARLINK_METHOD_ROOT | VARLINK_METHOD_MORE_REQUIRED, method_export_store,
-     export_store_parameters, NULL},
-    {"ListSlots", 0, method_list_slots, no_parameters, NULL},
-    {"AddSlot", VARLINK_METHOD_ROOT, method_add_slot, add_slot_parameters, NULL},
-    {"ResealSlot", VARLINK_METHOD_ROOT, method_reseal_slot, reseal_slot_parameters, NULL},
-    {"RemoveSlot", VARLINK_METHOD_ROOT, method_remove_slot, remove_parameters, NULL},
+     export_store_parameters, gate_store},
+    {"ListSlots", 0, method_list_slots, no_parameters, gate_store},
+    {"AddSlot", VARLINK_METHOD_ROOT, method_add_slot, add_slot_parameters, gate_add_slot},
+    {"ResealSlot", VARLINK_METHOD_ROOT, method_reseal_slot, reseal_slot_parameters, gate_store},
+    {"RemoveSlot", VARLINK_METHOD_ROOT, method_remove_slot, remove_parameters, gate_store},
     {"RemoveCounter", VARLINK_METHOD_ROOT, method_remove_counter, remove_counter_parameters, NULL},
     {"Unlock", VARLINK_METHOD_ROOT | VARLINK_METHOD_SENSITIVE, method_unlock, unlock_parameters,
      NULL},
-    {"Status", 0, method_status, no_parameters, NULL},
+    {"Status", 0, method_status, no_parameters, gate_status},
     {NULL, 0, NULL, NULL, NULL},
 };
 

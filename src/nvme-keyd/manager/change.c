@@ -11,47 +11,6 @@
 
 /* Changes: each is sealed first, then made so in the ring. */
 
-/* What a store says is not what a Manager says by the same errno: -ENOENT is no missing key. */
-static int store_error(int r)
-{
-    return r < 0 && r != -ENOMEM && r != -EINPROGRESS ? -EIO : r;
-}
-
-static int not_open(const Manager *m, int error, char **reterr_detail)
-{
-    if (error == -EINPROGRESS)
-        return error;
-    return detail_set(reterr_detail, store_error(error), "%s",
-                      m->store_detail ? m->store_detail : strerror(-error));
-}
-
-int manager_need_open(Manager *m, char **reterr_detail)
-{
-    int r = manager_open(m);
-
-    return r < 0 ? not_open(m, r, reterr_detail) : 0;
-}
-
-int manager_need_writable(Manager *m, char **reterr_detail)
-{
-    int r = manager_need_open(m, reterr_detail);
-
-    if (r == 0 && m->store && store_is_copy(m->store))
-        return detail_set(reterr_detail, -EROFS,
-                          "the store of a boot image is a copy that cannot be changed");
-    return r;
-}
-
-int manager_need_store(Manager *m, char **reterr_detail)
-{
-    int r = manager_need_writable(m, reterr_detail);
-
-    if (r < 0 || m->store)
-        return r;
-    r = manager_make_store(m);
-    return r < 0 ? not_open(m, r, reterr_detail) : 0;
-}
-
 int manager_seal_new(StoreTransaction *t, Key *k, const Secret *payload)
 {
     _cleanup_(json_putp) json_object *meta = NULL;
@@ -62,7 +21,7 @@ int manager_seal_new(StoreTransaction *t, Key *k, const Secret *payload)
 
 int manager_store_failed(int error, char **reterr_detail)
 {
-    return detail_set(reterr_detail, store_error(error), "cannot write the store: %s",
+    return detail_set(reterr_detail, error == -ENOMEM ? error : -EIO, "cannot write the store: %s",
                       strerror(-error));
 }
 
@@ -101,7 +60,7 @@ static void publish_added(Manager *m, Key *new)
 }
 
 /* A key for a request that the keys there are leave room for. Returns -EEXIST or -ENOTUNIQ and the
- * key in the way, or an error of key_prepare() or manager_need_writable(). */
+ * key in the way, or an error of key_prepare() or vault_require_writable(). */
 static int prepare(Manager *m, const KeyRequest *q, Key **ret, Key **ret_other,
                    char **reterr_detail)
 {
@@ -110,7 +69,7 @@ static int prepare(Manager *m, const KeyRequest *q, Key **ret, Key **ret_other,
     int r;
 
     if ((r = key_prepare(q, &k, reterr_detail)) < 0 ||
-        (r = manager_need_writable(m, reterr_detail)) < 0 ||
+        (r = vault_require_writable(m->vault, reterr_detail)) < 0 ||
         (r = key_check_neighbours(&m->keys, k, &check, ret_other, reterr_detail)) < 0)
         return r;
     *ret = TAKE_PTR(k);
@@ -129,14 +88,14 @@ int manager_add(Manager *m, const KeyRequest *request, Key **ret, char **reterr_
         return r;
     /* The store comes last: none is made for a key that is refused. */
     if ((r = key_fill(k, request->configured, &payload, reterr_detail)) < 0 ||
-        (r = manager_need_store(m, reterr_detail)) < 0)
+        (r = vault_require_store(m->vault, reterr_detail)) < 0)
         return r;
 
-    if ((r = store_begin(m->store, &t)) < 0 || (r = manager_seal_new(t, k, payload)) < 0 ||
-        (r = store_commit(t)) < 0)
+    if ((r = store_begin(vault_store(m->vault), &t)) < 0 ||
+        (r = manager_seal_new(t, k, payload)) < 0 || (r = store_commit(t)) < 0)
         return manager_store_failed(r, reterr_detail);
 
-    k->generation = store_find(m->store, k->id)->generation;
+    k->generation = store_find(vault_store(m->vault), k->id)->generation;
     k->source = &m->records;
     r = key_table_insert(&m->keys, k);
     if (r < 0)
@@ -204,7 +163,7 @@ int manager_rotate(Manager *m, const char *id, const KeyRequest *request, Key **
     int r;
 
     if ((r = check_origin(m, id, reterr_detail)) < 0 ||
-        (r = manager_need_writable(m, reterr_detail)) < 0)
+        (r = vault_require_writable(m->vault, reterr_detail)) < 0)
         return r;
     old = key_table_find(&m->keys, id);
     if (!old)
@@ -231,11 +190,11 @@ int manager_rotate(Manager *m, const char *id, const KeyRequest *request, Key **
                           id);
 
     /* One commit for both: there is never none and never two. */
-    if ((r = store_begin(m->store, &t)) < 0 || (r = manager_seal_new(t, k, payload)) < 0 ||
-        (r = seal_retiring(m, t, old)) < 0)
+    if ((r = store_begin(vault_store(m->vault), &t)) < 0 ||
+        (r = manager_seal_new(t, k, payload)) < 0 || (r = seal_retiring(m, t, old)) < 0)
         return manager_store_failed(r, reterr_detail);
 
-    k->generation = store_find(m->store, k->id)->generation;
+    k->generation = store_find(vault_store(m->vault), k->id)->generation;
     k->source = &m->records;
     r = key_table_insert(&m->keys, k);
     if (r < 0)
@@ -292,7 +251,7 @@ int manager_remove(Manager *m, const char *id, bool force, char **reterr_detail)
     int r;
 
     if ((r = check_origin(m, id, reterr_detail)) < 0 ||
-        (r = manager_need_open(m, reterr_detail)) < 0)
+        (r = vault_require_open(m->vault, reterr_detail)) < 0)
         return r;
     k = key_table_find(&m->keys, id);
     if (!k)
@@ -300,7 +259,7 @@ int manager_remove(Manager *m, const char *id, bool force, char **reterr_detail)
     if (!force && (r = check_needed(m, k, reterr_detail)) < 0)
         return r;
 
-    if ((r = store_begin(m->store, &t)) < 0 || (r = store_remove(t, id)) < 0 ||
+    if ((r = store_begin(vault_store(m->vault), &t)) < 0 || (r = store_remove(t, id)) < 0 ||
         (r = store_commit(t)) < 0)
         return manager_store_failed(r, reterr_detail);
     if (manager_ring(m, &r)) {

@@ -126,9 +126,9 @@ int manager_copy_new(Manager *m, json_object *subsysnqns, ManagerCopy **ret, Cop
     Copy c = {.m = m};
     int r;
 
-    if ((r = manager_need_open(m, reterr_detail)) < 0)
+    if ((r = vault_require_open(m->vault, reterr_detail)) < 0)
         return r;
-    if (!m->store)
+    if (!vault_store(m->vault))
         return detail_set(reterr_detail, -ENOMEDIUM, "there is no store yet");
     if (subsysnqns && (r = read_wanted(subsysnqns, &wanted)) < 0)
         return r;
@@ -140,7 +140,7 @@ int manager_copy_new(Manager *m, json_object *subsysnqns, ManagerCopy **ret, Cop
     if (!copy)
         return -ENOMEM;
     copy->manager = m;
-    r = store_copy_new(m->store, choose, &c, &copy->files);
+    r = store_copy_new(vault_store(m->vault), choose, &c, &copy->files);
     if (r == -EROFS)
         return detail_set(reterr_detail, r, "the store of a boot image is a copy already");
     if (r < 0)
@@ -156,7 +156,9 @@ int manager_copy_next(ManagerCopy *c, StoreFile visit_file, void *userdata, char
 
     c->visit = visit_file;
     c->userdata = userdata;
-    r = c->manager->store ? store_copy_next(c->files, c->manager->store, visit, c) : -ESTALE;
+    r = vault_store(c->manager->vault)
+            ? store_copy_next(c->files, vault_store(c->manager->vault), visit, c)
+            : -ESTALE;
     if (r == -ESTALE)
         return detail_set(reterr_detail, r, "the store was closed meanwhile: export it once more");
     if (r == -E2BIG)

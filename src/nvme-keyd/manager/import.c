@@ -247,7 +247,7 @@ static int check_kept(Manager *m, const Import *i, Staged *s, ImportFault *reter
 static int seal_all(Manager *m, const Import *i, char **reterr_detail)
 {
     _cleanup_(store_endp) StoreTransaction *t = NULL;
-    int r = store_begin(m->store, &t);
+    int r = store_begin(vault_store(m->vault), &t);
 
     for (size_t j = 0; j < i->n && r == 0; j++) {
         _cleanup_(secret_freep) Secret *payload = NULL;
@@ -271,7 +271,7 @@ static int hand_over(Manager *m, Import *i)
 
         if (s->unchanged)
             continue;
-        s->key->generation = store_find(m->store, s->key->id)->generation;
+        s->key->generation = store_find(vault_store(m->vault), s->key->id)->generation;
         s->key->source = &m->records;
         if (key_table_insert(&m->keys, s->key) < 0) {
             /* The records are there: whoever needs them next reads them again. */
@@ -306,8 +306,8 @@ int manager_import(Manager *m, Import *i, bool dry_run, ImportResult *ret,
     int r;
 
     if ((r = check_staged(i, reterr_fault, reterr_detail)) < 0 ||
-        (r = dry_run ? manager_need_open(m, reterr_detail)
-                     : manager_need_writable(m, reterr_detail)) < 0)
+        (r = dry_run ? vault_require_open(m->vault, reterr_detail)
+                     : vault_require_writable(m->vault, reterr_detail)) < 0)
         return r;
     for (size_t j = 0; j < i->n; j++) {
         if (!i->keys[j].unchanged)
@@ -318,7 +318,7 @@ int manager_import(Manager *m, Import *i, bool dry_run, ImportResult *ret,
     }
     result.added = i->n - result.unchanged;
     /* A store is not made for keys that cannot be kept. */
-    if (result.added > 0 && !dry_run && (r = manager_need_store(m, reterr_detail)) == 0)
+    if (result.added > 0 && !dry_run && (r = vault_require_store(m->vault, reterr_detail)) == 0)
         r = keep_all(m, i, &result, reterr_detail);
     if (r < 0)
         return r;

@@ -48,6 +48,9 @@ typedef struct ImportFault {
 /* Keeps all keys of i in one commit and publishes them; with dry_run only tells what would be done.
  * The rules are those of manager_add(), also between the keys of i. Takes n log n time, for n keys
  * in store and import together. Returns -EEXIST or -ENOTUNIQ (*reterr_fault says why not), or
- * another error of manager_add(). After -EINPROGRESS, i may be used again, else not. */
+ * another error of manager_add(). After a dry run, i may be used again, else not. */
 int manager_import(Manager *m, Import *i, bool dry_run, ImportResult *ret,
                    ImportFault *reterr_fault, char **reterr_detail) _must_check_;
+
+/* As manager_await_add(), for an import. */
+bool manager_await_import(Manager *m, Import *i);

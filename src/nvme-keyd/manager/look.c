@@ -53,8 +53,8 @@ const ManagerLook *manager_look(Manager *m, bool anew)
         return &m->look;
     m->look = (ManagerLook){.ring = manager_refresh(m), .on_demand_sec = manager_on_demand_sec(m)};
     count_keys(m, &m->look);
-    m->look.knows_ours =
-        !m->store && (!m->look.ring || sync_count_ours(m->look.ring, &m->look.ours) == 0);
+    m->look.knows_ours = !vault_store(m->vault) &&
+                         (!m->look.ring || sync_count_ours(m->look.ring, &m->look.ours) == 0);
     m->look.has_tlshd = manager_look_tlshd(m, &m->look.tlshd);
     cost = now_monotonic() - start;
     m->look_usec = start + cost +

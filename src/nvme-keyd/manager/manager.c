@@ -11,17 +11,18 @@ static int unseal_record(const Key *k, void *userdata, Secret **ret_payload)
 {
     const Manager *m = userdata;
 
-    return store_unseal(m->store, k->id, ret_payload);
+    return store_unseal(vault_store(m->vault), k->id, ret_payload);
 }
 
-int manager_new(const Config *config, const char *state_dir, Manager **ret)
+int manager_new(sd_event *event, const Config *config, const char *state_dir, Manager **ret)
 {
     _cleanup_(manager_freep) Manager *m = calloc(1, sizeof(*m));
 
     if (!m || key_table_init(&m->keys) < 0)
         return -ENOMEM;
     m->config = *config;
-    m->state_dir = state_dir;
+    if (manager_new_vault(m, event, state_dir) < 0)
+        return -ENOMEM;
     m->records = (KeySource){.unseal = unseal_record, .userdata = m, .is_persistent = true};
     /* Who does not read them does not know what they have no more. */
     m->incomplete = true;
@@ -33,37 +34,30 @@ Manager *manager_free(Manager *m)
 {
     if (!m)
         return NULL;
+    m->handler = NULL;
+    vault_free(m->vault);
     key_table_done(&m->keys);
-    sd_event_source_disable_unref(m->slow_timer);
-    job_free(m->job);
-    secret_free(m->found);
-    free(m->counters_unseen);
-    store_close(m->attached);
-    store_close(m->store);
-    seal_order_done(&m->order);
     ring_close(m->ring);
     ring_notices_done(&m->notices);
     manager_forget_problems(m);
     config_problems_done(&m->config_problems);
-    json_object_put(m->passed_over);
-    free(m->store_detail);
     free(m);
     return NULL;
 }
 
+void manager_set_handler(Manager *m, VaultHandler handler, void *userdata)
+{
+    m->handler = handler;
+    m->userdata = userdata;
+}
+
 void manager_set_config(Manager *m, const Config *config)
 {
-    bool trust_changed;
-
     if (config->stand_in != m->config.stand_in)
         m->ring = ring_close(m->ring);
-    trust_changed = m->config.closed_ways != config->closed_ways ||
-                    m->config.other_counters != config->other_counters ||
-                    strcmp(m->config.store_id, config->store_id) != 0;
     manager_forget_look(m);
     m->config = *config;
-    if (trust_changed)
-        manager_distrust(m);
+    manager_set_vault_rules(m);
 }
 
 const Config *manager_config(const Manager *m)
@@ -87,26 +81,6 @@ const ConfigProblems *manager_config_problems(const Manager *m)
 bool manager_config_is_refused(const Manager *m)
 {
     return m->config_refused;
-}
-
-const Store *manager_store(const Manager *m)
-{
-    return m->store;
-}
-
-bool manager_is_opening(const Manager *m)
-{
-    return m->task == TASK_OPEN || m->task == TASK_CREATE;
-}
-
-bool manager_is_slow(const Manager *m)
-{
-    return manager_is_opening(m) && now_monotonic() - m->task_start_usec >= MANAGER_SLOW_USEC;
-}
-
-const char *manager_store_detail(const Manager *m)
-{
-    return m->store_detail;
 }
 
 int manager_publish_error(const Manager *m)
@@ -169,13 +143,6 @@ void manager_begin_list(Manager *m, KeyCursor *cursor)
     key_cursor_begin(cursor, &m->keys);
 }
 
-void manager_close(Manager *m)
-{
-    key_table_remove_all(&m->keys, false);
-    m->store = store_close(m->store);
-    manager_settle_credentials(m);
-}
-
 static bool kernel_asks(void)
 {
     char enabled[4];
@@ -215,7 +182,7 @@ bool manager_lacks(const Manager *m, const Key *k)
 static int resync(Manager *m, SyncResult *ret)
 {
     const SyncOptions options = {.on_demand_sec = manager_on_demand_sec(m),
-                                 .all_records = m->store,
+                                 .all_records = vault_store(m->vault),
                                  .all_credentials = !m->incomplete,
                                  .controllers = manager_controllers(m)};
     int r = 0;
@@ -301,20 +268,6 @@ unsigned manager_own_versions(const Manager *m, const Key *k)
     return versions;
 }
 
-int manager_open(Manager *m)
-{
-    bool was_open = m->store;
-    int r = manager_open_store(m);
-
-    /* What could not be published at start is published now; if that fails, manager_sync() tells.
-     */
-    if (r == 0 && m->store && !was_open) {
-        if (resync_unasked(m) == -ENOMEM)
-            return -ENOMEM;
-    }
-    return r;
-}
-
 /* Publishes one key. When the ring turns out to be gone, the new one gets all keys. */
 static int publish(Manager *m, Key *k)
 {
@@ -383,25 +336,28 @@ int manager_withdraw(Manager *m, Key *k)
     return sync_withdraw(m->ring, k, sole);
 }
 
+bool manager_await_sync(Manager *m)
+{
+    SyncResult early = {0};
+
+    /* Handed-in keys do not wait for a TPM. */
+    if (!vault_store(m->vault) && !vault_is_opening(m->vault) && m->n_credentials > 0) {
+        (void)!manager_resync(m, &early);
+        manager_note_changes(m, &early);
+    }
+    return vault_await(m->vault);
+}
+
 int manager_publish_all(Manager *m, SyncResult *ret)
 {
-    bool early = !m->store && m->n_credentials > 0;
-    int r, synced = 0;
+    int r;
 
-    /* They are not to wait for a TPM, even where nobody else would be kept waiting. */
-    if (early && (synced = manager_resync(m, ret)) == -ENOMEM)
-        return synced;
-    r = manager_open_store(m);
-    /* What credentials have no more is known without the store. */
-    if (r < 0 && r != -EINPROGRESS && !early && manager_resync(m, ret) == -ENOMEM)
-        return -ENOMEM;
-    if (r < 0)
-        return r;
-    if (early && !m->store)
-        return synced;
-    if (early)
-        manager_note_changes(m, ret);
-    return manager_resync(m, ret);
+    *ret = (SyncResult){0};
+    if (!manager_await_sync(m))
+        return 1;
+    /* Without the store we know as well which keys are handed in no more. */
+    r = manager_resync(m, ret);
+    return r != -ENOMEM && vault_error(m->vault) < 0 ? vault_error(m->vault) : r;
 }
 
 int manager_sync(Manager *m, SyncResult *ret)
@@ -410,7 +366,7 @@ int manager_sync(Manager *m, SyncResult *ret)
 
     /* What could not be published may be what a retiring key still stands in for; without a ring
      * there is nothing to stand in. */
-    if (!m->store || (r < 0 && m->ring))
+    if (!vault_store(m->vault) || r > 0 || (r < 0 && m->ring))
         return r;
     settled = manager_settle(m);
     return r < 0 ? r : settled;
@@ -435,9 +391,9 @@ int manager_leave(Manager *m)
     if (manager_on_demand_sec(m) == 0)
         return 0;
     m->config.on_demand = false;
-    if (m->store || m->n_credentials > 0)
+    if (vault_store(m->vault) || m->n_credentials > 0)
         r = manager_resync(m, &result);
-    if (!m->store || r < 0)
+    if (!vault_store(m->vault) || r < 0)
         held = manager_hold(m);
     return r < 0 ? r : held;
 }

@@ -7,6 +7,7 @@
 #include "nvme-keyd/keys/key-make.h"
 #include "nvme-keyd/publish/reconcile.h"
 #include "nvme-keyd/tlshd/tlshd.h"
+#include "nvme-keyd/vault/vault.h"
 
 /*
  * What should be: the keys, their life, and the rules between them. Every change is sealed in the
@@ -22,31 +23,19 @@ typedef struct Manager Manager;
 /* And of a service that stays, or that an event of the module starts. */
 #define MANAGER_NO_RING_YET MANAGER_NO_RING "; the keys are published when it appears"
 
-/* Does not touch the store yet. state_dir is borrowed. */
-int manager_new(const Config *config, const char *state_dir, Manager **ret) _must_check_;
+/* Does not touch the store yet. event and state_dir are borrowed. */
+int manager_new(sd_event *event, const Config *config, const char *state_dir, Manager **ret)
+    _must_check_;
 Manager *manager_free(Manager *m);
 DEFINE_CLEANUP(Manager, manager_free)
 
-/*
- * With an event loop, what waits for a TPM or for another program is done in a child process. All
- * functions that need its result return -EINPROGRESS then, without having done anything; they are
- * to be called again, once, in on_ready. Without a loop they wait.
- */
-typedef enum ManagerEvent {
-    MANAGER_STORE_OPENED,
-    MANAGER_STORE_CREATED,
-    MANAGER_STORE_FAILED,
-    MANAGER_STORE_SLOW,  /* it is still being opened or made, after a second and then every 30 */
-    MANAGER_SLOT_SEALED, /* or not; the store was open before */
-    MANAGER_COUNTED,     /* the rollback counter has caught up, or not: manager_store_detail() */
-} ManagerEvent;
-typedef void (*ManagerReadyFn)(ManagerEvent event, void *userdata);
-void manager_set_loop(Manager *m, sd_event *event, ManagerReadyFn on_ready, void *userdata);
+/* The store, its slots and its counter. */
+Vault *manager_vault(const Manager *m);
+/* The same as vault_store(manager_vault(m)). */
+const Store *manager_store(const Manager *m);
 
-/* True while the store is being opened or made. */
-bool manager_is_opening(const Manager *m);
-/* True when that has taken a second. */
-bool manager_is_slow(const Manager *m);
+/* Calls handler after each event of the Vault, when the keys are what the store has. */
+void manager_set_handler(Manager *m, VaultHandler handler, void *userdata);
 
 /* Puts a new configuration in force. */
 void manager_set_config(Manager *m, const Config *config);
@@ -76,71 +65,14 @@ const char *manager_credential_problem(const Manager *m, size_t n);
 /* A key of a credential that has been overridden since the last call, or NULL. */
 const Key *manager_next_overridden(Manager *m);
 
-/* Opens the store, if there is one and it is not open, and reads the keys.
- * Returns 0 also when there is none yet; -EINPROGRESS; else an error of store_open(), with a line
- * in manager_store_detail(). */
-int manager_open(Manager *m) _must_check_;
 /* Closes the store and forgets its keys; what is in the ring stays. */
 void manager_close(Manager *m);
 
-/* True when there is a store that the configuration, or the TPM, does not let us open. */
-bool manager_store_is_refused(const Manager *m);
-/* True when that is because it is another store than the right one, or there is none. */
-bool manager_store_is_foreign(const Manager *m);
-
-/* Removes from the TPM the rollback counter of another store. Returns -ENOENT (there is none of
- * ours there), -EBUSY (it is that of the store here), -EINPROGRESS, or an error of the TPM; with a
- * detail.
- */
-int manager_remove_counter(Manager *m, uint32_t index, char **reterr_detail) _must_check_;
-
-/* Opens a store that no slot opens any more. Returns -EALREADY, -ENOMEDIUM (there is none),
- * -ENOENT (it has no recovery key), -EKEYREJECTED (it is another), -EINPROGRESS, or an error of
- * store_unlock(), -EXDEV for a store that must not be opened. The keys are not published yet. */
-int manager_unlock(Manager *m, const Secret *recovery_key, char **reterr_detail) _must_check_;
-/* True once for a store that was made: who caused that is to be told. */
-bool manager_take_made(Manager *m);
-/* What that store does not promise, to be put: what could have sealed it, and did not, and why, and
- * what slot_warnings() says of the others. Returns -ENOMEM. */
-int manager_made_warnings(const Manager *m, json_object **ret) _must_check_;
-/* True when nobody but who has the recovery key could open the store again. */
-bool manager_is_unlocked_by_hand(const Manager *m);
-
-/* What a slot is to be. */
-typedef struct SlotRequest {
-    const char *type;
-    const char *replaces; /* the id of the slot whose place it takes, or NULL */
-    SlotOptions options;
-} SlotRequest;
-
-/* The slots, as docs/CREDSTORE.md describes them; to be put. Of a store that is not open none of it
- * is known to be true. Returns -ENOMEDIUM when there is none, -EINPROGRESS, or an error of
- * store_attach(). */
-int manager_slots(Manager *m, json_object **ret, char **reterr_detail) _must_check_;
-
-typedef struct SealedSlot {
-    char id[SLOT_ID_SIZE];
-    Secret *recovery_key; /* for type "recovery", else NULL */
-    bool new_tpm;         /* by a TPM in the place of one that the store knew before */
-} SealedSlot;
-
-static inline void sealed_slot_done(SealedSlot *s)
-{
-    s->recovery_key = secret_free(s->recovery_key);
-}
-
-/* Seals the store key by another slot; *ret is for sealed_slot_done(). Returns -ENOENT (no slot to
- * replace), -EINVAL, -E2BIG (too many), -EINPROGRESS, the error of the slot type, or -EIO for one
- * of the store; with a detail. */
-int manager_seal_slot(Manager *m, const SlotRequest *request, SealedSlot *ret, char **reterr_detail)
-    _must_check_;
-
-/* Has the rollback counter of the store incremented if it is behind. To be called when something
- * may have been committed; with an event loop this happens in a child process. */
-void manager_count(Manager *m);
-
-/* Removes a slot. Returns -ENOENT, -EPERM (see store_remove_slot()), or -EIO. */
-int manager_remove_slot(Manager *m, const char *id, bool force, char **reterr_detail) _must_check_;
+/* To be called before manager_add(): as vault_await(), and as vault_await_new() where the key would
+ * be added, so that no store is made for one that is refused. */
+bool manager_await_add(Manager *m, const KeyRequest *request);
+/* Before manager_sync(): as vault_await(), after publishing the handed-in keys. */
+bool manager_await_sync(Manager *m);
 
 /* What a copy of the store for a boot image has. */
 typedef struct CopyResult {
@@ -150,7 +82,7 @@ typedef struct CopyResult {
 
 /* A copy with the keys of some subsystems, an array of NQNs, or with all for NULL, as they are now
  * (see store.h). Returns -ENOENT when there is no key, or none of one of them, -EROFS, -ENOMEDIUM
- * when there is no store, with a detail; -EINPROGRESS, -ENOMEM. */
+ * when there is no store, with a detail; -ENOMEM. */
 typedef struct ManagerCopy ManagerCopy;
 int manager_copy_new(Manager *m, json_object *subsysnqns, ManagerCopy **ret, CopyResult *ret_result,
                      char **reterr_detail) _must_check_;
@@ -162,15 +94,6 @@ DEFINE_CLEANUP(ManagerCopy, manager_copy_free)
  * visit. */
 int manager_copy_next(ManagerCopy *c, StoreFile visit, void *userdata, char **reterr_detail)
     _must_check_;
-
-/* Why the TPM did not tell whether it has the rollback counter of another store, when the store was
- * opened last; NULL where it did, or where there was nothing to ask. */
-const char *manager_counters_unseen(const Manager *m);
-
-/* NULL when the store is not open. */
-const Store *manager_store(const Manager *m);
-/* Why the store cannot be opened, or NULL. */
-const char *manager_store_detail(const Manager *m);
 
 /* Why keys that should be in the ring are not, 0 where nothing is known to be wrong: an error for
  * ring_error_text(), or of a secret that could not be read. */
@@ -245,10 +168,9 @@ Provision manager_provision(const Manager *m);
     "this kernel never asks for a key: load nvme_keyd_upcall, or set OnDemandForce=yes for a "     \
     "kernel that asks by itself; keys stay resident"
 
-/* Makes the ring right, after opening store and ring if they were not. Changes nothing in the
- * store. Keys of credentials do not wait for the store: also after an error of it, and after
- * -EINPROGRESS, they are in the ring, and *ret tells how many. Returns -ENOKEY where there is no
- * ring, or an error of the store. */
+/* Makes the ring right, with the keys that there are, and begins to open the store if it is not
+ * open. Changes nothing in the store. Returns 1 while the store is being opened, when at most the
+ * handed-in keys are in the ring; -ENOKEY where there is no ring, or an error of the store. */
 int manager_publish_all(Manager *m, SyncResult *ret) _must_check_;
 /* The same, and then lets go of retiring keys whose time is over. */
 int manager_sync(Manager *m, SyncResult *ret) _must_check_;
@@ -297,11 +219,6 @@ const ManagerLook *manager_look(Manager *m, bool anew);
 
 /* True when the ring has refused a key or kept one, so that manager_sync() is to be tried again. */
 bool manager_has_unpublished(const Manager *m);
-
-/* True while a child process is at work, for whatever task. */
-bool manager_is_working(const Manager *m);
-/* True when the rollback counter of the store is behind. */
-bool manager_has_to_count(const Manager *m);
 
 /* The earliest deadline of a retiring key (CLOCK_REALTIME), over or not; 0: there is none. */
 uint64_t manager_deadline(const Manager *m);

@@ -119,8 +119,8 @@ int manager_settle(Manager *m)
         return 0;
 
     /* In a copy for a boot image they stay; the store itself lets go of them later. */
-    if (!store_is_copy(m->store))
-        r = store_begin(m->store, &t);
+    if (!store_is_copy(vault_store(m->vault)))
+        r = store_begin(vault_store(m->vault), &t);
     for (size_t i = 0; i < n && r == 0; i++) {
         r = m->ring ? manager_withdraw(m, gone[i]) : 0;
         if (r == 0 && t)

@@ -248,22 +248,22 @@ static bool is_known(const Question *q)
 bool upcall_answer(Manager *manager, const UpcallRequest *request, size_t size, UpcallReply *ret)
 {
     Question q = {.manager = manager};
+    Vault *vault = manager_vault(manager);
     char text[sizeof(request->text) + 1];
-    int r;
+    bool settled, known;
 
     *ret = (UpcallReply){.magic = UPCALL_MAGIC};
     if (read_question(request, size, text, &q) < 0) {
         reject(ret, EINVAL, NEGATIVE_TIMEOUT_SEC);
         return true;
     }
-    /* A store that cannot be opened now is not a store without the key. */
-    r = manager_store(manager) ? 0 : manager_open(manager);
-    if (r < 0 && is_known(&q))
-        r = 0;
-    if (r == -EINPROGRESS)
+    settled = vault_await(vault);
+    known = manager_store(manager) || is_known(&q);
+    if (!settled && !known)
         return false;
-    /* Not EBUSY: the kernel says that where it cannot start a process. */
-    if (r < 0)
+    /* A store that cannot be opened now is not a store without the key. Not EBUSY: the kernel says
+     * that where it cannot start a process. */
+    if (!known && vault_error(vault) < 0)
         reject(ret, EKEYREJECTED, STORE_RETRY_SEC);
     else
         answer_question(&q, ret);

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <string.h>
+
+#include "basic/log.h"
+#include "credstore/seal/tpm2/counter.h"
+#include "nvme-keyd/vault/vault-private.h"
+
+/* The rollback counter: it is counted up after commits, and goes when nothing needs it. */
+
+/* Between two tries of a TPM that did not count. */
+#define COUNT_RETRY_USEC (60 * USEC_PER_SEC)
+
+static void tell_end(Vault *v)
+{
+    vault_end_job(v);
+    vault_run_next(v);
+    vault_tell(v, VAULT_COUNTED);
+}
+
+static int work_remove_orphan(const void *userdata, _unused_ Secret **ret, char **reterr_detail)
+{
+    const Vault *v = userdata;
+
+    return store_remove_orphan(v->store, reterr_detail);
+}
+
+/* Also after an error it is not tried again: the TPM may be gone. */
+static void on_orphan_removed(int error, _unused_ const Secret *output, const char *detail,
+                              void *userdata)
+{
+    Vault *v = userdata;
+
+    if (error < 0)
+        log_debug("rollback counter not removed: %s", detail ? detail : strerror(-error));
+    store_forget_orphan(v->store);
+    tell_end(v);
+}
+
+static int work_count(const void *userdata, Secret **ret, char **reterr_detail)
+{
+    const Vault *v = userdata;
+
+    return store_count(v->store, ret, reterr_detail);
+}
+
+static void on_counted(int error, const Secret *output, const char *detail, void *userdata)
+{
+    Vault *v = userdata;
+
+    if (error == 0)
+        error = store_counted(v->store, output);
+    v->count_failed_usec = error < 0 ? now_monotonic() : 0;
+    free(v->detail);
+    v->detail = error < 0 && detail ? strdup(detail) : NULL;
+    tell_end(v);
+}
+
+void vault_count(Vault *v)
+{
+    if (!vault_store(v) || v->job)
+        return;
+    if (store_has_orphan(v->store)) {
+        if (vault_start_job(v, work_remove_orphan, on_orphan_removed) < 0)
+            log_debug("rollback counter not removed");
+        return;
+    }
+    if (!store_counter_behind(v->store) ||
+        (v->count_failed_usec > 0 && now_monotonic() - v->count_failed_usec < COUNT_RETRY_USEC))
+        return;
+    if (vault_start_job(v, work_count, on_counted) < 0)
+        v->count_failed_usec = now_monotonic();
+}
+
+bool vault_has_to_count(const Vault *v)
+{
+    return vault_store(v) && store_counter_behind(v->store);
+}
+
+static int work_remove_counter(const void *userdata, _unused_ Secret **ret, char **reterr_detail)
+{
+    const Vault *v = userdata;
+
+    return tpm2_counter_remove_marked(STAILQ_FIRST(&v->requests)->counter, reterr_detail);
+}
+
+static void on_counter_removed(int error, _unused_ const Secret *output, const char *detail,
+                               void *userdata)
+{
+    Vault *v = userdata;
+    _cleanup_(freep) char *words = error < 0 && !detail ? vault_explain("tpm2", error) : NULL;
+
+    vault_end_request(v, error, NULL, detail ? detail : words);
+    vault_end_job(v);
+    /* A store that waited for this is opened at once. */
+    v->retry_usec = v->make_retry_usec = 0;
+    vault_run_next(v);
+    vault_tell(v, VAULT_IDLE);
+}
+
+/* Whether it is that of the store here, open or not. */
+static bool is_own_counter(const Vault *v, uint32_t index)
+{
+    _cleanup_(store_closep) Store *attached = NULL;
+
+    if (v->store)
+        return store_counter_index(v->store) == index;
+    return store_attach(v->state_dir, &attached, NULL) == 0 &&
+           store_counter_index(attached) == index;
+}
+
+int vault_start_removing_counter(Vault *v, char **reterr_detail)
+{
+    if (is_own_counter(v, STAILQ_FIRST(&v->requests)->counter))
+        return detail_set(reterr_detail, -EBUSY,
+                          "it is the counter of the store that is here; it goes with the last "
+                          "slot of type tpm2");
+    return vault_start_job(v, work_remove_counter, on_counter_removed);
+}
+
+void vault_remove_counter(Vault *v, uint32_t index, VaultDone done, void *userdata)
+{
+    vault_request(v, NULL, index, done, userdata);
+}

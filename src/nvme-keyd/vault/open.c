@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "credstore/seal/ways.h"
+#include "nvme-keyd/vault/vault-private.h"
+
+/* Opening: slot by slot, each in a job, until one gives the key. Then the TPM is asked whether it
+ * has the counter of another store, and the store is unlocked. */
+
+static int try_slot(Vault *v);
+
+static void end_opening(Vault *v, int result)
+{
+    vault_end_job(v);
+    v->found = secret_free(v->found);
+    v->error = result;
+    v->state = result == 0 ? VAULT_STATE_OPEN : VAULT_STATE_CLOSED;
+    if (result == 0)
+        return;
+    v->store = store_close(v->store);
+    v->retry_usec = vault_retry_time(v);
+    if (!v->detail)
+        v->detail = strdup(strerror(-result));
+}
+
+static void tell_end(Vault *v, int result)
+{
+    end_opening(v, result);
+    vault_tell(v, result == 0 ? VAULT_OPENED : VAULT_FAILED);
+    /* What the slots before the right one said. */
+    if (v->state == VAULT_STATE_OPEN)
+        free(TAKE_PTR(v->detail));
+    vault_run_next(v);
+}
+
+/* As systemd tells, and what tests of programs for an initramfs tell it. */
+static bool is_initramfs(void)
+{
+    const char *told = secure_getenv("SYSTEMD_IN_INITRD");
+
+    return told && *told ? strcmp(told, "1") == 0 : access("/etc/initrd-release", F_OK) == 0;
+}
+
+/* An exported store in the place of the real one would have old keys, or too few, and no rollback
+ * counter that tells. */
+int vault_open_with(Vault *v, const Secret *found, char **reterr_detail)
+{
+    int r = store_unlock(v->store, found, reterr_detail);
+
+    if (r == 0) {
+        r = vault_check_id(v, v->store, reterr_detail);
+        v->foreign = r < 0;
+    }
+    if (r == 0 && store_is_copy(v->store) && !is_initramfs())
+        return detail_set(reterr_detail, -EROFS,
+                          "it is a copy for a boot image, which is no store outside of one");
+    return r;
+}
+
+static void open_and_tell(Vault *v, const Secret *found)
+{
+    _cleanup_(freep) char *why = NULL;
+    int r = vault_open_with(v, found, &why);
+
+    if (r < 0)
+        vault_note_failure(v, &v->detail, r, "store", why);
+    tell_end(v, r);
+}
+
+static void on_counters_seen(int error, const Secret *output, const char *detail, void *userdata)
+{
+    _cleanup_(freep) char *why = NULL;
+    Vault *v = userdata;
+    int r = vault_end_counter_check(v, error, output, detail, &why);
+
+    if (r == 0) {
+        open_and_tell(v, v->found);
+        return;
+    }
+    vault_note_failure(v, &v->detail, r, "store", why);
+    tell_end(v, r);
+}
+
+static void on_find_key(int error, const Secret *output, const char *detail, void *userdata)
+{
+    Vault *v = userdata;
+    int r;
+
+    if (error < 0) {
+        vault_note_failure(v, &v->detail, error, store_nth_slot_type(v->store, v->nth), detail);
+        v->nth++;
+        r = try_slot(v);
+        if (r < 0)
+            tell_end(v, r);
+        return;
+    }
+    secret_free(v->found);
+    v->found = secret_new_copy(output->data, output->size);
+    r = v->found ? vault_start_counter_check(v, on_counters_seen) : -ENOMEM;
+    if (r == 0)
+        open_and_tell(v, v->found);
+    else if (r < 0)
+        tell_end(v, r);
+}
+
+static int work_find_key(const void *userdata, Secret **ret, char **reterr_detail)
+{
+    const Vault *v = userdata;
+    SlotOptions options = vault_slot_options(v);
+
+    return store_find_key(v->store, v->nth, &options, ret, reterr_detail);
+}
+
+static int try_slot(Vault *v)
+{
+    if (!store_nth_slot_type(v->store, v->nth))
+        return v->slot_error < 0 ? v->slot_error : -EKEYREJECTED;
+    return vault_start_job(v, work_find_key, on_find_key);
+}
+
+bool vault_await(Vault *v)
+{
+    uint64_t now = now_monotonic();
+    int r;
+
+    if (v->state == VAULT_STATE_OPEN)
+        return true;
+    if (v->job)
+        return false;
+    if (now < v->retry_usec || now < v->make_retry_usec)
+        return true;
+    free(TAKE_PTR(v->detail));
+    r = store_attach(v->state_dir, &v->store, &v->detail);
+    if (r == -ENOENT) {
+        free(TAKE_PTR(v->detail));
+        r = vault_check_id(v, NULL, &v->detail);
+    }
+    v->error = r;
+    v->foreign = r == -EXDEV;
+    if (r < 0 || !v->store)
+        return true;
+    vault_begin(v, VAULT_STATE_OPENING);
+    r = try_slot(v);
+    if (r < 0)
+        end_opening(v, r);
+    return r < 0;
+}
+
+static int find_by_recovery(const Vault *v, const Secret *key, Secret **ret, char **reterr_detail)
+{
+    int r;
+
+    if (v->rules.closed_ways & WAY_RECOVERY)
+        return detail_set(reterr_detail, -EXDEV, "recovery: " WAY_CLOSED);
+    r = store_find_key_by_recovery(v->store, key, ret);
+    if (r == -ENOENT)
+        return detail_set(reterr_detail, r, "the store has no recovery key");
+    if (r == -EKEYREJECTED)
+        return detail_set(reterr_detail, r, "it is not the recovery key of this store");
+    return r;
+}
+
+/* Attaches the store, unless it is being opened, and finds its key. */
+static int find_to_unlock(Vault *v, const Secret *key, Secret **ret, char **reterr_detail)
+{
+    int r = 0;
+
+    if (v->state == VAULT_STATE_CLOSED)
+        r = store_attach(v->state_dir, &v->store, reterr_detail);
+    if (r == -ENOENT)
+        return detail_set(reterr_detail, -ENOMEDIUM, "there is no store yet");
+    if (r == 0)
+        r = find_by_recovery(v, key, ret, reterr_detail);
+    /* Its lock would keep the next one from it. */
+    if (r < 0 && v->state == VAULT_STATE_CLOSED)
+        v->store = store_close(v->store);
+    return r;
+}
+
+int vault_unlock(Vault *v, const Secret *recovery_key, char **reterr_detail)
+{
+    _cleanup_(secret_freep) Secret *found = NULL;
+    bool was_working = v->job;
+    int r;
+
+    if (v->state == VAULT_STATE_OPEN || v->state == VAULT_STATE_CREATING)
+        return detail_set(reterr_detail, -EALREADY, "the store is open");
+    r = find_to_unlock(v, recovery_key, &found, reterr_detail);
+    if (r < 0)
+        return r;
+    v->request_at_work = false;
+    r = vault_open_with(v, found, reterr_detail);
+    if (r < 0) {
+        free(v->detail);
+        v->detail = *reterr_detail ? strdup(*reterr_detail) : NULL;
+    }
+    end_opening(v, r);
+    v->retry_usec = 0;
+    if (r == 0)
+        free(TAKE_PTR(v->detail));
+    if (r == 0 || was_working)
+        vault_tell(v, r == 0 ? VAULT_OPENED : VAULT_IDLE);
+    vault_run_next(v);
+    return r < 0 ? r : vault_error(v);
+}
+
+bool vault_is_unlocked_by_hand(const Vault *v)
+{
+    return vault_store(v) && !store_opens_by_itself(v->store);
+}

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "credstore/seal/ways.h"
+#include "nvme-keyd/vault/vault-private.h"
+
+/*
+ * The states, and what moves between them:
+ *
+ *     closed ---- vault_await(), there is a store -------> opening
+ *     closed ---- vault_await_new(), there is none ------> creating
+ *     opening --- a slot gave the key -------------------> open      VAULT_OPENED
+ *     opening --- no slot did, or another store ---------> closed    VAULT_FAILED
+ *     creating -- the header is written -----------------> open      VAULT_CREATED
+ *     creating -- nothing seals, or the disk failed -----> closed    VAULT_FAILED
+ *     closed, opening -- vault_unlock() -----------------> open      VAULT_OPENED
+ *     any ------- vault_set_rules(), vault_close() ------> closed    VAULT_IDLE
+ *
+ * Closed has three shades: nothing is known; failed, with an error, which keeps vault_await() from
+ * another try for a while; and refused, a failure that lasts until the rules change.
+ *
+ * One job is at work at a time. Opening and creating are chains of jobs: one for each slot, and one
+ * that asks the TPM for the counters of other stores. In the other states the jobs are those of
+ * requests, in their order, and when there is none, counting.
+ */
+
+/* After a try that failed there is none for a while, longer if it took its time: asking again and
+ * again must not keep processes and the TPM at work. */
+#define RETRY_USEC USEC_PER_SEC
+#define RETRY_SLOW_USEC (10 * USEC_PER_SEC)
+
+#define SLOW_AGAIN_USEC (30 * USEC_PER_SEC)
+
+int vault_new(sd_event *event, const char *state_dir, const VaultRules *rules, VaultHandler handler,
+              void *userdata, Vault **ret)
+{
+    Vault *v = calloc(1, sizeof(*v));
+
+    if (!v)
+        return -ENOMEM;
+    v->event = event;
+    v->state_dir = state_dir;
+    v->rules = *rules;
+    v->handler = handler;
+    v->userdata = userdata;
+    STAILQ_INIT(&v->requests);
+    *ret = v;
+    return 0;
+}
+
+Vault *vault_free(Vault *v)
+{
+    if (!v)
+        return NULL;
+    vault_close(v);
+    free(v->detail);
+    free(v->make_detail);
+    free(v->counters_unseen);
+    json_object_put(v->passed_over);
+    free(v);
+    return NULL;
+}
+
+void vault_end_job(Vault *v)
+{
+    v->job = job_free(v->job);
+    v->slow = sd_event_source_disable_unref(v->slow);
+}
+
+/* A request that was at work begins again when its turn comes. */
+static void stop(Vault *v)
+{
+    vault_end_job(v);
+    v->found = secret_free(v->found);
+    v->request_at_work = false;
+}
+
+void vault_close(Vault *v)
+{
+    stop(v);
+    v->store = store_close(v->store);
+    v->state = VAULT_STATE_CLOSED;
+    while (!STAILQ_EMPTY(&v->requests))
+        vault_end_request(v, -ECANCELED, NULL, "the store was closed meanwhile");
+}
+
+void vault_fail(Vault *v, int error)
+{
+    vault_close(v);
+    v->error = error;
+    v->retry_usec = vault_retry_time(v);
+    free(v->detail);
+    v->detail = strdup(strerror(-error));
+}
+
+static bool may_stay_open(const Vault *v)
+{
+    return vault_check_id(v, v->store, NULL) == 0 && vault_is_unlocked_by_hand(v) &&
+           !(v->rules.closed_ways & WAY_RECOVERY);
+}
+
+void vault_set_rules(Vault *v, const VaultRules *rules)
+{
+    bool changed = v->rules.closed_ways != rules->closed_ways ||
+                   v->rules.other_counters != rules->other_counters ||
+                   v->rules.id_is_bad != rules->id_is_bad || strcmp(v->rules.id, rules->id) != 0;
+
+    v->rules = *rules;
+    if (!changed)
+        return;
+    v->retry_usec = v->make_retry_usec = 0;
+    if (v->state == VAULT_STATE_OPEN && may_stay_open(v))
+        stop(v); /* it may have begun by the old rules */
+    else
+        vault_close(v);
+    vault_run_next(v);
+    vault_tell(v, VAULT_IDLE);
+}
+
+SlotOptions vault_slot_options(const Vault *v)
+{
+    return (SlotOptions){.allow_null_key = v->rules.allow_null_key,
+                         .closed_ways = v->rules.closed_ways};
+}
+
+char *vault_explain(const char *type, int error)
+{
+    char *words = NULL;
+
+    (void)detail_set(&words, error, "%s: %s", type,
+                     error == -ETIMEDOUT ? "did not answer in time"
+                     : error == -ECHILD  ? "its process has died"
+                                         : strerror(-error));
+    return words;
+}
+
+void vault_note_failure(Vault *v, char **detail, int error, const char *type, const char *words)
+{
+    _cleanup_(freep) char *own = words ? NULL : vault_explain(type, error);
+
+    if (error == -ENOMEM || error == -ETIMEDOUT || v->slot_error == 0)
+        v->slot_error = error;
+    if (error == -EXDEV)
+        v->refused = true;
+    if (words || own)
+        detail_append(detail, words ? words : own);
+}
+
+int vault_start_job(Vault *v, JobWork work, JobDone done)
+{
+    return vault_start_job_within(v, SEAL_TIMEOUT_USEC, work, done);
+}
+
+int vault_start_job_within(Vault *v, uint64_t limit_usec, JobWork work, JobDone done)
+{
+    v->job = job_free(v->job);
+    return job_start(v->event, limit_usec, work, done, v, &v->job);
+}
+
+/* Again and again, so that the service manager can be asked for more time. */
+static int on_slow(sd_event_source *source, _unused_ uint64_t usec, void *userdata)
+{
+    if (sd_event_source_set_time_relative(source, SLOW_AGAIN_USEC) >= 0)
+        (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+    vault_tell(userdata, VAULT_SLOW);
+    return 0;
+}
+
+void vault_begin(Vault *v, VaultState state)
+{
+    v->state = state;
+    v->nth = 0;
+    v->slot_error = 0;
+    v->start_usec = now_monotonic();
+    v->refused = v->foreign = false;
+    /* Without the timer, who asks for the state waits to the end. */
+    (void)sd_event_add_time_relative(v->event, &v->slow, CLOCK_MONOTONIC, VAULT_SLOW_USEC, 0,
+                                     on_slow, v);
+}
+
+uint64_t vault_retry_time(const Vault *v)
+{
+    uint64_t now = now_monotonic();
+
+    return now + (now - v->start_usec > VAULT_SLOW_USEC ? RETRY_SLOW_USEC : RETRY_USEC);
+}
+
+static void request_free(VaultRequest *q)
+{
+    free(q->type);
+    free(q->replaces);
+    free(q->with_key);
+    free(q->bank);
+    free(q);
+}
+
+/* Returns false without memory for it. */
+static bool copy_text(char **ret, const char *text)
+{
+    *ret = text ? strdup(text) : NULL;
+    return *ret || !text;
+}
+
+void vault_request(Vault *v, const SlotRequest *slot, uint32_t counter, VaultDone done,
+                   void *userdata)
+{
+    static const SlotRequest none = {.type = NULL};
+    VaultRequest *q = calloc(1, sizeof(*q));
+
+    if (!slot)
+        slot = &none;
+    if (q && copy_text(&q->type, slot->type) && copy_text(&q->replaces, slot->replaces) &&
+        copy_text(&q->with_key, slot->options.with_key) &&
+        copy_text(&q->bank, slot->options.bank)) {
+        q->options = slot->options;
+        q->options.with_key = q->with_key;
+        q->options.bank = q->bank;
+        q->counter = counter;
+        q->done = done;
+        q->userdata = userdata;
+        STAILQ_INSERT_TAIL(&v->requests, q, next);
+        vault_run_next(v);
+        return;
+    }
+    if (q)
+        request_free(q);
+    done(-ENOMEM, NULL, NULL, userdata);
+}
+
+void vault_end_request(Vault *v, int error, const Secret *slot, const char *detail)
+{
+    VaultRequest *q = STAILQ_FIRST(&v->requests);
+
+    STAILQ_REMOVE_HEAD(&v->requests, next);
+    v->request_at_work = false;
+    q->done(error, slot, detail, q->userdata);
+    request_free(q);
+}
+
+void vault_run_next(Vault *v)
+{
+    const VaultRequest *q;
+
+    while (!v->job && !vault_is_opening(v) && (q = STAILQ_FIRST(&v->requests))) {
+        _cleanup_(freep) char *detail = NULL;
+        int r =
+            q->type ? vault_start_sealing(v, &detail) : vault_start_removing_counter(v, &detail);
+
+        v->request_at_work = r == 0;
+        if (r < 0)
+            vault_end_request(v, r, NULL, detail);
+    }
+}
+
+int vault_error(const Vault *v)
+{
+    return vault_is_opening(v) ? -EBUSY : v->state == VAULT_STATE_OPEN ? 0 : v->error;
+}
+
+const char *vault_detail(const Vault *v)
+{
+    return v->detail;
+}
+
+int vault_make_error(const Vault *v)
+{
+    return v->make_error;
+}
+
+const char *vault_make_detail(const Vault *v)
+{
+    return v->make_detail;
+}
+
+Store *vault_store(const Vault *v)
+{
+    return v->state == VAULT_STATE_OPEN ? v->store : NULL;
+}
+
+bool vault_is_opening(const Vault *v)
+{
+    return v->state == VAULT_STATE_OPENING || v->state == VAULT_STATE_CREATING;
+}
+
+bool vault_is_slow(const Vault *v)
+{
+    return vault_is_opening(v) && now_monotonic() - v->start_usec >= VAULT_SLOW_USEC;
+}
+
+bool vault_is_working(const Vault *v)
+{
+    return v->job;
+}
+
+/* To callers -ENOENT means that there is no such key or slot, so errors of the store are -EIO. */
+static int not_open(int error, const char *detail, char **reterr_detail)
+{
+    return detail_set(reterr_detail, error == -ENOMEM ? error : -EIO, "%s",
+                      detail ? detail : strerror(-error));
+}
+
+int vault_require_open(const Vault *v, char **reterr_detail)
+{
+    int r = vault_error(v);
+
+    return r < 0 ? not_open(r, vault_detail(v), reterr_detail) : 0;
+}
+
+int vault_require_writable(const Vault *v, char **reterr_detail)
+{
+    int r = vault_require_open(v, reterr_detail);
+
+    if (r == 0 && vault_store(v) && store_is_copy(vault_store(v)))
+        return detail_set(reterr_detail, -EROFS,
+                          "the store of a boot image is a copy that cannot be changed");
+    return r;
+}
+
+int vault_require_store(const Vault *v, char **reterr_detail)
+{
+    int r = vault_require_writable(v, reterr_detail);
+
+    if (r < 0 || vault_store(v))
+        return r;
+    r = vault_make_error(v);
+    return not_open(r < 0 ? r : -ENOMEDIUM, vault_make_detail(v), reterr_detail);
+}
