@@ -103,7 +103,7 @@ static inline int swtpm_start(Swtpm *s)
     int status;
 
     if (s->dir[0] == '\0') {
-        strcpy(s->dir, "/tmp/test-slot-tpm2.XXXXXX");
+        strcpy(s->dir, "/tmp/test-seal-tpm2.XXXXXX");
         if (!mkdtemp(s->dir))
             return -errno;
     }

@@ -4,7 +4,7 @@
 #include "keyd-fixture.h"
 #include "psk/limits.h"
 
-/* What a manager keeps: keys that are added, found again, and removed. test-rotate.c has the rest.
+/* What a manager keeps: keys that are added, found again, and removed. test-change.c has the rest.
  */
 
 /* An empty directory: no store is made before there is something to keep. */

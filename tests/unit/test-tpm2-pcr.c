@@ -7,7 +7,7 @@
 #include "credstore/seal/limits.h"
 #include "credstore/seal/tpm2/object.h"
 #include "credstore/seal/tpm2/pcr.h"
-#include "slot-tpm2-fixture.h"
+#include "seal-tpm2-fixture.h"
 #include "swtpm.h"
 #include "test.h"
 #include "tpm2-interposer.h"

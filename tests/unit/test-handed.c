@@ -38,7 +38,7 @@ static bool put_in(const char *dir, const char *name, const char *text)
 static bool give(const char *name, const char *text)
 {
     if (!directory[0]) {
-        strcpy(directory, "/tmp/test-credentials-XXXXXX");
+        strcpy(directory, "/tmp/test-handed-XXXXXX");
         if (!mkdtemp(directory) || setenv("CREDENTIALS_DIRECTORY", directory, 1) < 0)
             return false;
     }
@@ -570,7 +570,7 @@ TEST(changed_below)
 /* The service's own come before those that were fetched for it. */
 TEST(two_places)
 {
-    char second[64] = "/tmp/test-credentials-XXXXXX";
+    char second[64] = "/tmp/test-handed-XXXXXX";
     SyncResult s;
     const Key *k;
     bool given;

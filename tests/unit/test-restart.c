@@ -79,7 +79,7 @@ static bool fixture_new(Fixture *f)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
 
-    snprintf(f->path, sizeof(f->path), "/tmp/test-unit-restart-%d", (int)getpid());
+    snprintf(f->path, sizeof(f->path), "/tmp/test-restart-%d", (int)getpid());
     snprintf(f->address, sizeof(f->address), "unix:path=%s", f->path);
     strcpy(address.sun_path, f->path);
     (void)unlink(f->path);

@@ -19,7 +19,7 @@
 #include "credstore/seal/tpm2/pcr.h"
 #include "credstore/seal/tpm2/srk.h"
 #include "credstore/store.h"
-#include "slot-tpm2-fixture.h"
+#include "seal-tpm2-fixture.h"
 #include "swtpm.h"
 #include "test.h"
 
