@@ -11,12 +11,15 @@
 
 /* Changes: each is sealed first, then made so in the ring. */
 
-int manager_seal_new(StoreTransaction *t, Key *k, const Secret *payload)
+int manager_stage(Manager *m, StoreTransaction *t, Key *k, const Secret *payload)
 {
     _cleanup_(json_putp) json_object *meta = NULL;
-    int r = key_to_meta(k, &meta);
+    int r;
 
-    return r < 0 ? r : store_add(t, meta, payload, k->id);
+    if ((r = key_to_meta(k, &meta)) < 0 || (r = store_add(t, meta, payload, k->id)) < 0)
+        return r;
+    k->source = &m->records;
+    return key_table_insert(&m->keys, k);
 }
 
 int manager_store_failed(int error, char **reterr_detail)
@@ -76,39 +79,9 @@ static int prepare(Manager *m, const KeyRequest *q, Key **ret, Key **ret_other,
     return 0;
 }
 
-int manager_add(Manager *m, const KeyRequest *request, Key **ret, char **reterr_detail)
-{
-    _cleanup_(store_endp) StoreTransaction *t = NULL;
-    _cleanup_(secret_freep) Secret *payload = NULL;
-    _cleanup_(key_freep) Key *k = NULL;
-    int r;
-
-    r = prepare(m, request, &k, ret, reterr_detail);
-    if (r < 0 || request->dry_run)
-        return r;
-    /* The store comes last: none is made for a key that is refused. */
-    if ((r = key_fill(k, request->configured, &payload, reterr_detail)) < 0 ||
-        (r = vault_require_store(m->vault, reterr_detail)) < 0)
-        return r;
-
-    if ((r = store_begin(vault_store(m->vault), &t)) < 0 ||
-        (r = manager_seal_new(t, k, payload)) < 0 || (r = store_commit(t)) < 0)
-        return manager_store_failed(r, reterr_detail);
-
-    k->generation = store_find(vault_store(m->vault), k->id)->generation;
-    k->source = &m->records;
-    r = key_table_insert(&m->keys, k);
-    if (r < 0)
-        return r;
-    *ret = TAKE_PTR(k);
-    /* It is kept; whether it is in the ring is told by its serials. */
-    publish_added(m, *ret);
-    return 0;
-}
-
-/* The old key's record as it is after the rotation. On a host its time is over at once: the kernel
- * takes any key that matches, so there must not be two. */
-static int seal_retiring(Manager *m, StoreTransaction *t, Key *k)
+/* Commits the old key's record as it is after the rotation. On a host its time is over at once: the
+ * kernel takes any key that matches, so there must not be two. */
+static int commit_retiring(Manager *m, StoreTransaction *t, Key *k)
 {
     _cleanup_(json_putp) json_object *meta = NULL;
     const KeyState state = k->state;
@@ -135,6 +108,52 @@ static int seal_retiring(Manager *m, StoreTransaction *t, Key *k)
     return r;
 }
 
+/* Commits the record of *k, in the place of old's or of none (NULL). The key is in the table before
+ * the commit, so that nothing after it can fail. Takes *k over. */
+static int commit_new(Manager *m, Key **k, const Secret *payload, Key *old, Key **ret)
+{
+    _cleanup_(store_endp) StoreTransaction *t = NULL;
+    Key *new = *k;
+    int r;
+
+    if ((r = store_begin(vault_store(m->vault), &t)) < 0 ||
+        (r = manager_stage(m, t, new, payload)) < 0)
+        return r;
+    *k = NULL;
+    r = old ? commit_retiring(m, t, old) : store_commit(t);
+    if (r < 0) {
+        key_table_remove(&m->keys, new);
+        return r;
+    }
+    new->generation = store_find(vault_store(m->vault), new->id)->generation;
+    if (old)
+        old->generation = store_find(vault_store(m->vault), old->id)->generation;
+    *ret = new;
+    return 0;
+}
+
+int manager_add(Manager *m, const KeyRequest *request, Key **ret, char **reterr_detail)
+{
+    _cleanup_(secret_freep) Secret *payload = NULL;
+    _cleanup_(key_freep) Key *k = NULL;
+    int r;
+
+    r = prepare(m, request, &k, ret, reterr_detail);
+    if (r < 0 || request->dry_run)
+        return r;
+    /* The store comes last: none is made for a key that is refused. */
+    if ((r = key_fill(k, request->configured, &payload, reterr_detail)) < 0 ||
+        (r = vault_require_store(m->vault, reterr_detail)) < 0)
+        return r;
+
+    r = commit_new(m, &k, payload, NULL, ret);
+    if (r < 0)
+        return manager_store_failed(r, reterr_detail);
+    /* It is kept; whether it is in the ring is told by its serials. */
+    publish_added(m, *ret);
+    return 0;
+}
+
 static int no_such_key(const char *id, char **reterr_detail)
 {
     return detail_set(reterr_detail, -ENOENT, "no key has the id \"%s\"", id);
@@ -155,7 +174,6 @@ static int check_origin(const Manager *m, const char *id, char **reterr_detail)
 int manager_rotate(Manager *m, const char *id, const KeyRequest *request, Key **ret,
                    char **reterr_detail)
 {
-    _cleanup_(store_endp) StoreTransaction *t = NULL;
     _cleanup_(secret_freep) Secret *payload = NULL;
     _cleanup_(key_freep) Key *k = NULL;
     KeyRequest q = *request;
@@ -190,17 +208,9 @@ int manager_rotate(Manager *m, const char *id, const KeyRequest *request, Key **
                           id);
 
     /* One commit for both: there is never none and never two. */
-    if ((r = store_begin(vault_store(m->vault), &t)) < 0 ||
-        (r = manager_seal_new(t, k, payload)) < 0 || (r = seal_retiring(m, t, old)) < 0)
-        return manager_store_failed(r, reterr_detail);
-
-    k->generation = store_find(vault_store(m->vault), k->id)->generation;
-    k->source = &m->records;
-    r = key_table_insert(&m->keys, k);
+    r = commit_new(m, &k, payload, old, ret);
     if (r < 0)
-        return r;
-    *ret = TAKE_PTR(k);
-    t = store_end(t);
+        return manager_store_failed(r, reterr_detail);
     manager_update_deadline(m);
     /* The old key stays in the ring until the new one is there; manager_sync() tries again. */
     r = manager_publish_new(m, *ret, old);

@@ -244,59 +244,60 @@ static int check_kept(Manager *m, const Import *i, Staged *s, ImportFault *reter
     return r;
 }
 
-static int seal_all(Manager *m, const Import *i, char **reterr_detail)
+/* Puts all keys into a transaction and into the table. */
+static int stage_all(Manager *m, Import *i, StoreTransaction *t)
 {
-    _cleanup_(store_endp) StoreTransaction *t = NULL;
-    int r = store_begin(vault_store(m->vault), &t);
+    int r = 0;
 
     for (size_t j = 0; j < i->n && r == 0; j++) {
         _cleanup_(secret_freep) Secret *payload = NULL;
-
-        if (i->keys[j].unchanged)
-            continue;
-        r = unseal(i, &i->keys[j], &payload);
-        if (r == 0)
-            r = manager_seal_new(t, i->keys[j].key, payload);
-    }
-    if (r == 0)
-        r = store_commit(t);
-    return r < 0 ? manager_store_failed(r, reterr_detail) : 0;
-}
-
-/* Hands the keys of the store's new records over. */
-static int hand_over(Manager *m, Import *i)
-{
-    for (size_t j = 0; j < i->n; j++) {
         Staged *s = &i->keys[j];
 
         if (s->unchanged)
             continue;
-        s->key->generation = store_find(vault_store(m->vault), s->key->id)->generation;
-        s->key->source = &m->records;
-        if (key_table_insert(&m->keys, s->key) < 0) {
-            /* The records are there: whoever needs them next reads them again. */
-            manager_close(m);
-            return -ENOMEM;
-        }
-        s->kept = true;
+        r = unseal(i, s, &payload);
+        if (r == 0)
+            r = manager_stage(m, t, s->key, payload);
+        s->kept = r == 0;
     }
-    return 0;
+    return r;
+}
+
+static int commit_all(Manager *m, Import *i)
+{
+    _cleanup_(store_endp) StoreTransaction *t = NULL;
+    int r = store_begin(vault_store(m->vault), &t);
+
+    if (r == 0)
+        r = stage_all(m, i, t);
+    if (r == 0)
+        r = store_commit(t);
+    for (size_t j = 0; j < i->n; j++) {
+        if (!i->keys[j].kept)
+            continue;
+        if (r == 0)
+            i->keys[j].key->generation =
+                store_find(vault_store(m->vault), i->keys[j].key->id)->generation;
+        else
+            key_table_remove(&m->keys, i->keys[j].key);
+    }
+    return r;
 }
 
 static int keep_all(Manager *m, Import *i, ImportResult *result, char **reterr_detail)
 {
     unsigned on_demand_sec;
     SyncResult synced;
-    int r;
+    int r = commit_all(m, i);
 
-    if ((r = seal_all(m, i, reterr_detail)) < 0 || (r = hand_over(m, i)) < 0)
-        return r;
-    /* They are kept; whether they are in the ring is told by their serials. */
+    if (r < 0)
+        return manager_store_failed(r, reterr_detail);
+    /* The keys are kept in any case; their serials say whether they are in the ring. */
     r = manager_resync(m, &synced);
     on_demand_sec = manager_on_demand_sec(m);
     for (size_t j = 0; j < i->n; j++)
         result->unpublished += i->keys[j].kept && key_is_missing(i->keys[j].key, on_demand_sec);
-    return r == -ENOMEM ? r : 0;
+    return 0;
 }
 
 int manager_import(Manager *m, Import *i, bool dry_run, ImportResult *ret,

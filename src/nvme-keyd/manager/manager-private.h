@@ -97,8 +97,10 @@ void manager_settle_pair(Manager *m, const char *hostnqn, const char *subsysnqn)
 
 void manager_forget_problems(Manager *m);
 
-/* Adds the record of a new key to a transaction, and sets its id. */
-int manager_seal_new(StoreTransaction *t, Key *k, const Secret *payload) _must_check_;
+/* Adds a new key to a transaction and, with the id that it gets there, to the table, which owns it
+ * on success: nothing that can fail is left for after the commit. If the transaction fails,
+ * key_table_remove() takes the key out. */
+int manager_stage(Manager *m, StoreTransaction *t, Key *k, const Secret *payload) _must_check_;
 /* Tells that a transaction failed. Returns what a Manager calls that. */
 int manager_store_failed(int error, char **reterr_detail);
 

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "basic/json.h"
+#include "keyd-fixture.h"
+#include "nvme-keyd/keys/key-rules.h"
+#include "nvme-keyd/manager/import.h"
+
+/*
+ * Each allocation of each change fails in turn. A change is made or not made then, and afterwards
+ * memory, store and ring agree, and no pair has two active keys.
+ */
+
+#define OTHER "nqn.2026-11.org.example:b"
+#define CALLS_MAX 20000
+
+static const char *const added[] = {OTHER, OTHER "2", OTHER "3"};
+
+#if defined(__SANITIZE_ADDRESS__)
+#define CANNOT_FAIL true
+static size_t fail_at, n_calls;
+#else
+#define CANNOT_FAIL false
+/* The allocation that fails, counted from 1; 0: none. */
+static size_t fail_at, n_calls;
+
+void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t n, size_t size);
+void *__libc_realloc(void *p, size_t size);
+
+/* Only what our own code allocates fails: json-c crashes where its parser finds no memory. */
+static bool is_failing(const void *caller)
+{
+    extern const char __executable_start, etext;
+
+    return fail_at > 0 && (const char *)caller >= &__executable_start &&
+           (const char *)caller < &etext && ++n_calls == fail_at;
+}
+
+void *malloc(size_t size)
+{
+    return is_failing(__builtin_return_address(0)) ? NULL : __libc_malloc(size);
+}
+
+void *calloc(size_t n, size_t size)
+{
+    return is_failing(__builtin_return_address(0)) ? NULL : __libc_calloc(n, size);
+}
+
+void *realloc(void *p, size_t size)
+{
+    return is_failing(__builtin_return_address(0)) ? NULL : __libc_realloc(p, size);
+}
+
+char *strdup(const char *s)
+{
+    size_t size = strlen(s) + 1;
+    char *copy = is_failing(__builtin_return_address(0)) ? NULL : __libc_malloc(size);
+
+    return copy ? memcpy(copy, s, size) : NULL;
+}
+
+void *reallocarray(void *p, size_t n, size_t size)
+{
+    size_t bytes;
+
+    if (is_failing(__builtin_return_address(0)) || __builtin_mul_overflow(n, size, &bytes))
+        return NULL;
+    return __libc_realloc(p, bytes);
+}
+#endif
+
+static int visit_record(const StoreRecord *record, void *userdata)
+{
+    const Manager *m = userdata;
+    const Key *k = key_table_find(manager_keys(m), record->id);
+    _cleanup_(json_putp) json_object *meta = NULL;
+
+    if (record->error < 0 || !k || k->generation != record->generation ||
+        key_to_meta(k, &meta) < 0 || !json_object_equal(meta, record->meta)) {
+        printf("# record %s, generation %llu, key %s, generation %llu\n%s\n%s\n", record->id,
+               (unsigned long long)record->generation, k ? k->id : "(none)",
+               k ? (unsigned long long)k->generation : 0, json_object_to_json_string(record->meta),
+               json_object_to_json_string(meta));
+        return -EBADMSG;
+    }
+    return 0;
+}
+
+/* Whether memory and store have the same keys, and no pair two active ones. */
+static bool agrees_with_store(const Fixture *f)
+{
+    Store *store = (Store *)(uintptr_t)manager_store(f->m);
+    const Key *k, *other;
+
+    if (store_for_each(store, visit_record, f->m) != 0)
+        return false;
+    KEY_TABLE_FOREACH(manager_keys(f->m), k)
+    {
+        if (!store_find(store, k->id))
+            return false;
+        KEY_TABLE_FOREACH_OF_PAIR(manager_keys(f->m), k, other)
+        {
+            if (other != k && other->state == KEY_ACTIVE && k->state == KEY_ACTIVE)
+                return false;
+        }
+    }
+    return true;
+}
+
+/* Whether the ring has just what memory says, once memory is there. */
+static bool agrees_with_ring(Fixture *f)
+{
+    size_t n = 0;
+    SyncResult s;
+    const Key *k;
+
+    if (fixture_sync(f, &s) < 0)
+        return false;
+    KEY_TABLE_FOREACH(manager_keys(f->m), k)
+    {
+        for (unsigned v = 0; v < KEY_VERSIONS; v++) {
+            if (!k->identities[v] || !k->serials[v])
+                continue;
+            if (!ring_has_key(k, v))
+                return false;
+            n++;
+        }
+    }
+    return ring_size() == n;
+}
+
+static size_t active_keys(const Fixture *f)
+{
+    size_t n = 0;
+    const Key *k;
+
+    KEY_TABLE_FOREACH(manager_keys(f->m), k)
+    {
+        n += k->state == KEY_ACTIVE;
+    }
+    return n;
+}
+
+static Key *active_key(const Fixture *f, const char *subsysnqn)
+{
+    Key *k = key_table_pair(manager_keys(f->m), HOST, strlen(HOST), subsysnqn, strlen(subsysnqn));
+
+    while (k && k->state != KEY_ACTIVE)
+        k = k->next_of_pair;
+    return k;
+}
+
+typedef struct Change {
+    const char *name;
+    KeyRole role;
+    int (*run)(Manager *m, const char *id, const Secret *psk);
+    bool adds;
+} Change;
+
+static int run_add(Manager *m, _unused_ const char *id, const Secret *psk)
+{
+    const KeyRequest q = {.hostnqn = HOST,
+                          .subsysnqn = OTHER,
+                          .role = KEY_ROLE_BOTH,
+                          .hash = PSK_HASH_SHA256,
+                          .configured = psk};
+    _cleanup_(freep) char *detail = NULL;
+    Key *k;
+
+    return manager_add(m, &q, &k, &detail);
+}
+
+static int run_rotate(Manager *m, const char *id, const Secret *psk)
+{
+    const KeyRequest q = {.hash = PSK_HASH_SHA256, .configured = psk};
+    _cleanup_(freep) char *detail = NULL;
+    Key *k;
+
+    return manager_rotate(m, id, &q, &k, &detail);
+}
+
+static int run_remove(Manager *m, const char *id, _unused_ const Secret *psk)
+{
+    _cleanup_(freep) char *detail = NULL;
+
+    return manager_remove(m, id, false, &detail);
+}
+
+static int run_import(Manager *m, _unused_ const char *id, const Secret *psk)
+{
+    KeyRequest q = {.hostnqn = HOST, .role = KEY_ROLE_BOTH, .configured = psk};
+    _cleanup_(import_freep) Import *i = NULL;
+    _cleanup_(freep) char *detail = NULL;
+    ImportResult result;
+    ImportFault fault;
+    int r = import_new(&i);
+
+    q.hash = PSK_HASH_SHA256;
+    q.force = true;
+    for (size_t n = 0; n < ARRAY_SIZE(added) && r == 0; n++) {
+        q.subsysnqn = added[n];
+        r = import_stage(i, &q, NULL, &detail);
+    }
+    return r < 0 ? r : manager_import(m, i, false, &result, &fault, &detail);
+}
+
+/* Runs the change with its nth allocation failing. Returns whether it had that many. */
+static bool run_failing(Fixture *f, const Change *c, size_t n, bool *ret_ok)
+{
+    _cleanup_(secret_freep) Secret *psk = fixture_psk((uint8_t)(n * 3));
+    const Key *k = active_key(f, SUBSYSTEM);
+    size_t before = active_keys(f);
+    char id[KEY_ID_SIZE];
+    int r;
+
+    strcpy(id, k->id);
+    n_calls = 0;
+    fail_at = n;
+    r = c->run(f->m, id, psk);
+    fail_at = 0;
+    *ret_ok = agrees_with_store(f) && agrees_with_ring(f) && agrees_with_store(f) &&
+              (r == 0 || active_keys(f) == before);
+    if (!*ret_ok)
+        printf("# %s: allocation %zu of the change, which returned %d\n", c->name, n, r);
+    return n_calls >= n;
+}
+
+/* Brings back the keys that were there before the change. */
+static bool restore(Fixture *f, const Change *c)
+{
+    const Key *k;
+
+    while (c->adds && active_keys(f) > 1) {
+        k = NULL;
+        for (size_t n = 0; n < ARRAY_SIZE(added) && !k; n++)
+            k = active_key(f, added[n]);
+        if (!k || fixture_remove(f, k->id) < 0)
+            return false;
+    }
+    return active_key(f, SUBSYSTEM) || fixture_add(f, SUBSYSTEM, c->role, 1);
+}
+
+static bool survives(Fixture *f, const Change *c)
+{
+    bool more = true, ok = true;
+
+    for (size_t n = 1; more && ok && n < CALLS_MAX; n++) {
+        if (!restore(f, c))
+            return false;
+        more = run_failing(f, c, n, &ok);
+        if (!more)
+            printf("# %s: %zu allocations\n", c->name, n - 1);
+    }
+    return ok && restore(f, c);
+}
+
+static const Change changes[] = {
+    {"add", KEY_ROLE_HOST, run_add, true},
+    {"rotate on a host", KEY_ROLE_HOST, run_rotate, false},
+    {"remove", KEY_ROLE_HOST, run_remove, false},
+    {"import", KEY_ROLE_HOST, run_import, true},
+};
+
+TEST(each_allocation_fails)
+{
+    FIXTURE;
+
+    if (CANNOT_FAIL)
+        TEST_SKIP("a sanitizer has the allocator");
+    /* Keys of the kernel that are not ours make no difference to what agrees. */
+    ASSERT_TRUE(ring_make());
+    ASSERT_TRUE(fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1));
+    for (size_t i = 0; i < ARRAY_SIZE(changes); i++)
+        ASSERT_TRUE(survives(&f, &changes[i]));
+}
