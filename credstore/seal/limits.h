@@ -7,8 +7,8 @@
 #define STORE_KEY_SIZE 32
 #define STORE_SLOTS_MAX 16
 
-/* systemd-creds may wait for a TPM: discrete ones were seen to take 11 s for one unseal. */
+/* systemd-creds may wait for a TPM; a discrete one took up to 11 s for one unseal. */
 #define SEAL_TIMEOUT_USEC (60 * USEC_PER_SEC)
 
-/* A PC client TPM has this many PCRs in a bank. */
+/* PCRs in a bank of a PC client TPM. */
 #define TPM2_PCRS 24

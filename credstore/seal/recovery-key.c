@@ -16,16 +16,16 @@ _Static_assert(RECOVERY_KEY_GROUPS *DATA_PER_GROUP *BITS_PER_CHARACTER ==
                    STORE_KEY_SIZE * CHAR_BIT + 4,
                "the groups hold a key and four bits");
 
-/* The value of a digit is its place here. */
+/* The index of a digit is its value. */
 static const char digits[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
-/* 0xff when a and b, both below 256, are equal, else 0. */
+/* Returns 0xff if a and b, both below 256, are equal, else 0. */
 static unsigned equal(unsigned a, unsigned b)
 {
     return (((a ^ b) - 1) >> 8) & 0xff;
 }
 
-/* Looks at all digits, whichever it is. */
+/* Reads every digit, so the time does not depend on value. */
 static char value_to_digit(unsigned value)
 {
     unsigned c = 0;
@@ -35,10 +35,11 @@ static char value_to_digit(unsigned value)
     return (char)c;
 }
 
-/* The value of a digit in the low bits; 0x80 is added for what is no digit. */
+/* Returns the value of a digit in the low bits; 0x80 is set for another character. */
 static unsigned digit_to_value(unsigned char character)
 {
-    /* Letters have bit 6, and small ones bit 5 too; what else changes here is no digit either. */
+    /* Clears bit 5 of characters with bit 6, so small letters become capitals. Other characters
+     * that change are no digits either way. */
     unsigned c = character & ~(character >> 1 & 0x20u), value, found;
 
     found = equal(c, 'O') | equal(c, 'I') | equal(c, 'L');
@@ -63,8 +64,8 @@ static unsigned multiply(unsigned v)
     return ((v << 1) ^ (0x25 & -(v >> 4 & 1))) & VALUE_MASK;
 }
 
-/* The powers of x differ, so neighbours cannot be swapped; the number of the group, so that groups
- * cannot. */
+/* Different powers of x detect swapped neighbours, and the number of the group detects swapped
+ * groups. */
 static unsigned compute_check(const uint8_t data[static DATA_PER_GROUP], unsigned group)
 {
     unsigned sum = 0;
@@ -74,8 +75,8 @@ static unsigned compute_check(const uint8_t data[static DATA_PER_GROUP], unsigne
     return sum ^ group;
 }
 
-/* The nth five bits of the key, the first of which are the upper ones of the first byte; bits
- * behind the end are zero. */
+/* Returns the nth five bits of the key, from the upper bits of the first byte on; bits past the end
+ * are zero. */
 static uint8_t take_bits(const uint8_t *key, size_t n)
 {
     size_t byte = n * BITS_PER_CHARACTER / CHAR_BIT, bit = n * BITS_PER_CHARACTER % CHAR_BIT;
@@ -131,7 +132,7 @@ static int read_values(const char *text, size_t size, uint8_t ret[static CHARACT
     return n < CHARACTERS || (bad & 0x80) ? -EINVAL : 0;
 }
 
-/* Packs the data of all groups; returns what is in the bits behind the key. */
+/* Packs the data of all groups; returns the bits past the key. */
 static unsigned pack(const uint8_t values[static CHARACTERS], uint8_t ret[static STORE_KEY_SIZE])
 {
     unsigned window = 0, bits = 0;

@@ -4,7 +4,8 @@
 #include "basic/detail.h"
 #include "credstore/seal/seal-type.h"
 
-/* The KEK is a recovery key that people keep, see recovery-key.h: the slot holds nothing of it. */
+/* The KEK is a recovery key that people keep, see recovery-key.h. The slot has no members of its
+ * own. */
 
 static int recovery_seal(_unused_ const Secret *kek, _unused_ const SlotOptions *options,
                          _unused_ json_object *slot, _unused_ char **reterr_detail)
@@ -15,7 +16,8 @@ static int recovery_seal(_unused_ const Secret *kek, _unused_ const SlotOptions 
 static int recovery_unseal(_unused_ json_object *slot, _unused_ const SlotOptions *options,
                            _unused_ Secret **ret_kek, char **reterr_detail)
 {
-    return detail_set(reterr_detail, -EKEYREJECTED, "has to be typed (nvme-keyctl slot unlock)");
+    return detail_set(reterr_detail, -EKEYREJECTED,
+                      "needs the recovery key (nvme-keyctl slot unlock)");
 }
 
 const SlotType slot_recovery = {

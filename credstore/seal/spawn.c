@@ -13,7 +13,7 @@
 #include "basic/io.h"
 #include "credstore/seal/spawn.h"
 
-/* Enough for what systemd prints about one failure, and for one line of a log. */
+/* Enough for systemd's message about one failure, and for one log line. */
 #define COMPLAINT_MAX 500
 
 typedef struct Child {
@@ -39,7 +39,8 @@ static void child_done(Child *child)
     closep(&child->complaints);
 }
 
-/* The child's ends must not be 0, 1 or 2, which they are copied to one after the other. */
+/* Avoids 0, 1 and 2: the child's ends are copied there one after the other, and must not be
+ * overwritten. */
 static int make_pipe(int flags, int *ret_read, int *ret_write)
 {
     int fds[2];
@@ -62,7 +63,7 @@ static int make_pipe(int flags, int *ret_read, int *ret_write)
     return 0;
 }
 
-/* All input is in the pipe before anybody reads it: no deadlock, and no SIGPIPE. */
+/* Writes all input before the child starts, so there is no deadlock and no SIGPIPE. */
 static int fill_input(Child *child, const void *input, size_t size)
 {
     _cleanup_(closep) int fd = -EBADF;
@@ -76,11 +77,11 @@ static int fill_input(Child *child, const void *input, size_t size)
         return -errno;
     if (n < 0 || (size_t)n != size)
         return -E2BIG;
-    /* Both ends have a status of their own; the child expects its own to block. */
+    /* The ends have separate status flags, and the child expects a blocking one. */
     return fcntl(child->in, F_SETFL, 0) < 0 ? -errno : 0;
 }
 
-/* As the functions of posix_spawn(3), these return a positive error. */
+/* Returns a positive error, as the functions of posix_spawn(3) do. */
 static int add_redirections(const Child *child, posix_spawn_file_actions_t *actions)
 {
     int r = posix_spawn_file_actions_adddup2(actions, child->in, STDIN_FILENO);
@@ -89,7 +90,7 @@ static int add_redirections(const Child *child, posix_spawn_file_actions_t *acti
         r = posix_spawn_file_actions_adddup2(actions, child->out, STDOUT_FILENO);
     if (r == 0)
         r = posix_spawn_file_actions_adddup2(actions, child->err, STDERR_FILENO);
-    /* All of ours are close-on-exec; this is for those that others left open in us. */
+    /* Our descriptors are close-on-exec; this closes those that libraries left open. */
     return r != 0 ? r : posix_spawn_file_actions_addclosefrom_np(actions, STDERR_FILENO + 1);
 }
 
@@ -110,7 +111,7 @@ static int reset_signals(posix_spawnattr_t *attributes)
 
 static int spawn(Child *child, const char *const argv[])
 {
-    /* Its messages go to standard error, plain, and only those about a failure. */
+    /* Makes systemd-creds print only failures, without colours, to standard error. */
     static const char *const environment[] = {"PATH=/usr/bin:/bin",
                                               "LC_ALL=C.UTF-8",
                                               "SYSTEMD_LOG_TARGET=console",
@@ -133,7 +134,7 @@ static int spawn(Child *child, const char *const argv[])
     r = add_redirections(child, &actions);
     if (r == 0)
         r = reset_signals(&attributes);
-    /* It changes neither vector; its prototype is older than const. */
+    /* posix_spawn(3) changes neither vector; its prototype is older than const. */
     if (r == 0)
         r = posix_spawn(&child->pid, argv[0], &actions, &attributes, (char *const *)(uintptr_t)argv,
                         (char *const *)(uintptr_t)environment);
@@ -160,7 +161,7 @@ static int reap(Child *child, uint64_t deadline_usec)
     return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EREMOTEIO;
 }
 
-/* What the child said, as one printable line. */
+/* Reads the messages of the child as one printable line. */
 static void read_complaints(int fd, char ret[static COMPLAINT_MAX + 1])
 {
     ssize_t n = read(fd, ret, COMPLAINT_MAX);
@@ -188,7 +189,7 @@ int spawn_filter(const char *const argv[], const void *input, size_t input_size,
     r = make_pipe(0, &child.output, &child.out);
     if (r < 0)
         return r;
-    /* Nobody empties this one while the child runs, and it must not wait for that. */
+    /* Not blocking: this pipe is read only after the child has ended, and must not hold it up. */
     r = make_pipe(O_NONBLOCK, &child.complaints, &child.err);
     if (r < 0)
         return r;
@@ -196,7 +197,7 @@ int spawn_filter(const char *const argv[], const void *input, size_t input_size,
     if (r < 0)
         return detail_set(reterr_detail, r, "%s: %s", argv[0], strerror(-r));
 
-    /* The end of file comes with the last writer. */
+    /* Only the child may hold the write ends, so that its end is the end of file. */
     close(TAKE_FD(child.out));
     close(TAKE_FD(child.err));
     read_error = secret_read_fd(child.output, output_max, deadline_usec, &output);

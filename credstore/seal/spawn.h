@@ -8,12 +8,11 @@
 #include "basic/secret.h"
 
 /*
- * Runs argv, whose first element is an absolute path, as a filter: input comes on its standard
- * input and must fit into a pipe; what it prints, at most output_max bytes, is returned. Its
- * environment has nothing of ours. deadline_usec is CLOCK_MONOTONIC; past it the process is killed.
- * Returns -EREMOTEIO when it fails (*reterr_detail, to be freed, then tells what it said), -E2BIG
- * for too much input, -EFBIG for too much output, -ETIMEDOUT, -ENOMEM, or an error of pipe(2) or
- * posix_spawn(3).
+ * Runs argv, whose first element is an absolute path, as a filter: it reads input, which must fit
+ * into a pipe, and *ret_output is its output, at most output_max bytes. It gets a fixed
+ * environment. The process is killed at deadline_usec (CLOCK_MONOTONIC). Returns -EREMOTEIO if it
+ * fails (*reterr_detail, freed by the caller, quotes its message), -E2BIG for too much input,
+ * -EFBIG for too much output, -ETIMEDOUT, -ENOMEM, or an error of pipe(2) or posix_spawn(3).
  */
 int spawn_filter(const char *const argv[], const void *input, size_t input_size, size_t output_max,
                  uint64_t deadline_usec, Secret **ret_output, char **reterr_detail) _must_check_;

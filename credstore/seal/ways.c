@@ -8,7 +8,7 @@
 #define CREDS "systemd-creds"
 #define SPACE " \t"
 
-/* As "withKey" tells them. The last one is all that this version has no name for. */
+/* The names in "withKey". The last one stands for every key that this version does not know. */
 static const char *const creds_keys[] = {
     "host", "tpm2",    "tpm2-with-public-key", "host+tpm2", "host+tpm2-with-public-key",
     "null", "unknown",

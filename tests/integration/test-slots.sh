@@ -198,7 +198,7 @@ start
 is "another host key: the store is locked" "$(store_state)" "unavailable -"
 run store_status
 like "another host key: status tells why, and what to do" "$out" \
-    $'Store: unavailable\n +: systemd-creds: [^\n]+\n +: recovery: has to be typed [^\n]*nvme-keyctl slot unlock[^\\n]*\\n'
+    $'Store: unavailable\n +: systemd-creds: [^\n]+\n +: recovery: needs the recovery key [^\n]*nvme-keyctl slot unlock[^\\n]*\\n'
 is "another host key: nothing is published" "$(ring_names)" ""
 run ctl slot list
 like "locked: the slots are told" "$status $out" "^0 .*$creds +systemd-creds +host +-"$'\n'"$recovery +recovery +- +-"
@@ -209,7 +209,7 @@ locked() {
     before=$(store_digest)
     run ctl "$@"
     [ "$status" -eq 8 ] && [ -z "$out" ] && [ "$(store_digest)" = "$before" ] &&
-        [[ $err =~ ^"nvme-keyctl: "[^$'\n']*"systemd-creds: "[^$'\n']+$'\nnvme-keyctl: '[^$'\n']*"recovery: has to be typed"[^$'\n']+$ ]]
+        [[ $err =~ ^"nvme-keyctl: "[^$'\n']*"systemd-creds: "[^$'\n']+$'\nnvme-keyctl: '[^$'\n']*"recovery: needs the recovery key"[^$'\n']+$ ]]
     result $? "locked: $*" || diag "status: $status" "stderr: $err" "stdout: $out"
 }
 locked slot add recovery
@@ -449,7 +449,7 @@ rm -f "$host_key/credential.secret"
 start
 is "another machine: locked" "$(store_state)" "unavailable -"
 like "another machine: each slot has its line, and then what to do" "$(store_status)" \
-    $'unavailable\n +: tpm2: [^\n]+\n +: systemd-creds: [^\n]+\n +: recovery: has to be typed'
+    $'unavailable\n +: tpm2: [^\n]+\n +: systemd-creds: [^\n]+\n +: recovery: needs the recovery key'
 check "another machine: each has one in the log" grep -q "Cannot open the store: systemd-creds: " "$log"
 run ctl list
 is "another machine: each has one in an error" "$status $(grep -cE '^nvme-keyctl: (tpm2|systemd-creds|recovery): ' <<<"$err") $(wc -l <<<"$err")" "8 3 3"

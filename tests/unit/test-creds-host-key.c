@@ -99,7 +99,7 @@ static void expect_refusal(const Fake *f, int error, const char *detail)
 {
     ASSERT_EQ(error, -EKEYREJECTED);
     ASSERT_TRUE(detail && strstr(detail, f->secret) && strstr(detail, "another machine id"));
-    ASSERT_TRUE(strstr(detail, "put the old id back") && strstr(detail, "recovery key"));
+    ASSERT_TRUE(strstr(detail, "restore the old id") && strstr(detail, "recovery key"));
     ASSERT_TRUE(file_is(f, "calls", NULL));
     ASSERT_TRUE(access(f->secret, F_OK) == 0);
 }

@@ -213,7 +213,7 @@ TEST(pcr_changes_while_unsealing)
     meddling = (Meddling){.pcr_changes = 1000};
     ASSERT_EQ(fixture_unseal(&f), -ETIMEDOUT);
     ASSERT_EQ(meddling.unseals, 8);
-    ASSERT_DETAIL(f, "over and over");
+    ASSERT_DETAIL(f, "keep changing");
     ASSERT_TRUE(tpm_is_clean());
     meddling = (Meddling){};
 }

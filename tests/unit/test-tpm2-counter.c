@@ -328,7 +328,7 @@ TEST(replaced)
 
     ASSERT_EQ(replace(&f.counter, 0), TSS2_RC_SUCCESS);
     ASSERT_EQ(fixture_read(&f), -EKEYREJECTED);
-    ASSERT_DETAIL(f, "has replaced it");
+    ASSERT_DETAIL(f, "replaced it");
     ASSERT_EQ(tpm2_counter_remove(&f.counter, &f.detail), -EKEYREJECTED);
     ASSERT_EQ(count_handles(NV_INDICES), 1);
 
@@ -348,7 +348,7 @@ TEST(replaced)
     ASSERT_OK(fixture_read(&g));
     ASSERT_TRUE(g.value > last);
     ASSERT_EQ(fixture_read(&f), -EKEYREJECTED);
-    ASSERT_DETAIL(f, "has replaced it");
+    ASSERT_DETAIL(f, "replaced it");
 }
 
 TEST(no_two_have_one_name)

@@ -8,12 +8,12 @@
 #include "basic/json.h"
 #include "credstore/seal/creds/blob.h"
 
-/* Base64 of the smallest multiple of three bytes that holds the id of a key. */
+/* Base64 of the smallest multiple of three bytes that holds an id. */
 #define ID_TEXT_LENGTH 24
 #define ID_DECODED_SIZE (ID_TEXT_LENGTH / 4 * 3)
 
-/* What has a TPM2 in it comes in two formats: systemd 262 and newer write the second one, which
- * pins the SRK, and older ones cannot read it. */
+/* Keys with a TPM2 come in two formats: systemd 262 and newer write the second one, which pins the
+ * SRK, and older versions cannot read it. */
 static const CredsKeyType key_types[] = {
     {.id = {0x5a, 0x1c, 0x6a, 0x86, 0xdf, 0x9d, 0x40, 0x96, 0xb1, 0xd5, 0xa6, 0x5e, 0x08, 0x62,
             0xf1, 0x9a},
@@ -67,7 +67,7 @@ static const CredsKeyType *find_key_type(const uint8_t id[static CREDS_KEY_ID_SI
     return &unknown_type;
 }
 
-/* Decodes the id that the text of a credential begins with. */
+/* Decodes the id at the beginning of the text of a credential. */
 static bool decode_id(const char *text, size_t length, uint8_t ret[static ID_DECODED_SIZE])
 {
     size_t n;

@@ -11,8 +11,8 @@
 
 #define WITH_KEY_DEFAULT "auto"
 
-/* What systemd-creds --with-key= takes, from 252 to 262. Where the two have different names, all
- * versions take the older one. */
+/* The values of systemd-creds --with-key=, from 252 to 262. If a value has two names, all versions
+ * take the older one. */
 typedef struct WithKey {
     const char *name;
     const char *passed;
@@ -48,11 +48,11 @@ static int find_with_key(const SlotOptions *options, const WithKey **ret, char *
         return 0;
     }
     return detail_set(reterr_detail, -EINVAL,
-                      "no such type of key; there are auto, auto-initrd, host, tpm2, host+tpm2, "
-                      "tpm2-with-public-key, host+tpm2-with-public-key, null");
+                      "no such type of key: use auto, auto-initrd, host, tpm2, host+tpm2, "
+                      "tpm2-with-public-key, host+tpm2-with-public-key or null");
 }
 
-/* One line of what both ways said; the first may have nothing to say. */
+/* Joins the details of both ways in one line; first may be NULL. */
 static int join_details(int error, const char *first, const char *second, char **reterr_detail)
 {
     if (error == -ETIMEDOUT)
@@ -68,7 +68,7 @@ static bool is_final(int r)
     return r == 0 || r == -ETIMEDOUT || r == -ENOMEM;
 }
 
-/* The program comes first here: only it can be told which key to take, and to leave the PCRs. */
+/* Tries the program first, because only it takes a choice of key and leaves the PCRs out. */
 static int encrypt(const Creds *creds, const Secret *kek, const char *with_key,
                    char **ret_credential, char **reterr_detail)
 {
@@ -105,8 +105,8 @@ int creds_seal(const Creds *creds, const Secret *kek, const SlotOptions *options
     return creds_blob_format(credential, options->allow_null_key, slot, reterr_detail);
 }
 
-/* Whether this systemd does not know the format, as far as it can be told: the program says so in
- * words, the service has an errno that also stands for a missing TPM. */
+/* Whether this systemd seems not to know the format: the program says so in words, the service by
+ * an errno that also means a missing TPM. */
 static bool is_too_old(int program_error, const char *by_service, const char *by_program)
 {
     if (program_error == -EREMOTEIO)
@@ -114,9 +114,9 @@ static bool is_too_old(int program_error, const char *by_service, const char *by
     return by_service && strstr(by_service, strerror(EOPNOTSUPP));
 }
 
-/* What the service says of the credential is the last word: the program has the same host key and
- * the same TPM, and would wait for it once more. Without such a word the program may do, and if not
- * it tells in plain words what the service had only an errno for. */
+/* A verdict of the service on the credential is final, because the program has the same host key
+ * and TPM, and would wait for it once more. Without a verdict the program may succeed, or explain
+ * in words what the service reports only as an errno. */
 static int decrypt(const Creds *creds, const char *credential, const CredsKeyType *type,
                    Secret **ret, char **reterr_detail)
 {
@@ -136,7 +136,7 @@ static int decrypt(const Creds *creds, const char *credential, const CredsKeyTyp
         return detail_set(reterr_detail, -EKEYREJECTED,
                           "the credential was sealed by systemd 262 or newer, and this systemd "
                           "cannot read it");
-    /* No such program, none that may be run, or one that says no. */
+    /* The program is missing, may not be run, or refuses. */
     if (r == -EREMOTEIO || r == -ENOENT || r == -EACCES || r == -EPERM)
         return join_details(-EKEYREJECTED, by_service, by_program, reterr_detail);
     return join_details(r, by_service, by_program, reterr_detail);

@@ -9,23 +9,23 @@
 #include "credstore/seal/creds/host-key.h"
 #include "credstore/seal/seal-options.h"
 
-/* Seals and unseals the KEK of a slot by systemd: by its service, or by its program. */
+/* Seals and unseals the KEK of a slot by systemd's Varlink service, or by its program. */
 
 typedef struct Creds {
-    const char *socket;     /* of io.systemd.Credentials; need not be there */
-    const char *program;    /* systemd-creds; need not be there */
-    HostKey host_key;       /* looked at before either is asked for what needs it */
+    const char *socket;     /* of io.systemd.Credentials; may be absent */
+    const char *program;    /* systemd-creds; may be absent */
+    HostKey host_key;       /* checked before either uses it */
     uint64_t deadline_usec; /* CLOCK_MONOTONIC, for both together */
 } Creds;
 
-/* Adds the members of a slot. Returns -EINVAL for an unknown options->with_key, -EKEYREJECTED for a
- * credential that is sealed with no key where that is not allowed, or where systemd would delete
- * the host key (host_key_check()), -EBADMSG for what is no credential, -ETIMEDOUT, -ENOMEM, or
- * errors of spawn_filter() and creds_service_encrypt(). */
+/* Adds the members of a slot. Returns -EINVAL for an unknown options->with_key, -EKEYREJECTED if
+ * the credential is sealed with no key and that is not allowed, or if systemd would delete the host
+ * key (host_key_check()), -EBADMSG if systemd returns no credential, -ETIMEDOUT, -ENOMEM, or errors
+ * of spawn_filter() and creds_service_encrypt(). */
 int creds_seal(const Creds *creds, const Secret *kek, const SlotOptions *options, json_object *slot,
                char **reterr_detail) _must_check_;
 
-/* Returns -EKEYREJECTED when neither opens it, or systemd would delete the host key, -EBADMSG when
- * the slot or what it seals makes no sense, -ETIMEDOUT, -ENOMEM, or an error of spawn_filter(). */
+/* Returns -EKEYREJECTED if neither opens it, or systemd would delete the host key, -EBADMSG if the
+ * slot or its content is malformed, -ETIMEDOUT, -ENOMEM, or an error of spawn_filter(). */
 int creds_unseal(const Creds *creds, json_object *slot, const SlotOptions *options, Secret **ret,
                  char **reterr_detail) _must_check_;

@@ -20,10 +20,10 @@
 #define MACHINE_ID_FILE "/etc/machine-id"
 
 #define ID_SIZE 16
-/* Hex digits, and a newline. */
+/* Hex digits and a newline. */
 #define ID_TEXT_MAX (2 * ID_SIZE + 1)
 
-/* What systemd hashes the machine id with for this purpose (src/shared/creds-util.c). */
+/* The application id by which systemd hashes the machine id here (src/shared/creds-util.c). */
 static const uint8_t application[ID_SIZE] = {0xd3, 0xac, 0xec, 0xba, 0x0d, 0xad, 0x4c, 0xdf,
                                              0xb8, 0xc9, 0x38, 0x15, 0x28, 0x93, 0x6c, 0x58};
 
@@ -51,8 +51,8 @@ static int parse_machine_id(const char *text, size_t size, uint8_t ret[static ID
     return any ? 0 : -EINVAL;
 }
 
-/* Not sd_id128_get_machine_app_specific(3): it remembers the machine id of its first call, and
- * always reads the same file. Returns -ENODATA where systemd finds no machine id. */
+/* sd_id128_get_machine_app_specific(3) would cache the machine id, and reads only one path. Returns
+ * -ENODATA if systemd finds no machine id. */
 static int hash_machine_id(const char *path, uint8_t ret[static ID_SIZE])
 {
     uint8_t digest[EVP_MAX_MD_SIZE], id[ID_SIZE];
@@ -66,7 +66,7 @@ static int hash_machine_id(const char *path, uint8_t ret[static ID_SIZE])
     n = read(fd, text, sizeof(text));
     if (n < 0)
         return -errno;
-    /* "uninitialized" is one that does not parse. */
+    /* "uninitialized" does not parse. */
     if (parse_machine_id(text, (size_t)n, id) < 0)
         return -ENODATA;
     if (!EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, id, sizeof(id), application,
@@ -74,14 +74,14 @@ static int hash_machine_id(const char *path, uint8_t ret[static ID_SIZE])
         size < ID_SIZE)
         return -ENOMEM;
     memcpy(ret, digest, ID_SIZE);
-    /* The form of a UUID of version 4. */
+    /* Marks it as a UUID of version 4. */
     ret[6] = (uint8_t)((ret[6] & 0x0f) | 0x40);
     ret[8] = (uint8_t)((ret[8] & 0x3f) | 0x80);
     return 0;
 }
 
-/* Reads the hash that the secret begins with. Returns -EINVAL for a file that systemd refuses
- * before it looks at the hash. */
+/* Reads the hash at the beginning of the secret. Returns -EINVAL for a file that systemd refuses
+ * before it reads the hash. */
 static int read_owner(const char *path, uint8_t ret[static ID_SIZE])
 {
     _cleanup_(closep) int fd =
@@ -129,8 +129,8 @@ int host_key_check(const HostKey *key, char **reterr_detail)
     if (r == HOST_KEY_FOREIGN)
         return detail_set(reterr_detail, -EKEYREJECTED,
                           "the host key %s was made under another machine id, and systemd would "
-                          "delete it: put the old id back into %s, or move the host key away and "
-                          "use the recovery key",
+                          "delete it: restore the old id in %s, or move the host key away and use "
+                          "the recovery key",
                           key->secret, key->machine_id);
     return 0;
 }
@@ -144,7 +144,7 @@ static bool is_in_memory(const char *path)
 
 bool host_key_is_transient(const HostKey *key)
 {
-    /* Also where systemd has mounted /run/machine-id there, as it does when /etc is read-only. */
+    /* True also for /run/machine-id, which systemd mounts there if /etc is read-only. */
     return is_in_memory(key->machine_id);
 }
 

@@ -6,14 +6,13 @@
 #include "basic/macro.h"
 
 /*
- * The host key of systemd-creds(1), a file that begins with a hash of the machine id it was made
- * under. Under another id systemd deletes the file, whatever it was asked for: "setup", a
- * credential to seal, and one to open all do that. A slot that needs the key is lost then, also
- * when the old id comes back. So each way to systemd that may touch the host key begins with a look
- * at it.
+ * The host key of systemd-creds(1), a file that begins with a hash of the machine id of its making.
+ * Under another id systemd deletes the file as soon as it uses it: for "setup", to seal and to
+ * unseal. A slot that needs the key is lost then, even if the old id comes back. So every use of
+ * systemd that may touch the host key checks it first.
  */
 
-/* Both are paths of files, which need not be there. */
+/* Paths of files, which may be absent. */
 typedef struct HostKey {
     const char *secret;
     const char *machine_id;
@@ -26,18 +25,18 @@ typedef enum HostKeyState {
     HOST_KEY_UNUSABLE, /* systemd refuses it, or has no machine id, and leaves it alone */
 } HostKeyState;
 
-/* That of this machine; all strings are static. */
+/* Returns the host key of this machine; its strings are static. */
 HostKey host_key_of_system(void);
 
-/* Returns a HostKeyState, -ENOMEM, or the error for which nobody knows. */
+/* Returns a HostKeyState, -ENOMEM, or an error of reading that leaves the state unknown. */
 int host_key_state(const HostKey *key) _must_check_;
 
-/* Returns 0 when systemd may be asked for what needs the host key, or -EKEYREJECTED with a detail
- * when that might delete it; -ENOMEM. */
+/* Returns 0 if systemd may use the host key, -EKEYREJECTED with a detail if it might delete it,
+ * -ENOMEM. */
 int host_key_check(const HostKey *key, char **reterr_detail) _must_check_;
 
-/* Whether the machine id is kept in memory alone, so that the next boot may have another one. */
+/* Whether the machine id is only in memory, so that the next boot may have another one. */
 bool host_key_is_transient(const HostKey *key);
 
-/* Whether there is a place for a host key, which can be written to and outlives the boot. */
+/* Whether the directory of the host key is writable and outlives the boot. */
 bool host_key_can_be_made(const HostKey *key);

@@ -14,7 +14,7 @@
 /* "--with-key=" and the longest name. */
 #define KEY_OPTION_SIZE 64
 
-/* The text of a credential on one line: systemd-creds breaks it and reads it either way. */
+/* Joins the lines that systemd-creds prints; it reads the text either way. */
 static char *join_lines(const Secret *text)
 {
     char *joined = malloc(text->size + 1), *p = joined;
@@ -32,7 +32,7 @@ int creds_program_encrypt(const char *path, const Secret *kek, const char *with_
                           uint64_t deadline_usec, char **ret_credential, char **reterr_detail)
 {
     char key_option[KEY_OPTION_SIZE];
-    /* Without PCRs: one slot has to survive a firmware update. */
+    /* Without PCRs, so that this slot survives a firmware update. */
     const char *const argv[] = {path,           "encrypt", NAME_OPTION, key_option,
                                 "--tpm2-pcrs=", "-",       "-",         NULL};
     _cleanup_(secret_freep) Secret *output = NULL;
@@ -74,8 +74,8 @@ int creds_program_decrypt(const char *path, const char *credential, bool null,
     const char *const plain[] = {path, "decrypt", NAME_OPTION, "-", "-", NULL};
     const char *const allowed[] = {path, "decrypt", NAME_OPTION, "--allow-null", "-", "-", NULL};
 
-    /* Where there are a TPM2 and Secure Boot, systemd 256 and newer have to be told; older ones do
-     * not know the option, and what they say of the credential itself is the one to quote. */
+    /* With a TPM2 and Secure Boot, systemd 256 and newer require the option. Older versions reject
+     * it, so a second run without it yields their message about the credential itself. */
     if (null) {
         int r = decrypt(allowed, credential, deadline_usec, ret, reterr_detail);
 

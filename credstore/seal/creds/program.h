@@ -8,18 +8,18 @@
 #include "basic/secret.h"
 
 /*
- * systemd-creds(1), of systemd 251 and newer, at path. deadline_usec is CLOCK_MONOTONIC. Both
- * return -EREMOTEIO when it says no, and errors of spawn_filter(), with a detail for all but
+ * Runs systemd-creds(1), of systemd 251 and newer, at path. deadline_usec is CLOCK_MONOTONIC. Both
+ * return -EREMOTEIO if it refuses, and errors of spawn_filter(), with a detail for all but
  * -ETIMEDOUT and -ENOMEM.
  */
 
-/* Seals kek as the credential "nvme-keyd.kek", to no PCR. with_key: as its --with-key=. The caller
- * frees the text, which is on one line. */
+/* Seals kek as the credential "nvme-keyd.kek", to no PCR. with_key is its --with-key=. The caller
+ * frees the text, which is one line. */
 int creds_program_encrypt(const char *path, const Secret *kek, const char *with_key,
                           uint64_t deadline_usec, char **ret_credential, char **reterr_detail)
     _must_check_;
 
-/* null: the credential is sealed with no key, and that is wanted. *ret has at most STORE_KEY_SIZE
+/* null: the credential is sealed with no key, and that is allowed. *ret has at most STORE_KEY_SIZE
  * bytes; -EBADMSG for more. */
 int creds_program_decrypt(const char *path, const char *credential, bool null,
                           uint64_t deadline_usec, Secret **ret, char **reterr_detail) _must_check_;

@@ -14,10 +14,10 @@
 #include "credstore/seal/seal-type.h"
 #include "credstore/seal/ways.h"
 
-/* The KEK is a credential of systemd, sealed with the host key, a TPM2 or both. */
+/* The KEK is a systemd credential, sealed by the host key, a TPM2 or both. */
 
 #define SOCKET_DEFAULT "/run/systemd/io.systemd.Credentials"
-/* Names another socket, for tests; ignored where secure_getenv(3) does. */
+/* Another socket, for tests; ignored if secure_getenv(3) ignores it. */
 #define SOCKET_ENV "NVME_KEYD_CREDS_SOCKET"
 
 static Creds find_creds(void)
@@ -64,10 +64,9 @@ static int read_from(const char *dir, Secret **ret)
     return secret_read_fd(fd, CREDS_TEXT_MAX, 0, ret);
 }
 
-/* Reads the credential that the service manager has given to the unit, or else to the one that
- * fetches credentials for it. Returns -ENOENT. What it was sealed with, if at all, cannot be seen
- * here: that is for the administrator of the unit, who chose it, and for systemd, which refuses one
- * sealed with no key where there is a TPM2 and Secure Boot. */
+/* Reads the handed-in KEK, a credential of this unit or of the one that fetches credentials for it.
+ * Returns -ENOENT. What sealed it, if anything, is unknown here: the administrator of the unit
+ * chose it, and systemd refuses one sealed with no key if there is a TPM2 and Secure Boot. */
 static int read_given(Secret **ret)
 {
     int r = read_from(secure_getenv("CREDENTIALS_DIRECTORY"), ret);
@@ -75,7 +74,7 @@ static int read_given(Secret **ret)
     return r == -ENOENT ? read_from(secure_getenv(NAMES_ENV_CREDENTIALS), ret) : r;
 }
 
-/* The one that was given, if it can be a KEK. */
+/* Reads the handed-in KEK, and checks that it can be one. */
 static int use_given(Secret **ret, char **reterr_detail)
 {
     _cleanup_(secret_freep) Secret *kek = NULL;
@@ -116,7 +115,7 @@ static int unseal(json_object *slot, const SlotOptions *options, Secret **ret_ke
                           given ? given : "", given ? "; " : "", key);
     r = creds_unseal(&creds, slot, options, &kek, &own);
     if (r == 0 && kek && kek->size != STORE_KEY_SIZE)
-        r = detail_set(&own, -EBADMSG, "what was sealed is no key");
+        r = detail_set(&own, -EBADMSG, "the credential contains no key");
     if (r < 0)
         return detail_set(reterr_detail, r, "%s%s%s", given ? given : "", given ? "; " : "",
                           own ? own : strerror(-r));

@@ -15,11 +15,11 @@
 #include "varlink/json-wire.h"
 
 #define INTERFACE "io.systemd.Credentials"
-/* What of an error of the service is quoted. */
+/* The longest name of an error that is quoted. */
 #define ERROR_LENGTH_MAX 100
 
-/* What the service says of a credential (systemd, varlink-io.systemd.Credentials.c). Those of the
- * TPM have names since 259; before they are only an errno. */
+/* Verdicts of the service on a credential (systemd, varlink-io.systemd.Credentials.c). Those of the
+ * TPM have names since 259; before that they are only an errno. */
 static const struct {
     const char *error;
     const char *text;
@@ -44,8 +44,8 @@ static int refuse(const char *error, json_object *parameters, char **reterr_deta
         if (strcmp(error, verdicts[i].error) == 0)
             return detail_set(reterr_detail, -EKEYREJECTED, INTERFACE ": %s", verdicts[i].text);
     if (strlen(error) > ERROR_LENGTH_MAX || !text_is_printable(error))
-        return detail_set(reterr_detail, -EOPNOTSUPP, INTERFACE ": an error without a good name");
-    /* One that a later version has: about the credential all the same. */
+        return detail_set(reterr_detail, -EOPNOTSUPP, INTERFACE ": an error with an invalid name");
+    /* An error of a later version is a verdict on the credential too. */
     if (text_after(error, INTERFACE "."))
         return detail_set(reterr_detail, -EKEYREJECTED, "%s", error);
     if (json_get_uint(parameters, "errno", INT32_MAX, &number) > 0)
@@ -64,7 +64,7 @@ static int connect_service(const char *path, VarlinkClient **ret, char **reterr_
     return detail_set(reterr_detail, -EOPNOTSUPP, "%s: %s", path, strerror(-r));
 }
 
-/* Takes parameters. *ret is a good reply, which may hold a secret. */
+/* Takes parameters. *ret is a successful reply, which may hold a secret. */
 static int call(const char *path, const char *method, json_object *parameters,
                 uint64_t deadline_usec, json_object **ret, char **reterr_detail)
 {
@@ -151,7 +151,7 @@ int creds_service_decrypt(const char *path, const char *credential, bool null,
     const char *data;
     int r;
 
-    /* Services before 259 do not know the parameter and say so. */
+    /* Services before 259 reject the parameter. */
     if (!in || json_add_string(in, "blob", credential) < 0 ||
         (null && json_add_bool(in, "allowNull", true) < 0))
         return -ENOMEM;

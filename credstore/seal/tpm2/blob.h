@@ -7,9 +7,9 @@
 
 #include "basic/macro.h"
 
-/* What a TPM gave, none of it secret, as Base64 in a member of a JSON object. */
+/* Data from a TPM, none of it secret, as Base64 in a member of a JSON object. */
 
-/* The largest, twice what a sealed key of 32 bytes takes. */
+/* The largest: twice the size of a sealed key of 32 bytes. */
 #define TPM2_BLOB_MAX ((size_t)512)
 
 /* Reads 1 to capacity bytes. Returns -EBADMSG. */

@@ -15,7 +15,8 @@
 
 #define LOG_LEVEL "all+NONE"
 
-/* The error number and its format in a response code of format one; the rest says where. */
+/* The error number and format bit of a response code of format one; the other bits name a
+ * parameter. */
 #define FMT1_MASK (TPM2_RC_FMT1 | 0x3f)
 
 typedef struct Reason {
@@ -32,7 +33,7 @@ static const Reason reasons[] = {
     {TPM2_RC_AUTH_FAIL, -EKEYREJECTED, "the storage root key has a password"},
     {TPM2_RC_BAD_AUTH, -EKEYREJECTED, "the storage root key has a password"},
     {TSS2_ESYS_RC_RSP_AUTH_FAILED, -EKEYREJECTED,
-     "the response is not authentic: something between here and the TPM changed it"},
+     "the response is not authentic: something on the way from the TPM changed it"},
     {TPM2_RC_SIZE, -EBADMSG, "the TPM cannot read the sealed key"},
     {TPM2_RC_INSUFFICIENT, -EBADMSG, "the TPM cannot read the sealed key"},
     {TPM2_RC_SYMMETRIC, -EOPNOTSUPP, "the TPM has no AES-128-CFB"},
@@ -61,7 +62,7 @@ int tpm2_device_check(void)
     if (!device)
         return -EOPNOTSUPP;
 
-    /* Not access(2): it knows nothing of the device control group of a unit. */
+    /* access(2) would ignore the device control group of the unit. */
     fd = open(device, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
         return errno == EPERM ? -EACCES : -errno;
@@ -112,7 +113,7 @@ int tpm2_context_open(char **reterr_detail, Tpm2Context **ret)
     if (rc != TSS2_RC_SUCCESS)
         return detail_set(
             reterr_detail, -ENODEV,
-            "cannot reach the TPM (%s): nobody answers, or its TCTI library is missing",
+            "cannot reach the TPM (%s): it does not answer, or its TCTI library is missing",
             tcti_conf());
     r = tpm2_check(c, Esys_Initialize(&c->esys, c->tcti, NULL), "start ESYS");
     if (r < 0)
@@ -134,7 +135,7 @@ Tpm2Context *tpm2_context_close(Tpm2Context *c)
     return NULL;
 }
 
-/* The response code of a TPM without what it is about; that of a library as it is. */
+/* Strips the parameter from a response code of a TPM; codes of libraries stay as they are. */
 static TSS2_RC rc_code(TSS2_RC rc)
 {
     TSS2_RC layer = rc & TSS2_RC_LAYER_MASK;

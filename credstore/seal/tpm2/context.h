@@ -8,21 +8,20 @@
 #include "basic/macro.h"
 
 /*
- * One conversation with the TPM through ESYS. The device is opened as late and closed as early as
- * can be: what a resource manager holds for us goes with it.
+ * One conversation with the TPM through ESYS. The device is open no longer than needed, because its
+ * close frees everything that a resource manager holds for us.
  *
- * A TPM command, once sent, can be neither interrupted nor given up: write(2) to the device waits
- * for it in the kernel, and so does close(2). Timeouts of ESYS do not help: the TCTIs ignore them.
- * The deadline of a conversation is therefore looked at between commands only. Against a TPM that
- * does not answer at all, the limit is that of the parent: the conversation runs in a process of
- * its own, which is killed. The kernel lets it die when the driver gives up, after minutes at
- * worst, so the parent should not wait for that. What the process had loaded goes with it.
+ * A TPM command cannot be interrupted once it is sent: write(2) to the device waits for it in the
+ * kernel, and so does close(2), and the TCTIs ignore the timeouts of ESYS. So the deadline of a
+ * conversation is checked only between commands. A TPM that does not answer at all needs the limit
+ * of the parent: the conversation runs in a process of its own, which is killed. That process dies
+ * when the driver gives up, after minutes at worst, so the parent should not wait for it. Objects
+ * that it had loaded in the TPM die with it.
  */
 
-/* Not tctildr's own order of defaults, which ends in simulators on the network. */
+/* The defaults of tctildr would end in simulators on the network. */
 #define TPM2_TCTI_DEFAULT "device:/dev/tpmrm0"
-/* Names another TCTI, e.g. "swtpm:path=/tmp/tpm", for tests; ignored where secure_getenv(3) does.
- */
+/* Another TCTI, e.g. "swtpm:path=/tmp/tpm", for tests; ignored if secure_getenv(3) ignores it. */
 #define TPM2_ENV_TCTI "NVME_KEYD_TCTI"
 
 typedef struct Tpm2Context {
@@ -32,42 +31,43 @@ typedef struct Tpm2Context {
     char **reterr_detail; /* borrowed */
 } Tpm2Context;
 
-/* Whether the TCTI's device or socket is there and may be opened, without a word to the TPM.
- * Returns the error of open(2), e.g. -ENOENT or -EACCES, and -EOPNOTSUPP for a TCTI without a path.
- */
+/* Checks that the device or socket of the TCTI exists and may be opened, without a TPM command.
+ * Returns the error of open(2), e.g. -ENOENT or -EACCES, and -EOPNOTSUPP for a TCTI without a
+ * path. */
 int tpm2_device_check(void) _must_check_;
 
-/* Keeps the TSS from writing to standard error, whatever TSS2_LOG says: its deeper levels print
- * keys. The environment is the only way to tell it, and the first call changes that; so it should
- * come before other threads read the environment. */
+/* Keeps the TSS from writing to standard error, whatever TSS2_LOG says, because its deeper levels
+ * print keys. The environment is the only switch, and the first call sets it, so call it before
+ * other threads read the environment. */
 void tpm2_silence(void);
 
-/* Opens the TPM; what fails from here to the close is told in *reterr_detail, if not NULL.
- * Returns -ENODEV when there is no TPM or nobody answers, -EACCES, -ENOMEM. */
+/* Opens the TPM. *reterr_detail, if not NULL, gets the detail of each failure up to the close.
+ * Returns -ENODEV if there is no TPM or it does not answer, -EACCES, -ENOMEM. */
 int tpm2_context_open(char **reterr_detail, Tpm2Context **ret) _must_check_;
 
-/* Accepts NULL; returns NULL. What ESYS copied of a secret is overwritten by the allocator that
- * secret_memory_init() sets up. */
+/* Accepts NULL; returns NULL. The allocator that secret_memory_init() sets up overwrites the copies
+ * that ESYS made of a secret. */
 Tpm2Context *tpm2_context_close(Tpm2Context *c);
 DEFINE_CLEANUP(Tpm2Context, tpm2_context_close)
 
-/* The error of a call of ESYS, and the detail to it: what is the verb of "cannot ...".
- * Returns 0, -ETIMEDOUT past the deadline of c even if the call succeeded, -EKEYREJECTED
- * (another TPM, lockout, a password, a response not authentic), -EBADMSG, -EOPNOTSUPP, -ENOSPC and
- * -EBUSY (its memory), -ENOMEM, -EIO for the rest, and without a detail -EAGAIN (a PCR changed
- * within the policy session). */
+/* Converts the result of an ESYS call to an errno, and sets the detail: "cannot WHAT: CAUSE".
+ * Returns 0, -ETIMEDOUT past the deadline of c even if the call succeeded, -EKEYREJECTED (another
+ * TPM, lockout, a password, a response that is not authentic), -EBADMSG, -EOPNOTSUPP, -ENOSPC and
+ * -EBUSY (the memory of the TPM), -ENOMEM, -EIO for the rest, and without a detail -EAGAIN (a PCR
+ * changed within the policy session). */
 int tpm2_check(Tpm2Context *c, TSS2_RC rc, const char *what);
 
-/* Whether rc is that response code of the TPM, for whichever of its parameters. */
+/* Whether rc is that response code of the TPM, for any of its parameters. */
 bool tpm2_rc_is(TSS2_RC rc, TPM2_RC code);
 
-/* Frees what ESYS allocated, nothing secret. */
+/* Frees memory of ESYS that has no secret. */
 static inline void esys_freep(void *p)
 {
     Esys_Free(*(void **)p);
 }
 
-/* A transient object or a session, flushed with its scope. tr is ESYS_TR_NONE for none. */
+/* A transient object or a session, flushed at the end of its scope. tr is ESYS_TR_NONE if there is
+ * none. */
 typedef struct Tpm2Transient {
     ESYS_CONTEXT *esys;
     ESYS_TR tr;

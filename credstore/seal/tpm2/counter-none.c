@@ -4,7 +4,7 @@
 #include "basic/detail.h"
 #include "credstore/seal/tpm2/counter.h"
 
-/* Stands in for tpm2-counter.c where the build has no TPM2 library. */
+/* Replaces counter.c in a build without the TPM2 library. */
 
 static int unsupported(char **reterr_detail)
 {

@@ -11,20 +11,20 @@
 #include "credstore/seal/tpm2/counter.h"
 #include "credstore/seal/tpm2/srk.h"
 
-/* AUTHREAD and AUTHWRITE only: the owner hierarchy, commonly without a password, gives no value and
- * adds nothing. NO_DA: a lockout by others does not stop us, and 256 bits need no protection from
+/* AUTHREAD and AUTHWRITE only: the owner hierarchy, which often has no password, can neither read
+ * nor increment. NO_DA: a lockout by others does not stop us, and 256 bits need no protection from
  * guessing. Not ORDERLY: after a power cut the TPM would jump ahead by an unknown number. */
 #define COUNTER_ATTRIBUTES                                                                         \
     (TPMA_NV_AUTHREAD | TPMA_NV_AUTHWRITE | TPMA_NV_NO_DA |                                        \
      (TPMA_NV)(TPM2_NT_COUNTER << TPMA_NV_TPM2_NT_SHIFT))
 
-/* The policy: a mark, the identity of the store, and what makes it unique. */
+/* The policy digest: a mark, the identity of the store, and random bytes. */
 #define MARK "nvmekeyd"
 #define MARK_SIZE (sizeof(MARK) - 1)
 #define OWNER_BYTES ((TPM2_COUNTER_OWNER_SIZE - 1) / 2)
 #define RANDOM_OFFSET (MARK_SIZE + OWNER_BYTES)
 
-/* Handles that are asked for at a time. */
+/* Handles that one command requests. */
 #define HANDLES 64
 
 static int read_owner(const char *owner, uint8_t ret[static OWNER_BYTES])
@@ -73,7 +73,7 @@ static bool is_marked(const TPMS_NV_PUBLIC *public)
            memcmp(public->authPolicy.buffer, MARK, MARK_SIZE) == 0;
 }
 
-/* Returns -ENOENT for an index that is none of our counters. */
+/* Returns -ENOENT for an index that is not a counter of a store. */
 static int read_mark(Tpm2Context *c, uint32_t index, ESYS_TR *ret, Tpm2CounterMark *ret_mark)
 {
     _cleanup_(esys_freep) TPM2B_NV_PUBLIC *public = NULL;
@@ -88,7 +88,7 @@ static int read_mark(Tpm2Context *c, uint32_t index, ESYS_TR *ret, Tpm2CounterMa
     if (r < 0)
         return r;
     rc = Esys_NV_ReadPublic(c->esys, nv, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &public, NULL);
-    r = tpm2_check(c, rc, "look at a counter");
+    r = tpm2_check(c, rc, "read the public area of a counter");
     if (r < 0)
         return r;
     if (!is_marked(&public->nvPublic))
@@ -100,7 +100,7 @@ static int read_mark(Tpm2Context *c, uint32_t index, ESYS_TR *ret, Tpm2CounterMa
     return 0;
 }
 
-/* The indices of our range, in rising order, from first on; *ret_more: there may be others. */
+/* Lists the indices of our range from first on, in rising order; *ret_more: there may be more. */
 static int list_indices(Tpm2Context *c, uint32_t first, uint32_t ret[static HANDLES], size_t *ret_n,
                         bool *ret_more)
 {
@@ -121,7 +121,7 @@ static int list_indices(Tpm2Context *c, uint32_t first, uint32_t ret[static HAND
     return 0;
 }
 
-/* Looks at one. Returns 1 for that of another store. */
+/* Returns 1 if index is a counter of another store, else 0. */
 static int is_other(Tpm2Context *c, uint32_t index, const char *owner, Tpm2CounterMark *ret)
 {
     ESYS_TR nv;
@@ -176,9 +176,9 @@ int tpm2_counter_remove_marked(uint32_t index, char **reterr_detail)
                           index);
     if (r < 0)
         return r;
-    /* No secret goes over the bus, so no session hides it. */
+    /* No secret crosses the bus, so this needs no encrypted session. */
     rc = Esys_NV_UndefineSpace(c->esys, ESYS_TR_RH_OWNER, nv, ESYS_TR_PASSWORD, ESYS_TR_NONE,
                                ESYS_TR_NONE);
     return tpm2_owner_check(c, rc, "remove the counter",
-                            "its owner can do it: tpm2_nvundefine(1) with the password");
+                            "its owner can do it with tpm2_nvundefine(1) and the password");
 }

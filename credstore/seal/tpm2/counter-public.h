@@ -5,10 +5,9 @@
 
 #include "basic/macro.h"
 
-/* The public area of a counter, which tells whose it is: its policy is nothing but a mark, the
- * identity of the store and some random bytes, so that no two counters have the same name. Nothing
- * satisfies it.
- */
+/* The public area of a counter, which names its store: the policy digest consists of a mark, the
+ * identity of the store and random bytes. So no two counters have the same name, and nothing
+ * satisfies the policy. */
 
 /* Returns -EINVAL (owner is no id), -EIO. */
 int tpm2_counter_public(const char *owner, uint32_t index, TPM2B_NV_PUBLIC *ret) _must_check_;

@@ -11,10 +11,10 @@
 #include "credstore/seal/tpm2/counter.h"
 #include "credstore/seal/tpm2/srk.h"
 
-/* An index may be taken, but hardly that many of them. */
+/* A random index may be taken, but hardly this many. */
 #define DEFINE_TRIES 16
 
-/* An open conversation about a counter. */
+/* A conversation with the TPM about one counter. */
 typedef struct Talk {
     Tpm2Context *context;
     ESYS_TR srk;
@@ -53,16 +53,16 @@ static int password_check(Tpm2Context *c, TSS2_RC rc, const char *what)
 {
     if (tpm2_rc_is(rc, TPM2_RC_BAD_AUTH) || tpm2_rc_is(rc, TPM2_RC_AUTH_FAIL))
         return detail_set(c->reterr_detail, -EKEYREJECTED,
-                          "cannot %s: it has another password, so somebody has made it anew", what);
+                          "cannot %s: it has another password, so it was replaced", what);
     return tpm2_check(c, rc, what);
 }
 
 static int owner_check(Tpm2Context *c, TSS2_RC rc, const char *what)
 {
-    return tpm2_owner_check(c, rc, what, "a counter can be had only without");
+    return tpm2_owner_check(c, rc, what, "a counter needs one without");
 }
 
-/* Returns -EEXIST where the index is taken. */
+/* Returns -EEXIST if the index is taken. */
 static int define_at(Talk *t, const char *owner, const TPM2B_AUTH *password, uint32_t index)
 {
     TPM2B_NV_PUBLIC public;
@@ -83,7 +83,7 @@ static int define(Talk *t, const char *owner, const TPM2B_AUTH *password, uint32
         uint16_t offset;
         int r;
 
-        _Static_assert(TPM2_COUNTER_LAST - TPM2_COUNTER_FIRST == UINT16_MAX, "not that range");
+        _Static_assert(TPM2_COUNTER_LAST - TPM2_COUNTER_FIRST == UINT16_MAX, "offset has 16 bits");
         if (RAND_bytes((uint8_t *)&offset, sizeof(offset)) != 1)
             return -EIO;
         r = define_at(t, owner, password, TPM2_COUNTER_FIRST + offset);
@@ -124,7 +124,7 @@ static int read_value(Talk *t, uint64_t *ret)
     if (r < 0)
         return r;
     if (data->size != sizeof(value))
-        return detail_set(t->context->reterr_detail, -EIO, "the counter has no 64 bits");
+        return detail_set(t->context->reterr_detail, -EIO, "the counter is not 64 bits wide");
 
     memcpy(&value, data->buffer, sizeof(value));
     *ret = be64toh(value);
@@ -143,8 +143,8 @@ static int nv_name(Talk *t, TPM2B_NAME *ret)
     return 0;
 }
 
-/* Finds the counter that talk is to be about. Its name cannot lie: it goes into what the session
- * authenticates. */
+/* Finds the counter of the conversation. The session authenticates its name, so the name is that of
+ * the real counter. */
 static int find(Talk *t, const Tpm2Counter *counter)
 {
     TPM2B_NAME name, pinned;
@@ -156,7 +156,7 @@ static int find(Talk *t, const Tpm2Counter *counter)
                                ESYS_TR_NONE, &t->nv);
     if (tpm2_rc_is(rc, TPM2_RC_HANDLE))
         return detail_set(t->context->reterr_detail, -EKEYREJECTED,
-                          "the counter 0x%x of the TPM is gone: its owner has removed it",
+                          "the counter 0x%x of the TPM is gone: its owner removed it",
                           counter->index);
     r = tpm2_check(t->context, rc, "find the counter");
     if (r < 0)
@@ -166,8 +166,7 @@ static int find(Talk *t, const Tpm2Counter *counter)
         return r;
     if (!tpm2_name_equal(&name, &pinned))
         return detail_set(t->context->reterr_detail, -EKEYREJECTED,
-                          "the counter 0x%x of the TPM is another than before: its owner has "
-                          "replaced it",
+                          "the counter 0x%x of the TPM has changed: its owner replaced it",
                           counter->index);
     return 0;
 }
@@ -184,7 +183,7 @@ static int set_password(Talk *t, const Secret *auth)
                       "set the password of the counter");
 }
 
-/* Starts to talk to the TPM that has the counter, without a password where auth is NULL. */
+/* Starts a conversation with the TPM of the counter, without a password if auth is NULL. */
 static int talk_start(Talk *t, const Tpm2Counter *counter, const Secret *auth, char **reterr_detail)
 {
     TPM2B_NAME srk_name;
@@ -207,7 +206,7 @@ static int talk_start(Talk *t, const Tpm2Counter *counter, const Secret *auth, c
     return tpm2_session_start(t->context, t->srk, TPM2_SESSION_ENCRYPT, &t->session);
 }
 
-/* The first value, and with it the name that stays. */
+/* Gives the counter its first value, which changes its name for the last time. */
 static int start_counting(Talk *t, Tpm2Counter *ret)
 {
     TPM2B_NAME name;
@@ -223,7 +222,7 @@ static int start_counting(Talk *t, Tpm2Counter *ret)
     return 0;
 }
 
-/* The name of the storage root key is known before: the password goes to no other TPM. */
+/* The name of the storage root key is pinned first, so the password goes to no other TPM. */
 static int create(Talk *t, const char *owner, const TPM2B_AUTH *password, Tpm2Counter *ret,
                   char **reterr_detail)
 {

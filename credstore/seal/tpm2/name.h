@@ -6,9 +6,9 @@
 
 #include "credstore/seal/limits.h"
 
-/* Names of keys and indices of a TPM, for code that has no header of the TSS. */
+/* Names of keys and indices of a TPM, for code without the headers of the TSS. */
 
-/* The largest name of a key or an index: an algorithm and a digest. */
+/* The longest name of a key or an index: an algorithm and a digest. */
 #define TPM2_NAME_MAX 68
 
 typedef struct Tpm2Name {
@@ -16,7 +16,7 @@ typedef struct Tpm2Name {
     uint8_t data[TPM2_NAME_MAX];
 } Tpm2Name;
 
-/* Storage root keys that a store knows: one of each slot, and that of its counter. */
+/* The storage root keys that a store knows: one for each slot, and that of its counter. */
 typedef struct Tpm2Names {
     size_t n;
     Tpm2Name names[STORE_SLOTS_MAX + 1];

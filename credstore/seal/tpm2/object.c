@@ -15,7 +15,7 @@ const TPM2B_PUBLIC tpm2_sealed_template = {
         {
             .type = TPM2_ALG_KEYEDHASH,
             .nameAlg = TPM2_ALG_SHA256,
-            /* Without USERWITHAUTH there is no way past the policy. */
+            /* Without USERWITHAUTH only the policy authorizes unsealing. */
             .objectAttributes = TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT | TPMA_OBJECT_NODA,
             .parameters.keyedHashDetail.scheme.scheme = TPM2_ALG_NULL,
         },
@@ -33,8 +33,7 @@ static bool is_sealed_key(const TPMT_PUBLIC *public)
            public->unique.keyedHash.size == TPM2_SHA256_DIGEST_SIZE;
 }
 
-/* The digest of a policy that nothing was ever added to. A session without a PCR satisfies it, a
- * password does not. */
+/* The digest of a policy without commands. Any policy session satisfies it, a password does not. */
 static bool is_empty_policy(const TPM2B_DIGEST *policy)
 {
     for (uint16_t i = 0; i < policy->size; i++)
@@ -58,8 +57,8 @@ static int parse_name(json_object *object, TPM2B_NAME *ret)
     return 0;
 }
 
-/* The library may read less than there is, or more than one form of it: only what it writes itself
- * is let through. */
+/* The library may ignore trailing bytes, or read several encodings, so this accepts only the one
+ * that it writes. */
 static int parse_public(json_object *object, TPM2B_PUBLIC *ret)
 {
     uint8_t blob[TPM2_BLOB_MAX], again[TPM2_BLOB_MAX];
@@ -85,7 +84,7 @@ static int parse_private(json_object *object, TPM2B_PRIVATE *ret)
     return 0;
 }
 
-/* Returns 1, 0 when there is no such member, -EBADMSG. */
+/* Returns 1, 0 if there is no such member, -EBADMSG. */
 static int parse_pcrs(json_object *object, const char *key, uint32_t *ret)
 {
     json_object *array;
@@ -111,11 +110,11 @@ static int parse_unmeasured(json_object *object, uint32_t pcrs, uint32_t *ret)
 {
     int r = parse_pcrs(object, "unmeasured", ret);
 
-    /* None is no member. */
+    /* An empty list is omitted. */
     return r < 0 || (r > 0 && *ret == 0) || (*ret & ~pcrs) != 0 ? -EBADMSG : 0;
 }
 
-/* What is bound to no PCR has no bank. */
+/* An object that is bound to no PCR has no bank. */
 static int parse_bank(json_object *object, uint32_t pcrs, TPMI_ALG_HASH *ret)
 {
     const char *bank;

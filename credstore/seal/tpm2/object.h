@@ -7,25 +7,25 @@
 
 #include "basic/macro.h"
 
-/* What a slot of type "tpm2" keeps. None of it is secret. */
+/* The members of a tpm2 slot. None is secret. */
 typedef struct Tpm2Object {
-    TPM2B_NAME srk_name; /* the one TPM that can unseal it */
-    TPMI_ALG_HASH bank;  /* TPM2_ALG_NULL where it is bound to no PCR */
+    TPM2B_NAME srk_name; /* identifies the one TPM that can unseal it */
+    TPMI_ALG_HASH bank;  /* TPM2_ALG_NULL if it is bound to no PCR */
     uint32_t pcrs;       /* a bit for each */
-    uint32_t unmeasured; /* those of them that nothing had been measured into; tells people */
+    uint32_t unmeasured; /* those of them that nothing had been measured into; for people */
     TPM2B_PUBLIC public;
     TPM2B_PRIVATE private;
 } Tpm2Object;
 
-/* What every sealed key has in common; its policy digest is empty. */
+/* The template of every sealed key; its policy digest is empty. */
 extern const TPM2B_PUBLIC tpm2_sealed_template;
 
-/* The members of object are "srkName", "pcrs" (numbers, rising), unless that is empty "bank"
- * ("sha256", "sha384" or "sha1"), perhaps "unmeasured" (some of pcrs), "public" and "private"
- * (Base64 of TPM2B_PUBLIC and TPM2B_PRIVATE); others are not looked at. The policy of public is
- * empty (all zero) if and only if pcrs is. Returns -EBADMSG for anything that the formatter would
- * not have written. */
+/* Parses the members of object: "srkName"; "pcrs" (rising numbers); "bank" ("sha256", "sha384" or
+ * "sha1"), unless pcrs is empty; optionally "unmeasured" (some of pcrs); "public" and "private"
+ * (Base64 of TPM2B_PUBLIC and TPM2B_PRIVATE). Ignores others. The policy of public is empty (all
+ * zero) if and only if pcrs is. Returns -EBADMSG for anything that tpm2_object_format() would not
+ * write. */
 int tpm2_object_parse(json_object *object, Tpm2Object *ret) _must_check_;
 
-/* Adds them to object. Returns -ENOMEM, or -EINVAL when sealed is none that can be parsed again. */
+/* Adds these members to object. Returns -ENOMEM, or -EINVAL if they could not be parsed again. */
 int tpm2_object_format(const Tpm2Object *sealed, json_object *object) _must_check_;

@@ -24,7 +24,7 @@ typedef struct PcrValues {
     TPM2B_DIGEST values[TPM2_PCRS];
 } PcrValues;
 
-/* In the order of preference. */
+/* In order of preference. */
 static const Bank banks[] = {
     {TPM2_ALG_SHA256, "sha256", TPM2_SHA256_DIGEST_SIZE},
     {TPM2_ALG_SHA384, "sha384", TPM2_SHA384_DIGEST_SIZE},
@@ -85,7 +85,7 @@ static uint32_t selected(const TPML_PCR_SELECTION *selection, TPMI_ALG_HASH bank
     return pcrs;
 }
 
-/* Takes over what one command has read. Returns false when that makes no sense. */
+/* Stores the values that one command has read. Returns false if they do not fit pcrs. */
 static bool take_values(const Bank *bank, uint32_t pcrs, const TPML_DIGEST *values, PcrValues *v)
 {
     uint32_t n = 0;
@@ -101,8 +101,8 @@ static bool take_values(const Bank *bank, uint32_t pcrs, const TPML_DIGEST *valu
     return n == values->count;
 }
 
-/* Reads as many of pcrs as a command takes, which may be 8. Returns 1, 0 when the TPM has none of
- * them in that bank, -EAGAIN when some PCR has changed since the command before. */
+/* Reads as many of pcrs as one command returns, which may be 8. Returns 1, 0 if the TPM has none of
+ * them in that bank, -EAGAIN if a PCR has changed since the previous command. */
 static int read_some(Tpm2Context *c, ESYS_TR session, const Bank *bank, uint32_t pcrs, PcrValues *v)
 {
     _cleanup_(esys_freep) TPML_PCR_SELECTION *read = NULL;
@@ -115,7 +115,7 @@ static int read_some(Tpm2Context *c, ESYS_TR session, const Bank *bank, uint32_t
     tpm2_pcr_select(bank->id, pcrs, &selection);
     rc = Esys_PCR_Read(c->esys, session, ESYS_TR_NONE, ESYS_TR_NONE, &selection, &update, &read,
                        &values);
-    /* An algorithm that the TPM does not know at all. */
+    /* The TPM does not know the algorithm. */
     if (tpm2_rc_is(rc, TPM2_RC_HASH))
         return 0;
     r = tpm2_check(c, rc, "read PCRs");
@@ -129,7 +129,7 @@ static int read_some(Tpm2Context *c, ESYS_TR session, const Bank *bank, uint32_t
     return got != 0 && (got & ~pcrs) == 0 && take_values(bank, got, values, v);
 }
 
-/* Reads all of pcrs as they were at one moment. Returns 1, or 0 when the TPM has not all of them in
+/* Reads all of pcrs as they were at one moment. Returns 1, or 0 if the TPM lacks one of them in
  * that bank. */
 static int read_values(Tpm2Context *c, ESYS_TR session, const Bank *bank, uint32_t pcrs,
                        PcrValues *ret)
@@ -143,7 +143,7 @@ static int read_values(Tpm2Context *c, ESYS_TR session, const Bank *bank, uint32
         if (r != -EAGAIN)
             return r;
     }
-    return detail_set(c->reterr_detail, -ETIMEDOUT, "cannot read PCRs: they change over and over");
+    return detail_set(c->reterr_detail, -ETIMEDOUT, "cannot read PCRs: they keep changing");
 }
 
 static bool is_measured(const TPM2B_DIGEST *value)
@@ -181,14 +181,13 @@ static int digest_values(const PcrValues *v, TPM2B_DIGEST *ret)
 static int no_bank(Tpm2Context *c, const Tpm2BankChoice *choice)
 {
     if (choice->required)
-        return detail_set(c->reterr_detail, -EOPNOTSUPP,
-                          "the TPM has not these PCRs in its bank %s",
+        return detail_set(c->reterr_detail, -EOPNOTSUPP, "the TPM lacks these PCRs in its bank %s",
                           tpm2_bank_to_string(choice->bank));
     return detail_set(c->reterr_detail, -EOPNOTSUPP,
-                      "the TPM has not these PCRs of SHA-256, SHA-384 or SHA-1");
+                      "the TPM lacks these PCRs in its banks sha256, sha384 and sha1");
 }
 
-/* Looks at a bank. Returns 1 when it is to be taken, 0 when another one may be better. */
+/* Tries a bank. Returns 1 if it is the best, 0 if another one may be better. */
 static int try_bank(Tpm2Context *c, ESYS_TR session, const Bank *bank, uint32_t pcrs,
                     Tpm2PcrState *best)
 {
@@ -208,7 +207,7 @@ static int try_banks(Tpm2Context *c, ESYS_TR session, uint32_t pcrs, const Tpm2B
 {
     int r = 0;
 
-    /* The wanted one first. */
+    /* The preferred bank comes first. */
     for (size_t i = 0; i < ARRAY_SIZE(banks) && r == 0; i++)
         if (banks[i].id == choice->bank)
             r = try_bank(c, session, &banks[i], pcrs, best);
@@ -235,7 +234,7 @@ int tpm2_pcr_choose(Tpm2Context *c, ESYS_TR session, uint32_t pcrs, const Tpm2Ba
 int tpm2_pcr_policy(TPMI_ALG_HASH bank, uint32_t pcrs, const TPM2B_DIGEST *digest,
                     TPM2B_DIGEST *ret)
 {
-    /* The policy before the first command is all zero. */
+    /* A policy starts as all zero. */
     uint8_t input[TPM2_SHA256_DIGEST_SIZE + sizeof(TPM2_CC) + sizeof(TPML_PCR_SELECTION) +
                   TPM2_SHA256_DIGEST_SIZE] = {};
     TPM2B_DIGEST policy = {.size = TPM2_SHA256_DIGEST_SIZE};

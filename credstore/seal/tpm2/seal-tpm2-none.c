@@ -4,7 +4,7 @@
 #include "basic/detail.h"
 #include "credstore/seal/seal-type.h"
 
-/* Stands in for slot-tpm2.c where the build has no TPM2 library. */
+/* Replaces seal-tpm2.c in a build without the TPM2 library. */
 
 static int tpm2_usable(void)
 {

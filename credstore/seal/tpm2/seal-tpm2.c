@@ -12,10 +12,10 @@
 #include "credstore/seal/ways.h"
 
 /*
- * Seals the KEK in a TPM2: a keyed-hash object below the storage root key, to be unsealed by that
- * very TPM only, and only while some PCRs have the values they had at sealing. It never crosses the
- * bus in clear. The first time that a store is sealed by a TPM, the storage root key is taken on
- * trust; from then on its name is pinned, also for further slots of that store.
+ * Seals the KEK in a TPM2, as a keyed-hash object below the storage root key. Only that TPM unseals
+ * it, and only while some PCRs have the values they had at sealing. It never crosses the bus in
+ * clear. The first slot of a store trusts the storage root key that it finds; from then on its name
+ * is pinned, for further slots of the store too.
  */
 
 /* The Secure Boot policy. */
@@ -31,11 +31,11 @@ static inline void sensitive_freep(TPM2B_SENSITIVE_DATA **data)
     Esys_Free(*data);
 }
 
-/* What a key is to be sealed to. */
+/* What to seal a key to. */
 typedef struct Wanted {
     uint32_t pcrs;
     Tpm2BankChoice bank;
-    const Tpm2Names *known; /* storage root keys; NULL or none: whichever is there */
+    const Tpm2Names *known; /* storage root keys; NULL or none: the one that is there */
 } Wanted;
 
 static int create_sealed(Tpm2Context *c, ESYS_TR srk, ESYS_TR session, const Secret *kek,
@@ -65,9 +65,9 @@ static int create_sealed(Tpm2Context *c, ESYS_TR srk, ESYS_TR session, const Sec
     return 0;
 }
 
-/* Binds to pcrs as they are now. The values read are authenticated, and the policy is computed
- * here: else an interposer could have the key sealed to a state of its choice. To a trial session
- * of the TPM anybody on the bus can add. */
+/* Binds to the present values of pcrs. The values are authenticated, and the policy is computed
+ * here, because an interposer on the bus could add to a trial session of the TPM, and so seal the
+ * key to a state of its choice. */
 static int make_policy(Tpm2Context *c, ESYS_TR srk, const Wanted *wanted, Tpm2Object *ret,
                        TPM2B_DIGEST *ret_policy)
 {
@@ -93,7 +93,7 @@ static int make_policy(Tpm2Context *c, ESYS_TR srk, const Wanted *wanted, Tpm2Ob
     return tpm2_pcr_policy(state.bank, wanted->pcrs, &state.digest, ret_policy);
 }
 
-/* The key to seal below. */
+/* Finds the parent of the sealed object. */
 static int find_parent(Tpm2Context *c, const Tpm2Names *known, ESYS_TR *ret)
 {
     _cleanup_(freep) char *why = NULL;
@@ -105,8 +105,7 @@ static int find_parent(Tpm2Context *c, const Tpm2Names *known, ESYS_TR *ret)
     if (r != -EKEYREJECTED || !c->reterr_detail)
         return r;
     why = TAKE_PTR(*c->reterr_detail);
-    return detail_set(c->reterr_detail, r,
-                      "%s; if you have replaced or cleared it, seal with --new-tpm",
+    return detail_set(c->reterr_detail, r, "%s; if you replaced or cleared it, use --new-tpm",
                       why ? why : "this is another TPM");
 }
 
@@ -170,8 +169,8 @@ static int check_unsealed(Tpm2Context *c, TSS2_RC rc, const Tpm2Object *sealed)
         return tpm2_check(c, rc, "unseal the key");
     tpm2_pcrs_describe(sealed->bank, sealed->pcrs, pcrs);
     return detail_set(c->reterr_detail, -EKEYREJECTED,
-                      "cannot unseal the key: it is bound to %s and not to the values there now: "
-                      "firmware, Secure Boot settings or what was booted has changed",
+                      "cannot unseal the key: it is bound to %s, whose values have changed, as "
+                      "after a change of firmware, Secure Boot settings or boot loader",
                       pcrs);
 }
 
@@ -198,7 +197,7 @@ static int unseal_once(Tpm2Context *c, ESYS_TR object, ESYS_TR session, const Tp
     if (r < 0)
         return r;
     if (data->size != STORE_KEY_SIZE)
-        return detail_set(c->reterr_detail, -EBADMSG, "what the TPM unsealed is no key");
+        return detail_set(c->reterr_detail, -EBADMSG, "the unsealed object is no key");
 
     *ret = secret_new_copy(data->buffer, data->size);
     return *ret ? 0 : -ENOMEM;
@@ -230,10 +229,9 @@ static int unseal_in_tpm(const Tpm2Object *sealed, Secret **ret, char **reterr_d
     r = -EAGAIN;
     for (int i = 0; r == -EAGAIN && i < UNSEAL_TRIES; i++)
         r = unseal_once(c, object.tr, session.tr, sealed, ret);
-    /* It may work later, so it is no rejection. */
+    /* It may work later, so this is no rejection. */
     if (r == -EAGAIN)
-        return detail_set(reterr_detail, -ETIMEDOUT,
-                          "cannot unseal the key: PCRs change over and over");
+        return detail_set(reterr_detail, -ETIMEDOUT, "cannot unseal the key: PCRs keep changing");
     return r;
 }
 
@@ -269,7 +267,7 @@ static int tpm2_unseal(json_object *slot, const SlotOptions *options, Secret **r
     if (options->closed_ways & WAY_TPM2)
         return detail_set(reterr_detail, -EXDEV, WAY_CLOSED);
     if (tpm2_object_parse(slot, &sealed) < 0)
-        return detail_set(reterr_detail, -EBADMSG, "the members of the slot make no sense");
+        return detail_set(reterr_detail, -EBADMSG, "the members of the slot are malformed");
     return unseal_in_tpm(&sealed, ret_kek, reterr_detail);
 }
 

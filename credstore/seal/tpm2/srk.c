@@ -6,7 +6,7 @@
 #include "credstore/seal/tpm2/srk.h"
 
 /* Template L-2 of the TCG's EK Credential Profile as its Provisioning Guidance (7.5.1) changes it
- * for an SRK. Its unique field is empty like systemd's, so that both make the same key. */
+ * for an SRK. Its unique field is empty, as in systemd, so both make the same key. */
 static const TPM2B_PUBLIC srk_template = {
     .publicArea =
         {
@@ -54,7 +54,7 @@ int tpm2_owner_check(Tpm2Context *c, TSS2_RC rc, const char *what, const char *r
 
 static int srk_owner_check(Tpm2Context *c, TSS2_RC rc, const char *what)
 {
-    return tpm2_owner_check(c, rc, what, "its owner may persist a storage root key at 0x81000001");
+    return tpm2_owner_check(c, rc, what, "its owner can persist a storage root key at 0x81000001");
 }
 
 static int srk_create(Tpm2Context *c)
@@ -76,7 +76,7 @@ static int srk_create(Tpm2Context *c)
 
     rc = Esys_EvictControl(c->esys, ESYS_TR_RH_OWNER, made.tr, ESYS_TR_PASSWORD, ESYS_TR_NONE,
                            ESYS_TR_NONE, TPM2_SRK_HANDLE, &srk);
-    /* Somebody else was quicker: then theirs it is. */
+    /* Another program persisted one first: use that. */
     if (tpm2_rc_is(rc, TPM2_RC_NV_DEFINED))
         return 0;
     return srk_owner_check(c, rc, "persist the storage root key");
@@ -93,7 +93,8 @@ int tpm2_srk_require(Tpm2Context *c, ESYS_TR *ret)
         return r;
     r = tpm2_srk_find(c, ret);
     if (r == -ENOENT)
-        return detail_set(c->reterr_detail, -EIO, "the TPM lost the storage root key just made");
+        return detail_set(c->reterr_detail, -EIO,
+                          "the TPM lost the storage root key that it just made");
     return r;
 }
 
@@ -133,9 +134,9 @@ int tpm2_srk_known(Tpm2Context *c, const Tpm2Names *known, ESYS_TR *ret)
     if (r < 0)
         return r;
     if (!is_known(&name, known))
-        return detail_set(c->reterr_detail, -EKEYREJECTED,
-                          "this is another TPM or it was cleared: its storage root key is another "
-                          "than before");
+        return detail_set(
+            c->reterr_detail, -EKEYREJECTED,
+            "this is another TPM or it was cleared: its storage root key has changed");
 
     *ret = srk;
     return 0;
