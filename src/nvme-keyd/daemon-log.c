@@ -83,7 +83,7 @@ void daemon_log_ring(Manager *m)
 {
     const RingNotice *n;
 
-    while ((n = manager_next_ring_notice(m))) {
+    while ((n = publisher_next_ring_notice(manager_publisher(m)))) {
         const LogFields fields = {n->kind == RING_NOTICE_HELD ? MESSAGE_KEY_HELD
                                                               : MESSAGE_KEY_RIVAL,
                                   n->hostnqn, n->subsysnqn, NULL};
@@ -103,7 +103,7 @@ static void log_publishing(DaemonLog *l, const Manager *m, int error, const Sync
         log_unavailable(l, m);
     else if (error == -ENOKEY)
         (void)log_full(l->absent ? LOG_DEBUG : LOG_NOTICE, 0, &absent,
-                       "Nothing published: " MANAGER_NO_RING_YET);
+                       "Nothing published: " PUBLISHER_NO_RING_YET);
     else if (error < 0 && why)
         log_error("Cannot publish %zu of the keys: %s", s->failed, why);
     else if (error < 0)
@@ -132,9 +132,9 @@ void daemon_log_provision(const Manager *m)
 {
     static const LogFields refused = {.message_id = MESSAGE_ON_DEMAND_REFUSED};
 
-    if (manager_provision(m) == PROVISION_REFUSED)
+    if (publisher_provision(manager_publisher(m)) == PROVISION_REFUSED)
         (void)log_full(LOG_ERR, 0, &refused,
-                       "Provision=on-demand is refused: " MANAGER_ON_DEMAND_REFUSED);
+                       "Provision=on-demand is refused: " PUBLISHER_ON_DEMAND_REFUSED);
 }
 
 static void log_opened(DaemonLog *l, const Manager *m)

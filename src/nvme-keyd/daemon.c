@@ -82,7 +82,7 @@ static void read_credentials(const Daemon *d)
 
 static void hold(const Daemon *d)
 {
-    int r = manager_hold(d->manager);
+    int r = publisher_keep(manager_publisher(d->manager));
 
     if (r < 0 && r != -ENOKEY)
         (void)log_error_errno(r, "Cannot keep the keys in the keyring from ending");
@@ -96,7 +96,7 @@ static void publish_all(Daemon *d)
     SyncResult s = {0};
     int r = manager_sync(d->manager, &s);
 
-    manager_take_changes(d->manager, &s);
+    publisher_take_changes(manager_publisher(d->manager), &s);
     daemon_log_sync(&d->log, d->manager, before, r, &s);
     if (r > 0)
         return;
@@ -185,8 +185,8 @@ static bool has_failed(const Daemon *d)
     ManagerDue due;
 
     manager_due(d->manager, &due);
-    return d->retry || due.overdue || manager_is_stale(d->manager) ||
-           manager_has_unpublished(d->manager);
+    return d->retry || due.overdue || publisher_is_stale(manager_publisher(d->manager)) ||
+           publisher_has_unpublished(manager_publisher(d->manager));
 }
 
 /* Whether somebody would miss us, or something stay undone. A ring that is not there is no reason:
@@ -201,7 +201,7 @@ static bool is_needed(const Daemon *d)
            vault_is_working(vault) || vault_is_unlocked_by_hand(vault) ||
            tlshd_watch_is_busy(d->tlshd) || notifier_is_behind(d->notifier) ||
            /* While the machine shuts down nobody would start another one. */
-           manager_provision(d->manager) == PROVISION_ON_DEMAND;
+           publisher_provision(manager_publisher(d->manager)) == PROVISION_ON_DEMAND;
 }
 
 static void plan_idle_exit(Daemon *d)

@@ -144,9 +144,9 @@ static ExitCode tell(Preload *p)
 {
     static const LogFields absent = {.message_id = MESSAGE_RING_ABSENT};
 
-    manager_take_changes(p->manager, &p->sync);
+    publisher_take_changes(manager_publisher(p->manager), &p->sync);
     if (p->result == -ENOKEY) {
-        (void)log_full(LOG_ERR, 0, &absent, "Nothing published: " MANAGER_NO_RING);
+        (void)log_full(LOG_ERR, 0, &absent, "Nothing published: " PUBLISHER_NO_RING);
         return EXIT_NO_KEYRING;
     }
     if (p->result != 0 && !manager_store(p->manager))
@@ -170,7 +170,7 @@ ExitCode preload_run(const Config *config, const char *state_dir, uint64_t timeo
     if (take_group() < 0 || setup(&p, &resident) < 0)
         return EXIT_OTHER;
     /* A TPM need not be asked where nothing can be published. */
-    if (!manager_ring(p.manager, &p.result))
+    if (!publisher_ring(manager_publisher(p.manager), &p.result))
         return tell(&p);
     try_once(&p);
     r = sd_event_loop(p.event);

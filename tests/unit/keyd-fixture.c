@@ -253,13 +253,13 @@ int fixture_sync_manager(const Fixture *f, Manager *m, SyncResult *ret)
 
     *ret = (SyncResult){0};
     /* What was changed before is no part of the result. */
-    manager_take_changes(m, ret);
+    publisher_take_changes(manager_publisher(m), ret);
     *ret = (SyncResult){0};
     while (!manager_await_sync(m))
         if (sd_event_run(f->event, UINT64_MAX) < 0)
             return -ENOTRECOVERABLE;
     r = manager_sync(m, ret);
-    manager_take_changes(m, ret);
+    publisher_take_changes(manager_publisher(m), ret);
     return r;
 }
 

@@ -217,7 +217,7 @@ TEST(publish_pair_in_overlap)
         const Key *first =
             key_table_pair(manager_keys(f.m), HOST, strlen(HOST), SUBSYSTEM, strlen(SUBSYSTEM));
 
-        ASSERT_EQ(manager_publish_pair(f.m, first), 2);
+        ASSERT_EQ(publisher_publish_pair(manager_publisher(f.m), first), 2);
         ASSERT_TRUE(ring_has_key(new, 0) && ring_has_key(new, 1));
         ASSERT_TRUE(ring_has_key(k, 1));
         ASSERT_EQ(k->serials[0], 0);

@@ -118,14 +118,14 @@ TEST(unpublished)
     FIXTURE;
 
     ASSERT_TRUE(ring_make() && fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1));
-    ASSERT_TRUE(!manager_has_unpublished(f.m));
+    ASSERT_TRUE(!publisher_has_unpublished(manager_publisher(f.m)));
     ASSERT_TRUE(ring_set_writable(false));
     ASSERT_TRUE(fixture_add(&f, "nqn.2026-11.org.example:b", KEY_ROLE_HOST, 2));
-    ASSERT_TRUE(manager_has_unpublished(f.m));
-    ASSERT_TRUE(fixture_sync(&f, &synced) < 0 && manager_has_unpublished(f.m));
+    ASSERT_TRUE(publisher_has_unpublished(manager_publisher(f.m)));
+    ASSERT_TRUE(fixture_sync(&f, &synced) < 0 && publisher_has_unpublished(manager_publisher(f.m)));
     ASSERT_TRUE(ring_set_writable(true));
     ASSERT_OK(fixture_sync(&f, &synced));
-    ASSERT_TRUE(!manager_has_unpublished(f.m));
+    ASSERT_TRUE(!publisher_has_unpublished(manager_publisher(f.m)));
 }
 
 /* So is one that is gone from the store and not from the ring. */
@@ -139,8 +139,8 @@ TEST(not_withdrawn)
     k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1);
     ASSERT_TRUE(k && ring_set_writable(false));
     ASSERT_EQ(fixture_remove(&f, k->id), -ENOTCONN);
-    ASSERT_TRUE(manager_has_unpublished(f.m));
+    ASSERT_TRUE(publisher_has_unpublished(manager_publisher(f.m)));
     ASSERT_TRUE(ring_set_writable(true));
     ASSERT_OK(fixture_sync(&f, &synced));
-    ASSERT_TRUE(!manager_has_unpublished(f.m));
+    ASSERT_TRUE(!publisher_has_unpublished(manager_publisher(f.m)));
 }

@@ -32,7 +32,7 @@ static void guard_done(const Sysfs *s)
 
 static const RingNotice *notice(const Fixture *f)
 {
-    const RingNotices *l = manager_ring_notices(f->m);
+    const RingNotices *l = publisher_ring_notices(manager_publisher(f->m));
 
     return l->n == 1 ? &l->items[0] : NULL;
 }
@@ -59,7 +59,7 @@ TEST(unwanted_but_needed)
     ASSERT_TRUE(k);
     ASSERT_TRUE(ring_has_key(k, 1));
     ASSERT_EQ(ring_find(UNWANTED), 0);
-    ASSERT_EQ(manager_ring_notices(f.m)->n, 0);
+    ASSERT_EQ(publisher_ring_notices(manager_publisher(f.m))->n, 0);
 }
 
 /* A controller that lost its connection needs a key by its names. */
@@ -269,7 +269,7 @@ TEST(on_demand_removal)
     sysfs_put_live(&s, "nvme0", HOST, SUBSYSTEM, serial);
     ASSERT_EQ(manager_remove(f.m, k->id, false, &detail), -EBUSY);
     ASSERT_OK(keyctl_unlink(serial, fixture_ring()));
-    ASSERT_TRUE(manager_refresh(f.m));
+    ASSERT_TRUE(publisher_refresh(manager_publisher(f.m)));
     ASSERT_EQ(manager_remove(f.m, k->id, false, &again), -EBUSY);
 }
 
@@ -306,14 +306,14 @@ TEST(rival)
     ASSERT_TRUE(notice(&f));
     ASSERT_EQ(notice(&f)->kind, RING_NOTICE_RIVAL);
     ASSERT_EQ(notice(&f)->serial, rival);
-    ASSERT_TRUE(manager_next_ring_notice(f.m));
+    ASSERT_TRUE(publisher_next_ring_notice(manager_publisher(f.m)));
     ASSERT_OK(sync_now(&f));
     ASSERT_TRUE(notice(&f));
-    ASSERT_TRUE(!manager_next_ring_notice(f.m));
+    ASSERT_TRUE(!publisher_next_ring_notice(manager_publisher(f.m)));
     ASSERT_EQ(ring_find(UNWANTED), rival);
     ASSERT_OK(keyctl_unlink(rival, fixture_ring()));
     ASSERT_OK(sync_now(&f));
-    ASSERT_EQ(manager_ring_notices(f.m)->n, 0);
+    ASSERT_EQ(publisher_ring_notices(manager_publisher(f.m))->n, 0);
 }
 
 /* A target accepts any key that it has, so there a second one is in nobody's way. */
@@ -324,5 +324,5 @@ TEST(no_rival_on_a_target)
     ASSERT_TRUE(fixture_add(&f, SUBSYSTEM, KEY_ROLE_TARGET, 1));
     ASSERT_TRUE(ring_put(0, UNWANTED, PAYLOAD) > 0);
     ASSERT_OK(sync_now(&f));
-    ASSERT_EQ(manager_ring_notices(f.m)->n, 0);
+    ASSERT_EQ(publisher_ring_notices(manager_publisher(f.m))->n, 0);
 }

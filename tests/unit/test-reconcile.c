@@ -177,7 +177,7 @@ TEST(ring_gone)
     ASSERT_TRUE(ring_has_key(k, 0) && ring_has_key(k, 1));
 
     ASSERT_OK(keyctl_revoke(fixture_ring()));
-    ASSERT_TRUE(manager_refresh(f.m));
+    ASSERT_TRUE(publisher_refresh(manager_publisher(f.m)));
     ASSERT_EQ(k->serials[0] | k->serials[1] | other->serials[1], 0);
 
     ASSERT_OK(keyctl_revoke(fixture_ring()));
@@ -194,10 +194,10 @@ TEST(refresh)
 
     k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_TARGET, 1);
     ASSERT_TRUE(k);
-    ASSERT_TRUE(manager_refresh(f.m));
+    ASSERT_TRUE(publisher_refresh(manager_publisher(f.m)));
     ASSERT_TRUE(k->serials[0] && k->serials[1]);
     ASSERT_OK(keyctl_unlink(k->serials[0], fixture_ring()));
-    ASSERT_TRUE(manager_refresh(f.m));
+    ASSERT_TRUE(publisher_refresh(manager_publisher(f.m)));
     ASSERT_EQ(k->serials[0], 0);
     ASSERT_TRUE(ring_has_key(k, 1));
 }
@@ -316,7 +316,7 @@ TEST(withdraw_twice)
 
     k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_TARGET, 1);
     ASSERT_TRUE(k);
-    ring = manager_ring(f.m, &r);
+    ring = publisher_ring(manager_publisher(f.m), &r);
     ASSERT_OK(sync_withdraw(ring, k, ~0u));
     ASSERT_EQ(k->serials[0] | k->serials[1], 0);
     ASSERT_EQ(ring_size(), 0);
@@ -403,10 +403,10 @@ TEST(hold)
     ASSERT_OK(keyctl_set_timeout(ours, 60) | keyctl_set_timeout(generated, 60) |
               keyctl_set_timeout(foreign, 60));
     set_on_demand(&f, true);
-    ASSERT_OK(manager_hold(f.m));
+    ASSERT_OK(publisher_keep(manager_publisher(f.m)));
     ASSERT_TRUE(seconds_left(ours) > 0);
     set_on_demand(&f, false);
-    ASSERT_OK(manager_hold(f.m));
+    ASSERT_OK(publisher_keep(manager_publisher(f.m)));
     ASSERT_TRUE(seconds_left(ours) == 0 && seconds_left(generated) > 0 &&
                 seconds_left(foreign) > 0);
 }
@@ -422,7 +422,7 @@ TEST(leave)
     other = fixture_add(&f, OTHER_SUBSYSTEM, KEY_ROLE_HOST, 2);
     ASSERT_TRUE(k && other);
     ASSERT_OK(sync_now(&f));
-    ASSERT_EQ(manager_publish_pair(f.m, k), 1);
+    ASSERT_EQ(publisher_publish_pair(manager_publisher(f.m), k), 1);
     ASSERT_TRUE(seconds_left(k->serials[1]) > 0);
     ASSERT_EQ(ring_size(), 1);
     ASSERT_OK(manager_leave(f.m));
@@ -437,7 +437,7 @@ TEST(leave_locked)
     int r;
     FIXTURE;
 
-    ASSERT_TRUE(manager_ring(f.m, &r));
+    ASSERT_TRUE(publisher_ring(manager_publisher(f.m), &r));
     ASSERT_OK(setegid(MARK));
     ours = ring_put(MARK, FOREIGN "x", PAYLOAD);
     ASSERT_TRUE(ours > 0);
@@ -460,10 +460,10 @@ TEST(publish_pair)
     ASSERT_TRUE(k);
     serial = k->serials[1];
     ASSERT_OK(keyctl_unlink(k->serials[0], fixture_ring()));
-    ASSERT_EQ(manager_publish_pair(f.m, k), 1);
+    ASSERT_EQ(publisher_publish_pair(manager_publisher(f.m), k), 1);
     ASSERT_EQ(k->serials[1], serial);
     ASSERT_TRUE(ring_has_key(k, 0) && ring_has_key(k, 1));
-    ASSERT_EQ(manager_publish_pair(f.m, NULL), 0);
+    ASSERT_EQ(publisher_publish_pair(manager_publisher(f.m), NULL), 0);
 }
 
 /* The stand-in and `.nvme` take turns with the configuration. */
@@ -480,9 +480,9 @@ TEST(reconfigured)
     f.config.stand_in = false;
     manager_set_config(f.m, &f.config);
     ASSERT_EQ(sync_now(&f), -ENOKEY);
-    ASSERT_TRUE(!manager_ring(f.m, &r));
+    ASSERT_TRUE(!publisher_ring(manager_publisher(f.m), &r));
     ASSERT_EQ(r, -ENOKEY);
-    ASSERT_TRUE(!manager_refresh(f.m));
+    ASSERT_TRUE(!publisher_refresh(manager_publisher(f.m)));
     ASSERT_EQ(k->serials[1], 0);
     f.config.stand_in = true;
     manager_set_config(f.m, &f.config);

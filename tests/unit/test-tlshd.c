@@ -521,18 +521,18 @@ TEST(manager)
     TlshdStatus h;
     SERVICE;
 
-    ASSERT_EQ(manager_ring_serial(f.m), 0);
+    ASSERT_EQ(publisher_ring_serial(manager_publisher(f.m)), 0);
     setenv(NAMES_ENV_RUNNING_UNITS, f.dir, 1);
     ASSERT_TRUE(!manager_look_tlshd(f.m, &h));
     ASSERT_OK(fixture_sync(&f, &result));
-    ASSERT_EQ(manager_ring_serial(f.m), fixture_ring());
+    ASSERT_EQ(publisher_ring_serial(manager_publisher(f.m)), fixture_ring());
     /* Whose session leads to the user keyring has it there, whatever else happens to that. */
     ASSERT_OK(keyctl_clear(KEY_SPEC_USER_KEYRING));
     ASSERT_OK(fixture_sync(&f, &result));
-    ASSERT_EQ(manager_ring_serial(f.m), fixture_ring());
+    ASSERT_EQ(publisher_ring_serial(manager_publisher(f.m)), fixture_ring());
     ASSERT_OK(keyctl_clear(KEY_SPEC_USER_KEYRING));
-    ASSERT_OK(manager_hold(f.m));
-    ASSERT_EQ(manager_ring_serial(f.m), fixture_ring());
+    ASSERT_OK(publisher_keep(manager_publisher(f.m)));
+    ASSERT_EQ(publisher_ring_serial(manager_publisher(f.m)), fixture_ring());
     ASSERT_TRUE(service_start(&s, &id, fixture_ring()));
     ASSERT_TRUE(unit_runs(&f, TLSHD, &id));
     ASSERT_TRUE(manager_look_tlshd(f.m, &h));

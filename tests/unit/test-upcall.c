@@ -386,7 +386,8 @@ TEST(on_demand)
     host = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1);
     target = fixture_add(&f, "nqn.2026-11.org.example:t", KEY_ROLE_TARGET, 2);
     ASSERT_TRUE(host && target);
-    ASSERT_TRUE(!manager_lacks(f.m, host) && !manager_lacks(f.m, target));
+    ASSERT_TRUE(!publisher_lacks(manager_publisher(f.m), host) &&
+                !publisher_lacks(manager_publisher(f.m), target));
     ASSERT_OK(fixture_sync(&f, &result));
     ASSERT_TRUE(!ring_has_key(host, 1) && ring_has_key(target, 0));
     ASSERT_EQ(seconds_left(target->serials[0]), 0);
@@ -514,7 +515,7 @@ TEST(on_demand_refused)
     if (access(NAMES_LIVEPATCH_ENABLED, F_OK) == 0)
         TEST_SKIP("this kernel asks");
     set_on_demand(&f, false);
-    ASSERT_EQ(manager_provision(f.m), PROVISION_REFUSED);
+    ASSERT_EQ(publisher_provision(manager_publisher(f.m)), PROVISION_REFUSED);
     k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1);
     ASSERT_TRUE(k);
     ASSERT_TRUE(ring_has_key(k, 1));

@@ -70,13 +70,13 @@ static int add_ring_problems(json_object *o, const RingNotices *l, int error)
 static json_object *keyring_status(const Manager *m, const Ring *ring, bool lacking)
 {
     _cleanup_(json_putp) json_object *o = json_object_new_object();
-    int error = lacking ? manager_publish_error(m) : 0;
+    int error = lacking ? publisher_error(manager_publisher(m)) : 0;
     bool stand_in = manager_config(m)->stand_in;
 
     if (!o || json_add_string(o, "name", stand_in ? NAMES_RING_STAND_IN : NAMES_RING) < 0 ||
         json_add_string(o, "keyType", stand_in ? NAMES_KEY_TYPE_STAND_IN : NAMES_KEY_TYPE) < 0 ||
         (ring && json_add_uint(o, "serial", (uint64_t)ring_serial(ring)) < 0) ||
-        add_ring_problems(o, manager_ring_notices(m), ring ? error : 0) < 0)
+        add_ring_problems(o, publisher_ring_notices(manager_publisher(m)), ring ? error : 0) < 0)
         return NULL;
     return TAKE_PTR(o);
 }
@@ -84,12 +84,12 @@ static json_object *keyring_status(const Manager *m, const Ring *ring, bool lack
 static json_object *provision_status(const Manager *m)
 {
     _cleanup_(json_putp) json_object *o = json_object_new_object();
-    Provision p = manager_provision(m);
+    Provision p = publisher_provision(manager_publisher(m));
     const Config *c = manager_config(m);
 
     if (!o || json_add_string(o, "mode", p == PROVISION_ON_DEMAND ? "on_demand" : "resident") < 0 ||
         (p == PROVISION_ON_DEMAND && json_add_uint(o, "timeoutSec", c->on_demand_sec) < 0) ||
-        (p == PROVISION_REFUSED && json_add_string(o, "detail", MANAGER_ON_DEMAND_REFUSED) < 0))
+        (p == PROVISION_REFUSED && json_add_string(o, "detail", PUBLISHER_ON_DEMAND_REFUSED) < 0))
         return NULL;
     return TAKE_PTR(o);
 }

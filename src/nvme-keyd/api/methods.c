@@ -72,9 +72,9 @@ static void log_rotation(VarlinkCall *call, const Key *k, const char *old_id)
 static void log_unpublished(const Manager *m, const Key *k)
 {
     const LogFields fields = {NULL, k->hostnqn, k->subsysnqn, k->id};
-    int error = manager_publish_error(m);
+    int error = publisher_error(manager_publisher(m));
 
-    if (manager_lacks(m, k))
+    if (publisher_lacks(manager_publisher(m), k))
         (void)log_full(LOG_WARNING, 0, &fields, "Key %s is kept, but not in the keyring: %s", k->id,
                        error < 0 ? ring_error_text(error) : "see nvme-keyctl status");
 }
@@ -174,7 +174,7 @@ static int reply_key(VarlinkCall *call, Manager *m, const Key *k, bool with_psk)
 
     if (!o)
         return -ENOMEM;
-    if ((r = methods_describe_key(k, manager_on_demand_sec(m), &key)) < 0 ||
+    if ((r = methods_describe_key(k, publisher_on_demand_sec(manager_publisher(m)), &key)) < 0 ||
         (r = json_add_take(o, "key", TAKE_PTR(key))) < 0 || (r = methods_add_made(o, m)) < 0)
         return r;
     if (!with_psk)
@@ -302,12 +302,12 @@ static int method_sync(VarlinkCall *call, json_object *p, void *userdata)
     SyncResult s = {0};
     int r = manager_sync(userdata, &s);
 
-    manager_take_changes(userdata, &s);
+    publisher_take_changes(manager_publisher(userdata), &s);
 
     (void)p;
     if (r == -ENOKEY)
         return methods_reply_error(call, NAMES_MANAGER_INTERFACE ".KeyringAbsent",
-                                   MANAGER_NO_RING_YET, NULL);
+                                   PUBLISHER_NO_RING_YET, NULL);
     if (vault_error(vault) < 0)
         return methods_reply_failure(call, -EIO, vault_detail(vault), NULL);
     if (r < 0 && s.unreadable)

@@ -43,7 +43,7 @@ static void forget_displaced(Manager *m, const Key *new)
 
 /* A key that is new in the store, and what a credential has in its place: that goes when the new
  * one is there. */
-static void publish_added(Manager *m, Key *new)
+static void publish_added(Manager *m, Key *new, const Secret *payload)
 {
     Key *first = key_table_pair(&m->keys, new->hostnqn, strlen(new->hostnqn), new->subsysnqn,
                                 strlen(new->subsysnqn)),
@@ -53,13 +53,13 @@ static void publish_added(Manager *m, Key *new)
     for (Key *k = first; k; k = k->next_of_pair)
         if (key_is_handed_in(k) && key_collides(k, new))
             replaced = k;
-    manager_settle_pair(m, new->hostnqn, new->subsysnqn);
-    r = manager_publish_new(m, new, replaced);
+    manager_update_overrides_of(m, new->hostnqn, new->subsysnqn);
+    r = publisher_publish_new(m->publisher, new, payload, replaced);
     forget_displaced(m, new);
-    for (Key *k = first; k && m->ring && r == 0; k = k->next_of_pair)
+    for (Key *k = first; k && publisher_ring_serial(m->publisher) && r == 0; k = k->next_of_pair)
         if (k->state == KEY_OVERRIDDEN)
-            m->unpublished |= manager_withdraw(m, k) < 0;
-    manager_release_held(m);
+            (void)publisher_withdraw(m->publisher, k);
+    publisher_release_held(m->publisher);
 }
 
 /* A key for a request that the keys there are leave room for. Returns -EEXIST or -ENOTUNIQ and the
@@ -67,7 +67,7 @@ static void publish_added(Manager *m, Key *new)
 static int prepare(Manager *m, const KeyRequest *q, Key **ret, Key **ret_other,
                    char **reterr_detail)
 {
-    const KeyCheck check = {q->force, manager_kernel_is_exact()};
+    const KeyCheck check = {q->force, publisher_kernel_is_exact()};
     _cleanup_(key_freep) Key *k = NULL;
     int r;
 
@@ -150,7 +150,7 @@ int manager_add(Manager *m, const KeyRequest *request, Key **ret, char **reterr_
     if (r < 0)
         return manager_store_failed(r, reterr_detail);
     /* It is kept; whether it is in the ring is told by its serials. */
-    publish_added(m, *ret);
+    publish_added(m, *ret, payload);
     return 0;
 }
 
@@ -213,10 +213,10 @@ int manager_rotate(Manager *m, const char *id, const KeyRequest *request, Key **
         return manager_store_failed(r, reterr_detail);
     manager_update_deadline(m);
     /* The old key stays in the ring until the new one is there; manager_sync() tries again. */
-    r = manager_publish_new(m, *ret, old);
+    r = publisher_publish_new(m->publisher, *ret, payload, old);
     forget_displaced(m, *ret);
-    if (r == 0 || !m->ring)
-        (void)manager_settle(m);
+    if (r == 0 || !publisher_ring_serial(m->publisher))
+        (void)manager_retire_due(m);
     return 0;
 }
 
@@ -225,20 +225,21 @@ int manager_rotate(Manager *m, const char *id, const KeyRequest *request, Key **
 static void make_way(Manager *m, Key *gone)
 {
     gone->state = KEY_REVOKED;
-    manager_settle_pair(m, gone->hostnqn, gone->subsysnqn);
+    manager_update_overrides_of(m, gone->hostnqn, gone->subsysnqn);
     for (Key *k = key_table_pair(&m->keys, gone->hostnqn, strlen(gone->hostnqn), gone->subsysnqn,
                                  strlen(gone->subsysnqn));
          k; k = k->next_of_pair)
-        if (k != gone && key_is_publishable(k, now_realtime()) && manager_publish(m, k) == 0)
+        if (k != gone && key_is_publishable(k, now_realtime()) &&
+            publisher_publish(m->publisher, k, NULL) == 0)
             forget_displaced(m, k);
 }
 
 /* A controller that stands on the key would be deleted at its next reset. */
 static int check_needed(Manager *m, const Key *k, char **reterr_detail)
 {
-    _cleanup_(manager_guard_done) ManagerGuard guard = {.looked = false};
+    _cleanup_(publisher_guard_done) PublisherGuard guard = {.looked = false};
     char controller[32];
-    int r = k->role & KEY_ROLE_HOST ? manager_needed_by(m, &guard, k, controller) : 0;
+    int r = k->role & KEY_ROLE_HOST ? publisher_needed_by(m->publisher, &guard, k, controller) : 0;
 
     if (r < 0)
         return detail_set(reterr_detail, -ENOTCONN,
@@ -272,18 +273,17 @@ int manager_remove(Manager *m, const char *id, bool force, char **reterr_detail)
     if ((r = store_begin(vault_store(m->vault), &t)) < 0 || (r = store_remove(t, id)) < 0 ||
         (r = store_commit(t)) < 0)
         return manager_store_failed(r, reterr_detail);
-    if (manager_ring(m, &r)) {
+    if (publisher_ring(m->publisher, &r)) {
         if (k->hostnqn)
             make_way(m, k);
-        r = manager_withdraw(m, k);
+        r = publisher_withdraw(m->publisher, k);
     }
     broken = !k->hostnqn;
     key_table_remove(&m->keys, k);
     manager_update_deadline(m);
     /* Only the whole ring tells what a record that cannot be read had there. */
-    if (broken && m->ring)
-        r = manager_resync(m, &result);
-    m->unpublished |= r < 0 && r != -ENOKEY && r != -EKEYREVOKED;
+    if (broken && publisher_ring_serial(m->publisher))
+        r = manager_reconcile(m, &result);
     if (r < 0 && r != -ENOKEY && r != -EKEYREVOKED)
         return detail_set(reterr_detail, -ENOTCONN, "removed, but still in the keyring: %s",
                           ring_error_text(r));

@@ -215,7 +215,7 @@ static int check_staged(const Import *i, ImportFault *reterr_fault, char **reter
     key_order_sort(&order);
     for (size_t j = 0; j < i->n && r == 0; j++)
         r = check_pair(i, &order, j, reterr_fault, reterr_detail);
-    exact = manager_kernel_is_exact();
+    exact = publisher_kernel_is_exact();
     for (size_t j = 0; j < i->n && r == 0 && !exact; j++)
         r = check_shadow(i, &order, &i->keys[j], reterr_fault, reterr_detail);
     return r;
@@ -237,8 +237,8 @@ static int check_kept(Manager *m, const Import *i, Staged *s, ImportFault *reter
         s->unchanged = r > 0;
         return r > 0 ? 0 : r;
     }
-    r = key_check_neighbours(&m->keys, k, &(KeyCheck){s->force, manager_kernel_is_exact()}, &other,
-                             reterr_detail);
+    r = key_check_neighbours(&m->keys, k, &(KeyCheck){s->force, publisher_kernel_is_exact()},
+                             &other, reterr_detail);
     if (r < 0)
         *reterr_fault = (ImportFault){(size_t)(s - i->keys), SIZE_MAX, other};
     return r;
@@ -293,8 +293,8 @@ static int keep_all(Manager *m, Import *i, ImportResult *result, char **reterr_d
     if (r < 0)
         return manager_store_failed(r, reterr_detail);
     /* The keys are kept in any case; their serials say whether they are in the ring. */
-    r = manager_resync(m, &synced);
-    on_demand_sec = manager_on_demand_sec(m);
+    r = manager_reconcile(m, &synced);
+    on_demand_sec = publisher_on_demand_sec(m->publisher);
     for (size_t j = 0; j < i->n; j++)
         result->unpublished += i->keys[j].kept && key_is_missing(i->keys[j].key, on_demand_sec);
     return 0;

@@ -6,22 +6,6 @@
 /* What readers see. The kernel is asked about each key, so a look costs more than all the rest of
  * an answer: readers that may be many share one. */
 
-const Ring *manager_refresh(Manager *m)
-{
-    int r;
-
-    /* Where nvme_keyring was reloaded, the second ring is the new one. */
-    for (int attempt = 0; attempt < 2; attempt++) {
-        const Ring *ring = manager_ring(m, &r);
-
-        if (ring && sync_refresh(ring, &m->keys) == 0)
-            return ring;
-        m->ring = ring_close(m->ring);
-    }
-    manager_forget_serials(m);
-    return NULL;
-}
-
 void manager_forget_look(Manager *m)
 {
     m->look_usec = 0;
@@ -49,13 +33,15 @@ const ManagerLook *manager_look(Manager *m, bool anew)
 {
     uint64_t start = now_monotonic(), cost;
 
-    if (!anew && start < m->look_usec)
+    if (!anew && start < m->look_usec && m->look_revision == publisher_revision(m->publisher))
         return &m->look;
-    m->look = (ManagerLook){.ring = manager_refresh(m), .on_demand_sec = manager_on_demand_sec(m)};
+    m->look = (ManagerLook){.ring = publisher_refresh(m->publisher),
+                            .on_demand_sec = publisher_on_demand_sec(m->publisher)};
     count_keys(m, &m->look);
     m->look.knows_ours = !vault_store(m->vault) &&
                          (!m->look.ring || sync_count_ours(m->look.ring, &m->look.ours) == 0);
     m->look.has_tlshd = manager_look_tlshd(m, &m->look.tlshd);
+    m->look_revision = publisher_revision(m->publisher);
     cost = now_monotonic() - start;
     m->look_usec = start + cost +
                    (LOOK_SHARE * cost > LOOK_SHARED_USEC ? LOOK_SHARE * cost : LOOK_SHARED_USEC);

@@ -5,7 +5,7 @@
 
 #include "nvme-keyd/config/config-file.h"
 #include "nvme-keyd/keys/key-make.h"
-#include "nvme-keyd/publish/reconcile.h"
+#include "nvme-keyd/publish/publisher.h"
 #include "nvme-keyd/tlshd/tlshd.h"
 #include "nvme-keyd/vault/vault.h"
 
@@ -14,14 +14,6 @@
  * store first, and then made so in the ring.
  */
 typedef struct Manager Manager;
-
-/* What to tell people where manager_ring() finds none. */
-#define MANAGER_NO_RING                                                                            \
-    "the kernel has no keyring .nvme: load nvme_keyring (modprobe nvme-tcp or nvmet-tcp), or use " \
-    "a "                                                                                           \
-    "kernel with CONFIG_NVME_TCP_TLS"
-/* And of a service that stays, or that an event of the module starts. */
-#define MANAGER_NO_RING_YET MANAGER_NO_RING "; the keys are published when it appears"
 
 /* Does not touch the store yet. event and state_dir are borrowed. */
 int manager_new(sd_event *event, const Config *config, const char *state_dir, Manager **ret)
@@ -95,20 +87,13 @@ DEFINE_CLEANUP(ManagerCopy, manager_copy_free)
 int manager_copy_next(ManagerCopy *c, StoreFile visit, void *userdata, char **reterr_detail)
     _must_check_;
 
-/* Why keys that should be in the ring are not, 0 where nothing is known to be wrong: an error for
- * ring_error_text(), or of a secret that could not be read. */
-int manager_publish_error(const Manager *m);
-
-/* The ring, opened if need be; NULL and *ret_error where it cannot be. */
-const Ring *manager_ring(Manager *m, int *ret_error);
-
-/* The serial of the ring that was opened last, 0 for none. */
-int32_t manager_ring_serial(const Manager *m);
-
 /* Looks whether tlshd has the ring, see tlshd_look(), and remembers. Returns
  * false where there is no ring, or one that no handshake uses: then there is nothing to look for.
  */
 bool manager_look_tlshd(Manager *m, TlshdStatus *ret);
+
+/* The ring. Borrowed. */
+Publisher *manager_publisher(const Manager *m);
 
 const KeyTable *manager_keys(const Manager *m);
 /* Begins to list them, while they may change. To be ended by key_cursor_done(). */
@@ -136,38 +121,6 @@ int manager_rotate(Manager *m, const char *id, const KeyRequest *request, Key **
  * store, but the ring refused. */
 int manager_remove(Manager *m, const char *id, bool force, char **reterr_detail) _must_check_;
 
-/* What somebody has to look at in the ring, as of the last manager_sync(). */
-const RingNotices *manager_ring_notices(const Manager *m);
-/* One of them that was not returned before, or NULL. */
-const RingNotice *manager_next_ring_notice(Manager *m);
-
-/* The versions whose identity is this key's, as KEY_VERSION_BIT()s: while a target accepts two keys
- * of a pair, their version 0 identity is the active one's. */
-unsigned manager_own_versions(const Manager *m, const Key *k);
-
-/* True when a key is not in the ring although it should be, as of the last look. */
-bool manager_lacks(const Manager *m, const Key *k);
-
-/* For how long keys of hosts are published when the kernel asks; 0: for ever, and without being
- * asked. Asks the kernel whether it does, so not for each of many keys. */
-unsigned manager_on_demand_sec(const Manager *m);
-
-/* For how long a key that is published now is there, in seconds; 0: for ever. */
-unsigned manager_lifetime(const Manager *m, const Key *k);
-
-/* How keys of hosts come into the ring. On a kernel that never asks, "on demand" would be never; so
- * that is refused, unless forced, and they stay resident. */
-typedef enum Provision {
-    PROVISION_RESIDENT,
-    PROVISION_ON_DEMAND,
-    PROVISION_REFUSED,
-} Provision;
-Provision manager_provision(const Manager *m);
-/* What to tell people. */
-#define MANAGER_ON_DEMAND_REFUSED                                                                  \
-    "this kernel never asks for a key: load nvme_keyd_upcall, or set OnDemandForce=yes for a "     \
-    "kernel that asks by itself; keys stay resident"
-
 /* Makes the ring right, with the keys that there are, and begins to open the store if it is not
  * open. Changes nothing in the store. Returns 1 while the store is being opened, when at most the
  * handed-in keys are in the ring; -ENOKEY where there is no ring, or an error of the store. */
@@ -175,28 +128,10 @@ int manager_publish_all(Manager *m, SyncResult *ret) _must_check_;
 /* The same, and then lets go of retiring keys whose time is over. */
 int manager_sync(Manager *m, SyncResult *ret) _must_check_;
 
-/* What one look at the ring has changed, for whoever is told of the next. */
-void manager_note_changes(Manager *m, const SyncResult *s);
-/* Adds to the result of a look what was changed before it and nobody was told of. */
-void manager_take_changes(Manager *m, SyncResult *s);
-
-/* To be called when manager_sync() cannot open the store: keys that are to stay must not end
- * meanwhile, which they would if they had been published on demand. */
-int manager_hold(Manager *m);
-
 /* To be called at the end: makes the keys resident that were on demand, because a request finds no
  * service from here on, and a connection may still be made again. Without a store those stay that
  * are in the ring. Returns 0, -ENOKEY where there is no ring, or the error of a key. */
 int manager_leave(Manager *m);
-
-/* True when the ring is not as the configuration, and the kernel, want it by now. */
-bool manager_is_stale(const Manager *m);
-
-/* Publishes all publishable keys of a pair; for an upcall. Returns their number. */
-size_t manager_publish_pair(Manager *m, const Key *first);
-
-/* Sees which keys are in the ring now, and sets their serials. Returns the ring, or NULL. */
-const Ring *manager_refresh(Manager *m);
 
 /* What a look at ring and keys has found. */
 typedef struct ManagerLook {
@@ -212,13 +147,10 @@ typedef struct ManagerLook {
     TlshdStatus tlshd; /* see manager_look_tlshd() */
 } ManagerLook;
 
-/* Looks as manager_refresh() does, linear in the number of keys; or, unless anew, takes what
+/* Looks as publisher_refresh() does, linear in the number of keys; or, unless anew, takes what
  * another look has found some 100 ms ago (LOOK_SHARED_USEC), if nothing was published or withdrawn
  * since. Valid until the next call. */
 const ManagerLook *manager_look(Manager *m, bool anew);
-
-/* True when the ring has refused a key or kept one, so that manager_sync() is to be tried again. */
-bool manager_has_unpublished(const Manager *m);
 
 /* The earliest deadline of a retiring key (CLOCK_REALTIME), over or not; 0: there is none. */
 uint64_t manager_deadline(const Manager *m);

@@ -86,7 +86,7 @@ static int on_key(Key *k, size_t line, void *userdata)
     (void)TAKE_PTR(owned);
     m->n_credentials++;
     /* It is published all the same: whoever gave both may connect with --tls-key. */
-    shadow = manager_kernel_is_exact() ? NULL : key_table_find_shadow(&m->keys, k);
+    shadow = publisher_kernel_is_exact() ? NULL : key_table_find_shadow(&m->keys, k);
     if (shadow) {
         (void)detail_set(&why, 0,
                          "the kernel could take this key for that of %s, because one subsystem NQN "
@@ -113,7 +113,8 @@ int manager_read_credentials(Manager *m)
     if (r == -EIO)
         on_problem(NULL, 0, "cannot derive keys", m);
     m->incomplete |= r == 0;
-    manager_settle_credentials(m);
+    manager_update_overrides(m);
+    manager_update_complete(m);
     return r == -ENOMEM ? r : 0;
 }
 
@@ -135,7 +136,7 @@ static void settle(Manager *m, const Key *first, Key *k)
     k->state = overridden ? KEY_OVERRIDDEN : KEY_ACTIVE;
 }
 
-void manager_settle_pair(Manager *m, const char *hostnqn, const char *subsysnqn)
+void manager_update_overrides_of(Manager *m, const char *hostnqn, const char *subsysnqn)
 {
     Key *first = key_table_pair(&m->keys, hostnqn, strlen(hostnqn), subsysnqn, strlen(subsysnqn));
 
@@ -144,7 +145,7 @@ void manager_settle_pair(Manager *m, const char *hostnqn, const char *subsysnqn)
             settle(m, first, k);
 }
 
-void manager_settle_credentials(Manager *m)
+void manager_update_overrides(Manager *m)
 {
     Key *k;
 

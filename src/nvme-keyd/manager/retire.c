@@ -72,23 +72,23 @@ void manager_update_deadline(Manager *m)
 
 /* Whether a retiring key still stands in for one that could not be published yet, or a controller
  * stands on it. */
-static bool stands_in(Manager *m, ManagerGuard *guard, const Key *k)
+static bool stands_in(Manager *m, PublisherGuard *guard, const Key *k)
 {
     char controller[32];
     const Key *o = key_table_pair(&m->keys, k->hostnqn, strlen(k->hostnqn), k->subsysnqn,
                                   strlen(k->subsysnqn));
 
-    for (; o && m->ring; o = o->next_of_pair)
-        if (o->state == KEY_ACTIVE && manager_lacks(m, o))
+    for (; o && publisher_ring_serial(m->publisher); o = o->next_of_pair)
+        if (o->state == KEY_ACTIVE && publisher_lacks(m->publisher, o))
             return true;
     return k->role & KEY_ROLE_HOST && (k->serials[0] || k->serials[1]) &&
-           manager_needed_by(m, guard, k, controller) != 0;
+           publisher_needed_by(m->publisher, guard, k, controller) != 0;
 }
 
 static size_t collect_over(Manager *m, Key **ret)
 {
     bool synchronized = clock_is_synchronized(NAMES_CLOCK_SYNCHRONIZED);
-    _cleanup_(manager_guard_done) ManagerGuard guard = {.looked = false};
+    _cleanup_(publisher_guard_done) PublisherGuard guard = {.looked = false};
     uint64_t now = now_realtime();
     size_t n = 0;
     Key *k;
@@ -103,7 +103,7 @@ static size_t collect_over(Manager *m, Key **ret)
 }
 
 /* Lets go of retiring keys whose time is over: out of the ring, then out of the store. */
-int manager_settle(Manager *m)
+int manager_retire_due(Manager *m)
 {
     _cleanup_(store_endp) StoreTransaction *t = NULL;
     _cleanup_(freep) Key **gone = calloc(key_table_size(&m->keys) + 1, sizeof(*gone));
@@ -122,7 +122,7 @@ int manager_settle(Manager *m)
     if (!store_is_copy(vault_store(m->vault)))
         r = store_begin(vault_store(m->vault), &t);
     for (size_t i = 0; i < n && r == 0; i++) {
-        r = m->ring ? manager_withdraw(m, gone[i]) : 0;
+        r = publisher_ring_serial(m->publisher) ? publisher_withdraw(m->publisher, gone[i]) : 0;
         if (r == 0 && t)
             r = store_remove(t, gone[i]->id);
     }

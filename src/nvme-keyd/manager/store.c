@@ -43,7 +43,8 @@ static int load_keys(Manager *m)
     if (r < 0)
         key_table_remove_all(&m->keys, false);
     manager_update_deadline(m);
-    manager_settle_credentials(m);
+    manager_update_overrides(m);
+    manager_update_complete(m);
     return r;
 }
 
@@ -59,7 +60,8 @@ static void on_vault(VaultEvent event, void *userdata)
     /* The Vault has closed the store of these keys. */
     if (event == VAULT_IDLE && !vault_store(m->vault)) {
         key_table_remove_all(&m->keys, false);
-        manager_settle_credentials(m);
+        manager_update_overrides(m);
+        manager_update_complete(m);
     }
     if (m->handler)
         m->handler(event, m->userdata);
@@ -69,7 +71,8 @@ void manager_close(Manager *m)
 {
     key_table_remove_all(&m->keys, false);
     vault_close(m->vault);
-    manager_settle_credentials(m);
+    manager_update_overrides(m);
+    manager_update_complete(m);
 }
 
 static VaultRules rules_of(const Config *c)

@@ -402,19 +402,20 @@ static bool is_there(const Ring *ring, Key *k, unsigned version, unsigned lifeti
             set_lifetime(k, version, lifetime) == 0);
 }
 
-int sync_publish(const Ring *ring, Key *k, unsigned versions, unsigned on_demand_sec)
+int sync_publish(const Ring *ring, Key *k, const Secret *payload, unsigned versions,
+                 unsigned on_demand_sec)
 {
-    _cleanup_(secret_freep) Secret *payload = NULL;
+    _cleanup_(secret_freep) Secret *unsealed = NULL;
     unsigned lifetime = key_lifetime(k, on_demand_sec);
     int r = 0;
 
     for (unsigned v = 0; v < KEY_VERSIONS && r == 0; v++) {
         if (!(versions & KEY_VERSION_BIT(v)) || !k->identities[v] || is_there(ring, k, v, lifetime))
             continue;
-        if (!payload)
-            r = key_unseal(k, &payload);
+        if (!payload && !unsealed)
+            r = key_unseal(k, &unsealed);
         if (r == 0)
-            r = add_version(ring, payload, k, v, lifetime);
+            r = add_version(ring, payload ? payload : unsealed, k, v, lifetime);
     }
     return r;
 }
@@ -466,7 +467,7 @@ int sync_count_ours(const Ring *ring, size_t *ret)
     return 0;
 }
 
-int sync_hold(const Ring *ring)
+int sync_keep(const Ring *ring)
 {
     _cleanup_(ring_list_done) RingList list = {NULL, 0};
     int r = ring_list(ring, &list), error = 0;

@@ -38,9 +38,10 @@ typedef struct SyncOptions {
 int sync_all(const Ring *ring, const KeyTable *table, const SyncOptions *options,
              RingNotices *notices, SyncResult *ret) _must_check_;
 
-/* Adds those TLS PSKs of one key that are not in the ring, of the versions given. A timeout begins
- * anew. */
-int sync_publish(const Ring *ring, Key *k, unsigned versions, unsigned on_demand_sec) _must_check_;
+/* Adds those TLS PSKs of one key that are not in the ring, of the versions given. A timeout starts
+ * again. payload: of the key, or NULL to have it unsealed. */
+int sync_publish(const Ring *ring, Key *k, const Secret *payload, unsigned versions,
+                 unsigned on_demand_sec) _must_check_;
 
 /* Unlinks what is in the ring of one key; its serials become 0. Of the versions given no other key
  * has the identity, so whatever has its name is unlinked, whoever has put it there. */
@@ -48,7 +49,7 @@ int sync_withdraw(const Ring *ring, Key *k, unsigned versions) _must_check_;
 
 /* Sees to it that none of the keys that we ever published has a timeout, where there is no store to
  * tell them apart. Linear. */
-int sync_hold(const Ring *ring) _must_check_;
+int sync_keep(const Ring *ring) _must_check_;
 
 /* How many keys of the ring are ours, whether the table knows them or not. Linear. */
 int sync_count_ours(const Ring *ring, size_t *ret) _must_check_;

@@ -150,7 +150,7 @@ void tlshd_watch_update(TlshdWatch *w)
 {
     bool may_restart = manager_config(w->manager)->restart_tlshd;
     bool is_new = may_restart && !w->may_restart;
-    int32_t serial = manager_ring_serial(w->manager);
+    int32_t serial = publisher_ring_serial(manager_publisher(w->manager));
 
     w->may_restart = may_restart;
     if (serial == 0 || (serial == w->ring && !is_new))

@@ -53,7 +53,7 @@ static const Key *find_identity(Manager *m, const PskIdentity *i, const char *te
         const char *identity = k->identities[i->version];
 
         if (identity && strcmp(identity, text) == 0 && key_is_publishable(k, now) &&
-            manager_own_versions(m, k) & KEY_VERSION_BIT(i->version))
+            publisher_own_versions(manager_publisher(m), k) & KEY_VERSION_BIT(i->version))
             break;
     }
     return k;
@@ -68,7 +68,7 @@ static bool publish_for_search(Manager *m, const PskIdentity *i, UpcallReply *re
                                       i->subsysnqn_length);
 
     reject(reply, EAGAIN, SEARCH_AGAIN_TIMEOUT_SEC);
-    return manager_publish_pair(m, first) > 0;
+    return publisher_publish_pair(manager_publisher(m), first) > 0;
 }
 
 static bool copy_tls_psk(Manager *m, const PskIdentity *i, const char *text, UpcallReply *reply)
@@ -83,7 +83,7 @@ static bool copy_tls_psk(Manager *m, const PskIdentity *i, const char *text, Upc
         return false;
     memcpy(reply->payload, bytes, size);
     reply->size = (uint32_t)size;
-    reply->timeout_sec = manager_lifetime(m, k);
+    reply->timeout_sec = publisher_lifetime(manager_publisher(m), k);
     return true;
 }
 
@@ -183,7 +183,7 @@ static void answer_pair(const Question *q, UpcallReply *reply)
         reject(reply, EINVAL, NEGATIVE_TIMEOUT_SEC);
         return;
     }
-    if (manager_publish_pair(q->manager, first) > 0)
+    if (publisher_publish_pair(manager_publisher(q->manager), first) > 0)
         for (const Key *k = first; k; k = k->next_of_pair)
             if (key_is_publishable(k, now_realtime()))
                 put_serials(k, &f, reply);

@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "basic/io.h"
+#include "basic/names.h"
+#include "nvme-keyd/publish/guard.h"
+#include "nvme-keyd/publish/publisher.h"
+
+struct Publisher {
+    PublisherRules rules;
+    KeyTable *keys;     /* borrowed */
+    bool all_records;   /* the keys are all that the store has, */
+    bool all_handed_in; /* and all that were handed in */
+
+    Ring *ring;
+    RingNotices notices; /* since the ring was reconciled last */
+    int error;           /* why something could not be published at the last try, 0 for nothing */
+    bool unpublished;    /* the ring has refused a key, or kept one */
+    unsigned on_demand_sec; /* when the ring was reconciled last */
+    SyncResult untold;      /* what has changed in the ring since the last report */
+    uint64_t revision;
+};
+
+int publisher_new(const PublisherRules *rules, KeyTable *keys, Publisher **ret)
+{
+    Publisher *p = calloc(1, sizeof(*p));
+
+    if (!p)
+        return -ENOMEM;
+    p->rules = *rules;
+    p->keys = keys;
+    *ret = p;
+    return 0;
+}
+
+Publisher *publisher_free(Publisher *p)
+{
+    if (!p)
+        return NULL;
+    ring_close(p->ring);
+    ring_notices_done(&p->notices);
+    free(p);
+    return NULL;
+}
+
+void publisher_set_rules(Publisher *p, const PublisherRules *rules)
+{
+    if (rules->stand_in != p->rules.stand_in)
+        p->ring = ring_close(p->ring);
+    p->rules = *rules;
+    p->revision++;
+}
+
+void publisher_set_complete(Publisher *p, bool all_records, bool all_handed_in)
+{
+    p->all_records = all_records;
+    p->all_handed_in = all_handed_in;
+}
+
+uint64_t publisher_revision(const Publisher *p)
+{
+    return p->revision;
+}
+
+static void forget_serials(Publisher *p)
+{
+    Key *k;
+
+    KEY_TABLE_FOREACH(p->keys, k)
+    {
+        memset(k->serials, 0, sizeof(k->serials));
+    }
+}
+
+const Ring *publisher_ring(Publisher *p, int *ret_error)
+{
+    int r = p->ring ? 0 : ring_open(p->rules.stand_in, &p->ring);
+
+    *ret_error = r;
+    return p->ring;
+}
+
+/* The ring, with the link by which tlshd finds it made again. Without the link tlshd has what it
+ * links itself, and its state says whether that is the ring. */
+static const Ring *shared_ring(Publisher *p, int *ret_error)
+{
+    const Ring *ring = publisher_ring(p, ret_error);
+
+    if (ring)
+        (void)!ring_share(ring);
+    return ring;
+}
+
+int32_t publisher_ring_serial(const Publisher *p)
+{
+    return p->ring ? ring_serial(p->ring) : 0;
+}
+
+static bool kernel_asks(void)
+{
+    char enabled[4];
+
+    return io_read_line(NAMES_LIVEPATCH_ENABLED, enabled, sizeof(enabled)) >= 0 &&
+           strcmp(enabled, "1") == 0;
+}
+
+bool publisher_kernel_is_exact(void)
+{
+    return kernel_asks() && (access(NAMES_LIVEPATCH_MATCH, F_OK) == 0 ||
+                             access(NAMES_LIVEPATCH_MATCH_BUILT_IN, F_OK) == 0);
+}
+
+Provision publisher_provision(const Publisher *p)
+{
+    if (!p->rules.on_demand)
+        return PROVISION_RESIDENT;
+    return p->rules.on_demand_force || kernel_asks() ? PROVISION_ON_DEMAND : PROVISION_REFUSED;
+}
+
+unsigned publisher_on_demand_sec(const Publisher *p)
+{
+    return publisher_provision(p) == PROVISION_ON_DEMAND ? p->rules.on_demand_sec : 0;
+}
+
+unsigned publisher_lifetime(const Publisher *p, const Key *k)
+{
+    return key_lifetime(k, publisher_on_demand_sec(p));
+}
+
+bool publisher_lacks(const Publisher *p, const Key *k)
+{
+    return key_is_missing(k, 0) && key_is_missing(k, publisher_on_demand_sec(p));
+}
+
+int publisher_error(const Publisher *p)
+{
+    return p->error;
+}
+
+unsigned publisher_own_versions(const Publisher *p, const Key *k)
+{
+    unsigned versions = k->versions;
+    const Key *other;
+
+    if (k->state == KEY_ACTIVE)
+        return versions;
+    for (other = key_table_pair(p->keys, k->hostnqn, strlen(k->hostnqn), k->subsysnqn,
+                                strlen(k->subsysnqn));
+         other; other = other->next_of_pair)
+        if (other->state == KEY_ACTIVE && k->identities[0] && other->identities[0] &&
+            strcmp(other->identities[0], k->identities[0]) == 0)
+            versions &= ~KEY_VERSION_BIT(0);
+    return versions;
+}
+
+static int reconcile(Publisher *p, SyncResult *ret)
+{
+    const SyncOptions options = {.on_demand_sec = publisher_on_demand_sec(p),
+                                 .all_records = p->all_records,
+                                 .all_credentials = p->all_handed_in,
+                                 .controllers = publisher_controllers(p)};
+    int r = 0;
+
+    for (int attempt = 0; attempt < 2; attempt++) {
+        _cleanup_(ring_notices_done) RingNotices notices = {NULL, 0, 0};
+        const Ring *ring = shared_ring(p, &r);
+
+        if (!ring)
+            return r;
+        *ret = (SyncResult){0};
+        r = sync_all(ring, p->keys, &options, &notices, ret);
+        if (r == 0)
+            ring_notices_replace(&p->notices, &notices);
+        if (r == 0)
+            r = ret->error;
+        if (r == 0)
+            p->on_demand_sec = options.on_demand_sec;
+        /* nvme_keyring was unloaded; a new one may be there by now. */
+        if (r != -EKEYREVOKED && r != -ENOKEY)
+            break;
+        p->ring = ring_close(p->ring);
+        forget_serials(p);
+    }
+    return r;
+}
+
+int publisher_reconcile(Publisher *p, SyncResult *ret)
+{
+    int r = reconcile(p, ret);
+
+    p->error = r;
+    p->revision++;
+    /* A ring comes with an event, and then the whole of it is made right. */
+    p->unpublished = r < 0 && r != -ENOKEY;
+    return r;
+}
+
+bool publisher_has_unpublished(const Publisher *p)
+{
+    return p->unpublished;
+}
+
+void publisher_note_changes(Publisher *p, const SyncResult *s)
+{
+    p->untold.added += s->added;
+    p->untold.removed += s->removed;
+}
+
+void publisher_take_changes(Publisher *p, SyncResult *s)
+{
+    /* What was added before is right by now. */
+    s->kept -= CONST_MIN(s->kept, p->untold.added);
+    s->added += p->untold.added;
+    s->removed += p->untold.removed;
+    p->untold = (SyncResult){0};
+}
+
+/* The same where nobody asked for the result. */
+static int reconcile_unasked(Publisher *p)
+{
+    SyncResult result = {0};
+    int r = publisher_reconcile(p, &result);
+
+    publisher_note_changes(p, &result);
+    return r;
+}
+
+/* Publishes one key. When the ring turns out to be gone, the new one gets all keys. */
+static int publish(Publisher *p, Key *k, const Secret *payload, unsigned on_demand_sec)
+{
+    unsigned versions = publisher_own_versions(p, k);
+    const Ring *ring;
+    int r;
+
+    p->revision++;
+    ring = publisher_ring(p, &r);
+    if (!ring)
+        return p->error = r;
+    r = sync_publish(ring, k, payload, versions, on_demand_sec);
+    if (r < 0)
+        p->error = r;
+    if (r != -EKEYREVOKED && r != -ENOKEY)
+        return r;
+    r = reconcile_unasked(p);
+    /* Reconciling leaves out keys on demand. */
+    return r == 0 && key_lifetime(k, on_demand_sec) > 0
+               ? sync_publish(p->ring, k, payload, versions, on_demand_sec)
+               : r;
+}
+
+static int publish_for(Publisher *p, Key *k, const Secret *payload, unsigned on_demand_sec)
+{
+    int r = publish(p, k, payload, on_demand_sec);
+
+    p->unpublished |= r < 0 && r != -ENOKEY;
+    return r;
+}
+
+int publisher_publish(Publisher *p, Key *k, const Secret *payload)
+{
+    return publish_for(p, k, payload, publisher_on_demand_sec(p));
+}
+
+int publisher_publish_new(Publisher *p, Key *k, const Secret *payload, const Key *replaced)
+{
+    unsigned on_demand_sec = publisher_on_demand_sec(p);
+    bool wanted = key_lifetime(k, on_demand_sec) == 0;
+    int r;
+    const Ring *ring = publisher_ring(p, &r);
+
+    for (unsigned v = 0; v < KEY_VERSIONS && ring && replaced; v++)
+        wanted |= replaced->identities[v] && ring_look_up(ring, replaced->identities[v]);
+    return wanted ? publish_for(p, k, payload, on_demand_sec) : 0;
+}
+
+/* Whether another key of the pair is to be in the ring under the same name. */
+static bool shares_identity(const Publisher *p, const Key *k, unsigned version)
+{
+    const Key *o = k->hostnqn ? key_table_pair(p->keys, k->hostnqn, strlen(k->hostnqn),
+                                               k->subsysnqn, strlen(k->subsysnqn))
+                              : NULL;
+
+    for (; o; o = o->next_of_pair)
+        if (o != k && o->identities[version] && k->identities[version] &&
+            strcmp(o->identities[version], k->identities[version]) == 0 &&
+            key_is_publishable(o, now_realtime()))
+            return true;
+    return false;
+}
+
+int publisher_withdraw(Publisher *p, Key *k)
+{
+    unsigned sole = 0, lifetime = publisher_lifetime(p, k);
+    int r;
+
+    p->revision++;
+    for (unsigned v = 0; v < KEY_VERSIONS; v++)
+        /* A key under a name that we did not use belongs to another program. */
+        if ((k->serials[v] || lifetime > 0) && !shares_identity(p, k, v))
+            sole |= KEY_VERSION_BIT(v);
+    r = sync_withdraw(p->ring, k, sole);
+    p->unpublished |= r < 0 && r != -ENOKEY && r != -EKEYREVOKED;
+    return r;
+}
+
+int publisher_keep(Publisher *p)
+{
+    const Ring *ring;
+    int r;
+
+    if (publisher_on_demand_sec(p) > 0)
+        return 0;
+    ring = shared_ring(p, &r);
+    return ring ? sync_keep(ring) : r;
+}
+
+bool publisher_is_stale(const Publisher *p)
+{
+    return p->ring && publisher_on_demand_sec(p) != p->on_demand_sec;
+}
+
+size_t publisher_publish_pair(Publisher *p, const Key *first)
+{
+    unsigned on_demand_sec = publisher_on_demand_sec(p);
+    uint64_t now = now_realtime();
+    size_t n = 0;
+
+    /* The livepatch came or went. */
+    if (publisher_is_stale(p) && reconcile_unasked(p) == -ENOMEM)
+        return 0;
+    for (Key *k = (Key *)(uintptr_t)first; k; k = k->next_of_pair)
+        if (key_is_publishable(k, now) && publish_for(p, k, NULL, on_demand_sec) == 0)
+            n++;
+    return n;
+}
+
+const Ring *publisher_refresh(Publisher *p)
+{
+    int r;
+
+    /* Where nvme_keyring was reloaded, the second ring is the new one. */
+    for (int attempt = 0; attempt < 2; attempt++) {
+        const Ring *ring = publisher_ring(p, &r);
+
+        if (ring && sync_refresh(ring, p->keys) == 0)
+            return ring;
+        p->ring = ring_close(p->ring);
+    }
+    forget_serials(p);
+    return NULL;
+}
+
+const char *publisher_controllers(const Publisher *p)
+{
+    const char *directory = getenv(NAMES_ENV_CONTROLLERS);
+
+    if (directory)
+        return directory;
+    return p->rules.stand_in ? NULL : NAMES_CONTROLLERS;
+}
+
+void publisher_guard_done(PublisherGuard *g)
+{
+    controller_list_done(&g->controllers);
+    ring_list_done(&g->list);
+    *g = (PublisherGuard){.looked = false};
+}
+
+static int look(Publisher *p, PublisherGuard *g)
+{
+    const char *directory = publisher_controllers(p);
+    const Ring *ring;
+    int r;
+
+    if (g->looked)
+        return g->error;
+    g->looked = true;
+    g->error = directory ? controllers_read(directory, &g->controllers) : 0;
+    if (g->error < 0 || g->controllers.n == 0)
+        return g->error;
+    ring = publisher_ring(p, &r);
+    if (ring)
+        g->error = ring_list(ring, &g->list);
+    return g->error;
+}
+
+int publisher_needed_by(Publisher *p, PublisherGuard *g, const Key *k, char ret[static 32])
+{
+    const Guard guard = {&g->controllers, p->keys, &g->list, publisher_on_demand_sec(p)};
+    int r = look(p, g);
+
+    if (r < 0)
+        return r;
+    for (unsigned v = 0; v < KEY_VERSIONS; v++) {
+        const Controller *c =
+            k->identities[v] ? guard_find(&guard, k, k->serials[v], k->identities[v]) : NULL;
+
+        if (c) {
+            snprintf(ret, 32, "%s", c->name);
+            return 1;
+        }
+    }
+    return 0;
+}
+
+void publisher_release_held(Publisher *p)
+{
+    SyncResult result;
+    int r;
+
+    if (ring_notices_count(&p->notices, RING_NOTICE_HELD) == 0 || !p->ring)
+        return;
+    /* The next look at the ring tries again. */
+    r = publisher_reconcile(p, &result);
+    (void)r;
+}
+
+const RingNotices *publisher_ring_notices(const Publisher *p)
+{
+    return &p->notices;
+}
+
+const RingNotice *publisher_next_ring_notice(Publisher *p)
+{
+    return ring_notices_next(&p->notices);
+}
