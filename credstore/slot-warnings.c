@@ -24,11 +24,11 @@ static size_t count_of(json_object *slot, const char *key)
     return json_get_array(slot, key, &array) > 0 ? json_object_array_length(array) : 0;
 }
 
-/* What opening by a slot says of the boot. */
+/* What opening by a slot shows about the boot. */
 typedef enum Bound {
-    BOUND,       /* it was one of those that PCRs allow */
-    UNBOUND,     /* nothing: any boot of this machine */
-    BY_SOMEBODY, /* or not known */
+    BOUND,     /* PCRs allow it */
+    UNBOUND,   /* nothing: any boot of this machine opens it */
+    BY_PERSON, /* a person opens it, or unknown */
 } Bound;
 
 static Bound bound_of(json_object *slot)
@@ -38,11 +38,11 @@ static Bound bound_of(json_object *slot)
     if (strcmp(type, "tpm2") == 0)
         return count_of(slot, "pcrs") > 0 ? BOUND : UNBOUND;
     if (strcmp(type, "systemd-creds") != 0)
-        return BY_SOMEBODY;
-    /* Made by systemd-creds with no PCRs, but for those of a policy that is signed. */
+        return BY_PERSON;
+    /* systemd-creds seals with no PCRs, except those of a signed policy. */
     type = creds_blob_key_name(slot);
     if (strcmp(type, CREDS_KEY_UNKNOWN) == 0)
-        return BY_SOMEBODY;
+        return BY_PERSON;
     return strstr(type, "public-key") ? BOUND : UNBOUND;
 }
 
@@ -51,7 +51,7 @@ static int add_line(json_object *lines, const char *line)
     return json_append_take(lines, json_object_new_string(line));
 }
 
-/* That two slots open the store is no more than the weaker of them. */
+/* Two slots bind the store no better than the weaker of them. */
 static int add_unbound(json_object *lines, json_object *slot, json_object *bound)
 {
     char line[256];
@@ -84,13 +84,11 @@ static int add_unmeasured(json_object *lines, json_object *slot)
         return 0;
     all = json_object_array_length(pcrs) == count_of(slot, "pcrs");
     format_numbers(pcrs, numbers);
-    (void)snprintf(
-        line, sizeof(line),
-        "slot %.8s (tpm2) was sealed while nothing was measured into PCR%s %s (%.8s): %s "
-        "this machine boots is not told apart by %s",
-        text_of(slot, "id"), json_object_array_length(pcrs) > 1 ? "s" : "", numbers,
-        text_of(slot, "bank"), all ? "what" : "some of what",
-        json_object_array_length(pcrs) > 1 ? "them" : "it");
+    (void)snprintf(line, sizeof(line),
+                   "slot %.8s (tpm2) was sealed while nothing was measured into PCR%s %s (%.8s), "
+                   "so it is %s what this machine boots",
+                   text_of(slot, "id"), json_object_array_length(pcrs) > 1 ? "s" : "", numbers,
+                   text_of(slot, "bank"), all ? "not bound to" : "bound only to a part of");
     return add_line(lines, line);
 }
 
@@ -102,7 +100,7 @@ static json_object *find_bound(json_object *slots)
     return NULL;
 }
 
-/* only: the slot that they are to be about, or NULL for all. */
+/* only: the slot to warn of, or NULL for all. */
 static int add_warnings(json_object *lines, json_object *slots, json_object *only, bool is_new)
 {
     json_object *bound = only && bound_of(only) == BOUND ? only : find_bound(slots);

@@ -352,7 +352,7 @@ defer 'tpm_stop 2>/dev/null'
 run ctl slot add tpm2 --tpm2-pcrs=7+14
 tpm2=$out
 like "a TPM: slot add" "$status $out" '^0 [0-9a-f]{8}$'
-like "a TPM: a warning: nothing is measured" "$err" "warning: slot $tpm2 \\(tpm2\\) was sealed while nothing was measured into PCRs 7, 14 \\(sha256\\): what this machine boots is not told apart by them"
+like "a TPM: a warning: nothing is measured" "$err" "warning: slot $tpm2 \\(tpm2\\) was sealed while nothing was measured into PCRs 7, 14 \\(sha256\\), so it is not bound to what this machine boots"
 like "a TPM: a warning: another slot is bound to no PCR" "$err" "warning: slot $creds \\(systemd-creds\\) is bound to no PCR: any boot of this machine opens the store by it, whatever slot $tpm2 \\(tpm2\\) is bound to"
 is "a TPM: no more of them" "$(wc -l <<<"$err")" 2
 run ctl slot list

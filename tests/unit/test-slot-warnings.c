@@ -82,14 +82,13 @@ TEST(unmeasured)
              all);
 
     ASSERT_EQ(json_object_array_length(all), 2);
-    ASSERT_STR(
-        json_object_get_string(json_object_array_get_idx(all, 0)),
-        "slot 0000000a (tpm2) was sealed while nothing was measured into PCR 7 (sha256): what "
-        "this machine boots is not told apart by it");
+    ASSERT_STR(json_object_get_string(json_object_array_get_idx(all, 0)),
+               "slot 0000000a (tpm2) was sealed while nothing was measured into PCR 7 (sha256), so "
+               "it is not bound to what this machine boots");
     ASSERT_STR(
         json_object_get_string(json_object_array_get_idx(all, 1)),
-        "slot 0000000b (tpm2) was sealed while nothing was measured into PCRs 4, 14 (sha256): "
-        "some of what this machine boots is not told apart by them");
+        "slot 0000000b (tpm2) was sealed while nothing was measured into PCRs 4, 14 (sha256), "
+        "so it is bound only to a part of what this machine boots");
     ASSERT_EQ(count_of(slots, "0000000a", false), 1);
 }
 
