@@ -94,69 +94,71 @@ TEST(meta_round_trip)
 }
 
 /* Each member in turn is missing, of another type, or of a value that makes no sense. */
+static const struct {
+    const char *member;
+    const char *json; /* NULL: missing */
+} bad_members[] = {
+    {"hostNQN", NULL},
+    {"hostNQN", "7"},
+    {"hostNQN", "\"\""},
+    {"hostNQN", "\"nqn.a b\""},
+    {"hostNQN", "\"nqn.a\\u0000\""},
+    {"subsystemNQN", NULL},
+    {"subsystemNQN", "[]"},
+    {"subsystemNQN", "\"iqn.a:b\""},
+    {"role", NULL},
+    {"role", "\"\""},
+    {"role", "\"hosts\""},
+    {"role", "3"},
+    {"state", NULL},
+    {"state", "\"broken\""},
+    {"state", "\"gone\""},
+    {"hash", NULL},
+    {"hash", "\"sha512\""},
+    {"derivation", NULL},
+    {"derivation", "\"\""},
+    {"digest", NULL},
+    {"digest", "\"\""},
+    {"digest", "\"VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwN\""},
+    {"digest", "\"VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwN==\""},
+    {"identityVersions", NULL},
+    {"identityVersions", "[]"},
+    {"identityVersions", "[2]"},
+    {"identityVersions", "[-1]"},
+    {"identityVersions", "[1.0]"},
+    {"identityVersions", "[\"1\"]"},
+    {"identityVersions", "1"},
+    {"created", NULL},
+    {"created", "-1"},
+    {"created", "\"1\""},
+    {"created", "9223372036854775808"},
+    {"changed", NULL},
+    {"changed", "1.5"},
+    {"deadline", "-1"},
+    {"deadline", "true"},
+    {"comment", "1"},
+    {"comment", "\"a\\u0000b\""},
+};
+
 TEST(meta_bad)
 {
-    static const struct {
-        const char *member;
-        const char *json; /* NULL: missing */
-    } cases[] = {
-        {"hostNQN", NULL},
-        {"hostNQN", "7"},
-        {"hostNQN", "\"\""},
-        {"hostNQN", "\"nqn.a b\""},
-        {"hostNQN", "\"nqn.a\\u0000\""},
-        {"subsystemNQN", NULL},
-        {"subsystemNQN", "[]"},
-        {"subsystemNQN", "\"iqn.a:b\""},
-        {"role", NULL},
-        {"role", "\"\""},
-        {"role", "\"hosts\""},
-        {"role", "3"},
-        {"state", NULL},
-        {"state", "\"broken\""},
-        {"state", "\"gone\""},
-        {"hash", NULL},
-        {"hash", "\"sha512\""},
-        {"derivation", NULL},
-        {"derivation", "\"\""},
-        {"digest", NULL},
-        {"digest", "\"\""},
-        {"digest", "\"VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwN\""},
-        {"digest", "\"VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwN==\""},
-        {"identityVersions", NULL},
-        {"identityVersions", "[]"},
-        {"identityVersions", "[2]"},
-        {"identityVersions", "[-1]"},
-        {"identityVersions", "[1.0]"},
-        {"identityVersions", "[\"1\"]"},
-        {"identityVersions", "1"},
-        {"created", NULL},
-        {"created", "-1"},
-        {"created", "\"1\""},
-        {"created", "9223372036854775808"},
-        {"changed", NULL},
-        {"changed", "1.5"},
-        {"deadline", "-1"},
-        {"deadline", "true"},
-        {"comment", "1"},
-        {"comment", "\"a\\u0000b\""},
-    };
     _cleanup_(key_freep) Key *k = new_key(SUBSYSTEM, KEY_ROLE_BOTH, 3, PSK_HASH_SHA256, NULL);
 
     ASSERT_TRUE(k);
-    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(bad_members); i++) {
         _cleanup_(json_putp) json_object *meta = NULL;
         Key *untouched = k;
         int r;
 
         ASSERT_OK(key_to_meta(k, &meta));
-        json_object_object_del(meta, cases[i].member);
-        if (cases[i].json)
-            json_object_object_add(meta, cases[i].member, json_tokener_parse(cases[i].json));
+        json_object_object_del(meta, bad_members[i].member);
+        if (bad_members[i].json)
+            json_object_object_add(meta, bad_members[i].member,
+                                   json_tokener_parse(bad_members[i].json));
         r = key_from_meta(meta, &untouched);
         if (r != -EBADMSG || untouched != k)
-            TEST_FAIL("%s: %s gave %d", cases[i].member, cases[i].json ? cases[i].json : "missing",
-                      r);
+            TEST_FAIL("%s: %s gave %d", bad_members[i].member,
+                      bad_members[i].json ? bad_members[i].json : "missing", r);
     }
 }
 
