@@ -43,10 +43,10 @@ for f in "$units/nvme-keyd-tlshd.service" "$units/tlshd.service.d/10-nvme-keyd.c
 done
 # A service that others start with themselves starts as often as they do. systemd refuses the sixth start
 # within ten seconds, and then the others do not start either.
-unlimited=() # services that nothing else starts
+limited=() # services that nothing else starts
 for f in "$units"/nvme-keyd*.service; do
     unit=${f##*/}
-    [[ " ${unlimited[*]} " != *" $unit "* ]] || continue
+    [[ " ${limited[*]} " != *" $unit "* ]] || continue
     check "$unit: starts as often as what needs it" grep -qx 'StartLimitIntervalSec=0' "$f"
 done
 # A unit's credentials are unsealed for ExecStartPre= and again for ExecStart=.

@@ -42,7 +42,14 @@ check() {
     not_ok "$text"
     diag "$(printf '%q ' "$@"): status $status"
     head -n 20 "$tmp/check.out" | sed 's/^/#   /'
+    explain "$@"
     return 1
+}
+
+# explain COMMAND...: why a unit that did not start did not, as systemd has it
+explain() {
+    [[ $1 == systemctl && ${2-} =~ ^(re|try-re)?start$ ]] || return 0
+    systemctl status --no-pager --full --lines=20 -- "${@: -1}" 2>&1 | sed 's/^/#   /'
 }
 
 # check_fails TEXT COMMAND...: the command has to fail.

@@ -40,8 +40,9 @@ boot_machine() {
 boot_cmdline() {
     local s
 
-    # A panic restarts the guest, which finds that it did not get to the end (guest/init.sh).
-    echo "root=/dev/vda rw console=ttyS0 panic=1 systemd.show_status=false"
+    # A panic restarts the guest, which finds that it did not get to the end (guest/init.sh); the console has its trace.
+    # After an oops the kernel would go on, with whatever the task held.
+    echo "root=/dev/vda rw console=ttyS0 panic=1 oops=panic systemd.show_status=false"
     # The kernel's test of its timer panics where nobody has time for the guest.
     echo no_timer_check
     echo "nvme_keyd_vm.scenarios=$(IFS=, && echo "$*")"

@@ -68,14 +68,37 @@ tap_report() {
     fi
 }
 
+# All that is left of a failed guest where only this output is kept: the end of its logs, and before that the end of each
+# start that the kernel did not survive.
 tap_tail() {
     local f
 
-    grep -E 'Kernel panic|BUG:|Oops' "$1/console.log" | tr -d '\r' | cut -c1-200 | sed 's/^/#   /' || :
+    tap_crashes "$1" | tap_quote
     for f in qemu console journal; do
         printf '# last lines of %s:\n' "$1/$f.log"
-        tail -n 20 "$1/$f.log" | tr -d '\r' | cut -c1-200 | sed 's/^/#   /'
+        tail -n "$([ "$f" = console ] && echo 60 || echo 20)" "$1/$f.log" | tap_quote
     done
+}
+
+tap_quote() { tr -d '\r' | cut -c1-200 | sed 's/^/#   /'; }
+
+# tap_crashes DIR: of each start of the kernel that ended in a panic, or before its scenario said so, the last 60 lines.
+tap_crashes() {
+    local by_itself=0
+
+    ! grep -qs 'the guest restarted by itself' "$1/tap.log" || by_itself=1
+    awk -v by_itself="$by_itself" '
+        function show(    i) {
+            if (bad || (by_itself && n && !ended)) {
+                print "console of start " start ", its last lines:"
+                for (i = n > 60 ? n - 60 : 0; i < n; i++) print line[i]
+            }
+        }
+        / Linux version / { show(); start++; n = bad = ended = 0 }
+        { line[n++] = $0 }
+        /Kernel panic|BUG:|Oops|general protection fault/ { bad = 1 }
+        /reboot: (Restarting system|Power down|System halted)/ { ended = 1 }
+        END { if (bad) show() }' "$1/console.log"
 }
 
 tap_end() {
