@@ -66,6 +66,22 @@ static bool decode(const char **p, size_t length, uint8_t *ret, size_t size)
     return true;
 }
 
+bool box_find(const char *text, size_t size, size_t *ret_size)
+{
+    const size_t before = LENGTH(NONCE_KEY) + NONCE_LENGTH + LENGTH(CIPHERTEXT_KEY),
+                 after = LENGTH(TAG_KEY) + TAG_LENGTH + LENGTH(END);
+    const char *quote;
+
+    if (size <= before + after)
+        return false;
+    /* No quote is within the ciphertext: the last one is the one before it. */
+    quote = memrchr(text, '"', size - after);
+    if (!quote || (size_t)(quote + 1 - text) < before)
+        return false;
+    *ret_size = size - ((size_t)(quote + 1 - text) - before);
+    return true;
+}
+
 int box_parse(const char *text, size_t size, SealedBox **ret)
 {
     _cleanup_(freep) SealedBox *box = NULL;

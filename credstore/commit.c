@@ -1,232 +1,200 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "basic/detail.h"
-#include "basic/io.h"
-#include "credstore/commit.h"
-#include "credstore/header.h"
-#include "credstore/signed-file.h"
+#include "basic/log.h"
+#include "credstore/limits.h"
+#include "credstore/transaction.h"
 
-/* From so many files on, one sync of the file system is cheaper than one of each file. */
-#define SYNC_EACH_MAX 32
+/*
+ * store_commit(): works out the state after the transaction, makes a file of it, and only then lets
+ * it take the place of the old one in memory. Records that do not change are written as the text
+ * that they were read from.
+ */
 
-static bool is_large(const CommitPlan *plan)
+/* The state after a commit. The array is owned; records and slots belong to store or transaction.
+ */
+typedef struct NextState {
+    Header header;
+    Record **records;
+    size_t n_records;
+    Change **changes; /* in the order of their ids, the array is owned */
+    size_t n_changes;
+} NextState;
+
+static void next_state_done(NextState *next)
 {
-    return plan->n_replace > SYNC_EACH_MAX;
+    free(next->records);
+    free(next->changes);
 }
 
-int commit_put(const CommitPlan *plan, int dirfd, const char *name, const char *text, size_t size)
+int store_format_head(const Store *s, const Header *header, Record *const *records,
+                      size_t n_records, char **ret, size_t *ret_size)
 {
-    char new_name[DIRS_NAME_SIZE + sizeof(DIRS_NEW)];
+    _cleanup_(freep) IndexEntry *entries = calloc(n_records + 1, sizeof(*entries));
+    size_t n = 0;
 
-    snprintf(new_name, sizeof(new_name), "%s" DIRS_NEW, name);
-    if (is_large(plan))
-        return io_write_file_unsynced_at(dirfd, new_name, text, size);
-    return io_write_file_at(dirfd, new_name, text, size);
+    if (!entries)
+        return -ENOMEM;
+    for (size_t i = 0; i < n_records; i++)
+        if (records[i]->listed > 0)
+            entries[n++] = (IndexEntry){records[i]->number, records[i]->listed};
+    return head_format(s->sealer, s->key, header, entries, n, ret, ret_size);
 }
 
-static int sync_dirs(const StoreDirs *dirs)
+int store_write(const Store *s, const Header *header, Record *const *records, size_t n_records,
+                bool *ret_renamed)
 {
-    int r = io_sync_dir(dirs->records);
-
-    if (r == 0)
-        r = io_sync_dir(dirs->index);
-    return r < 0 ? r : io_sync_dir(dirs->root);
-}
-
-static int sync_new_files(const StoreDirs *dirs, const CommitPlan *plan)
-{
-    if (is_large(plan) && syncfs(dirs->root) < 0)
-        return -errno;
-    return sync_dirs(dirs);
-}
-
-typedef int (*FileAction)(int dirfd, const char *name);
-
-/* Applies action to each file that plan replaces; suffix is appended to its name. */
-static int for_each_replaced(const StoreDirs *dirs, const CommitPlan *plan, const char *suffix,
-                             FileAction action)
-{
-    char name[DIRS_NAME_SIZE];
-    int r = 0;
-
-    for (size_t i = 0; r == 0 && i < plan->n_replace; i++) {
-        dirs_record_name(plan->replace[i], suffix, name);
-        r = action(dirs->records, name);
-    }
-    for (unsigned n = 0; r == 0 && n < STORE_SHARDS; n++)
-        if (plan->shards >> n & 1) {
-            dirs_shard_name(n, suffix, name);
-            r = action(dirs->index, name);
-        }
-    if (r < 0)
-        return r;
-    snprintf(name, sizeof(name), DIRS_HEADER "%s", suffix);
-    return action(dirs->root, name);
-}
-
-static int for_each_removed(const StoreDirs *dirs, const CommitPlan *plan, FileAction action)
-{
-    int r = 0;
-
-    for (size_t i = 0; r == 0 && i < plan->n_remove; i++) {
-        char name[DIRS_NAME_SIZE];
-
-        dirs_record_name(plan->remove[i], "", name);
-        r = action(dirs->records, name);
-    }
-    return r;
-}
-
-static int check_target(int dirfd, const char *name)
-{
-    struct stat st;
-
-    return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode) ? -EISDIR : 0;
-}
-
-/* What is published must come about, and a directory makes no room for a file: such a commit would
- * never end, and the store never open. */
-static int check_targets(const StoreDirs *dirs, const CommitPlan *plan)
-{
-    int r = for_each_replaced(dirs, plan, "", check_target);
-
-    return r < 0 ? r : for_each_removed(dirs, plan, check_target);
-}
-
-int commit_publish(const StoreDirs *dirs, const CommitPlan *plan, Sealer *s, const Secret *key)
-{
-    _cleanup_(freep) char *body = NULL, *text = NULL;
-    size_t size;
+    _cleanup_(file_writer_done) FileWriter w = {.fd = -EBADF};
+    _cleanup_(freep) char *head = NULL;
+    size_t head_size, total;
     int r;
 
-    r = commit_plan_format(plan, &body);
+    *ret_renamed = false;
+    r = store_format_head(s, header, records, n_records, &head, &head_size);
     if (r < 0)
         return r;
-    r = signed_file_format(s, key, SIGNED_LABEL_COMMIT, body, &text, &size);
-    if (r < 0)
-        return r;
-    if (size > COMMIT_FILE_MAX)
+    total = head_size;
+    for (size_t i = 0; i < n_records; i++)
+        total += records[i]->size;
+    if (total > STORE_FILE_MAX)
         return -E2BIG;
-    r = check_targets(dirs, plan);
-    if (r < 0)
-        return r;
-    r = sync_new_files(dirs, plan);
-    if (r < 0)
-        return r;
-    r = io_write_file_at(dirs->root, DIRS_COMMIT DIRS_NEW, text, size);
-    if (r < 0)
-        return r;
-    if (renameat(dirs->root, DIRS_COMMIT DIRS_NEW, dirs->root, DIRS_COMMIT) < 0)
-        return -errno;
-    return io_sync_dir(dirs->root);
-}
-
-/* Done already, where an earlier try came so far. */
-static int move_new(int dirfd, const char *name)
-{
-    char new_name[DIRS_NAME_SIZE + sizeof(DIRS_NEW)];
-
-    snprintf(new_name, sizeof(new_name), "%s" DIRS_NEW, name);
-    return renameat(dirfd, new_name, dirfd, name) < 0 && errno != ENOENT ? -errno : 0;
-}
-
-static int remove_file(int dirfd, const char *name)
-{
-    return unlinkat(dirfd, name, 0) < 0 && errno != ENOENT ? -errno : 0;
-}
-
-static int remove_commit(const StoreDirs *dirs)
-{
-    int r = remove_file(dirs->root, DIRS_COMMIT);
-
-    /* It must not come back after a crash: the next commit writes the same names. */
-    return r < 0 ? r : io_sync_dir(dirs->root);
-}
-
-int commit_finish(const StoreDirs *dirs, const CommitPlan *plan)
-{
-    int r = for_each_replaced(dirs, plan, "", move_new);
-
+    r = file_writer_new(s->dirfd, &w);
     if (r == 0)
-        r = for_each_removed(dirs, plan, remove_file);
-    if (r == 0)
-        r = sync_dirs(dirs);
-    return r < 0 ? r : remove_commit(dirs);
+        r = file_writer_put(&w, head, head_size);
+    for (size_t i = 0; r == 0 && i < n_records; i++)
+        r = file_writer_put(&w, records[i]->text, records[i]->size);
+    return r < 0 ? r : file_publish(&w, ret_renamed);
 }
 
-static int compare_ids(const void *a, const void *b)
+static int compare_changes(const void *a, const void *b)
 {
-    const uint64_t *x = a, *y = b;
+    uint64_t x = (*(Change *const *)a)->number, y = (*(Change *const *)b)->number;
 
-    return (*x > *y) - (*x < *y);
+    return x < y ? -1 : x > y;
 }
 
-/* A plan names its records in the order of their ids. */
-static bool names(const uint64_t *ids, size_t n, uint64_t id)
+static void sort_changes(const StoreTransaction *t, NextState *next)
 {
-    return n > 0 && bsearch(&id, ids, n, sizeof(*ids), compare_ids);
+    struct lh_entry *entry;
+
+    lh_foreach(t->changes, entry) next->changes[next->n_changes++] = lh_entry_v(entry);
+    qsort(next->changes, next->n_changes, sizeof(*next->changes), compare_changes);
 }
 
-bool commit_replaces(const CommitPlan *plan, uint64_t record)
+static void keep_records(const Store *s, size_t from, size_t to, NextState *next)
 {
-    return names(plan->replace, plan->n_replace, record);
+    if (to > from)
+        memcpy(next->records + next->n_records, s->records + from,
+               (to - from) * sizeof(*s->records));
+    next->n_records += to - from;
 }
 
-bool commit_removes(const CommitPlan *plan, uint64_t record)
+/* Merges the sorted records of the store with the sorted changes. */
+static void merge_records(const Store *s, NextState *next)
 {
-    return names(plan->remove, plan->n_remove, record);
+    size_t i = 0;
+
+    for (size_t k = 0; k < next->n_changes; k++) {
+        Change *change = next->changes[k];
+        size_t at = store_lower_bound(s->records, s->n_records, change->number);
+
+        keep_records(s, i, at, next);
+        change->stored = store_find_record(s, change->number);
+        if (change->record)
+            next->records[next->n_records++] = change->record;
+        i = at + (change->stored ? 1 : 0);
+    }
+    keep_records(s, i, s->n_records, next);
 }
 
-int commit_retract(const StoreDirs *dirs, const CommitPlan *plan)
+/* Each state has a value of its own, also where the counter has not caught up with the last: a copy
+ * made between two commits is older than the second. Where nobody could ask for the counter, it
+ * stays as it is: who opened an old copy by a recovery key must not make it the newest by changes.
+ */
+static void set_counter(const StoreTransaction *t, Header *header)
 {
-    int r = remove_commit(dirs);
+    const Store *s = t->store;
+    uint64_t last = CONST_MAX(header->counter.value, s->counter_seen);
 
-    /* Not before: commit.json without the files it names would be half a change. */
-    if (r == 0)
-        commit_discard(dirs, plan);
-    return r;
+    if (t->new_counter)
+        header->counter.value++;
+    else if (s->counter_checked)
+        header->counter.value = CONST_MAX(last, s->counter_written) + 1;
 }
 
-static int discard_file(int dirfd, const char *name)
+static int make_next_state(const StoreTransaction *t, NextState *next)
 {
-    (void)unlinkat(dirfd, name, 0);
+    const Store *s = t->store;
+    /* One more: a change of the header alone has none, and no memory is no array. */
+    size_t n = (size_t)lh_table_length(t->changes) + 1;
+
+    next->changes = calloc(n, sizeof(*next->changes));
+    next->records = calloc(s->n_records + n, sizeof(*next->records));
+    if (!next->changes || !next->records)
+        return -ENOMEM;
+
+    sort_changes(t, next);
+    merge_records(s, next);
+    next->header = t->header;
+    set_counter(t, &next->header);
+    next->header.generation++;
     return 0;
 }
 
-void commit_discard(const StoreDirs *dirs, const CommitPlan *plan)
+/* Puts the new state in force in memory; nothing here can fail. */
+static void switch_over(StoreTransaction *t, NextState *next)
 {
-    (void)unlinkat(dirs->root, DIRS_COMMIT DIRS_NEW, 0);
-    (void)for_each_replaced(dirs, plan, DIRS_NEW, discard_file);
+    Store *s = t->store;
+
+    for (size_t k = 0; k < next->n_changes; k++) {
+        record_free(next->changes[k]->stored);
+        next->changes[k]->record = NULL;
+    }
+    free(s->records);
+    s->records = TAKE_PTR(next->records);
+    s->n_records = next->n_records;
+    header_done(&s->header);
+    s->header = next->header;
+    t->header.slots = NULL;
+    s->damaged = false;
+    if (t->new_counter) {
+        s->counter_checked = t->header.counter.present;
+        s->counter_seen = t->header.counter.value;
+    }
+    t->committed = true;
 }
 
-int commit_read(const StoreDirs *dirs, Sealer *s, const Secret *key, uint64_t generation,
-                CommitPlan *ret, char **reterr_detail)
+int store_commit(StoreTransaction *t)
 {
-    _cleanup_(commit_plan_done) CommitPlan plan = {.generation = 0};
-    _cleanup_(freep) char *body = NULL;
-    size_t size;
+    _cleanup_(next_state_done) NextState next = {.n_records = 0};
+    Store *s = t->store;
+    bool renamed;
     int r;
 
-    r = signed_file_read(s, key, SIGNED_LABEL_COMMIT, dirs->root, DIRS_COMMIT, COMMIT_FILE_MAX,
-                         &body, &size);
-    if (r == -ENOENT)
+    if (t->committed)
+        return -EINVAL;
+    if (lh_table_length(t->changes) == 0 && !t->header_changed) {
+        t->committed = true;
         return 0;
-    if (r == 0)
-        r = commit_plan_parse(body, size, &plan);
+    }
+    r = make_next_state(t, &next);
     if (r < 0)
-        return detail_set(reterr_detail, r, DIRS_COMMIT " %s",
-                          r == -EBADMSG ? "is not authentic" : strerror(-r));
-    if (plan.generation != generation && plan.generation != generation + 1)
-        return detail_set(reterr_detail, -EBADMSG,
-                          DIRS_COMMIT " belongs to another state of the store");
-
-    *ret = plan;
-    plan = (CommitPlan){.generation = 0};
-    return 1;
+        return r;
+    if (s->damaged)
+        file_keep_damaged(s->dirfd);
+    r = store_write(s, &next.header, next.records, next.n_records, &renamed);
+    if (r < 0 && renamed) {
+        /* A crash may still bring either state, but who reads the file now, and the next process,
+         * find the one that is in force here. If this fails too, the next commit brings it about:
+         * it is made from the old state. */
+        s->counter_written = CONST_MAX(s->counter_written, next.header.counter.value);
+        if (store_write(s, &s->header, s->records, s->n_records, &renamed) < 0)
+            log_debug("a commit that failed may be in force after a restart");
+    }
+    if (r < 0)
+        return r;
+    switch_over(t, &next);
+    return 0;
 }

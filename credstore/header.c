@@ -6,8 +6,7 @@
 
 #include "basic/json.h"
 #include "credstore/header.h"
-#include "credstore/seal/limits.h"
-#include "credstore/signed-file.h"
+#include "credstore/limits.h"
 
 #define FORMAT_NAME "nvme-keyd store"
 #define FORMAT_VERSION 1
@@ -18,12 +17,6 @@ void header_done(Header *header)
 {
     json_object_put(header->slots);
     header->slots = NULL;
-}
-
-void header_shard_label(const Header *header, char ret[static HEADER_SHARD_LABEL_SIZE])
-{
-    (void)snprintf(ret, HEADER_SHARD_LABEL_SIZE, "%s%s%s", SIGNED_LABEL_SHARD,
-                   header->image[0] ? " " : "", header->image);
 }
 
 static bool id_valid(const char *id)
@@ -51,25 +44,6 @@ static bool slots_valid(json_object *slots)
     for (size_t i = 0; i < n; i++)
         if (!json_object_is_type(json_object_array_get_idx(slots, i), json_type_object))
             return false;
-    return true;
-}
-
-static bool parse_shards(json_object *array, uint64_t ret[static STORE_SHARDS])
-{
-    if (json_object_array_length(array) != STORE_SHARDS)
-        return false;
-
-    for (size_t i = 0; i < STORE_SHARDS; i++) {
-        json_object *o = json_object_array_get_idx(array, i);
-        int64_t v;
-
-        if (!json_object_is_type(o, json_type_int))
-            return false;
-        v = json_object_get_int64(o);
-        if (v < 0 || (uint64_t)v > GENERATION_MAX)
-            return false;
-        ret[i] = (uint64_t)v;
-    }
     return true;
 }
 
@@ -103,15 +77,49 @@ int rollback_counter_format(const RollbackCounter *counter, json_object **ret)
     return r;
 }
 
-int header_parse(const char *body, size_t size, Header *ret)
+static int parse_orphans(json_object *array, Header *header)
+{
+    size_t n = array ? json_object_array_length(array) : 0;
+
+    if (n > STORE_ORPHANS_MAX)
+        return -EBADMSG;
+    for (; header->n_orphans < n; header->n_orphans++) {
+        json_object *o = json_object_array_get_idx(array, header->n_orphans);
+
+        if (!json_object_is_type(o, json_type_object) ||
+            tpm2_counter_parse(o, &header->orphans[header->n_orphans]) < 0)
+            return -EBADMSG;
+    }
+    return 0;
+}
+
+static int add_orphans(json_object *o, const Header *header)
+{
+    _cleanup_(json_putp) json_object *array = json_object_new_array();
+
+    if (!array)
+        return -ENOMEM;
+    for (size_t i = 0; i < header->n_orphans; i++) {
+        json_object *orphan = json_object_new_object();
+        int r = json_append_take(array, orphan);
+
+        if (r == 0)
+            r = tpm2_counter_format(&header->orphans[i], orphan);
+        if (r < 0)
+            return r;
+    }
+    return header->n_orphans > 0 ? json_add_take(o, "orphanedCounters", TAKE_PTR(array)) : 0;
+}
+
+int header_parse(const char *line, size_t size, Header *ret)
 {
     _cleanup_(json_putp) json_object *o = NULL;
     Header header = {.generation = 0};
-    json_object *shards, *counter = NULL;
+    json_object *counter = NULL, *orphans = NULL;
     const char *id, *image = NULL;
     int r;
 
-    r = json_parse(body, size, HEADER_JSON_DEPTH, &o);
+    r = json_parse(line, size, HEADER_JSON_DEPTH, &o);
     if (r < 0)
         return r;
     r = check_version(o);
@@ -121,9 +129,9 @@ int header_parse(const char *body, size_t size, Header *ret)
         json_get_string(o, "image", &image) < 0 || (image && !id_valid(image)) ||
         json_get_uint(o, "generation", GENERATION_MAX, &header.generation) <= 0 ||
         json_get_array(o, "slots", &header.slots) <= 0 || !slots_valid(header.slots) ||
-        json_get_array(o, "shards", &shards) <= 0 || !parse_shards(shards, header.shards) ||
         json_get_object(o, "rollbackCounter", &counter) < 0 ||
-        rollback_counter_parse(counter, &header.counter) < 0)
+        rollback_counter_parse(counter, &header.counter) < 0 ||
+        json_get_array(o, "orphanedCounters", &orphans) < 0 || parse_orphans(orphans, &header) < 0)
         return -EBADMSG;
 
     memcpy(header.id, id, HEADER_ID_SIZE);
@@ -132,18 +140,6 @@ int header_parse(const char *body, size_t size, Header *ret)
     json_object_get(header.slots);
     *ret = header;
     return 0;
-}
-
-static int add_shards(json_object *o, const uint64_t shards[static STORE_SHARDS])
-{
-    _cleanup_(json_putp) json_object *array = json_object_new_array();
-
-    if (!array)
-        return -ENOMEM;
-    for (size_t i = 0; i < STORE_SHARDS; i++)
-        if (json_append_take(array, json_object_new_uint64(shards[i])) < 0)
-            return -ENOMEM;
-    return json_add_take(o, "shards", TAKE_PTR(array));
 }
 
 int header_format(const Header *header, char **ret)
@@ -158,12 +154,13 @@ int header_format(const Header *header, char **ret)
         json_add_string(o, "id", header->id) < 0 ||
         (header->image[0] && json_add_string(o, "image", header->image) < 0) ||
         json_add_uint(o, "generation", header->generation) < 0 ||
-        json_add_take(o, "slots", json_object_get(header->slots)) < 0 ||
-        add_shards(o, header->shards) < 0)
+        json_add_take(o, "slots", json_object_get(header->slots)) < 0)
         return -ENOMEM;
     r = rollback_counter_format(&header->counter, &counter);
     if (r == 0 && counter)
         r = json_add_take(o, "rollbackCounter", counter);
+    if (r == 0)
+        r = add_orphans(o, header);
     if (r < 0)
         return r;
 

@@ -1,215 +1,355 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "basic/io.h"
 #include "credstore/limits.h"
-#include "credstore/shard.h"
-#include "credstore/signed-file.h"
 #include "credstore/store-private.h"
 
-/* Everything that may be a record: what an index lists and what lies in records/. */
-typedef struct Candidate {
+/*
+ * The records of a store whose head is authentic.
+ *
+ *   1. Each line is loaded as the record of its id in the index. The order of the lines does not
+ *      matter. A sound store is done then; what follows finds out what is wrong with another.
+ *   2. Lines that are not such a record were set aside. Where the newline of a line is damaged, the
+ *      same line also has the record after it.
+ *   3. An odd line with the id of a listed record says what is wrong with that. One with another id
+ *      that is authentic is a record that was removed.
+ *   4. A listed record that has no line should be where its neighbours in the index are. Where the
+ *      disk cannot read a part of that place, it is -EIO; where an odd line is there that fits
+ *      nowhere else, that is it, -EBADMSG; else -ENOENT.
+ *   5. Odd lines that are left and have an id are foreign, -EBADMSG. Others are dropped.
+ */
+
+#define NONE SIZE_MAX
+
+/* A line that is not the sound record of its id. */
+typedef struct OddLine {
+    const char *text;
+    size_t size;
+    bool has_hole;
+    bool has_id;
+    bool taken; /* by a record */
+    int error;
     uint64_t id;
-    uint64_t generation; /* 0 when it is not listed */
-} Candidate;
+    uint64_t generation; /* that it has, for -ESTALE */
+} OddLine;
 
-typedef struct Candidates {
-    Candidate *items;
-    size_t n;
-    size_t capacity;
-    const CommitPlan *removed; /* whose files may still be there, or NULL */
-} Candidates;
+typedef struct Loading {
+    const Store *s;
+    IndexEntry *index;
+    size_t n_index;
+    Record **found;     /* for each entry of the index */
+    const char **place; /* its line */
+    OddLine *odd;       /* in the order of the file */
+    size_t n_odd, odd_capacity;
+    Record **foreign; /* not in the index; there is room for one of each odd line */
+    size_t n_foreign;
+} Loading;
 
-static void candidates_done(Candidates *c)
+static void loading_done(Loading *l)
 {
-    free(c->items);
+    for (size_t i = 0; l->found && i < l->n_index; i++)
+        record_free(l->found[i]);
+    for (size_t i = 0; i < l->n_foreign; i++)
+        record_free(l->foreign[i]);
+    free(l->index);
+    free(l->found);
+    free(l->place);
+    free(l->odd);
+    free(l->foreign);
 }
 
-static int add_candidate(Candidates *c, uint64_t id, uint64_t generation)
+/* The entry of that id, or NONE. hint: where it is in a file that is in order. */
+static size_t find_entry(const Loading *l, uint64_t id, size_t hint)
 {
-    if (c->n == c->capacity) {
-        size_t capacity = c->capacity > 0 ? 2 * c->capacity : 64;
-        Candidate *items = reallocarray(c->items, capacity, sizeof(*items));
+    size_t first = 0, n = l->n_index;
 
-        if (!items)
-            return -ENOMEM;
-        c->items = items;
-        c->capacity = capacity;
+    if (hint < n && l->index[hint].id == id)
+        return hint;
+    while (n > 0) {
+        size_t half = n / 2;
+
+        if (l->index[first + half].id < id) {
+            first += half + 1;
+            n -= half + 1;
+        } else
+            n = half;
     }
-    c->items[c->n++] = (Candidate){id, generation};
+    return first < l->n_index && l->index[first].id == id ? first : NONE;
+}
+
+static int set_aside(Loading *l, const OddLine *line)
+{
+    if (l->n_odd == l->odd_capacity) {
+        size_t capacity = l->odd_capacity > 0 ? 2 * l->odd_capacity : 16;
+        OddLine *odd = reallocarray(l->odd, capacity, sizeof(*odd));
+
+        if (!odd)
+            return -ENOMEM;
+        l->odd = odd;
+        l->odd_capacity = capacity;
+    }
+    l->odd[l->n_odd++] = *line;
     return 0;
 }
 
-/* By id, the listed one first. */
-static int compare_candidates(const void *a, const void *b)
+/* Loads a text as the record that an entry of the index lists. Errors of record_load(). */
+static int load_entry(Loading *l, size_t entry, const char *text, size_t size,
+                      uint64_t *ret_generation)
 {
-    const Candidate *x = a, *y = b;
+    const IndexEntry *e = &l->index[entry];
+    int r = record_load(l->s->sealer, l->s->key, e->id, e->generation, text, size, ret_generation,
+                        &l->found[entry]);
 
-    if (x->id != y->id)
-        return x->id < y->id ? -1 : 1;
-    return x->generation > y->generation ? -1 : x->generation < y->generation;
-}
-
-/* What says nothing about the file, but about this process now. */
-static bool is_shortage(int error)
-{
-    return error == -ENOMEM || error == -EMFILE || error == -ENFILE;
-}
-
-/* Whatever else is wrong with a file is its content, but for a disk that cannot read it. */
-static int content_error(int error)
-{
-    return error == -EIO || error == -ENOENT ? error : -EBADMSG;
-}
-
-/* Whether a file of the commit that could not be finished still lies beside its place. */
-static bool is_pending(int dirfd, const char *new_name)
-{
-    struct stat st;
-
-    return fstatat(dirfd, new_name, &st, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
-static void shard_file(const Store *s, unsigned number, char ret[static DIRS_NAME_SIZE])
-{
-    if (s->unsettled == TO_FINISH && s->plan.shards >> number & 1) {
-        dirs_shard_name(number, DIRS_NEW, ret);
-        if (is_pending(s->dirs.index, ret))
-            return;
-    }
-    dirs_shard_name(number, "", ret);
-}
-
-static void record_file(const Store *s, uint64_t id, char ret[static DIRS_NAME_SIZE])
-{
-    if (s->unsettled == TO_FINISH && commit_replaces(&s->plan, id)) {
-        dirs_record_name(id, DIRS_NEW, ret);
-        if (is_pending(s->dirs.records, ret))
-            return;
-    }
-    dirs_record_name(id, "", ret);
-}
-
-/* Reads an index file. Returns -EBADMSG or -EIO for whatever is wrong with it, 0 with nothing in it
- * when the shard never had a record. */
-static int read_shard(const Store *s, unsigned number, Shard *ret)
-{
-    _cleanup_(freep) char *body = NULL;
-    char name[DIRS_NAME_SIZE], label[HEADER_SHARD_LABEL_SIZE];
-    size_t size;
-    int r;
-
-    shard_file(s, number, name);
-    header_shard_label(&s->header, label);
-    r = signed_file_read(s->sealer, s->key, label, s->dirs.index, name, STORE_SHARD_MAX, &body,
-                         &size);
-    if (r == -ENOENT && s->header.shards[number] == 0) {
-        *ret = (Shard){.number = number};
-        return 0;
-    }
     if (r == 0)
-        r = shard_parse(body, size, number, ret);
-    if (r == -ENOENT)
-        return -EBADMSG;
-    return r < 0 && !is_shortage(r) ? content_error(r) : r;
+        l->place[entry] = text;
+    return r;
 }
 
-static int load_shard(Store *s, unsigned number, Candidates *c)
+/* Step 1, for one line. *entry: the one that should come next. */
+static int load_line(Loading *l, OddLine *line, size_t *entry)
 {
-    _cleanup_(shard_done) Shard shard = {.number = number};
-    int r = read_shard(s, number, &shard);
+    size_t at;
 
-    if (is_shortage(r))
-        return r;
+    line->has_id = record_scan_id(line->text, line->size, &line->id);
+    if (line->has_hole)
+        line->error = -EIO;
+    if (line->error < 0 || !line->has_id)
+        return set_aside(l, line);
+    at = find_entry(l, line->id, *entry);
+    if (at == NONE || l->found[at])
+        return set_aside(l, line);
+    *entry = at + 1;
+    line->error = load_entry(l, at, line->text, line->size, &line->generation);
+    return line->error == 0 || line->error == -ENOMEM ? line->error : set_aside(l, line);
+}
 
-    s->shard_errors[number] = r;
-    s->shard_seen[number] = s->header.shards[number];
-    if (r == 0 && shard.generation != s->header.shards[number]) {
-        s->shard_errors[number] = -ESTALE;
-        if (shard.generation > s->shard_seen[number])
-            s->shard_seen[number] = shard.generation;
+static int load_lines(Loading *l)
+{
+    const FileText *file = &l->s->text;
+    const char *p = file->data + l->s->head.size, *end = file->data + file->size;
+    size_t entry = 0;
+    int r = 0;
+
+    while (r == 0 && p < end) {
+        const char *newline = memchr(p, '\n', (size_t)(end - p));
+        OddLine line = {.text = p,
+                        .size = (size_t)((newline ? newline : end) - p),
+                        .error = newline ? 0 : -EBADMSG};
+
+        line.has_hole =
+            file_has_hole(file, (size_t)(p - file->data), (size_t)(p - file->data) + line.size);
+        r = load_line(l, &line, &entry);
+        p += line.size + 1;
     }
-    /* So that a shard of which nothing is left does not vanish without a word. */
-    if (s->shard_errors[number] < 0)
-        return add_candidate(c, shard_first_id(number), 0);
-    for (size_t i = 0; i < shard.n_entries; i++) {
-        r = add_candidate(c, shard.entries[i].id, shard.entries[i].generation);
-        if (r < 0)
+    return r;
+}
+
+/* Step 2: cuts a line in two where its end is a record that is missing. */
+static int load_rest(Loading *l, OddLine *line)
+{
+    static const char start[] = "{\"id\":\"";
+    const char *end = line->text + line->size, *p = line->text;
+    uint64_t id, generation;
+
+    if (line->size > STORE_RECORD_MAX)
+        p = end - STORE_RECORD_MAX;
+    while (p < end && (p = memmem(p + 1, (size_t)(end - p) - 1, start, strlen(start)))) {
+        size_t at = record_scan_id(p, (size_t)(end - p), &id) ? find_entry(l, id, NONE) : NONE;
+        int r = -EBADMSG;
+
+        if (at != NONE && !l->found[at])
+            r = load_entry(l, at, p, (size_t)(end - p), &generation);
+        if (r == 0)
+            line->size = (size_t)(p - line->text);
+        if (r == 0 || r == -ENOMEM)
             return r;
     }
     return 0;
 }
 
-static int add_file(_unused_ int dirfd, const char *name, void *userdata)
+/* Makes a record of what was found in place of it. What the disk could not read is not kept. */
+static int take_line(OddLine *line, uint64_t id, uint64_t listed, int error, Record **ret)
 {
-    Candidates *c = userdata;
-    uint64_t id;
+    size_t size = line->has_hole ? 0 : CONST_MIN(line->size, STORE_RECORD_MAX);
 
-    if (!dirs_parse_record_name(name, "", &id) || (c->removed && commit_removes(c->removed, id)))
+    line->taken = true;
+    return record_new_broken(id, listed, error, line->text, size, ret);
+}
+
+/* A second line of one record: nobody can tell which one is right, so both are kept. */
+static int add_duplicate(Loading *l, size_t at, OddLine *line)
+{
+    Record *first = l->found[at];
+    size_t size = CONST_MIN(line->size, STORE_RECORD_MAX);
+    _cleanup_(freep) char *text = malloc(first->size + size);
+    int r;
+
+    line->taken = true;
+    /* Three and more show as well as two. */
+    if (first->public.error < 0 && first->size > STORE_RECORD_MAX)
         return 0;
-    return add_candidate(c, id, 0);
+    if (!text)
+        return -ENOMEM;
+    if (first->size > 0)
+        memcpy(text, first->text, first->size);
+    memcpy(text + first->size, line->text, size);
+    r = record_new_broken(first->number, first->listed, -EBADMSG, text, first->size + size,
+                          &l->found[at]);
+    if (r == 0)
+        record_free(first);
+    return r;
 }
 
-static int load_record(const Store *s, const Candidate *c, Record **ret)
+/* Step 3. */
+static int load_odd(Loading *l, OddLine *line)
 {
-    int shard_error = s->shard_errors[shard_of(c->id)], r;
-    _cleanup_(freep) char *text = NULL;
-    char name[DIRS_NAME_SIZE];
-    size_t size;
+    size_t at = line->has_id ? find_entry(l, line->id, NONE) : NONE;
+    Record *unused = NULL;
+    int r;
 
-    if (shard_error < 0)
-        return record_new_broken(c->id, 0, shard_error, ret);
-
-    record_file(s, c->id, name);
-    r = io_read_file_at(s->dirs.records, name, STORE_RECORD_MAX, &text, &size);
-    if (is_shortage(r))
-        return r;
-    if (r < 0)
-        return record_new_broken(c->id, c->generation, content_error(r), ret);
-    return record_load(s->sealer, s->key, c->id, c->generation, text, size, ret);
+    if (!line->has_id)
+        return 0;
+    if (at != NONE && l->found[at])
+        return add_duplicate(l, at, line);
+    if (at != NONE) {
+        r = take_line(line, line->id, l->index[at].generation, line->error, &l->found[at]);
+        if (r < 0)
+            return r;
+        l->place[at] = line->text;
+        if (line->generation > l->found[at]->public.generation)
+            l->found[at]->public.generation = line->generation;
+        return 0;
+    }
+    /* No generation is 0, so it is none. */
+    r = line->error < 0 ? line->error
+                        : record_load(l->s->sealer, l->s->key, line->id, 0, line->text, line->size,
+                                      &line->generation, &unused);
+    if (r != -ESTALE)
+        return r == -ENOMEM ? r : 0;
+    r = take_line(line, line->id, 0, -ESTALE, &l->foreign[l->n_foreign]);
+    if (r == 0)
+        l->foreign[l->n_foreign++]->public.generation = line->generation;
+    return r;
 }
 
-/* The first id of a broken shard stands for the shard when it has no other record. */
-static bool is_superfluous(const Store *s, const Candidates *c, size_t i)
+/* The first odd line from i on that is at or behind p, and taken by no record. */
+static size_t skip_odd(const Loading *l, size_t i, const char *p)
 {
-    uint64_t id = c->items[i].id;
+    while (i < l->n_odd && (l->odd[i].taken || l->odd[i].text < p))
+        i++;
+    return i;
+}
 
-    if (i > 0 && c->items[i - 1].id == id)
-        return true;
-    return s->shard_errors[shard_of(id)] < 0 && id == shard_first_id(shard_of(id)) &&
-           i + 1 < c->n && c->items[i + 1].id != id && shard_of(c->items[i + 1].id) == shard_of(id);
+/* Step 4, for the entries from first to end, which have no line. */
+static int load_run(Loading *l, size_t first, size_t end, size_t *odd)
+{
+    const FileText *file = &l->s->text;
+    const char *from = first > 0 ? l->place[first - 1] : file->data + l->s->head.size,
+               *to = end < l->n_index ? l->place[end] : file->data + file->size;
+    bool has_hole =
+        from < to && file_has_hole(file, (size_t)(from - file->data), (size_t)(to - file->data));
+    OddLine none = {.text = from};
+    int r = 0;
+
+    for (size_t i = first; r == 0 && i < end; i++) {
+        *odd = skip_odd(l, *odd, from);
+        if (!has_hole && *odd < l->n_odd && l->odd[*odd].text < to)
+            r = take_line(&l->odd[*odd], l->index[i].id, l->index[i].generation, -EBADMSG,
+                          &l->found[i]);
+        else
+            r = take_line(&none, l->index[i].id, l->index[i].generation, has_hole ? -EIO : -ENOENT,
+                          &l->found[i]);
+        l->place[i] = from;
+    }
+    return r;
+}
+
+static int load_missing(Loading *l)
+{
+    size_t odd = 0;
+    int r = 0;
+
+    for (size_t i = 0, end; r == 0 && i < l->n_index; i = end) {
+        for (end = i; end < l->n_index && !l->found[end]; end++)
+            continue;
+        if (end > i)
+            r = load_run(l, i, end, &odd);
+        else
+            end++;
+    }
+    return r;
+}
+
+static int compare_records(const void *a, const void *b)
+{
+    uint64_t x = (*(Record *const *)a)->number, y = (*(Record *const *)b)->number;
+
+    return x < y ? -1 : x > y;
+}
+
+/* Step 5, and all of them in the order of their ids. Of two foreign ones of an id one is shown. */
+static int gather(Loading *l, Store *s)
+{
+    size_t k = 0;
+
+    for (size_t i = 0; i < l->n_odd; i++) {
+        OddLine *line = &l->odd[i];
+        int r = line->taken || !line->has_id || line->has_hole
+                    ? 0
+                    : take_line(line, line->id, 0, -EBADMSG, &l->foreign[l->n_foreign++]);
+
+        if (r < 0) {
+            l->n_foreign--;
+            return r;
+        }
+    }
+    s->records = calloc(l->n_index + l->n_foreign + 1, sizeof(*s->records));
+    if (!s->records)
+        return -ENOMEM;
+    if (l->n_foreign > 0)
+        qsort(l->foreign, l->n_foreign, sizeof(*l->foreign), compare_records);
+    for (size_t i = 0; i <= l->n_index; i++) {
+        for (; k < l->n_foreign && (i == l->n_index || l->foreign[k]->number < l->index[i].id); k++)
+            if (s->n_records == 0 || s->records[s->n_records - 1]->number != l->foreign[k]->number)
+                s->records[s->n_records++] = TAKE_PTR(l->foreign[k]);
+        if (i < l->n_index)
+            s->records[s->n_records++] = TAKE_PTR(l->found[i]);
+    }
+    return 0;
+}
+
+static int for_each_odd(Loading *l, int (*action)(Loading *l, OddLine *line))
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < l->n_odd; i++)
+        r = action(l, &l->odd[i]);
+    return r;
 }
 
 int store_load(Store *s)
 {
-    _cleanup_(candidates_done) Candidates c = {.removed =
-                                                   s->unsettled == TO_FINISH ? &s->plan : NULL};
-    int r;
+    _cleanup_(loading_done) Loading l = {.s = s};
+    int r = index_parse(s->text.data + s->head.header_size + 1, s->head.index_size, &l.index,
+                        &l.n_index);
 
-    for (unsigned number = 0; number < STORE_SHARDS; number++) {
-        r = load_shard(s, number, &c);
-        if (r < 0)
-            return r;
-    }
-    r = dirs_scan(s->dirs.records, add_file, &c);
     if (r < 0)
         return r;
-    s->records = calloc(c.n + 1, sizeof(*s->records));
-    if (!s->records)
+    l.found = calloc(l.n_index + 1, sizeof(*l.found));
+    l.place = calloc(l.n_index + 1, sizeof(*l.place));
+    if (!l.found || !l.place)
         return -ENOMEM;
-
-    if (c.n > 0)
-        qsort(c.items, c.n, sizeof(*c.items), compare_candidates);
-    for (size_t i = 0; i < c.n; i++) {
-        if (is_superfluous(s, &c, i))
-            continue;
-        r = load_record(s, &c.items[i], &s->records[s->n_records]);
-        if (r < 0)
-            return r;
-        s->records[s->n_records++]->listed = c.items[i].generation > 0;
-    }
-    return 0;
+    r = load_lines(&l);
+    if (r < 0)
+        return r;
+    l.foreign = calloc(l.n_odd + 1, sizeof(*l.foreign));
+    if (!l.foreign)
+        return -ENOMEM;
+    r = for_each_odd(&l, load_rest);
+    if (r == 0)
+        r = for_each_odd(&l, load_odd);
+    if (r == 0)
+        r = load_missing(&l);
+    return r < 0 ? r : gather(&l, s);
 }

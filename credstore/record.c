@@ -5,15 +5,18 @@
 #include <string.h>
 
 #include "basic/json.h"
-#include "credstore/dirs.h"
+#include "basic/scan.h"
 #include "credstore/header.h"
 #include "credstore/limits.h"
 #include "credstore/record.h"
-#include "credstore/seal/limits.h"
 
-#define RECORD_VERSION 1
-/* Line 1 and 15 levels of metadata. */
-#define RECORD_JSON_DEPTH 16
+#define ID_KEY "{\"id\":\""
+#define GENERATION_KEY "\",\"generation\":"
+#define META_KEY ",\"meta\":"
+#define BOX_KEY ",\"secret\":"
+
+/* Levels of metadata. */
+#define META_JSON_DEPTH 15
 
 Record *record_share(Record *record)
 {
@@ -30,246 +33,214 @@ Record *record_free(Record *record)
         return NULL;
     }
 
-    json_object_put(record->public.meta);
-    free(record->line);
-    free(record->box);
     free(record);
     return NULL;
 }
 
-int record_split(const char *text, size_t size, size_t *ret_line_size, SealedBox **ret_box)
+bool record_id_parse(const char *s, uint64_t *ret)
 {
-    const char *newline = memchr(text, '\n', size);
-    size_t rest;
-    int r;
+    Scan scan = {s, s + strlen(s)};
+    uint64_t id;
 
-    if (!newline)
-        return -EBADMSG;
-    rest = size - (size_t)(newline + 1 - text);
-    if (rest == 0 || text[size - 1] != '\n')
-        return -EBADMSG;
-    r = box_parse(newline + 1, rest - 1, ret_box);
-    if (r < 0)
-        return r;
-
-    *ret_line_size = (size_t)(newline - text);
-    return 0;
+    if (!scan_hex64(&scan, &id) || scan.p != scan.end)
+        return false;
+    *ret = id;
+    return true;
 }
 
-int record_parse_line(const char *line, size_t size, uint64_t *ret_id, uint64_t *ret_generation,
-                      json_object **ret_meta)
+void record_id_format(uint64_t id, char ret[static STORE_ID_SIZE])
 {
-    _cleanup_(json_putp) json_object *o = NULL;
-    uint64_t version, number, generation;
-    json_object *meta;
-    const char *id;
-    int r;
-
-    r = json_parse(line, size, RECORD_JSON_DEPTH, &o);
-    if (r < 0)
-        return r;
-    if (json_get_uint(o, "version", UINT32_MAX, &version) <= 0 || version != RECORD_VERSION ||
-        json_get_string(o, "id", &id) <= 0 || !record_id_parse(id, &number) ||
-        json_get_uint(o, "generation", GENERATION_MAX, &generation) <= 0 || generation == 0 ||
-        json_get_object(o, "meta", &meta) <= 0)
-        return -EBADMSG;
-
-    *ret_id = number;
-    *ret_generation = generation;
-    *ret_meta = json_object_get(meta);
-    return 0;
+    *scan_write_hex64(ret, id) = '\0';
 }
 
-static int record_new(uint64_t id, uint64_t generation, Record **ret)
+bool record_scan_id(const char *line, size_t size, uint64_t *ret)
 {
-    Record *record = calloc(1, sizeof(*record));
+    Scan s = {line, line + size};
+
+    return scan_literal(&s, ID_KEY) && scan_hex64(&s, ret);
+}
+
+bool record_scan(const char *line, size_t size, RecordLine *ret)
+{
+    Scan s = {line, line + size};
+    RecordLine read;
+
+    if (size > STORE_RECORD_MAX || !scan_literal(&s, ID_KEY) || !scan_hex64(&s, &read.id) ||
+        !scan_literal(&s, GENERATION_KEY) || !scan_number(&s, GENERATION_MAX, &read.generation) ||
+        read.generation == 0 || !scan_literal(&s, META_KEY))
+        return false;
+    read.meta = s.p;
+    if (line[size - 1] != '}' || !box_find(s.p, (size_t)(s.end - 1 - s.p), &read.box_size))
+        return false;
+    read.box = s.end - 1 - read.box_size;
+    /* The object, and what separates it from the box. */
+    if ((size_t)(read.box - read.meta) < strlen("{}" BOX_KEY))
+        return false;
+    read.meta_size = (size_t)(read.box - read.meta) - strlen(BOX_KEY);
+    read.public_size = (size_t)(read.meta - line) + read.meta_size;
+    if (memcmp(read.meta + read.meta_size, BOX_KEY, strlen(BOX_KEY)) != 0 || read.meta[0] != '{' ||
+        read.meta[read.meta_size - 1] != '}')
+        return false;
+    *ret = read;
+    return true;
+}
+
+/* Room for a text of size bytes. */
+static int record_new(uint64_t id, uint64_t generation, size_t size, Record **ret)
+{
+    Record *record = malloc(sizeof(*record) + size);
 
     if (!record)
         return -ENOMEM;
-    record->number = id;
+    *record = (Record){.number = id, .listed = generation, .size = size};
     record->public.generation = generation;
     record_id_format(id, record->public.id);
     *ret = record;
     return 0;
 }
 
-int record_new_broken(uint64_t id, uint64_t generation, int error, Record **ret)
+int record_new_broken(uint64_t id, uint64_t listed, int error, const char *text, size_t size,
+                      Record **ret)
 {
-    int r = record_new(id, generation, ret);
+    int r = record_new(id, listed, size > 0 ? size + 1 : 0, ret);
 
-    if (r == 0)
-        (*ret)->public.error = error;
-    return r;
+    if (r < 0)
+        return r;
+    (*ret)->public.error = error;
+    if (size > 0)
+        *(char *)mempcpy((*ret)->text, text, size) = '\n';
+    return 0;
 }
 
 static int derive_key(Sealer *s, const Secret *key, uint64_t id, uint64_t generation,
                       uint8_t ret[static STORE_KEY_SIZE])
 {
-    char info[64];
+    char info[64] = "nvme-keyd record ", *p = info + strlen(info);
 
-    snprintf(info, sizeof(info), "nvme-keyd record %016" PRIx64 " %" PRIu64, id, generation);
+    p = scan_write_hex64(p, id);
+    *p++ = ' ';
+    *scan_write_number(p, generation) = '\0';
     return sealer_derive(s, key, info, ret);
 }
 
-static int unseal(Sealer *s, const Secret *key, uint64_t id, uint64_t generation, const char *line,
-                  size_t line_size, const SealedBox *box, Secret **ret)
+/* A line that is read as itself. */
+static int unseal(Sealer *s, const Secret *key, const char *line, const RecordLine *read,
+                  Secret **ret)
 {
+    _cleanup_(freep) SealedBox *box = NULL;
+    uint8_t record_key[STORE_KEY_SIZE];
+    CLEANUP_ERASE(record_key);
+    int r = box_parse(read->box, read->box_size, &box);
+
+    if (r < 0)
+        return r;
+    r = derive_key(s, key, read->id, read->generation, record_key);
+    return r < 0 ? r : sealer_unseal(s, record_key, line, read->public_size, box, ret);
+}
+
+/* A sound record from its line. */
+static int record_new_read(const char *line, size_t size, const RecordLine *read, Record **ret)
+{
+    Record *record;
+    int r = record_new(read->id, read->generation, size + 1, &record);
+
+    if (r < 0)
+        return r;
+    *(char *)mempcpy(record->text, line, size) = '\n';
+    record->public.meta = record->text + (read->meta - line);
+    record->public.meta_size = read->meta_size;
+    *ret = record;
+    return 0;
+}
+
+int record_load(Sealer *s, const Secret *key, uint64_t id, uint64_t generation, const char *line,
+                size_t size, uint64_t *ret_other, Record **ret)
+{
+    _cleanup_(secret_freep) Secret *secret = NULL;
+    RecordLine read;
+    int r;
+
+    if (!record_scan(line, size, &read) || read.id != id)
+        return -EBADMSG;
+    r = unseal(s, key, line, &read, &secret);
+    if (r < 0)
+        return r;
+    if (read.generation != generation) {
+        *ret_other = read.generation;
+        return -ESTALE;
+    }
+    return record_new_read(line, size, &read, ret);
+}
+
+/* What json-c prints is one line, but a caller may bring a serializer of its own. */
+static int format_meta(json_object *meta, const char **ret)
+{
+    _cleanup_(json_putp) json_object *again = NULL;
+    const char *text = json_object_to_json_string_ext(meta, JSON_C_TO_STRING_PLAIN |
+                                                                JSON_C_TO_STRING_NOSLASHESCAPE);
+    int r;
+
+    if (!text)
+        return -ENOMEM;
+    if (strlen(text) > STORE_RECORD_MAX)
+        return -E2BIG;
+    r = strchr(text, '\n') ? -EBADMSG : json_parse(text, strlen(text), META_JSON_DEPTH, &again);
+    if (r < 0)
+        return r == -EBADMSG ? -EINVAL : r;
+    *ret = text;
+    return 0;
+}
+
+static int seal(Sealer *s, const Secret *key, uint64_t id, uint64_t generation, const char *public,
+                const Secret *secret, char **ret_box)
+{
+    _cleanup_(freep) SealedBox *box = NULL;
     uint8_t record_key[STORE_KEY_SIZE];
     CLEANUP_ERASE(record_key);
     int r = derive_key(s, key, id, generation, record_key);
 
-    if (r < 0)
-        return r;
-    return sealer_unseal(s, record_key, line, line_size, box, ret);
-}
-
-/* What json-c prints is one line, but a caller may bring a serializer of its own. */
-static int format_line(uint64_t id, uint64_t generation, json_object *meta, char **ret)
-{
-    const char *text = json_object_to_json_string_ext(meta, JSON_C_TO_STRING_PLAIN |
-                                                                JSON_C_TO_STRING_NOSLASHESCAPE);
-    char *line;
-
-    if (!text)
-        return -ENOMEM;
-    if (strchr(text, '\n'))
-        return -EINVAL;
-    if (asprintf(&line,
-                 "{\"version\":%d,\"id\":\"%016" PRIx64 "\",\"generation\":%" PRIu64
-                 ",\"meta\":%s}",
-                 RECORD_VERSION, id, generation, text) < 0)
-        return -ENOMEM;
-
-    *ret = line;
-    return 0;
+    if (r == 0)
+        r = sealer_seal(s, record_key, public, strlen(public), secret, &box);
+    return r < 0 ? r : box_format(box, ret_box);
 }
 
 int record_new_sealed(Sealer *s, const Secret *key, uint64_t id, uint64_t generation,
                       json_object *meta, const Secret *secret, Record **ret)
 {
-    _cleanup_(record_freep) Record *record = NULL;
-    uint8_t record_key[STORE_KEY_SIZE];
-    CLEANUP_ERASE(record_key);
-    int r;
+    _cleanup_(freep) char *public = NULL, *box = NULL, *line = NULL;
+    const char *meta_text;
+    RecordLine read;
+    int n, r;
 
     if (secret->size == 0)
         return -EINVAL;
-    r = record_new(id, generation, &record);
+    r = format_meta(meta, &meta_text);
     if (r < 0)
         return r;
-    r = format_line(id, generation, meta, &record->line);
-    if (r < 0)
-        return r;
-    record->line_size = strlen(record->line);
-    if (secret->size > STORE_RECORD_MAX ||
-        record->line_size + box_length(secret->size) + 2 > STORE_RECORD_MAX)
-        return -E2BIG;
-
-    /* The copy is what a reader will make of it. */
-    r = record_parse_line(record->line, record->line_size, &id, &generation, &record->public.meta);
-    if (r < 0)
-        return r == -EBADMSG ? -EINVAL : r;
-    r = derive_key(s, key, id, generation, record_key);
-    if (r < 0)
-        return r;
-    r = sealer_seal(s, record_key, record->line, record->line_size, secret, &record->box);
-    if (r < 0)
-        return r;
-
-    *ret = TAKE_PTR(record);
-    return 0;
-}
-
-/* Fills in what an authentic text holds. Returns -EBADMSG when it is not of this id and generation.
- */
-static int load_current(Sealer *s, const Secret *key, Record *record, const char *text)
-{
-    _cleanup_(secret_freep) Secret *secret = NULL;
-    uint64_t id, generation;
-    int r;
-
-    r = unseal(s, key, record->number, record->public.generation, text, record->line_size,
-               record->box, &secret);
-    if (r < 0)
-        return r;
-    r = record_parse_line(text, record->line_size, &id, &generation, &record->public.meta);
-    if (r < 0)
-        return r;
-    if (id != record->number || generation != record->public.generation)
-        return -EBADMSG;
-
-    record->line = malloc(record->line_size);
-    if (!record->line)
+    n = asprintf(&public, ID_KEY "%016" PRIx64 GENERATION_KEY "%" PRIu64 META_KEY "%s", id,
+                 generation, meta_text);
+    if (n < 0)
         return -ENOMEM;
-    memcpy(record->line, text, record->line_size);
-    return 0;
-}
-
-/* Whether a text that is not current is an authentic one of another generation: -ESTALE. */
-static int load_other(Sealer *s, const Secret *key, Record *record, const char *text)
-{
-    _cleanup_(secret_freep) Secret *secret = NULL;
-    _cleanup_(json_putp) json_object *meta = NULL;
-    uint64_t id, generation;
-    int r;
-
-    r = record_parse_line(text, record->line_size, &id, &generation, &meta);
+    if (secret->size > STORE_RECORD_MAX ||
+        (size_t)n + strlen(BOX_KEY) + box_length(secret->size) + 1 > STORE_RECORD_MAX)
+        return -E2BIG;
+    r = seal(s, key, id, generation, public, secret, &box);
     if (r < 0)
         return r;
-    if (id != record->number)
-        return -EBADMSG;
-    r = unseal(s, key, id, generation, text, record->line_size, record->box, &secret);
-    if (r < 0)
-        return r;
-
-    if (generation > record->public.generation)
-        record->public.generation = generation;
-    return -ESTALE;
-}
-
-int record_load(Sealer *s, const Secret *key, uint64_t id, uint64_t generation, const char *text,
-                size_t size, Record **ret)
-{
-    _cleanup_(record_freep) Record *record = NULL;
-    int r = record_new(id, generation, &record);
-
-    if (r < 0)
-        return r;
-    r = record_split(text, size, &record->line_size, &record->box);
-    if (r == 0)
-        r = generation > 0 ? load_current(s, key, record, text) : -EBADMSG;
-    if (r == -EBADMSG && record->box)
-        r = load_other(s, key, record, text);
-    if (r < 0 && r != -EBADMSG && r != -ESTALE)
-        return r;
-
-    if (r < 0) {
-        json_object_put(TAKE_PTR(record->public.meta));
-        record->public.error = r;
-    }
-    *ret = TAKE_PTR(record);
-    return 0;
+    n = asprintf(&line, "%s" BOX_KEY "%s}", public, box);
+    if (n < 0)
+        return -ENOMEM;
+    return record_scan(line, (size_t)n, &read) ? record_new_read(line, (size_t)n, &read, ret)
+                                               : -EINVAL;
 }
 
 int record_unseal(Sealer *s, const Secret *key, const Record *record, Secret **ret)
 {
+    RecordLine read;
+
     if (record->public.error < 0)
         return record->public.error;
-    return unseal(s, key, record->number, record->public.generation, record->line,
-                  record->line_size, record->box, ret);
-}
-
-int record_format(const Record *record, char **ret, size_t *ret_size)
-{
-    _cleanup_(freep) char *box = NULL;
-    int n, r = box_format(record->box, &box);
-
-    if (r < 0)
-        return r;
-    n = asprintf(ret, "%.*s\n%s\n", (int)record->line_size, record->line, box);
-    if (n < 0)
-        return -ENOMEM;
-
-    *ret_size = (size_t)n;
-    return 0;
+    if (!record_scan(record->text, record->size - 1, &read))
+        return -EBADMSG;
+    return unseal(s, key, record->text, &read, ret);
 }

@@ -48,16 +48,12 @@ int store_counter_compare(const Store *s, char **reterr_detail)
 {
     const RollbackCounter *counter = &s->header.counter;
 
-    if (!s->counter_checked || counter->value == s->counter_seen ||
-        counter->value == s->counter_seen + 1)
+    if (!s->counter_checked || counter->value >= s->counter_seen)
         return 0;
-    if (counter->value < s->counter_seen)
-        return detail_set(reterr_detail, -ESTALE,
-                          "the store is an old copy: the TPM has counted %" PRIu64
-                          " changes since; a recovery key opens it",
-                          s->counter_seen - counter->value);
     return detail_set(reterr_detail, -ESTALE,
-                      "the TPM's rollback counter is behind the store; a recovery key opens it");
+                      "the store is an old copy: the TPM has counted %" PRIu64
+                      " changes since; a recovery key opens it",
+                      s->counter_seen - counter->value);
 }
 
 int store_counter_make(const Store *s, const Tpm2Name *srk_name, RollbackCounter *ret,
@@ -117,7 +113,7 @@ int store_count(const Store *s, Secret **ret, char **reterr_detail)
         return r;
     /* A try that failed may have incremented it all the same, and once more would be too much. */
     r = tpm2_counter_read(&counter->tpm, auth, &value, reterr_detail);
-    if (r == 0 && value < counter->value)
+    while (r == 0 && value < counter->value)
         r = tpm2_counter_increment(&counter->tpm, auth, &value, reterr_detail);
     if (r < 0)
         return r;
@@ -137,17 +133,67 @@ int store_counted(Store *s, const Secret *value)
     return 0;
 }
 
+/* Past the limit the oldest is given up: its TPM may be gone. */
+static void add_orphan(Header *header, const Tpm2Counter *counter)
+{
+    if (header->n_orphans == STORE_ORPHANS_MAX)
+        memmove(header->orphans, header->orphans + 1,
+                --header->n_orphans * sizeof(*header->orphans));
+    header->orphans[header->n_orphans++] = *counter;
+}
+
+void transaction_set_counter(StoreTransaction *t, const RollbackCounter *counter)
+{
+    if (t->header.counter.present)
+        add_orphan(&t->header, &t->header.counter.tpm);
+    t->header.counter = *counter;
+    t->header_changed = true;
+    t->new_counter = true;
+}
+
+/* Writes the list of orphans as it is in memory. */
+static int commit_orphans(Store *s)
+{
+    _cleanup_(store_endp) StoreTransaction *t = NULL;
+    int r = store_begin(s, &t);
+
+    if (r < 0)
+        return r;
+    t->header_changed = true;
+    return store_commit(t);
+}
+
+void store_drop_counter(Store *s, const RollbackCounter *counter)
+{
+    if (!counter->present)
+        return;
+    add_orphan(&s->header, &counter->tpm);
+    if (commit_orphans(s) < 0)
+        log_debug("the index of a rollback counter is not written yet");
+}
+
 bool store_has_orphan(const Store *s)
 {
-    return s->orphan.present;
+    return s->orphans_tried < s->header.n_orphans;
 }
 
 int store_remove_orphan(const Store *s, char **reterr_detail)
 {
-    return tpm2_counter_remove(&s->orphan.tpm, reterr_detail);
+    return tpm2_counter_remove(&s->header.orphans[s->orphans_tried], reterr_detail);
 }
 
-void store_forget_orphan(Store *s)
+int store_forget_orphan(Store *s, int error)
 {
-    s->orphan.present = false;
+    Header *header = &s->header;
+    size_t i = s->orphans_tried;
+
+    if (i >= header->n_orphans)
+        return -EINVAL;
+    if (error < 0) {
+        s->orphans_tried++;
+        return 0;
+    }
+    memmove(header->orphans + i, header->orphans + i + 1,
+            (--header->n_orphans - i) * sizeof(*header->orphans));
+    return commit_orphans(s);
 }

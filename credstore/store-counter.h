@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "credstore/store-private.h"
+#include "credstore/transaction.h"
 
 /* The rollback counter of a store; see store.h. */
 
@@ -17,3 +17,10 @@ int store_counter_compare(const Store *s, char **reterr_detail) _must_check_;
  * Returns -EEXIST when there is one that works, or an error of tpm2_counter_create(). */
 int store_counter_make(const Store *s, const Tpm2Name *srk_name, RollbackCounter *ret,
                        char **reterr_detail) _must_check_;
+
+/* Makes counter, which may be none, the one of the store. The one before is an orphan then. */
+void transaction_set_counter(StoreTransaction *t, const RollbackCounter *counter);
+
+/* Makes an orphan of a counter that was made for nothing, if there is one. Where that cannot be
+ * written now, the next commit does. */
+void store_drop_counter(Store *s, const RollbackCounter *counter);

@@ -1,19 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "basic/detail.h"
 #include "basic/encoding.h"
-#include "basic/io.h"
 #include "basic/json.h"
 #include "credstore/keyslots.h"
-#include "credstore/seal/limits.h"
-#include "credstore/signed-file.h"
 #include "credstore/store-slots.h"
 
-/* Making a store: a key, a slot of each type that works here, a header. */
+/* Making a store: a key, a slot of each type that works here, a first state. */
 
 int store_make_id(size_t size, char *ret)
 {
@@ -25,27 +21,6 @@ int store_make_id(size_t size, char *ret)
     return r;
 }
 
-/* The first header. A single file needs no commit. */
-static int write_header(Store *s)
-{
-    _cleanup_(freep) char *body = NULL, *text = NULL;
-    size_t size;
-    int r;
-
-    r = header_format(&s->header, &body);
-    if (r < 0)
-        return r;
-    r = signed_file_format(s->sealer, s->key, SIGNED_LABEL_HEADER, body, &text, &size);
-    if (r < 0)
-        return r;
-    r = io_write_file_at(s->dirs.root, DIRS_HEADER DIRS_NEW, text, size);
-    if (r < 0)
-        return r;
-    if (renameat(s->dirs.root, DIRS_HEADER DIRS_NEW, s->dirs.root, DIRS_HEADER) < 0)
-        return -errno;
-    return io_sync_dir(s->dirs.root);
-}
-
 int store_prepare(const char *dir, Store **ret, char **reterr_detail)
 {
     _cleanup_(store_closep) Store *s = NULL;
@@ -54,11 +29,14 @@ int store_prepare(const char *dir, Store **ret, char **reterr_detail)
     r = store_new(dir, &s, reterr_detail);
     if (r < 0)
         return r;
-    if (faccessat(s->dirs.root, DIRS_HEADER, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
-        dirs_has_remains(&s->dirs)) {
-        (void)detail_set(reterr_detail, -EEXIST, "there is a store in %s already", dir);
-        return -EEXIST;
-    }
+    r = file_exists(s->dirfd);
+    if (r > 0)
+        return detail_set(reterr_detail, -EEXIST, "there is a store in %s already", dir);
+    /* Sealing comes first, and would be for nothing. */
+    if (r == 0 && faccessat(s->dirfd, ".", W_OK, AT_EACCESS) < 0)
+        r = -errno;
+    if (r < 0)
+        return detail_set(reterr_detail, r, "%s: %s", dir, strerror(-r));
     r = secret_random(STORE_KEY_SIZE, &s->key);
     if (r < 0)
         return r;
@@ -122,13 +100,14 @@ int store_adopt_slot(Store *s, const Secret *slot)
 
 int store_establish(Store *s, char **reterr_detail)
 {
+    bool renamed;
     int r;
 
     if (json_object_array_length(s->header.slots) == 0)
         return -EOPNOTSUPP;
-    r = write_header(s);
+    r = store_write(s, &s->header, NULL, 0, &renamed);
     if (r < 0)
-        return detail_set(reterr_detail, r, "cannot write " DIRS_HEADER ": %s", strerror(-r));
+        return detail_set(reterr_detail, r, "cannot write the store: %s", strerror(-r));
     return 0;
 }
 

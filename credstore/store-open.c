@@ -1,103 +1,35 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "basic/detail.h"
-#include "basic/io.h"
 #include "credstore/keyslots.h"
-#include "credstore/limits.h"
-#include "credstore/seal/limits.h"
-#include "credstore/signed-file.h"
 #include "credstore/store-counter.h"
 #include "credstore/store-slots.h"
 
 /* Opening: the header as it is, the store key from a slot, and then everything with it. */
 
-static int header_detail(int error, char **reterr_detail)
+static int head_detail(int error, char **reterr_detail)
 {
-    return detail_set(reterr_detail, error, DIRS_HEADER ": %s",
+    return detail_set(reterr_detail, error, "store file: %s",
                       error == -EBADMSG                     ? "not authentic or not readable"
                       : error == -EPROTONOSUPPORT           ? "made by a newer version"
                       : error == -EINVAL || error == -ELOOP ? "not a regular file"
                                                             : strerror(-error));
 }
 
-static int read_header(Store *s, const char *name, char **reterr_detail)
+/* Reads the file. A header in which nothing can be believed yet tells the slots. */
+static int read_store(Store *s, char **reterr_detail)
 {
-    _cleanup_(header_done) Header header = {.generation = 0};
-    _cleanup_(freep) char *text = NULL;
-    uint8_t mac[SEAL_MAC_SIZE];
-    size_t size, body_size = 0;
-    int r;
+    int r = file_read(s->dirfd, &s->text);
 
-    r = io_read_file_at(s->dirs.root, name, STORE_HEADER_MAX, &text, &size);
-    if (r == -ENOENT && dirs_has_remains(&s->dirs))
-        return detail_set(reterr_detail, -EBADMSG,
-                          DIRS_HEADER " is missing, but there are records");
     if (r == 0)
-        r = signed_file_split(text, size, &body_size, mac);
+        r = head_split(s->text.data, s->text.size, &s->head);
+    if (s->text.n_holes > 0 && (r < 0 || file_has_hole(&s->text, 0, s->head.size)))
+        r = -EIO;
     if (r == 0)
-        r = header_parse(text, body_size, &header);
-    if (r == 0 && s->key)
-        r = signed_file_verify(s->sealer, s->key, SIGNED_LABEL_HEADER, text, body_size, mac);
-    if (r < 0)
-        return header_detail(r, reterr_detail);
-
-    header_done(&s->header);
-    s->header = header;
-    header.slots = NULL;
-    return 0;
-}
-
-int store_read_header(Store *s, char **reterr_detail)
-{
-    return read_header(s, DIRS_HEADER, reterr_detail);
-}
-
-/* The header of a commit whose files could not all be moved: this one may have been. */
-static int read_pending_header(Store *s, char **reterr_detail)
-{
-    struct stat st;
-    bool moved = fstatat(s->dirs.root, DIRS_HEADER DIRS_NEW, &st, AT_SYMLINK_NOFOLLOW) < 0;
-
-    return read_header(s, moved ? DIRS_HEADER : DIRS_HEADER DIRS_NEW, reterr_detail);
-}
-
-/*
- * A commit that was interrupted past its commit point is a fact, so opening finishes it: its files
- * take their places. Where that fails, as on a file system that is read-only, its files are
- * readable all the same: they are read from where they lie, and the next change finishes it.
- */
-static int recover(Store *s, char **reterr_detail)
-{
-    _cleanup_(commit_plan_done) CommitPlan plan = {.generation = 0};
-    int r = commit_read(&s->dirs, s->sealer, s->key, s->header.generation, &plan, reterr_detail);
-    bool finished;
-
-    if (r < 0)
-        return r;
-    if (r == 0) {
-        dirs_sweep(&s->dirs);
-        return 0;
-    }
-    finished = commit_finish(&s->dirs, &plan) == 0;
-    r = finished ? store_read_header(s, reterr_detail) : read_pending_header(s, reterr_detail);
-    if (r < 0)
-        return r;
-    if (s->header.generation != plan.generation)
-        return detail_set(reterr_detail, -EBADMSG,
-                          DIRS_HEADER " is not the one of the interrupted change");
-    if (finished) {
-        dirs_sweep(&s->dirs);
-        return 0;
-    }
-    s->unsettled = TO_FINISH;
-    s->plan = plan;
-    plan = (CommitPlan){.generation = 0};
-    return 0;
+        r = header_parse(s->text.data, s->head.header_size, &s->header);
+    return r < 0 ? head_detail(r, reterr_detail) : 0;
 }
 
 int store_attach(const char *dir, Store **ret, char **reterr_detail)
@@ -108,7 +40,7 @@ int store_attach(const char *dir, Store **ret, char **reterr_detail)
     r = store_new(dir, &s, reterr_detail);
     if (r < 0)
         return r;
-    r = store_read_header(s, reterr_detail);
+    r = read_store(s, reterr_detail);
     if (r < 0)
         return r;
 
@@ -172,19 +104,19 @@ int store_find_key_by_recovery(const Store *s, const Secret *recovery_key, Secre
 
 static int unlock(Store *s, char **reterr_detail)
 {
-    int r = store_read_header(s, reterr_detail);
+    int r = head_verify(s->sealer, s->key, s->text.data, &s->head);
 
     if (r < 0)
-        return r;
-    r = recover(s, reterr_detail);
-    if (r < 0)
-        return r;
+        return head_detail(r, reterr_detail);
     r = store_counter_compare(s, reterr_detail);
     if (r < 0)
         return r;
     r = store_load(s);
     if (r < 0)
         return detail_set(reterr_detail, r, "cannot read the records: %s", strerror(-r));
+    file_sweep(s->dirfd);
+    s->damaged = s->text.n_holes > 0;
+    file_text_done(&s->text);
     return 0;
 }
 
@@ -221,8 +153,6 @@ int store_unlock(Store *s, const Secret *packed, char **reterr_detail)
     if (r < 0) {
         store_forget_records(s);
         s->key = secret_free(s->key);
-        s->unsettled = SETTLED;
-        commit_plan_done(&s->plan);
         s->identity[0] = '\0';
     }
     return r;

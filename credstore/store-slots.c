@@ -159,23 +159,20 @@ static int change_slots(json_object *slots, json_object *put, const char *id, js
 static int commit_slots(Store *s, json_object *put, const char *id, const RollbackCounter *counter)
 {
     _cleanup_(store_endp) StoreTransaction *t = NULL;
-    const RollbackCounter before = s->header.counter;
+    json_object *slots;
     int r = store_begin(s, &t);
 
     if (r < 0)
         return r;
-    if (counter) {
-        t->counter = malloc(sizeof(*counter));
-        if (!t->counter)
-            return -ENOMEM;
-        *t->counter = *counter;
-    }
-    r = change_slots(s->header.slots, put, id, &t->slots);
-    if (r == 0)
-        r = store_commit(t);
-    if (r == 0 && counter && before.present)
-        s->orphan = before;
-    return r;
+    r = change_slots(s->header.slots, put, id, &slots);
+    if (r < 0)
+        return r;
+    json_object_put(t->header.slots);
+    t->header.slots = slots;
+    t->header_changed = true;
+    if (counter)
+        transaction_set_counter(t, counter);
+    return store_commit(t);
 }
 
 int store_put_slot(Store *s, const Secret *slot, char ret_id[static SLOT_ID_SIZE])
@@ -196,8 +193,7 @@ int store_put_slot(Store *s, const Secret *slot, char ret_id[static SLOT_ID_SIZE
     json_object_object_del(o, COUNTER_MEMBER);
     r = commit_slots(s, o, id, counter.present ? &counter : NULL);
     if (r < 0) {
-        if (counter.present)
-            s->orphan = counter;
+        store_drop_counter(s, &counter);
         return r;
     }
     strcpy(ret_id, id);
@@ -208,12 +204,11 @@ void store_drop_slot(Store *s, const Secret *slot)
 {
     _cleanup_(json_putp) json_object *o = NULL;
     json_object *made = NULL;
-
     RollbackCounter counter;
 
     if (slots_unpack(slot, &o) == 0 && json_get_object(o, COUNTER_MEMBER, &made) > 0 &&
         rollback_counter_parse(made, &counter) == 0)
-        s->orphan = counter;
+        store_drop_counter(s, &counter);
 }
 
 int slots_prove(Store *s, const char *id)

@@ -20,12 +20,12 @@ Store *store_close(Store *s)
         return NULL;
 
     store_forget_records(s);
-    commit_plan_done(&s->plan);
+    file_text_done(&s->text);
     header_done(&s->header);
     json_object_put(s->proven);
     secret_free(s->key);
     sealer_free(s->sealer);
-    dirs_done(&s->dirs);
+    closep(&s->dirfd);
     free(s);
     return NULL;
 }
@@ -37,14 +37,14 @@ int store_new(const char *dir, Store **ret, char **reterr_detail)
 
     if (!s)
         return -ENOMEM;
-    s->dirs = (StoreDirs){-EBADF, -EBADF, -EBADF};
+    s->dirfd = -EBADF;
     s->proven = json_object_new_object();
     if (!s->proven)
         return -ENOMEM;
     r = sealer_new(&s->sealer);
     if (r < 0)
         return r;
-    r = dirs_open(dir, &s->dirs, reterr_detail);
+    r = file_lock_dir(dir, &s->dirfd, reterr_detail);
     if (r < 0)
         return r;
 

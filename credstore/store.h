@@ -10,7 +10,7 @@
 #include "credstore/seal/seal-options.h"
 
 /*
- * A directory of sealed records. A record is public metadata (a JSON object) and a secret, bound to
+ * A file of sealed records. A record is public metadata (a JSON object) and a secret, bound to
  * each other, to the record's id and to its generation by authenticated encryption. The store knows
  * nothing of what they mean. docs/CREDSTORE.md is the format.
  *
@@ -32,25 +32,25 @@ typedef struct StoreTransaction StoreTransaction;
 typedef struct StoreRecord {
     char id[STORE_ID_SIZE];
     uint64_t generation; /* rises with each commit of this record, from 1; 0 where it is unknown */
-    json_object *meta;   /* NULL where error is set */
+    /* A JSON object without a terminator; NULL where error is set. */
+    const char *meta;
+    size_t meta_size;
     /* 0, or why this record cannot be used while the others can: -ENOENT missing, -ESTALE of
-     * another time than the index, -EBADMSG not authentic or no file, -EIO the disk
-     * cannot read it. If it is the index that
-     * is broken, all records of its shard have that error and can only be removed. */
+     * another time than the index, -EBADMSG not authentic, -EIO the disk cannot read it. */
     int error;
 } StoreRecord;
 
-/* Opens the store in dir, which must exist: takes the lock, finishes or drops an interrupted
- * commit, unwraps the store key with the first slot that can, checks header, index and every
- * record. A broken record is not an error of this call. *reterr_detail, if not NULL, gets one line
- * for people about the failure, to be freed; it has to be NULL before. Returns -ENOENT (nothing
- * there yet), -EPERM (dir is not ours alone), -EBUSY (another process has it open), -EBADMSG
- * (header or commit.json not authentic or unreadable), -EPROTONOSUPPORT (a newer format),
+/* Opens the store in dir, which must exist: takes the lock, drops what an interrupted commit has
+ * left, unwraps the store key with the first slot that can, checks header, index and every record.
+ * A broken record is not an error of this call. *reterr_detail, if not NULL, gets one line for
+ * people about the failure, to be freed; it has to be NULL before. Returns -ENOENT (nothing there
+ * yet), -EPERM (dir is not ours alone), -EBUSY (another process has it open), -EBADMSG (header or
+ * index not authentic), -EIO (they cannot be read), -EPROTONOSUPPORT (a newer format),
  * -EKEYREJECTED (no slot opened it), -ETIMEDOUT, -ENOMEM, or an I/O error. */
 int store_open(const char *dir, Store **ret, char **reterr_detail) _must_check_;
 
 /* Makes a store with a fresh key and a slot of each type that works on this machine, and opens it.
- * Returns -EEXIST when there is one already or the remains of one, -EOPNOTSUPP or the error of the
+ * Returns -EEXIST when there is one already, -EOPNOTSUPP or the error of the
  * last type when nothing can seal here, else as store_open(). */
 int store_create(const char *dir, Store **ret, char **reterr_detail) _must_check_;
 
@@ -63,7 +63,7 @@ int store_create(const char *dir, Store **ret, char **reterr_detail) _must_check
  *     store_seal_slot() [slow], store_put_slot()
  */
 
-/* Takes the lock and reads the header, in which nothing can be believed yet. Until it is unlocked
+/* Takes the lock and reads the store, in which nothing can be believed yet. Until it is unlocked
  * such a store can only be asked for its slots, or be closed. */
 int store_attach(const char *dir, Store **ret, char **reterr_detail) _must_check_;
 
@@ -129,9 +129,9 @@ void store_drop_slot(Store *s, const Secret *slot);
 int store_remove_slot(Store *s, const char *id, bool force) _must_check_;
 
 /*
- * A counter of the TPM protects the whole store from being put back as it was. Each commit is one
- * ahead of it until the counter has been incremented, which is slow too: some milliseconds in which
- * the state before passes as well.
+ * A counter of the TPM protects the whole store from being put back as it was. Each commit has a
+ * value of its own, ahead of the TPM until that has caught up, which is slow: some milliseconds a
+ * value, in which the states before pass as well.
  *
  *     store_counter_behind(), store_count() [slow], store_counted()
  */
@@ -141,18 +141,24 @@ uint32_t store_counter_index(const Store *s);
 bool store_counter_behind(const Store *s);
 /* True when the counter could not be asked, and the store was opened all the same. */
 bool store_counter_lost(const Store *s);
-/* Makes the counter what the header says, if it is behind. Returns an error of
- * tpm2_counter_increment(); it may be tried again. */
+/* Counts in the TPM up to what the header says. Returns an error of tpm2_counter_increment(); it
+ * may be tried again. */
 int store_count(const Store *s, Secret **ret, char **reterr_detail) _must_check_;
 int store_counted(Store *s, const Secret *value) _must_check_;
 
-/* A counter that nothing needs any more takes room in the TPM until it is removed.
+/* Counters that nothing needs any more take room in the TPM. The header lists them until they are
+ * removed.
  *
  *     store_has_orphan(), store_remove_orphan() [slow], store_forget_orphan()
  */
+
+/* True when there is one that was not tried since the store was opened. */
 bool store_has_orphan(const Store *s);
+/* Removes it from the TPM. Returns an error of tpm2_counter_remove(). */
 int store_remove_orphan(const Store *s, char **reterr_detail) _must_check_;
-void store_forget_orphan(Store *s);
+/* Takes it off the list, by a commit. Where removing it failed with error, it stays there, and is
+ * not tried again before the store is opened again. Returns errors of store_commit(). */
+int store_forget_orphan(Store *s, int error) _must_check_;
 
 /* The slots, borrowed until one changes: an array of the objects that docs/CREDSTORE.md describes.
  */
@@ -197,51 +203,49 @@ const StoreRecord *store_find(Store *s, const char *id);
 int store_unseal(Store *s, const char *id, Secret **ret) _must_check_;
 
 /*
- * A copy for a boot image has some of the records and opens by the same slots. It cannot be
- * changed, and has no rollback counter: it is an older state by nature. No file of it but the
- * records fits the store, or another copy.
+ * An export for a boot image has some of the records and opens by the same slots. It cannot be
+ * changed, and has no rollback counter: it is an older state by nature. Its header does not fit the
+ * store, or another export.
  */
-bool store_is_copy(const Store *s);
+bool store_is_export(const Store *s);
 
-/* What a copy is to have, as of now: the store may change while the files are made. It costs a
- * pointer for each record, and those that the store lets go of meanwhile. */
-typedef struct StoreCopy StoreCopy;
+/* The text of an export: the state that the store has now. It needs the store no more, and costs
+ * its head, a pointer for each record, and those that the store changes or removes meanwhile. */
+typedef struct StoreExport StoreExport;
 
-/* Calls choose for each sound record. Returns -EROFS for a copy, -ENOMEM, -EIO. */
+/* Calls choose for each sound record. Returns -EROFS for an export, -E2BIG past STORE_EXPORT_MAX,
+ * -ENOMEM, -EIO. */
 typedef bool (*StoreChoose)(const StoreRecord *record, void *userdata);
-int store_copy_new(Store *s, StoreChoose choose, void *userdata, StoreCopy **ret) _must_check_;
-StoreCopy *store_copy_free(StoreCopy *c);
-DEFINE_CLEANUP(StoreCopy, store_copy_free)
+int store_export_new(Store *s, StoreChoose choose, void *userdata, StoreExport **ret) _must_check_;
+StoreExport *store_export_free(StoreExport *e);
+DEFINE_CLEANUP(StoreExport, store_export_free)
 
-/* Calls visit for the next file, the header last; path is below the directory of the copy. s: the
- * store, which may have been closed and opened again. Returns 1, 0 when there is none left, the
- * result of visit where that is not 0, -E2BIG when a file would be too large, -ESTALE for another
- * store, -ENOMEM, -EIO. */
-typedef int (*StoreFile)(const char *path, const char *text, size_t size, void *userdata);
-int store_copy_next(StoreCopy *c, const Store *s, StoreFile visit, void *userdata) _must_check_;
+/* The next piece of the text, borrowed until the next call: some whole lines. Returns false when
+ * there is none left. */
+bool store_export_next(StoreExport *e, const char **ret, size_t *ret_size);
 
-/* Starts a transaction; one at a time, else -EBUSY; -EROFS for a copy. Nothing is changed before
+/* Starts a transaction; one at a time, else -EBUSY; -EROFS for an export. Nothing is changed before
  * the commit. Its calls see what it has done so far; after a commit they return -EINVAL. */
 int store_begin(Store *s, StoreTransaction **ret) _must_check_;
 
 /* Adds a record under a new random id (written to ret_id). meta is copied.
  * Returns -EINVAL (secret empty, meta not valid UTF-8 or nested more than 15 deep), -E2BIG (record
- * above STORE_RECORD_MAX), -EBADMSG (every index shard is broken), -ENOMEM, -EIO. */
+ * above STORE_RECORD_MAX), -ENOMEM, -EIO. */
 int store_add(StoreTransaction *t, json_object *meta, const Secret *secret,
               char ret_id[static STORE_ID_SIZE]) _must_check_;
 
 /* Replaces metadata of a record, and its secret unless secret is NULL. Returns -ENOENT, the
- * record's error where its secret cannot be kept or its shard is broken, else as store_add(). */
+ * record's error where its secret cannot be kept, else as store_add(). */
 int store_replace(StoreTransaction *t, const char *id, json_object *meta, const Secret *secret)
     _must_check_;
 
 /* Removes a record, a broken one too. Returns -ENOENT. */
 int store_remove(StoreTransaction *t, const char *id) _must_check_;
 
-/* Makes all of it durable, or returns an error and leaves the old state in force, in memory and on
- * the disk; the transaction can then be committed again. An error past the point of no return is
- * none of the commit: what is left to be tidied is tried again by the next one, whose error it then
- * is. */
+/* Makes all of it durable by two syncs, or returns an error and leaves the old state in force, in
+ * memory and on the disk; the transaction can then be committed again. Where not even the old state
+ * can be put back, the disk may have the new one after a restart, unless a later commit succeeds.
+ */
 int store_commit(StoreTransaction *t) _must_check_;
 
 /* Drops an uncommitted transaction, frees a committed one; accepts NULL; returns NULL. */

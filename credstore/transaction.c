@@ -3,7 +3,6 @@
 #include <openssl/rand.h>
 #include <string.h>
 
-#include "credstore/shard.h"
 #include "credstore/transaction.h"
 
 static void free_change(struct lh_entry *entry)
@@ -22,8 +21,7 @@ StoreTransaction *store_end(StoreTransaction *t)
     t->store->in_transaction = false;
     if (t->changes)
         lh_table_free(t->changes);
-    json_object_put(t->slots);
-    free(t->counter);
+    header_done(&t->header);
     free(t);
     return NULL;
 }
@@ -32,7 +30,7 @@ int store_begin(Store *s, StoreTransaction **ret)
 {
     StoreTransaction *t;
 
-    if (store_is_copy(s))
+    if (store_is_export(s))
         return -EROFS;
     if (s->in_transaction)
         return -EBUSY;
@@ -45,6 +43,8 @@ int store_begin(Store *s, StoreTransaction **ret)
         free(t);
         return -ENOMEM;
     }
+    t->header = s->header;
+    json_object_get(t->header.slots);
     s->in_transaction = true;
     *ret = t;
     return 0;
@@ -84,30 +84,19 @@ static int set_change(StoreTransaction *t, uint64_t id, Record *record)
     return 0;
 }
 
-/* A random id that is not in use, in a shard whose index is sound. */
+/* A random id that is not in use. */
 static int choose_id(const StoreTransaction *t, uint64_t *ret)
 {
-    const Store *s = t->store;
-    bool sound = false;
+    char text[STORE_ID_SIZE];
+    uint64_t id;
 
-    for (unsigned n = 0; n < STORE_SHARDS; n++)
-        sound = sound || s->shard_errors[n] == 0;
-    if (!sound)
-        return -EBADMSG;
-
-    for (;;) {
-        char text[STORE_ID_SIZE];
-        uint64_t id;
-
+    do {
         if (RAND_bytes((unsigned char *)&id, sizeof(id)) != 1)
             return -EIO;
         record_id_format(id, text);
-        if (s->shard_errors[shard_of(id)] == 0 && !store_find_record(s, id) &&
-            !find_change(t, text)) {
-            *ret = id;
-            return 0;
-        }
-    }
+    } while (store_find_record(t->store, id) || find_change(t, text));
+    *ret = id;
+    return 0;
 }
 
 int store_add(StoreTransaction *t, json_object *meta, const Secret *secret,
@@ -157,9 +146,6 @@ int store_replace(StoreTransaction *t, const char *id, json_object *meta, const 
         return -EINVAL;
     if (!current)
         return -ENOENT;
-    /* Where the index cannot be believed, a new record could not be told from an old one. */
-    if (s->shard_errors[shard_of(current->number)] < 0)
-        return current->public.error;
     if (!secret) {
         r = record_unseal(s->sealer, s->key, current, &kept);
         if (r < 0)

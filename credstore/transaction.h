@@ -16,7 +16,8 @@ typedef struct Change {
 struct StoreTransaction {
     Store *store;
     struct lh_table *changes; /* id -> Change */
-    json_object *slots;       /* the new ones, NULL: as they are */
-    RollbackCounter *counter; /* a fresh one as it is in the TPM, or none; NULL: as it is */
+    Header header;            /* as it will be, but for what a commit counts */
+    bool header_changed;
+    bool new_counter; /* its value is that of the TPM */
     bool committed;
 };

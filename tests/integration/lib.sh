@@ -274,6 +274,9 @@ store_digest() {
         sha256sum
 }
 
+# edit_store WHAT [ARGUMENT...]: see edit-store.py
+edit_store() { python3 "$source/tests/integration/edit-store.py" "$state/store" "$@"; }
+
 # refused TEXT STATUS REGEX COMMAND...: it says one line, prints nothing, and the store is as before.
 refused() {
     local text=$1 expected=$2 regex=$3 before lines

@@ -21,19 +21,19 @@ import re
 import subprocess
 import sys
 
-SHARDS = 64
-B64 = r"[A-Za-z0-9+/]+={0,2}"
+B64 = r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
 BOX = re.compile(rf'\{{"nonce":"({B64})","ciphertext":"({B64})","tag":"({B64})"\}}')
 MAC = re.compile(rf'\{{"mac":"({B64})"\}}')
-RECORD_NAME = re.compile(r"([0-9a-f]{16})\.json")
+GENERATION = r"[1-9][0-9]{0,15}"
+INDEX = re.compile(rf'\{{(?:"[0-9a-f]{{16}}":{GENERATION}(?:,"[0-9a-f]{{16}}":{GENERATION})*)?\}}')
+RECORD = re.compile(rf'\{{"id":"([0-9a-f]{{16}})","generation":({GENERATION}),"meta":(\{{.*\}}),'
+                    r'"secret":(\{"nonce":"[^"]*","ciphertext":"[^"]*","tag":"[^"]*"\})\}')
+BEGINNING = re.compile(r'\{"id":"([0-9a-f]{16})"')
+LINE_MAX = 16384
 
 
 class Bad(Exception):
-    pass
-
-
-class Stale(Bad):
-    pass
+    """What is wrong with a store or with a record."""
 
 
 def load_libcrypto():
@@ -54,14 +54,21 @@ LIBCRYPTO = load_libcrypto()
 EVP_CTRL_AEAD_SET_TAG = 0x11
 
 
+def decode(text):
+    data = base64.b64decode(text, validate=True)
+    if base64.b64encode(data).decode() != text:
+        raise Bad("unused bits of Base64 are set")
+    return data
+
+
 def decrypt(key, aad, text):
     """AES-256-GCM of a sealed box in its text form."""
     match = BOX.fullmatch(text)
     if not match:
         raise Bad("not a sealed box")
-    nonce, ciphertext, tag = (base64.b64decode(x, validate=True) for x in match.groups())
-    if len(nonce) != 12 or len(tag) != 16 or len(key) != 32:
-        raise Bad("a nonce, tag or key of a wrong size")
+    nonce, ciphertext, tag = (decode(x) for x in match.groups())
+    if len(nonce) != 12 or len(tag) != 16 or len(key) != 32 or not ciphertext:
+        raise Bad("a nonce, tag, key or ciphertext of a wrong size")
     out, n = ctypes.create_string_buffer(len(ciphertext) + 16), ctypes.c_int()
     ctx = LIBCRYPTO.EVP_CIPHER_CTX_new()
     try:
@@ -78,31 +85,44 @@ def decrypt(key, aad, text):
     return out.raw[:len(ciphertext)]
 
 
-def derive(key, info):
+def expand(key, info):
     """HKDF-Expand (RFC 5869) with SHA-256 to 32 bytes."""
     return hmac.new(key, info.encode() + b"\x01", hashlib.sha256).digest()
 
 
-def read(*path):
-    with open(os.path.join(*path), "rb") as f:
-        return f.read()
+class Store:
+    """The text of a store, and its header, in which nothing is authentic yet."""
 
+    def __init__(self, data):
+        lines = data.split(b"\n", 3)
+        if len(lines) != 4:
+            raise Bad("not three lines")
+        self.signed = lines[0] + b"\n" + lines[1] + b"\n"
+        self.index_line, self.mac_line = lines[1].decode("latin-1"), lines[2].decode("latin-1")
+        self.records = lines[3]
+        self.header = json.loads(lines[0])
+        if self.header["format"] != "nvme-keyd store" or self.header["version"] != 1:
+            raise Bad("not a store of version 1")
 
-def split(data):
-    """The two lines of a file."""
-    lines = data.split(b"\n")
-    if len(lines) != 3 or lines[2] != b"":
-        raise Bad("not two lines")
-    return lines[0], lines[1].decode("ascii", "replace")
+    def verify(self, key):
+        match = MAC.fullmatch(self.mac_line)
+        mac = hmac.new(expand(key, "nvme-keyd header"), self.signed, hashlib.sha256).digest()
+        if not match or not hmac.compare_digest(decode(match[1]), mac):
+            raise Bad("the head is not authentic")
 
+    def index(self):
+        if not INDEX.fullmatch(self.index_line):
+            raise Bad("not an index")
+        entries = json.loads(self.index_line, object_pairs_hook=list)
+        ids = [record for record, _ in entries]
+        if ids != sorted(set(ids)) or any(g > 1 << 53 for _, g in entries):
+            raise Bad("not an index")
+        return dict(entries)
 
-def verify(key, label, data):
-    body, line = split(data)
-    match = MAC.fullmatch(line)
-    mac = hmac.new(derive(key, "nvme-keyd " + label), body, hashlib.sha256).digest()
-    if not match or not hmac.compare_digest(base64.b64decode(match[1]), mac):
-        raise Bad(label + " is not authentic")
-    return json.loads(body)
+    def lines(self):
+        """The lines of the records; whether each ends as it should."""
+        parts = self.records.split(b"\n")
+        return [(part, True) for part in parts[:-1]] + ([(parts[-1], False)] if parts[-1] else [])
 
 
 def unwrap(header, slot, kek):
@@ -127,60 +147,65 @@ def unlock(header, kek):
     raise Bad("no slot opens")
 
 
-def read_shard(directory, key, number, generation, label):
-    try:
-        data = read(directory, "index", f"{number:02x}.json")
-    except FileNotFoundError:
-        if generation == 0:
-            return {}
-        raise Bad(f"shard {number:02x} is missing") from None
-    shard = verify(key, label, data)
-    if shard["shard"] != number:
-        raise Bad("another shard's index")
-    if shard["generation"] != generation:
-        raise Stale(f"shard {number:02x} has generation {shard['generation']}, not {generation}")
-    for record in shard["records"]:
-        if int(record, 16) >> 58 != number:
-            raise Bad(f"{record} is in the wrong shard")
-    return shard["records"]
+def read_line(key, line):
+    """Returns id, generation, metadata and secret of the line of a record."""
+    match = RECORD.fullmatch(line.decode("utf-8", "surrogateescape")) if len(line) <= LINE_MAX else None
+    if not match:
+        raise Bad("not a record")
+    record, generation, meta, box = match.groups()
+    aad = line[:-len(box) - len('}') - len(',"secret":')]
+    secret = decrypt(expand(key, f"nvme-keyd record {record} {generation}"), aad, box)
+    return record, int(generation), json.loads(meta), secret
 
 
-def read_record(directory, key, record, generation):
-    line, box = split(read(directory, "records", record + ".json"))
-    try:
-        secret = decrypt(derive(key, f"nvme-keyd record {record} {generation}"), line, box)
-    except Bad:
-        claimed = json.loads(line)
-        decrypt(derive(key, f"nvme-keyd record {record} {claimed['generation']}"), line, box)
-        raise Stale(f"generation {claimed['generation']}, not {generation}") from None
-    public = json.loads(line)
-    if public["version"] != 1 or public["id"] != record or public["generation"] != generation:
-        raise Bad("line 1 is of another record")
-    return public["meta"], secret
+def id_of(line):
+    match = BEGINNING.match(line.decode("latin-1"))
+    return match[1] if match else None
 
 
-def read_all(directory, key, header):
-    """Yields (id, generation, metadata, secret, error)."""
-    names = os.listdir(os.path.join(directory, "records"))
-    on_disk = {m[1] for m in map(RECORD_NAME.fullmatch, names) if m}
-    # Those of a copy for a boot image fit nowhere else.
-    label = f"shard {header['image']}" if "image" in header else "shard"
-    for number in range(SHARDS):
-        here = {record for record in on_disk if int(record, 16) >> 58 == number}
+def tails(line):
+    """What may be a record after a damaged newline."""
+    text = line.decode("latin-1")
+    return [line[m.start():] for m in BEGINNING.finditer(text) if m.start() > 0]
+
+
+def read_all(store, key):
+    """Returns {id: (generation, metadata, secret, error)}."""
+    index, found, odd = store.index(), {}, []
+    for line, ends in store.lines():
         try:
-            listed = read_shard(directory, key, number, header["shards"][number], label)
-        except (Bad, ValueError, KeyError) as e:
-            for record in sorted(here) or [f"{number << 58:016x}"]:
-                yield record, None, None, None, str(e)
+            record, generation, meta, secret = read_line(key, line)
+        except (Bad, ValueError) as e:
+            odd.append((line, id_of(line), str(e)))
             continue
-        for record in sorted(here | set(listed)):
+        if not ends:
+            odd.append((line, record, "the line is cut"))
+        elif record in found:
+            found[record] = (None, None, None, "there twice")
+        elif generation != index.get(record):
+            found[record] = (None, None, None,
+                             f"generation {generation}, not {index.get(record, 'in the index')}")
+        else:
+            found[record] = (generation, meta, secret, None)
+    for line, _, _ in odd:
+        for tail in tails(line):
             try:
-                if record not in listed:
-                    raise Stale("not in the index")
-                yield (record, listed[record],
-                       *read_record(directory, key, record, listed[record]), None)
-            except (Bad, OSError, ValueError, KeyError) as e:
-                yield record, listed.get(record), None, None, str(e)
+                record, generation, meta, secret = read_line(key, tail)
+            except (Bad, ValueError):
+                continue
+            if record not in found and generation == index.get(record):
+                found[record] = (generation, meta, secret, None)
+    for _, record, error in odd:
+        if record in index:
+            found[record] = (None, None, None, "there twice" if record in found else error)
+    spare = [line for line in odd if line[1] not in index]
+    for record in index:
+        if record not in found:
+            found[record] = (None, None, None, spare.pop(0)[2] if spare else "missing")
+    for _, record, error in spare:
+        if record:
+            found[record] = (None, None, None, error)
+    return found
 
 
 def main():
@@ -192,23 +217,23 @@ def main():
     parser.add_argument("directory")
     args = parser.parse_args()
 
-    if os.path.exists(os.path.join(args.directory, "commit.json")):
-        raise Bad("there is an interrupted commit")
-    data = read(args.directory, "header.json")
-    header = json.loads(split(data)[0])
-    if header["format"] != "nvme-keyd store" or header["version"] != 1:
-        raise Bad("not a store of version 1")
+    with open(os.path.join(args.directory, "store"), "rb") as f:
+        store = Store(f.read())
     kek, key = None, args.key
     if not key:
-        kek, key = unlock(header, read(args.kek) if args.kek else None)
-    verify(key, "header", data)
+        given = None
+        if args.kek:
+            with open(args.kek, "rb") as f:
+                given = f.read()
+        kek, key = unlock(store.header, given)
+    store.verify(key)
     if args.show_keys:
         print("kek", kek.hex() if kek else "-")
         print("key", key.hex())
         return 0
 
     status = 0
-    for record, generation, meta, secret, error in read_all(args.directory, key, header):
+    for record, (generation, meta, secret, error) in sorted(read_all(store, key).items()):
         line = {"id": record, "generation": generation}
         if error is None:
             line["meta"] = meta

@@ -211,7 +211,7 @@ absent=$(main_pid absent)
 absent_used=$(cpu "$absent")
 sleep 32.5
 is_gone() {
-    ! ring_names | grep -qxF "$due" && [ "$(find "$tmp/due/state/records" -type f | wc -l)" -eq 1 ]
+    ! ring_names | grep -qxF "$due" && [ "$(grep -c '^{"id":' "$tmp/due/state/store")" -eq 1 ]
 }
 check "retiring: is out of the ring and the store after its deadline, without a call" wait_for 60 is_gone
 

@@ -21,13 +21,13 @@ like "status: no store yet" "$out" "Store: absent"
 like "status: the stand-in" "$out" "Keyring: nvme-keyd-stand-in"
 run ctl sync
 is "sync: nothing to do" "$out" "0 right, 0 added, 0 removed"
-check "no store is made by looking" test ! -e "$state/header.json"
+check "no store is made by looking" test ! -e "$state/store"
 long=nqn.$(printf 'x%.0s' {1..219})
 refused_with "first use: add is refused" 3 "too long for identity version 0" "$(psk one)" \
     ctl add --hostnqn="$long" --subsysnqn="${long%x}" --identity-version=0
 refused_with "first use: rotate is refused" 4 "no key has the id" "$(psk one)" ctl rotate 0000000000000000
 refused "first use: generate is refused" 3 "seem to be swapped" ctl generate --hostnqn="$SUBSYSTEM" --subsysnqn="$HOST"
-check "no store is made by what is refused" test ! -e "$state/header.json"
+check "no store is made by what is refused" test ! -e "$state/store"
 
 # --- add
 
@@ -330,24 +330,24 @@ chmod 700 "$tmp"
 
 before=$(ring_names)
 daemon_stop
-cp "$state/header.json" "$tmp/header.json"
-truncate -s 100 "$state/header.json"
+cp "$state/store" "$tmp/store"
+truncate -s 100 "$state/store"
 daemon_start
-refused "store: list" 8 "header.json" ctl list
-refused "store: show" 8 "header.json" ctl show "$id"
-refused_with "store: add" 8 "header.json" "$good" ctl add --subsysnqn=nqn.2026-11.org.example:z --hostnqn="$HOST"
-refused "store: generate" 8 "header.json" ctl generate --subsysnqn=nqn.2026-11.org.example:z --hostnqn="$HOST"
-refused "store: rotate" 8 "header.json" ctl rotate "$id" --generate
-refused "store: remove" 8 "header.json" ctl remove "$id"
-refused "store: sync" 8 "header.json" ctl sync
+refused "store: list" 8 "store file" ctl list
+refused "store: show" 8 "store file" ctl show "$id"
+refused_with "store: add" 8 "store file" "$good" ctl add --subsysnqn=nqn.2026-11.org.example:z --hostnqn="$HOST"
+refused "store: generate" 8 "store file" ctl generate --subsysnqn=nqn.2026-11.org.example:z --hostnqn="$HOST"
+refused "store: rotate" 8 "store file" ctl rotate "$id" --generate
+refused "store: remove" 8 "store file" ctl remove "$id"
+refused "store: sync" 8 "store file" ctl sync
 run ctl status
-like "store: status tells why" "$out" $'Store: unavailable\n *: header.json'
+like "store: status tells why" "$out" $'Store: unavailable\n *: store file'
 like "store: status does not call unknown what is not zero" "$out" "Keys: unknown, .*Published: $(wc -l <<<"$before") identities, of now unknown keys"
 is "store: the same, JSON" "$(ctl status --json=short | json 'o["inKeyring"], [m for m in ("keys", "broken", "identities", "published", "missing") if m in o]')" "($(wc -l <<<"$before"), [])"
 run ctl status --check
-like "store: status --check" "$status $out" "^8 CRITICAL: the store does not open: header\.json"
+like "store: status --check" "$status $out" "^8 CRITICAL: the store does not open: store file"
 is "store: what is published stays" "$(ring_names)" "$before"
-cp "$tmp/header.json" "$state/header.json"
+cp "$tmp/store" "$state/store"
 run ctl list --no-legend
 is "store: it is tried again with the next call" "$status" 0
 
@@ -357,9 +357,8 @@ daemon_start
 refused "store: open to others" 8 "$state" ctl list
 chmod 700 "$state"
 
-record=$(find "$state/records" -name "$id.json")
 daemon_stop
-truncate -s 30 "$record"
+edit_store flip "$id"
 daemon_start
 run ctl list --no-legend
 like "store: a broken record is listed" "$out" "(^|"$'\n'")$id broken +- +- +- +- +- +-($|"$'\n'")"

@@ -61,7 +61,7 @@ like "status: credentials" "$out" "Credentials: 3 keys, 0 overridden by the stor
 like "status: what is of no use" "$out" "credential nvme-keyd\.psk\.bad, line 1: not a line of a key file"
 like "status: options" "$out" "credential nvme-keyd\.psk\.bad, line 2: options are role="
 is "one warning for each line" "$(logged 'Of no use: credential nvme-keyd\.psk\.bad, line [12]: ')" 2
-check "no store was made" test ! -e "$state/header.json"
+check "no store was made" test ! -e "$state/store"
 refused "rotate" 5 "$id comes from the credential nvme-keyd\.psk: change it where that is given" ctl rotate "$id" --generate
 refused "remove" 5 "$id comes from the credential nvme-keyd\.psk" ctl remove "$id"
 run ctl sync
@@ -155,7 +155,7 @@ rm "$tmp/none"
 
 # --- the key of the store
 
-head -n 1 "$state/header.json" | json '[s for s in o["slots"] if s["type"] == "systemd-creds"][0]["credential"]' |
+head -n 1 "$state/store" | json '[s for s in o["slots"] if s["type"] == "systemd-creds"][0]["credential"]' |
     systemd-creds decrypt --name=nvme-keyd.kek - "$fetched/nvme-keyd.kek" || bail "systemd-creds"
 secret=$host_key/credential.secret
 chattr -i "$secret" 2>/dev/null

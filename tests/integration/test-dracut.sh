@@ -78,10 +78,8 @@ for group in "${!groups[@]}"; do
     echo "$group:x:${groups[$group]}:" >>"$root/etc/group"
 done
 rm -rf "$root/var/lib/nvme-keyd"
-(umask 077 && mkdir -p "$root"/var/lib/nvme-keyd/{records,index})
-store=(header.json records/00000000000000a1.json index/0a.json)
-for f in "${store[@]}"; do (umask 077 && echo '{}' >"$root/var/lib/nvme-keyd/$f"); done
-echo leftover >"$root/var/lib/nvme-keyd/records/.tmp"
+(umask 077 && mkdir -p "$root"/var/lib/nvme-keyd && echo '{}' >"$root/var/lib/nvme-keyd/store")
+echo leftover >"$root/var/lib/nvme-keyd/store.new"
 mkdir -p "$root"/etc/nvme "$root"/etc/nvme-keyd/nvme-keyd.conf.d "$root"/var/lib/systemd
 echo nqn.2014-08.org.nvmexpress:uuid:6f1f3c0a-52c4-4b0b-9d1c-3a5d7e0c9b21 >"$root/etc/nvme/hostnqn"
 echo '[Store]' >"$root/etc/nvme-keyd/nvme-keyd.conf.d/10-test.conf"
@@ -165,16 +163,12 @@ check_common() {
 check "an image for this machine" make_image host --hostonly --modules nvme-keyd || bail "$tmp/host.log"
 image=$root/var/tmp/host
 check_common host
-for f in "${store[@]}"; do
-    check "host: $f is there" cmp "$root/var/lib/nvme-keyd/$f" "$image/var/lib/nvme-keyd/$f"
-    check "host: $f is private" mode_of "/var/lib/nvme-keyd/$f" 600
-    check "host: $f belongs to this host" grep -rq "^/*var/lib/nvme-keyd/$f" "$image/lib/dracut/hostonly-files"
-done
-for d in "" /records /index; do
-    check "host: directory $d is private" mode_of "/var/lib/nvme-keyd$d" 700
-done
+check "host: the store is there" cmp "$root/var/lib/nvme-keyd/store" "$image/var/lib/nvme-keyd/store"
+check "host: it is private" mode_of /var/lib/nvme-keyd/store 600
+check "host: it belongs to this host" grep -rq "^/*var/lib/nvme-keyd/store" "$image/lib/dracut/hostonly-files"
+check "host: its directory is private" mode_of /var/lib/nvme-keyd 700
 check "host: dracut warns of a store that will not open" grep -q 'the store has no tpm2 slot' "$tmp/host.log"
-check "host: no leftover" not_in_image /var/lib/nvme-keyd/records/.tmp
+check "host: no leftover" not_in_image /var/lib/nvme-keyd/store.new
 check "host: hostnqn" in_image /etc/nvme/hostnqn
 check "host: drop-in of the configuration" in_image /etc/nvme-keyd/nvme-keyd.conf.d/10-test.conf
 
@@ -205,7 +199,7 @@ preload_stays_away() { ! preload_starts ''; }
 
 mv "$root/var/lib/nvme-keyd" "$tmp/away"
 check "without store and credentials there is nothing to publish" preload_stays_away
-for f in /var/lib/nvme-keyd/header.json /run/credentials/@system/nvme-keyd.psk.a /etc/credstore/nvme-keyd.psk \
+for f in /var/lib/nvme-keyd/store /run/credentials/@system/nvme-keyd.psk.a /etc/credstore/nvme-keyd.psk \
     /etc/credstore.encrypted/nvme-keyd.psk.a /run/credstore/nvme-keyd.psk.a /usr/lib/credstore/nvme-keyd.psk; do
     check "with $f there is" preload_starts "$f"
 done
@@ -246,7 +240,7 @@ for f in nvme-keyd request-key-shim nvme-keyctl; do
     check "never without $f" check_is 1 -h "$f"
 done
 
-echo '{"slots":[{"type":"systemd-creds"},{"type":"tpm2"}]}' >"$root/var/lib/nvme-keyd/header.json"
+echo '{"slots":[{"type":"systemd-creds"},{"type":"tpm2"}]}' >"$root/var/lib/nvme-keyd/store"
 check "an image with a store that opens" make_image tpm2 --hostonly --modules nvme-keyd
 check "dracut does not warn then" bash -c '! grep "the store has no tpm2 slot" "$1"' bash "$tmp/tpm2.log"
 
@@ -259,7 +253,7 @@ check "kdump: no units" test -z "$(find "$image$units" -name '*nvme-keyd*' 2>/de
 echo nvme_keyd_kdump=yes >"$root/etc/dracut.conf.d/90-nvme-keyd.conf"
 check "an image for kdump that asks for the keys" make_image kdump-keys --hostonly --modules nvme-keyd
 image=$root/var/tmp/kdump-keys
-check "kdump-keys: the store" in_image /var/lib/nvme-keyd/header.json
+check "kdump-keys: the store" in_image /var/lib/nvme-keyd/store
 rm "$root/etc/dracut.conf.d/90-nvme-keyd.conf"
 unset IN_KDUMP
 
@@ -288,19 +282,6 @@ spare() {
 
 # How long it waits for what may pass.
 echo nvme_keyd_wait=1 >"$root/etc/dracut.conf.d/80-test.conf"
-echo '{}' >"$root/var/lib/nvme-keyd/commit.json"
-check "no image while keys are changed" refuses 'the keys are being changed.* Then run: dracut --force --kver'
-check "a rescue image is made without them" spare initramfs-0-rescue-0123 'the keys are being changed'
-rm "$root/etc/dracut.conf.d/80-test.conf"
-(
-    sleep 3
-    rm "$root/var/lib/nvme-keyd/commit.json"
-) &
-check "a change that is over soon is waited for" make_image soon --hostonly --modules nvme-keyd
-check "soon: the keys are there" cmp "$root/var/lib/nvme-keyd/header.json" "$root/var/tmp/soon/var/lib/nvme-keyd/header.json"
-wait
-echo nvme_keyd_wait=1 >"$root/etc/dracut.conf.d/80-test.conf"
-
 echo '# a hook of ours connects' >"$root/etc/nvme-keyd/connect.conf"
 for f in tlshd nvme; do
     mv "$root/usr/sbin/$f" "$tmp/away"
@@ -440,7 +421,7 @@ has_keys() {
         "$(find "$image/var/lib/nvme-keyd" -type f | wc -l)" ]
     check "$name: hostnqn" in_image /etc/nvme/hostnqn
 }
-is_copy() { grep -q '"image":' "$image/var/lib/nvme-keyd/header.json"; }
+is_copy() { grep -q '"image":' "$image/var/lib/nvme-keyd/store"; }
 is_whole() { ! is_copy; }
 
 settings
@@ -478,7 +459,7 @@ check "no image without a key that was asked for" refuses 'no key is for the sub
 
 # The counter makes files of the store useless after the next change. Our service does not look at the file again.
 settings
-sed -i '1s/"shards"/"rollbackCounter":{},"shards"/' "$root/var/lib/nvme-keyd/header.json"
+sed -i '1s/"slots"/"rollbackCounter":{},"slots"/' "$root/var/lib/nvme-keyd/store"
 image_of counter "a store with a rollback counter" --hostonly
 has_keys counter "${keys[@]}"
 check "counter: it is a copy" is_copy
@@ -489,14 +470,14 @@ check "a rescue image is made without its keys" spare initramfs-0-rescue-4567 'r
 rm "$root/etc/dracut.conf.d/80-test.conf"
 # what it says the first time it is asked
 mv "$root$bin/nvme-keyctl" "$root$bin/nvme-keyctl.real"
-printf '#!/bin/sh\n[ -e /run/asked ] || { : >/run/asked; echo "the store is locked" >&2; exit 8; }\nfor dir; do :; done\nmkdir -p "$dir" && echo {} >"$dir/header.json"\n' \
+printf '#!/bin/sh\n[ -e /run/asked ] || { : >/run/asked; echo "the store is locked" >&2; exit 8; }\nfor dir; do :; done\nmkdir -p "$dir" && echo {} >"$dir/store"\n' \
     >"$root$bin/nvme-keyctl"
 chmod 755 "$root$bin/nvme-keyctl"
 check "a service that cannot say it yet is asked again" make_image again --hostonly --modules nvme-keyd
-check "again: its copy is there" cmp "$root/var/tmp/again/var/lib/nvme-keyd/header.json" <(echo '{}')
+check "again: its copy is there" cmp "$root/var/tmp/again/var/lib/nvme-keyd/store" <(echo '{}')
 mv "$root$bin/nvme-keyctl.real" "$root$bin/nvme-keyctl"
 echo nvme_keyd_wait=1 >"$root/etc/dracut.conf.d/80-test.conf"
-sed -i '1s/"rollbackCounter":{},//' "$root/var/lib/nvme-keyd/header.json"
+sed -i '1s/"rollbackCounter":{},//' "$root/var/lib/nvme-keyd/store"
 image_of alone "the whole store, without the service" --hostonly
 has_keys alone "${keys[@]}"
 

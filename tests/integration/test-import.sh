@@ -291,15 +291,6 @@ is "another PSK for the first in the last line: none" "$status $(count)" "5 $bas
 like "it is told" "$err" "$file:$((many + 1)): see line 1: "
 sed -i '$d' "$file"
 
-# What the files that a killed daemon has left say: that the commit is a fact, that it is none, or nothing.
-traces() {
-    if [ -e "$state/commit.json" ]; then
-        echo all
-    elif compgen -G "$state/records/*.new" >/dev/null; then
-        echo none
-    fi
-}
-
 # killed WHEN...: imports, kills the daemon when the command WHEN has come to its end, and notes what the
 # next one finds.
 outcomes=() wrong=()
@@ -311,7 +302,7 @@ killed() {
     "$@"
     kill -KILL "$daemon"
     wait "$daemon" "$client" 2>/dev/null
-    left=$(traces)
+    left=$(find "$state" -name store.new)
     daemon_start
     found=$(ctl status --json=short | json '(o["keys"], o["broken"], o["identities"] == o["published"])')
     case $found in
@@ -319,7 +310,8 @@ killed() {
     "($((base + many)), 0, True)") found=all ;;
     *) wrong+=("$found") ;;
     esac
-    [ -z "$left" ] || [ "$left" = "$found" ] || wrong+=("$left was left, $found was found")
+    # The file of a commit that is in force has the name of the store.
+    [ -z "$left" ] || [ "$found" = none ] || wrong+=("a new file was left, $found was found")
     outcomes+=("$found${left:+!}")
 }
 
@@ -327,7 +319,7 @@ killed() {
 there() {
     until compgen -G "$state/$1" >/dev/null || ! kill -0 "$client" 2>/dev/null; do :; done
 }
-for when in "there records/0*.new" "there commit.json" "there commit.json" "sleep 0.1" "sleep 0.2" "sleep 0.4" "sleep 0.8"; do
+for when in "there store.new" "there store.new" "there store.new" "sleep 0.1" "sleep 0.2" "sleep 0.4" "sleep 0.8"; do
     # shellcheck disable=SC2086 # words
     killed $when
 done

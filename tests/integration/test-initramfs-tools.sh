@@ -71,10 +71,8 @@ chmod 755 "$root/usr/sbin/nvme"
 sed -i '/^nvme-keyd:/d' "$root/etc/group"
 echo "$group" >>"$root/usr/lib/group"
 rm -rf "$root/var/lib/nvme-keyd"
-(umask 077 && mkdir -p "$root"/var/lib/nvme-keyd/{records,index})
-store=(header.json records/00000000000000a1.json index/0a.json)
-for f in "${store[@]}"; do (umask 077 && echo '{}' >"$root/var/lib/nvme-keyd/$f"); done
-echo leftover >"$root/var/lib/nvme-keyd/records/.tmp"
+(umask 077 && mkdir -p "$root"/var/lib/nvme-keyd && echo '{}' >"$root/var/lib/nvme-keyd/store")
+echo leftover >"$root/var/lib/nvme-keyd/store.new"
 mkdir -p "$root"/etc/nvme "$root"/etc/nvme-keyd/nvme-keyd.conf.d "$root/var/lib/systemd"
 echo nqn.2014-08.org.nvmexpress:uuid:6f1f3c0a-52c4-4b0b-9d1c-3a5d7e0c9b21 >"$root/etc/nvme/hostnqn"
 echo '[Manager]' >"$root/etc/nvme-keyd/nvme-keyd.conf.d/10-test.conf"
@@ -118,14 +116,10 @@ for f in "$helpers"/{nvme-keyd,handshake-tree,handshake-loop,initrd-connect} /us
     /etc/nvme-keyd/{connect.conf,nvme-keyd.conf.d/10-test.conf} /etc/nvme/hostnqn; do
     check "host: $f" in_image "$f"
 done
-for f in "${store[@]}"; do
-    check "host: $f is there" cmp "$root/var/lib/nvme-keyd/$f" "$image/var/lib/nvme-keyd/$f"
-    check "host: $f is private" mode_of "/var/lib/nvme-keyd/$f" 600
-done
-for d in "" /records /index; do
-    check "host: directory $d is private" mode_of "/var/lib/nvme-keyd$d" 700
-done
-check "host: no leftover" not_in_image /var/lib/nvme-keyd/records/.tmp
+check "host: the store is there" cmp "$root/var/lib/nvme-keyd/store" "$image/var/lib/nvme-keyd/store"
+check "host: it is private" mode_of /var/lib/nvme-keyd/store 600
+check "host: its directory is private" mode_of /var/lib/nvme-keyd 700
+check "host: no leftover" not_in_image /var/lib/nvme-keyd/store.new
 check "host: the group has its number" test "$(cat "$image/etc/group")" = "$group"
 check "host: the image is for root only" test "$(stat -c %a "$root/var/tmp/host.img")" = 600
 check "host: no plaintext" bash -c '! grep -rlF "$1" "$2"' bash "$canary" "$image"
@@ -160,10 +154,10 @@ mount -t tmpfs tmpfs "$root/sys/class"
 mkdir -p "$root"/sys/class/nvme/nvme{0,1}
 echo >"$root/sys/class/nvme/nvme0/tls_key"
 echo 2f0a1b3c >"$root/sys/class/nvme/nvme1/tls_key"
-echo '{"slots":[{"type":"systemd-creds"},{"type":"tpm2"}]}' >"$root/var/lib/nvme-keyd/header.json"
+echo '{"slots":[{"type":"systemd-creds"},{"type":"tpm2"}]}' >"$root/var/lib/nvme-keyd/store"
 check "an image of one with a controller over TLS" make_image tls
 in_script() { grep -q "$1" "$image/scripts/local-top/nvme-keyd"; }
-check "tls: the store is there" in_image /var/lib/nvme-keyd/header.json
+check "tls: the store is there" in_image /var/lib/nvme-keyd/store
 check "tls: no handshake daemon, which would take the place of that of the real root" not_in_image /usr/sbin/tlshd
 check "tls: no warning" not_said 'W: nvme-keyd' "$tmp/tls.log"
 
@@ -184,10 +178,10 @@ echo NVME_KEYD=yes >"$root/etc/nvme-keyd/initramfs.conf"
 check "an image for kdump with a configuration elsewhere" make_kdump_image kdump-other /var/tmp/kdump KDUMP=y
 check "kdump-other: no store" not_in_image /var/lib/nvme-keyd
 check "an image with a configuration elsewhere" make_kdump_image other /var/tmp/other
-check "other: the store is there" in_image /var/lib/nvme-keyd/header.json
+check "other: the store is there" in_image /var/lib/nvme-keyd/store
 echo NVME_KEYD_KDUMP=yes >"$root/etc/nvme-keyd/initramfs.conf"
 check "an image for kdump that asks for the keys" make_kdump_image kdump-keys /var/lib/kdump/initramfs-tools
-check "kdump-keys: the store is there" in_image /var/lib/nvme-keyd/header.json
+check "kdump-keys: the store is there" in_image /var/lib/nvme-keyd/store
 
 # How long it waits for what may pass.
 settings() { printf '%s\n' "$@" >"$root/etc/nvme-keyd/initramfs.conf"; }
@@ -195,35 +189,35 @@ settings 'NVME_KEYD_SUBSYSTEMS="nqn.a nqn.b"' NVME_KEYD_WAIT=1
 check "no image where the service has no copy of some keys" refuses 'there is no copy of the store.*nvme-keyctl status.* Then run: update-initramfs'
 settings 'NVME_KEYD_SUBSYSTEMS="nqn.a nqn.b"'
 cp "$root$bin/nvme-keyctl" "$tmp/nvme-keyctl"
-printf '#!/bin/sh\n[ -e /var/tmp/asked ] || { : >/var/tmp/asked; echo "the store is locked" >&2; exit 8; }\nfor dir; do :; done\necho {} >"$dir/header.json"\n' >"$root$bin/nvme-keyctl"
+printf '#!/bin/sh\n[ -e /var/tmp/asked ] || { : >/var/tmp/asked; echo "the store is locked" >&2; exit 8; }\nfor dir; do :; done\necho {} >"$dir/store"\n' >"$root$bin/nvme-keyctl"
 check "a service that cannot say it yet is asked again" make_image again
-check "again: its copy is there" in_image /var/lib/nvme-keyd/header.json
+check "again: its copy is there" in_image /var/lib/nvme-keyd/store
 printf '#!/bin/sh\necho "no key is for it" >&2\nexit 4\n' >"$root$bin/nvme-keyctl"
 check "what does not pass is not waited for" refuses 'no key is for it. Then run'
-printf '#!/bin/sh\nfor dir; do :; done\necho "$@" >"$dir/header.json"\n' >"$root$bin/nvme-keyctl"
+printf '#!/bin/sh\nfor dir; do :; done\necho "$@" >"$dir/store"\n' >"$root$bin/nvme-keyctl"
 check "an image with the keys of some subsystems" make_image some
 check "some: these are what was asked for" grep '^store export --no-legend --subsysnqn=nqn.a --subsysnqn=nqn.b /' \
-    "$image/var/lib/nvme-keyd/header.json"
+    "$image/var/lib/nvme-keyd/store"
 check "some: there is nothing else" test "$(find "$image/var/lib/nvme-keyd" -type f | wc -l)" = 1
 echo 'NVME_KEYD_SUBSYSTEMS="nqn.a *"' >"$root/etc/nvme-keyd/initramfs.conf"
 check "an image with a copy of all keys" make_image all
-check "all: the star is no pattern of files" grep '^store export --no-legend /' "$image/var/lib/nvme-keyd/header.json"
+check "all: the star is no pattern of files" grep '^store export --no-legend /' "$image/var/lib/nvme-keyd/store"
 rm "$root/etc/nvme-keyd/initramfs.conf"
-cp "$root/var/lib/nvme-keyd/header.json" "$tmp/header"
-echo '{"slots":[{"type":"tpm2"}],"rollbackCounter":{}}' >"$root/var/lib/nvme-keyd/header.json"
+cp "$root/var/lib/nvme-keyd/store" "$tmp/header"
+echo '{"slots":[{"type":"tpm2"}],"rollbackCounter":{}}' >"$root/var/lib/nvme-keyd/store"
 check "an image with a store that has a rollback counter" make_image counter
-check "counter: its files stay away" grep '^store export --no-legend /' "$image/var/lib/nvme-keyd/header.json"
-cp "$tmp/header" "$root/var/lib/nvme-keyd/header.json"
+check "counter: its files stay away" grep '^store export --no-legend /' "$image/var/lib/nvme-keyd/store"
+cp "$tmp/header" "$root/var/lib/nvme-keyd/store"
 
-echo '{}' >"$root/var/lib/nvme-keyd/commit.json"
-settings NVME_KEYD_WAIT=1
-check "no image while keys are changed" refuses 'the keys are being changed.* Then run: update-initramfs -u -k'
+printf '#!/bin/sh\necho "the store is locked" >&2\nexit 8\n' >"$root$bin/nvme-keyctl"
+settings NVME_KEYD_WAIT=1 'NVME_KEYD_SUBSYSTEMS="nqn.a"'
+check "no image while the service cannot say it" refuses 'the store is locked.* Then run: update-initramfs -u -k'
 # As kdump-tools has it made.
 mkdir -p "$root/var/lib/kdump"
 cp -a "$root/etc/initramfs-tools" "$root/var/lib/kdump/"
 spare() {
     chroot "$root" mkinitramfs -d /var/lib/kdump/initramfs-tools -o /var/tmp/spare.img "$version" >"$tmp/spare.log" 2>&1 &&
-        chroot "$root" lsinitramfs /var/tmp/spare.img >"$tmp/spare.list" && ! grep header.json "$tmp/spare.list"
+        chroot "$root" lsinitramfs /var/tmp/spare.img >"$tmp/spare.list" && ! grep nvme-keyd/store "$tmp/spare.list"
 }
 # An interface on a bus that needs a driver too, and one without a device; what modprobe is asked for.
 mkdir -p "$root"/sys/class/{net,vm/bus0/nic0/net/eth9,vm/lo}
@@ -233,9 +227,9 @@ echo bus0:nic0 >"$root/sys/class/vm/bus0/nic0/modalias"
 mv "$root/sbin/modprobe" "$tmp/away"
 printf '#!/bin/sh\necho "$*" >>/var/tmp/modprobe\n' >"$root/sbin/modprobe"
 chmod 755 "$root/sbin/modprobe"
-settings NVME_KEYD_WAIT=1 NVME_KEYD_KDUMP=yes
+settings NVME_KEYD_WAIT=1 NVME_KEYD_KDUMP=yes 'NVME_KEYD_SUBSYSTEMS="nqn.a"'
 check "the image of a crash kernel that asks for keys is made without them" spare
-check "spare: it says so" grep 'the keys are being changed.*This image does without' "$tmp/spare.log"
+check "spare: it says so" grep 'the store is locked.*This image does without' "$tmp/spare.log"
 for f in of:bus0 bus0:nic0; do
     check "a driver for $f is asked for" grep -E "(^| )$f( |\$)" "$root/var/tmp/modprobe"
 done
@@ -252,14 +246,6 @@ modules_of() {
 modules_of "$root/usr/share/initramfs-tools/hooks/nvme-keyd" >"$tmp/modules"
 check "modules are asked for" grep -x nvme-tcp "$tmp/modules"
 check "they are those of the dracut module" diff "$tmp/modules" <(modules_of "$source/dracut/50nvme-keyd/module-setup.sh.in")
-(
-    sleep 3
-    rm "$root/var/lib/nvme-keyd/commit.json"
-) &
-changed=$!
-check "a change that is over soon is waited for" make_image soon
-check "soon: the keys are there" in_image /var/lib/nvme-keyd/header.json
-wait "$changed"
 sed -i '/^nvme-keyd:/d' "$root/usr/lib/group"
 check "no image without the group" refuses 'there is no group nvme-keyd'
 

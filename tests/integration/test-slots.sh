@@ -470,8 +470,7 @@ mkdir -m 700 "$state"
 mount --bind "$state" "$state"
 mount -o remount,bind,ro "$state"
 start
-like "a read-only directory: its name and the reason" "$(store_status)" "$state/index: Read-only file system"
-refused_with "a read-only directory: add" 8 "$state/index: Read-only file system" "$(psk one)" \
+refused_with "a read-only directory: its name and the reason" 8 "$state: Read-only file system" "$(psk one)" \
     ctl add --hostnqn="$HOST" --subsysnqn="$SUBSYSTEM"
 stop
 umount "$state"
@@ -482,13 +481,13 @@ like "another mode: status says so" "$(store_status)" "mode 0750, not 0700"
 is "another mode: no recovery key helps" "$(store_status | grep -c 'recovery key')" 0
 stop
 chmod 700 "$state"
-cp "$state/header.json" "$tmp/header.json"
-truncate -s 100 "$state/header.json"
+cp "$state/store" "$tmp/store"
+truncate -s 100 "$state/store"
 start
-like "a damaged header: status says so" "$(store_status)" "header.json"
+like "a damaged header: status says so" "$(store_status)" "store file"
 is "a damaged header: no recovery key helps" "$(store_status | grep -c 'recovery key')" 0
 stop
-cp "$tmp/header.json" "$state/header.json"
+cp "$tmp/store" "$state/store"
 start
 
 # --- no key at all

@@ -104,7 +104,7 @@ rm -rf "$state"
 mkdir -m 700 "$state"
 start
 is_kept_out "Id=, no store" "there is no store in [^ ]+, and Id= in nvme-keyd.conf expects store $ours"
-check "Id=, no store: none is made" test ! -e "$state/header.json"
+check "Id=, no store: none is made" test ! -e "$state/store"
 stop
 put_in_place ours
 start
@@ -161,7 +161,7 @@ mkdir -m 700 "$state"
 start
 refused "a counter of another store: none is made" 8 "rollback counter $counter of another store, $ours" \
     ctl generate --hostnqn="$HOST" --subsysnqn="$THEIRS"
-check "a counter of another store: nothing is left of it" test ! -e "$state/header.json"
+check "a counter of another store: nothing is left of it" test ! -e "$state/store"
 stop
 put_in_place theirs
 configure OpenBy=systemd-creds

@@ -12,7 +12,7 @@ daemon_start
 add zero zero >/dev/null || bail "add"
 daemon_stop
 mkdir -m 700 "$tmp/credentials"
-head -n 1 "$state/header.json" | json 'o["slots"][0]["credential"]' |
+head -n 1 "$state/store" | json 'o["slots"][0]["credential"]' |
     systemd-creds decrypt --name=nvme-keyd.kek - "$tmp/credentials/nvme-keyd.kek" || bail "systemd-creds"
 printf '%s\n' "$HOST nqn.2026-11.org.example:given $(psk given)" "of no use" "role=both $HOST $SUBSYSTEM $(psk given)" \
     >"$tmp/credentials/nvme-keyd.psk.x"

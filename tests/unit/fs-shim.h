@@ -15,9 +15,11 @@
 
 /*
  * These functions of the C library are ours in a test that includes this: all by which a program
- * changes a directory tree. They fail when their time comes, and they tell an observer what they
- * have done.
+ * changes a directory tree, and pread(2). They fail when their time comes, and they tell an
+ * observer what they have done. Parts of all files can be unreadable, in pages as on a disk.
  */
+
+#define SHIM_PAGE 4096
 
 typedef enum ShimCall {
     SHIM_OPEN,
@@ -27,6 +29,7 @@ typedef enum ShimCall {
     SHIM_RENAME,
     SHIM_UNLINK,
     SHIM_MKDIR,
+    SHIM_LINK,
 } ShimCall;
 
 typedef struct ShimEvent {
@@ -45,6 +48,9 @@ static struct {
     int from; /* the first call to fail, 0: none */
     int n;    /* how many */
     int error;
+    bool reads;              /* pread(2) is one of the calls */
+    size_t bad_from, bad_to; /* bytes of a file whose pages cannot be read */
+    int bad_reads;           /* that have failed for that */
     bool read_only; /* every change fails with EROFS, as on a file system that is mounted so */
     void (*observe)(const ShimEvent *event); /* of what has succeeded */
 } shim;
@@ -116,6 +122,33 @@ ssize_t write(int fd, const void *data, size_t size)
         return -1;
     }
     return shim_done(n, (ShimEvent){.call = SHIM_WRITE, .fd = fd, .data = data, .size = (size_t)n});
+}
+
+/* Reads up to the first page that cannot be read, as a kernel does; one that starts there fails. */
+ssize_t pread(int fd, void *data, size_t size, off_t offset)
+{
+    size_t from = (size_t)offset / SHIM_PAGE * SHIM_PAGE,
+           bad = shim.bad_from / SHIM_PAGE * SHIM_PAGE;
+
+    if (shim.reads && shim_fails())
+        return -1;
+    if (shim.bad_to > shim.bad_from && from < shim.bad_to && (size_t)offset + size > bad) {
+        if (from >= bad) {
+            shim.bad_reads++;
+            errno = EIO;
+            return -1;
+        }
+        size = bad - (size_t)offset;
+    }
+    return syscall(SYS_pread64, fd, data, size, offset);
+}
+
+int linkat(int from, const char *name, int to, const char *new_name, int flags)
+{
+    if (shim_fails() || shim_is_refused(true))
+        return -1;
+    return (int)shim_done(syscall(SYS_linkat, from, name, to, new_name, flags),
+                          (ShimEvent){.call = SHIM_LINK, .fd = from, .name = name, .to = new_name});
 }
 
 int fsync(int fd)

@@ -64,6 +64,9 @@ int fixture_new_manager(Fixture *f, const char *dir, Manager **ret);
 /* As the next instance of the daemon: nothing is left but the store and the ring. */
 bool fixture_restart(Fixture *f);
 
+/* Changes a byte of a record in the file of the store. */
+bool fixture_break(const Fixture *f, const char *id);
+
 /* For nftw(3). */
 int fixture_remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw);
 

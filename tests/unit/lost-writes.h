@@ -13,17 +13,13 @@
  *     not, in whatever order;
  *   - syncfs(2) is an fsync(2) of everything.
  *
- * No file system is worse than that: each operation by itself is atomic. The tree is a directory of
- * a store: itself, index/ and records/.
+ * No file system is worse than that: each operation by itself is atomic. The tree is one directory.
  */
 
-#define LOST_DIRS 3
 #define LOST_NAME_SIZE 40
 #define LOST_INODES_MAX 4096
 #define LOST_OPS_MAX 16384
 #define LOST_ENTRIES_MAX 512
-
-static const char *const lost_dirs[LOST_DIRS] = {"", "/index", "/records"};
 
 /* A file, which is written once. */
 typedef struct LostInode {
@@ -37,7 +33,6 @@ typedef enum LostKind {
     LOST_CREATE,
     LOST_RENAME,
     LOST_UNLINK,
-    LOST_MKDIR,
     LOST_WRITE,
     LOST_SYNC_FILE,
     LOST_SYNC_DIR,
@@ -47,7 +42,6 @@ typedef enum LostKind {
 
 typedef struct LostOp {
     LostKind kind;
-    int dir;
     int inode;
     char name[LOST_NAME_SIZE];
     char to[LOST_NAME_SIZE];
@@ -56,13 +50,11 @@ typedef struct LostOp {
 } LostOp;
 
 typedef struct LostEntry {
-    int dir;
     int inode;
     char name[LOST_NAME_SIZE];
 } LostEntry;
 
 typedef struct LostDisk {
-    bool has_dir[LOST_DIRS];
     LostEntry entries[LOST_ENTRIES_MAX];
     size_t n;
 } LostDisk;
@@ -76,30 +68,30 @@ static struct {
     LostDisk base; /* where the recording begins, all of it durable */
     LostDisk now;  /* where it is */
     char path[128];
-    struct stat dirs[LOST_DIRS];
+    struct stat dir;
     int inode_of_fd[1024];
     bool confused; /* it does not fit, or something was not seen */
 } lost;
 
-static inline LostEntry *lost_find(LostDisk *d, int dir, const char *name)
+static inline LostEntry *lost_find(LostDisk *d, const char *name)
 {
     for (size_t i = 0; i < d->n; i++)
-        if (d->entries[i].dir == dir && strcmp(d->entries[i].name, name) == 0)
+        if (strcmp(d->entries[i].name, name) == 0)
             return &d->entries[i];
     return NULL;
 }
 
-static inline void lost_drop(LostDisk *d, int dir, const char *name, int inode)
+static inline void lost_drop(LostDisk *d, const char *name, int inode)
 {
-    LostEntry *e = lost_find(d, dir, name);
+    LostEntry *e = lost_find(d, name);
 
     if (e && e->inode == inode)
         *e = d->entries[--d->n];
 }
 
-static inline void lost_set(LostDisk *d, int dir, const char *name, int inode)
+static inline void lost_set(LostDisk *d, const char *name, int inode)
 {
-    LostEntry *e = lost_find(d, dir, name);
+    LostEntry *e = lost_find(d, name);
 
     if (!e && d->n == LOST_ENTRIES_MAX) {
         lost.confused = true;
@@ -107,48 +99,29 @@ static inline void lost_set(LostDisk *d, int dir, const char *name, int inode)
     }
     if (!e) {
         e = &d->entries[d->n++];
-        e->dir = dir;
         memset(e->name, 0, sizeof(e->name));
         memcpy(e->name, name, strnlen(name, sizeof(e->name) - 1));
     }
     e->inode = inode;
 }
 
-/* Lets an operation on a directory come about. */
+/* Lets an operation on the directory come about. */
 static inline void lost_apply(LostDisk *d, const LostOp *op)
 {
-    if (op->kind == LOST_MKDIR)
-        d->has_dir[op->inode] = true;
-    else if (op->kind == LOST_CREATE)
-        lost_set(d, op->dir, op->name, op->inode);
+    if (op->kind == LOST_CREATE)
+        lost_set(d, op->name, op->inode);
     else
-        lost_drop(d, op->dir, op->name, op->inode);
+        lost_drop(d, op->name, op->inode);
     if (op->kind == LOST_RENAME)
-        lost_set(d, op->dir, op->to, op->inode);
+        lost_set(d, op->to, op->inode);
 }
 
-static inline void lost_stat_dirs(void)
-{
-    char path[160];
-
-    for (int i = 0; i < LOST_DIRS; i++) {
-        snprintf(path, sizeof(path), "%s%s", lost.path, lost_dirs[i]);
-        if (stat(path, &lost.dirs[i]) < 0)
-            lost.dirs[i] = (struct stat){.st_ino = 0};
-    }
-}
-
-/* Which of the three directories fd is, or -1. */
-static inline int lost_dir_of(int fd)
+static inline bool lost_is_dir(int fd)
 {
     struct stat st;
 
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return -1;
-    for (int i = 0; i < LOST_DIRS; i++)
-        if (st.st_ino == lost.dirs[i].st_ino && st.st_dev == lost.dirs[i].st_dev)
-            return i;
-    return -1;
+    return fd >= 0 && fstat(fd, &st) == 0 && st.st_ino == lost.dir.st_ino &&
+           st.st_dev == lost.dir.st_dev;
 }
 
 static inline int lost_new_inode(void)
@@ -161,7 +134,7 @@ static inline int lost_new_inode(void)
     return lost.n_inodes++;
 }
 
-static inline LostOp *lost_new_op(LostKind kind, int dir)
+static inline LostOp *lost_new_op(LostKind kind)
 {
     LostOp *op = &lost.ops[lost.n_ops];
 
@@ -169,7 +142,7 @@ static inline LostOp *lost_new_op(LostKind kind, int dir)
         lost.n_ops++;
     else
         lost.confused = true;
-    *op = (LostOp){.kind = kind, .dir = dir};
+    *op = (LostOp){.kind = kind};
     return op;
 }
 
@@ -188,19 +161,19 @@ static inline void lost_note_write(const ShimEvent *e, int inode)
     memcpy(data + file->size, e->data, e->size);
     file->data = data;
     file->size += e->size;
-    LostOp *op = lost_new_op(LOST_WRITE, -1);
+    LostOp *op = lost_new_op(LOST_WRITE);
     op->inode = inode;
     op->size = e->size;
 }
 
 /* A creation, renaming, removal. */
-static inline void lost_note_name(const ShimEvent *e, int dir)
+static inline void lost_note_name(const ShimEvent *e)
 {
     LostKind kind = e->call == SHIM_OPEN     ? LOST_CREATE
                     : e->call == SHIM_RENAME ? LOST_RENAME
                                              : LOST_UNLINK;
-    LostEntry *before = lost_find(&lost.now, dir, e->name);
-    LostOp *op = lost_new_op(kind, dir);
+    LostEntry *before = lost_find(&lost.now, e->name);
+    LostOp *op = lost_new_op(kind);
 
     op->inode = kind == LOST_CREATE ? lost_new_inode() : before ? before->inode : -1;
     if (kind == LOST_CREATE && e->opened < 1024)
@@ -213,41 +186,37 @@ static inline void lost_note_name(const ShimEvent *e, int dir)
 
 static inline void lost_observe(const ShimEvent *e)
 {
-    int dir = lost_dir_of(e->fd), inode = lost_inode_of(e->fd);
+    bool is_dir = lost_is_dir(e->fd);
+    int inode = lost_inode_of(e->fd);
 
     if (e->call == SHIM_OPEN && e->opened < 1024)
         lost.inode_of_fd[e->opened] = -1;
     if (e->call == SHIM_SYNC_FS)
-        lost_new_op(LOST_SYNC_ALL, -1);
-    else if (e->call == SHIM_SYNC && dir >= 0)
-        lost_new_op(LOST_SYNC_DIR, dir);
+        lost_new_op(LOST_SYNC_ALL);
+    else if (e->call == SHIM_SYNC && is_dir)
+        lost_new_op(LOST_SYNC_DIR);
     else if (e->call == SHIM_SYNC && inode >= 0)
-        lost_new_op(LOST_SYNC_FILE, -1)->inode = inode;
+        lost_new_op(LOST_SYNC_FILE)->inode = inode;
     else if (e->call == SHIM_WRITE && inode >= 0)
         lost_note_write(e, inode);
-    else if (e->call == SHIM_MKDIR && dir == 0) {
-        lost_new_op(LOST_MKDIR, 0)->inode = strcmp(e->name, "index") == 0 ? 1 : 2;
-        lost_stat_dirs();
-    } else if (dir >= 0 && ((e->call == SHIM_OPEN && e->created) || e->call == SHIM_RENAME ||
-                            e->call == SHIM_UNLINK))
-        lost_note_name(e, dir);
+    else if (e->call == SHIM_MKDIR || e->call == SHIM_LINK)
+        lost.confused = true;
+    else if (is_dir && ((e->call == SHIM_OPEN && e->created) || e->call == SHIM_RENAME ||
+                        e->call == SHIM_UNLINK))
+        lost_note_name(e);
 }
 
 static inline int lost_read_one(const char *path, const struct stat *st, _unused_ int type,
                                 _unused_ struct FTW *ftw)
 {
-    const char *rest = path + strlen(lost.path), *slash = strrchr(rest, '/');
-    int dir = strncmp(rest, "/index", 6) == 0 ? 1 : strncmp(rest, "/records", 8) == 0 ? 2 : 0;
     LostInode *file;
     int inode;
 
-    if (!S_ISREG(st->st_mode)) {
-        lost.base.has_dir[dir] = true;
+    if (!S_ISREG(st->st_mode))
         return 0;
-    }
     inode = lost_new_inode();
     file = &lost.inodes[inode];
-    lost_set(&lost.base, dir, slash + 1, inode);
+    lost_set(&lost.base, strrchr(path, '/') + 1, inode);
     return fixture_read(path, &file->data, &file->size);
 }
 
@@ -267,11 +236,10 @@ static inline int lost_record(const char *path)
     snprintf(lost.path, sizeof(lost.path), "%s", path);
     for (int fd = 0; fd < 1024; fd++)
         lost.inode_of_fd[fd] = -1;
-    if (nftw(path, lost_read_one, 16, FTW_PHYS) != 0)
+    if (nftw(path, lost_read_one, 16, FTW_PHYS) != 0 || stat(path, &lost.dir) < 0)
         return -EIO;
     lost.now = lost.base;
     lost.n_base = lost.n_inodes;
-    lost_stat_dirs();
     shim.observe = lost_observe;
     return 0;
 }
@@ -279,7 +247,7 @@ static inline int lost_record(const char *path)
 /* From here on a disk may be in any of these states, a bit each. */
 static inline void lost_mark(unsigned states)
 {
-    lost_new_op(LOST_MARK, -1)->states = states;
+    lost_new_op(LOST_MARK)->states = states;
 }
 
 static inline int lost_stop(void)
@@ -333,17 +301,11 @@ static inline void lost_rewind(LostCut *cut)
     }
 }
 
-/* Of one directory, or of all. */
-static inline void lost_settle(LostCut *cut, int dir)
+static inline void lost_settle(LostCut *cut)
 {
-    size_t left = 0;
-
     for (size_t i = 0; i < cut->n_pending; i++)
-        if (dir < 0 || cut->pending[i]->dir == dir)
-            lost_apply(&cut->durable, cut->pending[i]);
-        else
-            cut->pending[left++] = cut->pending[i];
-    cut->n_pending = left;
+        lost_apply(&cut->durable, cut->pending[i]);
+    cut->n_pending = 0;
 }
 
 /* Moves the cut behind one more operation. */
@@ -356,9 +318,9 @@ static inline void lost_step(LostCut *cut, const LostOp *op)
     else if (op->kind == LOST_SYNC_FILE)
         lost.inodes[op->inode].durable = lost.inodes[op->inode].written;
     else if (op->kind == LOST_SYNC_DIR)
-        lost_settle(cut, op->dir);
+        lost_settle(cut);
     else if (op->kind == LOST_SYNC_ALL) {
-        lost_settle(cut, -1);
+        lost_settle(cut);
         for (int i = 0; i < lost.n_inodes; i++)
             lost.inodes[i].durable = lost.inodes[i].written;
     } else
@@ -384,7 +346,7 @@ static inline void lost_pick_data(const LostInode *file, LostLuck luck, size_t *
 static inline uint64_t lost_digest(const LostEntry *e, size_t size, size_t kept)
 {
     uint64_t digest = 1469598103934665603;
-    uint64_t numbers[] = {(uint64_t)e->dir, (uint64_t)e->inode, size, kept};
+    uint64_t numbers[] = {(uint64_t)e->inode, size, kept};
 
     for (const char *p = e->name; *p; p++)
         digest = (digest ^ (uint8_t)*p) * 1099511628211;
@@ -395,26 +357,18 @@ static inline uint64_t lost_digest(const LostEntry *e, size_t size, size_t kept)
 
 static inline void lost_pick(const LostCut *cut, LostLuck luck, LostTree *ret)
 {
-    size_t n = 0;
-
     ret->disk = cut->durable;
     for (size_t i = 0; i < cut->n_pending; i++)
         if (luck == LOST_NAMES || (luck == LOST_CHANCE && lost_random() % 2))
             lost_apply(&ret->disk, cut->pending[i]);
 
-    ret->digest = (ret->disk.has_dir[1] ? 2u : 0) + (ret->disk.has_dir[2] ? 1u : 0);
+    ret->digest = 0;
     for (size_t i = 0; i < ret->disk.n; i++) {
-        LostEntry e = ret->disk.entries[i];
+        const LostEntry *e = &ret->disk.entries[i];
 
-        /* What is synced in a directory that is not. */
-        if (!ret->disk.has_dir[e.dir])
-            continue;
-        ret->disk.entries[n] = e;
-        lost_pick_data(&lost.inodes[e.inode], luck, &ret->size[n], &ret->kept[n]);
-        ret->digest += lost_digest(&e, ret->size[n], ret->kept[n]);
-        n++;
+        lost_pick_data(&lost.inodes[e->inode], luck, &ret->size[i], &ret->kept[i]);
+        ret->digest += lost_digest(e, ret->size[i], ret->kept[i]);
     }
-    ret->disk.n = n;
 }
 
 /* Makes path, which must not exist, such a tree. */
@@ -422,11 +376,8 @@ static inline int lost_write_tree(const LostTree *tree, const char *path)
 {
     char name[200];
 
-    for (int i = 0; i < LOST_DIRS; i++) {
-        snprintf(name, sizeof(name), "%s%s", path, lost_dirs[i]);
-        if (tree->disk.has_dir[i] && mkdir(name, 0700) < 0)
-            return -errno;
-    }
+    if (mkdir(path, 0700) < 0)
+        return -errno;
     for (size_t i = 0; i < tree->disk.n; i++) {
         const LostEntry *e = &tree->disk.entries[i];
         _cleanup_(freep) char *data = calloc(1, tree->size[i] + 1);
@@ -436,7 +387,7 @@ static inline int lost_write_tree(const LostTree *tree, const char *path)
             return -ENOMEM;
         if (tree->kept[i] > 0)
             memcpy(data, lost.inodes[e->inode].data, tree->kept[i]);
-        snprintf(name, sizeof(name), "%s%s/%s", path, lost_dirs[e->dir], e->name);
+        snprintf(name, sizeof(name), "%s/%s", path, e->name);
         r = fixture_write(name, data, tree->size[i]);
         if (r < 0)
             return r;

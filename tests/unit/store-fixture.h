@@ -15,10 +15,9 @@
 #include "basic/io.h"
 #include "basic/json.h"
 #include "basic/names.h"
-#include "credstore/header.h"
+#include "credstore/head.h"
 #include "credstore/keyslots.h"
 #include "credstore/seal/limits.h"
-#include "credstore/signed-file.h"
 #include "credstore/store.h"
 
 /*
@@ -65,15 +64,15 @@ static inline int fixture_read(const char *path, char **ret, size_t *ret_size)
     return io_read_file_at(AT_FDCWD, path, (size_t)1 << 26, ret, ret_size);
 }
 
-/* Makes header.json for a new key that is wrapped by fixture_kek; slot_members are added to the
+/* Makes an empty store for a new key that is wrapped by fixture_kek; slot_members are added to the
  * slot. */
-static inline int fixture_write_header(const char *dir, const char *slot_members)
+static inline int fixture_write_store(const char *dir, const char *slot_members)
 {
     _cleanup_(json_putp) json_object *slot = json_tokener_parse(slot_members);
     _cleanup_(secret_freep) Secret *kek = secret_new_copy(fixture_kek, STORE_KEY_SIZE), *key = NULL;
     _cleanup_(header_done) Header header = {.generation = 1, .slots = json_object_new_array()};
     _cleanup_(sealer_freep) Sealer *s = NULL;
-    _cleanup_(freep) char *body = NULL, *text = NULL;
+    _cleanup_(freep) char *text = NULL;
     char path[128];
     size_t size;
 
@@ -83,10 +82,9 @@ static inline int fixture_write_header(const char *dir, const char *slot_members
         json_add_string(slot, "id", "01020304") < 0 ||
         keyslots_wrap(s, header.id, slot, kek, key) < 0 ||
         json_append_take(header.slots, json_object_get(slot)) < 0 ||
-        header_format(&header, &body) < 0 ||
-        signed_file_format(s, key, SIGNED_LABEL_HEADER, body, &text, &size) < 0)
+        head_format(s, key, &header, NULL, 0, &text, &size) < 0)
         return -EIO;
-    snprintf(path, sizeof(path), "%s/header.json", dir);
+    snprintf(path, sizeof(path), "%s/store", dir);
     return fixture_write(path, text, size);
 }
 
@@ -106,7 +104,7 @@ static inline int fixture_new_in(const char *below, Fixture *f)
     setenv("CREDENTIALS_DIRECTORY", f->top, 1);
     if (fixture_write(path, fixture_kek, STORE_KEY_SIZE) < 0)
         return -EIO;
-    return fixture_write_header(f->dir, "{}");
+    return fixture_write_store(f->dir, "{}");
 }
 
 /* Where a sync costs nothing, unless $TMPDIR says where: the tests commit thousands of times. */
@@ -132,17 +130,29 @@ static inline bool fixture_exists(const Fixture *f, const char *name)
     return access(path, F_OK) == 0;
 }
 
-/* The name of a record's file, and of its shard's. */
-static inline void fixture_record_name(const char *id, char ret[static 64])
+/* The line of a record in the text of a store, and its length without the newline; NULL where there
+ * is none. */
+static inline char *fixture_find_line(const char *text, size_t size, const char *id,
+                                      size_t *ret_size)
 {
-    snprintf(ret, 64, "records/%s.json", id);
+    char start[32], *line, *end;
+
+    snprintf(start, sizeof(start), "\n{\"id\":\"%s", id);
+    line = memmem(text, size, start, strlen(start));
+    if (!line)
+        return NULL;
+    line++;
+    end = memchr(line, '\n', size - (size_t)(line - text));
+    *ret_size = end ? (size_t)(end - line) : size - (size_t)(line - text);
+    return line;
 }
 
-static inline void fixture_shard_name(const char *id, char ret[static 64])
+/* Where the records begin. */
+static inline size_t fixture_head_size(const char *text, size_t size)
 {
-    char digits[3] = {id[0], id[1], '\0'};
+    Head head = {.size = 0};
 
-    snprintf(ret, 64, "index/%02lx.json", strtoul(digits, NULL, 16) >> 2);
+    return head_split(text, size, &head) < 0 ? 0 : head.size;
 }
 
 static const char *fixture_copy_from;
@@ -169,18 +179,13 @@ static inline int fixture_copy(const char *from, const char *to)
     return nftw(from, fixture_copy_one, 16, FTW_PHYS) == 0 ? 0 : -EIO;
 }
 
-static inline int fixture_is_new(const char *path, _unused_ const struct stat *st,
-                                 _unused_ int type, _unused_ struct FTW *ftw)
-{
-    size_t n = strlen(path);
-
-    return n > 4 && strcmp(path + n - 4, ".new") == 0;
-}
-
-/* Whether there is any file of a commit that did not come about. */
+/* Whether there is the file of a commit that did not come about. */
 static inline bool fixture_has_new(const char *dir)
 {
-    return nftw(dir, fixture_is_new, 16, FTW_PHYS) != 0;
+    char path[160];
+
+    snprintf(path, sizeof(path), "%s/store.new", dir);
+    return access(path, F_OK) == 0;
 }
 
 static inline json_object *fixture_meta(const char *name)
@@ -192,13 +197,18 @@ static inline json_object *fixture_meta(const char *name)
     return meta;
 }
 
+/* Of the last record that it was asked for; NULL where there is none. */
 static inline const char *fixture_name(const StoreRecord *record)
 {
-    json_object *name;
+    static char name[1024];
+    _cleanup_(json_putp) json_object *meta = NULL;
+    const char *text;
 
-    return record && record->meta && json_object_object_get_ex(record->meta, "name", &name)
-               ? json_object_get_string(name)
-               : NULL;
+    if (!record || !record->meta || json_parse(record->meta, record->meta_size, 15, &meta) < 0 ||
+        json_get_string(meta, "name", &text) <= 0)
+        return NULL;
+    snprintf(name, sizeof(name), "%s", text);
+    return name;
 }
 
 /* Adds a record with this name and this secret, by a commit of its own. */

@@ -73,7 +73,6 @@ static inline int step_all_kinds(Subject *x, Store *s)
     return r < 0 ? r : store_commit(t);
 }
 
-/* So many that they are synced together. */
 static inline int step_add_batch(Subject *x, Store *s)
 {
     _cleanup_(secret_freep) Secret *secret = secret_new_copy("batch", 5);
@@ -114,21 +113,19 @@ static inline int step_remove_slot(Subject *x, Store *s)
 typedef struct NamedStep {
     const char *name;
     Step step;
-    bool large;
-    bool adds; /* under a random id: which shards are written differs */
 } NamedStep;
 
 /* Each of them alone, behind steps_begin(). */
 static const NamedStep named_steps[] = {
-    {"add", step_add, false, true},
-    {"replace", step_replace, false, false},
-    {"replace metadata", step_replace_meta, false, false},
-    {"remove", step_remove, false, false},
-    {"all kinds at once", step_all_kinds, false, true},
-    {"add a hundred", step_add_batch, true, true},
-    {"add a slot", step_add_slot, false, false},
-    {"reseal a slot", step_reseal_slot, false, false},
-    {"remove a slot", step_remove_slot, false, false},
+    {"add", step_add},
+    {"replace", step_replace},
+    {"replace metadata", step_replace_meta},
+    {"remove", step_remove},
+    {"all kinds at once", step_all_kinds},
+    {"add a hundred", step_add_batch},
+    {"add a slot", step_add_slot},
+    {"reseal a slot", step_reseal_slot},
+    {"remove a slot", step_remove_slot},
 };
 
 typedef struct StepsDump {

@@ -51,16 +51,16 @@ static bool ends(const Service *s, uint64_t usec)
     return sd_event_get_state(s->event) == SD_EVENT_FINISHED;
 }
 
-static bool header_path(const Fixture *f, char *ret, size_t size, const char *suffix)
+static bool store_path(const Fixture *f, char *ret, size_t size, const char *suffix)
 {
-    return (size_t)snprintf(ret, size, "%s/header.json%s", f->dir, suffix) < size;
+    return (size_t)snprintf(ret, size, "%s/store%s", f->dir, suffix) < size;
 }
 
-static bool rename_header(const Fixture *f, const char *from, const char *to)
+static bool rename_store(const Fixture *f, const char *from, const char *to)
 {
     char a[128], b[128];
 
-    return header_path(f, a, sizeof(a), from) && header_path(f, b, sizeof(b), to) &&
+    return store_path(f, a, sizeof(a), from) && store_path(f, b, sizeof(b), to) &&
            rename(a, b) == 0;
 }
 
@@ -84,13 +84,13 @@ TEST(store_unavailable)
 
     k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1);
     ASSERT_TRUE(k && keyctl_clear(fixture_ring()) == 0);
-    ASSERT_TRUE(rename_header(&f, "", ".away") && header_path(&f, path, sizeof(path), ""));
+    ASSERT_TRUE(rename_store(&f, "", ".away") && store_path(&f, path, sizeof(path), ""));
     ASSERT_OK(close(creat(path, 0600)));
     ASSERT_OK(service_start(&f, &s));
     ASSERT_TRUE(!ends(&s, LONG_USEC));
     ASSERT_EQ(ring_size(), 0);
 
-    ASSERT_TRUE(rename_header(&f, ".away", ""));
+    ASSERT_TRUE(rename_store(&f, ".away", ""));
     ASSERT_TRUE(ends(&s, LIMIT_USEC));
     ASSERT_EQ(ring_size(), 1);
 }

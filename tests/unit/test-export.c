@@ -3,35 +3,15 @@
 #include "basic/limits.h"
 #include "keyd-fixture.h"
 
-/* A copy of the store for a boot image, and what a manager does with one. */
+/* An export of the store for a boot image, and what a manager does with one. */
 
 #define OTHER "nqn.2026-11.org.example:b"
 #define THIRD "nqn.2026-11.org.example:c"
 
-typedef struct Files {
-    const char *dir;
-    size_t n;
-    int error;
-} Files;
-
-static int put_file(const char *path, const char *text, size_t size, void *userdata)
-{
-    _cleanup_(closep) int fd = -EBADF;
-    Files *files = userdata;
-    char name[128];
-
-    files->n++;
-    if (files->error)
-        return files->error;
-    snprintf(name, sizeof(name), "%s/%s", files->dir, path);
-    fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    return fd < 0 ? -errno : io_write_all(fd, text, size);
-}
-
-/* A place for a copy, next to the store. */
+/* A place for an export, next to the store. */
 typedef struct Place {
     char dir[80];
-    CopyResult result;
+    ExportResult result;
     char *detail;
 } Place;
 
@@ -42,43 +22,38 @@ static void place_done(const Place *p)
     free(p->detail);
 }
 
-static int copy_all(Manager *m, json_object *nqns, Files *files, CopyResult *ret,
-                    char **reterr_detail)
+static int export_all(Manager *m, json_object *nqns, Place *p)
 {
-    _cleanup_(manager_copy_freep) ManagerCopy *c = NULL;
-    CopyResult result;
-    int r = manager_copy_new(m, nqns, &c, &result, reterr_detail);
+    _cleanup_(store_export_freep) StoreExport *e = NULL;
+    _cleanup_(closep) int fd = -EBADF;
+    char path[96];
+    const char *text;
+    size_t size;
+    int r = manager_export(m, nqns, &e, &p->result, &p->detail);
 
-    if (r < 0)
-        return r;
-    while ((r = manager_copy_next(c, put_file, files, reterr_detail)) > 0)
-        ;
-    if (r == 0)
-        *ret = result;
+    snprintf(path, sizeof(path), "%s/store", p->dir);
+    if (r == 0 && (fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)) < 0)
+        r = -errno;
+    while (r == 0 && store_export_next(e, &text, &size))
+        r = io_write_all(fd, text, size);
     return r;
 }
 
-/* Copies the keys of up to two subsystems, or all of them for NULL. */
-static int copy(const Fixture *f, Place *p, const char *first, const char *second)
+/* Exports the keys of up to two subsystems, or all of them for NULL. */
+static int export(const Fixture *f, Place *p, const char *first, const char *second)
 {
     _cleanup_(json_putp) json_object *nqns = first ? json_object_new_array() : NULL;
-    Files files = {.dir = p->dir};
-    char path[96];
 
     place_done(p);
     *p = (Place){.dir = ""};
     if ((first && json_append_take(nqns, json_object_new_string(first)) < 0) ||
         (second && json_append_take(nqns, json_object_new_string(second)) < 0))
         return -ENOMEM;
-    snprintf(p->dir, sizeof(p->dir), "%s-copy", f->dir);
-    snprintf(path, sizeof(path), "%s/index", p->dir);
-    if (mkdir(p->dir, 0700) < 0 || mkdir(path, 0700) < 0)
-        return -errno;
-    snprintf(path, sizeof(path), "%s/records", p->dir);
-    if (mkdir(path, 0700) < 0)
+    snprintf(p->dir, sizeof(p->dir), "%s-export", f->dir);
+    if (mkdir(p->dir, 0700) < 0)
         return -errno;
     (void)fixture_open(f, f->m);
-    return copy_all(f->m, nqns, &files, &p->result, &p->detail);
+    return export_all(f->m, nqns, p);
 }
 
 /* As the daemon of an initramfs. */
@@ -105,7 +80,7 @@ TEST(keys_of_some_subsystems)
     ASSERT_TRUE(fixture_add(&f, THIRD, KEY_ROLE_HOST, 3));
     ASSERT_TRUE(fixture_rotate(&f, b, 4));
 
-    ASSERT_OK(copy(&f, &p, OTHER, SUBSYSTEM));
+    ASSERT_OK(export(&f, &p, OTHER, SUBSYSTEM));
     ASSERT_EQ(p.result.keys, 3); /* one of them is retiring */
     ASSERT_EQ(p.result.broken, 0);
     setenv("SYSTEMD_IN_INITRD", "1", 1);
@@ -115,34 +90,32 @@ TEST(keys_of_some_subsystems)
     ASSERT_OK(fixture_sync_manager(&f, m, &s));
     m = manager_free(m);
 
-    ASSERT_OK(copy(&f, &p, NULL, NULL));
+    ASSERT_OK(export(&f, &p, NULL, NULL));
     ASSERT_EQ(p.result.keys, 4);
-    ASSERT_OK(copy(&f, &p, OTHER, OTHER));
+    ASSERT_OK(export(&f, &p, OTHER, OTHER));
     ASSERT_EQ(p.result.keys, 2);
 }
 
 TEST(what_is_asked_for_is_there)
 {
     _cleanup_(place_done) Place p = {.dir = ""};
-    char path[128];
     Key *k;
     FIXTURE;
 
-    ASSERT_EQ(copy(&f, &p, NULL, NULL), -ENOMEDIUM);
+    ASSERT_EQ(export(&f, &p, NULL, NULL), -ENOMEDIUM);
     ASSERT_STR(p.detail, "there is no store yet");
     ASSERT_TRUE((k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1)));
-    ASSERT_EQ(copy(&f, &p, SUBSYSTEM, OTHER), -ENOENT);
+    ASSERT_EQ(export(&f, &p, SUBSYSTEM, OTHER), -ENOENT);
     ASSERT_STR(p.detail, "no key is for the subsystem NQN \"" OTHER "\"");
 
     /* The only key is broken, so nobody knows whose it is. */
-    snprintf(path, sizeof(path), "%s/records/%s.json", f.dir, k->id);
-    ASSERT_OK(truncate(path, 10));
+    ASSERT_TRUE(fixture_break(&f, k->id));
     ASSERT_TRUE(fixture_restart(&f));
-    ASSERT_EQ(copy(&f, &p, SUBSYSTEM, NULL), -ENOENT);
+    ASSERT_EQ(export(&f, &p, SUBSYSTEM, NULL), -ENOENT);
     ASSERT_TRUE(p.detail && strstr(p.detail, "broken"));
-    ASSERT_EQ(copy(&f, &p, NULL, NULL), -ENOENT);
+    ASSERT_EQ(export(&f, &p, NULL, NULL), -ENOENT);
     ASSERT_TRUE(fixture_add(&f, OTHER, KEY_ROLE_HOST, 2));
-    ASSERT_OK(copy(&f, &p, NULL, NULL));
+    ASSERT_OK(export(&f, &p, NULL, NULL));
     ASSERT_EQ(p.result.keys, 1);
     ASSERT_EQ(p.result.broken, 1);
 }
@@ -155,7 +128,7 @@ TEST(it_is_no_store_outside_of_an_initramfs)
     FIXTURE;
 
     ASSERT_TRUE(fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1));
-    ASSERT_OK(copy(&f, &p, NULL, NULL));
+    ASSERT_OK(export(&f, &p, NULL, NULL));
     for (size_t i = 0; i < ARRAY_SIZE(no); i++) {
         _cleanup_(manager_freep) Manager *m = NULL;
 
@@ -165,7 +138,7 @@ TEST(it_is_no_store_outside_of_an_initramfs)
         ASSERT_EQ(boot(&f, &p, &m), -EROFS);
         ASSERT_TRUE(!manager_store(m));
         ASSERT_EQ(key_table_size(manager_keys(m)), 0);
-        ASSERT_TRUE(strstr(vault_detail(manager_vault(m)), "copy"));
+        ASSERT_TRUE(strstr(vault_detail(manager_vault(m)), "export"));
     }
 }
 
@@ -185,7 +158,7 @@ TEST(it_is_left_as_it_is)
     f.config.retire_usec = USEC_PER_SEC;
     manager_set_config(f.m, &f.config);
     ASSERT_TRUE((k = fixture_rotate(&f, old, 2)));
-    ASSERT_OK(copy(&f, &p, NULL, NULL));
+    ASSERT_OK(export(&f, &p, NULL, NULL));
     ASSERT_EQ(p.result.keys, 2);
 
     setenv("SYSTEMD_IN_INITRD", "1", 1);
@@ -201,25 +174,11 @@ TEST(it_is_left_as_it_is)
     if (r == 0)
         r = fixture_try_add(&initramfs, OTHER, KEY_ROLE_HOST, 0, 3, &k) == -EROFS &&
                     manager_remove(initramfs.m, k->id, false, &detail) == -EIO &&
-                    copy(&initramfs, &again, NULL, NULL) == -EROFS
+                    export(&initramfs, &again, NULL, NULL) == -EROFS
                 ? 0
                 : -EUCLEAN;
     manager_free(initramfs.m);
     ASSERT_OK(r);
     /* All of it is still there. */
-    ASSERT_OK(copy(&f, &p, NULL, NULL));
-}
-
-TEST(whoever_takes_it_may_fail)
-{
-    Files files = {.dir = "", .error = -ENOBUFS};
-    _cleanup_(freep) char *detail = NULL;
-    CopyResult result = {.keys = 99};
-    FIXTURE;
-
-    ASSERT_TRUE(fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1));
-    ASSERT_EQ(copy_all(f.m, NULL, &files, &result, &detail), -ENOBUFS);
-    ASSERT_EQ(files.n, 1);
-    ASSERT_EQ(result.keys, 99);
-    ASSERT_TRUE(!detail);
+    ASSERT_OK(export(&f, &p, NULL, NULL));
 }

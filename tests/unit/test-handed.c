@@ -72,12 +72,11 @@ static bool lock_store(const Fixture *f, Store **ret)
     return store_attach(f->dir, ret, &detail) == 0;
 }
 
-/* Opening none makes its directories. */
 static bool no_store(const Fixture *f)
 {
     char path[128];
 
-    (void)snprintf(path, sizeof(path), "%s/header.json", f->dir);
+    (void)snprintf(path, sizeof(path), "%s/store", f->dir);
     return !manager_store(f->m) && access(path, F_OK) < 0 && errno == ENOENT;
 }
 

@@ -103,7 +103,7 @@ TEST(bad_names)
         ASSERT_STR(detail, cases[i].detail);
     }
     ASSERT_TRUE(!manager_store(f.m));
-    snprintf(path, sizeof(path), "%s/header.json", f.dir);
+    snprintf(path, sizeof(path), "%s/store", f.dir);
     ASSERT_TRUE(access(path, F_OK) < 0);
 }
 
@@ -297,7 +297,7 @@ TEST(store_unreadable)
 
     ASSERT_TRUE(fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1));
     ASSERT_TRUE(fixture_restart(&f));
-    snprintf(path, sizeof(path), "%s/header.json", f.dir);
+    snprintf(path, sizeof(path), "%s/store", f.dir);
     ASSERT_OK(truncate(path, 10));
     ASSERT_EQ(fixture_open(&f, f.m), -EBADMSG);
     ASSERT_TRUE(vault_detail(manager_vault(f.m)));
@@ -346,9 +346,9 @@ TEST(a_job_that_cannot_start)
     manager_set_handler(f.m, count_events, &events);
     ASSERT_OK(getrlimit(RLIMIT_NOFILE, &old));
     low = old;
-    /* Enough for the directories of the store and a file in them, not for a pipe besides. */
-    low.rlim_cur = (rlim_t)dup(0) + 4;
-    close((int)low.rlim_cur - 4);
+    /* Enough for the directory of the store and the file in it, not for a pipe besides. */
+    low.rlim_cur = (rlim_t)dup(0) + 2;
+    close((int)low.rlim_cur - 2);
     ASSERT_OK(setrlimit(RLIMIT_NOFILE, &low));
     settled = vault_await(v);
     ASSERT_OK(setrlimit(RLIMIT_NOFILE, &old));

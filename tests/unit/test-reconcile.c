@@ -239,7 +239,7 @@ TEST(shared_look)
 /* The record may be that of any key: with it, what carries our group is kept. */
 TEST(broken_record)
 {
-    char path[128], id[STORE_ID_SIZE];
+    char id[STORE_ID_SIZE];
     Key *k;
     FIXTURE;
 
@@ -249,8 +249,7 @@ TEST(broken_record)
     strcpy(id, k->id);
     ASSERT_TRUE(fixture_add(&f, OTHER_SUBSYSTEM, KEY_ROLE_HOST, 1));
     ASSERT_TRUE(fixture_restart(&f));
-    snprintf(path, sizeof(path), "%s/records/%s.json", f.dir, id);
-    ASSERT_OK(truncate(path, 20));
+    ASSERT_TRUE(fixture_break(&f, id));
 
     ASSERT_OK(sync_now(&f));
     ASSERT_TRUE(did(1, 0, 0, 0));

@@ -11,8 +11,8 @@
 
 #define STATES_MAX 32
 /* Trees that are tried at each point, besides those with all and with nothing lost. */
-#define TRIES 24
-#define TRIES_LARGE 2
+#define TRIES 400
+#define TRIES_LARGE 400
 /* Those that are cut again at each point of their recovery. */
 #define AGAIN_MAX 64
 
@@ -122,7 +122,7 @@ static bool try_tree(Row *x, const LostTree *tree, unsigned states, bool keep)
 static bool is_unfinished(const LostTree *tree)
 {
     for (size_t i = 0; i < tree->disk.n; i++)
-        if (strcmp(tree->disk.entries[i].name, "commit.json") == 0)
+        if (strcmp(tree->disk.entries[i].name, "store.new") == 0)
             return true;
     return false;
 }
@@ -143,8 +143,8 @@ static void cut_everywhere(Row *x, unsigned states, int tries, bool keep)
             if (!try_tree(x, &tree, cut.states,
                           keep && x->trees % 3 == 0 && is_unfinished(&tree))) {
                 for (size_t k = i > 12 ? i - 12 : 0; k < i; k++)
-                    printf("# %zu: kind %d, dir %d, %s %s\n", k, lost.ops[k].kind, lost.ops[k].dir,
-                           lost.ops[k].name, lost.ops[k].to);
+                    printf("# %zu: kind %d, %s %s\n", k, lost.ops[k].kind, lost.ops[k].name,
+                           lost.ops[k].to);
                 TEST_FAIL("cut behind operation %zu of %zu", i, lost.n_ops);
             }
         }
@@ -187,7 +187,7 @@ TEST(cut_during_changes)
     ASSERT_OK(record(&x, steps, ARRAY_SIZE(steps)));
     cut_everywhere(&x, 1, TRIES, false);
     print_counts(&x);
-    ASSERT_TRUE(x.points > 100 && x.trees > 250);
+    ASSERT_TRUE(x.points > 40 && x.trees > 250);
 }
 
 TEST(cut_during_large_changes)
@@ -199,7 +199,7 @@ TEST(cut_during_large_changes)
     ASSERT_OK(record(&x, steps, ARRAY_SIZE(steps)));
     cut_everywhere(&x, 1, TRIES_LARGE, false);
     print_counts(&x);
-    ASSERT_TRUE(x.points > 300 && x.trees > 1000);
+    ASSERT_TRUE(x.points > 20 && x.trees > 200);
 }
 
 /* What a cut has left is recovered, and the power is cut again. */
@@ -225,7 +225,7 @@ TEST(cut_during_recovery)
     }
     printf("# %zu recoveries\n", x.n_again);
     print_counts(&x);
-    ASSERT_TRUE(x.n_again > 10 && x.trees > 150);
+    ASSERT_TRUE(x.n_again > 30 && x.trees > 60);
 }
 
 /* A new store: while there is none, one can be made. */
@@ -357,5 +357,5 @@ TEST(cut_after_an_error)
     ASSERT_OK(r);
     printf("# %d errors\n", k - 1);
     print_counts(&x);
-    ASSERT_TRUE(k > 40);
+    ASSERT_TRUE(k > 12 && x.trees > 1000);
 }

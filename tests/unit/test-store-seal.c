@@ -6,7 +6,7 @@
 
 #include "credstore/aead.h"
 #include "credstore/box.h"
-#include "credstore/signed-file.h"
+#include "credstore/head.h"
 
 static const uint8_t zero_key[STORE_KEY_SIZE];
 
@@ -107,23 +107,93 @@ TEST(one_text_for_a_box)
     }
 }
 
-TEST(labels_tell_files_apart)
+/* Where a box begins is seen from its end. */
+TEST(a_box_at_the_end)
 {
+    static const char box[] = "{\"nonce\":\"AAAAAAAAAAAAAAAA\",\"ciphertext\":\"/wD+AQ==\","
+                              "\"tag\":\"AAAAAAAAAAAAAAAAAAAAAA==\"}";
+    char text[400];
+    size_t size;
+
+    snprintf(text, sizeof(text), "%s%s", box, box);
+    for (size_t before = 1; before <= strlen(box); before++) {
+        ASSERT_TRUE(box_find(text + strlen(box) - before, strlen(box) + before, &size));
+        ASSERT_EQ(size, strlen(box));
+    }
+    for (size_t cut = 1; cut < strlen(box); cut++)
+        ASSERT_TRUE(!box_find(box + cut, strlen(box) - cut, &size));
+}
+
+TEST(a_head)
+{
+    static const IndexEntry entries[] = {{1, 1}, {0x0123456789abcdef, GENERATION_MAX}};
+    _cleanup_(header_done) Header header = {.generation = 7, .slots = json_object_new_array()};
     _cleanup_(secret_freep) Secret *key = secret_new(STORE_KEY_SIZE);
+    _cleanup_(freep) IndexEntry *got = NULL;
     _cleanup_(sealer_freep) Sealer *s = NULL;
     _cleanup_(freep) char *text = NULL;
-    uint8_t mac[SEAL_MAC_SIZE];
-    size_t size, body_size;
+    size_t size, n;
+    Head head;
 
     ASSERT_OK(sealer_new(&s));
-    ASSERT_OK(signed_file_format(s, key, SIGNED_LABEL_SHARD, "{\"a\":1}", &text, &size));
-    ASSERT_EQ(strlen(text), size);
-    ASSERT_OK(signed_file_split(text, size, &body_size, mac));
-    ASSERT_EQ(body_size, 7);
-    ASSERT_OK(signed_file_verify(s, key, SIGNED_LABEL_SHARD, text, body_size, mac));
-    ASSERT_EQ(signed_file_verify(s, key, SIGNED_LABEL_HEADER, text, body_size, mac), -EBADMSG);
+    ASSERT_OK(head_format(s, key, &header, entries, 2, &text, &size));
+    ASSERT_OK(head_split(text, size, &head));
+    ASSERT_EQ(head.size, size);
+    ASSERT_OK(head_verify(s, key, text, &head));
+    ASSERT_OK(index_parse(text + head.header_size + 1, head.index_size, &got, &n));
+    ASSERT_EQ(n, 2);
+    ASSERT_MEM(got, entries, sizeof(entries));
+    for (size_t i = 0; i < size; i++) {
+        Head cut;
+
+        ASSERT_EQ(head_split(text, i, &cut), -EBADMSG);
+        text[i] ^= 1;
+        if (head_split(text, size, &cut) == 0)
+            ASSERT_EQ(head_verify(s, key, text, &cut), -EBADMSG);
+        text[i] ^= 1;
+    }
     key->data[31] = 1;
-    ASSERT_EQ(signed_file_verify(s, key, SIGNED_LABEL_SHARD, text, body_size, mac), -EBADMSG);
-    for (size_t i = 0; i < size; i++)
-        ASSERT_EQ(signed_file_split(text, i, &body_size, mac), -EBADMSG);
+    ASSERT_EQ(head_verify(s, key, text, &head), -EBADMSG);
+}
+
+TEST(one_text_for_an_index)
+{
+    static const char *const good[] = {"{}", "{\"0000000000000000\":1}",
+                                       "{\"000000000000000f\":1,\"0000000000000010\":99}"};
+    static const char *const bad[] = {"",
+                                      "{",
+                                      "}",
+                                      "{} ",
+                                      " {}",
+                                      "{,}",
+                                      "[]",
+                                      "{\"0000000000000000\":1,}",
+                                      "{\"0000000000000000\":0}",
+                                      "{\"0000000000000000\":01}",
+                                      "{\"0000000000000000\":-1}",
+                                      "{\"0000000000000000\":1.0}",
+                                      "{\"0000000000000000\": 1}",
+                                      "{\"000000000000000\":1}",
+                                      "{\"000000000000000F\":1}",
+                                      "{\"0000000000000000\":9007199254740993}",
+                                      "{\"0000000000000000\":1 }",
+                                      "{\"0000000000000000\":1}{",
+                                      "{\"0000000000000001\":1,\"0000000000000001\":1}",
+                                      "{\"0000000000000002\":1,\"0000000000000001\":1}",
+                                      "{\"0000000000000001\":1;\"0000000000000002\":1}",
+                                      "{\"0000000000000001\":1\"0000000000000002\":1}"};
+    size_t n;
+
+    for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+        _cleanup_(freep) IndexEntry *entries = NULL;
+
+        ASSERT_OK(index_parse(good[i], strlen(good[i]), &entries, &n));
+        ASSERT_EQ(n, i);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        _cleanup_(freep) IndexEntry *entries = NULL;
+
+        if (index_parse(bad[i], strlen(bad[i]), &entries, &n) != -EBADMSG)
+            TEST_FAIL("%s", bad[i]);
+    }
 }

@@ -132,9 +132,9 @@ TEST(a_credential_without_a_key)
     ASSERT_OK(fixture_new(&f));
     fixture_path(&f, "../" NAMES_KEK_CREDENTIAL, path);
     ASSERT_OK(unlink(path));
-    ASSERT_OK(fixture_write_header(f.dir, null_key));
+    ASSERT_OK(fixture_write_store(f.dir, null_key));
     ASSERT_REJECTED(f.dir, "no key");
-    ASSERT_OK(fixture_write_header(f.dir, "{\"credential\":\"AAAA\"}"));
+    ASSERT_OK(fixture_write_store(f.dir, "{\"credential\":\"AAAA\"}"));
     ASSERT_REJECTED(f.dir, "not a systemd credential");
 }
 
@@ -162,7 +162,7 @@ TEST(a_store_by_systemd_creds)
     if (!systemd_creds_works())
         TEST_SKIP("needs root and systemd-creds");
     ASSERT_OK(fixture_new(&f));
-    fixture_path(&f, "header.json", path);
+    fixture_path(&f, "store", path);
     ASSERT_OK(unlink(path));
 
     /* A KEK that the unit was given for another slot is passed over. */

@@ -2,13 +2,17 @@
 #include "store-fixture.h"
 #include "test.h"
 
-#include "credstore/commit.h"
 #include "credstore/store-private.h"
 
-/* A store of three records in three shards. */
+/* A store of three records, in the order of their ids, and the text of its file. */
+#define N 3
+
 typedef struct Victim {
     Fixture f;
-    char id[3][STORE_ID_SIZE];
+    char id[N][STORE_ID_SIZE];
+    char *text;
+    size_t size;
+    size_t line[N + 1]; /* where each record begins, and where the last one ends */
 } Victim;
 
 static const char *const names[] = {"one", "two", "three"};
@@ -16,7 +20,27 @@ static const char *const secrets[] = {"secret 1", "secret 2", "secret 3"};
 
 static void victim_done(Victim *v)
 {
+    free(v->text);
     fixture_done(&v->f);
+}
+
+static int victim_read(Victim *v)
+{
+    char path[160];
+    int r;
+
+    free(TAKE_PTR(v->text));
+    fixture_path(&v->f, "store", path);
+    r = fixture_read(path, &v->text, &v->size);
+    for (size_t i = 0, size; r == 0 && i < N; i++) {
+        const char *line = fixture_find_line(v->text, v->size, v->id[i], &size);
+
+        if (!line)
+            return -ENOENT;
+        v->line[i] = (size_t)(line - v->text);
+        v->line[i + 1] = v->line[i] + size + 1;
+    }
+    return r;
 }
 
 static int victim_new(Victim *v)
@@ -26,152 +50,198 @@ static int victim_new(Victim *v)
 
     if (r == 0)
         r = store_open(v->f.dir, &s, NULL);
-    for (size_t i = 0; r == 0 && i < 3; i++) {
+    /* Until the ids rise. */
+    for (size_t i = 0; r == 0 && i < N;) {
         r = fixture_add(s, names[i], secrets[i], v->id[i]);
-        /* Another shard than those before, so that each is on its own. */
-        for (size_t k = 0; r == 0 && k < i; k++)
-            if (strtoul(v->id[i], NULL, 16) >> 58 == strtoul(v->id[k], NULL, 16) >> 58) {
-                r = fixture_delete(s, v->id[i--]);
-                break;
-            }
+        if (r == 0 && (i == 0 || strcmp(v->id[i], v->id[i - 1]) > 0))
+            i++;
+        else
+            for (i++; r == 0 && i > 0; i--)
+                r = fixture_delete(s, v->id[i - 1]);
     }
-    return r;
+    return r < 0 ? r : victim_read(v);
 }
 
-/* Opens the store: all but broken must be sound, and broken, unless it is -1, have this error. */
-static bool others_load(const Victim *v, int broken, int error)
+static int put_text(const Victim *v, const char *text, size_t size)
 {
-    _cleanup_(store_closep) Store *s = NULL;
-    int r = store_open(v->f.dir, &s, NULL);
+    char path[160];
 
-    if (r < 0) {
-        printf("# store_open: %s\n", strerror(-r));
-        return false;
-    }
-    for (int i = 0; i < 3; i++) {
+    fixture_path(&v->f, "store", path);
+    return fixture_write(path, text, size);
+}
+
+/* Writes the pieces, ended by NULL, as the file. */
+typedef struct Piece {
+    const char *text;
+    size_t size;
+} Piece;
+
+static int put_pieces(const Victim *v, const Piece *pieces)
+{
+    _cleanup_(freep) char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+
+    if (!f)
+        return -ENOMEM;
+    for (; pieces->text; pieces++)
+        (void)fwrite(pieces->text, 1, pieces->size, f);
+    return fclose(f) != 0 ? -ENOMEM : put_text(v, text, size);
+}
+
+static Piece head_of(const Victim *v)
+{
+    return (Piece){v->text, v->line[0]};
+}
+
+static Piece line_of(const Victim *v, size_t i)
+{
+    return (Piece){v->text + v->line[i], v->line[i + 1] - v->line[i]};
+}
+
+static const Piece end = {NULL, 0};
+
+/* errors: what each record has to be, 0 for a sound one, 1 for one that is not there; more: how
+ * many others are broken. */
+static bool store_is(Store *s, const Victim *v, const int errors[static N], size_t more)
+{
+    size_t sound, broken, expected_sound = 0, expected_broken = more;
+
+    for (size_t i = 0; i < N; i++) {
         _cleanup_(secret_freep) Secret *secret = NULL;
         const StoreRecord *record = store_find(s, v->id[i]);
 
-        if (i != broken && !fixture_has(s, v->id[i], names[i], secrets[i])) {
-            printf("# record %d is not sound\n", i);
+        expected_sound += errors[i] == 0;
+        expected_broken += errors[i] < 0;
+        if (errors[i] == 0  ? !fixture_has(s, v->id[i], names[i], secrets[i])
+            : errors[i] > 0 ? record != NULL
+                            : (!record || record->error != errors[i] || record->meta ||
+                               store_unseal(s, v->id[i], &secret) != errors[i])) {
+            printf("# record %zu has error %d, not %d\n", i, record ? record->error : 1, errors[i]);
             return false;
         }
-        if (i == broken && (!record || record->error != error || record->meta ||
-                            store_unseal(s, v->id[i], &secret) != error)) {
-            printf("# record %d has error %d, not %d\n", i, record ? record->error : 1, error);
-            return false;
-        }
+    }
+    fixture_count(s, &sound, &broken);
+    if (sound != expected_sound || broken != expected_broken) {
+        printf("# %zu sound and %zu broken\n", sound, broken);
+        return false;
     }
     return true;
 }
 
-static void record_path(const Victim *v, size_t i, char ret[static 160])
-{
-    char name[64];
-
-    fixture_record_name(v->id[i], name);
-    fixture_path(&v->f, name, ret);
-}
-
-static void shard_path(const Victim *v, size_t i, char ret[static 160])
-{
-    char name[64];
-
-    fixture_shard_name(v->id[i], name);
-    fixture_path(&v->f, name, ret);
-}
-
-static void header_path(const Victim *v, _unused_ size_t i, char ret[static 160])
-{
-    fixture_path(&v->f, "header.json", ret);
-}
-
-/* With such a header the store does not open, and says why; error 0: for whatever reason, but not
- * as if there were none. */
-static bool header_refused(const Victim *v, _unused_ int i, int error)
+static bool opens_as(const Victim *v, const int errors[static N], size_t more)
 {
     _cleanup_(store_closep) Store *s = NULL;
     _cleanup_(freep) char *detail = NULL;
     int r = store_open(v->f.dir, &s, &detail);
 
-    if (!detail || r == -ENOENT ||
-        (error < 0 && r != error && r != -EKEYREJECTED && r != -EPROTONOSUPPORT)) {
+    if (r < 0) {
+        printf("# store_open: %s, %s\n", strerror(-r), detail);
+        return false;
+    }
+    return store_is(s, v, errors, more);
+}
+
+#define SOUND ((const int[N]){0, 0, 0})
+
+/* Only record i has an error. */
+static bool only_one_has(const Victim *v, size_t i, int error)
+{
+    int errors[N] = {0};
+
+    errors[i] = error;
+    return opens_as(v, errors, 0);
+}
+
+/* Such a store does not open, and says why. */
+static bool is_refused(const Victim *v)
+{
+    _cleanup_(store_closep) Store *s = NULL;
+    _cleanup_(freep) char *detail = NULL;
+    int r = store_open(v->f.dir, &s, &detail);
+
+    if (!detail || (r != -EBADMSG && r != -EKEYREJECTED && r != -EPROTONOSUPPORT)) {
         printf("# store_open: %s, %s\n", strerror(-r), detail ? detail : "no detail");
         return false;
     }
     return true;
 }
 
-/* A kind of file, of which the store has n; what a change of the ith must lead to. */
-typedef struct Kind {
-    const char *name;
-    size_t n;
-    void (*path)(const Victim *v, size_t i, char ret[static 160]);
-    bool (*noticed)(const Victim *v, int i, int error);
-    int missing; /* the error where the file is gone */
-    int odd;     /* and where there is something that is no file */
-} Kind;
-
-static const Kind kinds[] = {
-    {"record", 3, record_path, others_load, -ENOENT, -EBADMSG},
-    {"index", 3, shard_path, others_load, -EBADMSG, -EBADMSG},
-    {"header", 1, header_path, header_refused, -EBADMSG, 0},
-};
-
-typedef struct Counts {
-    unsigned long flips, cuts;
-} Counts;
-
-static void flip_and_cut(const Victim *v, const Kind *kind, size_t i, Counts *n)
+/* The record that a byte is of; N: the head. */
+static size_t record_at(const Victim *v, size_t offset)
 {
-    _cleanup_(freep) char *text = NULL;
-    char path[160];
-    size_t size;
+    size_t i = N;
 
-    kind->path(v, i, path);
-    ASSERT_OK(fixture_read(path, &text, &size));
-    for (size_t bit = 0; bit < 8 * size; bit++, n->flips++) {
-        char mask = (char)(1 << bit % 8);
-
-        text[bit / 8] = (char)(text[bit / 8] ^ mask);
-        ASSERT_OK(fixture_write(path, text, size));
-        text[bit / 8] = (char)(text[bit / 8] ^ mask);
-        if (!kind->noticed(v, (int)i, -EBADMSG))
-            TEST_FAIL("%s %zu, bit %zu of byte %zu", kind->name, i, bit % 8, bit / 8);
-    }
-    for (size_t length = 0; length < size; length++, n->cuts++) {
-        ASSERT_OK(fixture_write(path, text, length));
-        if (!kind->noticed(v, (int)i, -EBADMSG))
-            TEST_FAIL("%s %zu, cut at %zu", kind->name, i, length);
-    }
-    /* What io_read_file_at() returns has a terminator, which makes a byte more. */
-    for (const char *more = "\n {x"; *more; more++, n->cuts++) {
-        text[size] = *more;
-        ASSERT_OK(fixture_write(path, text, size + 1));
-        ASSERT_TRUE(kind->noticed(v, (int)i, -EBADMSG));
-    }
-    ASSERT_OK(fixture_write(path, text, size));
-    ASSERT_TRUE(others_load(v, -1, 0));
+    while (i > 0 && offset < v->line[i - 1])
+        i--;
+    return i == 0 ? N : i - 1;
 }
 
-TEST(each_bit_and_each_length_of_each_file)
+TEST(each_bit)
 {
     _cleanup_(victim_done) Victim v = {.f.top = ""};
 
     ASSERT_OK(victim_new(&v));
-    ASSERT_TRUE(others_load(&v, -1, 0));
-    for (size_t k = 0; k < ARRAY_SIZE(kinds); k++) {
-        Counts n = {0, 0};
+    ASSERT_TRUE(opens_as(&v, SOUND, 0));
+    for (size_t bit = 0; bit < 8 * v.size; bit++) {
+        char mask = (char)(1 << bit % 8);
+        size_t i = record_at(&v, bit / 8);
 
-        for (size_t i = 0; i < kinds[k].n; i++)
-            flip_and_cut(&v, &kinds[k], i, &n);
-        printf("# %zu files of kind %s: %lu flips, %lu other lengths, all noticed\n", kinds[k].n,
-               kinds[k].name, n.flips, n.cuts);
-        ASSERT_TRUE(n.flips > 2000 && n.cuts > 300);
+        v.text[bit / 8] = (char)(v.text[bit / 8] ^ mask);
+        ASSERT_OK(put_text(&v, v.text, v.size));
+        v.text[bit / 8] = (char)(v.text[bit / 8] ^ mask);
+        if (i == N ? !is_refused(&v) : !only_one_has(&v, i, -EBADMSG))
+            TEST_FAIL("bit %zu of byte %zu", bit % 8, bit / 8);
+    }
+    printf("# %zu flips, all noticed\n", 8 * v.size);
+    ASSERT_TRUE(v.size > 800);
+}
+
+TEST(each_length)
+{
+    _cleanup_(victim_done) Victim v = {.f.top = ""};
+
+    ASSERT_OK(victim_new(&v));
+    for (size_t length = 0; length < v.size; length++) {
+        int errors[N];
+
+        for (size_t i = 0; i < N; i++)
+            errors[i] = length >= v.line[i + 1] ? 0 : length > v.line[i] ? -EBADMSG : -ENOENT;
+        ASSERT_OK(put_text(&v, v.text, length));
+        if (length < v.line[0] ? !is_refused(&v) : !opens_as(&v, errors, 0))
+            TEST_FAIL("cut at %zu", length);
+    }
+    printf("# %zu lengths, all noticed\n", v.size);
+}
+
+/* A byte more, or one less, in each place. */
+TEST(each_insertion_and_each_omission)
+{
+    _cleanup_(victim_done) Victim v = {.f.top = ""};
+
+    ASSERT_OK(victim_new(&v));
+    for (size_t at = 0; at < v.size; at++) {
+        size_t i = record_at(&v, at);
+        bool begins = i < N && at == v.line[i];
+
+        for (const char *more = "\n x"; *more; more++) {
+            ASSERT_OK(put_pieces(
+                &v, (const Piece[]){{v.text, at}, {more, 1}, {v.text + at, v.size - at}, end}));
+            /* Before a record it is of none, and so is a second newline. */
+            if (begins || (*more == '\n' && v.text[at] == '\n' && at + 1 >= v.line[0])
+                    ? !opens_as(&v, SOUND, 0)
+                : i == N ? !is_refused(&v)
+                         : !only_one_has(&v, i, -EBADMSG))
+                TEST_FAIL("one more at %zu", at);
+        }
+        ASSERT_OK(
+            put_pieces(&v, (const Piece[]){{v.text, at}, {v.text + at + 1, v.size - at - 1}, end}));
+        if (i == N ? !is_refused(&v) : !only_one_has(&v, i, -EBADMSG))
+            TEST_FAIL("one less at %zu", at);
     }
 }
 
-/* Whatever else a name leads to: nothing is followed, nothing waits. */
+/* Whatever else the name leads to: nothing is followed, nothing waits. */
 static int make_odd(const char *path, int which)
 {
     static const char *const targets[] = {"old", "/etc/passwd", "/dev/zero", "nowhere"};
@@ -183,401 +253,339 @@ static int make_odd(const char *path, int which)
     return which == 5 ? mkfifo(path, 0600) : fixture_write(path, "", 0);
 }
 
-TEST(each_file_is_something_else)
+TEST(the_file_is_something_else)
 {
     _cleanup_(victim_done) Victim v = {.f.top = ""};
+    char path[160], old[160];
 
     ASSERT_OK(victim_new(&v));
-    for (size_t k = 0; k < ARRAY_SIZE(kinds); k++)
-        for (size_t i = 0; i < kinds[k].n; i++) {
-            char path[160], old[160];
-
-            kinds[k].path(&v, i, path);
-            snprintf(old, sizeof(old), "%.*s/old", (int)(strrchr(path, '/') - path), path);
-            ASSERT_OK(rename(path, old));
-            ASSERT_TRUE(kinds[k].noticed(&v, (int)i, kinds[k].missing));
-            for (int which = 0; which < 7; which++) {
-                ASSERT_OK(make_odd(path, which));
-                if (!kinds[k].noticed(&v, (int)i, kinds[k].odd))
-                    TEST_FAIL("%s %zu, %d", kinds[k].name, i, which);
-                ASSERT_OK(remove(path));
-            }
-            ASSERT_OK(rename(old, path));
-            ASSERT_TRUE(others_load(&v, -1, 0));
-        }
-}
-
-/* What cannot be removed or replaced by a file is no way into a commit that never ends. */
-TEST(a_directory_in_the_place_of_a_file)
-{
-    for (size_t k = 0; k < 2; k++) {
-        _cleanup_(victim_done) Victim v = {.f.top = ""};
+    fixture_path(&v.f, "store", path);
+    fixture_path(&v.f, "old", old);
+    ASSERT_OK(rename(path, old));
+    for (int which = 0; which < 7; which++) {
         _cleanup_(store_closep) Store *s = NULL;
-        char path[160], inside[200];
+        _cleanup_(freep) char *detail = NULL;
+        int r;
 
-        ASSERT_OK(victim_new(&v));
-        kinds[k].path(&v, 1, path);
-        snprintf(inside, sizeof(inside), "%s/x", path);
-        ASSERT_OK(unlink(path));
-        ASSERT_OK(mkdir(path, 0700));
-        ASSERT_OK(mkdir(inside, 0700));
-        ASSERT_OK(store_open(v.f.dir, &s, NULL));
-        ASSERT_EQ(fixture_delete(s, v.id[1]), -EISDIR);
-        if (k == 0)
-            ASSERT_EQ(fixture_replace(s, v.id[1], "new", "newer"), -EISDIR);
-        ASSERT_OK(fixture_replace(s, v.id[0], names[0], secrets[0]));
-        s = store_close(s);
-        ASSERT_TRUE(others_load(&v, 1, -EBADMSG));
-        ASSERT_TRUE(!fixture_has_new(v.f.dir));
-
-        ASSERT_OK(rmdir(inside));
-        ASSERT_OK(rmdir(path));
-        ASSERT_OK(store_open(v.f.dir, &s, NULL));
-        ASSERT_OK(fixture_delete(s, v.id[1]));
-        ASSERT_TRUE(!store_find(s, v.id[1]));
+        ASSERT_OK(make_odd(path, which));
+        r = store_open(v.f.dir, &s, &detail);
+        if (r >= 0 || r == -ENOENT || !detail)
+            TEST_FAIL("%d: %d", which, r);
+        ASSERT_EQ(store_create(v.f.dir, &s, NULL), -EEXIST);
+        ASSERT_OK(remove(path));
     }
-}
-
-/* Two files of a kind, each in the place of the other. */
-static void swap_files(void (*path_of)(const Victim *v, size_t i, char ret[static 160]))
-{
-    _cleanup_(victim_done) Victim v = {.f.top = ""};
-    _cleanup_(store_closep) Store *s = NULL;
-    char a[160], b[160], c[160];
-
-    ASSERT_OK(victim_new(&v));
-    path_of(&v, 0, a);
-    path_of(&v, 1, b);
-    fixture_path(&v.f, "c", c);
-    ASSERT_OK(rename(a, c));
-    ASSERT_OK(rename(b, a));
-    ASSERT_OK(rename(c, b));
-    ASSERT_OK(store_open(v.f.dir, &s, NULL));
-    ASSERT_EQ(store_find(s, v.id[0])->error, -EBADMSG);
-    ASSERT_EQ(store_find(s, v.id[1])->error, -EBADMSG);
-    ASSERT_TRUE(fixture_has(s, v.id[2], names[2], secrets[2]));
-}
-
-TEST(indexes_swapped)
-{
-    swap_files(shard_path);
+    ASSERT_OK(rename(old, path));
+    ASSERT_TRUE(opens_as(&v, SOUND, 0));
 }
 
 TEST(a_newer_format_is_told_apart)
 {
     _cleanup_(victim_done) Victim v = {.f.top = ""};
     _cleanup_(store_closep) Store *s = NULL;
-    _cleanup_(freep) char *text = NULL;
-    char path[160], *version;
-    size_t size;
+    char *version;
 
     ASSERT_OK(victim_new(&v));
-    fixture_path(&v.f, "header.json", path);
-    ASSERT_OK(fixture_read(path, &text, &size));
-    version = strstr(text, "\"version\":1");
+    version = strstr(v.text, "\"version\":1");
     ASSERT_TRUE(version != NULL);
     version[10] = '2';
-    ASSERT_OK(fixture_write(path, text, size));
+    ASSERT_OK(put_text(&v, v.text, v.size));
     ASSERT_EQ(store_open(v.f.dir, &s, NULL), -EPROTONOSUPPORT);
 }
 
-TEST(records_swapped)
+/* The head says which records there are, and each line says which of them it is. */
+TEST(lines_in_another_order)
 {
-    swap_files(record_path);
+    _cleanup_(victim_done) Victim v = {.f.top = ""};
+
+    ASSERT_OK(victim_new(&v));
+    ASSERT_OK(put_pieces(
+        &v, (const Piece[]){head_of(&v), line_of(&v, 2), line_of(&v, 0), line_of(&v, 1), end}));
+    ASSERT_TRUE(opens_as(&v, SOUND, 0));
+}
+
+static void swap(char *a, char *b, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        char c = a[i];
+
+        a[i] = b[i];
+        b[i] = c;
+    }
+}
+
+/* The last two have metadata and secrets of different lengths, so the first two are taken. */
+TEST(parts_of_two_records_swapped)
+{
+    static const struct {
+        const char *start, *end;
+    } parts[] = {{"\"id\":", ",\"generation\""},  {"\"meta\":", ",\"secret\""},
+                 {"\"secret\":", "}}"},           {"\"nonce\":", ",\"ciphertext\""},
+                 {"\"ciphertext\":", ",\"tag\""}, {"\"tag\":", "}}"}};
+    _cleanup_(victim_done) Victim v = {.f.top = ""};
+
+    ASSERT_OK(victim_new(&v));
+    for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+        char *a = strstr(v.text + v.line[0], parts[i].start), *b;
+        size_t size;
+
+        ASSERT_TRUE(a);
+        size = (size_t)(strstr(a, parts[i].end) - a);
+        b = strstr(v.text + v.line[1], parts[i].start);
+        ASSERT_EQ(strstr(b, parts[i].end) - b, size);
+        swap(a, b, size);
+        ASSERT_OK(put_text(&v, v.text, v.size));
+        swap(a, b, size);
+        if (!opens_as(&v, (const int[N]){-EBADMSG, -EBADMSG, 0}, 0))
+            TEST_FAIL("%s", parts[i].start);
+    }
 }
 
 TEST(a_record_is_missing)
 {
     _cleanup_(victim_done) Victim v = {.f.top = ""};
     _cleanup_(store_closep) Store *s = NULL;
-    char path[160];
 
     ASSERT_OK(victim_new(&v));
-    record_path(&v, 1, path);
-    ASSERT_OK(unlink(path));
-    ASSERT_TRUE(others_load(&v, 1, -ENOENT));
-    /* A file that is no regular one is not followed. */
-    ASSERT_OK(symlink("/etc/passwd", path));
-    ASSERT_TRUE(others_load(&v, 1, -EBADMSG));
-    ASSERT_OK(unlink(path));
+    ASSERT_OK(put_pieces(&v, (const Piece[]){head_of(&v), line_of(&v, 0), line_of(&v, 2), end}));
+    ASSERT_TRUE(only_one_has(&v, 1, -ENOENT));
 
     ASSERT_OK(store_open(v.f.dir, &s, NULL));
     ASSERT_EQ(fixture_replace(s, v.id[1], "two", NULL), -ENOENT);
     ASSERT_OK(fixture_replace(s, v.id[1], "two", "secret 2"));
     ASSERT_EQ(store_find(s, v.id[1])->generation, 2);
     s = store_close(s);
-    ASSERT_TRUE(others_load(&v, -1, 0));
+    ASSERT_TRUE(opens_as(&v, SOUND, 0));
 
-    ASSERT_OK(unlink(path));
+    ASSERT_OK(victim_read(&v));
+    ASSERT_OK(put_pieces(&v, (const Piece[]){head_of(&v), line_of(&v, 0), line_of(&v, 2), end}));
     ASSERT_OK(store_open(v.f.dir, &s, NULL));
     ASSERT_OK(fixture_delete(s, v.id[1]));
     s = store_close(s);
-    ASSERT_OK(store_open(v.f.dir, &s, NULL));
-    ASSERT_TRUE(store_find(s, v.id[1]) == NULL);
+    ASSERT_TRUE(only_one_has(&v, 1, 1));
 }
 
-/* Changes record 1 to "new" and its secret to "newer", and returns the files as they were before.
- */
+TEST(all_records_are_missing)
+{
+    _cleanup_(victim_done) Victim v = {.f.top = ""};
+
+    ASSERT_OK(victim_new(&v));
+    ASSERT_OK(put_pieces(&v, (const Piece[]){head_of(&v), end}));
+    ASSERT_TRUE(opens_as(&v, (const int[N]){-ENOENT, -ENOENT, -ENOENT}, 0));
+}
+
+/* Two lines of one record: it cannot be told which of them is meant. */
+TEST(a_record_is_there_twice)
+{
+    _cleanup_(victim_done) Victim v = {.f.top = ""};
+    _cleanup_(store_closep) Store *s = NULL;
+
+    ASSERT_OK(victim_new(&v));
+    ASSERT_OK(put_pieces(&v, (const Piece[]){head_of(&v), line_of(&v, 0), line_of(&v, 1),
+                                             line_of(&v, 1), line_of(&v, 2), line_of(&v, 1), end}));
+    ASSERT_TRUE(only_one_has(&v, 1, -EBADMSG));
+    /* It stays so, and can be replaced. */
+    ASSERT_OK(store_open(v.f.dir, &s, NULL));
+    ASSERT_OK(fixture_replace(s, v.id[0], names[0], secrets[0]));
+    s = store_close(s);
+    ASSERT_TRUE(only_one_has(&v, 1, -EBADMSG));
+    ASSERT_OK(store_open(v.f.dir, &s, NULL));
+    ASSERT_OK(fixture_replace(s, v.id[1], names[1], secrets[1]));
+    s = store_close(s);
+    ASSERT_TRUE(opens_as(&v, SOUND, 0));
+}
+
+/* The victim as it was, and with record 1 changed to "new" and its secret to "newer". */
 static int change_one(Victim *v, Victim *before)
 {
     _cleanup_(store_closep) Store *s = NULL;
     int r;
 
     *before = *v;
-    snprintf(before->f.dir, sizeof(before->f.dir), "%s/old", v->f.top);
-    r = fixture_copy(v->f.dir, before->f.dir);
+    v->text = NULL;
+    r = store_open(v->f.dir, &s, NULL);
     if (r == 0)
-        r = store_open(v->f.dir, &s, NULL);
-    return r < 0 ? r : fixture_replace(s, v->id[1], "new", "newer");
-}
-
-static int put_back(const char *from, const char *to)
-{
-    _cleanup_(freep) char *text = NULL;
-    size_t size;
-    int r = fixture_read(from, &text, &size);
-
-    return r < 0 ? r : fixture_write(to, text, size);
+        r = fixture_replace(s, v->id[1], "new", "newer");
+    return r < 0 ? r : victim_read(v);
 }
 
 TEST(an_older_record)
 {
     _cleanup_(victim_done) Victim v = {.f.top = ""};
     _cleanup_(store_closep) Store *s = NULL;
-    char old[160], path[160];
-    Victim before;
+    Victim before = {.text = NULL};
 
     ASSERT_OK(victim_new(&v));
     ASSERT_OK(change_one(&v, &before));
-    record_path(&before, 1, old);
-    record_path(&v, 1, path);
-    ASSERT_OK(put_back(old, path));
-    ASSERT_TRUE(others_load(&v, 1, -ESTALE));
+    ASSERT_OK(put_pieces(&v, (const Piece[]){head_of(&v), line_of(&v, 0), line_of(&before, 1),
+                                             line_of(&v, 2), end}));
+    free(before.text);
+    ASSERT_TRUE(only_one_has(&v, 1, -ESTALE));
     /* The next generation is above both. */
     ASSERT_OK(store_open(v.f.dir, &s, NULL));
     ASSERT_OK(fixture_replace(s, v.id[1], "two", "secret 2"));
     ASSERT_EQ(store_find(s, v.id[1])->generation, 3);
     s = store_close(s);
-    ASSERT_TRUE(others_load(&v, -1, 0));
+    ASSERT_TRUE(opens_as(&v, SOUND, 0));
 }
 
-TEST(an_older_shard)
-{
-    _cleanup_(victim_done) Victim v = {.f.top = ""};
-    char old[160], path[160];
-    Victim before;
-
-    ASSERT_OK(victim_new(&v));
-    ASSERT_OK(change_one(&v, &before));
-    shard_path(&before, 1, old);
-    shard_path(&v, 1, path);
-    ASSERT_OK(put_back(old, path));
-    ASSERT_TRUE(others_load(&v, 1, -ESTALE));
-    record_path(&before, 1, old);
-    record_path(&v, 1, path);
-    ASSERT_OK(put_back(old, path));
-    ASSERT_TRUE(others_load(&v, 1, -ESTALE));
-}
-
-TEST(an_older_header)
+/* The older head with the newer records. */
+TEST(an_older_head)
 {
     _cleanup_(victim_done) Victim v = {.f.top = ""};
     _cleanup_(store_closep) Store *s = NULL;
-    char old[160], path[160];
-    Victim before;
+    Victim before = {.text = NULL};
 
     ASSERT_OK(victim_new(&v));
     ASSERT_OK(change_one(&v, &before));
-    fixture_path(&before.f, "header.json", old);
-    fixture_path(&v.f, "header.json", path);
-    ASSERT_OK(put_back(old, path));
-    ASSERT_TRUE(others_load(&v, 1, -ESTALE));
-    /* With the shard that goes with it, the record is newer than both. */
-    shard_path(&before, 1, old);
-    shard_path(&v, 1, path);
-    ASSERT_OK(put_back(old, path));
-    ASSERT_TRUE(others_load(&v, 1, -ESTALE));
+    ASSERT_OK(put_pieces(&v, (const Piece[]){head_of(&before), line_of(&v, 0), line_of(&v, 1),
+                                             line_of(&v, 2), end}));
+    free(before.text);
+    ASSERT_TRUE(only_one_has(&v, 1, -ESTALE));
+    /* A commit of another record does not make it the current one. */
+    ASSERT_OK(store_open(v.f.dir, &s, NULL));
+    ASSERT_OK(fixture_replace(s, v.id[0], names[0], secrets[0]));
+    s = store_close(s);
+    ASSERT_TRUE(only_one_has(&v, 1, -ESTALE));
     ASSERT_OK(store_open(v.f.dir, &s, NULL));
     ASSERT_OK(fixture_replace(s, v.id[1], "two", "secret 2"));
     ASSERT_EQ(store_find(s, v.id[1])->generation, 3);
-}
-
-/* A broken shard is repaired by removing what was in it. */
-static void check_repair(const Victim *v, bool record_left)
-{
-    _cleanup_(store_closep) Store *s = NULL;
-    char id[STORE_ID_SIZE] = "0000000000000000", placeholder[STORE_ID_SIZE];
-    size_t sound, broken;
-
-    snprintf(placeholder, sizeof(placeholder), "%016llx", strtoull(v->id[1], NULL, 16) >> 58 << 58);
-    ASSERT_OK(store_open(v->f.dir, &s, NULL));
-    fixture_count(s, &sound, &broken);
-    ASSERT_EQ(sound, 2);
-    ASSERT_EQ(broken, 1);
-    ASSERT_EQ(store_find(s, record_left ? v->id[1] : placeholder)->error, -EBADMSG);
-    if (record_left)
-        ASSERT_EQ(fixture_replace(s, v->id[1], "x", "y"), -EBADMSG);
-    /* Nothing new goes there meanwhile. */
-    for (int i = 0; i < 40; i++) {
-        ASSERT_OK(fixture_add(s, "x", "y", id));
-        ASSERT_TRUE(strtoull(id, NULL, 16) >> 58 != strtoull(v->id[1], NULL, 16) >> 58);
-        ASSERT_OK(fixture_delete(s, id));
-    }
     s = store_close(s);
-    ASSERT_OK(store_open(v->f.dir, &s, NULL));
-    ASSERT_OK(fixture_delete(s, record_left ? v->id[1] : placeholder));
-    for (int open = 0; open < 2; open++) {
-        fixture_count(s, &sound, &broken);
-        ASSERT_EQ(sound, 2);
-        ASSERT_EQ(broken, 0);
-        s = store_close(s);
-        ASSERT_OK(store_open(v->f.dir, &s, NULL));
-    }
+    ASSERT_TRUE(opens_as(&v, SOUND, 0));
 }
 
-TEST(a_shard_is_missing)
+/* Of the three lines of a head none fits another head. */
+TEST(heads_mixed)
 {
     _cleanup_(victim_done) Victim v = {.f.top = ""};
-    char path[160];
+    Victim before = {.text = NULL};
 
     ASSERT_OK(victim_new(&v));
-    shard_path(&v, 1, path);
-    ASSERT_OK(unlink(path));
-    ASSERT_TRUE(others_load(&v, 1, -EBADMSG));
-    check_repair(&v, true);
-}
+    ASSERT_OK(change_one(&v, &before));
+    for (int which = 1; which < 7; which++) {
+        Piece pieces[5] = {{NULL, 0}};
+        size_t at[2] = {0, 0};
 
-TEST(a_shard_is_missing_with_its_records)
-{
-    _cleanup_(victim_done) Victim v = {.f.top = ""};
-    char path[160];
+        for (int i = 0; i < 3; i++)
+            for (int k = 0; k < 2; k++) {
+                const char *text = (k == 0 ? v.text : before.text) + at[k];
+                size_t size = strcspn(text, "\n") + 1;
 
-    ASSERT_OK(victim_new(&v));
-    shard_path(&v, 1, path);
-    ASSERT_OK(unlink(path));
-    record_path(&v, 1, path);
-    ASSERT_OK(unlink(path));
-    check_repair(&v, false);
-}
-
-/* Of two records in a broken shard, each is removed on its own. */
-TEST(a_shard_with_two_records)
-{
-    _cleanup_(victim_done) Victim v = {.f.top = ""};
-    _cleanup_(store_closep) Store *s = NULL;
-    char id[STORE_ID_SIZE], path[160];
-    size_t sound, broken;
-
-    ASSERT_OK(victim_new(&v));
-    ASSERT_OK(store_open(v.f.dir, &s, NULL));
-    for (;;) {
-        ASSERT_OK(fixture_add(s, "x", "y", id));
-        if (strtoull(id, NULL, 16) >> 58 == strtoull(v.id[1], NULL, 16) >> 58)
-            break;
-        ASSERT_OK(fixture_delete(s, id));
+                if ((which >> i & 1) == k)
+                    pieces[i] = (Piece){text, size};
+                at[k] += size;
+            }
+        pieces[3] = (Piece){v.text + v.line[0], v.size - v.line[0]};
+        ASSERT_OK(put_pieces(&v, pieces));
+        if (!is_refused(&v))
+            TEST_FAIL("%d", which);
     }
-    s = store_close(s);
-    shard_path(&v, 1, path);
-    ASSERT_OK(truncate(path, 7));
-    for (size_t left = 2; left > 0; left--) {
-        ASSERT_OK(store_open(v.f.dir, &s, NULL));
-        fixture_count(s, &sound, &broken);
-        ASSERT_EQ(sound, 2);
-        ASSERT_EQ(broken, left);
-        ASSERT_OK(fixture_delete(s, left == 2 ? id : v.id[1]));
-        fixture_count(s, &sound, &broken);
-        ASSERT_EQ(broken, left - 1);
-        s = store_close(s);
-    }
-    ASSERT_OK(store_open(v.f.dir, &s, NULL));
-    fixture_count(s, &sound, &broken);
-    ASSERT_EQ(sound, 2);
-    ASSERT_EQ(broken, 0);
+    free(before.text);
 }
 
 TEST(a_removed_record_is_put_back)
 {
     _cleanup_(victim_done) Victim v = {.f.top = ""};
     _cleanup_(store_closep) Store *s = NULL;
-    char old[160], path[160];
+    Victim after;
 
     ASSERT_OK(victim_new(&v));
-    record_path(&v, 1, path);
-    fixture_path(&v.f, "old", old);
-    ASSERT_OK(put_back(path, old));
     ASSERT_OK(store_open(v.f.dir, &s, NULL));
     ASSERT_OK(fixture_delete(s, v.id[1]));
     s = store_close(s);
-    ASSERT_OK(put_back(old, path));
-    ASSERT_TRUE(others_load(&v, 1, -ESTALE));
-    ASSERT_OK(fixture_write(path, "{}\n{}\n", 6));
-    ASSERT_TRUE(others_load(&v, 1, -EBADMSG));
+    after = v;
+    after.text = NULL;
+    (void)victim_read(&after);
+    ASSERT_OK(put_pieces(&v, (const Piece[]){{after.text, after.size}, line_of(&v, 1), end}));
+    ASSERT_TRUE(only_one_has(&v, 1, -ESTALE));
+    /* Commits of others leave it as it is, until it is removed. */
+    ASSERT_OK(store_open(v.f.dir, &s, NULL));
+    ASSERT_OK(fixture_replace(s, v.id[0], names[0], secrets[0]));
+    s = store_close(s);
+    ASSERT_TRUE(only_one_has(&v, 1, -ESTALE));
     ASSERT_OK(store_open(v.f.dir, &s, NULL));
     ASSERT_OK(fixture_delete(s, v.id[1]));
-    ASSERT_TRUE(access(path, F_OK) < 0);
+    s = store_close(s);
+    ASSERT_TRUE(only_one_has(&v, 1, 1));
+    free(after.text);
 }
 
-/* Makes commit.json with the MAC of this store for a label. Its generation is the one of the
- * header, so that nothing but the rest is wrong, plus more. */
-static int plant_commit(const Victim *v, const char *label, unsigned more, const char *rest)
+TEST(a_foreign_record)
 {
+    _cleanup_(victim_done) Victim v = {.f.top = ""}, other = {.f.top = ""};
     _cleanup_(store_closep) Store *s = NULL;
-    _cleanup_(freep) char *text = NULL;
-    char path[160], body[200];
-    size_t size;
-    int r = store_open(v->f.dir, &s, NULL);
 
-    if (r < 0)
-        return r;
-    snprintf(body, sizeof(body), "{\"generation\":%u,%s}", (unsigned)s->header.generation + more,
-             rest);
-    r = signed_file_format(s->sealer, s->key, label, body, &text, &size);
-    fixture_path(&v->f, "commit.json", path);
-    return r < 0 ? r : fixture_write(path, text, size);
+    ASSERT_OK(victim_new(&other));
+    ASSERT_OK(victim_new(&v));
+    setenv("CREDENTIALS_DIRECTORY", v.f.top, 1);
+    ASSERT_OK(put_pieces(&v, (const Piece[]){{v.text, v.size}, line_of(&other, 1), end}));
+    ASSERT_TRUE(opens_as(&v, SOUND, 1));
+    ASSERT_OK(store_open(v.f.dir, &s, NULL));
+    ASSERT_EQ(store_find(s, other.id[1])->error, -EBADMSG);
+    ASSERT_OK(fixture_delete(s, other.id[1]));
+    s = store_close(s);
+    ASSERT_TRUE(opens_as(&v, SOUND, 0));
 }
 
-TEST(a_forged_commit)
+/* A broken record is no obstacle for the others, and does not vanish by their changes. */
+TEST(a_broken_record_outlives_commits)
 {
-    static const char good[] = "\"replace\":[\"header.json\"],\"remove\":[]";
-    static const struct {
-        const char *label;
-        unsigned more;
-        const char *rest;
-        const char *detail;
-    } forged[] = {
-        {SIGNED_LABEL_SHARD, 0, good, "not authentic"},
-        {SIGNED_LABEL_COMMIT, 2, good, "another state"},
-        {SIGNED_LABEL_COMMIT, 1, good, "not the one of the interrupted change"},
-        {SIGNED_LABEL_COMMIT, 0, "\"replace\":[],\"remove\":[]", "not authentic"},
-        {SIGNED_LABEL_COMMIT, 0, "\"replace\":[\"header.json\"]", "not authentic"},
-        {SIGNED_LABEL_COMMIT, 0, "\"replace\":[\"header.json\",7],\"remove\":[]", "not authentic"},
-        {SIGNED_LABEL_COMMIT, 0, "\"replace\":[\"header.json\",\"/etc/x\"],\"remove\":[]",
-         "not authentic"},
-        {SIGNED_LABEL_COMMIT, 0, "\"replace\":[\"header.json\",\"index/40.json\"],\"remove\":[]",
-         "not authentic"},
-        {SIGNED_LABEL_COMMIT, 0, "\"replace\":[\"header.json\"],\"remove\":[\"header.json\"]",
-         "not authentic"},
-        {SIGNED_LABEL_COMMIT, 0,
-         "\"replace\":[\"header.json\"],\"remove\":[\"records/../header.json\"]", "not authentic"},
-    };
     _cleanup_(victim_done) Victim v = {.f.top = ""};
     _cleanup_(store_closep) Store *s = NULL;
-    char path[160];
 
     ASSERT_OK(victim_new(&v));
-    fixture_path(&v.f, "commit.json", path);
-    for (size_t i = 0; i < ARRAY_SIZE(forged); i++) {
-        _cleanup_(freep) char *detail = NULL;
+    for (size_t at = v.line[1]; at + 1 < v.line[2]; at += 7) {
+        char id[STORE_ID_SIZE], good = v.text[at];
+        Victim after = v;
+        size_t size, line_size;
+        char *line;
 
-        ASSERT_OK(plant_commit(&v, forged[i].label, forged[i].more, forged[i].rest));
-        ASSERT_EQ(store_open(v.f.dir, &s, &detail), -EBADMSG);
-        if (!detail || !strstr(detail, forged[i].detail))
-            TEST_FAIL("%zu: %s", i, detail);
-        (void)unlink(path);
+        v.text[at] = good == 'x' ? 'y' : 'x';
+        ASSERT_OK(put_text(&v, v.text, v.size));
+        ASSERT_OK(store_open(v.f.dir, &s, NULL));
+        ASSERT_OK(fixture_add(s, "more", "more", id));
+        ASSERT_OK(fixture_replace(s, v.id[0], names[0], secrets[0]));
+        ASSERT_OK(fixture_delete(s, id));
+        ASSERT_EQ(fixture_replace(s, v.id[1], names[1], NULL), -EBADMSG);
+        s = store_close(s);
+        if (!only_one_has(&v, 1, -EBADMSG))
+            TEST_FAIL("byte %zu", at - v.line[1]);
+        /* Its bytes are still there. */
+        after.text = NULL;
+        (void)victim_read(&after);
+        size = v.line[2] - v.line[1] - 1;
+        line = after.text ? memmem(after.text, after.size, v.text + v.line[1], size) : NULL;
+        line_size = line ? strcspn(line, "\n") : 0;
+        free(after.text);
+        if (line_size != size)
+            TEST_FAIL("byte %zu is lost", at - v.line[1]);
+        v.text[at] = good;
     }
-    ASSERT_TRUE(others_load(&v, -1, 0));
-    /* The counter-check: one that is right is finished and gone. */
-    ASSERT_OK(plant_commit(&v, SIGNED_LABEL_COMMIT, 0, good));
-    ASSERT_TRUE(others_load(&v, -1, 0));
-    ASSERT_TRUE(!fixture_exists(&v.f, "commit.json"));
+    ASSERT_OK(store_open(v.f.dir, &s, NULL));
+    ASSERT_OK(fixture_replace(s, v.id[1], names[1], secrets[1]));
+    s = store_close(s);
+    ASSERT_TRUE(opens_as(&v, SOUND, 0));
+}
+
+/* Lines that say nothing are dropped by the next commit, however long they are. */
+TEST(garbage)
+{
+    _cleanup_(victim_done) Victim v = {.f.top = ""};
+    _cleanup_(store_closep) Store *s = NULL;
+    _cleanup_(freep) char *garbage = malloc(3 * STORE_RECORD_MAX);
+    Piece long_line = {garbage, 3 * STORE_RECORD_MAX}, newline = {"\n", 1};
+    size_t size;
+
+    ASSERT_OK(victim_new(&v));
+    size = v.size;
+    memset(garbage, '{', 3 * STORE_RECORD_MAX);
+    ASSERT_OK(put_pieces(&v, (const Piece[]){head_of(&v), newline, line_of(&v, 0), long_line,
+                                             newline, line_of(&v, 1), newline, newline, long_line,
+                                             line_of(&v, 2), long_line, end}));
+    ASSERT_TRUE(opens_as(&v, SOUND, 0));
+    ASSERT_OK(store_open(v.f.dir, &s, NULL));
+    ASSERT_OK(fixture_replace(s, v.id[1], names[1], secrets[1]));
+    s = store_close(s);
+    ASSERT_TRUE(opens_as(&v, SOUND, 0));
+    ASSERT_OK(victim_read(&v));
+    ASSERT_EQ(v.size, size);
 }

@@ -3,8 +3,6 @@
 #include "store-fixture.h"
 #include "test.h"
 
-#include "credstore/dirs.h"
-
 TEST(open_needs_a_private_directory_with_a_store)
 {
     _cleanup_(fixture_done) Fixture f = {.dir = ""};
@@ -15,7 +13,7 @@ TEST(open_needs_a_private_directory_with_a_store)
     ASSERT_OK(fixture_new(&f));
     fixture_path(&f, "none", path);
     ASSERT_EQ(store_open(path, &s, NULL), -ENOENT);
-    fixture_path(&f, "header.json", path);
+    fixture_path(&f, "store", path);
     ASSERT_EQ(store_open(path, &s, NULL), -ENOTDIR);
 
     ASSERT_OK(chmod(f.dir, 0710));
@@ -69,10 +67,24 @@ TEST(records_come_back)
     }
 }
 
+static bool has_meta(Store *s, const char *id, json_object *expected)
+{
+    const StoreRecord *record = store_find(s, id);
+    _cleanup_(json_putp) json_object *meta = NULL;
+
+    return record && record->error == 0 &&
+           json_parse(record->meta, record->meta_size, 15, &meta) == 0 &&
+           json_object_equal(meta, expected);
+}
+
 TEST(metadata_is_opaque)
 {
+    /* What looks like the end of a record, or the beginning of one, is neither. */
     static const char text[] =
-        "{\"a\":[1,2.5,null,true,{\"b\":\"/\\n\\u0000\\\"\"}],\"\":\"\xc3\xa9\"}";
+        "{\"a\":[1,2.5,null,true,{\"b\":\"/\\n\\u0000\\\"\"}],\"\":\"\xc3\xa9\","
+        "\"id\":\"0123456789abcdef\",\"secret\":{\"nonce\":\"AAAAAAAAAAAAAAAA\",\"ciphertext\":"
+        "\"AAAA\",\"tag\":\"AAAAAAAAAAAAAAAAAAAAAA==\"},\"inner\":{\"id\":\"0123456789abcdef\","
+        "\"generation\":1,\"meta\":{},\"secret\":{}}}";
     _cleanup_(fixture_done) Fixture f = {.dir = ""};
     _cleanup_(store_closep) Store *s = NULL;
     _cleanup_(store_endp) StoreTransaction *t = NULL;
@@ -86,24 +98,24 @@ TEST(metadata_is_opaque)
     ASSERT_OK(store_add(t, meta, secret, id));
     ASSERT_OK(store_commit(t));
     t = store_end(t);
-    ASSERT_TRUE(json_object_equal(store_find(s, id)->meta, meta));
+    ASSERT_TRUE(has_meta(s, id, meta));
     /* It is a copy. */
     json_object_object_del(meta, "a");
-    ASSERT_TRUE(!json_object_equal(store_find(s, id)->meta, meta));
+    ASSERT_TRUE(!has_meta(s, id, meta));
 
     s = store_close(s);
     ASSERT_OK(store_open(f.dir, &s, NULL));
     json_object_put(meta);
     meta = json_tokener_parse(text);
-    ASSERT_TRUE(json_object_equal(store_find(s, id)->meta, meta));
+    ASSERT_TRUE(has_meta(s, id, meta));
 }
 
 TEST(replace_and_remove)
 {
     _cleanup_(fixture_done) Fixture f = {.dir = ""};
     _cleanup_(store_closep) Store *s = NULL;
-    char a[STORE_ID_SIZE], b[STORE_ID_SIZE], name[64];
-    size_t sound, broken;
+    char a[STORE_ID_SIZE], b[STORE_ID_SIZE], path[160], *text;
+    size_t sound, broken, size;
 
     ASSERT_OK(fixture_new(&f));
     ASSERT_OK(store_open(f.dir, &s, NULL));
@@ -127,8 +139,10 @@ TEST(replace_and_remove)
         s = store_close(s);
         ASSERT_OK(store_open(f.dir, &s, NULL));
     }
-    fixture_record_name(b, name);
-    ASSERT_TRUE(!fixture_exists(&f, name));
+    fixture_path(&f, "store", path);
+    ASSERT_OK(fixture_read(path, &text, &size));
+    ASSERT_TRUE(!memmem(text, size, b, strlen(b)));
+    free(text);
 }
 
 TEST(nothing_before_the_commit)
@@ -257,7 +271,7 @@ static int stop(_unused_ const StoreRecord *record, void *userdata)
     return -ECANCELED;
 }
 
-/* More than one file system sync is worth, in every shard, in two batches. */
+/* In two batches. */
 TEST(many_records_in_order)
 {
     _cleanup_(fixture_done) Fixture f = {.dir = ""};
@@ -295,8 +309,8 @@ TEST(many_records_in_order)
     ASSERT_EQ(visits, 1);
 }
 
-/* No commit may come to life later that was reported as failed. */
-TEST(a_commit_that_cannot_be_published_is_not)
+/* What cannot be replaced by a file changes nothing. */
+TEST(a_directory_in_the_place_of_the_store)
 {
     _cleanup_(fixture_done) Fixture f = {.dir = ""};
     _cleanup_(store_closep) Store *s = NULL;
@@ -305,13 +319,16 @@ TEST(a_commit_that_cannot_be_published_is_not)
     ASSERT_OK(fixture_new(&f));
     ASSERT_OK(store_open(f.dir, &s, NULL));
     ASSERT_OK(fixture_add(s, "a", "first", a));
-    fixture_path(&f, "commit.json", path);
+    fixture_path(&f, "store", path);
+    ASSERT_OK(unlink(path));
     ASSERT_OK(mkdir(path, 0700));
     for (int i = 0; i < 2; i++) {
         ASSERT_EQ(fixture_replace(s, a, "a2", "second"), -EISDIR);
         ASSERT_TRUE(fixture_has(s, a, "a", "first"));
+        ASSERT_TRUE(!fixture_has_new(f.dir));
     }
     ASSERT_OK(rmdir(path));
+    /* All of it is in memory, so a commit brings it back. */
     ASSERT_OK(fixture_add(s, "b", "other", b));
     s = store_close(s);
     ASSERT_OK(store_open(f.dir, &s, NULL));
@@ -331,7 +348,7 @@ TEST(commit_again)
 
     ASSERT_OK(fixture_new(&f));
     ASSERT_OK(store_open(f.dir, &s, NULL));
-    fixture_path(&f, "header.json.new", path);
+    fixture_path(&f, "store.new", path);
     ASSERT_OK(mkdir(path, 0700));
     ASSERT_OK(store_begin(s, &t));
     ASSERT_OK(store_add(t, meta, secret, id));
@@ -344,49 +361,61 @@ TEST(commit_again)
 
 TEST(open_sweeps_what_a_crash_left)
 {
-    static const char *const stray[] = {"header.json.new", "commit.json.new", "index/00.json.new",
-                                        "records/0123456789abcdef.json.new"};
-    static const char *const foreign[] = {"notes", "index/40.json.new", "records/x.json",
-                                          "records/0123456789abcdef.json.new~"};
+    static const char *const foreign[] = {"notes", "store.new~", "store.old", "header.json"};
     _cleanup_(fixture_done) Fixture f = {.dir = ""};
     _cleanup_(store_closep) Store *s = NULL;
+    char path[160], id[STORE_ID_SIZE];
     size_t sound, broken;
-    char path[160];
 
     ASSERT_OK(fixture_new(&f));
-    ASSERT_OK(store_open(f.dir, &s, NULL));
-    s = store_close(s);
-    for (size_t i = 0; i < 4; i++) {
-        fixture_path(&f, stray[i], path);
-        ASSERT_OK(fixture_write(path, "half a fi", 9));
+    for (size_t i = 0; i < ARRAY_SIZE(foreign); i++) {
         fixture_path(&f, foreign[i], path);
         ASSERT_OK(fixture_write(path, "not ours", 8));
     }
+    fixture_path(&f, "store.new", path);
+    ASSERT_OK(fixture_write(path, "half a fi", 9));
     ASSERT_OK(store_open(f.dir, &s, NULL));
     fixture_count(s, &sound, &broken);
     ASSERT_EQ(sound + broken, 0);
-    for (size_t i = 0; i < 4; i++) {
-        ASSERT_TRUE(!fixture_exists(&f, stray[i]));
+    ASSERT_TRUE(!fixture_has_new(f.dir));
+    /* One that comes later is in no one's way, even one that leads elsewhere. */
+    fixture_path(&f, "store.new", path);
+    ASSERT_OK(symlink("notes", path));
+    ASSERT_OK(fixture_add(s, "a", "first", id));
+    for (size_t i = 0; i < ARRAY_SIZE(foreign); i++)
         ASSERT_TRUE(fixture_exists(&f, foreign[i]));
-    }
+    s = store_close(s);
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_TRUE(fixture_has(s, id, "a", "first"));
 }
 
 TEST(create_keeps_what_is_there)
 {
     _cleanup_(fixture_done) Fixture f = {.dir = ""};
     _cleanup_(store_closep) Store *s = NULL;
-    _cleanup_(freep) char *detail = NULL;
-    char id[STORE_ID_SIZE], path[160];
+    char path[160];
 
     ASSERT_OK(fixture_new(&f));
     ASSERT_EQ(store_create(f.dir, &s, NULL), -EEXIST);
+    /* Whatever is in its place. */
+    fixture_path(&f, "store", path);
+    ASSERT_OK(unlink(path));
+    ASSERT_OK(symlink("nowhere", path));
+    ASSERT_EQ(store_create(f.dir, &s, NULL), -EEXIST);
+    ASSERT_EQ(store_open(f.dir, &s, NULL), -ELOOP);
+}
+
+TEST(the_file_is_private)
+{
+    _cleanup_(fixture_done) Fixture f = {.dir = ""};
+    _cleanup_(store_closep) Store *s = NULL;
+    char path[160], id[STORE_ID_SIZE];
+    struct stat st;
+
+    ASSERT_OK(fixture_new(&f));
     ASSERT_OK(store_open(f.dir, &s, NULL));
     ASSERT_OK(fixture_add(s, "a", "first", id));
-    s = store_close(s);
-    /* Without its header a store is broken, not absent. */
-    fixture_path(&f, "header.json", path);
-    ASSERT_OK(unlink(path));
-    ASSERT_EQ(store_open(f.dir, &s, &detail), -EBADMSG);
-    ASSERT_TRUE(detail && strstr(detail, "missing"));
-    ASSERT_EQ(store_create(f.dir, &s, NULL), -EEXIST);
+    fixture_path(&f, "store", path);
+    ASSERT_OK(stat(path, &st));
+    ASSERT_EQ(st.st_mode & 07777, 0600);
 }

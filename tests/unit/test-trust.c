@@ -75,7 +75,7 @@ TEST(id_of_a_store_that_is_gone)
     /* None is made in its place. */
     ASSERT_TRUE(!fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1));
     ASSERT_TRUE(strstr(vault_detail(manager_vault(f.m)), id));
-    snprintf(path, sizeof(path), "%s/header.json", f.dir);
+    snprintf(path, sizeof(path), "%s/store", f.dir);
     ASSERT_TRUE(access(path, F_OK) < 0);
 
     ASSERT_TRUE(set(&f.config, "Id", ""));

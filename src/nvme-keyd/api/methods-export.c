@@ -8,13 +8,12 @@
 #include "basic/names.h"
 #include "nvme-keyd/api/methods-private.h"
 
-/* ExportStore: the files of a copy of the store, each in a reply of its own, as the peer reads
- * them.
+/* ExportStore: the text of an export in pieces, each in a reply of its own, as the peer reads them.
  */
 
 typedef struct Export {
-    ManagerCopy *copy;
-    CopyResult result;
+    StoreExport *export;
+    ExportResult result;
     uid_t uid;
 } Export;
 
@@ -22,18 +21,17 @@ static void destroy_export(void *state)
 {
     Export *e = state;
 
-    manager_copy_free(e->copy);
+    store_export_free(e->export);
     free(e);
 }
 
-static int notify_file(const char *path, const char *text, size_t size, void *userdata)
+static int notify_piece(VarlinkCall *call, const char *text, size_t size)
 {
     _cleanup_(json_putp) json_object *o = json_object_new_object();
 
-    if (!o || json_add_string(o, "path", path) < 0 ||
-        json_add_take(o, "content", json_object_new_string_len(text, (int)size)) < 0)
+    if (json_add_take(o, "content", json_object_new_string_len(text, (int)size)) < 0)
         return -ENOMEM;
-    return varlink_call_notify(userdata, TAKE_PTR(o));
+    return varlink_call_notify(call, TAKE_PTR(o));
 }
 
 static bool are_strings(json_object *array)
@@ -52,7 +50,6 @@ static int reply_failure(VarlinkCall *call, int error, const char *detail)
 {
     if (error == -ENOMEDIUM)
         return methods_reply_error(call, NAMES_MANAGER_INTERFACE ".StoreAbsent", detail, NULL);
-    /* Without a line it is not the copy that failed, but the connection. */
     return detail ? methods_reply_failure(call, error == -E2BIG ? -EINVAL : error, detail, NULL)
                   : error;
 }
@@ -64,25 +61,18 @@ static int end_export(VarlinkCall *call, const Export *e)
     if (!o || json_add_uint(o, "keys", e->result.keys) < 0 ||
         json_add_uint(o, "broken", e->result.broken) < 0)
         return -ENOMEM;
-    log_info("A copy of the store with %zu keys was given to uid %u", e->result.keys,
-             (unsigned)e->uid);
+    log_info("%zu keys of the store were exported for uid %u", e->result.keys, (unsigned)e->uid);
     return varlink_call_reply(call, TAKE_PTR(o));
 }
 
-/* Files for one step: most of them are records of a kilobyte. */
-#define EXPORT_STEP 8
-
-static int export_some(VarlinkCall *call, void *state)
+static int export_piece(VarlinkCall *call, void *state)
 {
-    _cleanup_(freep) char *detail = NULL;
     Export *e = state;
-    int r = 1;
+    const char *text;
+    size_t size;
 
-    for (int i = 0; i < EXPORT_STEP && r > 0; i++)
-        r = manager_copy_next(e->copy, notify_file, call, &detail);
-    if (r < 0)
-        return reply_failure(call, r, detail);
-    return r > 0 ? 0 : end_export(call, e);
+    return store_export_next(e->export, &text, &size) ? notify_piece(call, text, size)
+                                                      : end_export(call, e);
 }
 
 int method_export_store(VarlinkCall *call, json_object *p, void *userdata)
@@ -99,10 +89,10 @@ int method_export_store(VarlinkCall *call, json_object *p, void *userdata)
     if (!e)
         return -ENOMEM;
     e->uid = varlink_call_peer(call)->uid;
-    r = manager_copy_new(userdata, subsysnqns, &e->copy, &e->result, &detail);
+    r = manager_export(userdata, subsysnqns, &e->export, &e->result, &detail);
     if (r < 0) {
         destroy_export(e);
         return reply_failure(call, r, detail);
     }
-    return varlink_call_stream(call, export_some, e, destroy_export);
+    return varlink_call_stream(call, export_piece, e, destroy_export);
 }

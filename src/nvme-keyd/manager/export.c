@@ -6,23 +6,15 @@
 #include "credstore/limits.h"
 #include "nvme-keyd/manager/manager-private.h"
 
-/* A copy of the store for a boot image: the keys that the image needs, sealed as they are. */
+/* An export of the store for a boot image: the keys that the image needs, sealed as they are. */
 
-typedef struct Copy {
+typedef struct Selection {
     Manager *m;
     json_object *wanted; /* the NQNs, or NULL for all keys */
-} Copy;
+} Selection;
 
-struct ManagerCopy {
-    Manager *manager;
-    StoreCopy *files;
-    size_t size; /* of the files so far */
-    StoreFile visit;
-    void *userdata;
-};
-
-/* That of a credential has no record that could be copied. */
-static bool is_wanted(const Copy *c, const Key *k)
+/* That of a credential has no record that could be exported. */
+static bool is_wanted(const Selection *c, const Key *k)
 {
     return k->state != KEY_BROKEN && !key_is_handed_in(k) &&
            (!c->wanted || json_object_object_get_ex(c->wanted, k->subsysnqn, NULL));
@@ -30,18 +22,10 @@ static bool is_wanted(const Copy *c, const Key *k)
 
 static bool choose(const StoreRecord *record, void *userdata)
 {
-    const Copy *c = userdata;
+    const Selection *c = userdata;
     const Key *k = key_table_find(&c->m->keys, record->id);
 
     return k && is_wanted(c, k);
-}
-
-static int visit(const char *path, const char *text, size_t size, void *userdata)
-{
-    ManagerCopy *c = userdata;
-
-    c->size += size;
-    return c->size > STORE_COPY_MAX ? -E2BIG : c->visit(path, text, size, c->userdata);
 }
 
 /* As an object of which each name is an NQN. */
@@ -73,7 +57,7 @@ static const char *find_missing(json_object *wanted)
 }
 
 /* What to tell of one that no record is for. */
-static const char *explain_missing(const Copy *c, const char *nqn, size_t broken)
+static const char *explain_missing(const Selection *c, const char *nqn, size_t broken)
 {
     const Key *k;
 
@@ -86,7 +70,7 @@ static const char *explain_missing(const Copy *c, const char *nqn, size_t broken
     return broken > 0 ? ", unless one that is broken" : "";
 }
 
-static int count_keys(const Copy *c, CopyResult *result, char **reterr_detail)
+static int count_keys(const Selection *c, ExportResult *result, char **reterr_detail)
 {
     const char *missing;
     Key *k;
@@ -106,24 +90,15 @@ static int count_keys(const Copy *c, CopyResult *result, char **reterr_detail)
                           missing, explain_missing(c, missing, result->broken));
     return result->keys > 0 ? 0
                             : detail_set(reterr_detail, -ENOENT,
-                                         "there are no keys in the store that could be copied");
+                                         "there are no keys in the store that could be exported");
 }
 
-ManagerCopy *manager_copy_free(ManagerCopy *c)
+int manager_export(Manager *m, json_object *subsysnqns, StoreExport **ret, ExportResult *ret_result,
+                   char **reterr_detail)
 {
-    if (c)
-        store_copy_free(c->files);
-    free(c);
-    return NULL;
-}
-
-int manager_copy_new(Manager *m, json_object *subsysnqns, ManagerCopy **ret, CopyResult *ret_result,
-                     char **reterr_detail)
-{
-    _cleanup_(manager_copy_freep) ManagerCopy *copy = NULL;
     _cleanup_(json_putp) json_object *wanted = NULL;
-    CopyResult result = {0};
-    Copy c = {.m = m};
+    ExportResult result = {0};
+    Selection c = {.m = m};
     int r;
 
     if ((r = vault_require_open(m->vault, reterr_detail)) < 0)
@@ -136,33 +111,14 @@ int manager_copy_new(Manager *m, json_object *subsysnqns, ManagerCopy **ret, Cop
     r = count_keys(&c, &result, reterr_detail);
     if (r < 0)
         return r;
-    copy = calloc(1, sizeof(*copy));
-    if (!copy)
-        return -ENOMEM;
-    copy->manager = m;
-    r = store_copy_new(vault_store(m->vault), choose, &c, &copy->files);
+    r = store_export_new(vault_store(m->vault), choose, &c, ret);
     if (r == -EROFS)
-        return detail_set(reterr_detail, r, "the store of a boot image is a copy already");
-    if (r < 0)
-        return r;
-    *ret = TAKE_PTR(copy);
-    *ret_result = result;
-    return 0;
-}
-
-int manager_copy_next(ManagerCopy *c, StoreFile visit_file, void *userdata, char **reterr_detail)
-{
-    int r;
-
-    c->visit = visit_file;
-    c->userdata = userdata;
-    r = vault_store(c->manager->vault)
-            ? store_copy_next(c->files, vault_store(c->manager->vault), visit, c)
-            : -ESTALE;
-    if (r == -ESTALE)
-        return detail_set(reterr_detail, r, "the store was closed meanwhile: export it once more");
+        return detail_set(reterr_detail, r, "the store of a boot image is an export already");
     if (r == -E2BIG)
-        return detail_set(reterr_detail, r, "a copy may have %zu MiB: name the subsystems it needs",
-                          STORE_COPY_MAX / 1024 / 1024);
+        return detail_set(reterr_detail, r,
+                          "an export has at most %zu MiB: name the subsystems it needs",
+                          STORE_EXPORT_MAX / 1024 / 1024);
+    if (r == 0)
+        *ret_result = result;
     return r;
 }

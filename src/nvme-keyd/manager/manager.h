@@ -66,26 +66,17 @@ bool manager_await_add(Manager *m, const KeyRequest *request);
 /* Before manager_sync(): as vault_await(), after publishing the handed-in keys. */
 bool manager_await_sync(Manager *m);
 
-/* What a copy of the store for a boot image has. */
-typedef struct CopyResult {
+/* What an export of the store for a boot image has. */
+typedef struct ExportResult {
     size_t keys;
-    size_t broken; /* of all keys: left out, as nobody knows what they are for */
-} CopyResult;
+    size_t broken; /* of all keys: left out, because nobody knows what they are for */
+} ExportResult;
 
-/* A copy with the keys of some subsystems, an array of NQNs, or with all for NULL, as they are now
- * (see store.h). Returns -ENOENT when there is no key, or none of one of them, -EROFS, -ENOMEDIUM
- * when there is no store, with a detail; -ENOMEM. */
-typedef struct ManagerCopy ManagerCopy;
-int manager_copy_new(Manager *m, json_object *subsysnqns, ManagerCopy **ret, CopyResult *ret_result,
-                     char **reterr_detail) _must_check_;
-ManagerCopy *manager_copy_free(ManagerCopy *c);
-DEFINE_CLEANUP(ManagerCopy, manager_copy_free)
-
-/* Calls visit for the next file. Returns 1, 0 when that was the last one, -E2BIG past
- * STORE_COPY_MAX, or -ESTALE when the store was closed meanwhile, with a detail; or the error of
- * visit. */
-int manager_copy_next(ManagerCopy *c, StoreFile visit, void *userdata, char **reterr_detail)
-    _must_check_;
+/* Exports the keys of some subsystems, an array of NQNs, or all keys for NULL, as they are now (see
+ * store.h). Returns -ENOENT when there is no key, or none for one of them, -EROFS, -ENOMEDIUM when
+ * there is no store, -E2BIG, with a detail; -ENOMEM. */
+int manager_export(Manager *m, json_object *subsysnqns, StoreExport **ret, ExportResult *ret_result,
+                   char **reterr_detail) _must_check_;
 
 /* Looks whether tlshd has the ring, see tlshd_look(), and remembers. Returns
  * false where there is no ring, or one that no handshake uses: then there is nothing to look for.

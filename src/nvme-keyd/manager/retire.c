@@ -118,8 +118,8 @@ int manager_retire_due(Manager *m)
     if (n == 0)
         return 0;
 
-    /* In a copy for a boot image they stay; the store itself lets go of them later. */
-    if (!store_is_copy(vault_store(m->vault)))
+    /* In an export for a boot image they stay; the store itself lets go of them later. */
+    if (!store_is_export(vault_store(m->vault)))
         r = store_begin(vault_store(m->vault), &t);
     for (size_t i = 0; i < n && r == 0; i++) {
         r = publisher_ring_serial(m->publisher) ? publisher_withdraw(m->publisher, gone[i]) : 0;

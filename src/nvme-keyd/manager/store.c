@@ -3,20 +3,27 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "basic/json.h"
 #include "nvme-keyd/manager/import.h"
 #include "nvme-keyd/manager/manager-private.h"
 
 /* The Manager's side of the store: records become keys when the Vault has opened it, and changes
  * ask here whether they may write. */
 
+/* Deeper than what is known of a key. */
+#define RECORD_META_DEPTH 8
+
 static int load_record(const StoreRecord *record, void *userdata)
 {
     Manager *m = userdata;
+    _cleanup_(json_putp) json_object *meta = NULL;
     _cleanup_(key_freep) Key *k = NULL;
     int r = record->error;
 
     if (r == 0)
-        r = key_from_meta(record->meta, &k);
+        r = json_parse(record->meta, record->meta_size, RECORD_META_DEPTH, &meta);
+    if (r == 0)
+        r = key_from_meta(meta, &k);
     if (r == -ENOMEM)
         return r;
     if (!k) {

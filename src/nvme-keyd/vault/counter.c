@@ -25,7 +25,6 @@ static int work_remove_orphan(const void *userdata, _unused_ Secret **ret, char 
     return store_remove_orphan(v->store, reterr_detail);
 }
 
-/* Also after an error it is not tried again: the TPM may be gone. */
 static void on_orphan_removed(int error, _unused_ const Secret *output, const char *detail,
                               void *userdata)
 {
@@ -33,7 +32,8 @@ static void on_orphan_removed(int error, _unused_ const Secret *output, const ch
 
     if (error < 0)
         log_debug("rollback counter not removed: %s", detail ? detail : strerror(-error));
-    store_forget_orphan(v->store);
+    if (store_forget_orphan(v->store, error) < 0)
+        log_debug("the list of rollback counters to remove is not written yet");
     tell_end(v);
 }
 

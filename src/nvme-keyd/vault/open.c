@@ -53,9 +53,9 @@ int vault_open_with(Vault *v, const Secret *found, char **reterr_detail)
         r = vault_check_id(v, v->store, reterr_detail);
         v->foreign = r < 0;
     }
-    if (r == 0 && store_is_copy(v->store) && !is_initramfs())
+    if (r == 0 && store_is_export(v->store) && !is_initramfs())
         return detail_set(reterr_detail, -EROFS,
-                          "it is a copy for a boot image, which is no store outside of one");
+                          "it is an export for a boot image, which is no store outside of one");
     return r;
 }
 

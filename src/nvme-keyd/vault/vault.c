@@ -312,9 +312,9 @@ int vault_require_writable(const Vault *v, char **reterr_detail)
 {
     int r = vault_require_open(v, reterr_detail);
 
-    if (r == 0 && vault_store(v) && store_is_copy(vault_store(v)))
+    if (r == 0 && vault_store(v) && store_is_export(vault_store(v)))
         return detail_set(reterr_detail, -EROFS,
-                          "the store of a boot image is a copy that cannot be changed");
+                          "the store of a boot image is an export that cannot be changed");
     return r;
 }
 

@@ -119,7 +119,7 @@ def secrets():
 def check(connection, journal):
     active = listed(connection)
     # The first key makes the store.
-    secret = secrets() if os.path.exists(STORE + "/header.json") else {}
+    secret = secrets() if os.path.exists(STORE + "/store") else {}
     pending = journal.pending or {"nqn": None}
 
     for nqn in sorted(journal.keys.keys() | active.keys()):

@@ -360,8 +360,8 @@ store_slot() { nvme-keyctl status --json=short | jq -re '.store.slot // empty'; 
 store_is() { [ "$(nvme-keyctl status --json=short | jq -r .store.state)" = "$1" ]; }
 
 # The slots, as the header has them: their types; the one of a type as JSON.
-header_slots() { head -n 1 /var/lib/nvme-keyd/header.json | jq -re '[.slots[].type] | join(" ")'; }
-header_slot() { head -n 1 /var/lib/nvme-keyd/header.json | jq -ce --arg t "$1" '.slots[] | select(.type == $t)'; }
+header_slots() { head -n 1 /var/lib/nvme-keyd/store | jq -re '[.slots[].type] | join(" ")'; }
+header_slot() { head -n 1 /var/lib/nvme-keyd/store | jq -ce --arg t "$1" '.slots[] | select(.type == $t)'; }
 
 # only_tpm: from now on no slot but the TPM's opens the store.
 only_tpm() {

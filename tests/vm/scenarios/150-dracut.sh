@@ -38,7 +38,7 @@ secrets_of() {
 }
 no_plaintext() { python3 /opt/vm/find-plaintext.py "$@" <"$VM_STATE/secrets"; }
 # in_image: ids of the records
-in_image() { lsinitrd "$HOST/initrd.img" | sed -n 's,.*var/lib/nvme-keyd/records/\([0-9a-f]*\)\.json$,\1,p' | tr '\n' ' '; }
+in_image() { lsinitrd -f var/lib/nvme-keyd/store "$HOST/initrd.img" | sed -n 's,^{"id":"\([0-9a-f]*\)".*,\1,p' | tr '\n' ' '; }
 # first_message UNIT MESSAGE-ID: microseconds since boot
 first_message() { journalctl --boot --quiet --output=json UNIT="$1" MESSAGE_ID="$2" | head -n 1 | jq -r .__MONOTONIC_TIMESTAMP; }
 field() { awk -v n="$1" '{ print $n }' $LOOKED; }
@@ -83,7 +83,7 @@ case $VM_PHASE in
     is "its service knows them as published" \
         "$(nvme-keyctl status --json=short | jq -r '"\(.keys) \(.published) \(.broken) \(.store.state) \(.store.slot)"')" "3 3 0 open tpm2"
     check "the store goes on being changed" nvme-keyctl remove "$(record_of "$late" | jq -r .id)"
-    is "nothing of the image is left" "$(find /run -name header.json -path '*nvme-keyd*')" ""
+    is "nothing of the image is left" "$(find /run -name store -path '*nvme-keyd*')" ""
     journalctl --boot --output=export >"$VM_STATE/journal"
     dmesg >"$VM_STATE/dmesg"
     check "no plaintext in /run, in the journal, on the console" no_plaintext /run "$VM_STATE/journal" "$VM_STATE/dmesg"

@@ -63,7 +63,7 @@ case $VM_PHASE in
         "$(cd "$HOST/image" && du -shc var/lib/nvme-keyd usr/lib/nvme-keyd usr/sbin/tlshd usr/lib/*/lib{crypto,gnutls,tss2}* 2>/dev/null | tail -n 1)"
     is "an image without a warning" "$(grep nvme-keyd "$HOST/initrd.log")" ""
     is "for root only" "$(stat -c %a "$HOST/initrd.img")" 600
-    check "the sealed store is in it" test -e "$HOST/image/var/lib/nvme-keyd/header.json"
+    check "the sealed store is in it" test -e "$HOST/image/var/lib/nvme-keyd/store"
     check "no plaintext in it" no_plaintext_in "$HOST/image"
     check "the search finds what is there" plaintext_in "$VM_STATE/text"
 

@@ -76,7 +76,7 @@ $sub $HOSTNQN nvme-keyd.psk.disk1"
     check "in an initramfs it would be published as well" runs_in_initramfs
     check_connect "$sub"
     check_connect "$by_fw_cfg"
-    check "no store was made" test ! -e /var/lib/nvme-keyd/header.json
+    check "no store was made" test ! -e /var/lib/nvme-keyd/store
 
     # Until systemd 258 this fails the unit that asks for it.
     serials=$(ring_list | cut -d' ' -f1)

@@ -10,7 +10,7 @@
 
 sub=nqn.2026-11.org.example:store-missing
 
-check "there is no store" test ! -e /var/lib/nvme-keyd/header.json || bail "a scenario before has made one"
+check "there is no store" test ! -e /var/lib/nvme-keyd/store || bail "a scenario before has made one"
 check "the boot goes on" boot_went_on
 is "the keys were asked for" "$(unit_property nvme-keyd-preload.service Result)" success
 check "at this boot: $(preload_ms) ms" preload_within 90

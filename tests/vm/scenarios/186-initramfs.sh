@@ -73,7 +73,7 @@ stub nvme-keyd.psk.sealed=$(base64 -w0 "$VM_STATE/sealed")"
 4)
     host_mount || bail "no directory of the host"
     check "the image is a new one, and has no store" \
-        test -e "$HOST/image/etc/request-key.d/nvme-keyd.conf" -a ! -e "$HOST/image/var/lib/nvme-keyd/header.json"
+        test -e "$HOST/image/etc/request-key.d/nvme-keyd.conf" -a ! -e "$HOST/image/var/lib/nvme-keyd/store"
     check "its initramfs has published keys" published_in_initramfs
     is "that of the credential of the hypervisor" "$(looked_at "$given")" 1
     is "and that of the sealed one, as systemd-stub adds it" "$(looked_at "$sealed")" 1
