@@ -80,6 +80,12 @@ same "nvme-keyd.conf: sections and options" \
     "$(sed -n 's/^ *{"\([A-Za-z]*\)", "\([A-Za-z]*\)", set_.*/[\1] \2/p' "$SRC/nvme-keyd/config/config.c")" \
     "$(section nvme-keyd.conf.5 OPTIONS | awk '/^## / { s = $2 } /^\*/ { gsub(/[*=]/, ""); print s, $0 }')"
 
+# KeyringMode= is an option of systemd.
+unknown=$(comm -23 <(grep -oE '\b[A-Z][A-Za-z]+=' "$TOP/catalog/nvme-keyd.catalog" | grep -vx KeyringMode= | sort -u) \
+    <(sed -n 's/^ *{"[A-Za-z]*", "\([A-Za-z]*\)", set_.*/\1=/p' "$SRC/nvme-keyd/config/config.c" | sort -u))
+[ -z "$unknown" ]
+report $? "nvme-keyd.conf: options in the catalog exist${unknown:+: not ${unknown//$'\n'/ }}"
+
 same "nvme-keyd: ids of messages" \
     "$(sed -n 's/^#define MESSAGE_.*"\([0-9a-f]*\)"$/\1/p' "$SRC/basic/names.h")" \
     "$(section nvme-keyd.service.8 JOURNAL | grep -oE '^[0-9a-f]{32}')"
