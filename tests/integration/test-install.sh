@@ -29,6 +29,7 @@ minimum() {
 755 usr/lib/nvme-keyd/wait-for-keys
 644 etc/request-key.d/nvme-keyd.conf
 644 usr/share/bash-completion/completions/nvme-keyctl
+644 usr/share/varlink/org.nvmekeyd.Manager.varlink
 644 $unit_dir/nvme-keyd.service
 644 $unit_dir/nvme-keyd.socket
 644 $unit_dir/nvme-keyd-request.socket

@@ -411,8 +411,12 @@ static const VarlinkMethod methods[] = {
     {NULL, 0, NULL, NULL, NULL},
 };
 
+static const char description[] =
+#include "org.nvmekeyd.Manager.varlink.inc"
+    ;
+
 const VarlinkInterface manager_interface = {
     NAMES_MANAGER_INTERFACE,
-    manager_interface_description,
+    description,
     methods,
 };

@@ -6,6 +6,3 @@
 
 /* org.nvmekeyd.Manager: the methods over a Manager, which is their userdata. */
 extern const VarlinkInterface manager_interface;
-
-/* Its definition (manager-interface.c). */
-extern const char manager_interface_description[];
