@@ -189,7 +189,7 @@ int store_forget_orphan(Store *s, int error)
 
     if (i >= header->n_orphans)
         return -EINVAL;
-    if (error < 0) {
+    if (error < 0 && error != -ENOENT) {
         s->orphans_tried++;
         return 0;
     }

@@ -154,10 +154,11 @@ int store_counted(Store *s, const Secret *value) _must_check_;
 
 /* True when there is one that was not tried since the store was opened. */
 bool store_has_orphan(const Store *s);
-/* Removes it from the TPM. Returns an error of tpm2_counter_remove(). */
+/* Removes it from the TPM. Returns an error of tpm2_counter_remove(), -ENOENT where it was gone. */
 int store_remove_orphan(const Store *s, char **reterr_detail) _must_check_;
-/* Takes it off the list, by a commit. Where removing it failed with error, it stays there, and is
- * not tried again before the store is opened again. Returns errors of store_commit(). */
+/* Takes it off the list, by a commit. Where removing it failed with another error than -ENOENT, it
+ * stays there, and is not tried again before the store is opened again. Returns errors of
+ * store_commit(). */
 int store_forget_orphan(Store *s, int error) _must_check_;
 
 /* The slots, borrowed until one changes: an array of the objects that docs/CREDSTORE.md describes.

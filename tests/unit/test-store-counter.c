@@ -4,6 +4,8 @@
 #include "swtpm.h"
 #include "test.h"
 
+#include "credstore/store-private.h"
+
 /* The rollback counter of a store, on swtpm. */
 
 static const SlotOptions with_counter = {.rollback_counter = true};
@@ -74,6 +76,129 @@ TEST(an_old_copy_is_noticed)
     s = store_close(s);
     ASSERT_OK(store_open(copy, &s, NULL));
     ASSERT_TRUE(fixture_has(s, id, "b", "other"));
+}
+
+/* A store with a counter that has been counted. */
+static int counted_store(Fixture *f, Store **ret, char slot[static SLOT_ID_SIZE])
+{
+    _cleanup_(secret_freep) Secret *none = NULL;
+    int r = fixture_new(f);
+
+    if (r == 0)
+        r = store_open(f->dir, ret, NULL);
+    if (r == 0)
+        r = add_slot(*ret, "tpm2", &with_counter, &none, slot, NULL);
+    return r < 0 ? r : count(*ret);
+}
+
+/* Each state has a value of its own, so that a key that was removed does not come back with the
+ * state before, although the TPM had not counted that. */
+TEST(a_copy_from_between_two_counts)
+{
+    _cleanup_(fixture_done) Fixture f = {};
+    _cleanup_(store_closep) Store *s = NULL;
+    char slot[SLOT_ID_SIZE], id[STORE_ID_SIZE], copies[5][160];
+    uint64_t value;
+    SWTPM(tpm);
+
+    ASSERT_OK(counted_store(&f, &s, slot));
+    value = s->header.counter.value;
+    for (size_t i = 0; i < ARRAY_SIZE(copies); i++) {
+        if (i % 2 == 0)
+            ASSERT_OK(fixture_add(s, "a", "secret", id));
+        else
+            ASSERT_OK(fixture_delete(s, id));
+        snprintf(copies[i], sizeof(copies[i]), "%s/copy-%zu", f.top, i);
+        ASSERT_OK(fixture_copy(f.dir, copies[i]));
+        ASSERT_EQ(s->header.counter.value, value + i + 1);
+    }
+    ASSERT_OK(count(s));
+    ASSERT_TRUE(!store_counter_behind(s));
+    s = store_close(s);
+    for (size_t i = 0; i + 1 < ARRAY_SIZE(copies); i++)
+        ASSERT_EQ(store_open(copies[i], &s, NULL), -ESTALE);
+    ASSERT_OK(store_open(copies[ARRAY_SIZE(copies) - 1], &s, NULL));
+    ASSERT_TRUE(fixture_has(s, id, "a", "secret"));
+}
+
+/* Cut off many times before the TPM could count. */
+TEST(a_store_far_ahead_of_the_tpm)
+{
+    _cleanup_(fixture_done) Fixture f = {};
+    _cleanup_(store_closep) Store *s = NULL;
+    char slot[SLOT_ID_SIZE], id[STORE_ID_SIZE];
+    uint64_t value;
+    SWTPM(tpm);
+
+    ASSERT_OK(counted_store(&f, &s, slot));
+    value = s->header.counter.value;
+    for (uint64_t i = 1; i <= 4; i++) {
+        ASSERT_OK(fixture_add(s, "a", "secret", id));
+        s = store_close(s);
+        ASSERT_OK(store_open(f.dir, &s, NULL));
+        ASSERT_TRUE(store_counter_behind(s));
+        ASSERT_EQ(s->header.counter.value, value + i);
+    }
+    /* One job counts all of them. */
+    ASSERT_OK(count(s));
+    ASSERT_TRUE(!store_counter_behind(s));
+    ASSERT_EQ(s->counter_seen, value + 4);
+}
+
+/* What nothing needs is remembered over restarts until the TPM has removed it. */
+TEST(orphans_are_listed_in_the_header)
+{
+    _cleanup_(secret_freep) Secret *none = NULL, *sealed = NULL;
+    _cleanup_(fixture_done) Fixture f = {};
+    _cleanup_(store_closep) Store *s = NULL;
+    char slot[SLOT_ID_SIZE];
+    SWTPM(tpm);
+
+    ASSERT_OK(fixture_new(&f));
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    /* Two that were made for a client that had gone. */
+    for (int i = 0; i < 2; i++) {
+        ASSERT_OK(store_seal_slot(s, "tpm2", NULL, &with_counter, &sealed, &none, NULL));
+        store_drop_slot(s, sealed);
+        sealed = secret_free(sealed);
+        s = store_close(s);
+        ASSERT_OK(store_open(f.dir, &s, NULL));
+    }
+    ASSERT_EQ(s->header.n_orphans, 2);
+    /* And one that goes with its slot. */
+    ASSERT_OK(add_slot(s, "tpm2", &with_counter, &none, slot, NULL));
+    ASSERT_OK(store_remove_slot(s, slot, true));
+    s = store_close(s);
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_EQ(s->header.n_orphans, 3);
+    ASSERT_EQ(count_handles(NV_INDICES), 3);
+
+    ASSERT_OK(store_remove_orphan(s, NULL));
+    ASSERT_OK(store_forget_orphan(s, 0));
+    /* Removed, and cut off before the header says so. */
+    ASSERT_OK(store_remove_orphan(s, NULL));
+    s = store_close(s);
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_EQ(s->header.n_orphans, 2);
+    ASSERT_EQ(store_remove_orphan(s, NULL), -ENOENT);
+    ASSERT_OK(store_forget_orphan(s, -ENOENT));
+    ASSERT_TRUE(store_has_orphan(s));
+    swtpm_stop(&tpm);
+
+    /* Without its TPM it stays listed, and is tried once. */
+    ASSERT_TRUE(store_remove_orphan(s, NULL) < 0);
+    ASSERT_OK(store_forget_orphan(s, -ENODEV));
+    ASSERT_TRUE(!store_has_orphan(s));
+    s = store_close(s);
+    ASSERT_OK(swtpm_start(&tpm));
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_TRUE(store_has_orphan(s));
+    ASSERT_OK(store_remove_orphan(s, NULL));
+    ASSERT_OK(store_forget_orphan(s, 0));
+    ASSERT_EQ(count_handles(NV_INDICES), 0);
+    s = store_close(s);
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_TRUE(!store_has_orphan(s) && s->header.n_orphans == 0);
 }
 
 TEST(without_the_tpm)

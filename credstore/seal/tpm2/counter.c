@@ -145,6 +145,7 @@ static int nv_name(Talk *t, TPM2B_NAME *ret)
 
 /* Finds the counter of the conversation. The session authenticates its name, so the name is that of
  * the real counter. */
+/* Returns -ENOENT where this TPM no longer has it. */
 static int find(Talk *t, const Tpm2Counter *counter)
 {
     TPM2B_NAME name, pinned;
@@ -155,7 +156,7 @@ static int find(Talk *t, const Tpm2Counter *counter)
     rc = Esys_TR_FromTPMPublic(t->context->esys, counter->index, ESYS_TR_NONE, ESYS_TR_NONE,
                                ESYS_TR_NONE, &t->nv);
     if (tpm2_rc_is(rc, TPM2_RC_HANDLE))
-        return detail_set(t->context->reterr_detail, -EKEYREJECTED,
+        return detail_set(t->context->reterr_detail, -ENOENT,
                           "the counter 0x%x of the TPM is gone: its owner removed it",
                           counter->index);
     r = tpm2_check(t->context, rc, "find the counter");
@@ -165,7 +166,7 @@ static int find(Talk *t, const Tpm2Counter *counter)
     if (r < 0)
         return r;
     if (!tpm2_name_equal(&name, &pinned))
-        return detail_set(t->context->reterr_detail, -EKEYREJECTED,
+        return detail_set(t->context->reterr_detail, -ENOENT,
                           "the counter 0x%x of the TPM has changed: its owner replaced it",
                           counter->index);
     return 0;
@@ -199,7 +200,7 @@ static int talk_start(Talk *t, const Tpm2Counter *counter, const Secret *auth, c
         return r;
     r = find(t, counter);
     if (r < 0)
-        return r;
+        return r == -ENOENT && auth ? -EKEYREJECTED : r;
     r = auth ? set_password(t, auth) : 0;
     if (r < 0)
         return r;

@@ -70,8 +70,9 @@ int tpm2_counter_read(const Tpm2Counter *counter, const Secret *auth, uint64_t *
 int tpm2_counter_increment(const Tpm2Counter *counter, const Secret *auth, uint64_t *ret_value,
                            char **reterr_detail) _must_check_;
 
-/* Removes the counter for good, without its password, but no other one at its index. Errors as
- * tpm2_counter_read(), -EKEYREJECTED also if the owner hierarchy has a password. */
+/* Removes the counter for good, without its password, but no other one at its index. Returns
+ * -ENOENT where the TPM no longer has it, -EKEYREJECTED for another TPM, or if the owner hierarchy
+ * has a password; else as tpm2_counter_read(). */
 int tpm2_counter_remove(const Tpm2Counter *counter, char **reterr_detail) _must_check_;
 
 /* Parses the members "nvIndex" (a number), "nvName" and "srkName" (Base64) of object; ignores
