@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck source-path=SCRIPTDIR
-# The daemon's life under a service manager: started by a call, told when it is ready, reloaded,
-# watched, gone when it has nothing to do, and back with the next call. The idle time cannot be below
-# 30 s, so several daemons wait for it side by side.
+# The life of the daemon under a service manager: a call starts it, it reports that it is ready,
+# reloads, answers the watchdog, ends when idle, and the next call starts it again. The idle time
+# cannot be below 30 s, so several daemons wait for it side by side.
 . "$(dirname "$0")/lib.sh"
 
 # --- what ends it before it begins

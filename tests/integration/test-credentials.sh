@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck source-path=SCRIPTDIR
-# PSKs that are handed in as credentials: published without a store, beside one and before one, told,
-# refused, overridden, and nowhere in memory, on the disk or in the log.
+# Handed-in keys: published without a store, beside one and before one, listed, refused,
+# overridden, and nowhere in memory, on the disk or in the log.
 if [ -n "${KEYD_TEST_INSIDE-}" ] && [ -z "${KEYD_TEST_MOUNTS-}" ] && unshare --mount true 2>/dev/null; then
     KEYD_TEST_MOUNTS=1 exec unshare --mount bash "$0" "$@"
 fi

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck source-path=SCRIPTDIR
-# nvme-keyctl and its completion where the service does not answer: one that accepts and says nothing, one
-# whose queue is full, and none at all. Nobody waits without knowing for what.
+# nvme-keyctl and its completion while the service does not answer: it accepts and stays silent,
+# its queue is full, or it is not there. Each wait ends, and says what it waited for.
 . "$(dirname "$0")/lib.sh"
 
 python3 -c '

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# test-initrd.sh: the scripts of handshake/, that images of initramfs-tools and dracut have alike.
+# usage: test-initrd.sh - the scripts of handshake/ that images of initramfs-tools and of dracut
+# share
 
 # Functions are called by check(), and the text in quotes is for another shell.
 # shellcheck disable=SC2016,SC2317

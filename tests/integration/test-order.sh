@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck source-path=SCRIPTDIR
-# The order of units at boot and at shutdown, with the dependencies that systemd adds by itself: its test mode tells
-# them without a boot.
+# The order of units at boot and at shutdown, with the dependencies that systemd adds itself. Its
+# test mode prints them without a boot.
 . "$(dirname "$0")/lib.sh"
 
 root=$tmp/root

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck source-path=SCRIPTDIR
-# Standard output that is closed, full or read by nobody: no verb calls that a success, and a secret
-# that is shown once is not made for it, or is undone.
+# Standard output that is closed, full or without a reader: each verb reports the failure, and a
+# secret that can be shown once only is not made, or is removed again.
 . "$(dirname "$0")/lib.sh"
 
 [ -c /dev/full ] || skip_all "no /dev/full"

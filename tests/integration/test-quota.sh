@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck source-path=SCRIPTDIR
-# A key quota that is used up: everybody who is told of keys that are not in the kernel hears what to
-# raise. Root of this machine has room for a million keys, so the daemon is root of a namespace here.
+# A key quota that is used up: each report about keys that are missing in the kernel says which
+# limit to raise. Root of this machine has room for a million keys, so the daemon is root of a
+# namespace here.
 export KEYD_TEST_ID=54321
 . "$(dirname "$0")/lib.sh"
 

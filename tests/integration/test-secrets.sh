@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck source-path=SCRIPTDIR
-# Where PSKs are not: in the memory of the daemon once a call is done, and in what either program
-# writes, logs, executes or has in its environment.
+# Places without PSKs: the memory of the daemon after a call, and all that either program writes,
+# logs, executes or has in its environment.
 . "$(dirname "$0")/lib.sh"
 
 ! grep -q __asan_init "$build/nvme-keyd" || skip_all "a sanitizer keeps what was freed"

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck source-path=SCRIPTDIR
-# What opens the store: slots come, go and are sealed anew, and where no slot opens it any more, a
-# recovery key does. The host key and the TPM are the test's own.
+# Slots that open the store are added, removed and resealed, and a recovery key opens it when no
+# slot does. The host key and the TPM are the test's own.
 
 # In a mount namespace below the user namespace that lib.sh makes.
 if [ -n "${KEYD_TEST_INSIDE-}" ] && [ -z "${KEYD_TEST_MOUNTS-}" ] && unshare --mount true 2>/dev/null; then

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck source-path=SCRIPTDIR
-# A TPM that never answers: the daemon lives on, says so, ends when told to, and opens the store by the
-# next slot when the time of the first is over.
+# A TPM that never answers: the daemon keeps serving, reports the wait, ends on request, and opens
+# the store by the next slot when the time of the first is over.
 . "$(dirname "$0")/lib.sh"
 
 command -v swtpm >/dev/null || skip_all "needs swtpm"

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck source-path=SCRIPTDIR
-# A handshake daemon with and without the keyring: what status and journal say, and who is asked to restart it.
+# tlshd with and without the keyring: the state in status and journal, and whether the service
+# manager is asked to restart it.
 . "$(dirname "$0")/lib.sh"
 
 units=$tmp/units manager=$tmp/service-manager

@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck source-path=SCRIPTDIR
-# A store that somebody else has made, in the place of the right one: what opens it is there, and it is
-# opened only where nothing says which store is the right one. The host key and the TPM are the test's own.
+# A store that another person has put in the place of the right one: its slots open, yet it is
+# opened only where nothing says which store is the right one. The host key and the TPM are the
+# test's own.
 
 # In a mount namespace below the user namespace that lib.sh makes.
 if [ -n "${KEYD_TEST_INSIDE-}" ] && [ -z "${KEYD_TEST_MOUNTS-}" ] && unshare --mount true 2>/dev/null; then

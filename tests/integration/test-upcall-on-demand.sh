@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck source-path=SCRIPTDIR
-# Keys on demand, as an administrator sees them; and a ring in which somebody else's key is under construction.
+# Keys on demand, as an administrator sees them, and a ring with another program's key under
+# construction.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/upcall.sh"
 

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck source-path=SCRIPTDIR
-# The shim with a daemon that answers badly or not at all, and with a syslog that nobody reads: whoever
-# asks has an answer within 9 s, and no shim is left.
+# The shim with a daemon that answers badly or not at all, and with a syslog without a reader: the
+# requester has an answer within 9 s, and no shim is left.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/upcall.sh"
 

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck source-path=SCRIPTDIR
-# Who may ask: uid 0. Anybody else gets one and the same error, whatever is there, at once, without the
-# daemon hearing of it; nothing comes into their keyrings, and syslog says who it was, not too often.
+# Only uid 0 may ask. Other users get the same error at once, whatever keys there are, without the
+# daemon hearing of it; their keyrings stay empty, and syslog names the user, at a bounded rate.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/upcall.sh"
 

@@ -4,7 +4,7 @@
 # boot: boot
 # needs: nvme-keyd
 # suite: boot
-# shows: with nvme_tcp not loaded the very first connect succeeds, each time; by nvme-cli's udev rule it does not
+# shows: the first connect succeeds each time, with nvme_tcp not loaded before; with the udev rule of nvme-cli alone it fails
 # timeout: 400
 
 . /opt/vm/lib.sh

@@ -5,7 +5,7 @@
 # needs: nvme-keyd
 # suite: boot
 # long: yes
-# shows: with the example for modprobe.d the keys are there when nvme_keyring is, and nothing keeps it from loading
+# shows: with the example for modprobe.d the keys arrive together with nvme_keyring, and the module always loads
 # timeout: 300
 
 . /opt/vm/lib.sh

@@ -5,7 +5,7 @@
 # kernel: stock builtin
 # needs: nvme-keyd
 # suite: boot
-# shows: a machine that is only a target accepts its PSKs from boot on, its port enabled before us or after
+# shows: a machine that is only a target accepts its PSKs from boot on, with its port enabled before nvme-keyd or after
 # timeout: 240
 
 . /opt/vm/lib.sh

@@ -5,7 +5,7 @@
 # kernel: stock builtin
 # needs: nvme-keyd
 # suite: boot
-# shows: discovery over TLS with a PSK for the discovery NQN, and a connection to what it found
+# shows: discovery over TLS with a PSK for the discovery NQN, and a connection to the subsystem that it found
 # timeout: 180
 
 . /opt/vm/lib.sh

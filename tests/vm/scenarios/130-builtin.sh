@@ -5,7 +5,7 @@
 # kernel: builtin
 # needs: nvme-keyd
 # suite: builtin
-# shows: without a module event ever keys are there before tlshd, and for the first connect
+# shows: without any module event the keys are published before tlshd and before the first connect
 # timeout: 1200
 
 . /opt/vm/lib.sh

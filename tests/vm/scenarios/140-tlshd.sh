@@ -4,7 +4,7 @@
 # boot: shared
 # needs: nvme-keyd
 # suite: boot
-# shows: tlshd finds a new keyring by the user keyring; one that cannot is named, and restarted if the configuration says so
+# shows: tlshd finds a new keyring by the user keyring; a tlshd that cannot is named, and restarted if the configuration asks for it
 # timeout: 360
 
 . /opt/vm/lib.sh

@@ -6,7 +6,7 @@
 # needs: nvme-keyd
 # suite: boot
 # long: yes
-# shows: an image for any machine with the key of one subsystem: there before dracut's queue, there after switch-root, and no plaintext anywhere
+# shows: an image for any machine with the key of one subsystem: published before the queue of dracut and after switch-root, with no plaintext anywhere
 # timeout: 900
 
 . /opt/vm/lib.sh

@@ -6,7 +6,7 @@
 # needs: nvme-keyd
 # suite: boot
 # long: yes
-# shows: Debian's own initramfs without systemd publishes the keys, and its handshake daemon serves the running system
+# shows: the initramfs of Debian, without systemd, publishes the keys, and its tlshd serves the running system
 
 . /opt/vm/lib.sh
 

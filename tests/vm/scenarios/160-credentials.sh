@@ -4,7 +4,7 @@
 # boot: alone
 # needs: nvme-keyd
 # suite: boot
-# shows: a PSK from the hypervisor connects a machine without a store, and a key-encryption key opens one
+# shows: a PSK from the hypervisor connects a machine without a store, and a key-encryption key opens a store
 # timeout: 300
 
 . /opt/vm/lib.sh

@@ -4,7 +4,7 @@
 # boot: fresh
 # needs: nvme-keyd
 # suite: boot
-# shows: the keys come before all that connects, as systemd sees it and as it does it: nvme-cli 2 and 3, nvme-stas, tlshd
+# shows: the keys come before all programs that connect, in the order of units and in a boot: nvme-cli 2 and 3, nvme-stas, tlshd
 # timeout: 400
 
 . /opt/vm/lib.sh

@@ -4,7 +4,7 @@
 # boot: boot
 # needs: nvme-keyd
 # suite: boot
-# shows: a file system of a TLS namespace is mounted at boot by /etc/fstab, with nobody there
+# shows: a file system of a TLS namespace in /etc/fstab is mounted at boot without help
 # cmdline: nvme_tcp.tls_handshake_timeout=60 nvmet_tcp.tls_handshake_timeout=60
 # timeout: 300
 

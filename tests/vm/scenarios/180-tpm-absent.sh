@@ -6,7 +6,7 @@
 # needs: nvme-keyd
 # suite: boot
 # long: yes
-# shows: a boot without the TPM that opens the store goes on, and one with it has the keys again
+# shows: a boot goes on without the TPM that opens the store; the next boot, with the TPM, has the keys
 # timeout: 240
 
 . /opt/vm/lib.sh

@@ -6,7 +6,7 @@
 # needs: nvme-keyd
 # suite: boot
 # long: yes
-# shows: a boot waits for a TPM that takes 20 s, no longer than documented, and has the keys then
+# shows: a boot waits for a TPM that takes 20 s, no longer than documented, and then has the keys
 # timeout: 240
 
 . /opt/vm/lib.sh

@@ -4,7 +4,7 @@
 # boot: fresh
 # needs: nvme-keyd
 # suite: boot
-# shows: a machine without a store boots like any other, and has one with its first key
+# shows: a machine without a store boots like any other, and its first key makes one
 
 . /opt/vm/lib.sh
 

@@ -5,7 +5,7 @@
 # needs: nvme-keyd
 # suite: boot
 # long: yes
-# shows: a boot with a store that no slot opens goes on, and when it opens the keys are published by themselves
+# shows: a boot goes on while no slot opens the store; the keys are published once a slot does
 # timeout: 240
 
 . /opt/vm/lib.sh

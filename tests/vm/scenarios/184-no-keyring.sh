@@ -4,7 +4,7 @@
 # boot: boot
 # needs: nvme-keyd
 # suite: boot
-# shows: a kernel without .nvme boots on, with one line in the journal, and has the keys when it has the keyring
+# shows: a kernel without .nvme boots, with one line in the journal, and gets the keys together with the keyring
 # timeout: 300
 
 . /opt/vm/lib.sh

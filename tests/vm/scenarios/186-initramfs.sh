@@ -6,7 +6,7 @@
 # needs: nvme-keyd
 # suite: boot
 # long: yes
-# shows: an initramfs of dracut without the TPM that opens its store goes on, and one without a store has the PSKs of credentials
+# shows: an initramfs of dracut goes on without the TPM that opens its store; one without a store has the handed-in PSKs
 # timeout: 300
 
 . /opt/vm/lib.sh

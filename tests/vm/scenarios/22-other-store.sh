@@ -3,7 +3,7 @@
 #
 # boot: shared
 # needs: nvme-keyd
-# shows: a controller keeps the key it stands on, although the store is another and does not have it
+# shows: a controller keeps the key that it uses, although another store, without that key, has taken the place of the first
 
 . /opt/vm/lib.sh
 

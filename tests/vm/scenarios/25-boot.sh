@@ -3,7 +3,7 @@
 #
 # boot: alone
 # needs: nvme-keyd
-# shows: keys are there before anything can connect, and survive a power cut
+# shows: keys are published before anything connects, and survive a power cut
 # timeout: 240
 
 . /opt/vm/lib.sh

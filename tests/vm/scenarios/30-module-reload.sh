@@ -3,7 +3,7 @@
 #
 # boot: shared
 # needs: nvme-keyd
-# shows: keys come back by themselves with the module nvme_keyring
+# shows: the keys return by themselves together with the module nvme_keyring
 
 . /opt/vm/lib.sh
 

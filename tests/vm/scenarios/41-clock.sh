@@ -3,7 +3,7 @@
 #
 # boot: shared
 # needs: nvme-keyd
-# shows: a clock that is set ends the time of a retiring key at once when it is synchronised, and never before
+# shows: setting the clock retires a key that is due at once if the clock is synchronised, and otherwise not
 
 . /opt/vm/lib.sh
 

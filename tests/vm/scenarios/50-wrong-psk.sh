@@ -3,7 +3,7 @@
 #
 # boot: shared
 # needs: nvme-keyd
-# shows: a wrong key fails soon and harms nothing else
+# shows: a connection with a wrong key fails soon, and other connections go on
 
 . /opt/vm/lib.sh
 

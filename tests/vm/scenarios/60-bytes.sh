@@ -3,7 +3,7 @@
 #
 # boot: shared
 # needs: nvme-keyd
-# shows: identities and key bytes are those of nvme-cli
+# shows: identities and key bytes equal those of nvme-cli
 # timeout: 400
 
 . /opt/vm/lib.sh

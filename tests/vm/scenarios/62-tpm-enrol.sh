@@ -5,7 +5,7 @@
 # tpm: yes
 # needs: nvme-keyd
 # suite: store
-# shows: a new store is sealed to the TPM, which opens it at the next boot, before anything connects
+# shows: a new store is sealed to the TPM, which opens it at the next boot before anything connects
 # timeout: 240
 
 . /opt/vm/lib.sh

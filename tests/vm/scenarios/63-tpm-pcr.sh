@@ -5,7 +5,7 @@
 # tpm: yes
 # needs: nvme-keyd
 # suite: store
-# shows: a PCR has changed: the next slot opens the store, or a recovery key, and resealing binds it to the new value
+# shows: after a change of a PCR the next slot or a recovery key opens the store, and a reseal binds it to the new value
 # timeout: 240
 
 . /opt/vm/lib.sh

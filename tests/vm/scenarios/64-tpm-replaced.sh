@@ -5,7 +5,7 @@
 # tpm: yes
 # needs: nvme-keyd
 # suite: store
-# shows: a new TPM does not open the store of the old one, until a recovery key did once
+# shows: a new TPM opens the store of the old one only after a recovery key has opened it once
 # timeout: 240
 
 . /opt/vm/lib.sh

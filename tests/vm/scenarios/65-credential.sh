@@ -4,7 +4,7 @@
 # boot: shared
 # needs: nvme-keyd
 # suite: store
-# shows: the ways to the credential: the unit's own, the Varlink service of systemd, and systemd-creds(1)
+# shows: three ways to the credential: that of the unit, the Varlink service of systemd, and systemd-creds(1)
 # timeout: 240
 
 . /opt/vm/lib.sh

@@ -5,7 +5,7 @@
 # kernel: both
 # needs: nvme-keyd
 # suite: upcall
-# shows: request_key(2) is answered, for root of this machine only, who else asks learns nothing
+# shows: request_key(2) is answered for root of this machine; other users learn nothing
 
 . /opt/vm/lib.sh
 

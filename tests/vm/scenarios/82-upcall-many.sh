@@ -4,7 +4,7 @@
 # boot: upcall
 # needs: nvme-keyd
 # suite: upcall
-# shows: 200 requests at once are all answered right, and 50 that have to start nvme-keyd
+# shows: 200 requests at once get right answers, and so do 50 that start nvme-keyd
 # timeout: 400
 
 . /opt/vm/lib.sh

@@ -6,7 +6,7 @@
 # kernel: both
 # needs: nvme-keyd
 # suite: upcall
-# shows: with the livepatch module the kernel asks for a missing key, and without it again no more
+# shows: with the livepatch module the kernel asks for a missing key, and stops asking when the module is gone
 # timeout: 400
 
 . /opt/vm/lib.sh

@@ -6,7 +6,7 @@
 # kernel: both
 # needs: nvme-keyd
 # suite: upcall
-# shows: with nothing in .nvme the kernel asks, and each first connect succeeds, from warm and from cold
+# shows: with an empty .nvme the kernel asks, and each first connect succeeds, with nvme-keyd running and stopped
 # timeout: 400
 
 . /opt/vm/lib.sh

@@ -6,7 +6,7 @@
 # kernel: both
 # needs: nvme-keyd
 # suite: upcall
-# shows: with Provision=on-demand a key is in .nvme for a while, when the kernel asks; a kernel that never asks keeps it resident
+# shows: with Provision=on-demand the kernel asks for a key, which is in .nvme for a while; where the kernel cannot ask, the key stays
 # timeout: 400
 
 . /opt/vm/lib.sh

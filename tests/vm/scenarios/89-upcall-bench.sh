@@ -5,7 +5,7 @@
 # needs: nvme-keyd
 # suite: upcall
 # long: yes
-# shows: what an upcall costs (tests/bench)
+# shows: the cost of an upcall (tests/bench)
 # timeout: 500
 
 . /opt/vm/lib.sh

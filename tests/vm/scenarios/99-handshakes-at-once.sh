@@ -5,7 +5,7 @@
 # kernel: backports
 # needs: nvme-keyd
 # suite: upcall
-# shows: twelve controllers that are reset at once find their keys, with a tlshd that unlinks the keyring afterwards
+# shows: twelve controllers that are reset at once find their keys, with a tlshd that unlinks the keyring after each handshake
 # timeout: 600
 #
 # It is the last of its boot: handshakes that were given up hold the modules for a while, which 85-livepatch unloads.
