@@ -186,7 +186,7 @@ check "kdump-keys: the store is there" in_image /var/lib/nvme-keyd/store
 # How long it waits for what may pass.
 settings() { printf '%s\n' "$@" >"$root/etc/nvme-keyd/initramfs.conf"; }
 settings 'NVME_KEYD_SUBSYSTEMS="nqn.a nqn.b"' NVME_KEYD_WAIT=1
-check "no image where the service has no copy of some keys" refuses 'there is no copy of the store.*nvme-keyctl status.* Then run: update-initramfs'
+check "no image where the service has no copy of some keys" refuses 'there is no export of the store.*nvme-keyctl status.* Then run: update-initramfs'
 settings 'NVME_KEYD_SUBSYSTEMS="nqn.a nqn.b"'
 cp "$root$bin/nvme-keyctl" "$tmp/nvme-keyctl"
 printf '#!/bin/sh\n[ -e /var/tmp/asked ] || { : >/var/tmp/asked; echo "the store is locked" >&2; exit 8; }\nfor dir; do :; done\necho {} >"$dir/store"\n' >"$root$bin/nvme-keyctl"
