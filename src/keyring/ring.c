@@ -36,16 +36,6 @@ int32_t ring_serial(const Ring *r)
     return r->serial;
 }
 
-const char *ring_name(const Ring *r)
-{
-    return r->name;
-}
-
-const char *ring_key_type(const Ring *r)
-{
-    return r->key_type;
-}
-
 /* As the kernel protects `.nvme`: everything but changing its attributes, for root and possessors.
  */
 #define STAND_IN_PERMISSIONS                                                                       \

@@ -55,8 +55,6 @@ DEFINE_CLEANUP(Ring, ring_close)
 int ring_share(const Ring *r) _must_check_;
 
 int32_t ring_serial(const Ring *r);
-const char *ring_name(const Ring *r);
-const char *ring_key_type(const Ring *r);
 
 /* Each of the following returns -EKEYREVOKED or -ENOKEY when the ring itself is gone (nvme_keyring
  * was unloaded): close it and open the new one. */

@@ -122,11 +122,6 @@ const struct ucred *varlink_call_peer(const VarlinkCall *call)
     return &call->peer;
 }
 
-bool varlink_call_wants_more(const VarlinkCall *call)
-{
-    return call->message.more;
-}
-
 void varlink_call_set_state(VarlinkCall *call, void *state, VarlinkDestroyFn destroy)
 {
     VarlinkConnection *c = call->connection;

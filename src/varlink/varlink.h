@@ -161,9 +161,6 @@ int varlink_call_invalid_parameter(VarlinkCall *call, const char *name) _must_ch
 /* Who connected (SO_PEERCRED). */
 const struct ucred *varlink_call_peer(const VarlinkCall *call);
 
-/* True when the caller takes several replies. */
-bool varlink_call_wants_more(const VarlinkCall *call);
-
 /* What a method keeps for further calls on this connection: one object, NULL at first. destroy is
  * called when another takes its place, and when the connection is closed. */
 void varlink_call_set_state(VarlinkCall *call, void *state, VarlinkDestroyFn destroy);

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include "basic/limits.h"
 #include "keyd-fixture.h"
 #include "nvme-keyd/retire-timer.h"
@@ -42,6 +45,39 @@ static int looks(Fixture *f, const char *id)
     if (!k)
         return fixture_keys(f) == 1 ? 0 : -1;
     return !fixture_keeps(f, k) ? -1 : k->serials[1] ? 2 : 1;
+}
+
+static unsigned n_commits;
+
+/* A commit is one rename of the store. */
+int renameat(int olddir, const char *old, int newdir, const char *new)
+{
+    n_commits++;
+    return (int)syscall(SYS_renameat2, olddir, old, newdir, new, 0);
+}
+
+/* However many keys are due, they go in one commit. */
+TEST(one_commit)
+{
+    const char *names[] = {"nqn.x:a", "nqn.x:b", "nqn.x:c"};
+    SyncResult s;
+    FIXTURE;
+
+    set_clocks(0, 0, true);
+    f.config.retire_usec = RETIRE_USEC;
+    manager_set_config(f.m, &f.config);
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        const Key *k = fixture_add(&f, names[i], KEY_ROLE_TARGET, (uint8_t)(i + 1));
+
+        ASSERT_TRUE(k && fixture_rotate(&f, k->id, (uint8_t)(i + 11)));
+    }
+    ASSERT_EQ(fixture_keys(&f), 6);
+    set_clocks(2 * RETIRE_USEC, 0, true);
+    n_commits = 0;
+    ASSERT_OK(fixture_sync(&f, &s));
+    ASSERT_EQ(fixture_keys(&f), 3);
+    ASSERT_EQ(n_commits, 1);
+    set_clocks(0, 0, true);
 }
 
 /* A clock that is ahead by decades, until somebody puts it right. */

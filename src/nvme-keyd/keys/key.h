@@ -87,8 +87,8 @@ struct Key {
     /* Of a handed-in key: the name of its systemd credential, and where its line is there. */
     char *handed_by;
     size_t handed_offset, handed_length;
-    bool told;    /* that it is overridden */
-    bool expired; /* uptime_deadline_usec is over */
+    bool override_told; /* the journal has it that the key is overridden */
+    bool expired;       /* uptime_deadline_usec is over */
 
     Key *next_of_pair; /* other keys of the same host and subsystem NQN */
 };

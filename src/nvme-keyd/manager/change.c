@@ -220,9 +220,9 @@ int manager_rotate(Manager *m, const char *id, const KeyRequest *request, Key **
     return 0;
 }
 
-/* A key that goes leaves its place to one of a credential, and the version 0 identity to a retiring
- * one of its pair, before it is gone. */
-static void make_way(Manager *m, Key *gone)
+/* Publishes what a key that goes makes room for, before it is gone: a handed-in key that it
+ * overrode, and the version 0 identity of a retiring key of its pair. */
+static void release_pair(Manager *m, Key *gone)
 {
     gone->state = KEY_REVOKED;
     manager_update_overrides_of(m, gone->hostnqn, gone->subsysnqn);
@@ -275,7 +275,7 @@ int manager_remove(Manager *m, const char *id, bool force, char **reterr_detail)
         return manager_store_failed(r, reterr_detail);
     if (publisher_ring(m->publisher, &r)) {
         if (k->hostnqn)
-            make_way(m, k);
+            release_pair(m, k);
         r = publisher_withdraw(m->publisher, k);
     }
     broken = !k->hostnqn;

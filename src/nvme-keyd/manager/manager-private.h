@@ -24,10 +24,10 @@ struct Manager {
     uint64_t look_revision;
     uint64_t look_usec; /* CLOCK_MONOTONIC, until when it is good; 0: it is not */
     KeyTable keys;
-    KeySource records;    /* of the keys that the store has */
-    size_t n_credentials; /* of the keys: those that have no record */
-    bool news;            /* one of them has been overridden */
-    char **problems;      /* CREDENTIAL_PROBLEMS_MAX, NULL for none */
+    KeySource records;      /* of the keys that the store has */
+    size_t n_credentials;   /* of the keys: those that have no record */
+    bool overrides_pending; /* one of them has been overridden */
+    char **problems;        /* CREDENTIAL_PROBLEMS_MAX, NULL for none */
     size_t n_problems;
     bool incomplete; /* a credential or a line could not be read: what it had before is not known */
     uint64_t deadline_usec; /* the earliest of the retiring keys', 0 for none */

@@ -10,9 +10,9 @@
 #include "psk/limits.h"
 
 /*
- * Keys of credentials. They stand in the table beside those of the store, and all that is done with
- * keys is done with them as well, but that they have no record. Where the store has a key that
- * collides with one of them, that one is overridden, for as long as the store has it.
+ * Handed-in keys. They are in the table beside those of the store, and differ in one thing: they
+ * have no record. A key of the store that collides with one of them overrides it for as long as the
+ * store has it. Overrides are computed from the table each time and stored nowhere.
  */
 
 void manager_forget_problems(Manager *m)
@@ -127,12 +127,12 @@ static bool is_overridden(const Key *first, const Key *k)
     return false;
 }
 
-static void settle(Manager *m, const Key *first, Key *k)
+static void update_override(Manager *m, const Key *first, Key *k)
 {
     bool overridden = is_overridden(first, k);
 
-    m->news |= overridden && !k->told;
-    k->told &= overridden;
+    m->overrides_pending |= overridden && !k->override_told;
+    k->override_told &= overridden;
     k->state = overridden ? KEY_OVERRIDDEN : KEY_ACTIVE;
 }
 
@@ -142,7 +142,7 @@ void manager_update_overrides_of(Manager *m, const char *hostnqn, const char *su
 
     for (Key *k = first; k; k = k->next_of_pair)
         if (key_is_handed_in(k))
-            settle(m, first, k);
+            update_override(m, first, k);
 }
 
 void manager_update_overrides(Manager *m)
@@ -154,10 +154,10 @@ void manager_update_overrides(Manager *m)
     KEY_TABLE_FOREACH(&m->keys, k)
     {
         if (key_is_handed_in(k))
-            settle(m,
-                   key_table_pair(&m->keys, k->hostnqn, strlen(k->hostnqn), k->subsysnqn,
-                                  strlen(k->subsysnqn)),
-                   k);
+            update_override(m,
+                            key_table_pair(&m->keys, k->hostnqn, strlen(k->hostnqn), k->subsysnqn,
+                                           strlen(k->subsysnqn)),
+                            k);
     }
 }
 
@@ -182,15 +182,15 @@ const Key *manager_next_overridden(Manager *m)
 {
     Key *k;
 
-    if (!m->news)
+    if (!m->overrides_pending)
         return NULL;
     KEY_TABLE_FOREACH(&m->keys, k)
     {
-        if (k->state == KEY_OVERRIDDEN && !k->told) {
-            k->told = true;
+        if (k->state == KEY_OVERRIDDEN && !k->override_told) {
+            k->override_told = true;
             return k;
         }
     }
-    m->news = false;
+    m->overrides_pending = false;
     return NULL;
 }

@@ -70,9 +70,8 @@ void manager_update_deadline(Manager *m)
     m->due = due;
 }
 
-/* Whether a retiring key still stands in for one that could not be published yet, or a controller
- * stands on it. */
-static bool stands_in(Manager *m, PublisherGuard *guard, const Key *k)
+/* Whether an active key of the pair could not be published yet, or a controller needs this one. */
+static bool covers_missing_key(Manager *m, PublisherGuard *guard, const Key *k)
 {
     char controller[32];
     const Key *o = key_table_pair(&m->keys, k->hostnqn, strlen(k->hostnqn), k->subsysnqn,
@@ -85,7 +84,7 @@ static bool stands_in(Manager *m, PublisherGuard *guard, const Key *k)
            publisher_needed_by(m->publisher, guard, k, controller) != 0;
 }
 
-static size_t collect_over(Manager *m, Key **ret)
+static size_t collect_due(Manager *m, Key **ret)
 {
     bool synchronized = clock_is_synchronized(NAMES_CLOCK_SYNCHRONIZED);
     _cleanup_(publisher_guard_done) PublisherGuard guard = {.looked = false};
@@ -96,13 +95,13 @@ static size_t collect_over(Manager *m, Key **ret)
     KEY_TABLE_FOREACH(&m->keys, k)
     {
         if (k->state == KEY_RETIRING && k->deadline_usec > 0 &&
-            (k->expired || (synchronized && k->deadline_usec <= now)) && !stands_in(m, &guard, k))
+            (k->expired || (synchronized && k->deadline_usec <= now)) &&
+            !covers_missing_key(m, &guard, k))
             ret[n++] = k;
     }
     return n;
 }
 
-/* Lets go of retiring keys whose time is over: out of the ring, then out of the store. */
 int manager_retire_due(Manager *m)
 {
     _cleanup_(store_endp) StoreTransaction *t = NULL;
@@ -114,11 +113,11 @@ int manager_retire_due(Manager *m)
         return -ENOMEM;
     manager_update_deadline(m);
     if (m->due.overdue)
-        n = collect_over(m, gone);
+        n = collect_due(m, gone);
     if (n == 0)
         return 0;
 
-    /* In an export for a boot image they stay; the store itself lets go of them later. */
+    /* An export for a boot image keeps them; the store itself drops them later. */
     if (!store_is_export(vault_store(m->vault)))
         r = store_begin(vault_store(m->vault), &t);
     for (size_t i = 0; i < n && r == 0; i++) {

@@ -111,11 +111,6 @@ int controllers_read(const char *directory, ControllerList *ret)
     return 0;
 }
 
-static bool equals(const char *name, const char *part, size_t length)
-{
-    return strlen(name) == length && memcmp(name, part, length) == 0;
-}
-
 bool controller_uses(const Controller *c, int32_t serial)
 {
     return c->tls_key == serial;
@@ -129,6 +124,8 @@ bool controller_is_pinned(const Controller *c, int32_t serial)
 bool controller_looks_for(const Controller *c, const PskIdentity *identity)
 {
     return !c->generates && c->tls_configured_key == 0 &&
-           equals(c->hostnqn, identity->hostnqn, identity->hostnqn_length) &&
-           equals(c->subsysnqn, identity->subsysnqn, identity->subsysnqn_length);
+           nqn_equals(c->hostnqn, strlen(c->hostnqn), identity->hostnqn,
+                      identity->hostnqn_length) &&
+           nqn_equals(c->subsysnqn, strlen(c->subsysnqn), identity->subsysnqn,
+                      identity->subsysnqn_length);
 }

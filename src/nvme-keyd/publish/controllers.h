@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "basic/macro.h"
 #include "psk/identity.h"
@@ -35,6 +36,12 @@ void controller_list_done(ControllerList *l);
  * that is missing has none, and one that vanishes meanwhile is left out. Returns -ENOMEM, or the
  * error of reading: then nobody knows what is there. Release with controller_list_done(). */
 int controllers_read(const char *directory, ControllerList *ret) _must_check_;
+
+/* True when two names are the same; neither needs a terminator. */
+static inline bool nqn_equals(const char *a, size_t a_length, const char *b, size_t b_length)
+{
+    return a_length == b_length && memcmp(a, b, a_length) == 0;
+}
 
 /* True when the controller uses this key now. */
 bool controller_uses(const Controller *c, int32_t serial);

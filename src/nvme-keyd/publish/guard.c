@@ -23,11 +23,6 @@ static bool has_other(const Guard *g, const Key *except, int32_t serial,
     return false;
 }
 
-static bool same(const char *a, size_t a_length, const char *b, size_t b_length)
-{
-    return a_length == b_length && memcmp(a, b, a_length) == 0;
-}
-
 /* Whether the controller uses another key of the pair that is in the ring, whoever has put it
  * there. */
 static bool uses_other(const Controller *c, const RingList *list, int32_t serial,
@@ -39,10 +34,10 @@ static bool uses_other(const Controller *c, const RingList *list, int32_t serial
         if (controller_uses(c, list->keys[i].serial))
             return psk_identity_parse(list->keys[i].description, strlen(list->keys[i].description),
                                       &other) == 0 &&
-                   same(other.hostnqn, other.hostnqn_length, identity->hostnqn,
-                        identity->hostnqn_length) &&
-                   same(other.subsysnqn, other.subsysnqn_length, identity->subsysnqn,
-                        identity->subsysnqn_length);
+                   nqn_equals(other.hostnqn, other.hostnqn_length, identity->hostnqn,
+                              identity->hostnqn_length) &&
+                   nqn_equals(other.subsysnqn, other.subsysnqn_length, identity->subsysnqn,
+                              identity->subsysnqn_length);
     return false;
 }
 

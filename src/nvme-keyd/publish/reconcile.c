@@ -7,6 +7,26 @@
 #include "nvme-keyd/publish/guard.h"
 #include "nvme-keyd/publish/reconcile.h"
 
+/*
+ * How the ring is reconciled with the table.
+ *
+ * Wanted: each identity of a publishable key. Where two keys of a pair share one, the active key
+ * has it. There: the configured PSKs in the ring, each of them the right key (its serial is known
+ * from before, or its bytes are those of the record), or another one under a name that we want, or
+ * a key that nobody wants. Stale, of the last: ours by its mark, while the table is known to be
+ * complete.
+ *
+ * In this order:
+ *    1. plan_collect()       what is wanted
+ *    2. plan_match()         what is there, and what of it is right or stale
+ *    3. plan_apply()         add what is missing; an add displaces a key of the same name in one
+ * step
+ *    4. plan_remove_stale()  unlink what is stale, but for what a controller needs
+ *    5. plan_find_rivals()   note foreign keys that the kernel could take for ours
+ * Adding comes first, and nothing is unlinked if anything could not be added or controllers could
+ * not be read: so no handshake finds a gap, and no controller loses the only key of its pair.
+ */
+
 /* An identity of the table, whether it should be in the ring, and where it is. */
 typedef struct Want {
     Key *key;
@@ -18,7 +38,7 @@ typedef struct Want {
     int32_t unready;     /* the same, and it is still under construction */
     const RingKey *have; /* what was found with the right bytes, or NULL */
     bool held;           /* it is not wanted, but a controller stands on it */
-    bool yields;         /* it is a credential's, and the ring has what may be a record's */
+    bool defers;         /* it was handed in, and the ring has what may be a key of the store */
 } Want;
 
 typedef struct Plan {
@@ -145,9 +165,9 @@ static void match_wanted(Plan *p, Want *want, const RingKey *have)
     want->have = current ? have : NULL;
 }
 
-/* While the store is closed nobody knows which keys it has. One that was published from it stands
- * for its pair until it is opened: on a host there must not be another beside it. */
-static void yield_to(const Plan *p, const KeyTable *table, const RingKey *have)
+/* While the store is closed, we cannot tell which keys it has. One that was published from it
+ * stands for its pair until it is opened: on a host there must not be another beside it. */
+static void defer_to_store_key(const Plan *p, const KeyTable *table, const RingKey *have)
 {
     PskIdentity i;
 
@@ -161,7 +181,7 @@ static void yield_to(const Plan *p, const KeyTable *table, const RingKey *have)
 
         if (key_is_handed_in(k) && k->identities[i.version] &&
             lh_table_lookup_ex(p->by_identity, k->identities[i.version], &v))
-            ((Want *)v)->yields = true;
+            ((Want *)v)->defers = true;
     }
 }
 
@@ -186,7 +206,7 @@ static int plan_match(Plan *p, bool all_records, const KeyTable *table, const Ri
         if (want && want->publish)
             match_wanted(p, want, have);
         else if (!all_records)
-            yield_to(p, table, have);
+            defer_to_store_key(p, table, have);
     }
     return 0;
 }
@@ -253,7 +273,7 @@ static void plan_apply(const Plan *p, const Ring *ring, unsigned on_demand_sec, 
             result->kept++;
             continue;
         }
-        if ((lifetime > 0 && !want->displace) || want->yields) {
+        if ((lifetime > 0 && !want->displace) || want->defers) {
             want->key->serials[want->version] = 0;
             continue;
         }
