@@ -65,8 +65,8 @@ const char *vault_detail(const Vault *v);
 int vault_make_error(const Vault *v);
 const char *vault_make_detail(const Vault *v);
 
-/* Whether the store is open, or absent; whether it may be changed too (-EROFS for an export); whether
- * it is there too (-ENOMEDIUM). -EIO for any error of the store, with a detail. */
+/* Whether the store is open, or absent; whether it may be changed too (-EROFS for an export);
+ * whether it is there too (-ENOMEDIUM). -EIO for any error of the store, with a detail. */
 int vault_require_open(const Vault *v, char **reterr_detail) _must_check_;
 int vault_require_writable(const Vault *v, char **reterr_detail) _must_check_;
 int vault_require_store(const Vault *v, char **reterr_detail) _must_check_;
