@@ -313,8 +313,6 @@ static bool handle_call(VarlinkConnection *c, VarlinkCallMessage *m, bool *ret_s
         open = method->gate(&call, m->parameters, userdata);
     if (r == 0 && open)
         r = call_method(&call, method, userdata);
-    if (r == -EINPROGRESS && !call.answered && !c->broken)
-        open = false;
     if (open)
         end_call(&call, r);
 

@@ -22,10 +22,7 @@ typedef struct VarlinkCall VarlinkCall;
 /* Answers call, once (varlink_call_*), and returns what the answering function returned; or returns
  * a negative errno, and the server answers: InvalidParameter("") for -EINVAL, PermissionDenied for
  * -EACCES and -EPERM, io.systemd.System with the errno for others, which is also what a method gets
- * that returns without an answer (EPROTO). parameters, an object, are valid until it returns.
- * -EINPROGRESS without an answer means: not yet. The call, and those behind it on its connection,
- * wait for varlink_server_resume(), after which the method is called anew, as if for the first
- * time; if the peer hangs up before, it is not. */
+ * that returns without an answer (EPROTO). parameters, an object, are valid until it returns. */
 typedef int (*VarlinkMethodFn)(VarlinkCall *call, json_object *parameters, void *userdata);
 
 /* Priorities in the event loop: all of root's connections, and of others. What must not wait for
@@ -134,10 +131,10 @@ int varlink_call_notify(VarlinkCall *call, json_object *parameters) _must_check_
 typedef void (*VarlinkDestroyFn)(void *state);
 
 /* Leaves the answer to next, which is called as the peer reads, until it has answered: it answers
- * with a piece (varlink_call_notify()) or the end, and returns as a method does, but never
- * -EINPROGRESS. It should take a millisecond at most. destroy is called after that, or when the
- * connection is closed, and in every case. Meanwhile the keys of the daemon may change. For methods
- * with VARLINK_METHOD_MORE_REQUIRED. Returns 0, or -EPROTO. */
+ * with a piece (varlink_call_notify()) or the end, and returns as a method does. It should take a
+ * millisecond at most. destroy is called after that, or when the connection is closed, and in every
+ * case. Meanwhile the keys of the daemon may change. For methods with VARLINK_METHOD_MORE_REQUIRED.
+ * Returns 0, or -EPROTO. */
 typedef int (*VarlinkStreamFn)(VarlinkCall *call, void *state);
 int varlink_call_stream(VarlinkCall *call, VarlinkStreamFn next, void *state,
                         VarlinkDestroyFn destroy) _must_check_;

@@ -40,6 +40,10 @@ is_waiting() {
     grep -q opening "$tmp/status"
 }
 
+opened_by_tpm() {
+    ctl status | grep -q "Sealed by: tpm2"
+}
+
 daemon_listen "${tcti[@]}"
 wait_for 40 is_waiting
 result $? "status does not wait for it" || diag "$(cat "$tmp/status")" "$(tail -n 5 "$log")"
@@ -99,4 +103,17 @@ out=$(timeout 300 "$build/nvme-keyctl" --socket="$varlink" list --no-legend 2>&1
 like "the next slot opens it in the end" "$out" "example:a"
 is "and the keys are published" "$(ring_names | wc -l)" 1
 like "status says which" "$(ctl status)" "systemd-creds"
+
+# A slot that was sealed for a caller who has gone meanwhile is no other caller's.
+kill -CONT "$tpm_pid"
+daemon_restart "${tcti[@]}"
+wait_for 60 opened_by_tpm
+before=$(ctl slot list --no-legend | wc -l)
+kill -STOP "$tpm_pid"
+timeout 2 "$build/nvme-keyctl" --socket="$varlink" slot add tpm2 >/dev/null 2>&1
+is "slot add waits for the TPM" "$?" 124
+kill -CONT "$tpm_pid"
+run ctl slot add tpm2
+is "another caller has a slot" "$status" 0
+is "the first one has none" "$(ctl slot list --no-legend | wc -l)" $((before + 1))
 finish

@@ -294,3 +294,29 @@ TEST(another_tpm_is_taken_when_asked_for)
     ASSERT_OK(swtpm_start(&tpm));
     ASSERT_OK(add_slot(s, "tpm2", &plain, &none, slot, NULL));
 }
+
+/* Slots that nobody wants any more leave no counter behind, however many they are. */
+TEST(dropped_slots)
+{
+    _cleanup_(store_closep) Store *s = NULL;
+    _cleanup_(fixture_done) Fixture f = {.dir = ""};
+    Secret *slots[3] = {NULL}, *none = NULL;
+    SWTPM(tpm);
+
+    ASSERT_OK(fixture_new(&f));
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    for (size_t i = 0; i < 3; i++)
+        ASSERT_OK(store_seal_slot(s, "tpm2", NULL, &with_counter, &slots[i], &none, NULL));
+    ASSERT_EQ(count_handles(NV_INDICES), 3);
+    for (size_t i = 0; i < 3; i++) {
+        store_drop_slot(s, slots[i]);
+        secret_free(slots[i]);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        ASSERT_TRUE(store_has_orphan(s));
+        ASSERT_OK(store_remove_orphan(s, NULL));
+        ASSERT_OK(store_forget_orphan(s, 0));
+    }
+    ASSERT_TRUE(!store_has_orphan(s));
+    ASSERT_EQ(count_handles(NV_INDICES), 0);
+}
