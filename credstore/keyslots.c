@@ -10,7 +10,6 @@
 #include "credstore/keyslots.h"
 #include "credstore/seal/limits.h"
 #include "credstore/seal/seal-type.h"
-#include "credstore/seal/ways.h"
 
 #define SLOT_ID_BYTES ((SLOT_ID_SIZE - 1) / 2)
 /* "nvme-keyd slot ", the store's id, the slot's id and the name of a type. */
@@ -99,28 +98,6 @@ json_object *keyslots_find(json_object *slots, const char *id)
     return NULL;
 }
 
-/* Unseals what was just sealed: a key that cannot be had back would take the store with it. */
-static int check_seal(const SlotType *type, json_object *slot, const SlotOptions *options,
-                      const Secret *kek, char **reterr_detail)
-{
-    _cleanup_(secret_freep) Secret *again = NULL;
-    SlotOptions own = *options;
-    int r;
-
-    if (type == &slot_recovery && options->closed_ways & WAY_RECOVERY)
-        return detail_set(reterr_detail, -EXDEV, "%s: " WAY_CLOSED, type->name);
-    /* What people keep cannot be asked for yet. */
-    if (!type->usable)
-        return 0;
-    own.skip_given = true;
-    r = type->unseal(slot, &own, &again, reterr_detail);
-    if (r < 0)
-        return r;
-    if (!secret_equal(again, kek))
-        return detail_set(reterr_detail, -EKEYREJECTED, "unseals another key than it sealed");
-    return 0;
-}
-
 static int new_slot(const SlotType *type, const char *id, json_object **ret)
 {
     _cleanup_(json_putp) json_object *slot = json_object_new_object();
@@ -139,37 +116,21 @@ static int new_slot(const SlotType *type, const char *id, json_object **ret)
     return 0;
 }
 
-int keyslots_make(Sealer *s, const char *store_id, const Secret *key, const char *type_name,
-                  const char *id, const SlotOptions *options, json_object **ret_slot,
-                  Secret **ret_kek, char **reterr_detail)
+int keyslots_new(const char *type_name, const char *id, json_object **ret_slot, Secret **ret_kek,
+                 char **reterr_detail)
 {
     const SlotType *type = find_type(type_name);
-    _cleanup_(json_putp) json_object *slot = NULL;
     _cleanup_(secret_freep) Secret *kek = NULL;
     int r;
 
     if (!type)
         return detail_set(reterr_detail, -EINVAL, "there are no slots of type \"%s\"", type_name);
     r = secret_random(STORE_KEY_SIZE, &kek);
-    if (r < 0)
-        return r;
-    r = new_slot(type, id, &slot);
-    if (r < 0)
-        return r;
-    r = type->seal(kek, options, slot, reterr_detail);
-    if (r < 0)
-        return r;
-    r = check_seal(type, slot, options, kek, reterr_detail);
-    if (r < 0)
-        return r;
-    r = keyslots_wrap(s, store_id, slot, kek, key);
-    if (r < 0)
-        return r;
-
-    *ret_slot = TAKE_PTR(slot);
-    if (ret_kek)
+    if (r == 0)
+        r = new_slot(type, id, ret_slot);
+    if (r == 0)
         *ret_kek = TAKE_PTR(kek);
-    return 0;
+    return r;
 }
 
 const SlotType *keyslots_automatic_type(size_t n)
@@ -209,48 +170,17 @@ static int take_id(json_object *slot, char ret[static SLOT_ID_SIZE])
     return 0;
 }
 
-static int unseal_and_unwrap(Sealer *s, const SlotType *type, const char *store_id,
-                             json_object *slot, const SlotOptions *options, Secret **ret_key,
-                             char **reterr_detail)
+bool keyslots_knows(json_object *slot)
 {
-    _cleanup_(secret_freep) Secret *kek = NULL;
-    int r = type->unseal(slot, options, &kek, reterr_detail);
-
-    if (r < 0)
-        return r;
-    r = unwrap(s, store_id, slot, kek, ret_key);
-    /* The unit may have been given the credential of a slot that was replaced since. */
-    if (r == -EKEYREJECTED && type == &slot_systemd_creds && !options->skip_given) {
-        SlotOptions own = *options;
-
-        own.skip_given = true;
-        if (unseal_and_unwrap(s, type, store_id, slot, &own, ret_key, NULL) == 0)
-            return 0;
-    }
-    if (r == -EKEYREJECTED)
-        return detail_set(reterr_detail, r, "what it unseals is not the key of this slot");
-    return r;
+    return find_type(slot_member(slot, "type"));
 }
 
-int keyslots_unlock(Sealer *s, const char *store_id, json_object *slot, const SlotOptions *options,
-                    Secret **ret_key, char ret_id[static SLOT_ID_SIZE], char **reterr_detail)
+int keyslots_unwrap(Sealer *s, const char *store_id, json_object *slot, const Secret *kek,
+                    Secret **ret_key, char ret_id[static SLOT_ID_SIZE])
 {
-    const SlotType *type = find_type(slot_member(slot, "type"));
-    _cleanup_(freep) char *why = NULL;
-    int r;
+    int r = take_id(slot, ret_id);
 
-    if (!type)
-        return detail_set(reterr_detail, -EKEYREJECTED,
-                          "slot: of a type that this version does not know");
-    r = unseal_and_unwrap(s, type, store_id, slot, options, ret_key, &why);
-    if (r == 0)
-        r = take_id(slot, ret_id);
-    if (r < 0)
-        return detail_set(reterr_detail, r, "%s: %s", type->name,
-                          why             ? why
-                          : r == -EBADMSG ? "what is in the header for it makes no sense"
-                                          : strerror(-r));
-    return 0;
+    return r < 0 ? r : unwrap(s, store_id, slot, kek, ret_key);
 }
 
 int keyslots_unlock_with(Sealer *s, const Header *header, const char *type, const Secret *kek,

@@ -21,12 +21,14 @@ int keyslots_wrap(Sealer *s, const char *store_id, json_object *slot, const Secr
 /* The slot of that id, borrowed; NULL where there is none. */
 json_object *keyslots_find(json_object *slots, const char *id);
 
-/* Makes a slot of a type, after trying that it unseals again; alone it opens the store. id: that of
- * the slot whose place it is to take, or NULL for a new one. *ret_kek, unless ret_kek is NULL, gets
- * what it was sealed with. Returns -EINVAL (no such type), or an error of SlotType.seal(). */
-int keyslots_make(Sealer *s, const char *store_id, const Secret *key, const char *type,
-                  const char *id, const SlotOptions *options, json_object **ret_slot,
-                  Secret **ret_kek, char **reterr_detail) _must_check_;
+/* Makes a slot of a type, with an id, and a KEK that is to be sealed for it. id: that of the slot
+ * whose place it is to take, or NULL for a new one. Returns -EINVAL (no such type), -ENOMEM, -EIO.
+ */
+int keyslots_new(const char *type, const char *id, json_object **ret_slot, Secret **ret_kek,
+                 char **reterr_detail) _must_check_;
+
+/* Whether a slot is of a type of this build. */
+bool keyslots_knows(json_object *slot);
 
 /* The nth type that a store gets a slot of by itself; NULL past the last. */
 const SlotType *keyslots_automatic_type(size_t n);
@@ -34,11 +36,10 @@ const SlotType *keyslots_automatic_type(size_t n);
 /* The nth slot in the order in which they are to be tried, borrowed; NULL past the last. */
 json_object *keyslots_nth(json_object *slots, size_t n);
 
-/* Unwraps the store key with one slot; the header it is of need not be authentic yet.
- * *reterr_detail tells of its type. Returns an error of SlotType.unseal(), or -ENOMEM. */
-int keyslots_unlock(Sealer *s, const char *store_id, json_object *slot, const SlotOptions *options,
-                    Secret **ret_key, char ret_id[static SLOT_ID_SIZE], char **reterr_detail)
-    _must_check_;
+/* Unwraps the store key with the KEK of a slot; the header it is of need not be authentic yet.
+ * Returns -EKEYREJECTED, -EBADMSG, -ENOMEM. */
+int keyslots_unwrap(Sealer *s, const char *store_id, json_object *slot, const Secret *kek,
+                    Secret **ret_key, char ret_id[static SLOT_ID_SIZE]) _must_check_;
 
 /* Unwraps the store key by a KEK with the first slot of a type that it is for. Returns
  * -EKEYREJECTED, -ENOENT when there is no slot of that type, or -ENOMEM. */

@@ -22,26 +22,16 @@ static int make_auth(const Store *s, const Secret *key, Secret **ret)
     return r;
 }
 
-int store_counter_read(const Store *s, const Secret *key, bool *ret_checked, uint64_t *ret_value,
-                       char **reterr_detail)
+int store_counter_request(const Store *s, const Secret *key, SealWork work,
+                          const RollbackCounter *counter, Secret **ret)
 {
-    const RollbackCounter *counter = &s->header.counter;
+    SealRequest q = {.work = work, .counter = counter->tpm, .value = counter->value};
     _cleanup_(secret_freep) Secret *auth = NULL;
-    _cleanup_(freep) char *why = NULL;
-    int r;
+    int r = make_auth(s, key, &auth);
 
-    *ret_checked = false;
-    *ret_value = 0;
-    if (!counter->present)
-        return 0;
-    r = make_auth(s, key, &auth);
-    if (r == 0)
-        r = tpm2_counter_read(&counter->tpm, auth, ret_value, &why);
-    if (r < 0)
-        return detail_set(reterr_detail, r, "cannot read the rollback counter: %s",
-                          why ? why : strerror(-r));
-    *ret_checked = true;
-    return 0;
+    q.secret = auth;
+    memcpy(q.owner, s->identity, sizeof(q.owner));
+    return r < 0 ? r : seal_request_pack(&q, ret);
 }
 
 int store_counter_compare(const Store *s, char **reterr_detail)
@@ -54,31 +44,6 @@ int store_counter_compare(const Store *s, char **reterr_detail)
                       "the store is an old copy: the TPM has counted %" PRIu64
                       " changes since; a recovery key opens it",
                       s->counter_seen - counter->value);
-}
-
-int store_counter_make(const Store *s, const Tpm2Name *srk_name, RollbackCounter *ret,
-                       char **reterr_detail)
-{
-    RollbackCounter counter = {.present = true};
-    _cleanup_(secret_freep) Secret *auth = NULL;
-    int r;
-
-    if (s->counter_checked)
-        return detail_set(reterr_detail, -EEXIST, "the store has a rollback counter already");
-    r = make_auth(s, s->key, &auth);
-    if (r < 0)
-        return r;
-    r = tpm2_counter_create(srk_name, s->identity, auth, &counter.tpm, reterr_detail);
-    if (r < 0)
-        return r;
-    r = tpm2_counter_read(&counter.tpm, auth, &counter.value, reterr_detail);
-    if (r < 0) {
-        if (tpm2_counter_remove(&counter.tpm, NULL) < 0)
-            log_debug("rollback counter not removed");
-        return r;
-    }
-    *ret = counter;
-    return 0;
 }
 
 bool store_has_counter(const Store *s)
@@ -101,24 +66,17 @@ bool store_counter_behind(const Store *s)
     return s->counter_checked && s->header.counter.value > s->counter_seen;
 }
 
+int store_request_count(const Store *s, Secret **ret)
+{
+    return store_counter_request(s, s->key, SEAL_WORK_COUNTER_COUNT, &s->header.counter, ret);
+}
+
 int store_count(const Store *s, Secret **ret, char **reterr_detail)
 {
-    const RollbackCounter *counter = &s->header.counter;
-    _cleanup_(secret_freep) Secret *auth = NULL;
-    uint64_t value;
-    int r;
+    _cleanup_(secret_freep) Secret *request = NULL;
+    int r = store_request_count(s, &request);
 
-    r = make_auth(s, s->key, &auth);
-    if (r < 0)
-        return r;
-    /* A try that failed may have incremented it all the same, and once more would be too much. */
-    r = tpm2_counter_read(&counter->tpm, auth, &value, reterr_detail);
-    while (r == 0 && value < counter->value)
-        r = tpm2_counter_increment(&counter->tpm, auth, &value, reterr_detail);
-    if (r < 0)
-        return r;
-    *ret = secret_new_copy(&value, sizeof(value));
-    return *ret ? 0 : -ENOMEM;
+    return r < 0 ? r : seal_work(request->data, request->size, ret, reterr_detail);
 }
 
 int store_counted(Store *s, const Secret *value)
@@ -175,6 +133,14 @@ void store_drop_counter(Store *s, const RollbackCounter *counter)
 bool store_has_orphan(const Store *s)
 {
     return s->orphans_tried < s->header.n_orphans;
+}
+
+int store_request_orphan(const Store *s, Secret **ret)
+{
+    const SealRequest q = {.work = SEAL_WORK_COUNTER_REMOVE,
+                           .counter = s->header.orphans[s->orphans_tried]};
+
+    return seal_request_pack(&q, ret);
 }
 
 int store_remove_orphan(const Store *s, char **reterr_detail)

@@ -7,6 +7,7 @@
 #include "basic/encoding.h"
 #include "basic/json.h"
 #include "credstore/keyslots.h"
+#include "credstore/seal/helper.h"
 #include "credstore/store-slots.h"
 
 /* Making a store: a key, a slot of each type that works here, a first state. */
@@ -55,26 +56,37 @@ int store_prepare(const char *dir, Store **ret, char **reterr_detail)
     return 0;
 }
 
+int store_request_enrol(const Store *s, size_t nth, const SlotOptions *options, Secret **ret,
+                        Secret **ret_kek)
+{
+    const SlotType *type = keyslots_automatic_type(nth);
+    SealRequest q = {.work = SEAL_WORK_SEAL_IF_USABLE, .options = *options};
+    _cleanup_(json_putp) json_object *slot = NULL;
+    _cleanup_(secret_freep) Secret *kek = NULL;
+    int r;
+
+    (void)s;
+    if (!type)
+        return -ERANGE;
+    r = keyslots_new(type->name, NULL, &slot, &kek, NULL);
+    q.slot = slot;
+    q.secret = kek;
+    if (r == 0)
+        r = seal_request_pack(&q, ret);
+    if (r == 0)
+        *ret_kek = TAKE_PTR(kek);
+    return r;
+}
+
 int store_enrol(const Store *s, size_t nth, const SlotOptions *options, Secret **ret,
                 char **reterr_detail)
 {
-    const SlotType *type = keyslots_automatic_type(nth);
-    _cleanup_(json_putp) json_object *slot = NULL;
-    _cleanup_(freep) char *why = NULL;
-    int r;
+    _cleanup_(secret_freep) Secret *request = NULL, *kek = NULL, *sealed = NULL;
+    int r = store_request_enrol(s, nth, options, &request, &kek);
 
-    if (!type)
-        return -ERANGE;
-    r = type->usable();
-    /* What is there, and may not be used, is another matter than what is not. */
-    if (r < 0 && r != -EACCES)
-        return detail_set(reterr_detail, -ENODEV, "%s: %s", type->name, strerror(-r));
     if (r == 0)
-        r = keyslots_make(s->sealer, s->header.id, s->key, type->name, NULL, options, &slot, NULL,
-                          &why);
-    if (r < 0)
-        return detail_set(reterr_detail, r, "%s: %s", type->name, why ? why : strerror(-r));
-    return slots_pack(slot, ret);
+        r = seal_work(request->data, request->size, &sealed, reterr_detail);
+    return r < 0 ? r : store_wrap_slot(s, sealed, kek, ret);
 }
 
 const char *store_nth_enrol_type(size_t nth)

@@ -4,6 +4,7 @@
 
 #include "basic/detail.h"
 #include "credstore/keyslots.h"
+#include "credstore/seal/helper.h"
 #include "credstore/store-counter.h"
 #include "credstore/store-slots.h"
 
@@ -56,40 +57,118 @@ typedef struct Found {
     uint8_t key[STORE_KEY_SIZE];
 } Found;
 
-static int pack_found(const Store *s, const char id[static SLOT_ID_SIZE], const Secret *key,
-                      bool ask_counter, Secret **ret, char **reterr_detail)
+static int pack_found(const char id[static SLOT_ID_SIZE], const Secret *key, Secret **ret)
 {
-    _cleanup_(secret_freep) Secret *packed = secret_new(sizeof(Found));
+    Secret *packed = secret_new(sizeof(Found));
     Found *found;
-    int r;
 
     if (!packed)
         return -ENOMEM;
     found = (Found *)(void *)packed->data;
     memcpy(found->id, id, SLOT_ID_SIZE);
     memcpy(found->key, key->data, STORE_KEY_SIZE);
-    if (ask_counter) {
-        r = store_counter_read(s, key, &found->counter_checked, &found->counter_seen,
-                               reterr_detail);
-        if (r < 0)
-            return r;
-    }
-    *ret = TAKE_PTR(packed);
+    *ret = packed;
     return 0;
 }
 
-int store_find_key(const Store *s, size_t nth, const SlotOptions *options, Secret **ret,
+int store_request_unseal(const Store *s, size_t nth, const SlotOptions *options, Secret **ret,
+                         char **reterr_detail)
+{
+    const SealRequest q = {
+        .work = SEAL_WORK_UNSEAL, .options = *options, .slot = keyslots_nth(s->header.slots, nth)};
+
+    if (!q.slot)
+        return -ERANGE;
+    if (!keyslots_knows(q.slot))
+        return detail_set(reterr_detail, -EKEYREJECTED,
+                          "slot: of a type that this version does not know");
+    return seal_request_pack(&q, ret);
+}
+
+int store_take_kek(const Store *s, size_t nth, const Secret *kek, Secret **ret,
                    char **reterr_detail)
 {
     json_object *slot = keyslots_nth(s->header.slots, nth);
     _cleanup_(secret_freep) Secret *key = NULL;
     char id[SLOT_ID_SIZE] = "";
-    int r;
+    int r = keyslots_unwrap(s->sealer, s->header.id, slot, kek, &key, id);
 
-    if (!slot)
-        return -ERANGE;
-    r = keyslots_unlock(s->sealer, s->header.id, slot, options, &key, id, reterr_detail);
-    return r < 0 ? r : pack_found(s, id, key, true, ret, reterr_detail);
+    if (r == 0)
+        return pack_found(id, key, ret);
+    return detail_set(reterr_detail, r, "%s: %s", store_nth_slot_type(s, nth),
+                      r == -EKEYREJECTED ? "what it unseals is not the key of this slot"
+                      : r == -EBADMSG    ? "what is in the header for it makes no sense"
+                                         : strerror(-r));
+}
+
+bool store_may_have_been_given(const Store *s, size_t nth)
+{
+    const char *type = store_nth_slot_type(s, nth);
+
+    return type && strcmp(type, slot_systemd_creds.name) == 0;
+}
+
+int store_request_counter(const Store *s, const Secret *packed, Secret **ret)
+{
+    const Found *found = (const Found *)(const void *)packed->data;
+    _cleanup_(secret_freep) Secret *key = secret_new_copy(found->key, STORE_KEY_SIZE);
+
+    *ret = NULL;
+    if (!key)
+        return -ENOMEM;
+    return s->header.counter.present
+               ? store_counter_request(s, key, SEAL_WORK_COUNTER_READ, &s->header.counter, ret)
+               : 0;
+}
+
+int store_take_counter(Secret *packed, const Secret *value)
+{
+    Found *found = (Found *)(void *)packed->data;
+
+    if (value->size != sizeof(found->counter_seen))
+        return -EBADMSG;
+    memcpy(&found->counter_seen, value->data, value->size);
+    found->counter_checked = true;
+    return 0;
+}
+
+static int find_kek_and_take(const Store *s, size_t nth, const SlotOptions *options, Secret **ret,
+                             bool *ret_not_its, char **reterr_detail)
+{
+    _cleanup_(secret_freep) Secret *request = NULL, *kek = NULL;
+    int r = store_request_unseal(s, nth, options, &request, reterr_detail);
+
+    *ret_not_its = false;
+    if (r == 0)
+        r = seal_work(request->data, request->size, &kek, reterr_detail);
+    if (r < 0)
+        return r;
+    r = store_take_kek(s, nth, kek, ret, reterr_detail);
+    *ret_not_its = r == -EKEYREJECTED;
+    return r;
+}
+
+int store_find_key(const Store *s, size_t nth, const SlotOptions *options, Secret **ret,
+                   char **reterr_detail)
+{
+    _cleanup_(secret_freep) Secret *found = NULL, *request = NULL, *value = NULL;
+    SlotOptions own = *options;
+    bool not_its;
+    int r = find_kek_and_take(s, nth, &own, &found, &not_its, reterr_detail);
+
+    if (not_its && !own.skip_given && store_may_have_been_given(s, nth)) {
+        own.skip_given = true;
+        r = find_kek_and_take(s, nth, &own, &found, &not_its, reterr_detail);
+    }
+    if (r == 0)
+        r = store_request_counter(s, found, &request);
+    if (r == 0 && request)
+        r = seal_work(request->data, request->size, &value, reterr_detail);
+    if (r == 0 && request)
+        r = store_take_counter(found, value);
+    if (r == 0)
+        *ret = TAKE_PTR(found);
+    return r;
 }
 
 int store_find_key_by_recovery(const Store *s, const Secret *recovery_key, Secret **ret)
@@ -99,7 +178,7 @@ int store_find_key_by_recovery(const Store *s, const Secret *recovery_key, Secre
     int r = keyslots_unlock_with(s->sealer, &s->header, "recovery", recovery_key, &key, id);
 
     /* Who types it in knows what the store is a copy of. */
-    return r < 0 ? r : pack_found(s, id, key, false, ret, NULL);
+    return r < 0 ? r : pack_found(id, key, ret);
 }
 
 static int unlock(Store *s, char **reterr_detail)

@@ -4,6 +4,7 @@
 
 #include "basic/detail.h"
 #include "basic/json.h"
+#include "credstore/seal/helper.h"
 #include "credstore/seal/limits.h"
 #include "credstore/seal/tpm2/blob.h"
 #include "credstore/store-counter.h"
@@ -87,45 +88,108 @@ bool store_is_new_tpm(const Store *s, const Secret *slot)
 /* A counter travels in the slot that it was made with, and not on to the disk. */
 #define COUNTER_MEMBER "rollbackCounter"
 
-static int add_counter(const Store *s, json_object *slot, char **reterr_detail)
+static int check_counter(const Store *s, const char *type, char **reterr_detail)
 {
-    RollbackCounter counter;
-    Tpm2Name srk_name;
-    json_object *o;
-    int r;
-
-    if (!read_srk_name(slot, &srk_name))
+    if (strcmp(type, "tpm2") != 0)
         return detail_set(reterr_detail, -EINVAL,
-                          "a rollback counter goes with a slot of type "
-                          "tpm2");
-    r = store_counter_make(s, &srk_name, &counter, reterr_detail);
+                          "a rollback counter goes with a slot of type tpm2");
+    if (s->counter_checked)
+        return detail_set(reterr_detail, -EEXIST, "the store has a rollback counter already");
+    return 0;
+}
+
+int store_request_seal(const Store *s, const char *type, const char *id, const SlotOptions *options,
+                       Secret **ret, Secret **ret_kek, char **reterr_detail)
+{
+    SealRequest q = {.work = SEAL_WORK_SEAL, .options = *options};
+    _cleanup_(json_putp) json_object *slot = NULL;
+    _cleanup_(secret_freep) Secret *kek = NULL;
+    Tpm2Names known;
+    int r = options->rollback_counter ? check_counter(s, type, reterr_detail) : 0;
+
+    if (r == 0)
+        r = keyslots_new(type, id, &slot, &kek, reterr_detail);
     if (r < 0)
         return r;
-    r = rollback_counter_format(&counter, &o);
-    return r < 0 ? r : json_add_take(slot, COUNTER_MEMBER, o);
+    slots_known_tpms(s, &known);
+    q.options.known_tpms = &known;
+    q.slot = slot;
+    q.secret = kek;
+    r = seal_request_pack(&q, ret);
+    if (r == 0)
+        *ret_kek = TAKE_PTR(kek);
+    return r;
+}
+
+int store_wrap_slot(const Store *s, const Secret *sealed, const Secret *kek, Secret **ret)
+{
+    _cleanup_(json_putp) json_object *slot = NULL;
+    int r = slots_unpack(sealed, &slot);
+
+    if (r == 0)
+        r = keyslots_wrap(s->sealer, s->header.id, slot, kek, s->key);
+    return r < 0 ? r : slots_pack(slot, ret);
+}
+
+int store_request_new_counter(const Store *s, const Secret *slot, Secret **ret)
+{
+    _cleanup_(json_putp) json_object *o = NULL;
+    RollbackCounter counter = {.present = true};
+    int r = slots_unpack(slot, &o);
+
+    if (r < 0)
+        return r;
+    if (!read_srk_name(o, &counter.tpm.srk_name))
+        return -EBADMSG;
+    return store_counter_request(s, s->key, SEAL_WORK_COUNTER_CREATE, &counter, ret);
+}
+
+int store_add_counter(const Secret *slot, const Secret *made, Secret **ret)
+{
+    const SealedCounter *sealed = (const SealedCounter *)(const void *)made->data;
+    RollbackCounter counter = {.present = true};
+    _cleanup_(json_putp) json_object *o = NULL;
+    json_object *member = NULL;
+    int r = slots_unpack(slot, &o);
+
+    if (r == 0 && made->size != sizeof(*sealed))
+        r = -EBADMSG;
+    if (r < 0)
+        return r;
+    counter.tpm = sealed->counter;
+    counter.value = sealed->value;
+    r = rollback_counter_format(&counter, &member);
+    if (r == 0)
+        r = json_add_take(o, COUNTER_MEMBER, member);
+    return r < 0 ? r : slots_pack(o, ret);
+}
+
+static int seal_with_counter(const Store *s, const Secret *slot, Secret **ret, char **reterr_detail)
+{
+    _cleanup_(secret_freep) Secret *request = NULL, *made = NULL;
+    int r = store_request_new_counter(s, slot, &request);
+
+    if (r == 0)
+        r = seal_work(request->data, request->size, &made, reterr_detail);
+    return r < 0 ? r : store_add_counter(slot, made, ret);
 }
 
 int store_seal_slot(const Store *s, const char *type, const char *id, const SlotOptions *options,
                     Secret **ret, Secret **ret_recovery_key, char **reterr_detail)
 {
-    _cleanup_(json_putp) json_object *slot = NULL;
-    _cleanup_(secret_freep) Secret *kek = NULL;
-    SlotOptions own = *options;
-    Tpm2Names known;
-    int r;
+    _cleanup_(secret_freep) Secret *request = NULL, *kek = NULL, *sealed = NULL, *slot = NULL;
+    int r = store_request_seal(s, type, id, options, &request, &kek, reterr_detail);
 
-    slots_known_tpms(s, &known);
-    own.known_tpms = &known;
-    r = keyslots_make(s->sealer, s->header.id, s->key, type, id, &own, &slot, &kek, reterr_detail);
-    if (r == 0 && options->rollback_counter)
-        r = add_counter(s, slot, reterr_detail);
+    if (r == 0)
+        r = seal_work(request->data, request->size, &sealed, reterr_detail);
+    if (r == 0)
+        r = store_wrap_slot(s, sealed, kek, &slot);
     if (r < 0)
         return r;
-    r = slots_pack(slot, ret);
-    if (r < 0)
-        return r;
-
-    *ret_recovery_key = needs_somebody(slot) ? TAKE_PTR(kek) : NULL;
+    *ret_recovery_key = strcmp(type, "recovery") == 0 ? TAKE_PTR(kek) : NULL;
+    if (options->rollback_counter)
+        return seal_with_counter(s, slot, ret, reterr_detail);
+    *ret = TAKE_PTR(slot);
     return 0;
 }
 

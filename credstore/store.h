@@ -55,13 +55,51 @@ int store_open(const char *dir, Store **ret, char **reterr_detail) _must_check_;
 int store_create(const char *dir, Store **ret, char **reterr_detail) _must_check_;
 
 /*
- * The same in steps, for who must not wait for a TPM: what is slow only reads the store, so that a
- * child process can do it, and its result is bytes.
+ * The same in steps. What waits for a TPM or for systemd-creds is a request for seal_work()
+ * (seal/helper.h), which another process can carry out: it never has the store key.
  *
- *     store_attach(), store_find_key() [slow], store_unlock()
- *     store_prepare(), store_enrol() [slow], store_adopt_slot(), store_establish()
- *     store_seal_slot() [slow], store_put_slot()
+ *     store_attach(), then for a slot: store_request_unseal(), work, store_take_kek(),
+ *         store_request_counter(), work, store_take_counter(); store_unlock()
+ *     store_prepare(), then for a type: store_request_enrol(), work, store_wrap_slot(),
+ *         store_adopt_slot(); store_establish()
+ *     store_request_seal(), work, store_wrap_slot(), and with a rollback counter
+ *         store_request_new_counter(), work, store_add_counter(); store_put_slot()
+ *     store_request_count(), work, store_counted()
+ *     store_request_orphan(), work, store_forget_orphan()
+ *
+ * store_find_key(), store_enrol(), store_seal_slot() and store_count() do all that in place.
  */
+
+/* A request to unseal the KEK of the nth slot to be tried. Returns -ERANGE past the last; any other
+ * error means that the next one may still do, with a detail that names the type. */
+int store_request_unseal(const Store *s, size_t nth, const SlotOptions *options, Secret **ret,
+                         char **reterr_detail) _must_check_;
+/* Makes of a KEK what unlocks the store. Returns -EKEYREJECTED when it is not that of this slot. */
+int store_take_kek(const Store *s, size_t nth, const Secret *kek, Secret **ret,
+                   char **reterr_detail) _must_check_;
+/* True when the KEK of that slot may have been handed to the unit, for a slot that was replaced
+ * since: then it is to be tried again with options.skip_given. */
+bool store_may_have_been_given(const Store *s, size_t nth);
+/* A request to read the rollback counter; *ret is NULL where there is none. */
+int store_request_counter(const Store *s, const Secret *found, Secret **ret) _must_check_;
+int store_take_counter(Secret *found, const Secret *value) _must_check_;
+
+/* A request to seal a new KEK by the nth type that needs nobody. Returns -ERANGE past the last. */
+int store_request_enrol(const Store *s, size_t nth, const SlotOptions *options, Secret **ret,
+                        Secret **ret_kek) _must_check_;
+/* The same as store_seal_slot() begins. */
+int store_request_seal(const Store *s, const char *type, const char *id, const SlotOptions *options,
+                       Secret **ret, Secret **ret_kek, char **reterr_detail) _must_check_;
+/* Wraps the store key by a KEK that was sealed. */
+int store_wrap_slot(const Store *s, const Secret *sealed, const Secret *kek, Secret **ret)
+    _must_check_;
+/* A request for a counter in the TPM that a wrapped slot is sealed by, and its place in that slot.
+ */
+int store_request_new_counter(const Store *s, const Secret *slot, Secret **ret) _must_check_;
+int store_add_counter(const Secret *slot, const Secret *made, Secret **ret) _must_check_;
+
+int store_request_count(const Store *s, Secret **ret) _must_check_;
+int store_request_orphan(const Store *s, Secret **ret) _must_check_;
 
 /* Takes the lock and reads the store, in which nothing can be believed yet. Until it is unlocked
  * such a store can only be asked for its slots, or be closed. */

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
-#include <inttypes.h>
 #include <malloc.h>
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 #include <poll.h>
-#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -34,44 +32,6 @@ int secret_memory_init(void)
     default:
         return CRYPTO_secure_malloc_initialized() ? 0 : -ENOMEM;
     }
-}
-
-/* Nobody but /proc tells where the arena begins and ends; its guard pages are mappings of their
- * own.
- */
-static int find_mapping(const void *inside, uintptr_t *ret_start, uintptr_t *ret_end)
-{
-    _cleanup_(fclosep) FILE *maps = fopen("/proc/self/maps", "re");
-    uintptr_t start, end, address = (uintptr_t)inside;
-    char line[256];
-
-    if (!maps)
-        return -errno;
-    while (fgets(line, sizeof(line), maps))
-        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR, &start, &end) == 2 && start <= address &&
-            address < end) {
-            *ret_start = start;
-            *ret_end = end;
-            return 0;
-        }
-    return -ENOENT;
-}
-
-int secret_memory_lock_again(void)
-{
-    _cleanup_(secret_freep) Secret *inside = NULL;
-    uintptr_t start = 0, end = 0;
-    int r;
-
-    if (!CRYPTO_secure_malloc_initialized())
-        return 0;
-    inside = secret_new(1);
-    if (!inside)
-        return -ENOMEM;
-    r = find_mapping(inside, &start, &end);
-    if (r < 0)
-        return r;
-    return mlock((const void *)start, end - start) < 0 ? -errno : 0;
 }
 
 Secret *secret_new(size_t size)

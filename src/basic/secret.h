@@ -23,9 +23,6 @@ typedef struct Secret {
  * Returns -ENOMEM or -EPERM where memory cannot be locked (RLIMIT_MEMLOCK). */
 int secret_memory_init(void) _must_check_;
 
-/* Locks the arena in a child of fork(2), which inherits no locks. Returns -ENOMEM, -EPERM. */
-int secret_memory_lock_again(void) _must_check_;
-
 /* Returns a zeroed secret of size bytes, or NULL when the arena is exhausted. */
 Secret *secret_new(size_t size);
 Secret *secret_new_copy(const void *data, size_t size);

@@ -13,6 +13,7 @@
 #include "nvme-keyd/daemon.h"
 #include "nvme-keyd/host-key-setup.h"
 #include "nvme-keyd/preload.h"
+#include "nvme-keyd/vault/job.h"
 
 static const char *state_directory(void)
 {
@@ -155,6 +156,8 @@ int main(int argc, char **argv)
                    .timeout_usec = PRELOAD_TIMEOUT_SEC * USEC_PER_SEC};
     int r;
 
+    if (argc == 2 && strcmp(argv[1], JOB_HELPER_OPTION) == 0)
+        return job_helper_main();
     log_setup("nvme-keyd");
     r = parse_arguments(argc, argv, &a);
     if (r != 0)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "build-config.h"
+#include "credstore/seal/environment.h"
 #include "credstore/seal/limits.h"
 
 #include <errno.h>
@@ -17,12 +18,10 @@
 /* The KEK is a systemd credential, sealed by the host key, a TPM2 or both. */
 
 #define SOCKET_DEFAULT "/run/systemd/io.systemd.Credentials"
-/* Another socket, for tests; ignored if secure_getenv(3) ignores it. */
-#define SOCKET_ENV "NVME_KEYD_CREDS_SOCKET"
 
 static Creds find_creds(void)
 {
-    const char *socket = secure_getenv(SOCKET_ENV);
+    const char *socket = secure_getenv(CREDS_ENV_SOCKET);
 
     return (Creds){
         .socket = socket && *socket ? socket : SOCKET_DEFAULT,

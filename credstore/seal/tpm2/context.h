@@ -6,6 +6,7 @@
 #include <tss2/tss2_esys.h>
 
 #include "basic/macro.h"
+#include "credstore/seal/environment.h"
 
 /*
  * One conversation with the TPM through ESYS. The device is open no longer than needed, because its
@@ -21,8 +22,6 @@
 
 /* The defaults of tctildr would end in simulators on the network. */
 #define TPM2_TCTI_DEFAULT "device:/dev/tpmrm0"
-/* Another TCTI, e.g. "swtpm:path=/tmp/tpm", for tests; ignored if secure_getenv(3) ignores it. */
-#define TPM2_ENV_TCTI "NVME_KEYD_TCTI"
 
 typedef struct Tpm2Context {
     ESYS_CONTEXT *esys;

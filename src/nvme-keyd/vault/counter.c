@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "basic/log.h"
-#include "credstore/seal/tpm2/counter.h"
+#include "credstore/seal/helper.h"
 #include "nvme-keyd/vault/vault-private.h"
 
 /* The rollback counter: it is counted up after commits, and goes when nothing needs it. */
@@ -18,13 +18,6 @@ static void tell_end(Vault *v)
     vault_tell(v, VAULT_COUNTED);
 }
 
-static int work_remove_orphan(const void *userdata, _unused_ Secret **ret, char **reterr_detail)
-{
-    const Vault *v = userdata;
-
-    return store_remove_orphan(v->store, reterr_detail);
-}
-
 static void on_orphan_removed(int error, _unused_ const Secret *output, const char *detail,
                               void *userdata)
 {
@@ -37,23 +30,32 @@ static void on_orphan_removed(int error, _unused_ const Secret *output, const ch
     tell_end(v);
 }
 
-static int work_count(const void *userdata, Secret **ret, char **reterr_detail)
-{
-    const Vault *v = userdata;
-
-    return store_count(v->store, ret, reterr_detail);
-}
-
 static void on_counted(int error, const Secret *output, const char *detail, void *userdata)
 {
     Vault *v = userdata;
 
     if (error == 0)
-        error = store_counted(v->store, output);
+        error = output ? store_counted(v->store, output) : -EBADMSG;
     v->count_failed_usec = error < 0 ? now_monotonic() : 0;
     free(v->detail);
     v->detail = error < 0 && detail ? strdup(detail) : NULL;
     tell_end(v);
+}
+
+static int start_removing_orphan(Vault *v)
+{
+    _cleanup_(secret_freep) Secret *request = NULL;
+    int r = store_request_orphan(v->store, &request);
+
+    return r < 0 ? r : vault_start_job(v, SEAL_TIMEOUT_USEC, request, on_orphan_removed);
+}
+
+static int start_counting(Vault *v)
+{
+    _cleanup_(secret_freep) Secret *request = NULL;
+    int r = store_request_count(v->store, &request);
+
+    return r < 0 ? r : vault_start_job(v, SEAL_TIMEOUT_USEC, request, on_counted);
 }
 
 void vault_count(Vault *v)
@@ -61,27 +63,20 @@ void vault_count(Vault *v)
     if (!vault_store(v) || v->job)
         return;
     if (store_has_orphan(v->store)) {
-        if (vault_start_job(v, work_remove_orphan, on_orphan_removed) < 0)
+        if (start_removing_orphan(v) < 0)
             log_debug("rollback counter not removed");
         return;
     }
     if (!store_counter_behind(v->store) ||
         (v->count_failed_usec > 0 && now_monotonic() - v->count_failed_usec < COUNT_RETRY_USEC))
         return;
-    if (vault_start_job(v, work_count, on_counted) < 0)
+    if (start_counting(v) < 0)
         v->count_failed_usec = now_monotonic();
 }
 
 bool vault_has_to_count(const Vault *v)
 {
     return vault_store(v) && store_counter_behind(v->store);
-}
-
-static int work_remove_counter(const void *userdata, _unused_ Secret **ret, char **reterr_detail)
-{
-    const Vault *v = userdata;
-
-    return tpm2_counter_remove_marked(STAILQ_FIRST(&v->requests)->counter, reterr_detail);
 }
 
 static void on_counter_removed(int error, _unused_ const Secret *output, const char *detail,
@@ -111,11 +106,17 @@ static bool is_own_counter(const Vault *v, uint32_t index)
 
 int vault_start_removing_counter(Vault *v, char **reterr_detail)
 {
-    if (is_own_counter(v, STAILQ_FIRST(&v->requests)->counter))
+    const SealRequest q = {.work = SEAL_WORK_COUNTER_REMOVE_MARKED,
+                           .counter.index = STAILQ_FIRST(&v->requests)->counter};
+    _cleanup_(secret_freep) Secret *request = NULL;
+    int r;
+
+    if (is_own_counter(v, q.counter.index))
         return detail_set(reterr_detail, -EBUSY,
                           "it is the counter of the store that is here; it goes with the last "
                           "slot of type tpm2");
-    return vault_start_job(v, work_remove_counter, on_counter_removed);
+    r = seal_request_pack(&q, &request);
+    return r < 0 ? r : vault_start_job(v, SEAL_TIMEOUT_USEC, request, on_counter_removed);
 }
 
 void vault_remove_counter(Vault *v, uint32_t index, VaultDone done, void *userdata)

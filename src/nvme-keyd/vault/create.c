@@ -65,8 +65,14 @@ static void note_passed_over(Vault *v, int error, const char *type, const char *
 static void on_enrol(int error, const Secret *output, const char *detail, void *userdata)
 {
     Vault *v = userdata;
+    _cleanup_(secret_freep) Secret *slot = NULL;
     const char *type = store_nth_enrol_type(v->nth);
-    int r = error < 0 ? error : store_adopt_slot(v->store, output);
+    int r = error == 0 && !output ? -EBADMSG : error;
+
+    if (r == 0)
+        r = store_wrap_slot(v->store, output, v->kek, &slot);
+    if (r == 0)
+        r = store_adopt_slot(v->store, slot);
 
     if (r < 0) {
         note_passed_over(v, r, type, detail);
@@ -78,22 +84,19 @@ static void on_enrol(int error, const Secret *output, const char *detail, void *
         tell_end(v, r);
 }
 
-static int work_enrol(const void *userdata, Secret **ret, char **reterr_detail)
-{
-    const Vault *v = userdata;
-    SlotOptions options = vault_slot_options(v);
-
-    return store_enrol(v->store, v->nth, &options, ret, reterr_detail);
-}
-
 /* Returns 1 when a job is at work for the next type, 0 when the store is made, or an error. */
 static int enrol_type(Vault *v)
 {
+    _cleanup_(secret_freep) Secret *request = NULL;
+    SlotOptions options = vault_slot_options(v);
     int r;
 
-    if (!store_nth_enrol_type(v->nth))
+    v->kek = secret_free(v->kek);
+    r = store_request_enrol(v->store, v->nth, &options, &request, &v->kek);
+    if (r == -ERANGE)
         return establish(v);
-    r = vault_start_job(v, work_enrol, on_enrol);
+    if (r == 0)
+        r = vault_start_job(v, SEAL_TIMEOUT_USEC, request, on_enrol);
     return r < 0 ? r : 1;
 }
 

@@ -3,12 +3,17 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <spawn.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "basic/io.h"
+#include "basic/log.h"
+#include "basic/names.h"
+#include "credstore/seal/environment.h"
+#include "credstore/seal/helper.h"
 #include "nvme-keyd/vault/job.h"
 
 #define DETAIL_MAX ((size_t)4096)
@@ -77,10 +82,10 @@ static void finish_with_result(Job *j)
     }
     if (head.detail_size > 0)
         detail = strndup((const char *)p, head.detail_size);
-    if (head.error == 0)
+    if (head.error == 0 && head.output_size > 0) {
         output = secret_new_copy(p + head.detail_size, head.output_size);
-    if (head.error == 0 && !output)
-        head.error = -ENOMEM;
+        head.error = output ? 0 : -ENOMEM;
+    }
     j->result = secret_free(j->result);
     finish(j, head.error, output, detail);
 }
@@ -128,43 +133,105 @@ static int write_result(int fd, int error, const Secret *output, const char *det
     return r;
 }
 
-/* A child of fork(2) shares the event loop's descriptors, so it must not touch the loop. */
-static _Noreturn void run_child(int fd, pid_t parent, JobWork work, const void *userdata)
+static int read_request(Secret **ret)
 {
-    Secret *output = NULL;
-    char *detail = NULL;
-    sigset_t none;
-    int r;
+    _cleanup_(secret_freep) Secret *buffer = secret_new(SEAL_REQUEST_MAX + 1);
+    size_t have = 0;
+    ssize_t n = 1;
 
-    /* A group of its own, for what it starts; and no descriptor: not the clients', who are to see
-     * the end of their connections, and not the lock of the store. */
-    (void)setpgid(0, 0);
-    if ((fd > STDERR_FILENO + 1 && close_range(STDERR_FILENO + 1, (unsigned)fd - 1, 0) < 0) ||
-        close_range((unsigned)fd + 1, UINT_MAX, 0) < 0)
-        _exit(EXIT_FAILURE);
-    sigemptyset(&none);
-    (void)signal(SIGPIPE, SIG_DFL);
-    if (sigprocmask(SIG_SETMASK, &none, NULL) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ||
-        getppid() != parent)
-        _exit(EXIT_FAILURE);
-    r = secret_memory_lock_again();
-    if (r == 0)
-        r = work(userdata, &output, &detail);
-    if (r == 0 && output && output->size > JOB_OUTPUT_MAX)
-        r = -E2BIG;
-    r = write_result(fd, r, r == 0 ? output : NULL, detail);
-    secret_free(output);
-    _exit(r < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
+    if (!buffer)
+        return -ENOMEM;
+    while (n > 0 && have < buffer->size) {
+        n = read(STDIN_FILENO, buffer->data + have, buffer->size - have);
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        have += n > 0 ? (size_t)n : 0;
+    }
+    *ret = have > 0 ? secret_new_copy(buffer->data, have) : NULL;
+    return *ret ? 0 : -EBADMSG;
 }
 
-static int run_here(JobWork work, JobDone done, void *userdata)
+int job_helper_main(void)
 {
-    _cleanup_(secret_freep) Secret *output = NULL;
+    _cleanup_(secret_freep) Secret *request = NULL, *output = NULL;
     _cleanup_(freep) char *detail = NULL;
-    int r = work(userdata, &output, &detail);
+    int fd, r;
 
-    done(r, output, detail, userdata);
-    return 0;
+    log_setup("nvme-keyd");
+    /* What a library prints is no part of the result. */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || close_range(STDERR_FILENO + 1, UINT_MAX, 0) < 0 ||
+        (fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)) < 0 ||
+        dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
+        return EXIT_FAILURE;
+    r = secret_memory_init();
+    if (r == 0)
+        r = read_request(&request);
+    if (r == 0)
+        r = seal_work(request->data, request->size, &output, &detail);
+    if (r == 0 && output && output->size > JOB_OUTPUT_MAX)
+        r = -E2BIG;
+    return write_result(fd, r, r == 0 ? output : NULL, detail) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* What slot types read from the environment, and where to log to. */
+static size_t make_environment(char *ret[], size_t n_max)
+{
+    static const char *const names[] = {
+        "CREDENTIALS_DIRECTORY", NAMES_ENV_CREDENTIALS, TPM2_ENV_TCTI, CREDS_ENV_SOCKET, "TSS2_LOG",
+        NAMES_ENV_LOG_LEVEL,     "JOURNAL_STREAM"};
+    size_t n = 0;
+
+    for (char **e = environ; *e && n + 1 < n_max; e++)
+        for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+            size_t length = strlen(names[i]);
+
+            if (strncmp(*e, names[i], length) == 0 && (*e)[length] == '=')
+                ret[n++] = *e;
+        }
+    ret[n] = NULL;
+    return n;
+}
+
+/* When this returns the child has none of our descriptors: not the clients', who are to see the end
+ * of their connections, and not the lock of the store. A group of its own, for what it starts. */
+static int spawn(int request_fd, int result_fd, pid_t *ret)
+{
+    char *const argv[] = {(char *)(uintptr_t) "nvme-keyd", (char *)(uintptr_t)JOB_HELPER_OPTION,
+                          NULL};
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    char *environment[16];
+    sigset_t none, all;
+    int r;
+
+    (void)make_environment(environment, ARRAY_SIZE(environment));
+    sigemptyset(&none);
+    sigfillset(&all);
+    if (posix_spawn_file_actions_init(&actions) != 0)
+        return -ENOMEM;
+    if (posix_spawnattr_init(&attributes) != 0) {
+        posix_spawn_file_actions_destroy(&actions);
+        return -ENOMEM;
+    }
+    /* Without RESETIDS another effective group would have the child distrust its environment. */
+    r = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
+                                                  POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_RESETIDS);
+    if (r == 0)
+        r = posix_spawnattr_setsigmask(&attributes, &none);
+    if (r == 0)
+        r = posix_spawnattr_setsigdefault(&attributes, &all);
+    if (r == 0)
+        r = posix_spawn_file_actions_adddup2(&actions, request_fd, STDIN_FILENO);
+    if (r == 0)
+        r = posix_spawn_file_actions_adddup2(&actions, result_fd, STDOUT_FILENO);
+    /* The kernel lets the parent go on a moment before it closes what is close-on-exec. */
+    if (r == 0)
+        r = posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
+    if (r == 0)
+        r = posix_spawn(ret, "/proc/self/exe", &actions, &attributes, argv, environment);
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    return -r;
 }
 
 /* The loop has reaped it. A driver may keep a killed process from ending for long, so this may come
@@ -189,20 +256,44 @@ static int watch(Job *j, sd_event *event, int fd, uint64_t limit_usec)
     r = sd_event_add_child(event, NULL, j->pid, WEXITED, on_exit_of_child, NULL);
     if (r < 0)
         return r;
-    return sd_event_add_time_relative(event, &j->timer, CLOCK_MONOTONIC, limit_usec, 0, on_timeout,
-                                      j);
+    r = sd_event_add_time_relative(event, &j->timer, CLOCK_MONOTONIC, limit_usec, 0, on_timeout, j);
+    return r < 0 ? r : 0;
 }
 
-int job_start(sd_event *event, uint64_t limit_usec, JobWork work, JobDone done, void *userdata,
-              Job **ret)
+/* The pipe takes all of it at once. */
+static int send_request(int fd, const Secret *request)
 {
-    _cleanup_(job_freep) Job *j = NULL;
-    pid_t parent = getpid();
+    if (request->size > SEAL_REQUEST_MAX)
+        return -E2BIG;
+    return io_write_all(fd, request->data, request->size);
+}
+
+static int start(Job *j, sd_event *event, uint64_t limit_usec, const Secret *request)
+{
+    _cleanup_(closep) int request_read = -EBADF, request_write = -EBADF, result_read = -EBADF,
+                          result_write = -EBADF;
     int fds[2], r;
 
-    if (!event)
-        return run_here(work, done, userdata);
-    j = calloc(1, sizeof(*j));
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return -errno;
+    request_read = fds[0];
+    request_write = fds[1];
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return -errno;
+    result_read = fds[0];
+    result_write = fds[1];
+    r = send_request(request_write, request);
+    if (r == 0)
+        r = spawn(request_read, result_write, &j->pid);
+    return r < 0 ? r : watch(j, event, TAKE_FD(result_read), limit_usec);
+}
+
+int job_start(sd_event *event, uint64_t limit_usec, const Secret *request, JobDone done,
+              void *userdata, Job **ret)
+{
+    _cleanup_(job_freep) Job *j = calloc(1, sizeof(*j));
+    int r;
+
     if (!j)
         return -ENOMEM;
     j->done = done;
@@ -210,21 +301,8 @@ int job_start(sd_event *event, uint64_t limit_usec, JobWork work, JobDone done, 
     j->result = secret_new(RESULT_MAX);
     if (!j->result)
         return -ENOMEM;
-    if (pipe2(fds, O_CLOEXEC) < 0)
-        return -errno;
-    j->pid = fork();
-    if (j->pid == 0)
-        run_child(fds[1], parent, work, userdata);
-    r = j->pid < 0 ? -errno : 0;
-    close(fds[1]);
-    if (r < 0) {
-        close(fds[0]);
-        return r;
-    }
-    r = watch(j, event, fds[0], limit_usec);
-    if (r < 0)
-        return r;
-
-    *ret = TAKE_PTR(j);
-    return 0;
+    r = start(j, event, limit_usec, request);
+    if (r == 0)
+        *ret = TAKE_PTR(j);
+    return r;
 }

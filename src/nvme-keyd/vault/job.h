@@ -7,28 +7,31 @@
 #include "basic/secret.h"
 
 /*
- * One slow piece of work in a child process, a fork of this one: it sees all that there is in
- * memory, and what it changes is lost but for its result. So libraries that wait for a TPM neither
- * hold the event loop nor outlive their deadline, nor leave anything in the daemon's memory.
+ * One slow piece of work in a child process: this program, executed again, with nothing but a
+ * request for seal_work() on a pipe. So libraries that wait for a TPM neither hold the event loop
+ * nor outlive their deadline, leave nothing in the daemon's memory, and see nothing of it.
  */
 typedef struct Job Job;
 
-/* In the child: works on userdata. *ret_output is at most JOB_OUTPUT_MAX bytes. */
-typedef int (*JobWork)(const void *userdata, Secret **ret_output, char **reterr_detail);
-
-/* In the parent, once: with what the work returned, or with -ETIMEDOUT, or -ECHILD when the child
- * came to no end of its own. output is NULL where error is below 0, detail may be NULL. May free
- * this job and start another. */
+/* With what the work returned, or with -ETIMEDOUT, or -ECHILD when the child came to no end of its
+ * own. output is NULL where error is below 0 or there is none, detail may be NULL. May free this
+ * job and start another. */
 typedef void (*JobDone)(int error, const Secret *output, const char *detail, void *userdata);
 
 #define JOB_OUTPUT_MAX ((size_t)32 * 1024)
 
-/* Starts it. The loop reaps the child, so SIGCHLD has to be blocked. Without an event loop all is
- * done before this returns, in this process. Returns -ENOMEM, or an error of pipe2(2) or fork(2).
+/* Starts it; done is called once, from the event loop, which reaps the child, so SIGCHLD has to be
+ * blocked. request is copied. Returns -ENOMEM, -E2BIG, or an error of pipe2(2) or posix_spawn(3).
  */
-int job_start(sd_event *event, uint64_t limit_usec, JobWork work, JobDone done, void *userdata,
-              Job **ret) _must_check_;
+int job_start(sd_event *event, uint64_t limit_usec, const Secret *request, JobDone done,
+              void *userdata, Job **ret) _must_check_;
 
 /* Kills the child if it still works; then done is not called. Accepts NULL; returns NULL. */
 Job *job_free(Job *j);
 DEFINE_CLEANUP(Job, job_free)
+
+/* The option with which a program is such a child. Its main() calls job_helper_main() then. */
+#define JOB_HELPER_OPTION "--seal-helper"
+/* Reads a request from standard input and writes the result to standard output. Returns what main()
+ * returns. */
+int job_helper_main(void);

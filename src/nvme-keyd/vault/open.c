@@ -83,41 +83,98 @@ static void on_counters_seen(int error, const Secret *output, const char *detail
     tell_end(v, r);
 }
 
-static void on_find_key(int error, const Secret *output, const char *detail, void *userdata)
+/* The next slot may still do. */
+static void fail_slot(Vault *v, int error, const char *detail)
 {
-    Vault *v = userdata;
     int r;
 
-    if (error < 0) {
-        vault_note_failure(v, &v->detail, error, store_nth_slot_type(v->store, v->nth), detail);
-        v->nth++;
-        r = try_slot(v);
-        if (r < 0)
-            tell_end(v, r);
-        return;
-    }
-    secret_free(v->found);
-    v->found = secret_new_copy(output->data, output->size);
-    r = v->found ? vault_start_counter_check(v, on_counters_seen) : -ENOMEM;
+    v->found = secret_free(v->found);
+    vault_note_failure(v, &v->detail, error, store_nth_slot_type(v->store, v->nth), detail);
+    v->nth++;
+    v->skip_given = false;
+    r = try_slot(v);
+    if (r < 0)
+        tell_end(v, r);
+}
+
+static void check_counters(Vault *v)
+{
+    int r = vault_start_counter_check(v, on_counters_seen);
+
     if (r == 0)
         open_and_tell(v, v->found);
     else if (r < 0)
         tell_end(v, r);
 }
 
-static int work_find_key(const void *userdata, Secret **ret, char **reterr_detail)
+static void on_counter_read(int error, const Secret *output, const char *detail, void *userdata)
 {
-    const Vault *v = userdata;
-    SlotOptions options = vault_slot_options(v);
+    Vault *v = userdata;
 
-    return store_find_key(v->store, v->nth, &options, ret, reterr_detail);
+    if (error == 0)
+        error = output ? store_take_counter(v->found, output) : -EBADMSG;
+    if (error < 0)
+        fail_slot(v, error, detail);
+    else
+        check_counters(v);
+}
+
+static void read_counter(Vault *v)
+{
+    _cleanup_(secret_freep) Secret *request = NULL;
+    int r = store_request_counter(v->store, v->found, &request);
+
+    if (r == 0 && !request) {
+        check_counters(v);
+        return;
+    }
+    if (r == 0)
+        r = vault_start_job(v, SEAL_TIMEOUT_USEC, request, on_counter_read);
+    if (r < 0)
+        tell_end(v, r);
+}
+
+static void on_unsealed(int error, const Secret *output, const char *detail, void *userdata)
+{
+    _cleanup_(freep) char *why = NULL;
+    Vault *v = userdata;
+    int r = error;
+
+    if (r == 0 && !output)
+        r = -EBADMSG;
+    if (r == 0)
+        r = store_take_kek(v->store, v->nth, output, &v->found, &why);
+    if (r == 0) {
+        read_counter(v);
+        return;
+    }
+    if (error == 0 && r == -EKEYREJECTED && !v->skip_given &&
+        store_may_have_been_given(v->store, v->nth)) {
+        v->skip_given = true;
+        r = try_slot(v);
+        if (r < 0)
+            tell_end(v, r);
+        return;
+    }
+    fail_slot(v, r, why ? why : detail);
 }
 
 static int try_slot(Vault *v)
 {
-    if (!store_nth_slot_type(v->store, v->nth))
-        return v->slot_error < 0 ? v->slot_error : -EKEYREJECTED;
-    return vault_start_job(v, work_find_key, on_find_key);
+    for (;; v->nth++) {
+        _cleanup_(secret_freep) Secret *request = NULL;
+        _cleanup_(freep) char *why = NULL;
+        SlotOptions options = vault_slot_options(v);
+        int r;
+
+        options.skip_given = v->skip_given;
+        r = store_request_unseal(v->store, v->nth, &options, &request, &why);
+        if (r == -ERANGE)
+            return v->slot_error < 0 ? v->slot_error : -EKEYREJECTED;
+        if (r == 0)
+            return vault_start_job(v, SEAL_TIMEOUT_USEC, request, on_unsealed);
+        vault_note_failure(v, &v->detail, r, store_nth_slot_type(v->store, v->nth), why);
+    }
 }
 
 bool vault_await(Vault *v)

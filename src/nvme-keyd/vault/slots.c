@@ -43,37 +43,65 @@ static int check_request(const Vault *v, const char *type, const char *replaces,
     return 0;
 }
 
-static int work_seal(const void *userdata, Secret **ret, char **reterr_detail)
+static void end_sealing(Vault *v, int error, const Secret *slot, const char *detail)
 {
-    const Vault *v = userdata;
-    const VaultRequest *q = STAILQ_FIRST(&v->requests);
-    _cleanup_(secret_freep) Secret *recovery_key = NULL;
-    SlotOptions options = q->options;
-
-    options.allow_null_key = v->rules.allow_null_key;
-    options.closed_ways = v->rules.closed_ways;
-    return store_seal_slot(v->store, q->type, q->replaces, &options, ret, &recovery_key,
-                           reterr_detail);
-}
-
-static void on_sealed(int error, const Secret *output, const char *detail, void *userdata)
-{
-    Vault *v = userdata;
     _cleanup_(freep) char *words =
         error < 0 && !detail ? vault_explain(STAILQ_FIRST(&v->requests)->type, error) : NULL;
 
-    vault_end_request(v, error, output, detail ? detail : words);
+    vault_end_request(v, error, slot, detail ? detail : words);
     vault_end_job(v);
     vault_run_next(v);
     vault_tell(v, VAULT_IDLE);
 }
 
+static void on_counter_made(int error, const Secret *output, const char *detail, void *userdata)
+{
+    _cleanup_(secret_freep) Secret *slot = NULL;
+    Vault *v = userdata;
+
+    if (error == 0)
+        error = output ? store_add_counter(v->slot, output, &slot) : -EBADMSG;
+    end_sealing(v, error, slot, detail);
+}
+
+static int make_counter(Vault *v)
+{
+    _cleanup_(secret_freep) Secret *request = NULL;
+    int r = store_request_new_counter(v->store, v->slot, &request);
+
+    return r < 0 ? r : vault_start_job(v, SEAL_TIMEOUT_USEC, request, on_counter_made);
+}
+
+static void on_sealed(int error, const Secret *output, const char *detail, void *userdata)
+{
+    _cleanup_(secret_freep) Secret *slot = NULL;
+    Vault *v = userdata;
+
+    if (error == 0)
+        error = output ? store_wrap_slot(v->store, output, v->kek, &slot) : -EBADMSG;
+    if (error == 0 && STAILQ_FIRST(&v->requests)->options.rollback_counter) {
+        v->slot = TAKE_PTR(slot);
+        error = make_counter(v);
+        if (error == 0)
+            return;
+    }
+    end_sealing(v, error, error == 0 ? slot : NULL, detail);
+}
+
 int vault_start_sealing(Vault *v, char **reterr_detail)
 {
     const VaultRequest *q = STAILQ_FIRST(&v->requests);
+    _cleanup_(secret_freep) Secret *request = NULL;
+    SlotOptions options = q->options;
     int r = check_request(v, q->type, q->replaces, reterr_detail);
 
-    return r < 0 ? r : vault_start_job(v, work_seal, on_sealed);
+    options.allow_null_key = v->rules.allow_null_key;
+    options.closed_ways = v->rules.closed_ways;
+    v->kek = secret_free(v->kek);
+    if (r == 0)
+        r = store_request_seal(v->store, q->type, q->replaces, &options, &request, &v->kek,
+                               reterr_detail);
+    return r < 0 ? r : vault_start_job(v, SEAL_TIMEOUT_USEC, request, on_sealed);
 }
 
 void vault_seal_slot(Vault *v, const SlotRequest *request, VaultDone done, void *userdata)

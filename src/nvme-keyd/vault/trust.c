@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "credstore/seal/tpm2/counter.h"
+#include "credstore/seal/helper.h"
 #include "nvme-keyd/vault/vault-private.h"
 
 /*
@@ -53,32 +53,22 @@ static bool is_counter_check_due(const Vault *v)
            v->slot_error != -ETIMEDOUT;
 }
 
-static int work_find_other(const void *userdata, Secret **ret, char **reterr_detail)
+int vault_start_counter_check(Vault *v, JobDone done)
 {
-    const Vault *v = userdata;
-    char identity[STORE_IDENTITY_SIZE];
-    Tpm2CounterMark other;
+    SealRequest q = {.work = SEAL_WORK_COUNTER_FIND_OTHER};
+    _cleanup_(secret_freep) Secret *request = NULL;
     int r = 0;
 
     _Static_assert(STORE_IDENTITY_SIZE == TPM2_COUNTER_OWNER_SIZE, "two sizes of one thing");
-    strcpy(identity, store_identity(v->store));
-    if (v->found)
-        r = store_identify(v->store, v->found, identity);
-    if (r == 0)
-        r = tpm2_counter_find_other(identity, &other, reterr_detail);
-    if (r < 0)
-        return r;
-    *ret = secret_new_copy(&other, sizeof(other));
-    return *ret ? 0 : -ENOMEM;
-}
-
-int vault_start_counter_check(Vault *v, JobDone done)
-{
-    int r;
-
     if (!is_counter_check_due(v))
         return 0;
-    r = vault_start_job_within(v, COUNTER_CHECK_TIMEOUT_USEC, work_find_other, done);
+    strcpy(q.owner, store_identity(v->store));
+    if (v->found)
+        r = store_identify(v->store, v->found, q.owner);
+    if (r == 0)
+        r = seal_request_pack(&q, &request);
+    if (r == 0)
+        r = vault_start_job(v, COUNTER_CHECK_TIMEOUT_USEC, request, done);
     return r < 0 ? r : 1;
 }
 
@@ -92,7 +82,7 @@ int vault_end_counter_check(Vault *v, int error, const Secret *output, const cha
     if (error < 0 && error != -ENOENT && error != -ENODEV && error != -EOPNOTSUPP)
         v->counters_unseen = strdup(detail ? detail : strerror(-error));
     /* A TPM that does not tell is no reason to keep the keys back. */
-    if (error < 0 || output->size != sizeof(other))
+    if (error < 0 || !output || output->size != sizeof(other))
         return 0;
     memcpy(&other, output->data, sizeof(other));
     v->foreign = true;

@@ -55,9 +55,12 @@ struct Vault {
     uint64_t make_retry_usec;
     char *counters_unseen;
 
-    size_t nth;     /* slot or type that is being tried */
-    int slot_error; /* of those before */
-    Secret *found;  /* what opens the store, while the TPM is asked for counters */
+    size_t nth;      /* slot or type that is being tried */
+    int slot_error;  /* of those before */
+    bool skip_given; /* its second try, see store_may_have_been_given() */
+    Secret *found;   /* what opens the store, while the TPM is asked for counters */
+    Secret *kek;     /* being sealed */
+    Secret *slot;    /* sealed, while its counter is made */
     uint64_t start_usec;
     sd_event_source *slow;
     json_object *passed_over; /* lines: what could have sealed the store, and why it has not */
@@ -77,8 +80,8 @@ static inline void vault_tell(Vault *v, VaultEvent event)
 SlotOptions vault_slot_options(const Vault *v);
 
 /* Starts the next piece of work. */
-int vault_start_job(Vault *v, JobWork work, JobDone done) _must_check_;
-int vault_start_job_within(Vault *v, uint64_t limit_usec, JobWork work, JobDone done) _must_check_;
+int vault_start_job(Vault *v, uint64_t limit_usec, const Secret *request, JobDone done)
+    _must_check_;
 /* To be called where a piece of work is the last one, before its end is told. */
 void vault_end_job(Vault *v);
 /* To be called after that: whoever waits for a turn has it. */

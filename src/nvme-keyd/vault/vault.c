@@ -67,6 +67,8 @@ void vault_end_job(Vault *v)
 {
     v->job = job_free(v->job);
     v->slow = sd_event_source_disable_unref(v->slow);
+    v->kek = secret_free(v->kek);
+    v->slot = secret_free(v->slot);
 }
 
 /* A request that was at work begins again when its turn comes. */
@@ -148,15 +150,10 @@ void vault_note_failure(Vault *v, char **detail, int error, const char *type, co
         detail_append(detail, words ? words : own);
 }
 
-int vault_start_job(Vault *v, JobWork work, JobDone done)
-{
-    return vault_start_job_within(v, SEAL_TIMEOUT_USEC, work, done);
-}
-
-int vault_start_job_within(Vault *v, uint64_t limit_usec, JobWork work, JobDone done)
+int vault_start_job(Vault *v, uint64_t limit_usec, const Secret *request, JobDone done)
 {
     v->job = job_free(v->job);
-    return job_start(v->event, limit_usec, work, done, v, &v->job);
+    return job_start(v->event, limit_usec, request, done, v, &v->job);
 }
 
 /* Again and again, so that the service manager can be asked for more time. */
@@ -172,6 +169,7 @@ void vault_begin(Vault *v, VaultState state)
 {
     v->state = state;
     v->nth = 0;
+    v->skip_given = false;
     v->slot_error = 0;
     v->start_usec = now_monotonic();
     v->refused = v->foreign = false;

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <json-c/json.h>
+
+#include "basic/macro.h"
+#include "basic/secret.h"
+#include "credstore/seal/seal-options.h"
+#include "credstore/seal/tpm2/counter.h"
+
+/*
+ * What waits for a TPM or for systemd-creds, as one request that another process of this program
+ * can carry out: a slot type seals or unseals a key-encryption key, or a counter of the TPM is
+ * worked on. A request has that KEK, or the password of that counter, and no other secret.
+ */
+typedef enum SealWork {
+    SEAL_WORK_SEAL,           /* KEK into a slot; output: the slot as JSON */
+    SEAL_WORK_SEAL_IF_USABLE, /* the same; -ENODEV where the machine has not what it takes */
+    SEAL_WORK_UNSEAL,         /* output: the KEK */
+    SEAL_WORK_COUNTER_CREATE, /* output: a SealedCounter */
+    SEAL_WORK_COUNTER_READ,   /* output: a uint64_t */
+    SEAL_WORK_COUNTER_COUNT,  /* increments it if it is below a value; output: a uint64_t */
+    SEAL_WORK_COUNTER_REMOVE,
+    SEAL_WORK_COUNTER_REMOVE_MARKED,
+    SEAL_WORK_COUNTER_FIND_OTHER, /* output: a Tpm2CounterMark */
+    SEAL_WORKS
+} SealWork;
+
+typedef struct SealedCounter {
+    Tpm2Counter counter;
+    uint64_t value;
+} SealedCounter;
+
+/* What a request is made of; what a work does not need is zero or NULL. */
+typedef struct SealRequest {
+    SealWork work;
+    SlotOptions options;
+    json_object *slot;    /* has a type and an id at least */
+    const Secret *secret; /* a KEK, or the password of a counter */
+    Tpm2Counter counter;  /* to create one: its srk_name; to remove a marked one: its index */
+    uint64_t value;
+    char owner[TPM2_COUNTER_OWNER_SIZE];
+} SealRequest;
+
+/* Larger than any slot that was made; the pipe to a process takes it at once. */
+#define SEAL_REQUEST_MAX ((size_t)48 * 1024)
+
+/* Packs a request. Returns -E2BIG, -ENOMEM. */
+int seal_request_pack(const SealRequest *request, Secret **ret) _must_check_;
+
+/* Whether bytes are a packed request. Returns 0, -EBADMSG or -ENOMEM. */
+int seal_request_check(const void *request, size_t size) _must_check_;
+
+/* Carries a packed request out, which may be any bytes. Returns -EBADMSG for no request, or an
+ * error of SlotType or tpm2/counter.h; with a detail that names the type of a slot. *ret_output is
+ * NULL where there is none. */
+int seal_work(const void *request, size_t size, Secret **ret_output, char **reterr_detail)
+    _must_check_;

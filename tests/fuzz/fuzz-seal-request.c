@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "credstore/seal/helper.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* A request as the helper receives it; it is not carried out. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    int r = seal_request_check(data, size);
+
+    if (r != 0 && r != -EBADMSG && r != -ENOMEM)
+        abort();
+    return 0;
+}
