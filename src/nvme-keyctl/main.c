@@ -185,68 +185,74 @@ static int set_timeout(Options *o, const char *value)
     return EXIT_OK;
 }
 
+static bool *flag_of(Options *o, int bit)
+{
+    switch (bit) {
+    case OPT_GENERATE:
+        return &o->generate;
+    case OPT_PRINT_KEY:
+        return &o->print_key;
+    case OPT_FORCE:
+        return &o->force;
+    case OPT_CHECK:
+        return &o->check;
+    case OPT_DRY_RUN:
+        return &o->dry_run;
+    case OPT_ROLLBACK_COUNTER:
+        return &o->rollback_counter;
+    case OPT_NEW_TPM:
+        return &o->new_tpm;
+    }
+    return NULL;
+}
+
+static const char **text_of(Options *o, int bit)
+{
+    switch (bit) {
+    case OPT_HOSTNQN:
+        return &o->hostnqn;
+    case OPT_IDENTITY_VERSION:
+        return &o->versions;
+    case OPT_COMMENT:
+        return &o->comment;
+    case OPT_KEY_FILE:
+        return &o->key_file;
+    case OPT_TPM2_PCRS:
+        return &o->tpm2_pcrs;
+    case OPT_WITH_KEY:
+        return &o->with_key;
+    case OPT_SOCKET:
+        return &o->socket;
+    }
+    return NULL;
+}
+
 static int set_option(Options *o, int bit, const char *value)
 {
     static const char *const roles[] = {"host", "target", "both", NULL};
     static const char *const derivations[] = {"rfc8446", "compat", NULL};
     static const char *const hashes[] = {"sha256", "sha384", "none", NULL};
+    const char **text = text_of(o, bit);
+    bool *flag = flag_of(o, bit);
 
+    if (text)
+        *text = value;
+    if (flag)
+        *flag = true;
     switch (bit) {
     case OPT_SUBSYSNQN:
         o->subsysnqn = o->subsysnqns[o->n_subsysnqns++] = value;
         break;
-    case OPT_HOSTNQN:
-        o->hostnqn = value;
-        break;
     case OPT_ROLE:
         return set_word(&o->role, value, "role", roles, "host, target or both");
-    case OPT_IDENTITY_VERSION:
-        o->versions = value;
-        break;
     case OPT_DERIVATION:
         return set_word(&o->derivation, value, "derivation", derivations, "rfc8446 or compat");
     case OPT_HMAC:
         return set_word(&o->hash, value, "hmac", hashes, "sha256, sha384 or none");
-    case OPT_COMMENT:
-        o->comment = value;
-        break;
-    case OPT_KEY_FILE:
-        o->key_file = value;
-        break;
-    case OPT_GENERATE:
-        o->generate = true;
-        break;
-    case OPT_PRINT_KEY:
-        o->print_key = true;
-        break;
-    case OPT_FORCE:
-        o->force = true;
-        break;
-    case OPT_CHECK:
-        o->check = true;
-        break;
-    case OPT_DRY_RUN:
-        o->dry_run = true;
-        break;
-    case OPT_TPM2_PCRS:
-        o->tpm2_pcrs = value;
-        break;
-    case OPT_WITH_KEY:
-        o->with_key = value;
-        break;
-    case OPT_ROLLBACK_COUNTER:
-        o->rollback_counter = true;
-        break;
-    case OPT_NEW_TPM:
-        o->new_tpm = true;
-        break;
     case OPT_JSON:
         return set_json(o, value);
     case OPT_NO_LEGEND:
         o->legend = false;
-        break;
-    case OPT_SOCKET:
-        o->socket = value;
         break;
     case OPT_TIMEOUT:
         return set_timeout(o, value);
