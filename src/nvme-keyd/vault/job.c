@@ -200,6 +200,7 @@ static int spawn(int request_fd, int result_fd, pid_t *ret)
                           NULL};
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
+    short flags = POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
     char *environment[16];
     sigset_t none, all;
     int r;
@@ -213,9 +214,11 @@ static int spawn(int request_fd, int result_fd, pid_t *ret)
         posix_spawn_file_actions_destroy(&actions);
         return -ENOMEM;
     }
-    /* Without RESETIDS another effective group would have the child distrust its environment. */
-    r = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
-                                                  POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_RESETIDS);
+    /* Another effective group would have the child distrust its environment. The sandbox of the
+     * unit, where both are the same, does not allow to set it. */
+    if (getegid() != getgid())
+        flags |= POSIX_SPAWN_RESETIDS;
+    r = posix_spawnattr_setflags(&attributes, flags);
     if (r == 0)
         r = posix_spawnattr_setsigmask(&attributes, &none);
     if (r == 0)
