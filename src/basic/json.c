@@ -56,6 +56,12 @@ int json_get_string(json_object *object, const char *key, const char **ret)
     return 1;
 }
 
+const char *json_string_or(json_object *object, const char *key, const char *otherwise)
+{
+    (void)json_get_string(object, key, &otherwise);
+    return otherwise;
+}
+
 int json_get_uint(json_object *object, const char *key, uint64_t max, uint64_t *ret)
 {
     json_object *o;

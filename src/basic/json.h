@@ -34,11 +34,13 @@ int json_get_bool(json_object *object, const char *key, bool *ret);
 int json_get_object(json_object *object, const char *key, json_object **ret);
 int json_get_array(json_object *object, const char *key, json_object **ret);
 
-/* Overwrites the text of a string object that held a secret, before it is put. */
+/* Like json_get_string(), but returns the string, or otherwise if there is none. */
+const char *json_string_or(json_object *object, const char *key, const char *otherwise);
+
+/* Overwrites the text of a string object. Call it before putting one that holds a secret. */
 void json_string_erase(json_object *string);
 
-/* Adds members; return -ENOMEM when json-c does, which callers may collect with |=-style chaining.
- */
+/* Adds a member. Returns 0 or -ENOMEM only, so callers may join several calls by "|". */
 int json_add_string(json_object *object, const char *key, const char *value) _must_check_;
 int json_add_uint(json_object *object, const char *key, uint64_t value) _must_check_;
 int json_add_bool(json_object *object, const char *key, bool value) _must_check_;

@@ -18,13 +18,13 @@
 #include "varlink/client.h"
 #include "varlink/json-wire.h"
 
-/* Each slot may wait for a TPM, one after the other, before the store is open and the call is
- * heard, and a new one too; and 10,000 keys take a while. */
+/* Before nvme-keyd handles the call each slot may wait for a TPM, one after the other, and so may a
+ * new slot. 10,000 keys take a while. */
 #define CALL_TIMEOUT_USEC ((STORE_SLOTS_MAX + 1) * SEAL_TIMEOUT_USEC + 60 * USEC_PER_SEC)
 /* connect(2) waits while the backlog is full; sd-varlink's clients wait as long. */
 #define CONNECT_TIMEOUT_USEC (45 * USEC_PER_SEC)
 
-/* People who see nothing for longer than this take a program for stuck. */
+/* A program that prints nothing for longer than this seems to hang. */
 #define SLOW_USEC (2 * USEC_PER_SEC)
 
 static const struct {
@@ -68,7 +68,7 @@ int cli_out_of_memory(void)
     return cli_fail(EXIT_OTHER, "out of memory");
 }
 
-/* Of several slots that fail, each has a line. */
+/* A message of several slots has a line for each. */
 static int fail_with_lines(ExitCode code, const char *where, const char *message)
 {
     do {
@@ -92,18 +92,20 @@ int cli_fail_with_error(const char *where, const char *error, json_object *param
         return fail_with_lines(code, where, message);
     if (code == EXIT_PERMISSION)
         return cli_fail(
-            code, "permission denied: root may do all, members of the group nvme-keyd may look");
+            code,
+            "permission denied: only root may change keys; members of the group nvme-keyd may "
+            "read their state");
     if (json_get_string(parameters, "parameter", &message) > 0)
-        return cli_fail(code, "\"%s\" makes no sense to nvme-keyd", message);
-    return cli_fail(code, "%snvme-keyd answered %s", where, error);
+        return cli_fail(code, "nvme-keyd rejects the parameter \"%s\"", message);
+    return cli_fail(code, "%snvme-keyd answered with the error %s", where, error);
 }
 
 static int fail_with_errno(int error, uint64_t timeout_usec)
 {
     if (error == -ETIMEDOUT)
         return cli_fail(EXIT_UNREACHABLE,
-                        "nvme-keyd has not answered within %llu s: systemctl status "
-                        "nvme-keyd.service tells what it does",
+                        "nvme-keyd has not answered within %llu s: see systemctl status "
+                        "nvme-keyd.service",
                         (unsigned long long)((timeout_usec + USEC_PER_SEC - 1) / USEC_PER_SEC));
     return cli_fail(EXIT_UNREACHABLE,
                     "nvme-keyd did not answer (%s): see systemctl status nvme-keyd.service",
@@ -122,36 +124,35 @@ static uint64_t connect_timeout(const Options *o)
 
 static void say_slow(_unused_ void *userdata)
 {
-    (void)cli_fail(EXIT_OK, "waiting for nvme-keyd, which has not answered yet; systemctl status "
-                            "nvme-keyd.service tells what it does");
+    (void)cli_fail(EXIT_OK, "waiting for nvme-keyd, see systemctl status nvme-keyd.service");
 }
 
-/* Nobody listens, or there is not even a socket. Without its group the socket fails at each boot.
- */
+/* Without its group the socket unit fails at each boot. */
 static int fail_without_socket(const Options *o, const char *path, int error)
 {
     if (!o->socket && (error == -ENOENT || error == -ECONNREFUSED) && !getgrnam(NAMES_GROUP))
         return cli_fail(EXIT_UNREACHABLE,
-                        "there is no group " NAMES_GROUP " for the socket of nvme-keyd: run "
+                        "the group " NAMES_GROUP " is missing, so nvme-keyd has no socket: run "
                         "systemd-sysusers, then systemctl restart nvme-keyd.socket");
-    return cli_fail(EXIT_UNREACHABLE,
-                    "nvme-keyd cannot be reached at %s (%s): systemctl start nvme-keyd.socket, and "
-                    "systemctl status nvme-keyd.socket where that fails",
-                    path, strerror(-error));
+    return cli_fail(
+        EXIT_UNREACHABLE,
+        "cannot reach nvme-keyd at %s (%s): run systemctl start nvme-keyd.socket; if that "
+        "fails, see systemctl status nvme-keyd.socket",
+        path, strerror(-error));
 }
 
 int cli_connect(const Options *o, VarlinkClient **ret)
 {
     const char *path = o->socket ? o->socket : NAMES_MANAGER_SOCKET;
-    /* Programs that read the output have no use for it, nor those who hear the end of it soon. */
+    /* --no-legend is for programs, and with a short time limit the result comes soon. */
     bool tells = o->legend && (o->timeout_usec == 0 || o->timeout_usec > CLI_STATUS_TIMEOUT_USEC);
     VarlinkPatience patience = {tells ? SLOW_USEC : 0, say_slow, NULL};
     int r = varlink_client_connect(path, &patience, connect_timeout(o), ret);
 
     if (r == -EACCES)
-        return cli_fail(EXIT_PERMISSION,
-                        "permission denied: be root, or a member of the group nvme-keyd who has "
-                        "logged in since");
+        return cli_fail(
+            EXIT_PERMISSION,
+            "permission denied: become root, or join the group nvme-keyd and log in again");
     if (r == -ETIMEDOUT)
         return fail_with_errno(r, connect_timeout(o));
     return r < 0 ? fail_without_socket(o, path, r) : EXIT_OK;
@@ -205,7 +206,7 @@ typedef struct Collect {
     json_object *array;
 } Collect;
 
-/* The client erases a reply behind us, so what is kept is a copy. */
+/* Copies, because the client erases each reply when this returns. */
 static int collect(json_object *parameters, void *userdata)
 {
     const Collect *c = userdata;
@@ -313,7 +314,8 @@ int cli_hostnqn(const Options *o, char ret[static NQN_LENGTH_MAX + 2])
     } else {
         r = hostnqn_read(ret, &detail);
         if (r < 0)
-            return cli_fail(EXIT_INVALID, "no --hostnqn= given, and %s", detail ? detail : "none");
+            return cli_fail(EXIT_INVALID, "--hostnqn= is missing, and %s",
+                            detail ? detail : "none");
         r = nqn_check_text(ret, "host NQN of " NAMES_HOSTNQN_FILE, &detail);
     }
     return r < 0 ? cli_fail(EXIT_INVALID, "%s", detail ? detail : strerror(-r)) : EXIT_OK;

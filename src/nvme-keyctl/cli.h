@@ -11,7 +11,7 @@
 #include "psk/limits.h"
 #include "varlink/client.h"
 
-/* The service tells its state at once, or after a second where the store takes its time. */
+/* nvme-keyd answers Status at once, or after a second while the store is slow to open. */
 #define CLI_STATUS_TIMEOUT_USEC (5 * USEC_PER_SEC)
 #define CLI_TIMEOUT_MAX_USEC (24 * 60 * 60 * USEC_PER_SEC)
 
@@ -30,47 +30,47 @@ typedef struct Options {
     const char *tpm2_pcrs, *with_key;
     const char *socket;
     uint64_t timeout_usec; /* for a call, connecting included; 0: what the verb takes */
-    bool generate, print_key, force, dry_run, check, rollback_counter, new_tpm;
+    bool generate, print_key, force, dry_run, check, rollback_counter, new_tpm, help, version;
     JsonMode json;
     bool legend;
-    char **arguments; /* behind the verb */
+    char **arguments; /* after the verb, ends with NULL */
 } Options;
 
 /* cli.c: what all verbs need. */
 
-/* Says one line on standard error. Returns code. */
+/* Prints one line on standard error. Returns code. */
 int cli_fail(ExitCode code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int cli_out_of_memory(void);
 
-/* Calls a method of org.nvmekeyd.Manager and takes parameters. On failure it has said why, and the
- * result is the exit code. *ret is to be put with varlink_json_erase_put() or json_object_put(). */
+/* Calls a method of org.nvmekeyd.Manager; takes parameters. Returns an exit code, and has printed
+ * the cause of a failure. The caller puts *ret, by varlink_json_erase_put() or json_object_put().
+ */
 int cli_call(const Options *o, const char *method, json_object *parameters, json_object **ret);
 /* The same, and prints the reply, which may hold a secret and is erased. */
 int cli_call_and_print(const Options *o, const char *method, json_object *parameters,
                        int (*print)(const Options *o, json_object *reply));
-/* The same with more: on_reply gets each reply; an error of it is one of what the service answers.
- */
+/* The same with "more": on_reply gets each reply; its error counts as a malformed reply. */
 int cli_call_more(const Options *o, const char *method, json_object *parameters,
                   VarlinkReplyFn on_reply, void *userdata);
 /* The same: appends a copy of each reply's member to the array *ret. */
 int cli_call_list(const Options *o, const char *method, const char *member, json_object *ret);
 
-/* For several calls on one connection. Connects, or says why not. */
+/* Connects, for several calls on one connection. Returns an exit code as cli_call() does. */
 int cli_connect(const Options *o, VarlinkClient **ret);
-/* As cli_call(), but what the service answers with is left to the caller: *ret_error is the name of
- * an error, to be freed, or NULL. */
+/* As cli_call(), but an error of the service is left to the caller: *ret_error is its name, to be
+ * freed, or NULL. */
 int cli_call_client(const Options *o, VarlinkClient *client, const char *method,
                     json_object *parameters, json_object **ret, char **ret_error);
-/* Says what an error means; where: what stands before it. Returns the exit code. */
+/* Prints what an error of the service means, after the prefix where. Returns the exit code. */
 int cli_fail_with_error(const char *where, const char *error, json_object *parameters);
 
-/* store-notes.c: the warnings of a reply, on standard error. */
+/* store-notes.c: prints the warnings of a reply on standard error. */
 void cli_print_warnings(json_object *reply);
-/* Says that a call has made the store: the time to think of the day on which nothing opens it. */
+/* Prints that a call has made the store, and how to add a recovery key. */
 void cli_tell_new_store(json_object *reply);
 
-/* Adds --identity-version=, "0", "1" or "0,1", to the parameters of a call, or says why not. NULL
- * adds nothing. */
+/* Adds --identity-version=, "0", "1" or "0,1", to the parameters of a call. NULL adds nothing.
+ * Returns an exit code as cli_call() does, like all that follow. */
 int cli_add_versions(json_object *p, const char *versions);
 
 /* Prints o as --json= says; not for JSON_OFF. */
@@ -79,22 +79,21 @@ void cli_print_json(const Options *o, json_object *object);
 /* Prints rows of n_columns borrowed strings as a table, with the head in the first of them. */
 void cli_print_table(const Options *o, const char *const *cells, size_t n_columns, size_t n_rows);
 
-/* The host NQN of the options, or that of this machine; checked. Says why not. */
+/* The host NQN of the options, or else that of this machine, checked. */
 int cli_hostnqn(const Options *o, char ret[static NQN_LENGTH_MAX + 2]);
 
 /* secret-input.c: reads a configured PSK for a pair from --key-file=, from a prompt when standard
- * input is a terminal, or else from standard input: one line. Says why not. */
+ * input is a terminal, or else from standard input: one line. */
 int cli_read_psk(const Options *o, const char *hostnqn, const char *subsysnqn, Secret **ret);
-/* True for a word of the command line that is, or has in it, a PSK or another secret of NVMe, or a
- * recovery key. */
+/* True for a word of the command line that holds a PSK, another secret of NVMe, or a recovery key.
+ */
 bool cli_is_secret(const char *word);
-/* The same for a recovery key, without its mistakes of typing. *ret is text, not terminated. */
+/* Reads a recovery key in the same way and checks it. *ret is text, not terminated. */
 int cli_read_recovery_key(const Options *o, Secret **ret);
 /* Opens a file with secrets, and warns when others may read it. Returns -1 and errno. */
 int cli_open_key_file(const char *path);
 
-/* Prints in one line, but not with --json=, whether all is well with what Status answered, and
- * returns the exit code. */
+/* Judges a reply of Status: prints one line, but not with --json=, and returns the exit code. */
 int cli_check_status(const Options *o, json_object *status);
 
 /* Verbs, one file for each group; usage and options are in main.c. */

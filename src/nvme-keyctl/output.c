@@ -11,12 +11,12 @@
 #include "nvme-keyctl/cli.h"
 #include "nvme-keyctl/output.h"
 
-/* More than any reply with a secret has. */
+/* More than the length of any reply with a secret. */
 #define ROOM_SIZE 4096
 
 int output_init(void)
 {
-    /* Opened the wrong way round, as glibc does for setuid programs: reading and writing fail. */
+    /* The wrong mode on purpose, as glibc does for setuid programs: reading and writing fail. */
     static const int modes[] = {
         [STDIN_FILENO] = O_WRONLY, [STDOUT_FILENO] = O_RDONLY, [STDERR_FILENO] = O_RDONLY};
 
@@ -26,7 +26,7 @@ int output_init(void)
     return 0;
 }
 
-/* Whether a file system has room for a secret; others are not asked. */
+/* Checks a regular file for room, and a character device for /dev/full. */
 static int check_room(void)
 {
     struct stat st;
@@ -34,7 +34,6 @@ static int check_room(void)
 
     if (fstat(STDOUT_FILENO, &st) < 0)
         return -errno;
-    /* Nothing is written, but a device that is always full says so. */
     if (S_ISCHR(st.st_mode) && write(STDOUT_FILENO, "", 0) < 0)
         return -errno;
     if (!S_ISREG(st.st_mode))
@@ -54,7 +53,7 @@ static int check(void)
 
     if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY)
         return -EBADF;
-    /* The other end of a pipe, or of a terminal. */
+    /* A pipe or a terminal without its other end. */
     if (poll(&p, 1, 0) > 0 && p.revents & (POLLERR | POLLHUP))
         return -EPIPE;
     return check_room();
@@ -67,8 +66,8 @@ int output_check_secret(const char *what)
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGXFSZ, SIG_IGN);
     return r < 0 ? cli_fail(EXIT_OTHER,
-                            "the %s could not be shown, so nothing was changed: standard output %s",
-                            what, output_error_text(r))
+                            "cannot show the %s, so nothing was changed: standard output %s", what,
+                            output_error_text(r))
                  : EXIT_OK;
 }
 
@@ -76,7 +75,7 @@ int output_flush(void)
 {
     if (fflush(stdout) != 0)
         return -errno;
-    /* The reason went with an earlier call. */
+    /* An earlier write has consumed errno. */
     return ferror(stdout) ? -EIO : 0;
 }
 
@@ -86,13 +85,13 @@ const char *output_error_text(int error)
     case -EBADF:
         return "is closed";
     case -EPIPE:
-        return "is read by nobody any more";
+        return "has lost its reader";
     case -ENOSPC:
         return "is full (No space left on device)";
     case -EDQUOT:
         return "is full (Disk quota exceeded)";
     case -EFBIG:
-        return "may not get so long (File too large)";
+        return "has reached its size limit (File too large)";
     default:
         return "cannot be written (Input/output error)";
     }
@@ -104,12 +103,11 @@ int output_finish(int result, const char *look)
 
     if (fclose(stdout) != 0 && r == 0)
         r = -errno;
-    /* What was not printed needs no place. */
     if (r == 0 || result != EXIT_OK)
         return result;
     if (!look)
-        return cli_fail(EXIT_OTHER, "standard output %s, so not all was shown",
+        return cli_fail(EXIT_OTHER, "standard output %s, so the output is incomplete",
                         output_error_text(r));
-    return cli_fail(EXIT_OTHER, "standard output %s; the change is made all the same, see %s",
+    return cli_fail(EXIT_OTHER, "standard output %s, but the change was made: see %s",
                     output_error_text(r), look);
 }

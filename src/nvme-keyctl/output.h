@@ -4,27 +4,26 @@
 #include "basic/macro.h"
 
 /*
- * Standard output, whose errors all verbs report in one place. A secret that is shown once is
- * another matter: whether it can be shown is found out before it is made, as far as that can be
- * known, and what is made all the same is undone.
+ * Standard output. All verbs report its errors in one place. A secret is shown only once, so a verb
+ * first checks that standard output will take it, and undoes its change if writing fails all the
+ * same.
  */
 
 /* Gives each of the descriptors 0, 1 and 2 that is closed a file on which reading or writing fails,
  * so that no socket gets its number. Returns 0 or an error. */
 int output_init(void) _must_check_;
 
-/* To be called before a change whose secret is to be shown; what: "PSK", say. Returns EXIT_OK, or
- * says that standard output is closed, has lost its reader or has no room for a secret. From then
- * on a reader that goes away is an error of output_flush(), not the end of the program. */
+/* Call this before a change that prints a secret; what names it, e.g. "PSK". Returns EXIT_OK, or
+ * prints that standard output is closed, has lost its reader or has no room. Afterwards a reader
+ * that goes away is an error of output_flush() instead of a SIGPIPE. */
 int output_check_secret(const char *what) _must_check_;
 
-/* Hands over what was printed. Returns 0, or an error for output_error_text(). */
+/* Flushes standard output. Returns 0, or an error for output_error_text(). */
 int output_flush(void) _must_check_;
 
-/* An error of standard output, in words that need not be freed. */
+/* An error of standard output in words, as a static string. */
 const char *output_error_text(int error);
 
-/* The last thing a program does: closes standard output. result: the exit code so far; look: where
- * people see what was changed, NULL if nothing was. Returns the exit code, EXIT_OTHER where what
- * was printed got lost. */
+/* Closes standard output, as the last step of a program. result: the exit code so far; look: where
+ * people see the changes, NULL for none. Returns the exit code: EXIT_OTHER if output was lost. */
 int output_finish(int result, const char *look);

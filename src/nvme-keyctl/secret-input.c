@@ -13,12 +13,12 @@
 #include "credstore/store.h"
 #include "nvme-keyctl/cli.h"
 
-/* Room for white space around it and for telling what is too long. */
+/* Room for white space around a secret, and to detect one that is too long. */
 #define INPUT_MAX 4096
-/* The shortest key has more, what is said about the format in a comment has less. */
+/* Shorter than any key, longer than a mention of the format in a comment. */
 #define SECRET_WORD_MIN 32
 
-/* A terminal without echo, and the signals that end a program waiting until it has it back. */
+/* A terminal without echo. Signals that end the program wait until echo is on again. */
 typedef struct Prompt {
     int fd;
     struct termios saved;
@@ -33,7 +33,7 @@ static void prompt_done(Prompt *p)
         (void)fputc('\n', stderr);
     }
     if (p->signals >= 0) {
-        /* One that came meanwhile is still pending and takes effect now. */
+        /* Delivers a signal that is pending. */
         close(p->signals);
         (void)sigprocmask(SIG_SETMASK, &p->mask, NULL);
     }
@@ -62,7 +62,8 @@ static int prompt_start(Prompt *p, int fd, const char *question)
     return tcsetattr(fd, TCSAFLUSH, &silent) < 0 ? -errno : 0;
 }
 
-/* One line from a terminal, not echoed. Returns -EINTR when a signal came and did not end us. */
+/* Reads one line from a terminal without echo. Returns -EINTR after a signal that did not end us.
+ */
 static int read_prompt(int fd, const char *question, Secret **ret)
 {
     _cleanup_(prompt_done) Prompt prompt = {.fd = -EBADF, .signals = -EBADF};
@@ -96,7 +97,7 @@ int cli_open_key_file(const char *path)
     struct stat st;
 
     if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 077))
-        (void)cli_fail(EXIT_OK, "warning: %s can be read by others (mode %04o)", path,
+        (void)cli_fail(EXIT_OK, "warning: other users can read %s (mode %04o)", path,
                        (unsigned)st.st_mode & 07777);
     return fd;
 }
@@ -106,8 +107,7 @@ static bool is_space(uint8_t c)
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-/* From start on. White space around it is what editors and echo(1) leave; anything else is the
- * parser's. */
+/* Copies s from start on without the white space around it, which editors and echo(1) leave. */
 static Secret *trim(const Secret *s, size_t start)
 {
     size_t end = s->size;
@@ -119,8 +119,8 @@ static Secret *trim(const Secret *s, size_t start)
     return secret_new_copy(s->data + start, end - start);
 }
 
-/* "generate --print-key" and "slot add recovery" print an ID on a line of its own before a secret,
- * and what they print may be kept as it is. Returns the length of such a line, 0 for none. */
+/* "generate --print-key" and "slot add recovery" print an ID on a line before the secret, and their
+ * output is valid input. Returns the length of such a line, 0 for none. */
 static size_t find_id_line(const Secret *s, size_t id_length)
 {
     size_t n = 0;
@@ -131,7 +131,7 @@ static size_t find_id_line(const Secret *s, size_t id_length)
     return n == id_length && n < s->size && (s->data[n] == '\n' || s->data[n] == '\r') ? n : 0;
 }
 
-/* Ctrl-Z at the prompt stops the program, which asks again when it goes on. */
+/* After Ctrl-Z and SIGCONT the prompt appears again. */
 static int ask(int fd, const char *question, Secret **ret)
 {
     int r;
@@ -142,8 +142,8 @@ static int ask(int fd, const char *question, Secret **ret)
     return r;
 }
 
-/* A secret as people give it, but for white space around it and the line of an ID before it. what:
- * what it is, for people. */
+/* Reads a secret without white space around it and without an ID line before it. what names it in
+ * messages. */
 static int read_secret(const Options *o, const char *what, const char *question, size_t id_length,
                        Secret **ret)
 {
@@ -162,11 +162,11 @@ static int read_secret(const Options *o, const char *what, const char *question,
             ? ask(STDIN_FILENO, question, &raw)
             : secret_read_fd(file >= 0 ? file : STDIN_FILENO, INPUT_MAX, 0, &raw);
     if (r == -ENODATA)
-        return cli_fail(EXIT_INVALID, "no %s on %s", what, from);
+        return cli_fail(EXIT_INVALID, "%s holds no %s", from, what);
     if (r == -EFBIG)
-        return cli_fail(EXIT_INVALID, "%s is longer than a %s", from, what);
+        return cli_fail(EXIT_INVALID, "%s is too long for a %s", from, what);
     if (r == -EBADF)
-        return cli_fail(EXIT_INVALID, "no %s on %s, which is closed", what, from);
+        return cli_fail(EXIT_INVALID, "cannot read the %s: %s is closed", what, from);
     if (raw)
         trimmed = trim(raw, 0);
     if (trimmed && (id_line = find_id_line(trimmed, id_length)) > 0) {
@@ -182,7 +182,7 @@ static int read_secret(const Options *o, const char *what, const char *question,
     return EXIT_OK;
 }
 
-/* Behind these stands a secret, if it is long enough for one. */
+/* A mention of the format is shorter than a secret. */
 static bool has_secret_text(const char *word)
 {
     static const char *const prefixes[] = {"NVMeTLSkey-", "DHHC-1:"};
@@ -239,10 +239,10 @@ int cli_read_recovery_key(const Options *o, Secret **ret)
         return r;
     r = recovery_key_parse((const char *)text->data, text->size, &key, &group);
     if (r == -EBADMSG)
-        return cli_fail(EXIT_INVALID, "group %u of the recovery key is mistyped", group);
+        return cli_fail(EXIT_INVALID, "group %u of the recovery key has a typing error", group);
     if (r == -EINVAL)
         return cli_fail(EXIT_INVALID,
-                        "not a recovery key: it has %d groups of %d letters and digits",
+                        "this is no recovery key, which has %d groups of %d letters and digits",
                         RECOVERY_KEY_GROUPS, RECOVERY_KEY_GROUP_LENGTH);
     if (r < 0)
         return cli_fail(EXIT_OTHER, "cannot read the recovery key: %s", strerror(-r));

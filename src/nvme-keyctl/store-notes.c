@@ -25,8 +25,9 @@ void cli_tell_new_store(json_object *reply)
         return;
     first = json_object_get_string(json_object_array_get_idx(types, 0));
     second = json_object_get_string(json_object_array_get_idx(types, 1));
-    (void)cli_fail(EXIT_OK,
-                   "made the store, sealed by %s%s%s; add a recovery key: nvme-keyctl slot add "
-                   "recovery",
-                   first ? first : "", second ? " and " : "", second ? second : "");
+    (void)cli_fail(
+        EXIT_OK,
+        "the store is new and sealed by %s%s%s: add a recovery key with nvme-keyctl slot add "
+        "recovery",
+        first ? first : "", second ? " and " : "", second ? second : "");
 }

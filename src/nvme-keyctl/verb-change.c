@@ -11,7 +11,7 @@
 #include "psk/nqn.h"
 #include "varlink/json-wire.h"
 
-/* add, generate, rotate, remove, sync: what changes something. */
+/* add, generate, rotate, remove and sync change keys or the ring. */
 
 int cli_add_versions(json_object *p, const char *versions)
 {
@@ -24,10 +24,10 @@ int cli_add_versions(json_object *p, const char *versions)
     r = json_add_take(p, "identityVersions", array);
     for (const char *s = versions; r == 0; s += 2) {
         if (s[0] != '0' && s[0] != '1')
-            return cli_fail(EXIT_USAGE, "--identity-version= is 0, 1 or 0,1");
+            return cli_fail(EXIT_USAGE, "--identity-version= must be 0, 1 or 0,1");
         r = json_append_take(array, json_object_new_int(s[0] - '0'));
         if (s[1] != ',' && s[1] != '\0')
-            return cli_fail(EXIT_USAGE, "--identity-version= is 0, 1 or 0,1");
+            return cli_fail(EXIT_USAGE, "--identity-version= must be 0, 1 or 0,1");
         if (s[1] == '\0')
             break;
     }
@@ -39,29 +39,21 @@ static int add_optional(json_object *p, const char *member, const char *value)
     return value && json_add_string(p, member, value) < 0 ? cli_out_of_memory() : EXIT_OK;
 }
 
-/* The service would only say that it makes no sense. */
+/* Checked here, because the service would only name the parameter. */
 static int add_comment(const Options *o, json_object *p)
 {
     size_t length = o->comment ? strlen(o->comment) : 0;
 
     if (length > COMMENT_LENGTH_MAX)
-        return cli_fail(EXIT_INVALID, "the comment has %zu bytes, at most %d are allowed", length,
+        return cli_fail(EXIT_INVALID, "the comment has %zu bytes, but may have at most %d", length,
                         COMMENT_LENGTH_MAX);
     if (o->comment && !text_is_printable(o->comment))
         return cli_fail(EXIT_INVALID,
-                        "the comment has a control character, or is not UTF-8: it is one line");
+                        "the comment must be one line of UTF-8 without control characters");
     return add_optional(p, "comment", o->comment);
 }
 
-static const char *text_of(json_object *o, const char *member)
-{
-    const char *s = "";
-
-    return json_get_string(o, member, &s) > 0 ? s : "";
-}
-
-/* Whether the service would take a PSK, before anybody types one. *ret, if not NULL, gets the
- * reply. */
+/* Has the service check the call before the user types a PSK. ret may be NULL. */
 static int check_first(const Options *o, const char *method, json_object *p, json_object **ret)
 {
     _cleanup_(json_putp) json_object *reply = NULL;
@@ -93,7 +85,7 @@ static int add_psk(const Options *o, json_object *p, const char *hostnqn, const 
                : EXIT_OK;
 }
 
-/* The PSK that comes in the place of an active key's. */
+/* Reads the PSK that replaces the one of an active key. */
 static int add_rotated(const Options *o, json_object *p)
 {
     _cleanup_(json_putp) json_object *reply = NULL;
@@ -103,7 +95,8 @@ static int add_rotated(const Options *o, json_object *p)
     if (r != EXIT_OK)
         return r;
     (void)json_get_object(reply, "key", &key);
-    return add_psk(o, p, text_of(key, "hostNQN"), text_of(key, "subsystemNQN"));
+    return add_psk(o, p, json_string_or(key, "hostNQN", ""),
+                   json_string_or(key, "subsystemNQN", ""));
 }
 
 /* The members that add and generate share. The host NQN is looked up here, where the user is. */
@@ -119,8 +112,7 @@ static int add_description(const Options *o, json_object *p)
         return cli_fail(EXIT_INVALID, "%s", detail ? detail : "out of memory");
     if (!o->hostnqn && o->role && strcmp(o->role, "target") == 0)
         return cli_fail(EXIT_USAGE,
-                        "--hostnqn= is missing: a target needs the NQN of the host that "
-                        "connects, as that of this machine would match no host");
+                        "--hostnqn= is missing: a target needs the NQN of the host that connects");
     r = cli_hostnqn(o, hostnqn);
     if (r != EXIT_OK)
         return r;
@@ -147,7 +139,7 @@ static void warn_unpublished(json_object *key, const char *id)
         if (json_get_uint(json_object_array_get_idx(identities, i), "serial", INT32_MAX, &serial) <=
             0) {
             (void)cli_fail(EXIT_OK,
-                           "warning: key %s is kept, but not in the kernel's keyring, see "
+                           "warning: key %s is stored, but not in the kernel's keyring: see "
                            "nvme-keyctl status",
                            id);
             return;
@@ -155,7 +147,7 @@ static void warn_unpublished(json_object *key, const char *id)
     }
 }
 
-/* A target awaits both versions, unless it was told otherwise. */
+/* A target accepts both versions by default, which long NQNs prevent. */
 static void tell_version(const Options *o, json_object *key)
 {
     json_object *versions;
@@ -163,11 +155,12 @@ static void tell_version(const Options *o, json_object *key)
     if (!o->versions && o->role && strcmp(o->role, "host") != 0 &&
         json_get_array(key, "identityVersions", &versions) > 0 &&
         json_object_array_length(versions) == 1)
-        (void)cli_fail(EXIT_OK, "the NQNs are too long for identity version 0: only version 1 is "
-                                "accepted");
+        (void)cli_fail(EXIT_OK,
+                       "the NQNs are too long for identity version 0, so the target accepts "
+                       "version 1 only");
 }
 
-/* A PSK that nobody has got opens nothing, so its key goes again. */
+/* Nobody has the PSK, so its key is removed again. */
 static int undo_generate(const Options *o, const char *id, int error)
 {
     _cleanup_(json_putp) json_object *p = json_object_new_object(), *reply = NULL;
@@ -175,24 +168,24 @@ static int undo_generate(const Options *o, const char *id, int error)
     if (!p || add_optional(p, "id", id) != EXIT_OK ||
         cli_call(o, "Remove", TAKE_PTR(p), &reply) != EXIT_OK)
         return cli_fail(EXIT_OTHER,
-                        "key %s was made, but its PSK is lost, as standard output %s: "
+                        "key %s was added, but its PSK is lost, because standard output %s: run "
                         "nvme-keyctl remove %s",
                         id, output_error_text(error), id);
     return cli_fail(EXIT_OTHER,
-                    "the PSK could not be shown, so key %s was removed again: standard output %s",
-                    id, output_error_text(error));
+                    "cannot show the PSK, so key %s was removed again: standard output %s", id,
+                    output_error_text(error));
 }
 
-/* The old PSK is gone on a host, so another one is all that helps. */
+/* On a host the old PSK is gone already, so another rotation is the only remedy. */
 static int lost_rotation(const Options *o, const char *id, int error)
 {
     return cli_fail(EXIT_OTHER,
-                    "key %s is in the place of %s, but its PSK is lost, as standard output %s: "
+                    "key %s replaced %s, but its PSK is lost, because standard output %s: run "
                     "nvme-keyctl rotate %s --generate --print-key",
                     id, o->arguments[0], output_error_text(error), id);
 }
 
-/* Prints the id of the key in the reply, and its PSK where there is one. */
+/* Prints the id of the key in the reply, and its PSK if the reply has one. */
 static int print_key(const Options *o, json_object *reply)
 {
     const char *id, *psk = NULL;
@@ -200,7 +193,7 @@ static int print_key(const Options *o, json_object *reply)
     int r;
 
     if (json_get_object(reply, "key", &key) <= 0 || json_get_string(key, "id", &id) <= 0)
-        return cli_fail(EXIT_OTHER, "nvme-keyd answered without a key");
+        return cli_fail(EXIT_OTHER, "the answer of nvme-keyd holds no key");
     if (o->json != JSON_OFF)
         cli_print_json(o, reply);
     else
@@ -225,7 +218,7 @@ int verb_add(const Options *o)
     if (!p)
         return cli_out_of_memory();
     if ((r = add_description(o, p)) != EXIT_OK || (r = check_first(o, "Add", p, NULL)) != EXIT_OK ||
-        (r = add_psk(o, p, text_of(p, "hostNQN"), o->subsysnqn)) != EXIT_OK)
+        (r = add_psk(o, p, json_string_or(p, "hostNQN", ""), o->subsysnqn)) != EXIT_OK)
         return r;
     return cli_call_and_print(o, "Add", TAKE_PTR(p), print_key);
 }
@@ -253,7 +246,7 @@ int verb_rotate(const Options *o)
     if (o->generate && o->key_file)
         return cli_fail(EXIT_USAGE, "--generate and --key-file= exclude each other");
     if (!o->generate && (o->print_key || o->hash))
-        return cli_fail(EXIT_USAGE, "--print-key and --hmac= go with --generate");
+        return cli_fail(EXIT_USAGE, "--print-key and --hmac= need --generate");
     if (!p)
         return cli_out_of_memory();
     if ((o->print_key && (r = output_check_secret("PSK")) != EXIT_OK) ||
@@ -296,13 +289,13 @@ int verb_sync(const Options *o)
         printf("%llu right, %llu added, %llu removed\n", (unsigned long long)kept,
                (unsigned long long)added, (unsigned long long)removed);
         if (json_get_uint(reply, "held", INT64_MAX, &held) > 0 && held > 0)
-            printf("%llu not wanted, but a controller needs them (nvme-keyctl status)\n",
+            printf("%llu unwanted, but kept for a live controller (see nvme-keyctl status)\n",
                    (unsigned long long)held);
     }
     if (json_get_uint(reply, "broken", INT64_MAX, &broken) > 0 && broken > 0)
         return cli_fail(EXIT_STORE,
-                        "%llu records of the store cannot be used: restore the store from a "
-                        "backup, or remove these keys (nvme-keyctl list) and add them again",
+                        "%llu records of the store are broken: restore the store from a backup, or "
+                        "remove these keys (see nvme-keyctl list) and add them again",
                         (unsigned long long)broken);
     return EXIT_OK;
 }

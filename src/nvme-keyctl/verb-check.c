@@ -6,10 +6,10 @@
 #include "basic/json.h"
 #include "nvme-keyctl/cli.h"
 
-/* status --check: one line and an exit code for a program that watches over this machine. The first
- * thing that is wrong is told, the worst one first. */
+/* status --check: one line and an exit code for a program that monitors this machine. The line
+ * names one problem, the worst. */
 
-/* What is told; a detail that is longer is cut. */
+/* The result; a longer text is cut. */
 typedef struct Verdict {
     ExitCode code;
     char text[512];
@@ -34,13 +34,6 @@ static uint64_t count(json_object *o, const char *member)
     return n;
 }
 
-static const char *text(json_object *o, const char *member)
-{
-    const char *s = "";
-
-    return json_get_string(o, member, &s) > 0 ? s : "";
-}
-
 /* The first of an array of texts, or NULL. */
 static const char *first_problem(json_object *o)
 {
@@ -53,7 +46,8 @@ static const char *first_problem(json_object *o)
 
 static void check_store(Verdict *v, json_object *store, json_object *status)
 {
-    const char *state = text(store, "state"), *detail = text(store, "detail");
+    const char *state = json_string_or(store, "state", ""),
+               *detail = json_string_or(store, "detail", "");
     bool by_itself = true, foreign = false;
 
     (void)json_get_bool(store, "opensByItself", &by_itself);
@@ -61,15 +55,14 @@ static void check_store(Verdict *v, json_object *store, json_object *status)
     if (strcmp(state, "unavailable") == 0)
         problem(v, EXIT_STORE, "the store does not open: %.*s", (int)strcspn(detail, "\n"), detail);
     else if (foreign)
-        problem(v, EXIT_STORE, "the store is not the one that is expected");
+        problem(v, EXIT_STORE, "the store is not the expected one");
     else if (strcmp(state, "opening") == 0)
         problem(v, EXIT_STORE, "the store is still being opened");
     else if (count(status, "broken") > 0)
-        problem(v, EXIT_STORE, "%llu records of the store cannot be used",
+        problem(v, EXIT_STORE, "%llu records of the store are broken",
                 (unsigned long long)count(status, "broken"));
     else if (!by_itself)
-        problem(v, EXIT_STORE,
-                "nothing but a recovery key opens the store: nvme-keyctl slot reseal");
+        problem(v, EXIT_STORE, "only a recovery key opens the store: run nvme-keyctl slot reseal");
 }
 
 static void check_keyring(Verdict *v, json_object *keyring, json_object *status,
@@ -80,7 +73,8 @@ static void check_keyring(Verdict *v, json_object *keyring, json_object *status,
 
     if (!json_object_object_get_ex(keyring, "serial", NULL)) {
         if (count(status, "keys") + count(credentials, "keys") > 0)
-            problem(v, EXIT_NO_KEYRING, "the kernel has no keyring %s now", text(keyring, "name"));
+            problem(v, EXIT_NO_KEYRING, "the kernel has no keyring %s now",
+                    json_string_or(keyring, "name", ""));
     } else if (missing > 0) {
         problem(v, EXIT_KEYRING, "%llu keys are not in the keyring%s%s",
                 (unsigned long long)missing, why ? ": " : "", why ? why : "");
@@ -91,18 +85,18 @@ static void check_keyring(Verdict *v, json_object *keyring, json_object *status,
 
 static void check_rest(Verdict *v, json_object *status, json_object *credentials)
 {
-    json_object *handshake = NULL, *provision = NULL, *configuration = NULL;
+    json_object *tlshd = NULL, *provision = NULL, *configuration = NULL;
     const char *why = first_problem(credentials);
 
-    (void)json_get_object(status, "tlshd", &handshake);
+    (void)json_get_object(status, "tlshd", &tlshd);
     (void)json_get_object(status, "provision", &provision);
     (void)json_get_object(status, "configuration", &configuration);
     if (!why)
         why = first_problem(configuration);
-    if (strcmp(text(handshake, "state"), "stale") == 0)
-        problem(v, EXIT_OTHER, "%s does not have the keyring", text(handshake, "unit"));
-    else if (text(provision, "detail")[0])
-        problem(v, EXIT_OTHER, "%s", text(provision, "detail"));
+    if (strcmp(json_string_or(tlshd, "state", ""), "stale") == 0)
+        problem(v, EXIT_OTHER, "%s does not have the keyring", json_string_or(tlshd, "unit", ""));
+    else if (json_string_or(provision, "detail", "")[0])
+        problem(v, EXIT_OTHER, "%s", json_string_or(provision, "detail", ""));
     else if (why)
         problem(v, EXIT_INVALID, "%s", why);
 }
@@ -114,7 +108,7 @@ int cli_check_status(const Options *o, json_object *status)
 
     if (json_get_object(status, "store", &store) <= 0 ||
         json_get_object(status, "keyring", &keyring) <= 0)
-        return cli_fail(EXIT_OTHER, "nvme-keyd answered without a status");
+        return cli_fail(EXIT_OTHER, "the answer of nvme-keyd holds no status");
     (void)json_get_object(status, "credentials", &credentials);
     check_store(&v, store, status);
     if (v.code == EXIT_OK)

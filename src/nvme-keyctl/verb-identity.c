@@ -62,7 +62,7 @@ static int print_json(const Options *o, const Identities *l)
                 json_add_string(entry, "identity", l->keys[i].identity);
     }
     if (r < 0)
-        return cli_fail(EXIT_OTHER, "out of memory");
+        return cli_out_of_memory();
     cli_print_json(o, reply);
     return EXIT_OK;
 }

@@ -8,24 +8,17 @@
 #include "basic/names.h"
 #include "nvme-keyctl/cli.h"
 
-/* list, show and status: what is there. */
+/* list, show and status read the state. */
 
 #define N_COLUMNS 9
 
-/* A row of the table; text holds what is not already a string of the reply. */
+/* The cells of a row that are not strings of the reply. */
 typedef struct Row {
     char versions[8];
     char serials[32];
 } Row;
 
-static const char *text_or_dash(json_object *o, const char *member)
-{
-    const char *s = "-";
-
-    return json_get_string(o, member, &s) > 0 ? s : "-";
-}
-
-/* Appends "text" with a comma before it where it is not the first, as far as there is room. */
+/* Appends text, after a comma if it is not the first, as far as there is room. */
 static void append(char *buffer, size_t size, const char *text)
 {
     size_t n = strlen(buffer);
@@ -57,7 +50,7 @@ static void fill_row(json_object *key, Row *row)
         strcpy(row->serials, "-");
 }
 
-/* What is wrong is not for those who read the table by program. */
+/* On standard error, because programs read the table. */
 static void tell_broken(json_object *keys)
 {
     for (size_t i = 0; i < json_object_array_length(keys); i++) {
@@ -83,29 +76,29 @@ static int print_list(const Options *o, json_object *keys)
                                                 "KEY SERIAL", "HOST NQN",    "SUBSYSTEM NQN",
                                                 "IDENTITY",   "FINGERPRINT", "CREDENTIAL"};
     size_t n = json_object_array_length(keys);
-    /* The last column is for machines that are given some. */
+    /* The last column appears only where keys were handed in. */
     size_t n_columns = any_has(keys, "credential") ? N_COLUMNS : N_COLUMNS - 1;
     _cleanup_(freep) const char **cells = calloc((n + 1) * n_columns, sizeof(*cells));
     _cleanup_(freep) Row *rows = calloc(n + 1, sizeof(*rows));
 
     if (!cells || !rows)
-        return cli_fail(EXIT_OTHER, "out of memory");
+        return cli_out_of_memory();
     memcpy(cells, head, n_columns * sizeof(*cells));
     for (size_t i = 0; i < n; i++) {
         json_object *key = json_object_array_get_idx(keys, i);
         const char **c = cells + (i + 1) * n_columns;
 
         fill_row(key, &rows[i]);
-        *c++ = text_or_dash(key, "id");
-        *c++ = text_or_dash(key, "state");
-        *c++ = text_or_dash(key, "role");
+        *c++ = json_string_or(key, "id", "-");
+        *c++ = json_string_or(key, "state", "-");
+        *c++ = json_string_or(key, "role", "-");
         *c++ = rows[i].serials;
-        *c++ = text_or_dash(key, "hostNQN");
-        *c++ = text_or_dash(key, "subsystemNQN");
+        *c++ = json_string_or(key, "hostNQN", "-");
+        *c++ = json_string_or(key, "subsystemNQN", "-");
         *c++ = rows[i].versions;
-        *c++ = text_or_dash(key, "fingerprint");
+        *c++ = json_string_or(key, "fingerprint", "-");
         if (n_columns == N_COLUMNS)
-            *c++ = text_or_dash(key, "credential");
+            *c++ = json_string_or(key, "credential", "-");
     }
     cli_print_table(o, cells, n_columns, n + 1);
     tell_broken(keys);
@@ -121,9 +114,9 @@ int verb_list(const Options *o)
     int r;
 
     if (json_add_take(reply, "keys", keys) < 0)
-        return cli_fail(EXIT_OTHER, "out of memory");
+        return cli_out_of_memory();
     r = cli_call_list(o, "List", "key", keys);
-    /* Keys of credentials are told although the store is not. */
+    /* A store that does not open still leaves the handed-in keys. */
     if (r != EXIT_OK && json_object_array_length(keys) == 0)
         return r;
     if (o->json != JSON_OFF)
@@ -183,7 +176,7 @@ static void print_identities(json_object *key)
         return;
     for (size_t i = 0; i < json_object_array_length(identities); i++) {
         json_object *identity = json_object_array_get_idx(identities, i);
-        const char *text = text_or_dash(identity, "identity");
+        const char *text = json_string_or(identity, "identity", "-");
         uint64_t serial = 0;
 
         print_field(i == 0 ? "Identities" : "", text);
@@ -202,12 +195,12 @@ int verb_show(const Options *o)
     int r;
 
     if (!p || json_add_string(p, "id", o->arguments[0]) < 0)
-        return cli_fail(EXIT_OTHER, "out of memory");
+        return cli_out_of_memory();
     r = cli_call(o, "Describe", TAKE_PTR(p), &reply);
     if (r != EXIT_OK)
         return r;
     if (json_get_object(reply, "key", &key) <= 0)
-        return cli_fail(EXIT_OTHER, "nvme-keyd answered without a key");
+        return cli_fail(EXIT_OTHER, "the answer of nvme-keyd holds no key");
     if (o->json != JSON_OFF) {
         cli_print_json(o, reply);
         return EXIT_OK;
@@ -231,15 +224,15 @@ int verb_show(const Options *o)
     return EXIT_OK;
 }
 
-/* What to do about a store that does not open by itself. */
 static void print_store_hint(json_object *store)
 {
     bool by_itself = true;
 
     (void)json_get_bool(store, "opensByItself", &by_itself);
     if (!by_itself)
-        print_field("", "opened by hand, until nvme-keyd stops: nvme-keyctl slot reseal makes it "
-                        "open by itself again");
+        print_field(
+            "", "opened by hand, until nvme-keyd stops: run nvme-keyctl slot reseal, so that it "
+                "opens by itself again");
 }
 
 static void print_provision(json_object *provision)
@@ -249,25 +242,25 @@ static void print_provision(json_object *provision)
     if (json_get_uint(provision, "timeoutSec", INT64_MAX, &timeout) > 0)
         printf("%14s: on demand, for %llu s\n", "Provision", (unsigned long long)timeout);
     else
-        print_field("Provision", text_or_dash(provision, "mode"));
+        print_field("Provision", json_string_or(provision, "mode", "-"));
     print_text(provision, "", "detail");
 }
 
-/* tlshd links the keyring when it starts. Newer versions need that for the time of a handshake
- * only, and see to it themselves. */
+/* tlshd before 1.1 finds only a keyring that it links when it starts. Newer versions link it for
+ * each handshake. */
 static void print_remedy(const char *unit, const char *state, const char *remedy)
 {
     bool is_stale = strcmp(state, "stale") == 0;
 
     if (strcmp(remedy, "configure") == 0) {
-        print_field("", "it was restarted, and has not linked the keyring: tlshd before 0.12 needs "
+        print_field("", "it was restarted, but has not linked the keyring: tlshd before 0.12 needs "
                         "keyrings=" NAMES_RING);
         print_field("", "in section [authenticate] of /etc/tlshd.conf");
     } else if (strcmp(remedy, "restart") == 0) {
-        print_field("", is_stale ? "it links an older keyring: tlshd 1.0 does not find the keys "
-                                   "until it is restarted:"
+        print_field("", is_stale ? "it links an older keyring: restart tlshd 1.0, or it does not "
+                                   "find the keys:"
                                  : "it has no link to the keyring: tlshd 1.1 and newer need none, "
-                                   "an older one a restart:");
+                                   "restart an older one:");
         printf("%16ssystemctl restart %s\n", "", unit);
     }
 }
@@ -275,14 +268,14 @@ static void print_remedy(const char *unit, const char *state, const char *remedy
 static void print_tlshd(json_object *status)
 {
     const char *unit, *state;
-    json_object *handshake;
+    json_object *tlshd;
 
-    if (json_get_object(status, "tlshd", &handshake) <= 0)
+    if (json_get_object(status, "tlshd", &tlshd) <= 0)
         return;
-    unit = text_or_dash(handshake, "unit");
-    state = text_or_dash(handshake, "state");
+    unit = json_string_or(tlshd, "unit", "-");
+    state = json_string_or(tlshd, "state", "-");
     printf("%14s: %s, %s\n", "Handshakes", unit, state);
-    print_remedy(unit, state, text_or_dash(handshake, "remedy"));
+    print_remedy(unit, state, json_string_or(tlshd, "remedy", "-"));
 }
 
 /* problems: an array of texts, or NULL. */
@@ -296,7 +289,7 @@ static void print_lines(json_object *problems)
     }
 }
 
-/* Nothing on machines that are given none. */
+/* Prints nothing where no keys were handed in. */
 static void print_credentials(json_object *credentials)
 {
     uint64_t keys = 0, overridden = 0;
@@ -314,10 +307,10 @@ static void print_credentials(json_object *credentials)
     print_lines(problems);
 }
 
-/* All slots, that which opened the store first. */
+/* The first slot is the one that opened the store. */
 static void print_slots(json_object *store)
 {
-    bool opened = strcmp(text_or_dash(store, "slot"), "removed") != 0;
+    bool opened = strcmp(json_string_or(store, "slot", "-"), "removed") != 0;
     json_object *slots;
 
     if (json_get_array(store, "slots", &slots) <= 0)
@@ -330,7 +323,6 @@ static void print_slots(json_object *store)
     printf("\n");
 }
 
-/* Of a store that does not open, nobody knows how many it has. */
 static void print_counts(json_object *status)
 {
     uint64_t keys, broken = 0, identities = 0, published = 0, ours;
@@ -345,13 +337,12 @@ static void print_counts(json_object *status)
                (unsigned long long)identities);
         return;
     }
-    print_field("Keys", "unknown, while the store is not open");
+    print_field("Keys", "unknown while the store is closed");
     if (json_get_uint(status, "inKeyring", INT64_MAX, &ours) > 0)
-        printf("%14s: %llu identities, of now unknown keys or of credentials\n", "Published",
+        printf("%14s: %llu identities of stored or handed-in keys\n", "Published",
                (unsigned long long)ours);
 }
 
-/* Nothing where all is right. */
 static void print_configuration(json_object *status)
 {
     json_object *configuration, *problems;
@@ -362,14 +353,9 @@ static void print_configuration(json_object *status)
         json_get_array(configuration, "problems", &problems) <= 0 ||
         json_object_array_length(problems) == 0)
         return;
-    print_field("Configuration", in_force ? "in force, but for what is wrong:"
-                                          : "not loaded again, and the one before is in force:");
-    for (size_t i = 0; i < json_object_array_length(problems); i++) {
-        json_object *text = json_object_array_get_idx(problems, i);
-
-        if (json_object_is_type(text, json_type_string))
-            print_field("", json_object_get_string(text));
-    }
+    print_field("Configuration", in_force ? "loaded, except for these lines:"
+                                          : "not reloaded, so the previous one stays in force:");
+    print_lines(problems);
 }
 
 static int print_status(json_object *status)
@@ -380,7 +366,7 @@ static int print_status(json_object *status)
     if (json_get_object(status, "store", &store) <= 0 ||
         json_get_object(status, "keyring", &keyring) <= 0 ||
         json_get_object(status, "provision", &provision) <= 0)
-        return cli_fail(EXIT_OTHER, "nvme-keyd answered without a status");
+        return cli_fail(EXIT_OTHER, "the answer of nvme-keyd holds no status");
 
     print_text(status, "Version", "version");
     print_configuration(status);
@@ -394,7 +380,7 @@ static int print_status(json_object *status)
     if (json_get_uint(keyring, "serial", INT32_MAX, &serial) > 0)
         printf("%14s: %08x\n", "Serial", (unsigned)serial);
     else
-        print_field("", "not in this kernel now: load nvme_keyring (modprobe nvme-tcp)");
+        print_field("", "missing in this kernel: load nvme_keyring with modprobe nvme-tcp");
     if (json_get_array(keyring, "problems", &problems) > 0)
         print_lines(problems);
     print_tlshd(status);
@@ -403,7 +389,7 @@ static int print_status(json_object *status)
         print_credentials(credentials);
     print_counts(status);
     if (json_get_uint(status, "droppedMessages", INT64_MAX, &dropped) > 0)
-        printf("%14s: %llu lines lost, because the journal did not take them\n", "Log",
+        printf("%14s: %llu lines lost, because the journal was full\n", "Log",
                (unsigned long long)dropped);
     return EXIT_OK;
 }
@@ -414,7 +400,7 @@ int verb_status(const Options *o)
     Options own = *o;
     int r;
 
-    /* Who asks for the state wants to know at once that there is no answer. */
+    /* A service that does not answer is a state as well, so find out soon. */
     if (own.timeout_usec == 0)
         own.timeout_usec = CLI_STATUS_TIMEOUT_USEC;
     r = cli_call(&own, "Status", NULL, &reply);

@@ -10,17 +10,17 @@
 #include "nvme-keyctl/pcrs.h"
 #include "varlink/json-wire.h"
 
-/* slot list, add, remove, reseal and unlock: what can open the store. */
+/* slot list, add, remove, reseal and unlock: slots open the store. */
 
 #define N_COLUMNS 4
-/* 24 numbers with what separates them, and a bank. */
+/* 24 numbers with separators, and a bank. */
 #define SEALED_BY_SIZE 80
 
 #define TYPE_TPM2 "tpm2"
 #define TYPE_CREDS "systemd-creds"
 
-/* What the service says of a store that is locked comes from a file that anybody may have written,
- * so it is not for a terminal as it is. */
+/* While the store is locked this text comes from a file that is not authenticated, so it may hold
+ * terminal sequences. */
 static const char *slot_text(json_object *slot, const char *member)
 {
     const char *s;
@@ -54,7 +54,7 @@ static void print_totals(size_t n, json_object *reply)
 
     (void)json_get_bool(reply, "rollbackCounter", &counter);
     printf("\n%zu slot%s listed.%s\n", n, n == 1 ? "" : "s",
-           counter ? " A counter of the TPM tells old copies of the store." : "");
+           counter ? " A counter of the TPM detects old copies of the store." : "");
 }
 
 static int print_slots(const Options *o, json_object *slots, json_object *reply)
@@ -90,7 +90,7 @@ static int print_slots(const Options *o, json_object *slots, json_object *reply)
 
 static int no_slots(void)
 {
-    return cli_fail(EXIT_OTHER, "nvme-keyd answered without slots");
+    return cli_fail(EXIT_OTHER, "the answer of nvme-keyd holds no slots");
 }
 
 int verb_slot_list(const Options *o)
@@ -106,7 +106,7 @@ int verb_slot_list(const Options *o)
         json_get_bool(reply, "authentic", &authentic) <= 0)
         return no_slots();
     if (!authentic)
-        (void)cli_fail(EXIT_OK, "warning: the store is locked, so nobody has verified its slots");
+        (void)cli_fail(EXIT_OK, "warning: the store is locked, so its slots are not verified");
     if (o->json == JSON_OFF && o->legend)
         cli_print_warnings(reply);
     if (o->json == JSON_OFF)
@@ -115,7 +115,7 @@ int verb_slot_list(const Options *o)
     return EXIT_OK;
 }
 
-/* The options that go with a type, or all if that is NULL. */
+/* Adds the options for one type of slot, or all if type is NULL. */
 static int add_options(const Options *o, const char *type, json_object *p)
 {
     bool tpm2 = !type || strcmp(type, TYPE_TPM2) == 0,
@@ -129,8 +129,8 @@ static int add_options(const Options *o, const char *type, json_object *p)
         if (r == -EINVAL)
             return cli_fail(
                 EXIT_USAGE,
-                "--tpm2-pcrs= is numbers from 0 to 23, or names, joined by +, and perhaps "
-                "a bank, as in 7+14:sha384");
+                "--tpm2-pcrs= needs numbers from 0 to 23, or names, joined by +, and optionally "
+                "a bank, such as 7+14:sha384");
         if (r < 0 || json_add_take(p, "tpm2PCRs", pcrs) < 0 ||
             (bank && json_add_string(p, "tpm2Bank", bank) < 0))
             return cli_out_of_memory();
@@ -144,25 +144,26 @@ static int add_options(const Options *o, const char *type, json_object *p)
 
 #define TYPE_RECOVERY "recovery"
 
-/* A slot whose key nobody has got opens nothing, so a new one goes again. */
+/* Nobody has the key, so a new slot is removed again. */
 static int lose_recovery_key(const Options *o, const char *id, bool is_new, int error)
 {
     _cleanup_(json_putp) json_object *p = json_object_new_object(), *reply = NULL;
 
     if (!is_new)
-        return cli_fail(EXIT_OTHER,
-                        "slot %s has a new recovery key, which is lost, as standard output %s: "
-                        "nvme-keyctl slot reseal %s",
-                        id, output_error_text(error), id);
+        return cli_fail(
+            EXIT_OTHER,
+            "slot %s has a new recovery key, which is lost, because standard output %s: "
+            "run nvme-keyctl slot reseal %s",
+            id, output_error_text(error), id);
     if (!p || json_add_string(p, "id", id) < 0 ||
         cli_call(o, "RemoveSlot", TAKE_PTR(p), &reply) != EXIT_OK)
         return cli_fail(EXIT_OTHER,
-                        "slot %s was added, but its recovery key is lost, as standard output %s: "
-                        "nvme-keyctl slot remove %s",
+                        "slot %s was added, but its recovery key is lost, because standard output "
+                        "%s: run nvme-keyctl slot remove %s",
                         id, output_error_text(error), id);
     return cli_fail(
         EXIT_OTHER,
-        "the recovery key could not be shown, so slot %s was removed again: standard output %s", id,
+        "cannot show the recovery key, so slot %s was removed again: standard output %s", id,
         output_error_text(error));
 }
 
@@ -173,7 +174,7 @@ static int print_slot(const Options *o, json_object *reply, bool is_new)
     int r;
 
     if (json_get_object(reply, "slot", &slot) <= 0 || json_get_string(slot, "id", &id) <= 0)
-        return cli_fail(EXIT_OTHER, "nvme-keyd answered without a slot");
+        return cli_fail(EXIT_OTHER, "the answer of nvme-keyd holds no slot");
     (void)json_get_string(reply, "recoveryKey", &key);
     if (o->json != JSON_OFF)
         cli_print_json(o, reply);
@@ -185,7 +186,7 @@ static int print_slot(const Options *o, json_object *reply, bool is_new)
     if (r < 0)
         return lose_recovery_key(o, id, is_new, r);
     if (key && isatty(STDOUT_FILENO))
-        (void)cli_fail(EXIT_OK, "keep this recovery key somewhere safe, it is not shown again");
+        (void)cli_fail(EXIT_OK, "keep this recovery key in a safe place: it is not shown again");
     return EXIT_OK;
 }
 
@@ -207,9 +208,9 @@ int verb_slot_add(const Options *o)
 
     if ((o->tpm2_pcrs || o->rollback_counter || o->new_tpm) && strcmp(type, TYPE_TPM2) != 0)
         return cli_fail(EXIT_USAGE,
-                        "--tpm2-pcrs=, --rollback-counter and --new-tpm go with " TYPE_TPM2);
+                        "--tpm2-pcrs=, --rollback-counter and --new-tpm need type " TYPE_TPM2);
     if (o->with_key && strcmp(type, TYPE_CREDS) != 0)
-        return cli_fail(EXIT_USAGE, "--with-key= goes with " TYPE_CREDS);
+        return cli_fail(EXIT_USAGE, "--with-key= needs type " TYPE_CREDS);
     if (!p || json_add_string(p, "type", type) < 0)
         return cli_out_of_memory();
     if (strcmp(type, TYPE_RECOVERY) == 0 && (r = output_check_secret("recovery key")) != EXIT_OK)
@@ -239,14 +240,14 @@ static int reseal_named(const Options *o)
 
     if (!p || json_add_string(p, "id", o->arguments[0]) < 0)
         return cli_out_of_memory();
-    /* Whether it is a slot with a recovery key is the service's to know. */
+    /* Only the service knows whether the slot has a recovery key. */
     if ((r = output_check_secret("recovery key")) != EXIT_OK ||
         (r = add_options(o, NULL, p)) != EXIT_OK)
         return r;
     return cli_call_and_print(o, "ResealSlot", TAKE_PTR(p), print_resealed_slot);
 }
 
-/* Appends the slot as it is now to done. */
+/* Appends the new state of the slot to done. */
 static int reseal_one(const Options *o, VarlinkClient *client, json_object *slot, json_object *done)
 {
     _cleanup_(json_putp) json_object *p = json_object_new_object(), *reply = NULL;
@@ -266,7 +267,7 @@ static int reseal_one(const Options *o, VarlinkClient *client, json_object *slot
     if (error)
         return cli_fail_with_error(where, error, reply);
     if (json_get_object(reply, "slot", &sealed) <= 0)
-        return cli_fail(EXIT_OTHER, "nvme-keyd answered without a slot");
+        return cli_fail(EXIT_OTHER, "the answer of nvme-keyd holds no slot");
     if (json_append_take(done, json_object_get(sealed)) < 0)
         return cli_out_of_memory();
     if (o->json == JSON_OFF)
@@ -275,7 +276,7 @@ static int reseal_one(const Options *o, VarlinkClient *client, json_object *slot
     return EXIT_OK;
 }
 
-/* What may be wrong with one slot and not with the next. */
+/* An error that the next slot need not have. */
 static bool is_of_one_slot(int code)
 {
     return code == EXIT_STORE || code == EXIT_INVALID || code == EXIT_NO_KEY;
@@ -302,16 +303,16 @@ static int reseal_slots(const Options *o, VarlinkClient *client, json_object *re
         r = reseal_one(&options, client, slot, done);
         if (result == EXIT_OK)
             result = r;
-        /* A store has one counter, whichever slot it was made with. */
+        /* A store has one counter, so make it once. */
         if (r == EXIT_OK && is_type(slot, TYPE_TPM2))
             options.rollback_counter = false;
-        /* Of a store that is locked all of them say the same. */
+        /* All slots of a locked store fail in the same way. */
         if (r != EXIT_OK && (!authentic || !is_of_one_slot(r)))
             break;
     }
     return any ? result
                : cli_fail(EXIT_NO_KEY, "the store has no slot of type " TYPE_TPM2 " or " TYPE_CREDS
-                                       ": nvme-keyctl slot add");
+                                       ": add one with nvme-keyctl slot add");
 }
 
 static int reseal_all(const Options *o)
@@ -362,8 +363,9 @@ int verb_slot_unlock(const Options *o)
     if (o->json != JSON_OFF)
         cli_print_json(o, reply);
     else if (o->legend && json_get_object(reply, "slot", &slot) > 0)
-        printf("Opened by slot %s until nvme-keyd stops. To have it open by itself again:\n"
-               "nvme-keyctl slot reseal\n",
-               slot_text(slot, "id"));
+        printf(
+            "Slot %s opened the store until nvme-keyd stops. Run nvme-keyctl slot reseal, so that\n"
+            "the store opens by itself again.\n",
+            slot_text(slot, "id"));
     return EXIT_OK;
 }

@@ -128,7 +128,7 @@ like "reload, bad: it says why" "$(<"$tmp/a/log")" "$tmp/a/conf:2: StandIn= in \
 like "reload, bad: and that it is not loaded" "$(<"$tmp/a/log")" "configuration has mistakes and is not loaded"
 is "reload, bad: so does status" "$(ask a status --json=short | json '"{inForce} {problems}".format(**o["configuration"])')" \
     "False ['$tmp/a/conf:2: StandIn= in [Keyring] cannot be \"perhaps\": give yes or no']"
-like "reload, bad: in words too" "$(ask a status)" "Configuration: not loaded again, and the one before is in force:
+like "reload, bad: in words too" "$(ask a status)" "Configuration: not reloaded, so the previous one stays in force:
  +: $tmp/a/conf:2: StandIn= "
 is "reload, bad: the old configuration" "$(ask a status --json=short | json 'o["keyring"]["name"]')" .nvme
 cp "$conf" "$tmp/a/conf"
@@ -151,7 +151,7 @@ is "a start with mistakes: once" "$(event b start)" 1
 is "a start with mistakes: each is in the log" "$(grep -F "$tmp/b/conf" "$tmp/b/log")" "nvme-keyd: ${problems//$'\n'/$'\nnvme-keyd: '}"
 is "a start with mistakes: status has each" \
     "$(ask b status --json=short | json '"{} {}".format(o["configuration"]["inForce"], "\n".join(o["configuration"]["problems"]))')" "True $problems"
-like "a start with mistakes: in words too" "$(ask b status)" "Configuration: in force, but for what is wrong:
+like "a start with mistakes: in words too" "$(ask b status)" "Configuration: loaded, except for these lines:
  +: $tmp/b/conf:2: "
 is "a start with mistakes: what is right counts" "$(ask b status --json=short | json 'o["keyring"]["name"]')" nvme-keyd-stand-in
 

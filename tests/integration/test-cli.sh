@@ -60,7 +60,7 @@ is "add: from a file" "$status$err" 0
 four=$out
 chmod 644 "$tmp/psk"
 run ctl add --subsysnqn=nqn.2026-11.org.example:d --hostnqn="$HOST" --key-file="$tmp/psk"
-like "add: from a file others can read" "$status$err" "^0nvme-keyctl: warning: $tmp/psk can be read by others \(mode 0644\)$"
+like "add: from a file others can read" "$status$err" "^0nvme-keyctl: warning: other users can read $tmp/psk \(mode 0644\)$"
 run ctl add --subsysnqn=nqn.2026-11.org.example:e --hostnqn="$HOST" --key-file=- <<<"  $(psk five)	"
 is "add: white space around it" "$status$err" 0
 
@@ -127,12 +127,12 @@ for option in --help -h; do
     check "$option: every verb" test "$(grep -cE '^  (list|show|add|generate|rotate|remove|sync|status|identity) ' <<<"$out")" -eq 9
 done
 like "--version" "$("$build/nvme-keyctl" --version)" '^nvme-keyctl [0-9]'
-refused "an unknown verb" 2 "no such command" ctl lsit
+refused "an unknown verb" 2 "unknown command" ctl lsit
 refused "an unknown option" 2 "" ctl list --nonsense
 no_word() {
     local text=$1
     shift
-    refused "a secret as a word: $text" 2 "^nvme-keyctl: a secret is no word of a command line: [^=]*= or the prompt; this one is in the history of the shell now and [^+/=]*$" "$@"
+    refused "a secret as a word: $text" 2 "^nvme-keyctl: the command line holds a secret, which [^+/=]*: do not use this secret any more, and pass another one by [^+/=]*--key-file= or the prompt$" "$@"
 }
 recovery=$(printf 'ABCD0-%.0s' {1..13})
 no_word "an unknown option" ctl add --psk="$(psk one)"
@@ -143,16 +143,16 @@ no_word "a comment" ctl add --subsysnqn=nqn.2026-11.org.example:z --hostnqn="$HO
 no_word "an id" ctl rotate "$(psk one)" --generate
 no_word "a key file" ctl import "$(psk one)"
 no_word "a recovery key" ctl slot unlock "${recovery%-}"
-refused "too many words" 2 "add takes no words, but 1 more was given; a secret is read from standard input, --key-file= or the prompt" ctl add x
+refused "too many words" 2 "unexpected argument after add: pass a secret by standard input, --key-file= or the prompt$" ctl add x
 refused "an option of another verb" 2 "list does not take --role" ctl list --role=host
 refused "a missing id" 2 "show needs ID" ctl show
-refused "two ids" 2 "remove takes one word" ctl remove "$id" "$id"
-refused "--json= of no mode" 2 "--json= is pretty, short or off" ctl list --json=yaml
-refused "--role= of none" 2 "--role= is host, target or both" ctl add --role=client
-refused "--hmac= of none" 2 "--hmac= is sha256, sha384 or none" ctl generate --hmac=md5
-refused "--derivation= of none" 2 "--derivation= is" ctl add --derivation=tls12
+refused "two ids" 2 "unexpected argument after remove ID$" ctl remove "$id" "$id"
+refused "--json= of no mode" 2 "--json= must be off, short or pretty" ctl list --json=yaml
+refused "--role= of none" 2 "--role= must be host, target or both" ctl add --role=client
+refused "--hmac= of none" 2 "--hmac= must be sha256, sha384 or none" ctl generate --hmac=md5
+refused "--derivation= of none" 2 "--derivation= must be rfc8446 or compat$" ctl add --derivation=tls12
 for versions in 2 "" 0,2 01 "0," ,1 "0 1"; do
-    refused_with "--identity-version=\"$versions\"" 2 "--identity-version= is 0, 1 or 0,1" "$(psk one)" \
+    refused_with "--identity-version=\"$versions\"" 2 "--identity-version= must be 0, 1 or 0,1" "$(psk one)" \
         ctl add --subsysnqn=nqn.2026-11.org.example:z --hostnqn="$HOST" --identity-version="$versions"
 done
 for twice in --subsysnqn=nqn.a:b --hostnqn=nqn.a:c --role=host --comment=x --key-file=/nonexistent --force --json=short; do
@@ -160,7 +160,7 @@ for twice in --subsysnqn=nqn.a:b --hostnqn=nqn.a:c --role=host --comment=x --key
 done
 refused "given twice: -j and --json=" 2 "json was given twice" ctl -j list --json=short
 refused "--subsysnqn= is missing" 2 "--subsysnqn= is missing" ctl add --hostnqn="$HOST"
-refused "--print-key without --generate" 2 "go with --generate" ctl rotate "$id" --print-key
+refused "--print-key without --generate" 2 "need --generate" ctl rotate "$id" --print-key
 refused "--generate with --key-file=" 2 "exclude each other" ctl rotate "$id" --generate --key-file=-
 
 # --- bad PSKs
@@ -170,7 +170,7 @@ no_psk() {
     refused_with "PSK: $1" 3 "^nvme-keyctl: $2" "$3" ctl add --subsysnqn=nqn.2026-11.org.example:z --hostnqn="$HOST"
 }
 good=$(psk one)
-no_psk "nothing" "no PSK on standard input|not a PSK: prefix" ""
+no_psk "nothing" "standard input holds no PSK|not a PSK: prefix" ""
 no_psk "of another kind" "not a PSK: prefix" "DHHC-1:01:${good:16}"
 no_psk "of another version" "not a PSK: prefix" "NVMeTLSkey-2:01:${good:16}"
 no_psk "an unknown hash" "not a PSK: hash" "NVMeTLSkey-1:03:${good:16}"
@@ -187,7 +187,7 @@ no_psk "a comment behind it" "not a PSK: more than one word" "$good # of disk1"
 no_psk "a byte order mark" "not a PSK: a byte order mark stands at the beginning" $'\xef\xbb\xbf'"$good"
 no_psk "quotes" "not a PSK: quotes stand around it" "\"$good\""
 no_psk "an id that is none" "not a PSK: prefix" "${id}0"$'\n'"$good"
-no_psk "longer than any" "standard input is longer than a PSK" "$(printf 'x%.0s' {1..5000})"
+no_psk "longer than any" "standard input is too long for a PSK" "$(printf 'x%.0s' {1..5000})"
 refused "PSK: no such file" 3 "cannot open /nonexistent: No such file" \
     ctl add --subsysnqn=nqn.2026-11.org.example:z --hostnqn="$HOST" --key-file=/nonexistent
 refused "PSK: a directory" 1 "cannot read the PSK from /" \
@@ -217,7 +217,7 @@ refused_with "NQN: too long for version 0" 3 "too long for identity version 0" "
     ctl add --hostnqn="$long" --subsysnqn="${long%x}" --identity-version=0
 run ctl add --role=target --hostnqn="$long" --subsysnqn="${long%x}" <<<"$good"
 is "NQN: too long for version 0, on a target: version 1 alone, told" "$status $err" \
-    "0 nvme-keyctl: the NQNs are too long for identity version 0: only version 1 is accepted"
+    "0 nvme-keyctl: the NQNs are too long for identity version 0, so the target accepts version 1 only"
 is "NQN: too long for version 0, on a target: it has version 1" "$(ctl show "$out" --json=short | json 'o["key"]["identityVersions"]')" "[1]"
 ctl remove "$out"
 
@@ -247,7 +247,7 @@ if unshare --mount true 2>/dev/null; then
         # shellcheck disable=SC2016 # expands inside
         unshare --mount bash -c 'mount --bind "$0" /etc && exec "$@"' "$tmp/etc" "$@"
     }
-    refused_with "NQN: none of this machine" 3 "no --hostnqn= given, and none in /etc/nvme/hostnqn \(it is not there\): .*nvme show-hostnqn .*nvme gen-hostnqn" "$good" \
+    refused_with "NQN: none of this machine" 3 "--hostnqn= is missing, and none in /etc/nvme/hostnqn \(it is not there\): .*nvme show-hostnqn .*nvme gen-hostnqn" "$good" \
         without_hostnqn "$build/nvme-keyctl" --socket="$varlink" add --subsysnqn=nqn.2026-11.org.example:z
     echo "$HOST" >"$tmp/etc/nvme/generated"
     ln -s generated "$tmp/etc/nvme/hostnqn"
@@ -283,9 +283,9 @@ refused "rotate: a retiring one" 5 "key $target is retiring, only an active one"
 ctl remove "$newer" && ctl remove "$target"
 run ctl add --hostnqn="$HOST" --subsysnqn="${SUBSYSTEM}b" --force <<<"$(psk other)"
 is "add: forced" "$status$err" 0
-refused_with "add: a comment with a control character" 3 "the comment has a control character" "$good" \
+refused_with "add: a comment with a control character" 3 "the comment must be one line of UTF-8 without control characters" "$good" \
     ctl add --subsysnqn=nqn.2026-11.org.example:z --hostnqn="$HOST" --comment=$'a\tb'
-refused_with "add: a comment that is too long" 3 "the comment has 257 bytes, at most 256 are allowed" "$good" \
+refused_with "add: a comment that is too long" 3 "the comment has 257 bytes, but may have at most 256" "$good" \
     ctl add --subsysnqn=nqn.2026-11.org.example:z --hostnqn="$HOST" --comment="$(printf 'x%.0s' {1..257})"
 
 # --- what the journal has
@@ -319,10 +319,10 @@ chmod 666 "$varlink"
 as_nobody() {
     setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
 }
-refused "another user may not look" 6 "permission denied: root may do all, members of the group nvme-keyd may look" as_nobody "$build/nvme-keyctl" --socket="$varlink" list
+refused "another user may not look" 6 "permission denied: only root may change keys; members of the group nvme-keyd may read their state" as_nobody "$build/nvme-keyctl" --socket="$varlink" list
 refused "another user may not remove" 6 "permission denied" as_nobody "$build/nvme-keyctl" --socket="$varlink" remove "$id"
 chmod 600 "$varlink"
-refused "another user may not connect" 6 "permission denied: be root, or a member of the group nvme-keyd" \
+refused "another user may not connect" 6 "permission denied: become root, or join the group nvme-keyd and log in again" \
     as_nobody "$build/nvme-keyctl" --socket="$varlink" list
 chmod 700 "$tmp"
 
@@ -342,7 +342,7 @@ refused "store: remove" 8 "store file" ctl remove "$id"
 refused "store: sync" 8 "store file" ctl sync
 run ctl status
 like "store: status tells why" "$out" $'Store: unavailable\n *: store file'
-like "store: status does not call unknown what is not zero" "$out" "Keys: unknown, .*Published: $(wc -l <<<"$before") identities, of now unknown keys"
+like "store: status does not call unknown what is not zero" "$out" "Keys: unknown while .*Published: $(wc -l <<<"$before") identities of stored or handed-in keys"
 is "store: the same, JSON" "$(ctl status --json=short | json 'o["inKeyring"], [m for m in ("keys", "broken", "identities", "published", "missing") if m in o]')" "($(wc -l <<<"$before"), [])"
 run ctl status --check
 like "store: status --check" "$status $out" "^8 CRITICAL: the store does not open: store file"
@@ -363,13 +363,13 @@ daemon_start
 run ctl list --no-legend
 like "store: a broken record is listed" "$out" "(^|"$'\n'")$id broken +- +- +- +- +- +-($|"$'\n'")"
 like "store: the others work" "$out" " active "
-is "store: status --check" "$(ctl status --check)"$'\n'"$?" $'CRITICAL: 1 records of the store cannot be used\n8'
+is "store: status --check" "$(ctl status --check)"$'\n'"$?" $'CRITICAL: 1 records of the store are broken\n8'
 run ctl show "$id"
 like "store: show tells what is wrong" "$out" "State: broken"$'\n'" +Error: authentication failed"
-like "store: the journal has it, and what to do" "$(<"$log")" "Record $id: authentication failed.*1 records of the store cannot be used: restore"
+like "store: the journal has it, and what to do" "$(<"$log")" "Record $id: authentication failed.*1 records of the store are broken: restore"
 keyctl clear "$(ring)"
 run ctl sync
-is "store: sync: it fails" "$status $err" "8 nvme-keyctl: 1 records of the store cannot be used: restore the store from a backup, or remove these keys (nvme-keyctl list) and add them again"
+is "store: sync: it fails" "$status $err" "8 nvme-keyctl: 1 records of the store are broken: restore the store from a backup, or remove these keys (see nvme-keyctl list) and add them again"
 like "store: sync: the others are published" "$out" "^0 right, [1-9][0-9]* added, 0 removed$"
 run ctl sync --json=short
 is "store: sync: JSON" "$status $(json 'o["broken"], o["failed"]' <<<"$out")" "8 (1, 0)"
@@ -380,11 +380,11 @@ check "store: sync: then it does not fail" ctl sync --no-legend
 # --- no daemon
 
 daemon_stop
-refused "no socket" 7 "cannot be reached at $varlink" ctl list
+refused "no socket" 7 "cannot reach nvme-keyd at $varlink" ctl list
 # A socket that nobody serves any more.
 python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$tmp/dead"
-refused "nobody listens" 7 "cannot be reached at $tmp/dead" "$build/nvme-keyctl" --socket="$tmp/dead" list
-refused "a path that is too long" 7 "cannot be reached" "$build/nvme-keyctl" --socket="/$(printf 'x%.0s' {1..200})" list
+refused "nobody listens" 7 "cannot reach nvme-keyd at $tmp/dead" "$build/nvme-keyctl" --socket="$tmp/dead" list
+refused "a path that is too long" 7 "cannot reach nvme-keyd" "$build/nvme-keyctl" --socket="/$(printf 'x%.0s' {1..200})" list
 python3 - "$tmp/rude" <<'PY' &
 import socket, sys
 s = socket.socket(socket.AF_UNIX)

@@ -172,5 +172,5 @@ is "each is a line" "$(grep -c '^{"id":' "$tmp/many/store")" 3003
 daemon_stop
 edit_store flip
 run preload
-is "3,003 broken records: they are told, but not one by one" "$status $(wc -l <"$tmp/err") $(grep -c 'Record .*: authentication failed' "$tmp/err") $(grep -c '3003 records of the store cannot be used' "$tmp/err")" "8 22 20 1"
+is "3,003 broken records: they are told, but not one by one" "$status $(wc -l <"$tmp/err") $(grep -c 'Record .*: authentication failed' "$tmp/err") $(grep -c '3003 records of the store are broken' "$tmp/err")" "8 22 20 1"
 finish

@@ -52,8 +52,8 @@ for socket in mute full; do
 done
 wait "${waits[@]}"
 
-gave_up="nvme-keyctl: nvme-keyd has not answered within N s: systemctl status nvme-keyd.service tells what it does"
-slow="nvme-keyctl: waiting for nvme-keyd, which has not answered yet; systemctl status nvme-keyd.service tells what it does"
+gave_up="nvme-keyctl: nvme-keyd has not answered within N s: see systemctl status nvme-keyd.service"
+slow="nvme-keyctl: waiting for nvme-keyd, see systemctl status nvme-keyd.service"
 # said NAME SECONDS: its exit status, and what it said.
 said() {
     cat "$tmp/$1.status" "$tmp/$1.out" && sed "s/within $2 s/within N s/" "$tmp/$1.err"
@@ -72,8 +72,8 @@ $gave_up"
     [ "$(<"$tmp/status.$socket.ms")" -lt "$(<"$tmp/sync.$socket.ms")" ]
     result $? "$socket: status is the first to give up" || diag "$(<"$tmp/status.$socket.ms") $(<"$tmp/sync.$socket.ms")"
 done
-refused "a timeout that is none" 2 "--timeout= is a time" ctl status --timeout=soon
-refused "a timeout without end" 2 "--timeout= is a time" ctl status --timeout=infinity
+refused "a timeout that is none" 2 "--timeout= needs a time" ctl status --timeout=soon
+refused "a timeout without end" 2 "--timeout= needs a time" ctl status --timeout=infinity
 
 # --- nobody listens
 
@@ -87,7 +87,7 @@ if [ ! -e /run/nvme-keyd/org.nvmekeyd.Manager ]; then
         # shellcheck disable=SC2016 # expands inside
         unshare --mount bash -c 'mount --bind "$1" /etc/group && shift && exec "$@"' bash "$tmp/group" "$build/nvme-keyctl" "$1"
     }
-    refused "no group" 7 "no group nvme-keyd .*systemd-sysusers.*restart nvme-keyd.socket" with_groups status root:x:0:
+    refused "no group" 7 "the group nvme-keyd is missing.*systemd-sysusers.*restart nvme-keyd.socket" with_groups status root:x:0:
     refused "a group, and no socket" 7 "systemctl status nvme-keyd.socket" with_groups status root:x:0: nvme-keyd:x:12345:
 else
     skip "no group" "this machine has the socket"

@@ -91,7 +91,7 @@ v0=$(line v0-old one a) v1=$(line v1 two a) big=$(line v1-384 three b)
 } | make_file
 run ctl import "$file"
 is "nvme-cli: it is imported" "$status $out" "0 3 imported, 0 unchanged, 1 skipped"
-like "nvme-cli: the store is made for it" "$err" "^nvme-keyctl: made the store, sealed by systemd-creds"
+like "nvme-cli: the store is made for it" "$err" "^nvme-keyctl: the store is new and sealed by systemd-creds"
 is "nvme-cli: exactly those identities" "$(ring_names)" \
     "$(printf '%s\n' "${v0% *}" "${v1% *}" "${big% *}" | sort)"
 for text in "$v0" "$v1" "$big"; do
@@ -161,7 +161,7 @@ for rival in $(ctl list --json=short | json '" ".join(k["id"] for k in o["keys"]
 done
 refused "no such file" 3 "cannot open /nonexistent" ctl import /nonexistent
 refused "a directory" 1 "cannot read $tmp" ctl import "$tmp"
-refused "two files" 2 "import takes one word" ctl import "$file" "$file"
+refused "two files" 2 "unexpected argument after import \[FILE\]$" ctl import "$file" "$file"
 head -c 20000 /dev/zero | tr '\0' x | make_file
 refused "a line too long" 3 "$file:1: longer than" ctl import "$file"
 head -c 300000 /dev/urandom | make_file

@@ -69,7 +69,7 @@ for way in "${ways[@]}"; do
     is "identity: $way" "$status" 1
 done
 full ctl add "${NEW[@]}" <<<"$(psk new)"
-is "add: full" "$status $err" "1 nvme-keyctl: standard output is full (No space left on device); the change is made all the same, see nvme-keyctl list"
+is "add: full" "$status $err" "1 nvme-keyctl: standard output is full (No space left on device), but the change was made: see nvme-keyctl list"
 new=$(ctl list --json=short | json '[k["id"] for k in o["keys"] if k["subsystemNQN"].endswith(":n")][0]')
 closed ctl remove "$new"
 is "remove: what prints nothing needs no place" "$status$err" 0
@@ -77,7 +77,7 @@ is "remove: what prints nothing needs no place" "$status$err" 0
 # --- without standard input, or standard error
 
 run ctl add "${NEW[@]}" <&-
-like "standard input is closed" "$status $err" "^3 nvme-keyctl: no PSK on standard input, which is closed$"
+like "standard input is closed" "$status $err" "^3 nvme-keyctl: cannot read the PSK: standard input is closed$"
 "$build/nvme-keyctl" --socket="$varlink" list --no-legend >"$tmp/out" <&- 2>&-
 is "standard error is closed" "$? $(grep -c active <"$tmp/out")" "0 2"
 
@@ -89,7 +89,7 @@ refused_secret() {
     before=$(store_digest)
     $way "$@"
     [ "$status" -eq 1 ] && [ "$(store_digest)" = "$before" ] && [ "$(wc -l <<<"$err")" -eq 1 ] &&
-        [[ $err =~ "could not be shown, so nothing was changed: standard output is" ]]
+        [[ $err =~ "cannot show the ".*", so nothing was changed: standard output " ]]
     result $? "${*:3:2}: $way: nothing is changed" || diag "status: $status" "stderr: $err"
 }
 for way in closed full read_only deaf; do
@@ -108,11 +108,11 @@ for signal in "" SIGXFSZ; do
     [ -z "$signal" ] || trap '' "$signal"
     no_growth generate "${NEW[@]}" --print-key
     like "generate: the key is removed again${signal:+, $signal ignored}" "$status $err" \
-        "^1 nvme-keyctl: the PSK could not be shown, so key [0-9a-f]{16} was removed again: standard output may not get so long"
+        "^1 nvme-keyctl: cannot show the PSK, so key [0-9a-f]{16} was removed again: standard output has reached its size limit"
     is "generate: it is gone" "$(ctl list --no-legend | wc -l)" 2
     no_growth slot add recovery
     like "slot add recovery: the slot is removed again${signal:+, $signal ignored}" "$status $err" \
-        "^1 nvme-keyctl: the recovery key could not be shown, so slot [0-9a-f]+ was removed again"
+        "^1 nvme-keyctl: cannot show the recovery key, so slot [0-9a-f]+ was removed again"
     is "slot add recovery: it is gone" "$(ctl slot list --no-legend | grep -c recovery)" 0
 done
 trap - SIGXFSZ
@@ -120,8 +120,8 @@ trap - SIGXFSZ
 for key in "$id" "$target"; do
     no_growth rotate "$key" --generate --print-key
     like "rotate: tells what helps" "$status $err" \
-        "^1 nvme-keyctl: key [0-9a-f]{16} is in the place of $key, but its PSK is lost, .*: nvme-keyctl rotate [0-9a-f]{16} --generate --print-key$"
-    read -ra advice <<<"${err##*: nvme-keyctl }"
+        "^1 nvme-keyctl: key [0-9a-f]{16} replaced $key, but its PSK is lost, .*: run nvme-keyctl rotate [0-9a-f]{16} --generate --print-key$"
+    read -ra advice <<<"${err##*: run nvme-keyctl }"
     run ctl "${advice[@]}"
     like "rotate: it does help" "$status $out" "^0 [0-9a-f]{16}"$'\n'"NVMeTLSkey-1:"
 done
@@ -129,7 +129,7 @@ run ctl slot add recovery
 recovery=${out%%$'\n'*}
 no_growth slot reseal "$recovery"
 like "slot reseal: tells what helps" "$status $err" \
-    "^1 nvme-keyctl: slot $recovery has a new recovery key, which is lost, .*: nvme-keyctl slot reseal $recovery$"
+    "^1 nvme-keyctl: slot $recovery has a new recovery key, which is lost, .*: run nvme-keyctl slot reseal $recovery$"
 run ctl slot reseal "$recovery"
 like "slot reseal: it does help" "$status $out" "^0 $recovery"$'\n'"[0-9A-Z]{5}-"
 

@@ -164,7 +164,7 @@ before=$(store_digest)
 run preload
 is "a broken record: 8, and which it is, how many, what to do, and what became of the others" "$status$err" \
     "8nvme-keyd: Record $broken: authentication failed
-nvme-keyd: 1 records of the store cannot be used: restore the store from a backup, or remove these keys (nvme-keyctl list) and add them again
+nvme-keyd: 1 records of the store are broken: restore the store from a backup, or remove these keys (see nvme-keyctl list) and add them again
 nvme-keyd: 0 keys in the keyring were right, 2 added, 0 removed"
 is "a broken record: the other keys are published" "$(ring_names | grep -c 'example:\(one\|three\) ')" 2
 NVME_KEYD_LOG_LEVEL=err run preload
@@ -173,7 +173,7 @@ is "a broken record: it is an error, not a warning" "$status $(wc -l <"$tmp/err"
 edit_store cut
 keyctl clear "$(ring)"
 run preload
-like "all records broken: 8" "$status$err" "^8.*: 3 records of the store cannot be used: .*: 0 keys in the keyring were right, 0 added"
+like "all records broken: 8" "$status$err" "^8.*: 3 records of the store are broken: .*: 0 keys in the keyring were right, 0 added"
 rm -rf "$state"
 cp -a "$tmp/good" "$state"
 

@@ -123,20 +123,20 @@ refused "no store: slot remove" 8 "there is no store" ctl slot remove 00000000
 
 # --- usage
 
-refused "slot alone is no verb" 2 "no such command" ctl slot
-refused "an unknown verb" 2 "no such command" ctl slot lsit
+refused "slot alone is no verb" 2 "unknown command" ctl slot
+refused "an unknown verb" 2 "unknown command" ctl slot lsit
 refused "slot add needs a type" 2 "slot add needs TYPE" ctl slot add
 refused "slot remove needs an id" 2 "slot remove needs ID" ctl slot remove
-refused "slot unlock takes no key as a word" 2 "slot unlock takes no words, but 1 more was given; a secret is read from standard input" ctl slot unlock 00000-00000
+refused "slot unlock takes no key as a word" 2 "unexpected argument after slot unlock: pass a secret by standard input" ctl slot unlock 00000-00000
 refused "slot list takes no --force" 2 "slot list does not take --force" ctl slot list --force
 refused "list takes no --tpm2-pcrs=" 2 "list does not take --tpm2-pcrs" ctl list --tpm2-pcrs=7
 for pcrs in 24 7+ +7 7,11 7+7:sha512 secure-boot -1 0x7 999999999999 " 7"; do
-    refused "--tpm2-pcrs=\"$pcrs\"" 2 "--tpm2-pcrs= is numbers from 0 to 23, or names, joined by \+" \
+    refused "--tpm2-pcrs=\"$pcrs\"" 2 "--tpm2-pcrs= needs numbers from 0 to 23, or names, joined by \+" \
         ctl slot add tpm2 --tpm2-pcrs="$pcrs"
 done
-refused "--tpm2-pcrs= of another type" 2 "go with tpm2" ctl slot add recovery --tpm2-pcrs=7
-refused "--rollback-counter of another type" 2 "go with tpm2" ctl slot add systemd-creds --rollback-counter
-refused "--with-key= of another type" 2 "goes with systemd-creds" ctl slot add tpm2 --with-key=host
+refused "--tpm2-pcrs= of another type" 2 "need type tpm2" ctl slot add recovery --tpm2-pcrs=7
+refused "--rollback-counter of another type" 2 "need type tpm2" ctl slot add systemd-creds --rollback-counter
+refused "--with-key= of another type" 2 "needs type systemd-creds" ctl slot add tpm2 --with-key=host
 
 # --- list
 
@@ -175,7 +175,7 @@ is "recovery: listed" "$(slots | grep recovery)" "$recovery recovery - -"
 is "recovery: the key is not told again" "$(ctl slot list -j | grep -c "${key%%-*}")" 0
 refused "the last slot that opens by itself stays" 5 "no other slot is known to open" ctl slot remove "$creds"
 like "recovery: a note for humans" "$(on_terminal "" "$build/nvme-keyctl" --socket="$varlink" slot add recovery)" \
-    $'^[0-9a-f]{8}\n[0-9A-Z-]{77}\nnvme-keyctl: keep this recovery key somewhere safe, it is not shown again\nstatus 0$'
+    $'^[0-9a-f]{8}\n[0-9A-Z-]{77}\nnvme-keyctl: keep this recovery key in a safe place: it is not shown again\nstatus 0$'
 ctl slot remove "$(slot_of recovery)"
 lost_key=$(ctl slot add recovery --json=short | json 'o["slot"]["type"] + " " + o["recoveryKey"]')
 like "recovery: JSON" "$lost_key" '^recovery [0-9A-Z-]{77}$'
@@ -184,7 +184,7 @@ check "recovery: another one" test "$(slot_of recovery)" != "$recovery"
 check "recovery: and its removal" ctl slot remove "$(slot_of recovery)"
 before=$(slots | wc -l)
 run bash -c '"$@" >/dev/full' bash "$build/nvme-keyctl" --socket="$varlink" slot add recovery
-like "recovery: a key that cannot be printed" "$status $err" "^1 nvme-keyctl: the recovery key could not be shown, so nothing was changed: standard output is full"
+like "recovery: a key that cannot be printed" "$status $err" "^1 nvme-keyctl: cannot show the recovery key, so nothing was changed: standard output is full"
 is "recovery: there is no slot for it" "$(slots | wc -l)" "$before"
 
 # --- unlock
@@ -202,7 +202,7 @@ like "another host key: status tells why, and what to do" "$out" \
 is "another host key: nothing is published" "$(ring_names)" ""
 run ctl slot list
 like "locked: the slots are told" "$status $out" "^0 .*$creds +systemd-creds +host +-"$'\n'"$recovery +recovery +- +-"
-is "locked: but not as the truth" "$err" "nvme-keyctl: warning: the store is locked, so nobody has verified its slots"
+is "locked: but not as the truth" "$err" "nvme-keyctl: warning: the store is locked, so its slots are not verified"
 is "locked: JSON" "$(ctl slot list --json=short 2>/dev/null | json 'o["authentic"]')" False
 # locked COMMAND...: a line for each slot, and nothing else comes of it.
 locked() {
@@ -220,25 +220,25 @@ locked list
 is "locked: the log has it once" "$(($(grep -c "Cannot open the store: systemd-creds" "$log") - told))" 1
 
 for group in 1 5 13; do
-    refused_with "unlock: group $group is mistyped" 3 "group $group of the recovery key is mistyped" "$(other "$key" "$group")" ctl slot unlock
+    refused_with "unlock: group $group is mistyped" 3 "group $group of the recovery key has a typing error" "$(other "$key" "$group")" ctl slot unlock
 done
 swapped=$(awk -F - -v OFS=- '{ t = $2; $2 = $3; $3 = t; print }' <<<"$key")
-refused_with "unlock: two groups swapped" 3 "group [0-9]+ of the recovery key is mistyped" "$swapped" ctl slot unlock
-refused_with "unlock: too short" 3 "not a recovery key: it has 13 groups of 5" "${key%-*}" ctl slot unlock
-refused_with "unlock: a character that it never has" 3 "not a recovery key" "u${key:1}" ctl slot unlock
-refused_with "unlock: nothing" 3 "no recovery key on standard input|not a recovery key" "" ctl slot unlock
-refused_with "unlock: no line of this size" 3 "longer than a recovery key" "$(printf '0%.0s' {1..5000})" ctl slot unlock
+refused_with "unlock: two groups swapped" 3 "group [0-9]+ of the recovery key has a typing error" "$swapped" ctl slot unlock
+refused_with "unlock: too short" 3 "this is no recovery key, which has 13 groups of 5" "${key%-*}" ctl slot unlock
+refused_with "unlock: a character that it never has" 3 "this is no recovery key" "u${key:1}" ctl slot unlock
+refused_with "unlock: nothing" 3 "standard input holds no recovery key|this is no recovery key" "" ctl slot unlock
+refused_with "unlock: no line of this size" 3 "too long for a recovery key" "$(printf '0%.0s' {1..5000})" ctl slot unlock
 refused "unlock: no such file" 3 "cannot open /nonexistent" ctl slot unlock --key-file=/nonexistent
 refused_with "unlock: the recovery key of another store" 3 "it is not the recovery key of this store" "$lost_key" ctl slot unlock
 
 lines=$(($(wc -l <"$log") + 1))
 run ctl slot unlock <<<" ${key,,} "
-like "unlock" "$status$err $out" "^0 Opened by slot $recovery until nvme-keyd stops\..*"$'\n'"nvme-keyctl slot reseal$"
+like "unlock" "$status$err $out" "^0 Slot $recovery opened the store until nvme-keyd stops\. Run nvme-keyctl slot reseal"
 is "unlock: the store is open" "$(store_state)" "open recovery"
 like "unlock: all keys are published" "$(ring_names)" "^NVMe1R01 $HOST $SUBSYSTEM [^ ]+$"
-like "unlock: status says for how long" "$(ctl status)" $'Sealed by: recovery \\(opened it\\), systemd-creds\n +: opened by hand, until nvme-keyd stops: nvme-keyctl slot reseal'
+like "unlock: status says for how long" "$(ctl status)" $'Sealed by: recovery \\(opened it\\), systemd-creds\n +: opened by hand, until nvme-keyd stops: run nvme-keyctl slot reseal'
 is "unlock: the slot is marked" "$(slots | sort)" "$(printf '%s\n' "$creds systemd-creds host -" "$recovery recovery - yes" | sort)"
-is "unlock: status --check" "$(ctl status --check)"$'\n'"$?" $'CRITICAL: nothing but a recovery key opens the store: nvme-keyctl slot reseal\n8'
+is "unlock: status --check" "$(ctl status --check)"$'\n'"$?" $'CRITICAL: only a recovery key opens the store: run nvme-keyctl slot reseal\n8'
 since() { tail -n "+$lines" "$log" | grep -o "[0-9]* keys in the keyring.*"; }
 becomes "unlock: the log counts what was added" "0 keys in the keyring were right, 1 added, 0 removed" since
 nowhere "unlock" "$key"
@@ -246,7 +246,7 @@ refused_with "unlock: not twice" 5 "the store is open" "$key" ctl slot unlock
 restart
 is "unlock: until the service stops" "$(store_state)" "unavailable -"
 shown=$(on_terminal "$key" "$build/nvme-keyctl" --socket="$varlink" slot unlock)
-like "unlock: a prompt" "$shown" $'^Recovery key: \nOpened by slot .*status 0$'
+like "unlock: a prompt" "$shown" $'^Recovery key: \nSlot .* opened the store .*status 0$'
 check "unlock: it shows nothing of the answer" test "${shown/${key:0:10}/}" = "$shown"
 restart
 install -m 600 /dev/null "$tmp/key"
@@ -277,7 +277,7 @@ restart
 is "a recovery key alone: locked" "$(store_state)" "unavailable -"
 refused_with "unlock: the recovery key that it had before" 3 "it is not the recovery key of this store" "$old_key" ctl slot unlock
 ctl slot unlock <<<"$key" >/dev/null
-refused "a recovery key alone: nothing to reseal" 4 "no slot of type tpm2 or systemd-creds: nvme-keyctl slot add" ctl slot reseal
+refused "a recovery key alone: nothing to reseal" 4 "no slot of type tpm2 or systemd-creds: add one with nvme-keyctl slot add" ctl slot reseal
 refused "a recovery key alone: it stays" 5 "last slot" ctl slot remove "$recovery" --force
 creds=$(ctl slot add systemd-creds)
 restart
@@ -363,7 +363,7 @@ run ctl slot add tpm2 --tpm2-pcrs=7:sha384+14
 is "a TPM: a bank of choice" "$status $(slots | grep "${out:-none}")" "0 $out tpm2 7+14:sha384 -"
 is "a TPM: reseal: the bank stays" "$(ctl slot reseal "$out" 2>/dev/null) $(slots | grep "${out:-none}")" "$out $out tpm2 7+14:sha384 -"
 ctl slot remove "$out" 2>/dev/null
-refused "a TPM: no such bank" 2 "a bank, as in 7\\+14:sha384" ctl slot add tpm2 --tpm2-pcrs=7:sha512
+refused "a TPM: no such bank" 2 "a bank, such as 7\\+14:sha384" ctl slot add tpm2 --tpm2-pcrs=7:sha512
 check "firmware measures" pcr_extend 7
 check "and the next" pcr_extend 14
 run ctl slot reseal "$tpm2"
@@ -405,7 +405,7 @@ is "another TPM: reseal: the other slot is done" "$status $out" "8 $creds"
 like "another TPM: reseal: not unseen" "$err" "^nvme-keyctl: slot $tpm2 \\(tpm2\\): this is another TPM [^"$'\n'"]+ --new-tpm$"
 refused "another TPM: slot add" 8 "another TPM .* --new-tpm" ctl slot add tpm2 --rollback-counter
 is "another TPM: no notice" "$(grep -c "another TPM than the store knew" "$log")" 0
-refused "another TPM: not for another type" 2 "go with tpm2" ctl slot add systemd-creds --new-tpm
+refused "another TPM: not for another type" 2 "need type tpm2" ctl slot add systemd-creds --new-tpm
 run ctl slot reseal --new-tpm
 is "another TPM: reseal --new-tpm" "$status$err" 0
 is "another TPM: a notice" "$(grep -c "Slot $tpm2 (tpm2) is sealed by another TPM than the store knew: uid 0 has told it to trust that one" "$log")" 1
@@ -416,7 +416,7 @@ is "another TPM: it opens the store" "$(store_state)" "open tpm2"
 
 run ctl slot reseal --rollback-counter
 is "a rollback counter: reseal" "$status$err $(wc -l <<<"$out")" "0 2"
-like "a rollback counter: told" "$(ctl slot list)" "slots listed\. A counter of the TPM tells old copies of the store\.$"
+like "a rollback counter: told" "$(ctl slot list)" "slots listed\. A counter of the TPM detects old copies of the store\.$"
 is "a rollback counter: JSON" "$(ctl slot list --json=short | json 'o["rollbackCounter"]')" True
 refused "a rollback counter: one is enough" 3 "has a rollback counter already" ctl slot add tpm2 --rollback-counter
 restart

@@ -19,7 +19,7 @@ tcti=(-E "NVME_KEYD_TCTI=swtpm:path=$socket")
 daemon_start "${tcti[@]}"
 add one a >/dev/null 2>"$tmp/hint" || bail "add"
 like "the first key tells what to do about the day when nothing opens the store" "$(<"$tmp/hint")" \
-    "sealed by tpm2 and systemd-creds; add a recovery key: nvme-keyctl slot add recovery"
+    "sealed by tpm2 and systemd-creds: add a recovery key with nvme-keyctl slot add recovery"
 like "the store is made with both" "$(ctl slot list --no-legend)" "tpm2.*systemd-creds"
 recovery=$(ctl slot add recovery | tail -n 1)
 daemon_restart "${tcti[@]}"

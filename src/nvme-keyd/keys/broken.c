@@ -32,13 +32,12 @@ size_t broken_log(const KeyTable *keys)
             (void)log_full(LOG_ERR, 0, &fields, "Record %s: %s", k->id, key_error_text(k));
     }
     if (n > 0)
-        log_error("%zu records of the store cannot be used: restore the store from a backup, or "
-                  "remove these keys (nvme-keyctl list) and add them again",
+        log_error("%zu records of the store are broken: restore the store from a backup, or "
+                  "remove these keys (see nvme-keyctl list) and add them again",
                   n);
     return n;
 }
 
-/* What the store says of a record. */
 static const char *record_error_text(int error)
 {
     return error == -EBADMSG ? "authentication failed" : strerror(-error);
