@@ -8,7 +8,7 @@ bool clock_is_synchronized(const char *file)
 {
     struct timex t = {.modes = 0};
 
-    /* ProtectClock= of the service refuses it, although this only reads. */
+    /* ProtectClock= makes this fail, although it only reads. */
     if (adjtimex(&t) >= 0)
         return !(t.status & STA_UNSYNC);
     return access(file, F_OK) == 0;

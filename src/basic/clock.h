@@ -3,7 +3,6 @@
 
 #include <stdbool.h>
 
-/* Whether CLOCK_REALTIME has been synchronised with another clock, and not been set by hand since,
- * as the kernel knows it from who steers it. file tells where the kernel does not: it exists when
- * it has been. */
+/* True if the kernel says that CLOCK_REALTIME is synchronised and was not set by hand since. Where
+ * the kernel does not tell, true if file exists. */
 bool clock_is_synchronized(const char *file);

@@ -3,9 +3,9 @@
 
 #include "basic/macro.h"
 
-/* Sets *reterr_detail, unless reterr_detail is NULL, to one line for people about a failure; an
- * older line is freed. Out of memory leaves NULL there. Returns error. */
+/* Sets *reterr_detail to one line for people about a failure and frees an older line. Leaves NULL
+ * there without memory. Does nothing if reterr_detail is NULL. Returns error. */
 int detail_set(char **reterr_detail, int error, const char *format, ...) _printf_(3, 4);
 
-/* Appends another line to it, behind a newline. */
+/* Appends a newline and another line. */
 void detail_append(char **detail, const char *line);

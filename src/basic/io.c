@@ -37,7 +37,7 @@ int io_wait(int fd, short events, uint64_t deadline_usec)
 {
     struct pollfd p = {.fd = fd, .events = events};
 
-    /* poll(2) would wait, for nothing. */
+    /* poll(2) would ignore it and wait. */
     if (fd < 0)
         return -EBADF;
     for (;;) {
@@ -48,7 +48,7 @@ int io_wait(int fd, short events, uint64_t deadline_usec)
 
             if (t >= deadline_usec)
                 return -ETIMEDOUT;
-            /* poll(2) counts milliseconds in an int; the rest is for the next round. */
+            /* Milliseconds in an int would overflow; the next round waits for the rest. */
             timeout = deadline_usec - t >= 3600 * USEC_PER_SEC
                           ? 3600 * 1000
                           : (int)((deadline_usec - t + 999) / 1000);

@@ -7,7 +7,7 @@
 
 #include "basic/macro.h"
 
-/* CLOCK_MONOTONIC and CLOCK_REALTIME in microseconds. */
+/* Microseconds of CLOCK_MONOTONIC, CLOCK_REALTIME and CLOCK_BOOTTIME. */
 uint64_t now_monotonic(void);
 uint64_t now_realtime(void);
 uint64_t now_boottime(void);
@@ -20,7 +20,7 @@ int io_wait(int fd, short events, uint64_t deadline_usec) _must_check_;
 int io_write_all(int fd, const void *data, size_t size) _must_check_;
 
 /* Reads a regular file of at most max bytes below dirfd, never through a symbolic link. The result
- * is NUL-terminated behind its size bytes; the caller frees it. Not for secrets.
+ * has a NUL after its size bytes; the caller frees it. Not for secrets.
  * Returns -EFBIG, -ENOMEM, -EINVAL (not a regular file), or the error of open(2) or read(2). */
 int io_read_file_at(int dirfd, const char *name, size_t max, char **ret, size_t *ret_size)
     _must_check_;
@@ -30,8 +30,8 @@ int io_read_file_at(int dirfd, const char *name, size_t max, char **ret, size_t 
  * line, -ENOBUFS for a longer one, or the error of io_read_file_at(). */
 int io_read_line(const char *path, char *ret, size_t size) _must_check_;
 
-/* Creates name below dirfd with mode 0600, writes data and syncs it. An older file of that name is
- * replaced by a new inode; nothing is renamed. A file half written is removed again. */
+/* Creates name below dirfd with mode 0600, writes data and syncs it. Unlinks an older file of that
+ * name first, and the new one if writing fails. Renames nothing. */
 int io_write_file_at(int dirfd, const char *name, const void *data, size_t size) _must_check_;
 
 /* The same without the sync, for many files that the caller syncs together (syncfs(2)). */

@@ -8,11 +8,11 @@
 
 #include "basic/journal.h"
 
-/* "FIELD=value\n", or where the value has lines of its own "FIELD\n", its size and the value. */
+/* A field is "FIELD=value\n"; with a newline in the value it is "FIELD\n", its size, the value. */
 #define NAME_MAX_SIZE 32
 #define FIELD_MAX (NAME_MAX_SIZE + 1 + sizeof(uint64_t) + JOURNAL_VALUE_MAX + 1)
 
-/* At most JOURNAL_VALUE_MAX bytes, and no character in half. */
+/* Cuts at JOURNAL_VALUE_MAX bytes, between two characters. */
 static size_t value_size(const char *value)
 {
     size_t n = strnlen(value, JOURNAL_VALUE_MAX + 1);
@@ -44,8 +44,8 @@ static char *append_field(char *p, const JournalField *f)
 int journal_send(const JournalField *fields, size_t n)
 {
     static const struct sockaddr_un address = {AF_UNIX, JOURNAL_SOCKET};
-    /* Not kept open: a child process closes all descriptors, and its next one could have the
-     * number. */
+    /* Opened for each entry: a child process closes all descriptors, and a file that it opens could
+     * get the number of a socket that was kept. */
     _cleanup_(closep) int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     char entry[JOURNAL_FIELDS_MAX * FIELD_MAX], *p = entry;
 

@@ -6,8 +6,8 @@
 #include "basic/macro.h"
 
 /*
- * The journal's native protocol, without waiting. sd_journal_send() waits for a reader whose queue
- * is full, and for as long as that takes nothing else happens in a program of one thread.
+ * The journal's native protocol without blocking. sd_journal_send() blocks while the queue of the
+ * journal is full, which would stop the only thread of the daemon.
  */
 
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
@@ -22,6 +22,6 @@ typedef struct JournalField {
 } JournalField;
 
 /* Sends one entry of JOURNAL_FIELDS_MAX fields at most. Returns -EAGAIN when the queue is full, or
- * another error of sendto(2), such as -ENOENT and -ECONNREFUSED where there is no journal. Needs no
- * memory of the heap. */
+ * another error of sendto(2), such as -ENOENT and -ECONNREFUSED without a journal. Does not
+ * allocate. */
 int journal_send(const JournalField *fields, size_t n) _must_check_;

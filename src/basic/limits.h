@@ -14,11 +14,11 @@
 /* The kernel refuses longer descriptions (KEY_MAX_DESC_SIZE in security/keys/keyctl.c). */
 #define KEY_DESCRIPTION_MAX 4095
 
-/* How long the kernel remembers a miss unless the configuration says otherwise. */
+/* Default time for which the kernel remembers that there is no key. */
 #define NEGATIVE_TIMEOUT_SEC 5
 
 /* A comment is a line for people. */
 #define COMMENT_LENGTH_MAX 256
 
-/* Locked memory for secrets. A secret lives for one operation, so some hundred fit at once. */
+/* Locked memory for secrets. Each lives for one operation, and some hundred fit at once. */
 #define SECRET_ARENA_SIZE ((size_t)256 * 1024)

@@ -21,7 +21,7 @@ static struct {
     int max_level;
     bool to_journal;
     uint64_t dropped; /* lines */
-    uint64_t told;    /* how many of them a line in the log has told of */
+    uint64_t told;    /* of dropped, reported by a line in the log */
 } log_target = {.max_level = LOG_INFO};
 
 static int level_from_string(const char *s)
@@ -35,7 +35,7 @@ static int level_from_string(const char *s)
     return LOG_INFO;
 }
 
-/* systemd names device and inode of the stream it connected; a later redirection tells. */
+/* JOURNAL_STREAM names device and inode of the stream; they differ after a redirection. */
 static bool stderr_is_journal(void)
 {
     const char *e = getenv("JOURNAL_STREAM");
@@ -76,8 +76,8 @@ static bool send_to_journal(int level, const LogFields *f, const char *message)
     return journal_send(fields, ARRAY_SIZE(fields)) == 0;
 }
 
-/* O_NONBLOCK would be in force for all that share the open file. A socket takes a flag instead; a
- * pipe that is ready has room for PIPE_BUF bytes, and a line is shorter. */
+/* O_NONBLOCK would affect every process that shares the open file. send(2) has a flag instead; a
+ * pipe that is ready takes PIPE_BUF bytes, and a line is shorter. */
 static bool send_to_stderr(const char *message)
 {
     struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
@@ -149,7 +149,7 @@ int log_full(int level, int error, const LogFields *fields, const char *format, 
     if (error < 0 && n >= 0 && (size_t)n < sizeof(message))
         (void)snprintf(message + n, sizeof(message) - (size_t)n, ": %s", strerror(-error));
 
-    /* The gap comes before what is logged after it. */
+    /* A gap is reported at its place, before later lines. */
     if (!log_tell_dropped() || !send_line(level, fields, message))
         log_target.dropped++;
     errno = saved_errno;

@@ -8,9 +8,9 @@
 #include "basic/macro.h"
 
 /*
- * Messages go to the journal with their fields where standard error is connected to it, to standard
- * error otherwise. Only the place that handles an event logs it; library code does not, above
- * debug. Logging never waits: a line that the reader has no room for is dropped and counted.
+ * Messages go to the journal, with their fields, if standard error is connected to it, and else to
+ * standard error. The function that handles an event logs it; library code logs at debug only.
+ * Logging never blocks: it drops a line that the reader has no room for, and counts it.
  */
 
 /* Optional fields of a message; NULL leaves one out. */
@@ -28,17 +28,17 @@ void log_setup(const char *name);
 /* How many lines were dropped since the start. */
 uint64_t log_dropped(void);
 
-/* True when lines were dropped and no line in the log has told of them. */
+/* True if lines were dropped that no line in the log has reported. */
 bool log_has_gap(void);
 
-/* Logs how many lines were dropped since this was told last; the next line that is logged does the
- * same. Returns false when that line had no room either: to be tried again a moment later. */
+/* Logs how many lines were dropped since the last report. log_full() does the same first. Returns
+ * false if the reader has no room for this line either: call again a moment later. */
 bool log_tell_dropped(void);
 
-/* Whether messages go to the journal. */
+/* True if messages go to the journal. */
 bool log_goes_to_journal(void);
 
-/* Logs and returns error, which is 0 or a negative errno; its text is appended where below 0. */
+/* Logs a message, with the text of error if that is a negative errno. Returns error. */
 int log_full(int level, int error, const LogFields *fields, const char *format, ...) _printf_(4, 5);
 
 #define log_error(...) ((void)log_full(LOG_ERR, 0, NULL, __VA_ARGS__))

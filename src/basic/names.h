@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Every string that another program sees: paths, interface, environment, journal fields and ids. */
+/* Strings that other programs see: paths, interface, environment, journal fields and ids. */
 
 #define NAMES_MANAGER_INTERFACE "org.nvmekeyd.Manager"
 #define NAMES_MANAGER_SOCKET "/run/nvme-keyd/org.nvmekeyd.Manager"
 #define NAMES_REQUEST_SOCKET "/run/nvme-keyd/request"
-/* When the shim last told of a request that it refused. */
+/* Its mtime is the time of the last refusal that the shim logged. */
 #define NAMES_REFUSED_FILE "/run/nvme-keyd/refused"
 /* FileDescriptorName= of the two socket units. */
 #define NAMES_FD_VARLINK "varlink"
@@ -18,19 +18,19 @@
 #define NAMES_STATE_DIRECTORY "/var/lib/nvme-keyd"
 #define NAMES_HOSTNQN_FILE "/etc/nvme/hostnqn"
 
-/* The service manager: its own socket, and where it keeps the invocation of each running unit. */
+/* systemd's own socket, and its links to the invocation of each running unit. */
 #define NAMES_SERVICE_MANAGER "unix:path=/run/systemd/private"
 #define NAMES_RUNNING_UNITS "/run/systemd/units"
 /* The host's NVMe controllers, as the kernel shows them. */
 #define NAMES_CONTROLLERS "/sys/class/nvme"
-/* tlshd, as ktls-utils install it, and as ours that runs from memory. */
+/* tlshd of ktls-utils, and ours that runs from memory. */
 #define NAMES_TLSHD_UNIT "tlshd.service"
 #define NAMES_TLSHD_UNIT_MEMORY "nvme-keyd-tlshd.service"
 
 /* The keyring and the key type of the kernel's NVMe code (drivers/nvme/common/keyring.c). */
 #define NAMES_RING ".nvme"
 #define NAMES_KEY_TYPE "psk"
-/* What stands in for them where the kernel has neither ([Keyring] StandIn=yes). */
+/* Replacements for a kernel that has neither ([Keyring] StandIn=yes). */
 #define NAMES_RING_STAND_IN "nvme-keyd-stand-in"
 #define NAMES_KEY_TYPE_STAND_IN "user"
 
@@ -39,7 +39,7 @@
 
 /* Reads 1 where kernel/ makes the kernel ask. */
 #define NAMES_LIVEPATCH_ENABLED "/sys/kernel/livepatch/nvme_keyd_upcall/enabled"
-/* There where kernel/ makes the kernel compare NQNs to their ends; nvme_keyring is a module or not.
+/* Exists if kernel/ makes the kernel compare whole NQNs; for nvme_keyring as a module or built in.
  */
 #define NAMES_LIVEPATCH_MATCH                                                                      \
     "/sys/kernel/livepatch/nvme_keyd_upcall/nvme_keyring/nvme_tls_psk_match,1"
@@ -49,15 +49,14 @@
 /* The systemd credential that holds the key-encryption key. */
 #define NAMES_KEK_CREDENTIAL "nvme-keyd.kek"
 
-/* Those with PSKs: this one, and all with a dot and more behind it. */
+/* Credentials with PSKs have this name, or it and a dot and more. */
 #define NAMES_PSK_CREDENTIAL "nvme-keyd.psk"
-/* Where they are besides $CREDENTIALS_DIRECTORY, and what is there as well when all have been
- * fetched. */
+/* A second directory with them, and the file in it that says that all have been fetched. */
 #define NAMES_ENV_CREDENTIALS "NVME_KEYD_CREDENTIALS_DIRECTORY"
 #define NAMES_FETCHED_CREDENTIAL "nvme-keyd.fetched"
 
 #define NAMES_ENV_LOG_LEVEL "NVME_KEYD_LOG_LEVEL"
-/* Others than those above, for tests. */
+/* Tests replace paths above by these. */
 #define NAMES_ENV_SERVICE_MANAGER "NVME_KEYD_SERVICE_MANAGER"
 #define NAMES_ENV_RUNNING_UNITS "NVME_KEYD_RUNNING_UNITS"
 #define NAMES_ENV_CONTROLLERS "NVME_KEYD_CONTROLLERS"

@@ -18,8 +18,8 @@
 /* "type;uid;gid;perm;" before the description itself. */
 #define DESCRIBE_MAX (KEY_DESCRIPTION_MAX + 64)
 
-/* Changing the timeout and permissions of a key: uid 0 may do that to any key it possesses, so the
- * bit gives away nothing, and add_key(2) never sets it. */
+/* The marks. This bit lets uid 0 change timeout and permissions, which it may do as possessor
+ * anyway; add_key(2) never sets it. */
 #define OWNER_PERM KEY_USR_SETATTR
 #define HANDED_IN_PERM KEY_GRP_VIEW
 /* What add_key(2) gives a readable key, as permissions of the possessor and of the owner. */
@@ -48,8 +48,8 @@ static key_serial_t stand_in_open(void)
 
     if (s >= 0)
         return s;
-    /* A service's session does not lead to the user keyring, so the new ring is made where we
-     * possess it, and then put where others find it. */
+    /* A service's session does not lead to the user keyring, so make the ring in a keyring that we
+     * possess, and then link it where others find it. */
     s = add_key("keyring", NAMES_RING_STAND_IN, NULL, 0, KEY_SPEC_PROCESS_KEYRING);
     if (s >= 0 &&
         (keyctl_setperm(s, STAND_IN_PERMISSIONS) < 0 || keyctl_link(s, KEY_SPEC_USER_KEYRING) < 0))
@@ -73,9 +73,8 @@ static bool is_ring(const char *line, unsigned *ret_serial)
     return true;
 }
 
-/* A line of /proc/keys proves nothing: anyone's description may hold a newline, and a whole line
- * behind it. User space cannot make a keyring whose name begins with a dot, so this is the
- * kernel's. */
+/* A line of /proc/keys may be forged, because any user's description may hold a newline. Only the
+ * kernel can make a keyring whose name begins with a dot. */
 static bool is_nvme_keyring(key_serial_t serial)
 {
     char text[64];
@@ -197,7 +196,7 @@ static int describe(const Ring *r, key_serial_t serial, RingKey *ret)
     long n = keyctl_describe(serial, text, sizeof(text) - 1);
     int e;
 
-    /* Gone in the meantime, dead, or not ours to see: not something we could have published. */
+    /* Gone, dead, or invisible to us: not a key that we published. */
     if (n < 0 || (size_t)n >= sizeof(text))
         return 0;
     text[n] = '\0';
@@ -259,7 +258,7 @@ int ring_add(const Ring *r, const char *description, const void *payload, size_t
 
     if (s < 0)
         return -errno;
-    /* A key without the mark still works, and its group tells whose it is. */
+    /* A key without the mark still works, and its group identifies it as ours. */
     (void)ring_mark(s, handed_in);
     *ret_serial = s;
     return 0;
@@ -299,12 +298,11 @@ int ring_unlink(const Ring *r, int32_t serial)
 {
     if (keyctl_unlink(serial, r->serial) == 0 || errno == ENOENT)
         return 0;
-    /* A key that has been collected is not linked either; a ring that is gone is another matter. */
+    /* ENOKEY: the key was garbage-collected, or the ring is gone. */
     return errno == ENOKEY && keyctl_read(r->serial, NULL, 0) >= 0 ? 0 : -errno;
 }
 
-/* A line may be forged, by a newline in a description: then a key counts as one that is not ready,
- * which harms nobody. */
+/* A line may be forged by a newline in a description. Then a key only counts as not ready. */
 static bool is_under_construction(const char *line, unsigned *ret_serial)
 {
     char flags[8];

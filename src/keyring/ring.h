@@ -9,15 +9,15 @@
 #include "basic/secret.h"
 
 /*
- * The keyring in which the kernel looks for TLS PSKs, and what is linked in it.
+ * The keyring in which the kernel looks for TLS PSKs, and its keys.
  *
- * Possession: a `psk` key may be searched and read only by who possesses it, that is, who has a
- * keyring that leads to it. Opening links the ring into the process keyring, which no other process
- * shares and which goes with this one.
+ * Possession: only a process whose keyrings lead to a `psk` key may search and read it. Opening
+ * links the ring into the process keyring, which no other process shares and which ends with this
+ * one.
  *
- * Ownership: each key that we add gets an owner mark, a permission bit that no default has, for
- * every later process to see. add_key(2) also gives a key the caller's file-system gid; it covers a
- * crash between the two steps, but its number may differ between an initramfs and the real root.
+ * Ownership: ring_add() marks a key by a permission bit that add_key(2) never sets, so that later
+ * processes recognise it. add_key(2) also gives a key the caller's file-system gid, which covers a
+ * crash between the two steps; but the gid may differ between an initramfs and the real root.
  */
 typedef struct Ring Ring;
 
@@ -42,28 +42,27 @@ void ring_list_done(const RingList *l);
  * was built without NVME_TCP_TLS. */
 int ring_open(bool stand_in, Ring **ret) _must_check_;
 
-/* What an error of these functions means, for people; need not be freed. */
+/* The meaning of an error of these functions, as a static string. */
 const char *ring_error_text(int error);
 
 /* Unlinks the ring from the process keyring; its keys stay. Accepts NULL; returns NULL. */
 Ring *ring_close(Ring *r);
 DEFINE_CLEANUP(Ring, ring_close)
 
-/* Links the ring into the user keyring, in the place of an older one: services of root whose
- * session leads there possess its keys, without linking anything themselves. Returns the error of
- * keyctl_link(3). */
+/* Links the ring into the user keyring and displaces an older one there, so that services of root
+ * whose session leads there possess its keys. Returns the error of keyctl_link(3). */
 int ring_share(const Ring *r) _must_check_;
 
 int32_t ring_serial(const Ring *r);
 
-/* Each of the following returns -EKEYREVOKED or -ENOKEY when the ring itself is gone (nvme_keyring
- * was unloaded): close it and open the new one. */
+/* The following return -EKEYREVOKED or -ENOKEY if nvme_keyring was unloaded: close the ring and
+ * open the new one. */
 
 /* Lists the keys, linear in their number. Release with ring_list_done(). */
 int ring_list(const Ring *r, RingList *ret) _must_check_;
 
-/* True where adding a key of a description that exists updates that key, as of the stand-in's type;
- * a `psk` key is displaced by another. */
+/* True if add_key(2) with an existing description updates that key, as for the stand-in's type. A
+ * `psk` key is displaced instead. */
 bool ring_updates(const Ring *r);
 
 /* True for a key that nvme-keyd added, in this boot or in the initramfs before it. */
@@ -77,24 +76,24 @@ int ring_add(const Ring *r, const char *description, const void *payload, size_t
 /* True when the ring has this key, usable and under this description. */
 bool ring_holds(const Ring *r, const char *description, int32_t serial);
 
-/* Has a key end in timeout_sec from now, or never with 0. */
+/* Makes a key expire in timeout_sec, or never with 0. */
 int ring_set_timeout(int32_t serial, unsigned timeout_sec) _must_check_;
 
-/* Marks a key as ours, and whether it was handed in for one boot: such keys can be told apart
- * without a store. The marks are permissions of uid 0 and of the key's group that give neither any
- * access to the PSK. Returns 0, or the error of keyctl(2). */
+/* Marks a key as ours, and as handed in for one boot or not, so that these differ without a store.
+ * The marks are permissions of uid 0 and of the key's group, without access to the PSK. Returns 0
+ * or the error of keyctl(2). */
 int ring_mark(int32_t serial, bool handed_in);
 
 /* The serial of the key of exactly this description, or 0. */
 int32_t ring_look_up(const Ring *r, const char *description);
 
-/* Unlinks a key from the ring; it lives on for a controller that still refers to it. A key that is
- * not linked any more is no error. */
+/* Unlinks a key from the ring; it lives on while a controller refers to it. An unlinked key is no
+ * error. */
 int ring_unlink(const Ring *r, int32_t serial) _must_check_;
 
-/* The serials of all keys of this machine that are under construction: who reads such a key waits
- * for whoever constructs it. Linear in the number of keys that we can see. Free *ret. Returns
- * -ENOMEM, or an error of reading /proc/keys. */
+/* Lists the serials of all keys under construction on this machine; reading such a key blocks.
+ * Linear in the keys that we can see. Free *ret. Returns -ENOMEM, or an error of reading
+ * /proc/keys. */
 int ring_under_construction(int32_t **ret, size_t *ret_n) _must_check_;
 
 /* Returns 1 when the key's payload equals these bytes (compared in constant time), 0 when not. */

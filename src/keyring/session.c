@@ -20,12 +20,12 @@ typedef struct Serials {
     size_t capacity;
 } Serials;
 
-/* What is looked for, and what /proc/keys has. */
+/* The keyring and invocation to find, and the candidates of /proc/keys. */
 typedef struct Search {
     const uint8_t *invocation;
     int32_t keyring;
     char name[32];
-    Serials sessions; /* lines say so; is_roots() proves it */
+    Serials sessions; /* according to /proc/keys; is_roots() verifies it */
     Serials revoked;  /* keyrings of that name */
 } Search;
 
@@ -165,8 +165,8 @@ static bool is_session(int32_t serial)
            strcmp(text, KEYRING_TYPE) == 0 && strcmp(name, SESSION_NAME) == 0;
 }
 
-/* Reads "SERIAL FLAGS USAGE TIMEOUT PERM UID GID TYPE NAME: SUMMARY". A line proves nothing, see
- * ring.c; a revoked key is described nowhere else. */
+/* Reads "SERIAL FLAGS USAGE TIMEOUT PERM UID GID TYPE NAME: SUMMARY". A line may be forged, see
+ * ring.c, but a revoked key is listed nowhere else. */
 static int read_line(Search *s, const char *line)
 {
     char flags[8], type[16], name[32];

@@ -220,7 +220,8 @@ static void on_activity(void *userdata)
     daemon_log_ring(d->manager);
     daemon_log_clock(&d->log, d->manager);
     vault_count(manager_vault(d->manager));
-    tlshd_watch_update(d->tlshd);
+    tlshd_watch_update(d->tlshd, publisher_ring_serial(manager_publisher(d->manager)),
+                       manager_config(d->manager)->restart_tlshd);
     retire_timer_update(d->retire);
     plan_retry(d, has_failed(d) || vault_has_to_count(manager_vault(d->manager)));
     plan_idle_exit(d);
@@ -411,6 +412,13 @@ static int setup_signals(Daemon *d)
     return sd_event_add_signal(d->event, NULL, SIGHUP, on_hangup, d);
 }
 
+static bool look_tlshd(void *userdata, TlshdStatus *ret)
+{
+    Daemon *d = userdata;
+
+    return manager_look_tlshd(d->manager, ret);
+}
+
 static int setup(Daemon *d, const Config *config, const char *state_dir)
 {
     static const VarlinkServiceInfo info = {"nvme-keyd", "nvme-keyd", PROJECT_VERSION,
@@ -426,7 +434,7 @@ static int setup(Daemon *d, const Config *config, const char *state_dir)
         (r = notifier_new(d->event, &d->notifier)) < 0 ||
         (r = manager_new(d->event, config, state_dir, &d->manager)) < 0 ||
         (r = retire_timer_new(d->event, d->manager, on_due, d, &d->retire)) < 0 ||
-        (r = tlshd_watch_new(d->event, d->manager, &d->tlshd)) < 0 ||
+        (r = tlshd_watch_new(d->event, look_tlshd, d, &d->tlshd)) < 0 ||
         (r = refusals_new(d->event, &d->refusals)) < 0 ||
         (r = varlink_server_new(d->event, &info, &d->varlink)) < 0 ||
         (r = varlink_server_add_interface(d->varlink, &manager_interface, d->manager)) < 0)

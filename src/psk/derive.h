@@ -43,5 +43,5 @@ static inline void tls_psk_done(const TlsPsk *p)
  * tls_psk_done(). Returns 0, PSK_E_IDENTITY_LENGTH, -ENOMEM or -EIO (OpenSSL failed). */
 int psk_derive(const PskSource *source, unsigned version, TlsPsk *ret) _must_check_;
 
-/* The PSK digest of version 1 identities: tells which PSK it is without telling the PSK. */
+/* The PSK digest of version 1 identities, which identifies a PSK without revealing it. */
 int psk_digest(const PskSource *source, char ret[static PSK_DIGEST_MAX + 1]) _must_check_;

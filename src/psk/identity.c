@@ -21,7 +21,7 @@ bool psk_identity_fits_version_0(const char *hostnqn, const char *subsysnqn)
     return HEAD_LENGTH + strlen(hostnqn) + 1 + strlen(subsysnqn) <= PSK_IDENTITY_0_MAX;
 }
 
-/* Splits off what stands before the next blank; returns NULL behind the last part. */
+/* Splits off the part before the next blank; returns NULL after the last part. */
 static const char *next_part(const char **p, const char *end, size_t *ret_length)
 {
     const char *start = *p, *blank;
@@ -46,7 +46,7 @@ static int parse_head(const char *text, size_t length, PskIdentity *i)
     return 0;
 }
 
-/* Only the form: the digest is compared with ours as a whole afterwards. */
+/* Checks only the form, since the caller compares the digest with ours. */
 static bool digest_is_valid(const PskIdentity *i)
 {
     return i->version == 1 && i->digest_length == BASE64_LENGTH(psk_hash_size(i->hash));

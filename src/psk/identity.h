@@ -28,7 +28,7 @@ void psk_identity_format(unsigned version, PskHash hash, const char *hostnqn, co
  * 255 bytes. */
 #define PSK_IDENTITY_0_MAX 255
 
-/* Whether an identity of version 0 has room for these NQNs. */
+/* True if these NQNs fit into an identity of version 0. */
 bool psk_identity_fits_version_0(const char *hostnqn, const char *subsysnqn);
 
 /* Parses an identity of a configured PSK ("R"), as a peer or a request names it: exactly one blank
@@ -36,8 +36,8 @@ bool psk_identity_fits_version_0(const char *hostnqn, const char *subsysnqn);
  * cannot know. Returns 0 or PSK_E_IDENTITY. */
 int psk_identity_parse(const char *text, size_t length, PskIdentity *ret) _must_check_;
 
-/* The same for an identity under which a TLS PSK of size bytes is to be kept: complete, and of the
- * hash that goes with this size. Returns 0, PSK_E_IDENTITY, PSK_E_GENERATED ("G": the kernel's
+/* Parses the identity of a TLS PSK of size bytes to be stored: complete, and with the hash that
+ * belongs to this size. Returns 0, PSK_E_IDENTITY, PSK_E_GENERATED ("G": the kernel's
  * own), PSK_E_DIGEST (none in version 1, or not Base64) or PSK_E_IDENTITY_SIZE. */
 int psk_identity_parse_key(const char *text, size_t length, size_t size, PskIdentity *ret)
     _must_check_;

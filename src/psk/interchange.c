@@ -44,7 +44,7 @@ size_t psk_hash_size(PskHash cipher_hash)
     return cipher_hash == PSK_HASH_SHA384 ? 48 : 32;
 }
 
-/* Hash 00 goes with both sizes, the others with their own. */
+/* Hash 00 allows both sizes, the others one each. */
 static bool size_fits_hash(size_t size, PskHash hash)
 {
     return hash == PSK_HASH_NONE ? size == 32 || size == 48 : size == psk_hash_size(hash);
@@ -64,7 +64,7 @@ bool psk_has_byte_order_mark(const char *text, size_t length)
            (length >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0));
 }
 
-/* Looks at all of it, whatever the key is. */
+/* Reads all bytes, so the time does not depend on the key. */
 static bool has_blank(const char *text, size_t length)
 {
     unsigned found = 0;
@@ -75,7 +75,7 @@ static bool has_blank(const char *text, size_t length)
     return found;
 }
 
-/* What editors and shells add to a PSK that is right. 0 for none of that. */
+/* Finds what editors and shells add to a valid PSK. Returns a PskError, or 0. */
 static int find_addition(const char *text, size_t length)
 {
     if (psk_has_byte_order_mark(text, length))
@@ -117,7 +117,7 @@ int psk_interchange_parse(const char *text, size_t length, PskHash *ret_hash,
         r = parse_head(text, length, &hash);
     if (r != 0)
         return r;
-    /* The colon first: where it is what was lost, the length is off by one only because of it. */
+    /* Check the colon first: a lost colon also makes the length wrong. */
     if (text[length - 1] != ':')
         return PSK_E_COLON;
     if (length != TEXT_LENGTH(32) && length != TEXT_LENGTH(48))
@@ -125,7 +125,7 @@ int psk_interchange_parse(const char *text, size_t length, PskHash *ret_hash,
     if (base64_decode(text + HEAD_LENGTH, length - HEAD_LENGTH - 1, payload, sizeof(payload),
                       &size) < 0)
         return PSK_E_BASE64;
-    /* Padding may hide a length between the two that are legal. */
+    /* With padding the text has a legal length while the key has not. */
     if (size != 32 + CRC_SIZE && size != 48 + CRC_SIZE)
         return PSK_E_LENGTH;
     size -= CRC_SIZE;

@@ -9,7 +9,7 @@
 
 #define DHCHAP_PREFIX "DHHC-1:"
 #define KEY_PREFIX "NVMeTLSkey-"
-/* Where the digit of the format's version stands. */
+/* Position of the format's version digit. */
 #define KEY_VERSION_AT (sizeof(KEY_PREFIX) - 1)
 
 static bool begins_with(const char *text, size_t length, const char *prefix)
@@ -24,7 +24,7 @@ static bool is_space(char c)
     return c == ' ' || c == '\t' || c == '\r';
 }
 
-/* The TLS PSK of an identity. In the version's place some nvme-cli write that of the identity. */
+/* Some nvme-cli write the version of the identity as the version of the format. */
 static int parse_derived_psk(const char *text, size_t length, PskHash *ret_hash, Secret **ret)
 {
     char copy[PSK_INTERCHANGE_MAX];
@@ -107,7 +107,7 @@ int keyfile_line_parse(const char *text, size_t length, KeyfileLine *ret)
 
     if (psk_has_byte_order_mark(text, length))
         return PSK_E_MARK;
-    /* Behind the last blank stands the key: an identity has blanks itself. */
+    /* The key is the last word; an identity has blanks itself. */
     blank = memrchr(text, ' ', length);
     if (!blank)
         return PSK_E_LINE;

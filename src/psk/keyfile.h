@@ -10,14 +10,14 @@
  *     IDENTITY NVMeTLSkey-1:HH:BASE64:
  *         As `nvme tls-key --export` and `nvme keys export` write it. IDENTITY is "NVMe0Rhh HOSTNQN
  *         SUBSYSNQN" or "NVMe1Rhh HOSTNQN SUBSYSNQN DIGEST", and BASE64 has the TLS PSK derived for
- *         it. nvme-cli 2.11 to 2.16 write NVMeTLSkey-0 behind an identity of version 0.
+ *         it. nvme-cli 2.11 to 2.16 write NVMeTLSkey-0 after an identity of version 0.
  *     IDENTITY DHHC-1:HH:BASE64:
  *         A secret of DH-HMAC-CHAP, which nvme-cli 3 keeps in the same file.
  *     HOSTNQN SUBSYSNQN NVMeTLSkey-1:HH:BASE64:
- *         Of nvme-keyd alone: BASE64 has the configured PSK, as an administrator gives it.
+ *         Only nvme-keyd reads this: BASE64 holds the configured PSK.
  *
- * An identity begins with "NVMe", an NQN with "nqn.", so no line can be taken for another kind.
- * Empty lines, and those that begin with '#', mean nothing; blanks and tabs around a line neither.
+ * An identity begins with "NVMe", an NQN with "nqn.", so the kind of a line is never ambiguous.
+ * Empty lines, lines that begin with '#', and blanks and tabs around a line are ignored.
  */
 typedef enum KeyfileKind {
     KEYFILE_NOTHING,
@@ -35,7 +35,7 @@ typedef struct KeyfileLine {
     size_t hostnqn_length;
     const char *subsysnqn;
     size_t subsysnqn_length;
-    PskHash hash; /* as the interchange format has it */
+    PskHash hash; /* of the interchange format */
     Secret *psk;  /* configured PSK or TLS PSK; NULL for the other kinds */
 } KeyfileLine;
 

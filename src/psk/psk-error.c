@@ -20,7 +20,7 @@ const char *psk_error_text(int error)
     case PSK_E_BASE64:
         return "base64: the key between the colons is not valid Base64";
     case PSK_E_CRC:
-        return "CRC: the checksum does not match, a character was mistyped or lost";
+        return "CRC: the checksum does not match, so a character is wrong or missing";
     case PSK_E_HASH_LENGTH:
         return "length: hash 01 takes a 32-byte key and hash 02 a 48-byte key";
     case PSK_E_IDENTITY_LENGTH:
@@ -29,10 +29,10 @@ const char *psk_error_text(int error)
     case PSK_E_IDENTITY:
         return "not an identity: NVMe0Rhh HOSTNQN SUBSYSNQN or NVMe1Rhh HOSTNQN SUBSYSNQN DIGEST";
     case PSK_E_GENERATED:
-        return "a generated key (NVMe?G) belongs to the kernel and to one connection: leave it out";
+        return "a generated key (NVMe?G) belongs to the kernel and one connection: leave it out";
     case PSK_E_DIGEST:
-        return "an identity of version 1 ends with a PSK digest: 44 characters of Base64 behind "
-               "NVMe1R01, 64 behind NVMe1R02";
+        return "an identity of version 1 ends with a PSK digest: 44 characters of Base64 after "
+               "NVMe1R01, 64 after NVMe1R02";
     case PSK_E_IDENTITY_SIZE:
         return "length: the identity names SHA-256 (R01), which goes with a TLS PSK of 32 bytes, "
                "or "
@@ -46,7 +46,8 @@ const char *psk_error_text(int error)
     case PSK_E_QUOTES:
         return "quotes stand around it: leave them out";
     case PSK_E_MORE:
-        return "more than one word: a PSK stands alone, with no second line and nothing behind it";
+        return "more than one word: a PSK stands alone, without a second line and without text "
+               "after it";
     case PSK_E_LINE:
         return "not a line of a key file: IDENTITY KEY or HOSTNQN SUBSYSNQN KEY, with one blank "
                "between them";

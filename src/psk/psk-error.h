@@ -2,9 +2,8 @@
 #pragma once
 
 /*
- * Functions of this room return 0, a negative errno when the machine failed (-ENOMEM, -EIO), or one
- * of these positive codes when the input is wrong: an answer for whoever gave it, not to be passed
- * on as an errno.
+ * Functions of this room return 0, a negative errno if the machine failed (-ENOMEM, -EIO), or one
+ * of these positive codes if the input is wrong. A code is for the user, not an errno to pass on.
  */
 typedef enum PskError {
     PSK_E_PREFIX = 1,

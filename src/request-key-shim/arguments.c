@@ -7,7 +7,7 @@
 #include "nvme-keyd/upcall/protocol.h"
 #include "request-key-shim/arguments.h"
 
-/* Decimal digits only: no sign, no blank, no locale. */
+/* strtoull(3) would accept signs and blanks. */
 static int parse_number(const char *s, uint64_t max, uint64_t *ret)
 {
     uint64_t n = 0;

@@ -4,10 +4,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* No user has it. */
 #define UID_UNKNOWN ((uid_t)-1)
 
-/* What a rule in request-key.d passes on: %k %u %t %d %c. */
+/* The arguments of a rule in request-key.d: %k %u %t %d %c. */
 typedef struct ShimArguments {
     int32_t key;
     uid_t uid;
@@ -16,9 +15,8 @@ typedef struct ShimArguments {
     const char *callout; /* empty where the rule passes none */
 } ShimArguments;
 
-/* Parses argv of main(). Returns 0, or -EINVAL where it is not of this form: KEY UID TYPE
- * DESCRIPTION [CALLOUT], the last three within the limits of protocol.h. Also on failure key
- * and uid are set where they could be read, so that it can be rejected; else they are 0 and
- * UID_UNKNOWN. */
+/* Parses argv of main(): KEY UID TYPE DESCRIPTION [CALLOUT], the last three within the limits of
+ * protocol.h. Returns -EINVAL for anything else; *ret then still has key and uid, so that the key
+ * can be rejected, or 0 and UID_UNKNOWN if they are invalid. */
 int shim_arguments_parse(int argc, char *const *argv, ShimArguments *ret)
     __attribute__((warn_unused_result));

@@ -12,7 +12,7 @@
 #include "nvme-keyd/upcall/limits.h"
 #include "request-key-shim/ask.h"
 
-/* The kernel knows no errors from there on (MAX_ERRNO). */
+/* MAX_ERRNO of the kernel. */
 #define ERRNO_END 4095
 
 static uint64_t now_usec(void)
@@ -23,7 +23,7 @@ static uint64_t now_usec(void)
     return (uint64_t)ts.tv_sec * USEC_PER_SEC + (uint64_t)ts.tv_nsec / 1000;
 }
 
-/* Bounds connect(2) (a full backlog), send(2) and recv(2) by what is left of our time. */
+/* Bounds connect(2), which waits while the backlog is full, send(2) and recv(2). */
 static int set_timeout(int fd, int option, uint64_t deadline_usec)
 {
     uint64_t t = now_usec(), left = t < deadline_usec ? deadline_usec - t : 0;
@@ -34,7 +34,7 @@ static int set_timeout(int fd, int option, uint64_t deadline_usec)
     return setsockopt(fd, SOL_SOCKET, option, &tv, sizeof(tv)) < 0 ? -errno : 0;
 }
 
-/* What a socket calls a time that is over. */
+/* EAGAIN and EINPROGRESS are timeouts of a blocking socket. */
 static int socket_error(int e)
 {
     return e == EAGAIN || e == EINPROGRESS ? -ETIMEDOUT : -e;
@@ -56,7 +56,7 @@ static int send_request(int fd, const ShimArguments *a)
 
 static int receive_reply(int fd, UpcallReply *ret)
 {
-    /* The whole size of a packet, also of one that is too long. */
+    /* MSG_TRUNC returns the full size of a packet that is too long. */
     ssize_t n = recv(fd, ret, sizeof(*ret), MSG_TRUNC);
 
     if (n < 0)
@@ -92,6 +92,6 @@ int ask_daemon(const ShimArguments *a, UpcallReply *ret)
     uint64_t deadline = now_usec() + UPCALL_DEADLINE_USEC;
     int r = ask_once(a, deadline, ret);
 
-    /* It ended while it had our request: its socket is the service manager's and starts it anew. */
+    /* The daemon ended with our request. systemd holds its socket, which starts it again. */
     return r == -ECONNRESET || r == -EPIPE ? ask_once(a, deadline, ret) : r;
 }

@@ -13,7 +13,7 @@ int construction_authorize(int32_t key)
 
 int construction_instantiate(int32_t key, const void *payload, size_t size, unsigned timeout_sec)
 {
-    /* Before it is there, so that it is at no moment there without. */
+    /* Set first, so that the key never exists without its timeout. */
     if (timeout_sec > 0 && syscall(SYS_keyctl, KEYCTL_SET_TIMEOUT, key, timeout_sec) < 0)
         return -errno;
     return syscall(SYS_keyctl, KEYCTL_INSTANTIATE, key, payload, size, 0) < 0 ? -errno : 0;

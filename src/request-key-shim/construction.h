@@ -5,19 +5,18 @@
 #include <stdint.h>
 
 /*
- * The key that the kernel has under construction, and that its requester waits for: keyctl(2), by
- * the system call itself, so that nothing but the C library has to be loaded. All return 0 or a
- * negative errno.
+ * keyctl(2) on the key under construction that the requester waits for. The system call itself, so
+ * that only the C library is loaded. All return 0 or a negative errno.
  */
 
-/* To be called first: only then may we touch the key. Returns -ENOKEY where no request for it is
- * under way, or not one that we were started for. */
+/* Call this first, or the other two fail. Returns -ENOKEY unless the kernel started us for this
+ * key. */
 int construction_authorize(int32_t key) __attribute__((warn_unused_result));
 
-/* Gives the key its payload. It lives for timeout_sec, 0: for ever. */
+/* Gives the key its payload. The key expires in timeout_sec, or never with 0. */
 int construction_instantiate(int32_t key, const void *payload, size_t size, unsigned timeout_sec)
     __attribute__((warn_unused_result));
 
-/* The requester gets error (a positive errno), and so does who asks within timeout_sec. */
+/* Returns error (a positive errno) to the requester, and to later ones for timeout_sec. */
 int construction_reject(int32_t key, unsigned timeout_sec, unsigned error)
     __attribute__((warn_unused_result));

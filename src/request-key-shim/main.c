@@ -14,9 +14,9 @@
 #include "request-key-shim/construction.h"
 #include "request-key-shim/report.h"
 
-/* Of an answer that we could not get: short, so that who tries again is not kept waiting. */
+/* After a failure of ours the kernel soon asks again. */
 #define NO_ANSWER_TIMEOUT_SEC 1
-/* Should anything but the daemon keep us; the kernel rejects for who is gone. */
+/* Safety net: SIGALRM ends us if anything else blocks, and the kernel then rejects the key. */
 #define LAST_RESORT_SEC ((unsigned)(UPCALL_DEADLINE_USEC / USEC_PER_SEC) + 1)
 
 static void erase_reply(UpcallReply *const *reply)
@@ -24,12 +24,12 @@ static void erase_reply(UpcallReply *const *reply)
     explicit_bzero(*reply, sizeof(**reply));
 }
 
-/* The kernel has its answer before anybody else hears of it. Whether a key exists is not said. */
+/* Answers the kernel first, then logs. The log does not say whether a key exists. */
 static int reject(const ShimArguments *a, unsigned timeout_sec, unsigned error)
 {
     int r = construction_reject(a->key, timeout_sec, error);
 
-    /* There are errors that the kernel keeps for itself. */
+    /* The kernel does not accept every errno. */
     if (r == -EINVAL)
         r = construction_reject(a->key, NO_ANSWER_TIMEOUT_SEC, ENOKEY);
     if (r < 0)
@@ -47,7 +47,7 @@ static int fail(const ShimArguments *a, const char *what, int error)
 
 static int answer(const ShimArguments *a)
 {
-    /* Static, so that it is locked before it is filled. */
+    /* Static, so that mlock(2) comes before it is filled. */
     static UpcallReply reply;
     _cleanup_(erase_reply) _unused_ UpcallReply *const erased = &reply;
     int r;
@@ -76,10 +76,10 @@ int main(int argc, char **argv)
     }
     r = construction_authorize(a.key);
     if (r < 0) {
-        report(LOG_ERR, "no request for key %d is under way: %s", a.key, strerror(-r));
+        report(LOG_ERR, "the kernel has no request for key %d: %s", a.key, strerror(-r));
         return EXIT_FAILURE;
     }
-    /* Anyone may call request_key(2), and the key would be in the keyring of whoever did. */
+    /* Any user may call request_key(2), which would put the key into their keyring. */
     if (a.uid != 0 && a.uid != UID_UNKNOWN) {
         r = reject(&a, NEGATIVE_TIMEOUT_SEC, EACCES);
         report_refusal(a.uid);

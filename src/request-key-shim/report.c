@@ -42,8 +42,7 @@ static int64_t nsec(const struct timespec *t)
     return (int64_t)t->tv_sec * NSEC_PER_SEC + t->tv_nsec;
 }
 
-/* The last time is that of a file. Where there is none the directory is not there, nor the daemon.
- */
+/* The mtime of a file has the last time. Without its directory there is no daemon either. */
 static bool refusal_is_due(void)
 {
     _cleanup_(closep) int fd =
@@ -54,7 +53,7 @@ static bool refusal_is_due(void)
     if (fd < 0 || fstat(fd, &st) < 0)
         return true;
     clock_gettime(CLOCK_REALTIME, &now);
-    /* New files are empty. A time that is to come is one of a clock that was set. */
+    /* A new file is empty. A time in the future is left from before the clock was set back. */
     if (st.st_size > 0 && nsec(&now) >= nsec(&st.st_mtim) &&
         nsec(&now) - nsec(&st.st_mtim) < REFUSAL_INTERVAL_NSEC)
         return false;

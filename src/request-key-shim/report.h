@@ -4,14 +4,12 @@
 #include <sys/types.h>
 
 /*
- * What an administrator should know, to syslog. The kernel starts us with nowhere else to write to.
- * Not by syslog(3), which waits for who does not read, and allocates. A message that finds no
- * reader is lost.
+ * Messages to syslog, because the kernel starts us without standard streams. Not by syslog(3),
+ * which allocates, and blocks if the reader does. A message without a reader is lost.
  */
 
 /* Takes a level of syslog(3). No more than 200 bytes are sent. */
 void report(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* The same for a request that was refused. Any user can make as many as they like, so there are at
- * most ten such messages in a second. */
+/* Reports a refused request. Any user can make many, so at most ten a second are reported. */
 void report_refusal(uid_t uid);

@@ -74,7 +74,7 @@ run ctl status
 like "status: what to do" "$out" $'Handshakes: tlshd.service, stale\n.*\n +systemctl restart tlshd.service\n +Provision:'
 ctl sync >/dev/null
 is "it tells once" "$(told)" 1
-is "nobody was asked to restart it" "$(grep -cE "Cannot have|is being restarted" "$log")" 0
+is "nobody was asked to restart it" "$(grep -cE "Cannot restart|Restarting" "$log")" 0
 daemon_stop
 
 # Without any link it may have been started this moment, so it gets 5 seconds. A machine may be too slow to look within
@@ -114,9 +114,9 @@ like "status: what to configure" "$out" $'keyrings=\\.nvme\n.*/etc/tlshd\\.conf'
 cp "$conf" "$tmp/conf"
 printf '[Manager]\nRestartTlshd=yes\n' >>"$conf"
 kill -HUP "$daemon"
-configured() { grep -q "tlshd.service was restarted, and has not linked the keyring .nvme: .*keyrings=.nvme" "$log"; }
+configured() { grep -q "tlshd.service was restarted, but has not linked the keyring .nvme: .*keyrings=.nvme" "$log"; }
 check "the journal tells" wait_for 60 configured
-is "it is not restarted again" "$(grep -cE "Cannot have|is being restarted" "$log")" 0
+is "it is not restarted again" "$(grep -cE "Cannot restart|Restarting" "$log")" 0
 daemon_stop
 
 # --- RestartTlshd=, when it is stale already
@@ -129,13 +129,13 @@ daemon_start "${start[@]}"
 check "stale" wait_for 60 tells "$((before + 1))"
 printf '[Manager]\nRestartTlshd=yes\n' >>"$conf"
 kill -HUP "$daemon"
-restarts() { [ "$(grep -c "Cannot have tlshd.service restarted: " "$log")" -eq "$1" ]; }
+restarts() { [ "$(grep -c "Cannot restart tlshd.service: " "$log")" -eq "$1" ]; }
 check "the reload has it restarted; no service manager: that is told" wait_for 60 restarts 1
 is "and the daemon goes on" "$(state)" "('tlshd.service', 'stale')"
 ctl sync >/dev/null
 kill -HUP "$daemon"
 ctl sync >/dev/null
-is "once" "$(grep -c "Cannot have tlshd.service restarted: " "$log") $(told)" "1 $((before + 1))"
+is "once" "$(grep -c "Cannot restart tlshd.service: " "$log") $(told)" "1 $((before + 1))"
 daemon_stop
 
 # --- and at the start

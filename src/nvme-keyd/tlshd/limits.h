@@ -3,7 +3,7 @@
 
 #include "basic/limits.h"
 
-/* From the start of tlshd until it has linked its keyrings, which it does first. */
+/* tlshd links its keyrings first thing after its start. */
 #define TLSHD_START_USEC (5 * USEC_PER_SEC)
-/* The service manager answers at once, or is stuck. */
+/* The service manager answers at once, or not at all. */
 #define UNIT_RESTART_TIMEOUT_USEC (20 * USEC_PER_SEC)

@@ -31,7 +31,7 @@ static int on_reply(sd_bus_message *reply, void *userdata, sd_bus_error *ret_err
     return 1;
 }
 
-/* It queues what is not connected yet, and waits in the event loop. */
+/* sd-bus queues the call until it is connected, and the event loop drives it. */
 static int ask(UnitRestart *u, sd_event *event, const char *address)
 {
     int r;

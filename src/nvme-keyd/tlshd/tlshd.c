@@ -35,8 +35,7 @@ const char *tlshd_remedy_to_string(TlshdRemedy remedy)
     return names[remedy];
 }
 
-/* The service manager keeps a link for each unit that is running, for the journal: its target is
- * the id of the unit's invocation. */
+/* systemd keeps a link for each running unit; its target is the id of the invocation. */
 static int read_invocation(const char *directory, const char *unit, sd_id128_t *ret)
 {
     char path[PATH_MAX], id[SD_ID128_STRING_MAX];
@@ -66,7 +65,7 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Reads the serials that live controllers were connected with, in ascending order. */
+/* Reads the serials of the keys of live controllers, in ascending order. */
 static int read_used(const char *directory, int32_t **ret, size_t *ret_n)
 {
     _cleanup_(controller_list_done) ControllerList list = {NULL, 0};
@@ -99,7 +98,7 @@ static int is_in_use(const char *controllers, int32_t keyring)
     return 0;
 }
 
-/* Tells by the links of a session, and by what was seen before. Returns -ENOMEM. */
+/* The table in tlshd.h. Returns -ENOMEM. */
 static int judge(SessionLinks links, TlshdSighting now, const char *controllers,
                  TlshdHistory *history, TlshdStatus *ret)
 {
@@ -117,7 +116,7 @@ static int judge(SessionLinks links, TlshdSighting now, const char *controllers,
         history->lacking = now;
     ret->state = links == SESSION_REVOKED ? TLSHD_STALE : TLSHD_UNKNOWN;
     ret->unlinked = links == SESSION_NEITHER;
-    /* Another invocation has begun since. */
+    /* A later invocation lacks it as well, so a restart has not helped. */
     ret->remedy = is_same(&history->lacking, &now) ? TLSHD_RESTART : TLSHD_CONFIGURE;
     return 0;
 }

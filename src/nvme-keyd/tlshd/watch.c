@@ -10,13 +10,14 @@
 
 struct TlshdWatch {
     sd_event *event;
-    Manager *manager;
+    TlshdLook look;
+    void *userdata;
     sd_event_source *again;
     UnitRestart *restart;
     bool restarting;  /* the service manager has not answered yet */
-    bool may_restart; /* as of the last look at the configuration */
-    int32_t ring;     /* that was looked for last, 0 for none */
-    /* For which ring each was last done; 0 for none. */
+    bool may_restart; /* of the last update */
+    int32_t ring;     /* of the last look, 0 for none */
+    /* The ring for which each was last done, 0 for none. */
     int32_t told_stale;
     int32_t told_unlinked;
     int32_t told_unconfigured;
@@ -45,10 +46,10 @@ static void on_restarted(const char *unit, int error, void *userdata)
 
     w->restarting = false;
     if (error < 0) {
-        (void)log_error_errno(error, "Cannot have %s restarted", unit);
+        (void)log_error_errno(error, "Cannot restart %s", unit);
         return;
     }
-    log_notice("%s is being restarted, so that it links the keyring", unit);
+    log_notice("Restarting %s, so that it links the keyring", unit);
     look_later(w);
 }
 
@@ -65,7 +66,7 @@ static void restart(TlshdWatch *w, const char *unit)
         on_restarted(unit, r, w);
 }
 
-/* Whether something is new for this ring. */
+/* True once for each ring. */
 static bool is_first(const TlshdWatch *w, int32_t *done_for)
 {
     return TAKE(*done_for, w->ring) != w->ring;
@@ -77,7 +78,7 @@ static void on_unconfigured(TlshdWatch *w, const char *unit)
 
     if (is_first(w, &w->told_unconfigured))
         (void)log_full(LOG_WARNING, 0, &fields,
-                       "%s was restarted, and has not linked the keyring " NAMES_RING
+                       "%s was restarted, but has not linked the keyring " NAMES_RING
                        ": tlshd before 0.12 needs keyrings=" NAMES_RING
                        " in section [authenticate] of /etc/tlshd.conf",
                        unit);
@@ -90,26 +91,26 @@ static void on_stale(TlshdWatch *w, const char *unit)
     if (is_first(w, &w->told_stale))
         (void)log_full(LOG_WARNING, 0, &fields,
                        "%s links an older keyring " NAMES_RING
-                       ", which is revoked: tlshd 1.0 does not find the keys until it is restarted",
+                       ", which is revoked: restart tlshd 1.0, or it does not find the keys",
                        unit);
     if (w->may_restart && is_first(w, &w->restarted))
         restart(w, unit);
 }
 
-/* Newer versions look like that between two handshakes, so it is no cause for a warning. */
+/* Normal for newer versions between two handshakes, so this is no warning. */
 static void on_unlinked(TlshdWatch *w, const char *unit)
 {
     if (is_first(w, &w->told_unlinked))
         log_info("%s has no link to the keyring " NAMES_RING
-                 ": tlshd 1.1 and newer need none, an older one a restart",
+                 ": tlshd 1.1 and newer need none, restart an older one",
                  unit);
 }
 
-static void look(TlshdWatch *w, bool may_start)
+static void look_at(TlshdWatch *w, bool may_start)
 {
     TlshdStatus h;
 
-    if (!manager_look_tlshd(w->manager, &h) || h.remedy == TLSHD_NO_REMEDY)
+    if (!w->look(w->userdata, &h) || h.remedy == TLSHD_NO_REMEDY)
         return;
     if (h.unlinked && may_start)
         look_later(w);
@@ -125,11 +126,11 @@ static int on_again(sd_event_source *source, uint64_t usec, void *userdata)
 {
     (void)source;
     (void)usec;
-    look(userdata, false);
+    look_at(userdata, false);
     return 0;
 }
 
-int tlshd_watch_new(sd_event *event, Manager *m, TlshdWatch **ret)
+int tlshd_watch_new(sd_event *event, TlshdLook look, void *userdata, TlshdWatch **ret)
 {
     _cleanup_(tlshd_watch_freep) TlshdWatch *w = calloc(1, sizeof(*w));
     int r;
@@ -137,7 +138,8 @@ int tlshd_watch_new(sd_event *event, Manager *m, TlshdWatch **ret)
     if (!w)
         return -ENOMEM;
     w->event = event;
-    w->manager = m;
+    w->look = look;
+    w->userdata = userdata;
     r = sd_event_add_time(event, &w->again, CLOCK_MONOTONIC, 0, 0, on_again, w);
     if (r < 0)
         return r;
@@ -146,17 +148,15 @@ int tlshd_watch_new(sd_event *event, Manager *m, TlshdWatch **ret)
     return 0;
 }
 
-void tlshd_watch_update(TlshdWatch *w)
+void tlshd_watch_update(TlshdWatch *w, int32_t ring, bool may_restart)
 {
-    bool may_restart = manager_config(w->manager)->restart_tlshd;
     bool is_new = may_restart && !w->may_restart;
-    int32_t serial = publisher_ring_serial(manager_publisher(w->manager));
 
     w->may_restart = may_restart;
-    if (serial == 0 || (serial == w->ring && !is_new))
+    if (ring == 0 || (ring == w->ring && !is_new))
         return;
-    w->ring = serial;
-    look(w, true);
+    w->ring = ring;
+    look_at(w, true);
 }
 
 bool tlshd_watch_is_busy(const TlshdWatch *w)

@@ -105,7 +105,7 @@ check "unload nvme_keyring, and load it again" reload_keyring || bail "no keyrin
 check "tlshd is another one" wait_until 20 tlshd_is_another "$before"
 check "it has the keyring by itself" wait_until 20 tlshd_is "tlshd.service ready"
 check "the journal tells once more" wait_until 10 told "$mark"
-check "and of the restart" grep -q 'tlshd.service is being restarted' <(journal_since "$mark" -u nvme-keyd.service)
+check "and of the restart" grep -q 'Restarting tlshd.service' <(journal_since "$mark" -u nvme-keyd.service)
 check "a target with TLS again" target_up "$sub"
 check "a connect succeeds by itself" connect_tls "$sub"
 before=$(tlshd_invocation)
