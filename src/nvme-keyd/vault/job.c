@@ -16,6 +16,7 @@
 #include "credstore/seal/helper.h"
 #include "nvme-keyd/vault/job.h"
 
+#define SELF "/proc/self/exe"
 #define DETAIL_MAX ((size_t)4096)
 
 /* What comes over the pipe: this, the detail, the output. */
@@ -141,7 +142,7 @@ static int read_request(Secret **ret)
 
     if (!buffer)
         return -ENOMEM;
-    while (n > 0 && have < buffer->size) {
+    while (n != 0 && have < buffer->size) {
         n = read(STDIN_FILENO, buffer->data + have, buffer->size - have);
         if (n < 0 && errno != EINTR)
             return -errno;
@@ -192,6 +193,18 @@ static size_t make_environment(char *ret[], size_t n_max)
     return n;
 }
 
+/* Under valgrind only the name leads to this program. An update may have replaced the file; then
+ * the link still leads to ours, and the name ends in " (deleted)". */
+static const char *own_program(char buffer[static PATH_MAX])
+{
+    ssize_t n = readlink(SELF, buffer, PATH_MAX - 1);
+
+    if (n <= 0)
+        return SELF;
+    buffer[n] = '\0';
+    return access(buffer, X_OK) == 0 ? buffer : SELF;
+}
+
 /* When this returns the child has none of our descriptors: not the clients', who are to see the end
  * of their connections, and not the lock of the store. A group of its own, for what it starts. */
 static int spawn(int request_fd, int result_fd, pid_t *ret)
@@ -201,7 +214,7 @@ static int spawn(int request_fd, int result_fd, pid_t *ret)
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     short flags = POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
-    char *environment[16];
+    char *environment[16], program[PATH_MAX];
     sigset_t none, all;
     int r;
 
@@ -231,7 +244,7 @@ static int spawn(int request_fd, int result_fd, pid_t *ret)
     if (r == 0)
         r = posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
     if (r == 0)
-        r = posix_spawn(ret, "/proc/self/exe", &actions, &attributes, argv, environment);
+        r = posix_spawn(ret, own_program(program), &actions, &attributes, argv, environment);
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     return -r;
