@@ -60,7 +60,7 @@ static bool put(const Fixture *f, const char *name, const char *text)
     _cleanup_(fixture_done) Fixture f = {.dir = ""};                                               \
     ASSERT_TRUE(fixture_new(&f))
 
-#define NO_OPTION ": not an option: give OPTION=VALUE, [SECTION], or a comment behind \"#\""
+#define NO_OPTION ": not an option: give OPTION=VALUE, [SECTION], or a comment after \"#\""
 
 /* Loads the files of f into *ret and compares the problems with the lines, each of which
  * begins with the path of the file. NULL ends them. */
@@ -136,8 +136,8 @@ TEST(file_unknown)
     FIXTURE;
 
     ASSERT_TRUE(put(&f, NULL, "[Future]\nx=1\n[Manager]\nColour=red\nRetireSec=1\n"));
-    ASSERT_TRUE(loads(&f, &c, ":2: unknown option x= in section [Future], passed over",
-                      ":4: unknown option Colour= in section [Manager], passed over", NULL));
+    ASSERT_TRUE(loads(&f, &c, ":2: unknown option x= in section [Future], ignored",
+                      ":4: unknown option Colour= in section [Manager], ignored", NULL));
     ASSERT_EQ(c.retire_usec, USEC_PER_SEC);
     config_load(f.path, &c, &problems);
     ASSERT_EQ(problems.n, 2);
@@ -208,7 +208,7 @@ TEST(not_an_option)
     ASSERT_EQ(c.retire_usec, USEC_PER_SEC);
     ASSERT_TRUE(put(&f, NULL, "[Manager\nRetireSec=1\n"));
     ASSERT_TRUE(loads(&f, &c, ":1" NO_OPTION,
-                      ":2: unknown option RetireSec= in section [], passed over", NULL));
+                      ":2: unknown option RetireSec= in section [], ignored", NULL));
 }
 
 /* A line that does not fit is one problem, and the next one has its number. */
@@ -222,14 +222,14 @@ TEST(long_line)
     memset(text + n, '1', 600);
     strcpy(text + n + 600, "\nIdleExitSec=1\n");
     ASSERT_TRUE(put(&f, NULL, text));
-    ASSERT_TRUE(loads(&f, &c, ":2: longer than 198 bytes, passed over",
+    ASSERT_TRUE(loads(&f, &c, ":2: longer than 198 bytes, ignored",
                       ":3: IdleExitSec= in [Manager] cannot be \"1\": give a time of 30s or more, "
                       "or 0 or infinity to stay",
                       NULL));
     ASSERT_EQ(c.retire_usec, config_default.retire_usec);
 }
 
-/* A byte that is zero hides the end of its line, not the next line. */
+/* A NUL byte hides the end of its line, not the next line. */
 TEST(zero_byte)
 {
     static const char text[] = "[Manager]\nRetireSec=1h\0x\nIdleExitSec=90s\n";
@@ -241,7 +241,7 @@ TEST(zero_byte)
     ASSERT_TRUE(file);
     ASSERT_EQ(fwrite(text, 1, sizeof(text) - 1, file), sizeof(text) - 1);
     ASSERT_OK(fclose(file));
-    ASSERT_TRUE(loads(&f, &c, ":2: has a byte that is zero, passed over", NULL));
+    ASSERT_TRUE(loads(&f, &c, ":2: contains a NUL byte, ignored", NULL));
     ASSERT_EQ(c.idle_exit_usec, 90 * USEC_PER_SEC);
     ASSERT_EQ(c.retire_usec, config_default.retire_usec);
 }
@@ -286,10 +286,10 @@ TEST(unreadable)
 
     ASSERT_OK(symlink("keyd.conf", f.path));
     ASSERT_TRUE(
-        loads(&f, &c, ": cannot be read, passed over: Too many levels of symbolic links", NULL));
+        loads(&f, &c, ": cannot be read, ignored: Too many levels of symbolic links", NULL));
     ASSERT_OK(unlink(f.path));
     ASSERT_OK(symlink("nothing", f.path));
-    ASSERT_TRUE(loads(&f, &c, ": cannot be read, passed over: No such file or directory", NULL));
+    ASSERT_TRUE(loads(&f, &c, ": cannot be read, ignored: No such file or directory", NULL));
     ASSERT_OK(unlink(f.path));
     ASSERT_OK(mkdir(f.path, 0755));
     snprintf(path, sizeof(path), "%s.d/a.conf", f.path);
@@ -304,11 +304,11 @@ TEST(unreadable)
     snprintf(path, sizeof(path), "%s.d/e.conf", f.path);
     ASSERT_OK(truncate(path, CONFIG_FILE_MAX + 1));
     ASSERT_TRUE(put(&f, "f.conf", "[Manager]\nRetireSec=5\n"));
-    ASSERT_TRUE(loads(&f, &c, ": cannot be read, passed over: is a directory",
-                      ".d/a.conf: cannot be read, passed over: is a directory",
-                      ".d/b.conf: cannot be read, passed over: is no file",
-                      ".d/d.conf: cannot be read, passed over: is no file",
-                      ".d/e.conf: cannot be read, passed over: is too large", NULL));
+    ASSERT_TRUE(loads(&f, &c, ": cannot be read, ignored: is a directory",
+                      ".d/a.conf: cannot be read, ignored: is a directory",
+                      ".d/b.conf: cannot be read, ignored: is not a regular file",
+                      ".d/d.conf: cannot be read, ignored: is not a regular file",
+                      ".d/e.conf: cannot be read, ignored: is too large", NULL));
     ASSERT_EQ(c.retire_usec, 5 * USEC_PER_SEC);
 }
 
@@ -322,5 +322,5 @@ TEST(no_directory)
     ASSERT_OK(rmdir(path));
     ASSERT_TRUE(loads(&f, &c, NULL));
     ASSERT_OK(symlink("/dev/null", path));
-    ASSERT_TRUE(loads(&f, &c, ".d: cannot be read, passed over: Not a directory", NULL));
+    ASSERT_TRUE(loads(&f, &c, ".d: cannot be read, ignored: Not a directory", NULL));
 }

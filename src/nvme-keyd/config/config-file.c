@@ -15,17 +15,17 @@
 #include "nvme-keyd/config/limits.h"
 
 /*
- * inih goes on behind a line that it cannot parse and tells the number of the first one alone. It
- * calls the handler for each line that is an option; so a line that should be one, and for which
- * the handler was not called before the next one is read, is not.
+ * inih continues after a line that it cannot parse, and returns the number of the first such line
+ * only. To report each of them, read_line() notes when a line should be an option: if on_option()
+ * was not called by the time the next line is read, inih could not parse that line.
  */
 typedef struct Load {
     Config config;
     ConfigProblems *problems;
     const char *path;
     FILE *file;
-    unsigned line; /* that was read last */
-    bool expected; /* that line is an option, if it is anything */
+    unsigned line; /* of the last line read */
+    bool expected; /* the line is an option or malformed */
 } Load;
 
 void config_problems_done(ConfigProblems *p)
@@ -40,7 +40,7 @@ const char *config_problem(const ConfigProblems *p, size_t i)
     return i < ARRAY_SIZE(p->lines) ? p->lines[i] : NULL;
 }
 
-/* Journal, terminal and JSON take it as it is. */
+/* Problems are printed to the journal, to terminals and in JSON. */
 static void make_printable(char *s)
 {
     for (; *s; s++)
@@ -61,7 +61,7 @@ static void add_problem(ConfigProblems *p, const char *path, unsigned line, cons
     va_end(ap);
     if (line > 0)
         (void)snprintf(number, sizeof(number), ":%u", line);
-    /* Without memory it is still counted. */
+    /* Without memory the problem is still counted. */
     if (p->n < CONFIG_PROBLEMS_MAX && asprintf(&text, "%s%s: %s", path, number, what) >= 0) {
         make_printable(text);
         p->lines[p->n] = text;
@@ -77,8 +77,8 @@ static int on_option(void *userdata, const char *section, const char *option, co
     l->expected = false;
     r = config_set(&l->config, section, option, value);
     if (r == -ENOENT) {
-        add_problem(l->problems, l->path, l->line,
-                    "unknown option %s= in section [%s], passed over", option, section);
+        add_problem(l->problems, l->path, l->line, "unknown option %s= in section [%s], ignored",
+                    option, section);
         l->problems->n_unknown++;
     } else if (r < 0)
         add_problem(l->problems, l->path, l->line, "%s= in [%s] cannot be \"%s\": give %s", option,
@@ -86,17 +86,16 @@ static int on_option(void *userdata, const char *section, const char *option, co
     return 1;
 }
 
-/* The line before is over. */
 static void end_line(Load *l)
 {
     if (l->expected)
         add_problem(l->problems, l->path, l->line,
-                    "not an option: give OPTION=VALUE, [SECTION], or a comment behind \"#\"");
+                    "not an option: give OPTION=VALUE, [SECTION], or a comment after \"#\"");
     l->expected = false;
 }
 
-/* Reads up to the end of a line of which the beginning is in the buffer. Returns whether there was
- * more of it. */
+/* Skips the rest of a line whose beginning is in the buffer. Returns true if that was more than the
+ * newline. */
 static bool skip_rest(FILE *f, const char *line)
 {
     bool more = false;
@@ -109,8 +108,8 @@ static bool skip_rest(FILE *f, const char *line)
     return more;
 }
 
-/* Reads for inih one line, of which it gets what matters: blanks before it would make it a
- * continuation, which no option has. */
+/* Reads one line for inih, without leading blanks: inih would take an indented line for the
+ * continuation of the value before, which no option has. */
 static char *read_line(char *buffer, int size, void *stream)
 {
     static const char mark[] = "\xef\xbb\xbf";
@@ -121,14 +120,14 @@ static char *read_line(char *buffer, int size, void *stream)
     if (!fgets(buffer, size, l->file))
         return NULL;
     l->line++;
-    /* It hides the end of its line, which has been read. */
+    /* A NUL byte hides the rest of the line, which fgets() has read. */
     if (strlen(buffer) + 1 < (size_t)size && !strchr(buffer, '\n') && !feof(l->file)) {
-        add_problem(l->problems, l->path, l->line, "has a byte that is zero, passed over");
+        add_problem(l->problems, l->path, l->line, "contains a NUL byte, ignored");
         strcpy(buffer, "\n");
         return buffer;
     }
     if (skip_rest(l->file, buffer)) {
-        add_problem(l->problems, l->path, l->line, "longer than %d bytes, passed over", size - 2);
+        add_problem(l->problems, l->path, l->line, "longer than %d bytes, ignored", size - 2);
         strcpy(buffer, "\n");
         return buffer;
     }
@@ -140,8 +139,8 @@ static char *read_line(char *buffer, int size, void *stream)
     return buffer;
 }
 
-/* Opens what may be read without a wait or an end: a file, or /dev/null, which stands for an empty
- * one. *reterr_why: why not, where the errno does not tell. */
+/* Opens a file that can be read without blocking and that ends: a regular file, or /dev/null for an
+ * empty one. *reterr_why is set where the errno does not explain the refusal. */
 static int open_file(const char *path, FILE **ret, const char **reterr_why)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), r = 0;
@@ -152,7 +151,7 @@ static int open_file(const char *path, FILE **ret, const char **reterr_why)
     if (fstat(fd, &st) < 0)
         r = -errno;
     else if (!S_ISREG(st.st_mode) && !(S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3)))
-        *reterr_why = S_ISDIR(st.st_mode) ? "is a directory" : "is no file";
+        *reterr_why = S_ISDIR(st.st_mode) ? "is a directory" : "is not a regular file";
     else if (st.st_size > CONFIG_FILE_MAX)
         *reterr_why = "is too large";
     else
@@ -164,7 +163,7 @@ static int open_file(const char *path, FILE **ret, const char **reterr_why)
     return r < 0 ? r : *reterr_why ? -EINVAL : 0;
 }
 
-/* missing: whether the file may be missing. A link to nothing is not a missing file. */
+/* missing: true if the file may be missing. A dangling symlink is not a missing file. */
 static void load_file(Load *l, const char *path, bool missing)
 {
     _cleanup_(fclosep) FILE *f = NULL;
@@ -176,8 +175,7 @@ static void load_file(Load *l, const char *path, bool missing)
     if (r == -ENOENT && missing && lstat(path, &st) < 0)
         return;
     if (r < 0) {
-        add_problem(l->problems, path, 0, "cannot be read, passed over: %s",
-                    why ? why : strerror(-r));
+        add_problem(l->problems, path, 0, "cannot be read, ignored: %s", why ? why : strerror(-r));
         return;
     }
     l->path = path;
@@ -188,9 +186,9 @@ static void load_file(Load *l, const char *path, bool missing)
     if (ferror(f))
         add_problem(l->problems, path, 0, "cannot be read to its end");
     else if (line < 0)
-        add_problem(l->problems, path, 0, "cannot be read, passed over: %s", strerror(ENOMEM));
+        add_problem(l->problems, path, 0, "cannot be read, ignored: %s", strerror(ENOMEM));
     else if (line > 0 && l->problems->n == before)
-        add_problem(l->problems, path, (unsigned)line, "not an option, passed over");
+        add_problem(l->problems, path, (unsigned)line, "not an option, ignored");
 }
 
 static int is_conf(const struct dirent *e)
@@ -212,7 +210,7 @@ static void load_drop_ins(Load *l, const char *path)
     int n = asprintf(&dir, "%s.d", path) < 0 ? -1 : scandir(dir, &entries, is_conf, compare_names);
 
     if (n < 0 && errno != ENOENT)
-        add_problem(l->problems, dir ? dir : path, 0, "cannot be read, passed over: %s",
+        add_problem(l->problems, dir ? dir : path, 0, "cannot be read, ignored: %s",
                     strerror(errno));
     for (int i = 0; i < n; i++) {
         _cleanup_(freep) char *file = NULL;

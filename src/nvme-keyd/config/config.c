@@ -100,7 +100,7 @@ int config_parse_span(const char *s, uint64_t *ret_usec)
         s = end + strspn(end, " ");
     } while (*s);
 
-    /* For ever: a time that far from now would not fit. */
+    /* A time that far from now would overflow. */
     *ret_usec = sum > INT64_MAX / 2 ? UINT64_MAX : sum;
     return 0;
 }
@@ -111,7 +111,7 @@ static int set_idle_exit(Config *c, const char *value)
 
     if (config_parse_span(value, &usec) < 0)
         return -EINVAL;
-    /* A connect storm would stop and start us again and again. */
+    /* Otherwise a connect storm would stop and start the service again and again. */
     if (usec > 0 && usec < IDLE_EXIT_SEC_MIN * USEC_PER_SEC)
         return -EINVAL;
     c->idle_exit_usec = usec > 0 ? usec : UINT64_MAX;
@@ -133,7 +133,7 @@ static int set_provision(Config *c, const char *value)
     return 0;
 }
 
-/* Whole seconds: that is what the kernel counts in. */
+/* The kernel counts in whole seconds. */
 static int parse_seconds(const char *value, uint64_t min_usec, uint64_t max_usec, unsigned *ret)
 {
     uint64_t usec;
@@ -170,8 +170,8 @@ static int set_allow_null_key(Config *c, const char *value)
     return parse_bool(value, &c->allow_null_key);
 }
 
-/* The empty value is the default, as systemd has it for lists. A value that makes no sense must not
- * open more than the right one would. */
+/* The empty value restores the default, as with lists in systemd. An invalid value closes all ways,
+ * so that a typo never opens more than the right value would. */
 static int set_open_by(Config *c, const char *value)
 {
     unsigned ways = WAYS_ALL;
@@ -224,14 +224,14 @@ static const struct {
     {"Keyring", "StandIn", set_stand_in, YES_OR_NO},
     {"Store", "AllowNullKey", set_allow_null_key, YES_OR_NO},
     {"Store", "OpenBy", set_open_by,
-     "tpm2, recovery, systemd-creds or systemd-creds:KEY, with a blank between two; until then no "
-     "store opens"},
+     "tpm2, recovery, systemd-creds or systemd-creds:KEY, separated by blanks; until then no store "
+     "opens"},
     {"Store", "Id", set_store_id,
      "the id that nvme-keyctl status shows; until then no store opens"},
     {"Store", "OtherCounters", set_other_counters, YES_OR_NO},
 };
 
-/* The place of an option in the table, or its size. */
+/* The index of an option in the table; the size of the table for an unknown one. */
 static size_t find_option(const char *section, const char *option)
 {
     size_t i = 0;

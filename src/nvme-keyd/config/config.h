@@ -7,7 +7,7 @@
 #include "basic/macro.h"
 #include "credstore/store.h"
 
-/* What store_id is after a value that makes no sense. */
+/* store_id after an invalid value of Id=. */
 #define CONFIG_STORE_ID_BAD "?"
 
 /* nvme-keyd.conf(5). */
@@ -15,28 +15,28 @@ typedef struct Config {
     uint64_t idle_exit_usec; /* UINT64_MAX: never */
     uint64_t retire_usec;    /* how long a target accepts a PSK that was rotated away */
     unsigned negative_timeout_sec;
-    bool on_demand; /* keys of hosts are published when the kernel asks, for on_demand_sec */
+    bool on_demand; /* publish keys of hosts when the kernel asks, for on_demand_sec */
     unsigned on_demand_sec;
-    bool on_demand_force; /* also on a kernel that is not known to ask */
-    bool restart_tlshd;   /* when it does not have the keyring */
-    bool allow_null_key;  /* open and make systemd credentials that are sealed with no key */
-    /* WAY_*: must not open the store. All of them after a value that makes no sense. */
+    bool on_demand_force; /* even if the kernel is not known to ask */
+    bool restart_tlshd;   /* restart tlshd if it does not have the keyring */
+    bool allow_null_key;  /* open and make systemd credentials that are sealed without a key */
+    /* WAY_* bits that must not open the store; all of them after an invalid value. */
     unsigned closed_ways;
-    /* The one that is expected, or "" for any. One that no store has after a value that makes no
-     * sense. */
+    /* The expected store, or "" for any; CONFIG_STORE_ID_BAD, which no store has, after an invalid
+     * value. */
     char store_id[STORE_IDENTITY_SIZE];
     bool other_counters; /* the TPM may have rollback counters of other stores */
-    bool stand_in; /* a keyring of our own and key type `user` in place of `.nvme` and `psk` */
+    bool stand_in; /* use a keyring of our own and key type `user` instead of `.nvme` and `psk` */
 } Config;
 
 /* The built-in defaults. */
 extern const Config config_default;
 
-/* Sets one option, as the file does. Returns -EINVAL or -ENOENT (unknown); then c is as it was, but
- * for OpenBy= and Id=, with which no store opens then. */
+/* Sets one option, as a line of the file does. Returns -EINVAL or -ENOENT (unknown); c is unchanged
+ * then, except that an invalid OpenBy= or Id= keeps every store closed. */
 int config_set(Config *c, const char *section, const char *option, const char *value) _must_check_;
 
-/* What an option may be, in words behind "give". NULL for an unknown option. */
+/* The values that an option takes, as words that follow "give". NULL for an unknown option. */
 const char *config_allowed(const char *section, const char *option);
 
 /* Parses a time span as systemd.time(7) writes it: a sum of numbers, each with a unit

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Life of a key that is published on demand. A handshake has 10 s to look it up again. */
+/* Lifetime of a key that is published on demand. A handshake has 10 s to look it up again. */
 #define ON_DEMAND_SEC 60
 #define ON_DEMAND_SEC_MIN 20
 
@@ -9,7 +9,7 @@
 
 /* A configuration is a few lines; a wrong file, such as an image, must not be read to its end. */
 #define CONFIG_FILE_MAX (1024 * 1024)
-/* The first ones tell what kind of file it is. */
+/* Enough to see what kind of file it is. */
 #define CONFIG_PROBLEMS_MAX 32
 /* Section, option and value come from one line, of which inih takes 200 bytes. */
 #define CONFIG_PROBLEM_LENGTH_MAX 512
