@@ -84,7 +84,7 @@ except (ConnectionResetError, BrokenPipeError):
     pass' "$request" "$1"
 }
 check "uid 65534: no answer on the socket" refused_by_socket "${asked[pair]}"
-check "uid 65534: the refusal is logged" log_has "A process of uid 65534 on the request socket, refused"
+check "uid 65534: the refusal is logged" log_has "Refused a process of uid 65534 on the request socket"
 chmod 600 "$request"
 
 # --- time

@@ -235,8 +235,8 @@ TEST(still_sealed)
     ASSERT_TRUE(give("nvme-keyd.psk.x", "1AYt+3GtTIaAS0DvEYDx/CAAAAABAAAADAAAABAAAAA=\n"));
     ASSERT_OK(manager_read_credentials(f.m));
     ASSERT_EQ(manager_credentials(f.m).problems, 2);
-    ASSERT_TRUE(problem_is(&f, 0, "credential nvme-keyd.psk: it is still sealed (by host): "));
-    ASSERT_TRUE(problem_is(&f, 1, "credential nvme-keyd.psk.x: it is still sealed (by tpm2): "));
+    ASSERT_TRUE(problem_is(&f, 0, "credential nvme-keyd.psk: still sealed (by host): "));
+    ASSERT_TRUE(problem_is(&f, 1, "credential nvme-keyd.psk.x: still sealed (by tpm2): "));
     remove_directory();
 }
 

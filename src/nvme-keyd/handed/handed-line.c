@@ -33,7 +33,7 @@ static int versions_from_string(const char *s, unsigned *ret)
     return 0;
 }
 
-/* What goes for configured PSKs alone sets *ret_configured. */
+/* *ret_configured is set for an option that only configured PSKs have. */
 static int set_option(CredentialLine *l, const char *name, size_t n, const char *value,
                       bool *ret_configured)
 {
@@ -47,7 +47,7 @@ static int set_option(CredentialLine *l, const char *name, size_t n, const char 
     return -EINVAL;
 }
 
-/* Returns 1 for a word that is an option, 0 for one that is none, or CREDENTIAL_E_OPTION. */
+/* Returns 1 for an option, 0 for any other word, or CREDENTIAL_E_OPTION. */
 static int parse_option(CredentialLine *l, const char *word, size_t length, bool *ret_configured)
 {
     const char *equals = memchr(word, '=', length);
@@ -80,7 +80,7 @@ static int parse_own(const char *text, const char *blank, size_t length, Keyfile
     return r;
 }
 
-/* What stands behind the options, without blanks around it. */
+/* Parses the part after the options, without blanks around it. */
 static int parse_key(const char *text, size_t length, KeyfileLine *ret)
 {
     const char *blank = memchr(text, ' ', length);

@@ -5,22 +5,22 @@
 #include "psk/keyfile.h"
 
 /*
- * A credential with PSKs is text, one key to a line:
+ * A credential with PSKs is text, one key a line:
  *
  *     [OPTION...] LINE
- *         LINE is any that a key file may have, see psk/keyfile.h.
+ *         LINE is any line of a key file, see psk/keyfile.h.
  *     [OPTION...] SUBSYSNQN NVMeTLSkey-1:HH:BASE64:
  *         A configured PSK for the host NQN of this machine.
  *
- * Options are role=host|target|both, and for configured PSKs identity-version=0|1|0,1 and
- * derivation=rfc8446|compat, with blanks or tabs behind each. An option has a '=', and neither NQNs
- * ("nqn.") nor identities ("NVMe") begin as one does.
+ * Options are role=host|target|both and, for configured PSKs, identity-version=0|1|0,1 and
+ * derivation=rfc8446|compat, each followed by blanks or tabs. An option has a '=', and neither an
+ * NQN ("nqn.") nor an identity ("NVMe") begins like one.
  */
 typedef struct CredentialLine {
     KeyRole role;      /* host, unless an option says otherwise */
-    unsigned versions; /* KEY_VERSION_BIT()s, 0: what the role wants */
+    unsigned versions; /* KEY_VERSION_BIT()s; 0: the default of the role */
     PskDerivation derivation;
-    KeyfileLine key; /* its hostnqn is NULL where the host NQN is that of this machine */
+    KeyfileLine key; /* its hostnqn is NULL for the host NQN of this machine */
 } CredentialLine;
 
 static inline void credential_line_done(const CredentialLine *l)
@@ -28,7 +28,8 @@ static inline void credential_line_done(const CredentialLine *l)
     keyfile_line_done(&l->key);
 }
 
-/* No such option, not with that value, or not for this kind of key; other than any PskError. */
+/* An unknown option, an invalid value, or an option that this kind of key does not have. Differs
+ * from any PskError. */
 #define CREDENTIAL_E_OPTION 1000
 
 /* Parses a line without its newline. The caller releases *ret with credential_line_done().

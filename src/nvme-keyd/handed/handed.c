@@ -19,7 +19,7 @@
 #include "psk/hostnqn.h"
 #include "psk/limits.h"
 
-/* A credential, and in which of the directories it is. */
+/* A credential and the index of its directory in places. */
 typedef struct Found {
     char *name;
     size_t place;
@@ -39,7 +39,7 @@ static void found_list_done(const FoundList *l)
     free(l->items);
 }
 
-/* Who has the same names has the same id, in this boot and in the next. */
+/* The id is a hash of role and identities, so a handed-in key has the same id in every boot. */
 static int set_id(Key *k)
 {
     char text[sizeof("target") + KEY_VERSIONS * (PSK_IDENTITY_MAX + 1) + 1];
@@ -56,7 +56,8 @@ static int set_id(Key *k)
     return 0;
 }
 
-/* Makes of a line what an import would. own: the host NQN where the line has none. */
+/* Makes the key that an import of the line would make. own: the host NQN for a line that names
+ * none. */
 static int make_key(const CredentialLine *l, const char *own, Key **ret, Secret **ret_payload,
                     char **reterr_detail)
 {
@@ -94,7 +95,6 @@ static int open_credential(const char *dir, const char *name)
     return S_ISREG(st.st_mode) ? TAKE_FD(fd) : -EINVAL;
 }
 
-/* Reads the line of a key. */
 static int read_again(const Key *k, Secret **ret)
 {
     _cleanup_(secret_freep) Secret *line = NULL;
@@ -154,7 +154,8 @@ static int derive_again(const Key *k, _unused_ void *userdata, Secret **ret_payl
 
 static const KeySource handed_source = {.unseal = derive_again, .is_persistent = false};
 
-/* A key without its payload: that is made to see that it can be. */
+/* Makes a key from a line. The payload is derived as a check and dropped: derive_again() makes it
+ * when it is needed. */
 static int read_line(const char *name, const char *line, size_t length, const char *hostnqn,
                      Key **ret, char **reterr_detail)
 {
@@ -168,9 +169,10 @@ static int read_line(const char *name, const char *line, size_t length, const ch
     if (r < 0 || !l.key.psk)
         return r;
     if (!l.key.hostnqn && l.role == KEY_ROLE_TARGET)
-        return detail_set(reterr_detail, -EINVAL,
-                          "a target needs the NQN of the host that connects, before that of the "
-                          "subsystem: that of this machine would match no host");
+        return detail_set(
+            reterr_detail, -EINVAL,
+            "a key with role=target needs the NQN of the connecting host before the NQN "
+            "of the subsystem, because the default is the host NQN of this machine");
     if (!l.key.hostnqn && !hostnqn)
         return detail_set(reterr_detail, -ENODATA,
                           "no host NQN given, and none in " NAMES_HOSTNQN_FILE ": " HOSTNQN_ADVICE);
@@ -189,7 +191,7 @@ static int read_line(const char *name, const char *line, size_t length, const ch
     return 0;
 }
 
-/* Tells of one that systemd hands in as it is; its lines would only say that they are no keys. */
+/* Reports a credential that systemd handed in still sealed as one problem instead of one a line. */
 static bool is_still_sealed(const char *name, const char *text, size_t size,
                             const CredentialVisitor *v)
 {
@@ -199,10 +201,10 @@ static bool is_still_sealed(const char *name, const char *text, size_t size,
     if (!type)
         return false;
     (void)detail_set(&detail, -EINVAL,
-                     "it is still sealed (by %s): LoadCredential= does not unseal, "
-                     "ImportCredential= and LoadCredentialEncrypted= do",
+                     "still sealed (by %s): use ImportCredential= or LoadCredentialEncrypted=, "
+                     "because LoadCredential= does not unseal",
                      type->name);
-    v->on_problem(name, 0, detail ? detail : "it is still sealed", v->userdata);
+    v->on_problem(name, 0, detail ? detail : "still sealed", v->userdata);
     return true;
 }
 
@@ -249,7 +251,7 @@ static bool is_found(const FoundList *l, const char *name)
     return false;
 }
 
-/* Adds the names of one directory that are not known from the one before. */
+/* Adds the names in one directory; the directory before takes precedence. */
 static int find_in(size_t place, FoundList *l)
 {
     const char *path = secure_getenv(places[place]);
@@ -277,7 +279,7 @@ static int compare_names(const void *a, const void *b)
     return strcmp(((const Found *)a)->name, ((const Found *)b)->name);
 }
 
-/* Reads one credential. Only what concerns all of them is returned. */
+/* Reads one credential. Its own problems go to on_problem(); an error concerns all credentials. */
 static int read_credential(const Found *f, const CredentialVisitor *v)
 {
     _cleanup_(secret_freep) Secret *text = NULL;
@@ -285,7 +287,7 @@ static int read_credential(const Found *f, const CredentialVisitor *v)
     int r = 0;
 
     if (!text_is_printable(f->name)) {
-        v->on_problem(NULL, 0, "a credential whose name cannot be printed", v->userdata);
+        v->on_problem(NULL, 0, "the name of a credential has unprintable characters", v->userdata);
         return 0;
     }
     fd = open_credential(secure_getenv(places[f->place]), f->name);
@@ -294,13 +296,12 @@ static int read_credential(const Found *f, const CredentialVisitor *v)
         return r == -ENODATA ? 0 : r;
     if (r < 0)
         v->on_problem(f->name, 0,
-                      r == -EFBIG ? "it has more than 32000 bytes: give it in pieces"
-                                  : strerror(-r),
+                      r == -EFBIG ? "more than 32000 bytes: split the credential" : strerror(-r),
                       v->userdata);
     return text ? credential_read_text(f->name, (const char *)text->data, text->size, v) : 0;
 }
 
-/* Who fetches them gets all, or fails as a whole. */
+/* This mark is handed in together with the credentials, so without it some may be missing. */
 static bool were_fetched(void)
 {
     const char *dir = secure_getenv(NAMES_ENV_CREDENTIALS);
@@ -322,7 +323,8 @@ int credentials_read(const CredentialVisitor *v)
         if (r == -ENOMEM)
             return r;
         if (r < 0)
-            v->on_problem(NULL, 0, r == -E2BIG ? "there are too many" : strerror(-r), v->userdata);
+            v->on_problem(NULL, 0, r == -E2BIG ? "too many credentials" : strerror(-r),
+                          v->userdata);
     }
     qsort(l.items, l.n, sizeof(*l.items), compare_names);
     r = 0;

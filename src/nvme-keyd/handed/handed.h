@@ -4,30 +4,32 @@
 #include "nvme-keyd/keys/key.h"
 
 /*
- * PSKs that are handed in for this boot, as credentials of systemd: files in
- * $CREDENTIALS_DIRECTORY, which is the service's own, or in $NVME_KEYD_CREDENTIALS_DIRECTORY, where
- * another unit has fetched them. Both are memory that is never swapped. So nothing of the PSKs is
- * kept: a Key remembers where its line is, and that is read again when it is needed.
+ * PSKs handed in for this boot, as systemd credentials: files in $CREDENTIALS_DIRECTORY, which is
+ * the service's own, or in $NVME_KEYD_CREDENTIALS_DIRECTORY, to which another unit has fetched
+ * them. Both are in memory that is never swapped, so the daemon keeps no copy of a PSK: a Key
+ * remembers where its line is, and the line is read again when its payload is needed.
  */
 
-/* Who wants to know. Lines are counted from 1; 0 is the credential as a whole. */
+/* Gets the keys and problems of credentials. Lines are counted from 1; line 0 is the whole
+ * credential. */
 typedef struct CredentialVisitor {
-    /* Takes k, in every case. A result below 0 ends it all. */
+    /* Takes ownership of k even if it fails. A negative result stops the reading. */
     int (*on_key)(Key *k, size_t line, void *userdata);
-    /* text: why there is no key, one line for people. credential: NULL for all of them. */
+    /* text: why there is no key, as a line for people. credential: NULL if all of them are
+     * concerned. */
     void (*on_problem)(const char *credential, size_t line, const char *text, void *userdata);
-    const char *hostnqn; /* for lines that name no host; NULL: this machine has none */
+    const char *hostnqn; /* for lines without a host NQN; NULL if this machine has none */
     void *userdata;
 } CredentialVisitor;
 
 /* True for the names nvme-keyd.psk and nvme-keyd.psk.*. */
 bool handed_is_credential(const char *name);
 
-/* Reads the text of one credential. Returns 0, also when no line was of use, -ENOMEM, -EIO, or what
- * on_key returned. */
+/* Reads the text of one credential. Returns 0 even if every line was ignored; -ENOMEM, -EIO, or the
+ * error of on_key. */
 int credential_read_text(const char *name, const char *text, size_t size,
                          const CredentialVisitor *visitor) _must_check_;
 
-/* The same for all credentials nvme-keyd.psk and nvme-keyd.psk.*, in the order of their names.
- * Returns 1 when these are all, and 0 when the other unit has failed, so that nobody knows. */
+/* Reads all credentials nvme-keyd.psk and nvme-keyd.psk.*, in the order of their names. Returns 1
+ * if these are all of them, 0 if the other unit has failed, so that some may be missing. */
 int credentials_read(const CredentialVisitor *visitor) _must_check_;

@@ -14,15 +14,15 @@
 #include "psk/identity.h"
 #include "psk/nqn.h"
 
-/* The kernel counts full seconds, and a key that has ended before its helper has is ENOKEY to the
- * requester, whatever it was rejected with. So a single second may be none. */
+/* The kernel counts whole seconds, and the requester of a key that expires before its helper ends
+ * gets ENOKEY, whatever the key was rejected with. A timeout of one second may be over at once, so
+ * these are two. */
 
-/* The kernel is to ask again at once: its keys are in `.nvme` now. */
+/* The kernel should search again at once, because its keys are in `.nvme` now. */
 #define SEARCH_AGAIN_TIMEOUT_SEC 2
-/* The store may open the next time: a TPM, or somebody with a recovery key. */
+/* The store may open soon: a TPM answers, or a person enters a recovery key. */
 #define STORE_RETRY_SEC 2
 
-/* A request, taken apart. */
 typedef struct Question {
     Manager *manager;
     const char *type;
@@ -42,7 +42,7 @@ static void miss(const Manager *m, UpcallReply *reply)
     reject(reply, ENOKEY, manager_config(m)->negative_timeout_sec);
 }
 
-/* The key of one identity that should be published now, or NULL. */
+/* Returns the key of one identity that should be published now, or NULL. */
 static const Key *find_identity(Manager *m, const PskIdentity *i, const char *text)
 {
     uint64_t now = now_realtime();
@@ -59,9 +59,9 @@ static const Key *find_identity(Manager *m, const PskIdentity *i, const char *te
     return k;
 }
 
-/* A version 1 identity holds a digest that only who has the PSK can know. Without it a key cannot
- * be instantiated: its description never changes, and would go out as a wrong identity. The real
- * keys go into the ring, for the next search. */
+/* A request for a version 1 identity without its digest cannot be instantiated: the description of
+ * a key never changes, so the wrong identity would go out on the wire. Publish the real keys
+ * instead; the next search finds them. */
 static bool publish_for_search(Manager *m, const PskIdentity *i, UpcallReply *reply)
 {
     const Key *first = key_table_pair(manager_keys(m), i->hostnqn, i->hostnqn_length, i->subsysnqn,
@@ -87,7 +87,7 @@ static bool copy_tls_psk(Manager *m, const PskIdentity *i, const char *text, Upc
     return true;
 }
 
-/* A request for one key of the ring's type. */
+/* Answers a request for one key of the type of the ring. */
 static void answer_identity(const Question *q, UpcallReply *reply)
 {
     const char *text = q->description;
@@ -125,7 +125,7 @@ static int filter_word(Filter *f, const char *word, size_t n)
         f->any_hash = false;
         return psk_hash_from_string(value, &f->hash) < 0 || f->hash == PSK_HASH_NONE ? -EINVAL : 0;
     }
-    /* One that a kernel to come may have. */
+    /* A later kernel may send other words. */
     return 0;
 }
 
@@ -172,8 +172,8 @@ static const Key *find_pair(const Question *q)
     return key_table_pair(manager_keys(q->manager), hostnqn, n, blank + 1, strlen(blank + 1));
 }
 
-/* "nvme-tls-psk:HOSTNQN SUBSYSNQN": all keys of the pair are published, the answer is their serials
- * in decimal with a blank between them. */
+/* Answers "nvme-tls-psk:HOSTNQN SUBSYSNQN": publishes all keys of the pair and lists their serials
+ * in decimal, separated by blanks. */
 static void answer_pair(const Question *q, UpcallReply *reply)
 {
     const Key *first = find_pair(q);
@@ -192,8 +192,8 @@ static void answer_pair(const Question *q, UpcallReply *reply)
         miss(q->manager, reply);
 }
 
-/* Takes a packet apart: q->manager is set; description and callout point into text, which has room
- * for them and a terminator. */
+/* Parses a packet. q->manager is set already; description and callout point into text, which has
+ * room for them and a terminator. */
 static int read_question(const UpcallRequest *request, size_t size, char *text, Question *q)
 {
     size_t length = size - offsetof(UpcallRequest, text), n;
@@ -210,7 +210,7 @@ static int read_question(const UpcallRequest *request, size_t size, char *text, 
     q->type = request->type;
     q->description = text;
     q->callout = n < length ? text + n + 1 : "";
-    /* One NUL at most, and none at the end. */
+    /* At most one NUL, and not at the end. */
     return n == length || (n + 1 < length && n + 1 + strlen(q->callout) == length) ? 0 : -EINVAL;
 }
 
@@ -228,7 +228,7 @@ static void answer_question(const Question *q, UpcallReply *reply)
         miss(q->manager, reply);
 }
 
-/* Whether a credential has a key for it: that does not wait for the store. */
+/* True if a handed-in key answers the request, which then does not wait for the store. */
 static bool is_known(const Question *q)
 {
     const char *text = q->description;
@@ -261,8 +261,8 @@ bool upcall_answer(Manager *manager, const UpcallRequest *request, size_t size, 
     known = manager_store(manager) || is_known(&q);
     if (!settled && !known)
         return false;
-    /* A store that cannot be opened now is not a store without the key. Not EBUSY: the kernel says
-     * that where it cannot start a process. */
+    /* ENOKEY would claim that a store which cannot be opened lacks the key. EBUSY is taken: it is
+     * the answer of the kernel when it cannot start the helper. */
     if (!known && vault_error(vault) < 0)
         reject(ret, EKEYREJECTED, STORE_RETRY_SEC);
     else

@@ -6,9 +6,9 @@
 #include "basic/limits.h"
 
 /*
- * The exchange between the shim, which runs once for each request_key(2) that the kernel hands up,
- * and the daemon: one packet each way on a SOCK_SEQPACKET socket, then both close it. Both ends are
- * of one build and one machine, so integers are in host order.
+ * The exchange between the shim, which runs once for each request_key(2) that the kernel hands to
+ * user space, and the daemon: one packet each way on a SOCK_SEQPACKET socket, then both close it.
+ * Both ends come from one build and run on one machine, so integers are in host order.
  */
 
 #define UPCALL_MAGIC 0x324d564eu /* "NVM2" */
@@ -19,17 +19,17 @@
 /* Room for the serials of some hundred keys of one pair, or for a TLS PSK. */
 #define UPCALL_PAYLOAD_MAX 2048
 
-/* Sent with as many bytes of text as it has, without a terminator. */
+/* Sent with only as many bytes of text as are used, without a terminator. */
 typedef struct UpcallRequest {
     uint32_t magic;
-    char type[UPCALL_TYPE_MAX + 1]; /* of the key that is asked for, NUL-terminated */
-    /* Its description, and if there is a callout a NUL and that. */
+    char type[UPCALL_TYPE_MAX + 1]; /* of the requested key, NUL-terminated */
+    /* The description; a NUL and the callout follow if there is a callout. */
     char text[KEY_DESCRIPTION_MAX + 1 + UPCALL_CALLOUT_MAX];
 } UpcallRequest;
 
-/* Sent whole. With error 0 the key is to be instantiated with payload, and lives for timeout_sec
- * (0: for ever); else it is to be rejected with error (a positive errno), which the kernel then
- * remembers for timeout_sec. */
+/* Always sent whole. With error 0 the shim instantiates the key with payload, for timeout_sec (0:
+ * for ever). Otherwise it rejects the key with error (a positive errno), which the kernel remembers
+ * for timeout_sec. */
 typedef struct UpcallReply {
     uint32_t magic;
     uint32_t error;

@@ -10,14 +10,14 @@
 #include "nvme-keyd/upcall/limits.h"
 #include "nvme-keyd/upcall/upcall.h"
 
-/* A handshake of the kernel waits for the answer: before all else in the event loop. */
+/* A handshake in the kernel waits for the answer, so requests come before everything else. */
 #define UPCALL_PRIORITY SD_EVENT_PRIORITY_IMPORTANT
 
 typedef struct Connection {
     UpcallServer *server;
     sd_event_source *io;
     sd_event_source *timer;
-    UpcallRequest request; /* of size bytes, waiting for the store */
+    UpcallRequest request; /* of size bytes; waits for the store */
     size_t size;
     struct Connection *next, **link; /* link: what points here */
 } Connection;
@@ -58,7 +58,7 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata)
     return 0;
 }
 
-/* Answers what was asked, and closes; or leaves it for later. */
+/* Answers and closes, or leaves the request waiting for the store. */
 static void answer(Connection *c)
 {
     int fd = sd_event_source_get_io_fd(c->io);
@@ -81,7 +81,7 @@ static int on_packet(sd_event_source *source, int fd, uint32_t revents, void *us
 
     (void)source;
     (void)revents;
-    /* A second packet, or its end, is of a shim that does not wait for the first answer. */
+    /* A second packet or end of file: this shim does not wait for the first answer. */
     if (c->size == 0)
         n = recv(fd, &c->request, sizeof(c->request), MSG_DONTWAIT | MSG_TRUNC);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -144,17 +144,16 @@ static void admit(UpcallServer *s, int fd)
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || peer.uid != 0) {
         const LogFields fields = {.message_id = MESSAGE_REQUEST_REFUSED};
 
-        (void)log_full(LOG_WARNING, 0, &fields,
-                       "A process of uid %u on the request socket, refused",
+        (void)log_full(LOG_WARNING, 0, &fields, "Refused a process of uid %u on the request socket",
                        size == sizeof(peer) ? (unsigned)peer.uid : 0);
         return;
     }
-    /* Past the limit the shim sees the end of the connection and rejects. */
+    /* Past the limit the shim sees end of file, and rejects the key. */
     if (s->n_connections < UPCALL_CONNECTIONS_MAX && connection_open(s, fd) == 0)
         owned = -EBADF;
 }
 
-/* Connections to accept before others have their turn. */
+/* Connections to accept before other event sources have their turn. */
 #define ACCEPT_BATCH 64
 
 static int on_connect(sd_event_source *source, int fd, uint32_t revents, void *userdata)
