@@ -32,7 +32,7 @@ void daemon_load_config(const char *path, Config *ret, ConfigProblems *ret_probl
         (void)log_full(LOG_WARNING, 0, &invalid, "%s", line);
 }
 
-/* A store that does not open is tried again and again; the journal hears of it once for each cause.
+/* Opening is retried again and again, so each cause is logged once, and at debug level after that.
  */
 static void log_unavailable(DaemonLog *l, const Manager *m)
 {
@@ -60,9 +60,9 @@ void daemon_log_problems(const Manager *m)
     const char *problem;
 
     for (size_t i = 0; (problem = manager_credential_problem(m, i)); i++)
-        (void)log_full(LOG_WARNING, 0, &fields, "Of no use: %s", problem);
+        (void)log_full(LOG_WARNING, 0, &fields, "Ignored: %s", problem);
     if (n > CREDENTIAL_PROBLEMS_MAX)
-        (void)log_full(LOG_WARNING, 0, &fields, "Of no use: %zu more lines of credentials",
+        (void)log_full(LOG_WARNING, 0, &fields, "Ignored: %zu more lines of credentials",
                        n - CREDENTIAL_PROBLEMS_MAX);
 }
 
@@ -73,9 +73,11 @@ void daemon_log_overridden(Manager *m)
     while ((k = manager_next_overridden(m))) {
         const LogFields fields = {MESSAGE_CREDENTIAL_OVERRIDDEN, k->hostnqn, k->subsysnqn, k->id};
 
-        (void)log_full(LOG_WARNING, 0, &fields,
-                       "The key for %s of the credential %s is not used: the store has one",
-                       k->subsysnqn, k->handed_by);
+        (void)log_full(
+            LOG_WARNING, 0, &fields,
+            "The handed-in key for %s of credential %s is not used: the store has a key for "
+            "this pair",
+            k->subsysnqn, k->handed_by);
     }
 }
 
@@ -109,7 +111,7 @@ static void log_publishing(DaemonLog *l, const Manager *m, int error, const Sync
     else if (error < 0)
         log_error("Cannot publish %zu of the keys: %s", s->failed, ring_error_text(error));
     else if (error == 0)
-        log_info("%zu keys in the keyring were right, %zu added, %zu removed", s->kept, s->added,
+        log_info("Keyring reconciled: %zu keys kept, %zu added, %zu removed", s->kept, s->added,
                  s->removed);
     l->absent = error == -ENOKEY;
 }
@@ -120,7 +122,7 @@ void daemon_log_sync(DaemonLog *l, const Manager *m, size_t n_before, int error,
     size_t n_after = key_table_size(manager_keys(m));
 
     if (s->added > 0 && (error > 0 || vault_error(manager_vault(m)) < 0))
-        log_info("%zu keys of credentials added to the keyring", s->added);
+        log_info("%zu handed-in keys added to the keyring", s->added);
     if (error > 0)
         return;
     log_publishing(l, m, error, s);
@@ -134,7 +136,7 @@ void daemon_log_provision(const Manager *m)
 
     if (publisher_provision(manager_publisher(m)) == PROVISION_REFUSED)
         (void)log_full(LOG_ERR, 0, &refused,
-                       "Provision=on-demand is refused: " PUBLISHER_ON_DEMAND_REFUSED);
+                       "Refused Provision=on-demand: " PUBLISHER_ON_DEMAND_REFUSED);
 }
 
 static void log_opened(DaemonLog *l, const Manager *m)
@@ -151,10 +153,11 @@ static void log_opened(DaemonLog *l, const Manager *m)
     (void)log_full(LOG_INFO, 0, &opened, "Opened the store by its slot of type %s",
                    store_slot_type(manager_store(m)));
     if (why)
-        (void)log_full(LOG_WARNING, 0, &unseen,
-                       "The TPM did not tell whether it has the rollback counter of another store: "
-                       "%s; Id= in nvme-keyd.conf tells the right store without it",
-                       why);
+        (void)log_full(
+            LOG_WARNING, 0, &unseen,
+            "Cannot check the TPM for the rollback counter of another store: %s; set Id= in "
+            "nvme-keyd.conf to accept only the right store without this check",
+            why);
     (void)broken_log(manager_keys(m));
     free(TAKE_PTR(l->unavailable));
     l->slow = false;
@@ -166,7 +169,7 @@ static void log_slow(DaemonLog *l)
 
     if (!l->slow)
         (void)log_full(LOG_NOTICE, 0, &slow,
-                       "The store has to wait: a TPM or systemd-creds does not answer yet");
+                       "Waiting for the store: a TPM or systemd-creds has not answered yet");
     l->slow = true;
 }
 
@@ -176,12 +179,13 @@ void daemon_log_host_key(const Manager *m)
     HostKey key = host_key_of_system();
 
     if (creds_blobs_need_host_key(store_slots(manager_store(m))) && host_key_is_transient(&key))
-        (void)log_full(LOG_WARNING, 0, &transient,
-                       "Only the host key opens the store, and %s is in memory: under another "
-                       "machine id the store stays locked. Put the machine id on the disk "
-                       "(systemd-machine-id-setup --commit), or add a recovery key "
-                       "(nvme-keyctl slot add recovery)",
-                       key.machine_id);
+        (void)log_full(
+            LOG_WARNING, 0, &transient,
+            "Only the host key opens the store, and %s is in memory: after a boot "
+            "with another machine id the store stays locked. Save the machine id to disk "
+            "(systemd-machine-id-setup --commit), or add a recovery key "
+            "(nvme-keyctl slot add recovery)",
+            key.machine_id);
 }
 
 static void log_made_warnings(const Manager *m)
@@ -192,7 +196,7 @@ static void log_made_warnings(const Manager *m)
     if (vault_new_warnings(manager_vault(m), &lines) < 0)
         return;
     for (size_t i = 0; i < json_object_array_length(lines); i++)
-        (void)log_full(LOG_WARNING, 0, &fields, "Of what opens the store: %s",
+        (void)log_full(LOG_WARNING, 0, &fields, "Slot warning: %s",
                        json_object_get_string(json_object_array_get_idx(lines, i)));
 }
 
@@ -236,7 +240,7 @@ void daemon_log_store(DaemonLog *l, const Manager *m, VaultEvent event)
     case VAULT_COUNTED:
         if (detail)
             (void)log_full(l->behind ? LOG_DEBUG : LOG_WARNING, 0, NULL,
-                           "The rollback counter of the store is behind: %s", detail);
+                           "The rollback counter in the TPM lags behind the store: %s", detail);
         l->behind = detail;
         break;
     case VAULT_IDLE:
@@ -250,9 +254,10 @@ void daemon_log_clock(DaemonLog *l, const Manager *m)
 
     manager_due(m, &due);
     if (due.unsynchronized > 0 && !l->clock)
-        log_notice("%zu retired keys are out of the keyring, but stay in the store until the clock "
-                   "is synchronised, or the machine has been up for their time (RetireSec=)",
-                   due.unsynchronized);
+        log_notice(
+            "%zu retired keys have left the keyring, but stay in the store until the clock is "
+            "synchronised, or the machine has been up for RetireSec=",
+            due.unsynchronized);
     l->clock = due.unsynchronized > 0;
 }
 

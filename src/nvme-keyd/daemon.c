@@ -21,11 +21,11 @@
 #include "nvme-keyd/tlshd/watch.h"
 #include "nvme-keyd/upcall/upcall.h"
 
-/* Between two tries to publish or to let go of a retired key, when store, ring or disk refuse: at
- * boot a TPM may be there a moment later, but one that never comes is not worth much work. */
+/* Pause between retries when store, ring or disk refuse. It doubles: at boot a TPM may appear a
+ * moment later, and a TPM that never appears should cost little. */
 #define RETRY_USEC (10 * USEC_PER_SEC)
 #define RETRY_MAX_USEC (60 * USEC_PER_SEC)
-/* Until the log is told how many of its lines were dropped, and between two tries. */
+/* Delay before the number of dropped log lines is logged, and between two attempts. */
 #define GAP_USEC USEC_PER_SEC
 
 struct Daemon {
@@ -40,13 +40,13 @@ struct Daemon {
     RetireTimer *retire;
     sd_event_source *idle;
     sd_event_source *again;
-    sd_event_source *resume; /* what waited for the store goes on */
-    sd_event_source *gap;    /* tells of log lines that were dropped */
+    sd_event_source *resume; /* resumes calls that waited for the store */
+    sd_event_source *gap;    /* logs the number of dropped log lines */
     sd_event_source *gap_check;
-    uint64_t retry_usec; /* how long to wait for the next try */
+    uint64_t retry_usec; /* until the next retry */
     DaemonLog log;
-    bool retry; /* not all could be published */
-    bool ready; /* the service manager knows that we are up */
+    bool retry; /* publishing has to be retried */
+    bool ready; /* READY=1 was sent */
 };
 
 Daemon *daemon_free(Daemon *d)
@@ -85,11 +85,11 @@ static void hold(const Daemon *d)
     int r = publisher_keep(manager_publisher(d->manager));
 
     if (r < 0 && r != -ENOKEY)
-        (void)log_error_errno(r, "Cannot keep the keys in the keyring from ending");
+        (void)log_error_errno(r, "Cannot remove the timeouts of the keys in the keyring");
 }
 
-/* Makes the keyring right, once there is a store. Whatever fails is logged once, and tried again
- * when it is needed: a daemon that answers with the reason is of more use than none. */
+/* Reconciles the ring. Failures are logged and retried, not fatal: a daemon that can say why is
+ * more useful than none. */
 static void publish_all(Daemon *d)
 {
     size_t before = key_table_size(manager_keys(d->manager));
@@ -102,11 +102,11 @@ static void publish_all(Daemon *d)
         return;
     if (r < 0 && !manager_store(d->manager))
         hold(d);
-    /* The ring comes with an event of its own. */
+    /* A missing ring is not retried: a unit starts when it appears, with an event of its own. */
     d->retry = r < 0 && r != -ENOKEY;
 }
 
-/* The service is up when the keys are where they should be, or are known not to be. */
+/* The service is ready when the keys are in the ring, or cannot be published for now. */
 static void become_ready(Daemon *d)
 {
     if (!d->ready)
@@ -116,7 +116,8 @@ static void become_ready(Daemon *d)
 
 static void on_activity(void *userdata);
 
-/* From the event loop: a call may have caused the event, and must not be resumed in itself. */
+/* Runs from the event loop, because the call that caused the event must not be resumed inside
+ * itself. */
 static int on_resume(_unused_ sd_event_source *source, void *userdata)
 {
     Daemon *d = userdata;
@@ -128,7 +129,7 @@ static int on_resume(_unused_ sd_event_source *source, void *userdata)
     return 0;
 }
 
-/* Keys are published before anybody is told about them. */
+/* Publishes first, so that waiting calls see the keys in the ring. */
 static void on_vault(VaultEvent event, void *userdata)
 {
     Daemon *d = userdata;
@@ -140,7 +141,7 @@ static void on_vault(VaultEvent event, void *userdata)
         d->retry = true;
     if (event == VAULT_FAILED || event == VAULT_SLOW)
         hold(d);
-    /* Up to a minute for each slot, however many there are. */
+    /* Each slot may take up to SEAL_TIMEOUT_USEC, and there may be several. */
     if (event == VAULT_SLOW && !d->ready)
         notifier_extend(d->notifier, SEAL_TIMEOUT_USEC);
     if (event == VAULT_OPENED || event == VAULT_CREATED || event == VAULT_FAILED)
@@ -155,7 +156,7 @@ static void arm(sd_event_source *source, uint64_t usec)
         (void)sd_event_source_set_time(source, usec);
 }
 
-/* From the first time that something was left to do, however much happens meanwhile. */
+/* A retry that is planned already is not put off by later failures. */
 static void plan_retry(Daemon *d, bool wanted)
 {
     int enabled = SD_EVENT_OFF;
@@ -179,7 +180,7 @@ static void tell_status(const Daemon *d)
     notifier_status(d->notifier, text);
 }
 
-/* Something has failed, and publish_all() is to be tried again. */
+/* True if publish_all() has to be tried again. */
 static bool has_failed(const Daemon *d)
 {
     ManagerDue due;
@@ -189,8 +190,8 @@ static bool has_failed(const Daemon *d)
            publisher_has_unpublished(manager_publisher(d->manager));
 }
 
-/* Whether somebody would miss us, or something stay undone. A ring that is not there is no reason:
- * an event starts the service when it comes. */
+/* False if the daemon may exit. A missing ring is no reason to stay: an event starts the service
+ * when the ring appears. */
 static bool is_needed(const Daemon *d)
 {
     const Vault *vault = manager_vault(d->manager);
@@ -200,7 +201,7 @@ static bool is_needed(const Daemon *d)
            vault_has_to_count(vault) || manager_deadline(d->manager) > 0 ||
            vault_is_working(vault) || vault_is_unlocked_by_hand(vault) ||
            tlshd_watch_is_busy(d->tlshd) || notifier_is_behind(d->notifier) ||
-           /* While the machine shuts down nobody would start another one. */
+           /* During a shutdown no new instance would be started to answer the kernel. */
            publisher_provision(manager_publisher(d->manager)) == PROVISION_ON_DEMAND;
 }
 
@@ -211,7 +212,7 @@ static void plan_idle_exit(Daemon *d)
     arm(d->idle, span == UINT64_MAX ? 0 : now_monotonic() + span);
 }
 
-/* Something happened: the idle time starts anew, and there may be another deadline. */
+/* Restarts the idle time and updates all deadlines after any event. */
 static void on_activity(void *userdata)
 {
     Daemon *d = userdata;
@@ -241,7 +242,8 @@ static void on_refused(const struct ucred *peer, const char *method, void *userd
     refusals_add(d->refusals, peer->uid, method);
 }
 
-/* Not everything that keeps us says when it is over, so it is asked for each time. */
+/* Checked at each expiry: not everything that keeps the daemon running sends an event when it ends.
+ */
 static int on_idle(sd_event_source *source, _unused_ uint64_t usec, void *userdata)
 {
     Daemon *d = userdata;
@@ -250,7 +252,7 @@ static int on_idle(sd_event_source *source, _unused_ uint64_t usec, void *userda
         plan_idle_exit(d);
         return 0;
     }
-    /* Whoever connects from here on waits in the socket's queue and starts the next instance. */
+    /* A later connection waits in the queue of the socket and starts the next instance. */
     return sd_event_exit(sd_event_source_get_event(source), 0);
 }
 
@@ -264,14 +266,14 @@ static int on_again(_unused_ sd_event_source *source, _unused_ uint64_t usec, vo
 {
     Daemon *d = userdata;
 
-    /* A counter that is behind is no reason to look at the whole ring. */
+    /* A lagging counter is no reason to read the whole ring. */
     if (has_failed(d))
         publish_all(d);
     on_activity(d);
     return 0;
 }
 
-/* Nothing may be logged for long after the reader of the log has come back. */
+/* Checked after each event: without it, a gap would stay unreported until the next message. */
 static int on_dispatched(_unused_ sd_event_source *source, void *userdata)
 {
     const Daemon *d = userdata;
@@ -289,8 +291,8 @@ static int on_gap(_unused_ sd_event_source *source, _unused_ uint64_t usec, _unu
     return 0;
 }
 
-/* An administrator looks at what a reload does, so one with mistakes changes nothing; at a start
- * there is nothing to go on with but the lines that are right. */
+/* A reload with mistakes changes nothing, because the administrator sees the result of the reload.
+ * At start-up there is no older configuration to fall back to, so the valid lines count. */
 static void reload_config(const Daemon *d)
 {
     static const LogFields invalid = {.message_id = MESSAGE_CONFIG_INVALID};
@@ -301,9 +303,10 @@ static void reload_config(const Daemon *d)
     daemon_load_config(d->config_path, &config, &problems);
     refused = problems.n > problems.n_unknown;
     if (refused)
-        (void)log_full(LOG_ERR, 0, &invalid,
-                       "The configuration has mistakes and is not loaded; what was in force stays: "
-                       "mend it and reload");
+        (void)log_full(
+            LOG_ERR, 0, &invalid,
+            "The configuration has mistakes, so the previous one stays in force: correct "
+            "the mistakes and reload");
     else
         manager_set_config(d->manager, &config);
     manager_set_config_problems(d->manager, &problems, refused);
@@ -325,7 +328,7 @@ static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si,
     return 0;
 }
 
-/* A request finds nobody after this, and during a shutdown no other instance is started. */
+/* From here on no request is answered, and during a shutdown no new instance starts. */
 static int on_end(sd_event_source *source, _unused_ const struct signalfd_siginfo *si,
                   void *userdata)
 {
@@ -333,12 +336,12 @@ static int on_end(sd_event_source *source, _unused_ const struct signalfd_siginf
     int r = manager_leave(d->manager);
 
     if (r < 0 && r != -ENOKEY)
-        (void)log_error_errno(r, "Cannot make the keys on demand resident for the time after us");
+        (void)log_error_errno(r, "Cannot make on-demand keys resident before exiting");
     return sd_event_exit(sd_event_source_get_event(source), 0);
 }
 
-/* Root may do all; others may read when they are in the group that the daemon runs with, which is
- * also the group of the socket. Methods that change something ask for root themselves. */
+/* Root may call everything. Members of the group that the daemon runs with, which also owns the
+ * socket, may read; methods that change something require root themselves. */
 static int authorize(int fd, const struct ucred *peer, void *userdata)
 {
     gid_t groups[256], own = getegid();
@@ -372,8 +375,8 @@ static int take_socket(Daemon *d, int fd, const char *name)
     if (is_request && !d->upcall && sd_is_socket_unix(fd, SOCK_SEQPACKET, 1, NULL, 0) > 0)
         return upcall_server_new(d->event, fd, d->manager, on_activity, d, &d->upcall);
     return log_error_errno(-EINVAL,
-                           "Socket \"%s\" is not one of ours: \"" NAMES_FD_VARLINK
-                           "\" is a stream, \"" NAMES_FD_REQUEST "\" a seqpacket socket",
+                           "Unexpected socket \"%s\": need \"" NAMES_FD_VARLINK
+                           "\", a stream socket, or \"" NAMES_FD_REQUEST "\", a seqpacket socket",
                            name);
 }
 
@@ -402,7 +405,7 @@ static int setup_signals(Daemon *d)
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGHUP);
-    /* For the loop, where it has no pidfd. */
+    /* The event loop needs it on kernels without pidfds. */
     sigaddset(&set, SIGCHLD);
     if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
         return -errno;

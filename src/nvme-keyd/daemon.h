@@ -8,16 +8,17 @@
 /* The service: a Manager with its sockets, signals and timers on an event loop. */
 typedef struct Daemon Daemon;
 
-/* Blocks the signals that the loop is to get. Both strings are borrowed. Has no sockets yet. */
+/* Makes a daemon without sockets. Blocks the signals that the loop handles. Both strings are
+ * borrowed. */
 int daemon_new(sd_event *event, const Config *config, const char *config_path,
                const char *state_dir, Daemon **ret) _must_check_;
 Daemon *daemon_free(Daemon *d);
 DEFINE_CLEANUP(Daemon, daemon_free)
 
-/* Publishes what there is to publish. The loop exits with 0 when the service has been idle for long
- * enough and nothing is left to do. */
+/* Publishes the keys. The loop exits with 0 when the service has been idle for long enough and
+ * nothing is left to do. */
 void daemon_start(Daemon *d);
 
-/* Serves the sockets that the service manager passed, until it is stopped or has been idle for
- * long enough. Returns 0, or a negative errno that has been logged. */
+/* Serves the sockets passed by the service manager until it is stopped or has been idle for long
+ * enough. Returns 0, or a negative errno that has been logged. */
 int daemon_run(const char *config_path, const char *state_dir) _must_check_;

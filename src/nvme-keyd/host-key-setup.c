@@ -18,23 +18,23 @@
 #include "nvme-keyd/handed/handed.h"
 #include "nvme-keyd/host-key-setup.h"
 
-/* Where systemd looks for sealed credentials, and opens the ones that a unit wants. */
+/* Where systemd finds the sealed credentials that a unit imports. */
 static const char *const sealed_places[] = {
     "/run/credentials/@encrypted",  "/run/credstore.encrypted",
     "/etc/credstore.encrypted",     "/usr/local/lib/credstore.encrypted",
     "/usr/lib/credstore.encrypted",
 };
 
-/* Enough for the id of the key, in Base64 too. */
+/* Enough for the id of the key, also in Base64. */
 #define HEAD_SIZE 64
 
-/* Those that nvme-keyd-credentials.service has systemd open. */
+/* True for the names that nvme-keyd-credentials.service imports. */
 static bool is_fetched(const char *name)
 {
     return strcmp(name, NAMES_KEK_CREDENTIAL) == 0 || handed_is_credential(name);
 }
 
-/* One that cannot be read, or is of no known type, may need the host key as well. */
+/* A file that cannot be read, or of an unknown type, may need the host key as well. */
 static bool needs_host_key(int dirfd, const char *name)
 {
     _cleanup_(closep) int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
@@ -49,7 +49,7 @@ static bool needs_host_key(int dirfd, const char *name)
     return !type || type->needs_host_key;
 }
 
-/* Finds a credential of ours that systemd would open with the host key. */
+/* Finds a credential of ours that systemd would unseal with the host key. */
 static bool find_sealed(char *ret_path, size_t size)
 {
     for (size_t i = 0; i < ARRAY_SIZE(sealed_places); i++) {
@@ -66,29 +66,30 @@ static bool find_sealed(char *ret_path, size_t size)
     return false;
 }
 
-/* Without a credential that needs the host key those in plain text can be fetched all the same. */
+/* Refuses only if a credential needs the host key: plain-text credentials can be fetched without
+ * it. */
 static ExitCode refuse(const char *detail)
 {
     static const LogFields fields = {.message_id = MESSAGE_HOST_KEY_FOREIGN};
     char path[PATH_MAX];
 
     if (!find_sealed(path, sizeof(path))) {
-        (void)log_full(LOG_WARNING, 0, &fields, "The host key is left alone: %s", detail);
+        (void)log_full(LOG_WARNING, 0, &fields, "Not touching the host key: %s", detail);
         return EXIT_OK;
     }
-    (void)log_full(LOG_ERR, 0, &fields, "No credentials are fetched, because of %s: %s", path,
-                   detail);
+    (void)log_full(LOG_ERR, 0, &fields,
+                   "No credentials are fetched, because %s needs the host key: %s", path, detail);
     return EXIT_STORE;
 }
 
-/* systemd-creds logs what it does. */
+/* systemd-creds logs for itself. */
 static void run_setup(void)
 {
     static const char *const argv[] = {SYSTEMD_CREDS_PATH, "setup", NULL};
     int status = 0, r;
     pid_t pid;
 
-    /* It changes neither vector; its prototype is older than const. */
+    /* posix_spawn() changes neither vector; its prototype is older than const. */
     r = posix_spawn(&pid, argv[0], NULL, NULL, (char *const *)(uintptr_t)argv, environ);
     if (r != 0) {
         (void)log_warning_errno(-r, "Cannot run %s", argv[0]);
@@ -100,7 +101,7 @@ static void run_setup(void)
             return;
         }
     if (status != 0)
-        log_warning("There is no host key to seal the store with: %s setup failed", argv[0]);
+        log_warning("No host key to seal the store with: %s setup failed", argv[0]);
 }
 
 ExitCode host_key_setup(void)

@@ -4,11 +4,12 @@
 #include "basic/exit-code.h"
 
 /*
- * nvme-keyd --setup-host-key, which runs before the service manager opens sealed credentials for
- * us. It asks systemd-creds(1) for a host key where there is none, unless there is no place that
- * lasts for one: a read-only /var/lib/systemd, or one in memory. It says nothing when there is one.
+ * nvme-keyd --setup-host-key, which runs before the service manager unseals credentials for us. It
+ * asks systemd-creds(1) to make a host key if there is none, unless the key would not last: on a
+ * read-only /var/lib/systemd or one in memory. An existing host key is left alone without a
+ * message.
  *
- * Returns EXIT_STORE when a credential of ours would have systemd delete the host key; everything
- * else that does not work is a warning.
+ * Returns EXIT_STORE if systemd would delete the host key to unseal a credential of ours; any other
+ * failure is a warning.
  */
 ExitCode host_key_setup(void);

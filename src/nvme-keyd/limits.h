@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Notices about refused calls, for each user and minute: enough to see that there is something. */
+/* Notices about refused calls for each user and minute: enough to see that there are some. */
 #define REFUSALS_PER_MINUTE 10
-/* Those for all users together: whoever has subordinate uids is as many users. */
+/* Notices for all users together, because a user with subordinate uids counts as many users. */
 #define REFUSALS_ALL_PER_MINUTE 60
-/* Users of whom they are counted at a time. */
+/* Users whose refusals are counted at the same time. */
 #define REFUSALS_USERS_MAX 16

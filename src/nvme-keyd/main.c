@@ -27,11 +27,11 @@ static void print_help(void)
     printf("nvme-keyd [OPTIONS]\n\n"
            "Keeps the TLS pre-shared keys of NVMe/TCP. Started by nvme-keyd.socket.\n\n"
            "  -c --config=FILE  read FILE and FILE.d/*.conf (" NAMES_CONFIG_FILE ")\n"
-           "     --check        tell what is wrong with the configuration, and exit\n"
+           "     --check        list the mistakes of the configuration and exit\n"
            "     --preload      publish all keys and exit, for an initramfs without systemd\n"
            "     --timeout=SEC  how long --preload may wait for the store (%d)\n"
            "     --setup-host-key\n"
-           "                    see to the host key that seals credentials, and exit\n"
+           "                    make the host key for sealed credentials and exit\n"
            "  -h --help         show this help\n"
            "     --version      show the version\n\n"
            "See nvme-keyd.service(8).\n",
@@ -47,7 +47,7 @@ static int preload(const char *config_path, uint64_t timeout_usec)
     return (int)preload_run(&config, state_directory(), timeout_usec);
 }
 
-/* A file that is named, and its directory, may not both be missing. */
+/* With --config=, the file or its directory must exist. */
 static bool is_missing(const char *path)
 {
     _cleanup_(freep) char *dir = NULL;
@@ -56,8 +56,8 @@ static bool is_missing(const char *path)
            access(dir, F_OK) < 0 && errno == ENOENT;
 }
 
-/* Lines for people go to standard output, to be read like those of a compiler; those of a reload go
- * to the journal. */
+/* Problems go to standard output, like those of a compiler; with a journal, as in a reload, they go
+ * there. */
 static int check(const char *config_path, bool named)
 {
     _cleanup_(config_problems_done) ConfigProblems problems = {.n = 0};
@@ -65,7 +65,7 @@ static int check(const char *config_path, bool named)
     const char *line;
 
     if (named && is_missing(config_path)) {
-        log_error("There is no %s", config_path);
+        log_error("%s does not exist", config_path);
         return EXIT_INVALID;
     }
     if (log_goes_to_journal())
@@ -77,18 +77,17 @@ static int check(const char *config_path, bool named)
     if (problems.n > problems.n_unknown)
         return EXIT_INVALID;
     printf("%s: configuration is fine%s\n", config_path,
-           problems.n > 0 ? ", but for what is unknown" : "");
+           problems.n > 0 ? ", except for unknown options" : "");
     return EXIT_OK;
 }
 
-/* Not for ever: a boot waits for this. */
+/* Bounded, because a boot waits for this. */
 static int parse_timeout(const char *s, uint64_t *ret)
 {
     uint64_t usec;
 
     if (config_parse_span(s, &usec) < 0 || usec > PRELOAD_TIMEOUT_MAX_SEC * USEC_PER_SEC) {
-        log_error("--timeout= cannot be \"%s\": give seconds, or a time such as 2min, of a day at "
-                  "most",
+        log_error("--timeout= cannot be \"%s\": give seconds or a time such as 2min, at most a day",
                   s);
         return -EINVAL;
     }
@@ -103,7 +102,7 @@ typedef struct Arguments {
     uint64_t timeout_usec;
 } Arguments;
 
-/* Returns 1 when all is done, or -EINVAL when the words make no sense, which has been said. */
+/* Returns 1 when nothing is left to do, or -EINVAL for invalid arguments, after a message. */
 static int parse_arguments(int argc, char **argv, Arguments *a)
 {
     static const struct option options[] = {
@@ -144,7 +143,7 @@ static int parse_arguments(int argc, char **argv, Arguments *a)
         }
     }
     if (optind < argc) {
-        log_error("\"%s\" is one word too many, see --help", argv[optind]);
+        log_error("unexpected argument \"%s\", see --help", argv[optind]);
         return -EINVAL;
     }
     return 0;

@@ -13,7 +13,7 @@
 #include "basic/limits.h"
 #include "nvme-keyd/notifier.h"
 
-/* Until what had no room is tried again: a tenth of a second, and then longer. */
+/* Pause before a full socket is tried again; it doubles. */
 #define RETRY_USEC (USEC_PER_SEC / 10)
 #define RETRY_MAX_USEC (2 * USEC_PER_SEC)
 
@@ -21,14 +21,14 @@
 
 struct Notifier {
     struct sockaddr_un address;
-    socklen_t address_size; /* 0: nobody is to be told */
+    socklen_t address_size; /* 0: no NOTIFY_SOCKET */
     sd_event_source *retry;
     sd_event_source *feed;
     uint64_t retry_usec;
     uint64_t feed_usec; /* 0: no watchdog */
 
-    bool reloading, ready, stopping; /* to be sent, in this order */
-    uint64_t reloading_usec;         /* CLOCK_MONOTONIC, when it began */
+    bool reloading, ready, stopping; /* still to be sent, in this order */
+    uint64_t reloading_usec;         /* CLOCK_MONOTONIC, when the reload began */
     bool alive;
     uint64_t extend_usec;
     char status[STATUS_MAX], sent_status[STATUS_MAX];
@@ -44,8 +44,8 @@ Notifier *notifier_free(Notifier *n)
     return NULL;
 }
 
-/* A path, or "@" and a name that is not in the file system. Others are those of a service manager
- * on another machine. */
+/* Takes a path, or "@" and an abstract name. Other addresses belong to service managers of other
+ * machines. */
 static socklen_t parse_address(const char *s, struct sockaddr_un *ret)
 {
     size_t n = s ? strlen(s) : 0;
@@ -62,7 +62,7 @@ static socklen_t parse_address(const char *s, struct sockaddr_un *ret)
 
 static int send_text(const Notifier *n, const char *text)
 {
-    /* Not kept open, as in journal_send(). */
+    /* Opened for each message, as in journal_send(). */
     _cleanup_(closep) int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
     if (fd < 0 || sendto(fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL,
@@ -82,16 +82,16 @@ static void append(char *text, size_t size, const char *format, ...)
     va_end(ap);
 }
 
-/* A full queue, or a shortage of our own, ends by itself. A reader that is gone does not come back:
- * to wait for it would keep the daemon from its idle exit. */
+/* A full queue or a shortage of resources passes. A reader that is gone does not come back, and
+ * waiting for it would prevent the idle exit. */
 static bool is_transient(int error)
 {
     return error == -EAGAIN || error == -ENOBUFS || error == -ENOMEM || error == -EMFILE ||
            error == -ENFILE;
 }
 
-/* One datagram: the state that is next, and all that is no state. Returns false where it is to be
- * tried again. */
+/* Sends one datagram: the next state and everything else that is due. Returns false if it has to be
+ * sent again. */
 static bool send_next(Notifier *n)
 {
     bool reloading = n->reloading, ready = !reloading && n->ready;
@@ -180,7 +180,8 @@ int notifier_new(sd_event *event, Notifier **ret)
     if (r < 0)
         return r;
     (void)sd_event_source_set_enabled(n->retry, SD_EVENT_OFF);
-    /* Half of it, as sd_watchdog_enabled(3) recommends; a wrong value is as none. */
+    /* sd_watchdog_enabled(3) recommends half of the interval; an invalid value means no watchdog.
+     */
     if (n->address_size > 0 && sd_watchdog_enabled(0, &watchdog_usec) > 0 && watchdog_usec > 1) {
         n->feed_usec = watchdog_usec / 2;
         r = sd_event_add_time_relative(event, &n->feed, CLOCK_MONOTONIC, 0, n->feed_usec / 4,
@@ -200,7 +201,7 @@ void notifier_ready(Notifier *n)
 
 void notifier_reloading(Notifier *n)
 {
-    /* Not yet started, or not yet done with the last time: the next READY=1 says all. */
+    /* If the last READY=1 is still unsent, the next one covers both. */
     if (!n->ready)
         n->reloading = true;
     n->reloading_usec = now_monotonic();

@@ -8,14 +8,14 @@
 #include "basic/macro.h"
 
 /*
- * What the service manager is told, as by sd_notify(3), without waiting: that waits for a reader
- * whose queue is full. What has no room is sent a moment later, each state in its order; of a
- * status only the newest. Where there is no NOTIFY_SOCKET nothing is sent, and where it has no
- * reader what was to be sent is given up.
+ * Notifies the service manager as sd_notify(3) does, but never blocks: sd_notify() waits for a
+ * reader whose queue is full. A message without room is sent a moment later, states in their order,
+ * and only the newest status. Without a NOTIFY_SOCKET nothing is sent; if the socket has no reader,
+ * pending messages are dropped.
  */
 typedef struct Notifier Notifier;
 
-/* Feeds the watchdog as well, at half of WATCHDOG_USEC, where there is one. */
+/* Also feeds the watchdog, every half of WATCHDOG_USEC, if one is set. */
 int notifier_new(sd_event *event, Notifier **ret) _must_check_;
 Notifier *notifier_free(Notifier *n);
 DEFINE_CLEANUP(Notifier, notifier_free)
@@ -25,11 +25,11 @@ void notifier_ready(Notifier *n);
 void notifier_reloading(Notifier *n);
 void notifier_stopping(Notifier *n);
 
-/* A line for people; the same one again is not sent. */
+/* Sets the status, a line for people. An unchanged one is not sent again. */
 void notifier_status(Notifier *n, const char *text);
 
-/* That start, reload or stop take this time more, from when it is sent. */
+/* Asks for usec more for start, reload or stop, counted from when the message is sent. */
 void notifier_extend(Notifier *n, uint64_t usec);
 
-/* True when a state has not been sent yet. */
+/* True while a state has not been sent. */
 bool notifier_is_behind(const Notifier *n);

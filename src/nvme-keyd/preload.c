@@ -17,7 +17,7 @@
 #include "nvme-keyd/manager/manager.h"
 #include "nvme-keyd/preload.h"
 
-/* Between two looks at a store or a TPM that was not to be had. */
+/* Pause between two attempts to open the store or the TPM. */
 #define RETRY_USEC (USEC_PER_SEC / 5)
 
 typedef struct Preload {
@@ -27,7 +27,7 @@ typedef struct Preload {
     Manager *manager;
     sd_event_source *retry;
     sd_event_source *end;
-    int result; /* of the last try; above 0 while one lasts */
+    int result; /* of the last attempt; above 0 while one is running */
     SyncResult sync;
 } Preload;
 
@@ -39,8 +39,8 @@ static void preload_done(Preload *p)
     sd_event_unref(p->event);
 }
 
-/* The daemon of the real root knows a key as its own by the mark, and by its group where this ends
- * before it marks. */
+/* The daemon of the real root recognises our keys by their mark, and by this group if preload ends
+ * before it could mark a key. */
 static int take_group(void)
 {
     const struct group *g;
@@ -51,14 +51,15 @@ static int take_group(void)
     g = getgrnam(NAMES_GROUP);
     if (!g)
         return log_error_errno(errno > 0 ? -errno : -ESRCH,
-                               "There is no group " NAMES_GROUP " to mark the keys with");
+                               "The group " NAMES_GROUP
+                               " is missing, so the keys cannot be marked");
     if (setegid(g->gr_gid) < 0)
         return log_error_errno(-errno, "Cannot take the group " NAMES_GROUP);
     return 0;
 }
 
-/* Whether it may be otherwise a moment later: somebody has the store open, or the driver of the TPM
- * is still being loaded. */
+/* True if a retry may succeed: another process has the store open, or the driver of the TPM is
+ * still loading. */
 static bool may_pass(const Preload *p)
 {
     return !manager_store(p->manager) && (p->result == -EBUSY || p->result == -ENODEV);
@@ -130,12 +131,12 @@ static ExitCode tell_published(const Preload *p)
     size_t broken;
 
     if (!manager_store(p->manager) && key_table_size(keys) == 0) {
-        log_error("There is no store in %s, so there are no keys", p->state_dir);
+        log_error("No store in %s, so there are no keys to publish", p->state_dir);
         return EXIT_STORE;
     }
     broken = broken_log(keys);
     daemon_log_ring(p->manager);
-    log_info("%zu keys in the keyring were right, %zu added, %zu removed", p->sync.kept,
+    log_info("Keyring reconciled: %zu keys kept, %zu added, %zu removed", p->sync.kept,
              p->sync.added, p->sync.removed);
     return broken > 0 ? EXIT_STORE : EXIT_OK;
 }
@@ -165,11 +166,11 @@ ExitCode preload_run(const Config *config, const char *state_dir, uint64_t timeo
     Config resident = *config;
     int r;
 
-    /* In an initramfs nobody answers a kernel that asks. */
+    /* In an initramfs no service answers the requests of the kernel. */
     resident.on_demand = false;
     if (take_group() < 0 || setup(&p, &resident) < 0)
         return EXIT_OTHER;
-    /* A TPM need not be asked where nothing can be published. */
+    /* Without a ring there is no need to wait for a TPM. */
     if (!publisher_ring(manager_publisher(p.manager), &p.result))
         return tell(&p);
     try_once(&p);

@@ -13,13 +13,13 @@
 
 typedef struct Entry {
     uid_t uid;
-    uint64_t end_usec; /* CLOCK_MONOTONIC, of its minute; 0: nobody's */
+    uint64_t end_usec; /* CLOCK_MONOTONIC, end of its minute; 0: unused */
     unsigned told, untold;
 } Entry;
 
 struct Refusals {
     sd_event_source *timer;
-    Entry all; /* users together; untold: refusals that no other notice counts */
+    Entry all; /* all users together; untold: refusals that no other notice counts */
     Entry entries[REFUSALS_USERS_MAX];
 };
 
@@ -34,7 +34,8 @@ static void end_minute_of_all(Refusals *r)
     r->all = (Entry){0};
 }
 
-/* Whether all users together have a notice left; if not, the refusals it would tell are counted. */
+/* True if all users together have a notice left; otherwise counts the refusals that it would
+ * report. */
 static bool may_tell(Refusals *r, unsigned refusals)
 {
     uint64_t now = now_monotonic();
@@ -51,7 +52,7 @@ static bool may_tell(Refusals *r, unsigned refusals)
     return true;
 }
 
-/* Tells what was left out, and gives the entry back. */
+/* Reports the refusals without a notice and frees the entry. */
 static void end_minute(Refusals *r, Entry *e)
 {
     if (e->untold > 0 && may_tell(r, e->untold))
@@ -114,7 +115,7 @@ Refusals *refusals_free(Refusals *r)
     return NULL;
 }
 
-/* That of the user, or the one that is free or will be first. */
+/* Returns the entry of the user, or else a free one or the one that ends first. */
 static Entry *find_entry(Refusals *r, uid_t uid)
 {
     Entry *oldest = &r->entries[0];

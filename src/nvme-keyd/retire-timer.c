@@ -10,7 +10,7 @@
 #include "basic/names.h"
 #include "nvme-keyd/retire-timer.h"
 
-/* Nothing tells when the clock has been synchronised without a step. */
+/* The kernel sends no event when the clock is synchronised without a step, so this is polled. */
 #define SYNCHRONIZED_POLL_USEC (10 * USEC_PER_SEC)
 
 struct RetireTimer {
@@ -35,7 +35,8 @@ RetireTimer *retire_timer_free(RetireTimer *t)
     return NULL;
 }
 
-/* A timer that never ends; one that is set anew hears of the next step. */
+/* Arms a timer that never expires, but reports each step of the clock. Arming it again makes it
+ * report the next step. */
 static int watch_steps(int fd)
 {
     const struct itimerspec never = {.it_value.tv_sec =
@@ -132,7 +133,7 @@ void retire_timer_update(RetireTimer *t)
     manager_due(t->manager, &due);
     arm(t->realtime, due.realtime_usec);
     arm(t->boottime, due.boottime_usec);
-    /* Not put off by each call of this. */
+    /* A running poll is not put off by further calls. */
     (void)sd_event_source_get_enabled(t->poll, &polling);
     if (due.unsynchronized == 0 || polling == SD_EVENT_OFF)
         arm(t->poll, due.unsynchronized > 0 ? now_monotonic() + SYNCHRONIZED_POLL_USEC : 0);

@@ -5,8 +5,8 @@
 
 #include "nvme-keyd/manager/manager.h"
 
-/* Calls a function when the Manager has something to do for retiring keys: at a deadline of either
- * clock, when the clock on the wall was set, and when it has been synchronised. */
+/* Calls a function when the Manager has work for retiring keys: at a deadline of either clock,
+ * after a step of the wall clock, and once the clock is synchronised. */
 typedef struct RetireTimer RetireTimer;
 
 typedef void (*RetireTimerDue)(void *userdata);
@@ -16,5 +16,5 @@ int retire_timer_new(sd_event *event, const Manager *m, RetireTimerDue due, void
 RetireTimer *retire_timer_free(RetireTimer *t);
 DEFINE_CLEANUP(RetireTimer, retire_timer_free)
 
-/* To be called when the Manager may have other deadlines. */
+/* To be called when deadlines of the Manager may have changed. */
 void retire_timer_update(RetireTimer *t);

@@ -60,7 +60,7 @@ like "status: still no store" "$out" "Store: absent"
 like "status: credentials" "$out" "Credentials: 3 keys, 0 overridden by the store"$'\n'
 like "status: what is of no use" "$out" "credential nvme-keyd\.psk\.bad, line 1: not a line of a key file"
 like "status: options" "$out" "credential nvme-keyd\.psk\.bad, line 2: options are role="
-is "one warning for each line" "$(logged 'Of no use: credential nvme-keyd\.psk\.bad, line [12]: ')" 2
+is "one warning for each line" "$(logged 'Ignored: credential nvme-keyd\.psk\.bad, line [12]: ')" 2
 check "no store was made" test ! -e "$state/store"
 refused "rotate" 5 "$id comes from the credential nvme-keyd\.psk: change it where that is given" ctl rotate "$id" --generate
 refused "remove" 5 "$id comes from the credential nvme-keyd\.psk" ctl remove "$id"

@@ -97,7 +97,7 @@ untouched "making a store"
 daemon_stop
 state=$old_state
 
-said "setup: another machine id is told" 0 "The host key is left alone: the host key $secret was made under another machine id"
+said "setup: another machine id is told" 0 "Not touching the host key: the host key $secret was made under another machine id"
 untouched "setup"
 systemd-creds encrypt --with-key=tpm2-absent --name=nvme-keyd.psk "$tmp/psk" "$sealed/nvme-keyd.psk" 2>/dev/null
 said "setup: a credential that does not need the host key may be opened" 0 "left alone"
@@ -106,7 +106,7 @@ printf 'Whxqht+dQJax1aZeCGLxmiAAAAABAAAADAAAABAAAAA=\n' >"$sealed/another"
 said "setup: one that is not ours is not our business" 0 "left alone"
 for name in nvme-keyd.psk nvme-keyd.psk.disk1 nvme-keyd.kek; do
     mv "$sealed/"* "$sealed/$name"
-    said "setup: $name that needs it must not be opened" 8 "No credentials are fetched, because of $sealed/$name: .*another machine id"
+    said "setup: $name that needs it must not be opened" 8 "No credentials are fetched, because $sealed/$name needs the host key: .*another machine id"
 done
 echo future >"$sealed/nvme-keyd.kek"
 said "setup: nor one of a kind that nobody knows" 8 "because of $sealed/nvme-keyd.kek"
@@ -127,7 +127,7 @@ mkdir "$tmp/given"
 daemon_environment=(-E "CREDENTIALS_DIRECTORY=$tmp/given")
 cp "$made" "$tmp/given/nvme-keyd.psk"
 start
-like "a credential that is still sealed: status says so" "$(ctl status)" "credential nvme-keyd\.psk: it is still sealed \(by host\)"
+like "a credential that is still sealed: status says so" "$(ctl status)" "credential nvme-keyd\.psk: still sealed \(by host\)"
 daemon_stop
 check "the recipe for a sealed credential: systemd takes its name" \
     systemd-creds decrypt --name="${made##*/}" "$made" "$tmp/given/nvme-keyd.psk"

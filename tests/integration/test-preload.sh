@@ -31,18 +31,18 @@ took_ms() {
 # --- nothing to publish from
 
 run preload
-is "no store: 8" "$status$err" "8nvme-keyd: There is no store in $state, so there are no keys"
+is "no store: 8" "$status$err" "8nvme-keyd: No store in $state, so there are no keys to publish"
 is "no store: none was made" "$(find "$state" -name store)" ""
 run env --unset=STATE_DIRECTORY "$build/nvme-keyd" -c "$tmp/nowhere" --preload --timeout
 like "a timeout without a value" "$status$err" "^1.*requires an argument"
 state=$tmp/nowhere run preload
-like "no directory: 8" "$status$err" "^8nvme-keyd: There is no store in $tmp/nowhere"
+like "no directory: 8" "$status$err" "^8nvme-keyd: No store in $tmp/nowhere"
 check "no directory: none was made" test ! -e "$tmp/nowhere"
 refused "a timeout that is none" 1 '--timeout= cannot be "soon"' preload --timeout=soon
 refused "a timeout without end" 1 '--timeout= cannot be "infinity"' preload --timeout=infinity
-refused "a timeout that is as good as none" 1 '--timeout= cannot be "9000000000": .*a day at most' preload --timeout=9000000000
+refused "a timeout that is as good as none" 1 '--timeout= cannot be "9000000000": .*at most a day' preload --timeout=9000000000
 refused "a timeout of more than a day" 1 '--timeout= cannot be "86401"' preload --timeout=86401
-refused "a timeout of a day" 8 "There is no store" preload --timeout=86400
+refused "a timeout of a day" 8 "No store" preload --timeout=86400
 
 # --- all keys
 
@@ -64,12 +64,12 @@ is "mistakes in the configuration: the keys are there" "$(ring_names)" "$names"
 keyctl clear "$(ring)"
 run preload
 is "all keys: 0" "$status" 0
-is "all keys: one line" "$err" "nvme-keyd: 0 keys in the keyring were right, 3 added, 0 removed"
+is "all keys: one line" "$err" "nvme-keyd: Keyring reconciled: 0 keys kept, 3 added, 0 removed"
 is "all keys: they are those of the daemon" "$(ring_names)" "$names"
 is "all keys: with the mark of the daemon" "$(ring_marked)" 3
 before=$(ring_serials)
 run preload
-is "again: all were right" "$err" "nvme-keyd: 3 keys in the keyring were right, 0 added, 0 removed"
+is "again: all were right" "$err" "nvme-keyd: Keyring reconciled: 3 keys kept, 0 added, 0 removed"
 is "again: the same keys" "$(ring_serials)" "$before"
 check "the store is not held" flock --nonblock "$state" true
 is "no socket" "$(find "$tmp" -type s -newer "$tmp/err")" ""
@@ -81,10 +81,10 @@ daemon_stop
 # --- the group
 
 printf 'root:x:0:\n' >"$tmp/group"
-refused "no group: 1" 1 "^nvme-keyd: There is no group nvme-keyd to mark the keys with" preload
+refused "no group: 1" 1 "^nvme-keyd: The group nvme-keyd is missing, so the keys cannot be marked" preload
 run setpriv --regid 4711 --clear-groups env STATE_DIRECTORY="$state" "$build/nvme-keyd" -c "$conf" --preload
 is "a group that the caller has set is taken" "$status$err" \
-    "0nvme-keyd: 3 keys in the keyring were right, 0 added, 0 removed"
+    "0nvme-keyd: Keyring reconciled: 3 keys kept, 0 added, 0 removed"
 printf 'root:x:0:\nnvme-keyd:x:%s:\n' "$GROUP" >"$tmp/group"
 
 # --- somebody else has the store, for a moment
@@ -92,7 +92,7 @@ printf 'root:x:0:\nnvme-keyd:x:%s:\n' "$GROUP" >"$tmp/group"
 keyctl clear "$(ring)"
 flock --close "$state" sleep 2 &
 took_ms run preload
-is "a lock that is let go: 0" "$status$err" "0nvme-keyd: 0 keys in the keyring were right, 3 added, 0 removed"
+is "a lock that is let go: 0" "$status$err" "0nvme-keyd: Keyring reconciled: 0 keys kept, 3 added, 0 removed"
 wait $!
 { flock 9 && exec sleep 60; } 9<"$state" &
 holder=$!
@@ -121,7 +121,7 @@ keyctl clear "$(ring)"
 before=$(store_digest)
 run preload
 is "a retired key: is not published" "$status$err" \
-    "0nvme-keyd: 0 keys in the keyring were right, 5 added, 0 removed"
+    "0nvme-keyd: Keyring reconciled: 0 keys kept, 5 added, 0 removed"
 is "a retired key: the store is as it was" "$(store_digest)" "$before"
 cp "$tmp/long.conf" "$conf"
 rm -rf "$state"
@@ -165,7 +165,7 @@ run preload
 is "a broken record: 8, and which it is, how many, what to do, and what became of the others" "$status$err" \
     "8nvme-keyd: Record $broken: authentication failed
 nvme-keyd: 1 records of the store are broken: restore the store from a backup, or remove these keys (see nvme-keyctl list) and add them again
-nvme-keyd: 0 keys in the keyring were right, 2 added, 0 removed"
+nvme-keyd: Keyring reconciled: 0 keys kept, 2 added, 0 removed"
 is "a broken record: the other keys are published" "$(ring_names | grep -c 'example:\(one\|three\) ')" 2
 NVME_KEYD_LOG_LEVEL=err run preload
 is "a broken record: the store is as it was" "$(store_digest)" "$before"
@@ -173,7 +173,7 @@ is "a broken record: it is an error, not a warning" "$status $(wc -l <"$tmp/err"
 edit_store cut
 keyctl clear "$(ring)"
 run preload
-like "all records broken: 8" "$status$err" "^8.*: 3 records of the store are broken: .*: 0 keys in the keyring were right, 0 added"
+like "all records broken: 8" "$status$err" "^8.*: 3 records of the store are broken: .*: Keyring reconciled: 0 keys kept, 0 added"
 rm -rf "$state"
 cp -a "$tmp/good" "$state"
 
@@ -218,7 +218,7 @@ waiting=$!
 sleep 2
 tpm_start
 wait "$waiting"
-is "a TPM that comes later: 0" "$?$(<"$tmp/waiting")" "0nvme-keyd: 0 keys in the keyring were right, 1 added, 0 removed"
+is "a TPM that comes later: 0" "$?$(<"$tmp/waiting")" "0nvme-keyd: Keyring reconciled: 0 keys kept, 1 added, 0 removed"
 kill -STOP "$tpm_pid"
 keyctl clear "$(ring)"
 took_ms refused "a TPM that does not answer: 8" 8 \

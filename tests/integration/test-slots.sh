@@ -240,7 +240,7 @@ like "unlock: status says for how long" "$(ctl status)" $'Sealed by: recovery \\
 is "unlock: the slot is marked" "$(slots | sort)" "$(printf '%s\n' "$creds systemd-creds host -" "$recovery recovery - yes" | sort)"
 is "unlock: status --check" "$(ctl status --check)"$'\n'"$?" $'CRITICAL: only a recovery key opens the store: run nvme-keyctl slot reseal\n8'
 since() { tail -n "+$lines" "$log" | grep -o "[0-9]* keys in the keyring.*"; }
-becomes "unlock: the log counts what was added" "0 keys in the keyring were right, 1 added, 0 removed" since
+becomes "unlock: the log counts what was added" "Keyring reconciled: 0 keys kept, 1 added, 0 removed" since
 nowhere "unlock" "$key"
 refused_with "unlock: not twice" 5 "the store is open" "$key" ctl slot unlock
 restart
@@ -358,7 +358,7 @@ is "a TPM: no more of them" "$(wc -l <<<"$err")" 2
 run ctl slot list
 is "a TPM: slot list warns" "$(grep -c ': warning: slot ' <<<"$err")" 2
 is "a TPM: slot list: JSON" "$(ctl slot list --json=short | json 'len(o["warnings"]), [s.get("unmeasured") for s in o["slots"] if s["type"] == "tpm2"]')" "(2, [[7, 14]])"
-check "a TPM: the log warns" grep -q "Of what opens the store: slot $creds (systemd-creds) is bound to no PCR" "$log"
+check "a TPM: the log warns" grep -q "Slot warning: slot $creds (systemd-creds) is bound to no PCR" "$log"
 run ctl slot add tpm2 --tpm2-pcrs=7:sha384+14
 is "a TPM: a bank of choice" "$status $(slots | grep "${out:-none}")" "0 $out tpm2 7+14:sha384 -"
 is "a TPM: reseal: the bank stays" "$(ctl slot reseal "$out" 2>/dev/null) $(slots | grep "${out:-none}")" "$out $out tpm2 7+14:sha384 -"

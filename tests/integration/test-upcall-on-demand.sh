@@ -12,7 +12,7 @@ readonly target=nqn.2026-11.org.example:t pair="nvme-tls-psk:$HOST $SUBSYSTEM"
 
 printf '[Manager]\nProvision=on-demand\n' >>"$conf"
 daemon_start
-like "refused: the log says so" "$(<"$log")" "Provision=on-demand is refused: this kernel never asks"
+like "refused: the log says so" "$(<"$log")" "Refused Provision=on-demand: this kernel never asks"
 run ctl status
 like "refused: so does the status" "$out" "Provision: resident.*: this kernel never asks"
 id=$(add one a)

@@ -69,15 +69,16 @@ char *ring_notice_text(const RingNotice *n)
     int r;
 
     if (n->kind == RING_NOTICE_HELD)
-        r = asprintf(&text,
-                     "key %08x for %s stays in .nvme: controller %s would not survive its next "
-                     "reset without it; add the PSK of this pair (nvme-keyctl add), or disconnect "
-                     "the controller",
-                     (unsigned)n->serial, n->subsysnqn, n->controller);
+        r = asprintf(
+            &text,
+            "key %08x for %s stays in .nvme, because controller %s would not survive its next "
+            "reset without it: add the PSK of this pair (nvme-keyctl add), or disconnect "
+            "the controller",
+            (unsigned)n->serial, n->subsysnqn, n->controller);
     else
         r = asprintf(&text,
-                     "key %08x is a second one for %s in .nvme, and the kernel may use either; "
-                     "remove it if it is not wanted (keyctl unlink 0x%x %%:.nvme)",
+                     "key %08x is a second key for %s in .nvme, and the kernel may use either: "
+                     "remove it if it is unwanted (keyctl unlink 0x%x %%:.nvme)",
                      (unsigned)n->serial, n->subsysnqn, (unsigned)n->serial);
     return r < 0 ? NULL : text;
 }

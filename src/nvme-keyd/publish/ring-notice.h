@@ -9,11 +9,11 @@
 #include "psk/identity.h"
 #include "psk/limits.h"
 
-/* What somebody has to look at in the ring, as of the last look at all of it. */
+/* Keys in the ring that an administrator should look at, as of the last look at the whole ring. */
 
 typedef enum RingNoticeKind {
-    RING_NOTICE_HELD,  /* not wanted, but a controller would not come back without it */
-    RING_NOTICE_RIVAL, /* a second key for a pair of this host: the kernel may use either */
+    RING_NOTICE_HELD,  /* unwanted, but a controller would not come back without it */
+    RING_NOTICE_RIVAL, /* a second key for a pair of this host; the kernel may use either */
 } RingNoticeKind;
 
 typedef struct RingNotice {
@@ -22,30 +22,29 @@ typedef struct RingNotice {
     char hostnqn[NQN_LENGTH_MAX + 1];
     char subsysnqn[NQN_LENGTH_MAX + 1];
     char controller[32]; /* of RING_NOTICE_HELD */
-    bool told;           /* the journal has it */
+    bool told;           /* it has been logged */
 } RingNotice;
 
 /* Starts as zeroes. */
 typedef struct RingNotices {
     RingNotice *items;
     size_t n;    /* at most RING_NOTICES_MAX */
-    size_t more; /* how many did not fit */
+    size_t more; /* notices that did not fit */
 } RingNotices;
 
 void ring_notices_done(RingNotices *l);
 
-/* Notes one; its names are those of identity. Without memory it is counted only. */
+/* Adds a notice with the names of identity. Without memory it is only counted. */
 void ring_notices_add(RingNotices *l, RingNoticeKind kind, int32_t serial,
                       const PskIdentity *identity, const char *controller);
 
-/* Puts new in the place of l, whose notices that are still true stay told. Takes new over. */
+/* Replaces l by new, which is emptied. Notices in both stay told. */
 void ring_notices_replace(RingNotices *l, RingNotices *new);
 
-/* How many of a kind there are. */
 size_t ring_notices_count(const RingNotices *l, RingNoticeKind kind);
 
-/* One that the journal does not have yet, and has from now on; or NULL. */
+/* Returns a notice that has not been logged and marks it as told, or NULL. */
 const RingNotice *ring_notices_next(RingNotices *l);
 
-/* A line for people, to be freed; NULL without memory. */
+/* Returns a line for people, to be freed; NULL without memory. */
 char *ring_notice_text(const RingNotice *n);

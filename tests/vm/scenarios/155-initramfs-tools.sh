@@ -69,7 +69,7 @@ case $VM_PHASE in
 
     diag "$(journalctl --boot --quiet --output=short-monotonic --dmesg --grep=nvme-keyd)"
     is "the TPM opened the store in the initramfs" \
-        "$(dmesg | grep -c 'nvme-keyd: 0 keys in the keyring were right, 1 added, 0 removed')" 1
+        "$(dmesg | grep -c 'nvme-keyd: Keyring reconciled: 0 keys kept, 1 added, 0 removed')" 1
     is "the key was there before the real root" "$(noted_serials | wc -l)" 1
     is "with the mark of the service" "$(noted_owners)" "0:$(getent group nvme-keyd | cut -d: -f3)"
     is "the real root has run its own" "$(unit_property nvme-keyd-preload.service Result)" success

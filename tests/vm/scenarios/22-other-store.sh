@@ -38,7 +38,7 @@ is "the other store does not have the key" "$(record_of "$sub" | wc -l)" 0
 check "sync" nvme-keyctl sync
 is "the key stays" "$(nvme-keyctl sync --json=short | jq .held)" 1
 check "status names the controller" grep -q "$sub.* $ctrl " <(nvme-keyctl status)
-check "the journal does, once" [ "$(journal_since "$mark" | grep -c "stays in .nvme: controller $ctrl")" = 1 ]
+check "the journal does, once" [ "$(journal_since "$mark" | grep -c "stays in .nvme, because controller $ctrl")" = 1 ]
 echo 1 >"/sys/class/nvme/$ctrl/reset_controller"
 check "the controller survives a reset" wait_until 30 ctrl_live "$ctrl"
 

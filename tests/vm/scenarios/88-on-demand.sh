@@ -54,7 +54,7 @@ mark=$(journal_mark)
 systemctl restart nvme-keyd.service
 check "stock kernel: the key is resident" published "$id"
 is "stock kernel: for ever" "$(key_lifetime "$(record_serial "$id")")" ""
-check "stock kernel: the journal says why" grep -qF 'Provision=on-demand is refused' <(journal_since "$mark" --priority=err)
+check "stock kernel: the journal says why" grep -qF 'Refused Provision=on-demand' <(journal_since "$mark" --priority=err)
 is "stock kernel: the mode is another one" "$(provision mode)" resident
 check "stock kernel: nvme-keyctl status says why" grep -q 'kernel never asks' <(nvme-keyctl status)
 
