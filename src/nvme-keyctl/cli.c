@@ -18,13 +18,13 @@
 #include "varlink/client.h"
 #include "varlink/json-wire.h"
 
-/* Before nvme-keyd handles the call each slot may wait for a TPM, one after the other, and so may a
- * new slot. 10,000 keys take a while. */
+/* nvme-keyd may wait for a TPM at each slot in turn, and at a new one, before it handles the call.
+ * The rest is for 10,000 keys. */
 #define CALL_TIMEOUT_USEC ((STORE_SLOTS_MAX + 1) * SEAL_TIMEOUT_USEC + 60 * USEC_PER_SEC)
-/* connect(2) waits while the backlog is full; sd-varlink's clients wait as long. */
+/* connect(2) blocks while the backlog is full; clients of sd-varlink wait as long. */
 #define CONNECT_TIMEOUT_USEC (45 * USEC_PER_SEC)
 
-/* A program that prints nothing for longer than this seems to hang. */
+/* After this long without output a program seems to hang. */
 #define SLOW_USEC (2 * USEC_PER_SEC)
 
 static const struct {
@@ -68,7 +68,7 @@ int cli_out_of_memory(void)
     return cli_fail(EXIT_OTHER, "out of memory");
 }
 
-/* A message of several slots has a line for each. */
+/* A message about several slots has one line for each. */
 static int fail_with_lines(ExitCode code, const char *where, const char *message)
 {
     do {
@@ -127,7 +127,7 @@ static void say_slow(_unused_ void *userdata)
     (void)cli_fail(EXIT_OK, "waiting for nvme-keyd, see systemctl status nvme-keyd.service");
 }
 
-/* Without its group the socket unit fails at each boot. */
+/* The socket unit fails at each boot if its group is missing. */
 static int fail_without_socket(const Options *o, const char *path, int error)
 {
     if (!o->socket && (error == -ENOENT || error == -ECONNREFUSED) && !getgrnam(NAMES_GROUP))
@@ -144,7 +144,8 @@ static int fail_without_socket(const Options *o, const char *path, int error)
 int cli_connect(const Options *o, VarlinkClient **ret)
 {
     const char *path = o->socket ? o->socket : NAMES_MANAGER_SOCKET;
-    /* --no-legend is for programs, and with a short time limit the result comes soon. */
+    /* Quiet with --no-legend, which programs use, and with a short time limit, after which the
+     * result follows soon. */
     bool tells = o->legend && (o->timeout_usec == 0 || o->timeout_usec > CLI_STATUS_TIMEOUT_USEC);
     VarlinkPatience patience = {tells ? SLOW_USEC : 0, say_slow, NULL};
     int r = varlink_client_connect(path, &patience, connect_timeout(o), ret);
@@ -206,7 +207,7 @@ typedef struct Collect {
     json_object *array;
 } Collect;
 
-/* Copies, because the client erases each reply when this returns. */
+/* Copied, because the client erases each reply afterwards. */
 static int collect(json_object *parameters, void *userdata)
 {
     const Collect *c = userdata;

@@ -29,39 +29,39 @@ typedef struct Options {
     const char *key_file;
     const char *tpm2_pcrs, *with_key;
     const char *socket;
-    uint64_t timeout_usec; /* for a call, connecting included; 0: what the verb takes */
+    uint64_t timeout_usec; /* for a call, including the connection; 0: the default of the verb */
     bool generate, print_key, force, dry_run, check, rollback_counter, new_tpm, help, version;
     JsonMode json;
     bool legend;
     char **arguments; /* after the verb, ends with NULL */
 } Options;
 
-/* cli.c: what all verbs need. */
+/* cli.c: shared by all verbs. */
 
 /* Prints one line on standard error. Returns code. */
 int cli_fail(ExitCode code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int cli_out_of_memory(void);
 
-/* Calls a method of org.nvmekeyd.Manager; takes parameters. Returns an exit code, and has printed
- * the cause of a failure. The caller puts *ret, by varlink_json_erase_put() or json_object_put().
- */
+/* Calls a method of org.nvmekeyd.Manager and takes parameters. Returns an exit code, after printing
+ * the cause of a failure. The caller puts *ret, with varlink_json_erase_put() if it may hold a
+ * secret. */
 int cli_call(const Options *o, const char *method, json_object *parameters, json_object **ret);
-/* The same, and prints the reply, which may hold a secret and is erased. */
+/* Calls and prints the reply, which is erased because it may hold a secret. */
 int cli_call_and_print(const Options *o, const char *method, json_object *parameters,
                        int (*print)(const Options *o, json_object *reply));
-/* The same with "more": on_reply gets each reply; its error counts as a malformed reply. */
+/* Calls with "more": on_reply gets each reply, and its error is reported as a malformed reply. */
 int cli_call_more(const Options *o, const char *method, json_object *parameters,
                   VarlinkReplyFn on_reply, void *userdata);
-/* The same: appends a copy of each reply's member to the array *ret. */
+/* Calls with "more" and appends a copy of the member of each reply to the array *ret. */
 int cli_call_list(const Options *o, const char *method, const char *member, json_object *ret);
 
-/* Connects, for several calls on one connection. Returns an exit code as cli_call() does. */
+/* Connects for several calls on one connection. Returns an exit code as cli_call() does. */
 int cli_connect(const Options *o, VarlinkClient **ret);
-/* As cli_call(), but an error of the service is left to the caller: *ret_error is its name, to be
+/* Like cli_call(), but leaves an error of the service to the caller: *ret_error is its name, to be
  * freed, or NULL. */
 int cli_call_client(const Options *o, VarlinkClient *client, const char *method,
                     json_object *parameters, json_object **ret, char **ret_error);
-/* Prints what an error of the service means, after the prefix where. Returns the exit code. */
+/* Explains an error of the service, after the prefix where. Returns its exit code. */
 int cli_fail_with_error(const char *where, const char *error, json_object *parameters);
 
 /* store-notes.c: prints the warnings of a reply on standard error. */
@@ -85,8 +85,7 @@ int cli_hostnqn(const Options *o, char ret[static NQN_LENGTH_MAX + 2]);
 /* secret-input.c: reads a configured PSK for a pair from --key-file=, from a prompt when standard
  * input is a terminal, or else from standard input: one line. */
 int cli_read_psk(const Options *o, const char *hostnqn, const char *subsysnqn, Secret **ret);
-/* True for a word of the command line that holds a PSK, another secret of NVMe, or a recovery key.
- */
+/* True for an argument that is a PSK, another NVMe secret, or a recovery key. */
 bool cli_is_secret(const char *word);
 /* Reads a recovery key in the same way and checks it. *ret is text, not terminated. */
 int cli_read_recovery_key(const Options *o, Secret **ret);

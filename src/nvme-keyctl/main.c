@@ -94,7 +94,7 @@ static const Option option_table[] = {
     {OPT_NEW_TPM, "new-tpm", NULL, MEMBER(new_tpm), NULL,
      "seal by a TPM that the store does not know"},
     {OPT_COMMON, "json", "MODE", SETTER(set_json), json_modes, "pretty (-j), short or off (off)"},
-    {OPT_COMMON, "no-legend", NULL, SETTER(set_no_legend), NULL, "print no head and no totals"},
+    {OPT_COMMON, "no-legend", NULL, SETTER(set_no_legend), NULL, "print neither header nor totals"},
     {OPT_COMMON, "socket", "PATH", MEMBER(socket), NULL, "talk to the service at PATH"},
     {OPT_COMMON, "timeout", "TIME", SETTER(set_timeout), NULL,
      "how long to wait for the service (5s for status)"},
@@ -108,7 +108,7 @@ typedef struct Verb {
     int options;
     int (*run)(const Options *o);
     const char *help;
-    const char *look; /* where people see its changes; NULL if it makes none */
+    const char *look; /* the command that shows its changes; NULL if it makes none */
 } Verb;
 
 #define READS_SECRET ": pass a secret by standard input, --key-file= or the prompt"
@@ -207,7 +207,7 @@ static int set_timeout(Options *o, const char *value)
     return EXIT_OK;
 }
 
-/* Names the values that the option takes. The one that was given may be a secret. */
+/* Lists the allowed values and never the given one, which may be a secret. */
 static int refuse_value(const Option *option)
 {
     char list[64] = "";
@@ -237,7 +237,7 @@ static int set_option(Options *o, const Option *option, const char *value)
     return EXIT_OK;
 }
 
-/* getopt's own words would repeat a value, which may be a secret. */
+/* The message of getopt would repeat a value, which may be a secret. */
 static int refuse_option(char **argv, int why)
 {
     const char *word = optopt && why == '?' ? NULL : argv[optind - 1];
@@ -248,7 +248,7 @@ static int refuse_option(char **argv, int why)
                     why == ':' ? "needs a value" : "is an unknown option");
 }
 
-/* Before anything else, so that no message, comment or other program gets to see the secret. */
+/* Checked before anything else, so that no message, comment or other program gets the secret. */
 static int refuse_secrets(int argc, char **argv)
 {
     for (int i = 1; i < argc; i++)
@@ -260,7 +260,7 @@ static int refuse_secrets(int argc, char **argv)
     return EXIT_OK;
 }
 
-/* *given has a bit for each row of option_table. Several --subsysnqn= are for the verb to judge. */
+/* *given has a bit for each row of option_table. Several --subsysnqn= are checked per verb. */
 static int take_option(Options *o, size_t row, const char *value, uint32_t *given)
 {
     const Option *option = &option_table[row];
@@ -314,7 +314,7 @@ static int match_verb(const char *name, char *const *words)
     return words[1] && strcmp(words[1], name + length + 1) == 0 ? 2 : 0;
 }
 
-/* words ends with NULL. Without any the verb is the first of the table. */
+/* words ends with NULL. The first verb of the table is the default. */
 static const Verb *find_verb(char **words, char ***ret_arguments)
 {
     if (!words[0]) {

@@ -8,15 +8,15 @@
 #include "psk/keyfile.h"
 #include "varlink/json-wire.h"
 
-/* import: the lines of a key file, as they are read, in calls of one connection. The last call
- * makes the import; where it does not come, nothing was imported. */
+/* import: sends the lines of a key file as they are read, in several calls on one connection. Only
+ * the last call imports: if the connection ends before, nothing is imported. */
 
-/* The longest line of a key file has some 620 characters; a comment may have more. */
+/* The longest line of a key file has some 620 characters; comments may be longer. */
 #define BUFFER_SIZE 16384
-/* Two NQNs with a backslash before each character, a digest, a PSK and the names of members make
- * 1.2 KB, and as many of them as this fit into a message. */
+/* Two NQNs with each character escaped, a digest, a PSK and the member names take 1.2 KB, so this
+ * many keys fit into a message. */
 #define BATCH_KEYS 48
-/* Whoever gives the wrong file need not see all of it. */
+/* Enough to recognise a wrong file. */
 #define ERRORS_MAX 20
 
 /* A file that is read line by line. */
@@ -70,7 +70,7 @@ static int fill(Source *s)
 }
 
 /* Returns 1 and a line without its newline, valid until the next call; 0 at the end; -EMSGSIZE for
- * one that is too long, or the error of read(2). */
+ * a line that is too long, or the error of read(2). */
 static int next_line(Source *s, const char **ret, size_t *ret_length)
 {
     for (;;) {
@@ -155,7 +155,7 @@ static int note_line(ImportRun *run)
     return 0;
 }
 
-/* "FILE:LINE: ", and the other line where the error is one of two. */
+/* Prefixes an error with "FILE:LINE: ", and with the other line if two keys conflict. */
 static int fail_at_line(const ImportRun *run, const char *error, json_object *parameters)
 {
     _cleanup_(freep) char *where = NULL;
@@ -222,7 +222,7 @@ static int take_line(ImportRun *run, const char *text, size_t length)
                         run->source.line, psk_error_text(r));
     }
     run->skipped += l.kind == KEYFILE_DHCHAP;
-    /* Past an error, the others are only looked for more. */
+    /* After an error, further lines are only checked. */
     if (!l.psk || run->errors > 0)
         return EXIT_OK;
     if (run->n - run->n_sent == BATCH_KEYS) {

@@ -12,7 +12,7 @@
 #include "basic/text.h"
 #include "nvme-keyctl/cli.h"
 
-/* store export: a store for a boot image. Nothing is written before all of it has come. */
+/* store export: writes a store for a boot image, once all of it has arrived. */
 
 typedef struct Export {
     char *dir;
@@ -30,7 +30,7 @@ static void export_done(Export *e)
     json_object_put(e->result);
 }
 
-/* Returns 1 for a directory without anything in it, 0 for another one, or an error. */
+/* Returns 1 for an empty directory, 0 for another one, or an error. */
 static int is_empty(const char *path)
 {
     _cleanup_(closep) int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -98,7 +98,7 @@ static int fetch(const Options *o, Export *e)
     return cli_call_more(o, "ExportStore", TAKE_PTR(parameters), take_piece, e);
 }
 
-/* The file gets its name when it is complete. The maker of an image syncs it, if anybody does. */
+/* Renamed when it is complete. Not synced: the image generator does that if it is needed. */
 static int write_store(const Export *e)
 {
     _cleanup_(closep) int fd = -EBADF;
@@ -158,7 +158,7 @@ int verb_store_export(const Options *o)
     return print_result(o, &e);
 }
 
-/* The rollback counter of a store that is gone. */
+/* Removes the rollback counter of a store that is gone. */
 int verb_store_forget(const Options *o)
 {
     _cleanup_(json_putp) json_object *p = json_object_new_object(), *reply = NULL;
@@ -171,7 +171,7 @@ int verb_store_forget(const Options *o)
     index = strtoull(text, &end, 16);
     if (!text_after(text, "0x") || errno != 0 || *end != '\0' || index > UINT32_MAX)
         return cli_fail(EXIT_USAGE,
-                        "INDEX is a number such as 0x1a01234, as nvme-keyd has told it");
+                        "INDEX must be a number such as 0x1a01234, as nvme-keyd prints it");
     if (!p || json_add_uint(p, "index", index) < 0)
         return cli_out_of_memory();
     r = cli_call(o, "RemoveCounter", TAKE_PTR(p), &reply);
