@@ -62,8 +62,8 @@ like "status: what is of no use" "$out" "credential nvme-keyd\.psk\.bad, line 1:
 like "status: options" "$out" "credential nvme-keyd\.psk\.bad, line 2: options are role="
 is "one warning for each line" "$(logged 'Ignored: credential nvme-keyd\.psk\.bad, line [12]: ')" 2
 check "no store was made" test ! -e "$state/store"
-refused "rotate" 5 "$id comes from the credential nvme-keyd\.psk: change it where that is given" ctl rotate "$id" --generate
-refused "remove" 5 "$id comes from the credential nvme-keyd\.psk" ctl remove "$id"
+refused "rotate" 5 "$id is a handed-in key: change its credential nvme-keyd\.psk at its source" ctl rotate "$id" --generate
+refused "remove" 5 "$id is a handed-in key" ctl remove "$id"
 run ctl sync
 is "sync: they are right" "$out" "4 right, 0 added, 0 removed"
 
@@ -84,7 +84,7 @@ text=$(<"$own/nvme-keyd.psk")
 rm "$own/nvme-keyd.psk"
 keyctl clear "$(ring)"
 refused "a vanished one: sync says which, and what to do" 8 \
-    "the PSK for [^ ]+ of the credential nvme-keyd\.psk cannot be read any more \(No such file or directory\): hand it in again, or forget it" \
+    "cannot read the handed-in PSK for [^ ]+ from credential nvme-keyd\.psk any more \(No such file or directory\): hand it in again, or drop the key" \
     ctl sync
 echo "$text" >"$own/nvme-keyd.psk"
 run ctl sync
@@ -104,7 +104,7 @@ becomes "a vanished one: after a reload it is back, too" 3 eval 'ring_names | wc
 stored=$(add other a) || bail "add"
 is "a key of the store takes the place of a credential's" "$(ring_names | grep -c "$SUBSYSTEM ")" 1
 is "which is overridden" "$(state_of "$id") $(state_of "$stored")" "overridden active"
-is "one warning says so" "$(logged "key for $SUBSYSTEM of the credential nvme-keyd\.psk is not used")" 1
+is "one warning says so" "$(logged "handed-in key for $SUBSYSTEM of credential nvme-keyd\.psk is not used")" 1
 like "and status" "$(ctl status)" "Credentials: 2 keys, 1 overridden"
 run ctl remove "$stored"
 is "without that one it is back" "$(state_of "$id") $(ring_names | grep -c "$SUBSYSTEM ")" "active 1"
@@ -126,7 +126,7 @@ is "they are in the ring" "$(ring_names | wc -l)" 3
 run ctl sync
 is "sync fails" "$status" 8
 like "show needs no store for them" "$(ctl show "$id")" "State: active"
-refused "nor does refusing" 5 "comes from the credential" ctl remove "$id"
+refused "nor does refusing" 5 "is a handed-in key" ctl remove "$id"
 exec {lock}<&-
 sleep 1.1
 run ctl sync

@@ -188,9 +188,9 @@ TEST(problems)
     ASSERT_TRUE(problem_is(&f, 1, "credential nvme-keyd.psk.1, line 1: not a line"));
     ASSERT_TRUE(problem_is(&f, 2, "credential nvme-keyd.psk.1, line 4: options are"));
     ASSERT_TRUE(problem_is(&f, 3,
-                           "credential nvme-keyd.psk.2, line 1: another key for this host and "
-                           "subsystem NQN comes from nvme-keyd.psk.1"));
-    ASSERT_TRUE(problem_is(&f, 4, "credential nvme-keyd.psk.3, line 1: the kernel could take"));
+                           "credential nvme-keyd.psk.2, line 1: a key for this host and "
+                           "subsystem NQN is in nvme-keyd.psk.1 already"));
+    ASSERT_TRUE(problem_is(&f, 4, "credential nvme-keyd.psk.3, line 1: the kernel may confuse"));
     ASSERT_TRUE(!manager_credential_problem(f.m, 5));
     ASSERT_EQ(manager_credentials(f.m).keys, 3);
     ASSERT_EQ(s.added, 3);

@@ -46,13 +46,15 @@ static const char *record_error_text(int error)
 char *broken_explain(const Key *k, int error)
 {
     char *line = NULL;
-    int r = key_is_handed_in(k)
-                ? asprintf(&line,
-                           "the PSK for %s of the credential %s cannot be read any more (%s): hand "
-                           "it in again, or forget it by systemctl reload nvme-keyd.service",
-                           k->subsysnqn, k->handed_by, strerror(-error))
-                : asprintf(&line, "the secret of key %s cannot be read (%s)", k->id,
-                           record_error_text(error));
+    int r =
+        key_is_handed_in(k)
+            ? asprintf(
+                  &line,
+                  "cannot read the handed-in PSK for %s from credential %s any more (%s): hand it "
+                  "in again, or drop the key by systemctl reload nvme-keyd.service",
+                  k->subsysnqn, k->handed_by, strerror(-error))
+            : asprintf(&line, "the secret of key %s cannot be read (%s)", k->id,
+                       record_error_text(error));
 
     return r < 0 ? NULL : line;
 }

@@ -59,7 +59,7 @@ int key_shadow_detail(const Key *other, char **reterr_detail)
 {
     return detail_set(
         reterr_detail, -ENOTUNIQ,
-        "the kernel could take this key for that of %s (%s), because one subsystem NQN "
+        "the kernel may confuse this key with the one for %s (%s), because one subsystem NQN "
         "begins with the other: rename it, or force it and connect with --tls-key",
         other->subsysnqn, other->source ? other->id : "of the same import");
 }

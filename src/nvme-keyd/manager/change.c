@@ -9,7 +9,8 @@
 #include "nvme-keyd/keys/key-rules.h"
 #include "nvme-keyd/manager/manager-private.h"
 
-/* Changes: each is sealed first, then made so in the ring. */
+/* Adding, rotating and removing keys: each change is sealed in the store first, then made in the
+ * ring. */
 
 int manager_stage(Manager *m, StoreTransaction *t, Key *k, const Secret *payload)
 {
@@ -28,8 +29,8 @@ int manager_store_failed(int error, char **reterr_detail)
                       strerror(-error));
 }
 
-/* An identity that another key of the pair had is the new key's now: the kernel displaced the old
- * one, or, with the stand-in's key type, updated it in place. */
+/* An identity of the pair that belonged to another key belongs to the new key now: the kernel
+ * displaced the old key or, with the key type of the stand-in, updated it in place. */
 static void forget_displaced(Manager *m, const Key *new)
 {
     Key *k;
@@ -41,8 +42,8 @@ static void forget_displaced(Manager *m, const Key *new)
             k->serials[v] = 0;
 }
 
-/* A key that is new in the store, and what a credential has in its place: that goes when the new
- * one is there. */
+/* Publishes a new key of the store. A handed-in key that it overrides is withdrawn once the new one
+ * is there. */
 static void publish_added(Manager *m, Key *new, const Secret *payload)
 {
     Key *first = key_table_pair(&m->keys, new->hostnqn, strlen(new->hostnqn), new->subsysnqn,
@@ -62,8 +63,8 @@ static void publish_added(Manager *m, Key *new, const Secret *payload)
     publisher_release_held(m->publisher);
 }
 
-/* A key for a request that the keys there are leave room for. Returns -EEXIST or -ENOTUNIQ and the
- * key in the way, or an error of key_prepare() or vault_require_writable(). */
+/* Makes a key for a request if the other keys leave room for it. Returns -EEXIST or -ENOTUNIQ and
+ * the key in the way, or an error of key_prepare() or vault_require_writable(). */
 static int prepare(Manager *m, const KeyRequest *q, Key **ret, Key **ret_other,
                    char **reterr_detail)
 {
@@ -79,8 +80,8 @@ static int prepare(Manager *m, const KeyRequest *q, Key **ret, Key **ret_other,
     return 0;
 }
 
-/* Commits the old key's record as it is after the rotation. On a host its time is over at once: the
- * kernel takes any key that matches, so there must not be two. */
+/* Commits the record of the rotated key. On a host its deadline is now: the kernel takes any key
+ * that matches, so there must not be two. */
 static int commit_retiring(Manager *m, StoreTransaction *t, Key *k)
 {
     _cleanup_(json_putp) json_object *meta = NULL;
@@ -108,8 +109,8 @@ static int commit_retiring(Manager *m, StoreTransaction *t, Key *k)
     return r;
 }
 
-/* Commits the record of *k, in the place of old's or of none (NULL). The key is in the table before
- * the commit, so that nothing after it can fail. Takes *k over. */
+/* Commits the record of *k, replacing old unless it is NULL. Takes *k over. The key enters the
+ * table before the commit, so that nothing after the commit can fail. */
 static int commit_new(Manager *m, Key **k, const Secret *payload, Key *old, Key **ret)
 {
     _cleanup_(store_endp) StoreTransaction *t = NULL;
@@ -141,7 +142,7 @@ int manager_add(Manager *m, const KeyRequest *request, Key **ret, char **reterr_
     r = prepare(m, request, &k, ret, reterr_detail);
     if (r < 0 || request->dry_run)
         return r;
-    /* The store comes last: none is made for a key that is refused. */
+    /* The store comes last, so that none is made for a key that is refused. */
     if ((r = key_fill(k, request->configured, &payload, reterr_detail)) < 0 ||
         (r = vault_require_store(m->vault, reterr_detail)) < 0)
         return r;
@@ -149,7 +150,7 @@ int manager_add(Manager *m, const KeyRequest *request, Key **ret, char **reterr_
     r = commit_new(m, &k, payload, NULL, ret);
     if (r < 0)
         return manager_store_failed(r, reterr_detail);
-    /* It is kept; whether it is in the ring is told by its serials. */
+    /* The key is stored even if publishing fails; its serials show whether it is in the ring. */
     publish_added(m, *ret, payload);
     return 0;
 }
@@ -159,7 +160,8 @@ static int no_such_key(const char *id, char **reterr_detail)
     return detail_set(reterr_detail, -ENOENT, "no key has the id \"%s\"", id);
 }
 
-/* What comes from a credential is changed there. That is known without the store. */
+/* Handed-in keys are refused before the store is opened, because they can only be changed at their
+ * source. */
 static int check_origin(const Manager *m, const char *id, char **reterr_detail)
 {
     const Key *k = key_table_find(&m->keys, id);
@@ -167,7 +169,7 @@ static int check_origin(const Manager *m, const char *id, char **reterr_detail)
     if (!k || !key_is_handed_in(k))
         return 0;
     return detail_set(reterr_detail, -EBUSY,
-                      "key %s comes from the credential %s: change it where that is given", id,
+                      "key %s is a handed-in key: change its credential %s at its source", id,
                       k->handed_by);
 }
 
@@ -207,7 +209,7 @@ int manager_rotate(Manager *m, const char *id, const KeyRequest *request, Key **
         return detail_set(reterr_detail, -EINVAL, "the new PSK is the one that key %s has already",
                           id);
 
-    /* One commit for both: there is never none and never two. */
+    /* One commit for both, so that the store always has exactly one active key. */
     r = commit_new(m, &k, payload, old, ret);
     if (r < 0)
         return manager_store_failed(r, reterr_detail);
@@ -220,7 +222,7 @@ int manager_rotate(Manager *m, const char *id, const KeyRequest *request, Key **
     return 0;
 }
 
-/* Publishes what a key that goes makes room for, before it is gone: a handed-in key that it
+/* Publishes the keys that a removed key makes room for, before it is gone: a handed-in key that it
  * overrode, and the version 0 identity of a retiring key of its pair. */
 static void release_pair(Manager *m, Key *gone)
 {
@@ -234,7 +236,7 @@ static void release_pair(Manager *m, Key *gone)
             forget_displaced(m, k);
 }
 
-/* A controller that stands on the key would be deleted at its next reset. */
+/* Without the key that it uses, a controller would be deleted at its next reset. */
 static int check_needed(Manager *m, const Key *k, char **reterr_detail)
 {
     _cleanup_(publisher_guard_done) PublisherGuard guard = {.looked = false};
@@ -243,7 +245,8 @@ static int check_needed(Manager *m, const Key *k, char **reterr_detail)
 
     if (r < 0)
         return detail_set(reterr_detail, -ENOTCONN,
-                          "cannot tell whether a controller uses key %s: %s", k->id, strerror(-r));
+                          "cannot find out whether a controller uses key %s: %s", k->id,
+                          strerror(-r));
     if (r == 0)
         return 0;
     return detail_set(
@@ -281,7 +284,8 @@ int manager_remove(Manager *m, const char *id, bool force, char **reterr_detail)
     broken = !k->hostnqn;
     key_table_remove(&m->keys, k);
     manager_update_deadline(m);
-    /* Only the whole ring tells what a record that cannot be read had there. */
+    /* A broken record has no names, so its key in the ring is only found by looking at all of them.
+     */
     if (broken && publisher_ring_serial(m->publisher))
         r = manager_reconcile(m, &result);
     if (r < 0 && r != -ENOKEY && r != -EKEYREVOKED)

@@ -6,14 +6,15 @@
 #include "credstore/limits.h"
 #include "nvme-keyd/manager/manager-private.h"
 
-/* An export of the store for a boot image: the keys that the image needs, sealed as they are. */
+/* Selects the keys that a boot image needs for an export of the store; they stay sealed as they
+ * are. */
 
 typedef struct Selection {
     Manager *m;
     json_object *wanted; /* the NQNs, or NULL for all keys */
 } Selection;
 
-/* That of a credential has no record that could be exported. */
+/* A handed-in key has no record to export. */
 static bool is_wanted(const Selection *c, const Key *k)
 {
     return k->state != KEY_BROKEN && !key_is_handed_in(k) &&
@@ -28,7 +29,7 @@ static bool choose(const StoreRecord *record, void *userdata)
     return k && is_wanted(c, k);
 }
 
-/* As an object of which each name is an NQN. */
+/* Turns an array of NQNs into an object with an NQN as each name. */
 static int read_wanted(json_object *subsysnqns, json_object **ret)
 {
     _cleanup_(json_putp) json_object *wanted = json_object_new_object();
@@ -46,7 +47,7 @@ static int read_wanted(json_object *subsysnqns, json_object **ret)
     return 0;
 }
 
-/* An NQN that no key is for, or NULL. */
+/* Returns an NQN without a key, or NULL. */
 static const char *find_missing(json_object *wanted)
 {
     json_object_object_foreach (wanted, nqn, found) {
@@ -56,7 +57,7 @@ static const char *find_missing(json_object *wanted)
     return NULL;
 }
 
-/* What to tell of one that no record is for. */
+/* Explains why no record is for an NQN. */
 static const char *explain_missing(const Selection *c, const char *nqn, size_t broken)
 {
     const Key *k;
@@ -64,10 +65,11 @@ static const char *explain_missing(const Selection *c, const char *nqn, size_t b
     KEY_TABLE_FOREACH(&c->m->keys, k)
     {
         if (key_is_handed_in(k) && strcmp(k->subsysnqn, nqn) == 0)
-            return " in the store, only one of a credential: add it to the store, or hand the "
-                   "credential to the image";
+            return " in the store, only a handed-in key: add it to the store, or hand its "
+                   "credential "
+                   "to the image";
     }
-    return broken > 0 ? ", unless one that is broken" : "";
+    return broken > 0 ? ", except possibly a broken one" : "";
 }
 
 static int count_keys(const Selection *c, ExportResult *result, char **reterr_detail)
@@ -89,8 +91,7 @@ static int count_keys(const Selection *c, ExportResult *result, char **reterr_de
         return detail_set(reterr_detail, -ENOENT, "no key is for the subsystem NQN \"%s\"%s",
                           missing, explain_missing(c, missing, result->broken));
     return result->keys > 0 ? 0
-                            : detail_set(reterr_detail, -ENOENT,
-                                         "there are no keys in the store that could be exported");
+                            : detail_set(reterr_detail, -ENOENT, "the store has no keys to export");
 }
 
 int manager_export(Manager *m, json_object *subsysnqns, StoreExport **ret, ExportResult *ret_result,

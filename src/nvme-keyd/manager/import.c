@@ -14,10 +14,10 @@
 #include "psk/limits.h"
 
 typedef struct Staged {
-    Key *key; /* its id is its place in the import, until it has one in the store */
+    Key *key; /* its id is its index in the import, until the store gives it one */
     SealedBox *box;
     bool force;
-    bool unchanged; /* nothing is to be done for it */
+    bool unchanged; /* the store has it already, or an earlier key covers it */
     bool kept;      /* the manager owns the key */
 } Staged;
 
@@ -112,7 +112,6 @@ static int unseal(const Import *i, const Staged *s, Secret **ret)
     return sealer_unseal(i->sealer, i->seal_key->data, s->key->id, sizeof(s->key->id), s->box, ret);
 }
 
-/* The reverse of its id. */
 static Staged *find_staged(const Import *i, const Key *k)
 {
     return &i->keys[strtoull(k->id, NULL, 16)];
@@ -132,7 +131,7 @@ static bool same_bytes(const Key *k, const Secret *have, const Secret *payload)
     return true;
 }
 
-/* Returns 1 when an earlier one of the import stands for s, 0, or an error. */
+/* Returns 1 if an earlier key of the import makes s redundant, 0, or an error. */
 static int is_repeated(const Import *i, const Staged *have, const Staged *s)
 {
     _cleanup_(secret_freep) Secret *a = NULL, *b = NULL;
@@ -145,7 +144,7 @@ static int is_repeated(const Import *i, const Staged *have, const Staged *s)
     return same_bytes(s->key, a, b);
 }
 
-/* The same for one that is kept. */
+/* Returns 1 if a key of the store makes s redundant, 0, or an error. */
 static int is_kept(const Key *have, const Import *i, const Staged *s)
 {
     _cleanup_(secret_freep) Secret *a = NULL, *b = NULL;
@@ -154,14 +153,14 @@ static int is_kept(const Key *have, const Import *i, const Staged *s)
     if (key_is_handed_in(have) || (have->state != KEY_ACTIVE && have->state != KEY_PENDING) ||
         !key_covers(have, s->key))
         return 0;
-    /* What cannot be unsealed is not the same. */
+    /* A key that cannot be unsealed is not the same. */
     if ((r = key_unseal(have, &a)) < 0)
         return r == -ENOMEM ? r : 0;
     r = unseal(i, s, &b);
     return r < 0 ? r : same_bytes(s->key, a, b);
 }
 
-/* The keys of a pair stand side by side, in the order in which they came. */
+/* Keys of a pair are adjacent, in the order in which they were staged. */
 static int check_pair(const Import *i, const KeyOrder *order, size_t at, ImportFault *reterr_fault,
                       char **reterr_detail)
 {
@@ -201,7 +200,7 @@ static int check_shadow(const Import *i, KeyOrder *order, const Staged *s,
     return key_shadow_detail(other, reterr_detail);
 }
 
-/* The rules between the keys of the import. */
+/* Checks the keys of the import against each other. */
 static int check_staged(const Import *i, ImportFault *reterr_fault, char **reterr_detail)
 {
     _cleanup_(key_order_done) KeyOrder order = {.keys = NULL};
@@ -221,7 +220,7 @@ static int check_staged(const Import *i, ImportFault *reterr_fault, char **reter
     return r;
 }
 
-/* The rules between one of them and those that are kept. */
+/* Checks one key against those of the store. */
 static int check_kept(Manager *m, const Import *i, Staged *s, ImportFault *reterr_fault,
                       char **reterr_detail)
 {
@@ -244,7 +243,7 @@ static int check_kept(Manager *m, const Import *i, Staged *s, ImportFault *reter
     return r;
 }
 
-/* Puts all keys into a transaction and into the table. */
+/* Adds all keys to a transaction and to the table. */
 static int stage_all(Manager *m, Import *i, StoreTransaction *t)
 {
     int r = 0;
@@ -318,7 +317,7 @@ int manager_import(Manager *m, Import *i, bool dry_run, ImportResult *ret,
         result.unchanged += i->keys[j].unchanged;
     }
     result.added = i->n - result.unchanged;
-    /* A store is not made for keys that cannot be kept. */
+    /* No store is made for keys that cannot be stored. */
     if (result.added > 0 && !dry_run && (r = vault_require_store(m->vault, reterr_detail)) == 0)
         r = keep_all(m, i, &result, reterr_detail);
     if (r < 0)

@@ -5,6 +5,5 @@
 
 /* Readers other than root share one look at the keyring, which costs some microseconds a key. */
 #define LOOK_SHARED_USEC (USEC_PER_SEC / 10)
-/* Where it takes longer than a tenth of that, it stays good for so many times as long as it took.
- */
+/* A look that takes longer than a tenth of that is shared for LOOK_SHARE times its duration. */
 #define LOOK_SHARE 10

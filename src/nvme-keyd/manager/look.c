@@ -3,8 +3,8 @@
 #include "nvme-keyd/manager/limits.h"
 #include "nvme-keyd/manager/manager-private.h"
 
-/* What readers see. The kernel is asked about each key, so a look costs more than all the rest of
- * an answer: readers that may be many share one. */
+/* The state that readers get. A look asks the kernel about each key, which costs more than the rest
+ * of an answer, so readers share one. */
 
 void manager_forget_look(Manager *m)
 {

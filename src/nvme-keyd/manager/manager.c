@@ -157,7 +157,7 @@ int manager_publish_all(Manager *m, SyncResult *ret)
     *ret = (SyncResult){0};
     if (!manager_await_sync(m))
         return 1;
-    /* Without the store we know as well which keys are handed in no more. */
+    /* Even without the store, handed-in keys that are gone can be withdrawn. */
     r = manager_reconcile(m, ret);
     return r != -ENOMEM && vault_error(m->vault) < 0 ? vault_error(m->vault) : r;
 }
@@ -166,8 +166,8 @@ int manager_sync(Manager *m, SyncResult *ret)
 {
     int r = manager_publish_all(m, ret), settled;
 
-    /* What could not be published may be what a retiring key still stands in for; without a ring
-     * there is nothing to stand in. */
+    /* A retiring key may cover for a key that could not be published. Without a ring there is
+     * nothing to cover. */
     if (!vault_store(m->vault) || r > 0 || (r < 0 && publisher_ring_serial(m->publisher)))
         return r;
     settled = manager_retire_due(m);

@@ -10,9 +10,9 @@
 #include "psk/limits.h"
 
 /*
- * Handed-in keys. They are in the table beside those of the store, and differ in one thing: they
- * have no record. A key of the store that collides with one of them overrides it for as long as the
- * store has it. Overrides are computed from the table each time and stored nowhere.
+ * Handed-in keys are in the table with those of the store and differ in one thing: they have no
+ * record. A key of the store overrides a handed-in key that it collides with, for as long as it
+ * exists. Overrides are computed from the table each time and stored nowhere.
  */
 
 void manager_forget_problems(Manager *m)
@@ -49,8 +49,8 @@ static void on_problem(const char *credential, size_t line, const char *text, vo
     note_problem(m, credential, line, text);
 }
 
-/* The kernel takes any key that matches, so there is one for a pair: the first. Returns NULL, or
- * the other. */
+/* The kernel takes any key that matches, so only the first handed-in key of a pair is used. Returns
+ * that key if k is a second one, or NULL. */
 static const Key *find_other(const Manager *m, const Key *k)
 {
     const Key *o = key_table_pair(&m->keys, k->hostnqn, strlen(k->hostnqn), k->subsysnqn,
@@ -70,12 +70,12 @@ static int on_key(Key *k, size_t line, void *userdata)
     int r;
 
     if (other)
-        (void)detail_set(&why, 0, "another key for this host and subsystem NQN comes from %s",
+        (void)detail_set(&why, 0, "a key for this host and subsystem NQN is in %s already",
                          other->handed_by);
     else if (m->n_credentials == CREDENTIAL_KEYS_MAX)
         (void)detail_set(&why, 0, "more than %d keys", CREDENTIAL_KEYS_MAX);
     else if (key_table_find(&m->keys, k->id))
-        (void)detail_set(&why, 0, "its id %s is taken", k->id);
+        (void)detail_set(&why, 0, "another key has its id %s", k->id);
     if (why || other) {
         note_problem(m, k->handed_by, line, why ? why : strerror(ENOMEM));
         return 0;
@@ -85,13 +85,14 @@ static int on_key(Key *k, size_t line, void *userdata)
         return r;
     (void)TAKE_PTR(owned);
     m->n_credentials++;
-    /* It is published all the same: whoever gave both may connect with --tls-key. */
+    /* Published all the same: an administrator who hands in both may connect with --tls-key. */
     shadow = publisher_kernel_is_exact() ? NULL : key_table_find_shadow(&m->keys, k);
     if (shadow) {
-        (void)detail_set(&why, 0,
-                         "the kernel could take this key for that of %s, because one subsystem NQN "
-                         "begins with the other",
-                         shadow->subsysnqn);
+        (void)detail_set(
+            &why, 0,
+            "the kernel may confuse this key with the one for %s, because one subsystem NQN "
+            "begins with the other",
+            shadow->subsysnqn);
         note_problem(m, k->handed_by, line, why ? why : strerror(ENOMEM));
     }
     return 0;

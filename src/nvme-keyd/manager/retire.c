@@ -8,25 +8,24 @@
 #include "nvme-keyd/manager/manager-private.h"
 
 /*
- * Retiring keys, and when their time is over.
+ * Retiring keys and their deadlines.
  *
- * Two clocks tell. The deadline of a record is one of the clock on the wall, which outlives the
- * machine's uptime, but may be wrong: ahead of the time by decades, or set back. As long as it is
- * not synchronised it decides nothing that cannot be undone: a key that is past its deadline leaves
- * the ring, and comes back when the clock turns out to be wrong, but its record stays. Beside it
- * each key has a deadline of the machine's uptime, which nobody sets. That one is never further
- * away than the time that the key has to retire, so a clock that is set back keeps no key for
- * longer; and it is enough for a key to go.
+ * Each key has two. The deadline in its record is a time of the wall clock, which survives a
+ * reboot, but may be wrong: decades ahead, or set back. Until the clock is synchronised, this
+ * deadline only causes what can be undone: a key past it leaves the ring and returns if the clock
+ * turns out to be wrong, but its record stays. The second deadline is an uptime, which cannot be
+ * set. It is never further away than the whole time that the key has to retire, so a clock that is
+ * set back does not keep a key for longer, and it suffices to remove the key.
  *
- *    the wall's deadline   synchronised   the uptime's deadline   in the ring   in the store
- *    to come               -              to come                 yes           yes
- *    over                  no             to come                 no            yes
- *    over                  yes            -                       no            no
- *    -                     -              over                    no            no
+ *    wall deadline   synchronised   uptime deadline   in the ring   in the store
+ *    ahead           -              ahead             yes           yes
+ *    past            no             ahead             no            yes
+ *    past            yes            -                 no            no
+ *    -               -              past              no            no
  */
 
-/* The uptime at which a key that is new to us has had its time. While the clock on the wall is not
- * synchronised nothing tells how much of it is over. */
+/* The uptime deadline of a key that was just loaded. Without a synchronised clock we cannot know
+ * how much of its time has passed, so it gets the whole span. */
 static uint64_t uptime_deadline(const Key *k, uint64_t realtime, bool synchronized)
 {
     uint64_t span = k->deadline_usec > k->changed_usec ? k->deadline_usec - k->changed_usec : 0;
@@ -70,7 +69,7 @@ void manager_update_deadline(Manager *m)
     m->due = due;
 }
 
-/* Whether an active key of the pair could not be published yet, or a controller needs this one. */
+/* True if an active key of the pair could not be published yet, or a controller needs this one. */
 static bool covers_missing_key(Manager *m, PublisherGuard *guard, const Key *k)
 {
     char controller[32];
@@ -117,7 +116,7 @@ int manager_retire_due(Manager *m)
     if (n == 0)
         return 0;
 
-    /* An export for a boot image keeps them; the store itself drops them later. */
+    /* An export for a boot image is read-only; the store itself drops the keys later. */
     if (!store_is_export(vault_store(m->vault)))
         r = store_begin(vault_store(m->vault), &t);
     for (size_t i = 0; i < n && r == 0; i++) {
@@ -141,7 +140,7 @@ uint64_t manager_deadline(const Manager *m)
 void manager_due(const Manager *m, ManagerDue *ret)
 {
     *ret = m->due;
-    /* One that has passed since the last look: the timer for it is late, or could do nothing. */
+    /* Past since the last update: its timer is late, or nothing could be done. */
     if (ret->realtime_usec > 0 && ret->realtime_usec <= now_realtime()) {
         ret->realtime_usec = 0;
         ret->overdue = true;

@@ -7,10 +7,10 @@
 #include "nvme-keyd/manager/import.h"
 #include "nvme-keyd/manager/manager-private.h"
 
-/* The Manager's side of the store: records become keys when the Vault has opened it, and changes
+/* The store as the Manager sees it: records become keys when the Vault has opened it, and changes
  * ask here whether they may write. */
 
-/* Deeper than what is known of a key. */
+/* More than the metadata of a key needs. */
 #define RECORD_META_DEPTH 8
 
 static int load_record(const StoreRecord *record, void *userdata)
@@ -27,7 +27,7 @@ static int load_record(const StoreRecord *record, void *userdata)
     if (r == -ENOMEM)
         return r;
     if (!k) {
-        /* It cannot be used, but people must see that it is there. */
+        /* A broken record becomes a broken key, so that people see it. */
         k = calloc(1, sizeof(*k));
         if (!k)
             return -ENOMEM;
@@ -64,7 +64,7 @@ static void on_vault(VaultEvent event, void *userdata)
         vault_fail(m->vault, r);
         event = VAULT_FAILED;
     }
-    /* The Vault has closed the store of these keys. */
+    /* The Vault has closed the store, so its keys are gone. */
     if (event == VAULT_IDLE && !vault_store(m->vault)) {
         key_table_remove_all(&m->keys, false);
         manager_update_overrides(m);
