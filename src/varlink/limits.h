@@ -8,8 +8,9 @@
 /* A call carries two NQNs, a PSK and a comment: 64 KiB leave room and bound what a peer can cost.
  */
 #define VARLINK_MESSAGE_MAX ((size_t)64 * 1024)
-/* The longest reply is the head of an export of the store: an index of some 40,000 records, with its
- * escapes. A peer with more unread is dropped, so a method with a longer reply has to stream it. */
+/* The longest reply is the head of an export of the store: an index of some 40,000 records, with
+ * its escapes. A peer with more unread is dropped, so a method with a longer reply has to stream
+ * it. */
 #define VARLINK_OUTPUT_MAX ((size_t)16 * 1024 * 1024)
 /* With more than that unsent, neither calls nor streams of a peer go on: some steps of a stream,
  * and little enough for all connections together. */
