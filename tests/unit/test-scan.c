@@ -93,6 +93,7 @@ TEST(a_number_ends)
     uint64_t value;
 
     ASSERT_TRUE(scan_number(&s, 100, &value) && value == 12 && *s.p == ',');
-    s = (Scan){"123", "123" + 2};
+    s = of("123");
+    s.end--;
     ASSERT_TRUE(scan_number(&s, 100, &value) && value == 12 && s.p == s.end);
 }

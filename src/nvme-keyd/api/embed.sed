@@ -1,4 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Makes each line a C string literal. A file, because meson changes backslashes in commands.
+# Makes a text the C string of description.h. A file, because meson changes backslashes in commands.
 s/["\\]/\\&/g
 s/.*/"&\\n"/
+1i #include "nvme-keyd/api/description.h"
+1i const char manager_description[] =
+$a ;

@@ -9,6 +9,7 @@
 #include "basic/log.h"
 #include "basic/names.h"
 #include "basic/text.h"
+#include "nvme-keyd/api/description.h"
 #include "nvme-keyd/api/key-json.h"
 #include "nvme-keyd/api/methods-private.h"
 #include "nvme-keyd/keys/broken.h"
@@ -411,12 +412,8 @@ static const VarlinkMethod methods[] = {
     {NULL, 0, NULL, NULL, NULL},
 };
 
-static const char description[] =
-#include "org.nvmekeyd.Manager.varlink.inc"
-    ;
-
 const VarlinkInterface manager_interface = {
     NAMES_MANAGER_INTERFACE,
-    description,
+    manager_description,
     methods,
 };

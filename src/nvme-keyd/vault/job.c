@@ -167,7 +167,7 @@ int job_helper_main(void)
     r = secret_memory_init();
     if (r == 0)
         r = read_request(&request);
-    if (r == 0)
+    if (request)
         r = seal_work(request->data, request->size, &output, &detail);
     if (r == 0 && output && output->size > JOB_OUTPUT_MAX)
         r = -E2BIG;
