@@ -9,8 +9,8 @@
 #include "varlink/limits.h"
 
 /*
- * Who gets in. Root has connections of its own, of which others can take none. Others share theirs:
- * where there is none left, the user who has most loses one that was still for long enough.
+ * Admission of connections. Root has a share of its own. All others have one together: if it is
+ * full, the user with most connections loses one that was idle for long enough.
  */
 
 static VarlinkUser *find_user(const VarlinkServer *s, uid_t uid)
@@ -51,15 +51,15 @@ static void free_if_unused(VarlinkServer *s, VarlinkUser *user)
     free(user);
 }
 
-/* It is the peer that does not go on, and for so long. */
+/* True if the connection waits for its peer, and has for long enough. */
 static bool is_idle(const VarlinkConnection *c, uint64_t before_usec)
 {
     return c->peer.uid != 0 && !c->ready && !varlink_connection_is_waiting(c) &&
            c->progress_usec <= before_usec;
 }
 
-/* Connections of others whose peer is gone, which was not looked at yet: the listener comes first.
- */
+/* Closes connections of others whose peer has hung up. The event loop has not noticed yet, because
+ * the listener has a higher priority. */
 static size_t close_hung_up(VarlinkServer *s)
 {
     VarlinkConnection *of[VARLINK_OTHERS_CONNECTIONS_MAX + 1];
@@ -141,11 +141,11 @@ int varlink_admit(VarlinkConnection *c)
 
     if (r < 0)
         return r;
-    /* Counted first, so that a user stays whose last other connection gives way. */
+    /* Counted first, so that the user survives if its last other connection gives way. */
     c->user = u;
     u->n_connections++;
     varlink_lane(s, u->uid)->n_connections++;
-    /* The hung up ones may be those of somebody else. */
+    /* Twice: the first time may only close connections of other users, whose peers have hung up. */
     for (int i = 0; i < 2 && too_many(s, u) && u->uid != 0; i++)
         if (!varlink_make_room(s, u, VARLINK_SCARCE_IDLE_USEC))
             break;

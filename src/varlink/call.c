@@ -10,7 +10,7 @@
 #include "varlink/json-wire.h"
 #include "varlink/limits.h"
 
-/* A call in a connection: which method it means, who may call it, and its answers. */
+/* Handles a call: finds its method, checks that the peer may call it, and sends its answers. */
 
 void varlink_connection_send(VarlinkConnection *c)
 {
@@ -137,7 +137,6 @@ void *varlink_call_state(const VarlinkCall *call)
     return call->connection->state;
 }
 
-/* The one place where an errno becomes an error on the wire. */
 static int answer_errno(VarlinkCall *call, int error)
 {
     _cleanup_(json_putp) json_object *p = NULL;
@@ -165,7 +164,7 @@ static const VarlinkMethod *find_method(const VarlinkInterface *interface, const
     return NULL;
 }
 
-/* Never a text of the peer. */
+/* Returns a name that is never text of the peer. */
 static const char *name_for_notice(const VarlinkCallMessage *m, const VarlinkServer *s)
 {
     const char *last = m->invalid ? NULL : strrchr(m->method, '.');
@@ -183,7 +182,7 @@ static int refuse_call(const VarlinkCall *call)
     return -EACCES;
 }
 
-/* Returns 0 when *ret is the method to call, 1 when the call is answered, or an error. */
+/* Returns 0 if *ret is the method to call, 1 if the call is answered, or an error. */
 static int find_call(VarlinkCall *call, const VarlinkMethod **ret, void **ret_userdata)
 {
     const VarlinkCallMessage *m = &call->message;
@@ -218,7 +217,7 @@ static int find_call(VarlinkCall *call, const VarlinkMethod **ret, void **ret_us
     return 0;
 }
 
-/* The first parameter that the method does not have, or NULL. */
+/* Returns the first unknown parameter, or NULL. */
 static const char *find_unknown(const VarlinkMethod *method, json_object *parameters)
 {
     struct json_object_iterator i = json_object_iter_begin(parameters);
@@ -236,7 +235,7 @@ static const char *find_unknown(const VarlinkMethod *method, json_object *parame
     return NULL;
 }
 
-/* Returns 0 when the method may be called, 1 when the call is answered, or an error. */
+/* Returns 0 if the method may be called, 1 if the call is answered, or an error. */
 static int check_call(VarlinkCall *call, const VarlinkMethod *method)
 {
     const char *unknown;
@@ -260,7 +259,7 @@ static int call_method(VarlinkCall *call, const VarlinkMethod *method, void *use
     return r == 0 && !call->answered && !call->streaming && !call->held ? -EPROTO : r;
 }
 
-/* An error of a method or a stream, for which there may be nobody to answer. */
+/* Answers an error of a method or stream, if an answer is still possible. */
 static void answer_failure(VarlinkCall *call, int error)
 {
     VarlinkConnection *c = call->connection;
@@ -285,7 +284,7 @@ void varlink_connection_stream(VarlinkConnection *c)
         varlink_stream_done(&c->stream);
 }
 
-/* The end of a call whose method has returned r. */
+/* Ends a call whose method returned r. */
 static void end_call(VarlinkCall *call, int r)
 {
     VarlinkConnection *c = call->connection;
@@ -298,7 +297,7 @@ static void end_call(VarlinkCall *call, int r)
         answer_failure(call, r);
 }
 
-/* Returns false when the gate of its method is closed. */
+/* Returns false if the gate of the method is closed. */
 static bool handle_call(VarlinkConnection *c, VarlinkCallMessage *m, bool *ret_sensitive)
 {
     VarlinkCall call = {.connection = c, .message = *m, .peer = c->peer};
@@ -316,7 +315,7 @@ static bool handle_call(VarlinkConnection *c, VarlinkCallMessage *m, bool *ret_s
     if (open)
         end_call(&call, r);
 
-    /* Only a method may have kept a part of it; whatever came for none may be a secret. */
+    /* A message without a method may hold a secret as well. */
     *ret_sensitive = !method || (method->flags & VARLINK_METHOD_SENSITIVE);
     if (*ret_sensitive)
         varlink_json_erase(m->root);
@@ -363,7 +362,8 @@ VarlinkCall *varlink_held_call_end(VarlinkCall *held, int error)
     return NULL;
 }
 
-/* No object: tells so, though not knowing whom the next reply would be for. */
+/* Answers a message that is no object, and ends the connection, because later replies could not be
+ * matched to calls. */
 static void refuse_message(VarlinkConnection *c)
 {
     VarlinkCall call = {.connection = c, .peer = c->peer};
@@ -385,7 +385,7 @@ bool varlink_connection_dispatch(VarlinkConnection *c, const char *data, size_t 
     if (r == -EBADMSG)
         refuse_message(c);
     else
-        /* oneway with more forbids a reply and asks for several. */
+        /* Not answered: oneway with more forbids a reply and asks for several. */
         c->ending = true;
     return true;
 }

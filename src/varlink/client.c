@@ -17,8 +17,8 @@
 struct VarlinkClient {
     int fd;
     VarlinkBuffer output, input;
-    VarlinkPatience patience; /* slow_usec is 0 when on_slow has been called */
-    uint64_t slow_at;         /* CLOCK_MONOTONIC, when to call it in this exchange; 0: never */
+    VarlinkPatience patience; /* slow_usec is 0 once on_slow was called */
+    uint64_t slow_at;         /* CLOCK_MONOTONIC, when to call on_slow; 0: never */
 };
 
 static void disconnect(VarlinkClient *c)
@@ -58,7 +58,8 @@ static uint64_t deadline_after(uint64_t timeout_usec)
     return timeout_usec > 0 ? now_monotonic() + timeout_usec : 0;
 }
 
-/* connect(2) waits for room in the backlog, which poll(2) does not. timeout_usec: 0 for ever. */
+/* connect(2) waits for room in the backlog, which poll(2) does not report. timeout_usec: 0 for no
+ * limit. */
 static int connect_within(int fd, const struct sockaddr_un *address, uint64_t timeout_usec)
 {
     struct timeval timeout = {.tv_sec = (time_t)(timeout_usec / USEC_PER_SEC),
@@ -112,7 +113,7 @@ int varlink_client_connect(const char *path, const VarlinkPatience *patience, ui
     return r;
 }
 
-/* As io_wait(), and tells when that takes long. */
+/* Waits as io_wait() does, and calls on_slow when that takes long. */
 static int wait_patiently(VarlinkClient *c, short events, uint64_t deadline)
 {
     int r;
@@ -136,7 +137,7 @@ static int send_call(VarlinkClient *c, uint64_t deadline)
         if (r < 0)
             return r;
     }
-    /* A service that hung up may have told why. */
+    /* A service that hung up may have sent the reason before. */
     return r == -EPIPE || r == -ECONNRESET ? 0 : r;
 }
 
@@ -180,7 +181,7 @@ static int queue_call(VarlinkClient *c, const char *method, json_object *paramet
     return varlink_message_append_call(&c->output, method, p, more);
 }
 
-/* Hands error and parameters of the last reply over, for one of which there may be no memory. */
+/* Copies error and parameters of the last reply; the copy of the error may fail. */
 static int take_reply(const VarlinkReplyMessage *m, json_object **ret_parameters, char **ret_error)
 {
     char *error = m->error ? strdup(m->error) : NULL;
@@ -211,7 +212,7 @@ static int exchange(VarlinkClient *c, uint64_t timeout_usec, json_object **ret_p
     return r;
 }
 
-/* Without knowing which reply comes next, a connection is of no use. */
+/* Closes a connection after a failed call: the next reply could belong to any call. */
 static int end_exchange(VarlinkClient *c, int r)
 {
     if (r != 0)

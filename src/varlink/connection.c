@@ -9,7 +9,7 @@
 
 static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdata);
 
-/* What a peer other than root leaves unread is bounded in the kernel too. */
+/* Also bounds in the kernel what a peer other than root leaves unread. */
 static void bound_buffers(VarlinkConnection *c)
 {
     static const int size = VARLINK_OTHERS_SNDBUF;
@@ -97,7 +97,7 @@ VarlinkConnection *varlink_connection_free(VarlinkConnection *c)
     return NULL;
 }
 
-/* Keeps a call for later, one that may hold a secret in locked memory. */
+/* Keeps a call until its gate opens; one that may hold a secret goes into locked memory. */
 static void park(VarlinkConnection *c, const char *data, size_t size, bool sensitive)
 {
     VarlinkServer *s = c->server;
@@ -128,7 +128,7 @@ static void handle_parked(VarlinkConnection *c)
     varlink_server_notice(c->server);
 }
 
-/* Handles the first queued message. Returns false where there is none. */
+/* Handles the first queued message. Returns false if there is none. */
 static bool handle_queued(VarlinkConnection *c)
 {
     bool sensitive = true;
@@ -161,7 +161,7 @@ static void receive(VarlinkConnection *c)
         c->progress_usec = now_monotonic();
 }
 
-/* One call, or one piece of a stream. */
+/* Handles one call, or sends one piece of a stream. */
 static void connection_step(VarlinkConnection *c)
 {
     if (c->stream.next)
@@ -196,15 +196,15 @@ static bool has_room(const VarlinkConnection *c)
     return varlink_buffer_size(&c->output) <= VARLINK_OUTPUT_PAUSE;
 }
 
-/* Whether there is something to do without the peer. */
+/* True if the connection can continue without the peer. */
 static bool has_work(VarlinkConnection *c)
 {
     return !varlink_connection_is_waiting(c) && has_room(c) &&
            (c->stream.next || (!c->ending && message_queued(c)));
 }
 
-/* A peer that hung up is always reported: each turn must then come nearer to the end, which it does
- * because sending to it fails and receiving from it ends. */
+/* epoll always reports a peer that hung up, so each turn must bring the connection closer to its
+ * end. It does, because sending fails and receiving ends. */
 static uint32_t events_wanted(const VarlinkConnection *c)
 {
     uint32_t events = varlink_buffer_size(&c->output) > 0 ? EPOLLOUT : 0;
@@ -243,7 +243,8 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdat
 
     (void)source;
     (void)fd;
-    /* Nobody is there any more for the answer, and it would be reported again and again. */
+    /* The peer has hung up. While a call waits, the source stays on, and epoll would report it
+     * again and again. */
     if (varlink_connection_is_waiting(c) && (events & (EPOLLHUP | EPOLLERR)))
         c->broken = true;
     varlink_schedule(c);
@@ -254,7 +255,7 @@ void varlink_server_resume(VarlinkServer *s)
 {
     VarlinkConnection *c = s->connections, *previous;
 
-    /* Who has waited longest comes first. */
+    /* The oldest connection comes first. */
     while (c && c->next)
         c = c->next;
     for (; c; c = previous) {

@@ -6,9 +6,9 @@
 
 #include "varlink/frame.h"
 
-/* A call or a reply of ours is some hundred bytes, so the first block does for most connections. */
+/* A call or a reply has some hundred bytes, so the first block suffices for most connections. */
 #define CAPACITY_MIN ((size_t)4096)
-/* A larger block is given back as soon as it is empty. */
+/* A larger block is freed as soon as it is empty. */
 #define CAPACITY_KEEP ((size_t)64 * 1024)
 
 void varlink_buffer_done(VarlinkBuffer *b)
@@ -19,7 +19,7 @@ void varlink_buffer_done(VarlinkBuffer *b)
     *b = VARLINK_BUFFER(b->max);
 }
 
-/* Moves the queued bytes to the beginning of a block that may be the one they are in. */
+/* Moves the queued bytes to the start of a block, possibly their own. */
 static void move_to(VarlinkBuffer *b, char *block, size_t capacity)
 {
     size_t size = varlink_buffer_size(b);
@@ -37,8 +37,8 @@ static void move_to(VarlinkBuffer *b, char *block, size_t capacity)
     b->capacity = capacity;
 }
 
-/* Makes room for n bytes behind the queued ones. Bytes are moved only after as many were consumed
- * or into a block of twice the size, which keeps the whole linear. */
+/* Makes room for n bytes after the queue. To keep the total cost linear, bytes are only moved after
+ * as many were consumed, or into a block of twice the size. */
 static int reserve(VarlinkBuffer *b, size_t n)
 {
     size_t size = varlink_buffer_size(b), capacity;
@@ -54,7 +54,7 @@ static int reserve(VarlinkBuffer *b, size_t n)
     capacity = b->capacity > 0 ? b->capacity * 2 : CAPACITY_MIN;
     if (capacity < size + n)
         capacity = size + n;
-    /* Zeroed, so that what is wiped and what was never used look the same. */
+    /* Zeroed, so that wiped and unused bytes look the same. */
     block = calloc(1, capacity);
     if (!block)
         return -ENOMEM;

@@ -6,14 +6,14 @@
 #include "basic/macro.h"
 
 /*
- * A queue of bytes between a socket and JSON, for both directions. What it carries may be secret:
- * every byte outside the queued ones is zero, at any time. Time is linear in the bytes that pass.
+ * A queue of bytes between a socket and JSON, for both directions. The bytes may be secret, so
+ * every byte outside the queue is always zero. Takes time linear in the bytes that pass.
  */
 typedef struct VarlinkBuffer {
     char *data;
     size_t start, end, capacity;
     size_t scanned; /* no NUL in [start, scanned) */
-    size_t max;     /* bytes an append may queue; bytes a received message may have */
+    size_t max;     /* most bytes that an append may queue, or that a received message may have */
 } VarlinkBuffer;
 
 #define VARLINK_BUFFER(limit)                                                                      \
@@ -22,7 +22,7 @@ typedef struct VarlinkBuffer {
         .max = (limit)                                                                             \
     }
 
-/* Wipes and frees; the buffer is empty and usable afterwards. */
+/* Wipes and frees the buffer, which is empty and usable afterwards. */
 void varlink_buffer_done(VarlinkBuffer *b);
 
 static inline size_t varlink_buffer_size(const VarlinkBuffer *b)
@@ -30,24 +30,24 @@ static inline size_t varlink_buffer_size(const VarlinkBuffer *b)
     return b->end - b->start;
 }
 
-/* Queues a copy of data. Returns -ENOBUFS past max, -ENOMEM; then nothing was queued. */
+/* Queues a copy of data. Returns -ENOBUFS past max or -ENOMEM; nothing is queued then. */
 int varlink_buffer_append(VarlinkBuffer *b, const void *data, size_t size) _must_check_;
 
-/* Wipes and drops what was queued last, so that size bytes are left. */
+/* Wipes and drops the end of the queue, so that size bytes are left. */
 void varlink_buffer_truncate(VarlinkBuffer *b, size_t size);
 
 /* Wipes and drops the first size bytes. */
 void varlink_buffer_consume(VarlinkBuffer *b, size_t size);
 
-/* Looks for a message: bytes that end with NUL. Returns 1 and the message without its NUL, which
- * stays until *ret_size + 1 bytes are consumed; 0 when there is no whole one; -EMSGSIZE when it is
- * or will be longer than max. */
+/* Finds a message: bytes that end with NUL. Returns 1 and the message without its NUL, which stays
+ * until *ret_size + 1 bytes are consumed; 0 if there is no complete one; -EMSGSIZE if it is or will
+ * be longer than max. */
 int varlink_buffer_next(VarlinkBuffer *b, const char **ret, size_t *ret_size) _must_check_;
 
-/* Receives once, never blocks. Returns 1 when something came, 0 at the end of the stream, -EAGAIN,
+/* Receives once without blocking. Returns 1 if bytes arrived, 0 at the end of the stream, -EAGAIN,
  * -ENOMEM, or the error of recv(2). */
 int varlink_buffer_receive(VarlinkBuffer *b, int fd) _must_check_;
 
-/* Sends what is queued, never blocks, never raises SIGPIPE. Returns 0 when all is sent, -EAGAIN
- * when some is left, or the error of send(2). */
+/* Sends the queue without blocking and without SIGPIPE. Returns 0 if all was sent, -EAGAIN if some
+ * is left, or the error of send(2). */
 int varlink_buffer_send(VarlinkBuffer *b, int fd) _must_check_;

@@ -10,7 +10,7 @@
 #include "varlink/json-wire.h"
 #include "varlink/limits.h"
 
-/* Makes a JSON string that is longer than any string in a text of size bytes. */
+/* Makes a JSON string longer than any string in a text of size bytes. */
 static char *filler_new(size_t size)
 {
     char *s = malloc(size + 2);
@@ -22,7 +22,8 @@ static char *filler_new(size_t size)
     return s;
 }
 
-/* Parses the filler: json-c's buffer for string text gets that long, and all of it overwritten. */
+/* Parses the filler, which grows the string buffer of json-c to its full length and overwrites all
+ * of it. */
 static int overwrite_text(json_tokener *t, const char *filler, size_t size)
 {
     _cleanup_(json_putp) json_object *o = NULL;
@@ -39,7 +40,7 @@ int varlink_json_parse(const char *data, size_t size, json_object **ret)
     _cleanup_(freep) char *filler = NULL;
     enum json_tokener_error error;
 
-    /* json-c's own check lets overlong forms and surrogates through. */
+    /* The check of json-c accepts overlong forms and surrogates. */
     if (size == 0 || size > INT_MAX - 2 || memchr(data, '\0', size) || !utf8_is_valid(data, size))
         return -EBADMSG;
 
@@ -171,7 +172,7 @@ int varlink_json_append(VarlinkBuffer *b, json_object *o)
     case json_type_object:
         return append_object(b, o);
     case json_type_double:
-        /* JSON has no form for the others. */
+        /* JSON has no form for infinity and NaN. */
         if (!isfinite(json_object_get_double(o)))
             return -EINVAL;
         break;

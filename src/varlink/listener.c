@@ -8,13 +8,13 @@
 #include "varlink/connection.h"
 #include "varlink/limits.h"
 
-/* Listening sockets: each accepts in batches, and rests where the process is out of resources. */
+/* Listening sockets: each accepts in batches, and pauses when the process is out of resources. */
 
 struct Listener {
     VarlinkServer *server;
     Listener *next;
     int fd;
-    bool yields; /* until somebody has had a turn */
+    bool yields; /* until the next turn of any connection */
     sd_event_source *source, *retry;
 };
 
@@ -30,9 +30,9 @@ static Listener *listener_free(Listener *l)
 }
 DEFINE_CLEANUP(Listener, listener_free)
 
-/* Root's connections and new ones come before others'; but where new ones never end, others would
- * never have a turn. So after a full batch the listener has the lowest priority, until the next
- * turn of anybody. */
+/* New connections come before those of others. If they never stopped, others would never have a
+ * turn, so after a full batch the listener drops to the lowest priority until the next turn of any
+ * connection. */
 static void set_yields(Listener *l, bool yields)
 {
     int64_t priority = yields ? VARLINK_PRIORITY_OTHERS + 1 : VARLINK_PRIORITY_ROOT;
@@ -47,7 +47,7 @@ void varlink_listeners_return(VarlinkServer *s)
         set_yields(l, false);
 }
 
-/* Those other than root must not take what root needs to get in. */
+/* Connections of others must not use up the resources that root needs to connect. */
 static bool can_retry(VarlinkServer *s, int error)
 {
     return error == EINTR || error == ECONNABORTED ||
@@ -100,7 +100,7 @@ int varlink_server_listen(VarlinkServer *s, int listen_fd)
     r = sd_event_add_io(s->event, &l->source, l->fd, EPOLLIN, on_listen, l);
     if (r < 0)
         return r;
-    /* Not before root's connections: others may connect all the time. */
+    /* No higher than connections of root, because others may connect all the time. */
     r = sd_event_source_set_priority(l->source, VARLINK_PRIORITY_ROOT);
     if (r < 0)
         return r;

@@ -7,7 +7,7 @@
 #include "varlink/limits.h"
 #include "varlink/message.h"
 
-/* Not <ctype.h>: names do not depend on a locale. */
+/* Not <ctype.h>, because names do not depend on the locale. */
 static bool is_upper(char c)
 {
     return c >= 'A' && c <= 'Z';
@@ -23,7 +23,7 @@ static bool is_alphanumeric(char c)
     return is_alpha(c) || (c >= '0' && c <= '9');
 }
 
-/* Labels of letters, digits and, inside them, dashes; at least two, and a letter first. */
+/* At least two labels of letters, digits and inner dashes; the first begins with a letter. */
 static bool interface_is_valid(const char *name, size_t length)
 {
     size_t dots = 0;
@@ -47,7 +47,7 @@ bool varlink_interface_name_is_valid(const char *name)
     return interface_is_valid(name, strlen(name));
 }
 
-/* INTERFACE.Name: how methods and errors are called. */
+/* True for INTERFACE.Name, the form of methods and errors. */
 static bool qualified_name_is_valid(const char *name)
 {
     const char *last = strrchr(name, '.');
@@ -60,7 +60,7 @@ static bool qualified_name_is_valid(const char *name)
     return true;
 }
 
-/* parameters may be left out; everybody behind this sees an object then. */
+/* Replaces missing parameters by an empty object. */
 static int get_parameters(json_object *root, json_object **ret)
 {
     int r = json_get_object(root, "parameters", ret);
@@ -73,7 +73,7 @@ static int get_parameters(json_object *root, json_object **ret)
     return json_get_object(root, "parameters", ret);
 }
 
-/* Returns 0 or -ENOMEM; anything else that is wrong is noted in m. */
+/* Returns 0 or -ENOMEM; any other mistake is noted in m. */
 static int get_call(VarlinkCallMessage *m)
 {
     bool upgrade = false;
@@ -84,7 +84,7 @@ static int get_call(VarlinkCallMessage *m)
     else if (json_get_bool(m->root, "more", &m->more) < 0)
         m->invalid = "more";
     else if (json_get_bool(m->root, "upgrade", &upgrade) < 0 || upgrade)
-        /* After such a call the client speaks another protocol, which we do not. */
+        /* An upgrade would switch to another protocol, which the server does not have. */
         m->invalid = "upgrade";
     else if (json_get_string(m->root, "method", &m->method) <= 0 ||
              !qualified_name_is_valid(m->method))
@@ -146,7 +146,7 @@ static int append_text(VarlinkBuffer *b, const char *text)
     return varlink_buffer_append(b, text, strlen(text));
 }
 
-/* {"KEY":"NAME","parameters":PARAMETERS SUFFIX: with key NULL, the parameters alone. */
+/* Appends {"KEY":"NAME","parameters":PARAMETERS SUFFIX}; with key NULL only the parameters. */
 static int append_members(VarlinkBuffer *b, const char *key, const char *name,
                           json_object *parameters, const char *suffix)
 {

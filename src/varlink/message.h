@@ -8,23 +8,23 @@
 #include "basic/macro.h"
 #include "varlink/frame.h"
 
-/* What one reply may have: the most that sd-varlink takes. */
+/* The longest reply that sd-varlink accepts. */
 #define VARLINK_REPLY_MAX ((size_t)16 * 1024 * 1024)
 
-/* Errors that every service may answer with. */
+/* Errors of any service. */
 #define VARLINK_ERROR_INTERFACE_NOT_FOUND "org.varlink.service.InterfaceNotFound"
 #define VARLINK_ERROR_METHOD_NOT_FOUND "org.varlink.service.MethodNotFound"
 #define VARLINK_ERROR_INVALID_PARAMETER "org.varlink.service.InvalidParameter"
 #define VARLINK_ERROR_PERMISSION_DENIED "org.varlink.service.PermissionDenied"
 #define VARLINK_ERROR_EXPECTED_MORE "org.varlink.service.ExpectedMore"
-/* systemd's error for anything that is only an errno: {origin: "linux", errno: int}. */
+/* The error of systemd for a plain errno: {origin: "linux", errno: int}. */
 #define VARLINK_ERROR_SYSTEM "io.systemd.System"
 
 /* True for names as in "org.example.ftl": at least two labels. */
 bool varlink_interface_name_is_valid(const char *name);
 
-/* A parsed call. Where a member is of the wrong type or form, invalid names it, and only oneway may
- * be looked at. Texts and parameters (never NULL where invalid is) are borrowed from root. */
+/* A parsed call. If a member has the wrong type or form, invalid names it, and only oneway is
+ * valid. Texts and parameters (never NULL unless invalid is set) are borrowed from root. */
 typedef struct VarlinkCallMessage {
     json_object *root;
     const char *invalid;
@@ -33,11 +33,11 @@ typedef struct VarlinkCallMessage {
     bool oneway, more;
 } VarlinkCallMessage;
 
-/* Parses a message without its NUL. The caller erases as it must, and puts root.
- * Returns -EBADMSG when that is no JSON object, -EPROTO for oneway with more, -ENOMEM. */
+/* Parses a message without its NUL. The caller erases and puts root. Returns -EBADMSG if the
+ * message is no JSON object, -EPROTO for oneway with more, -ENOMEM. */
 int varlink_call_message_parse(const char *data, size_t size, VarlinkCallMessage *ret) _must_check_;
 
-/* A parsed reply; error is NULL in a good one. As above. */
+/* A parsed reply; error is NULL in a good one. Texts are borrowed from root. */
 typedef struct VarlinkReplyMessage {
     json_object *root;
     const char *error;
@@ -45,13 +45,13 @@ typedef struct VarlinkReplyMessage {
     bool continues;
 } VarlinkReplyMessage;
 
-/* Returns -EBADMSG for anything that is no reply, -ENOMEM. */
+/* Returns -EBADMSG if the message is no reply, -ENOMEM. */
 int varlink_reply_message_parse(const char *data, size_t size, VarlinkReplyMessage *ret)
     _must_check_;
 
 /* Queue one message with its NUL. parameters are borrowed: an object, or NULL for an empty one.
- * Return -EINVAL for other parameters, -EMSGSIZE when the message is longer than a peer takes
- * (VARLINK_MESSAGE_MAX, VARLINK_REPLY_MAX), -ENOBUFS, -ENOMEM; nothing was queued then. */
+ * Return -EINVAL for other parameters, -EMSGSIZE if the message is longer than a peer accepts
+ * (VARLINK_MESSAGE_MAX, VARLINK_REPLY_MAX), -ENOBUFS, -ENOMEM; nothing is queued then. */
 int varlink_message_append_call(VarlinkBuffer *b, const char *method, json_object *parameters,
                                 bool more) _must_check_;
 int varlink_message_append_reply(VarlinkBuffer *b, json_object *parameters, bool continues)

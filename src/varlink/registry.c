@@ -6,7 +6,7 @@
 #include "varlink/connection.h"
 #include "varlink/json-wire.h"
 
-/* The interfaces of a server, and the notices to its owner. Uses neither calls nor connections, so
+/* The interfaces of a server, and the calls of its hooks. Uses neither calls nor connections, so
  * that both can use it. */
 
 const InterfaceEntry *varlink_server_find_interface(const VarlinkServer *s, const char *name,

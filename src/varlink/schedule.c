@@ -5,11 +5,11 @@
 #include "varlink/connection.h"
 
 /*
- * Turns. A connection that has something to do waits in the queue of its user, and a user with
- * such a connection waits in its lane. A lane gives one connection of one user its turn and lets
- * the event loop look for what is more urgent, so a request of the kernel waits for one turn, and
- * a user for one turn of each other user. New connections are accepted before others than root have
- * their turn, but only so many, so that nobody starves others by connecting.
+ * Scheduling. A connection with work waits in the queue of its user, and a user with such a
+ * connection waits in its lane. A lane gives one connection of one user its turn and returns to the
+ * event loop, which looks for more urgent events: a request of the kernel waits for one turn at
+ * most, and a user for one turn of each other user. New connections are accepted before others than
+ * root have their turn, but only a batch at a time, so that others cannot be starved by connecting.
  */
 
 static void append_user(VarlinkLane *lane, VarlinkUser *u)
@@ -31,7 +31,7 @@ void varlink_schedule(VarlinkConnection *c)
 {
     if (c->ready)
         return;
-    /* Until its turn it need not be told again that there is something. */
+    /* No further events are needed until its turn. */
     (void)sd_event_source_set_enabled(c->source, SD_EVENT_OFF);
     TAILQ_INSERT_TAIL(&c->user->ready, c, in_queue);
     c->ready = true;
@@ -62,7 +62,7 @@ static int on_turn(sd_event_source *source, int fd, uint32_t events, void *userd
         return sd_event_source_set_enabled(source, SD_EVENT_OFF);
     c = TAILQ_FIRST(&u->ready);
     varlink_unschedule(c);
-    /* To the end of the lane, with what it has left. */
+    /* The user goes to the end of the lane with its remaining connections. */
     if (u->queued)
         remove_user(lane, u);
     append_user(lane, u);
@@ -71,8 +71,8 @@ static int on_turn(sd_event_source *source, int fd, uint32_t events, void *userd
     return 0;
 }
 
-/* A file descriptor that is always readable: other sources of the same priority have their turn
- * after each of this one, which with sd_event_add_defer() would come first every time. */
+/* Uses a file descriptor that is always readable, because sources of equal priority then take
+ * turns; sd_event_add_defer() would come first every time. */
 static int lane_init(VarlinkServer *s, VarlinkLane *lane, int64_t priority)
 {
     _cleanup_(closep) int fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);

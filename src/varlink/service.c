@@ -5,7 +5,7 @@
 #include "basic/json.h"
 #include "varlink/connection.h"
 
-/* org.varlink.service, which every service has; the text is that of the Varlink project. */
+/* org.varlink.service, which every service has; its text comes from the Varlink project. */
 
 static const char description[] =
     "# The Varlink Service Interface is provided by every varlink service. It\n"
