@@ -17,7 +17,7 @@ struct Sealer {
     EVP_MAC_CTX *mac_ctx;
 };
 
-/* What takes the place of a key in a context that is idle. */
+/* Replaces the key in an idle context. */
 static const uint8_t no_key[STORE_KEY_SIZE];
 
 Sealer *sealer_free(Sealer *s)
@@ -33,7 +33,7 @@ Sealer *sealer_free(Sealer *s)
     return NULL;
 }
 
-/* Also leaves the error queue of OpenSSL empty: what it has to say is "no". */
+/* Leaves the error queue of OpenSSL empty, since the caller only needs success or failure. */
 static int fail(int error)
 {
     ERR_clear_error();
@@ -82,7 +82,7 @@ static int hmac(Sealer *s, const uint8_t *key, const void *a, size_t a_size, con
 int sealer_derive(Sealer *s, const Secret *key, const char *info,
                   uint8_t ret[static STORE_KEY_SIZE])
 {
-    /* T(1) of RFC 5869, 2.3; it is the whole output as long as that is one hash. */
+    /* T(1) of RFC 5869, section 2.3, which is the whole output for up to one hash. */
     static const uint8_t first = 1;
 
     return hmac(s, key->data, info, strlen(info), &first, sizeof(first), ret);
@@ -100,7 +100,8 @@ int sealer_mac(Sealer *s, const Secret *key, const char *label, const void *data
     return hmac(s, mac_key, data, size, NULL, 0, ret);
 }
 
-/* Encrypts (enc is 1) or decrypts (0) all but the tag. GCM is a stream: sizes are the same. */
+/* Encrypts (enc is 1) or decrypts (0) without handling the tag. GCM is a stream cipher, so sizes
+ * are equal. */
 static bool crypt_gcm(Sealer *s, int enc, const uint8_t *key, const SealedBox *box, const void *aad,
                       size_t aad_size, const uint8_t *in, uint8_t *out)
 {

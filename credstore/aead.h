@@ -9,9 +9,9 @@
 #include "credstore/seal/limits.h"
 
 /*
- * AES-256-GCM, HMAC-SHA-256 and HKDF-Expand (RFC 5869) on OpenSSL, with the algorithms fetched once
- * and their contexts reused: one seal or unseal costs a few microseconds. Contexts hold no key
- * between two calls.
+ * AES-256-GCM, HMAC-SHA-256 and HKDF-Expand (RFC 5869) on OpenSSL. Algorithms are fetched once and
+ * contexts reused, so one seal or unseal costs a few microseconds. Contexts hold no key between two
+ * calls.
  */
 
 #define SEAL_NONCE_SIZE 12
@@ -20,21 +20,21 @@
 
 typedef struct Sealer Sealer;
 
-/* Returns -ENOMEM, or -EOPNOTSUPP where OpenSSL lacks an algorithm. */
+/* Returns -ENOMEM, or -EOPNOTSUPP if OpenSSL lacks an algorithm. */
 int sealer_new(Sealer **ret) _must_check_;
 /* Accepts NULL; returns NULL. */
 Sealer *sealer_free(Sealer *s);
 DEFINE_CLEANUP(Sealer, sealer_free)
 
-/* HKDF-Expand of a key of STORE_KEY_SIZE to as many bytes, which the caller wipes. Returns -EIO. */
+/* Derives a key from a key of STORE_KEY_SIZE by HKDF-Expand; the caller wipes it. Returns -EIO. */
 int sealer_derive(Sealer *s, const Secret *key, const char *info,
                   uint8_t ret[static STORE_KEY_SIZE]) _must_check_;
 
-/* HMAC-SHA-256 of data by the key that label derives from key. Returns -EIO. */
+/* Computes the HMAC-SHA-256 of data with the key that label derives from key. Returns -EIO. */
 int sealer_mac(Sealer *s, const Secret *key, const char *label, const void *data, size_t size,
                uint8_t ret[static SEAL_MAC_SIZE]) _must_check_;
 
-/* What is sealed by AES-256-GCM. To be freed by free(). */
+/* A text sealed by AES-256-GCM, to be freed by free(). */
 typedef struct SealedBox {
     uint8_t nonce[SEAL_NONCE_SIZE];
     uint8_t tag[SEAL_TAG_SIZE];
@@ -46,6 +46,6 @@ typedef struct SealedBox {
 int sealer_seal(Sealer *s, const uint8_t key[static STORE_KEY_SIZE], const void *aad,
                 size_t aad_size, const Secret *plain, SealedBox **ret) _must_check_;
 
-/* Returns -EBADMSG when box is not authentic, -ENOMEM. */
+/* Returns -EBADMSG if box is not authentic, -ENOMEM. */
 int sealer_unseal(Sealer *s, const uint8_t key[static STORE_KEY_SIZE], const void *aad,
                   size_t aad_size, const SealedBox *box, Secret **ret) _must_check_;

@@ -14,7 +14,7 @@
 #define NONCE_LENGTH BASE64_LENGTH(SEAL_NONCE_SIZE)
 #define TAG_LENGTH BASE64_LENGTH(SEAL_TAG_SIZE)
 #define LENGTH(literal) (sizeof(literal) - 1)
-/* All but the ciphertext. */
+/* Length of everything but the ciphertext. */
 #define FRAME_LENGTH                                                                               \
     (LENGTH(NONCE_KEY) + NONCE_LENGTH + LENGTH(CIPHERTEXT_KEY) + LENGTH(TAG_KEY) + TAG_LENGTH +    \
      LENGTH(END))
@@ -44,7 +44,7 @@ int box_format(const SealedBox *box, char **ret)
     return 0;
 }
 
-/* Moves on over literal, which must be there; the caller has checked the whole length. */
+/* Skips literal, which must be there; the caller has checked the total length. */
 static bool skip(const char **p, const char *literal)
 {
     size_t n = strlen(literal);
@@ -55,7 +55,7 @@ static bool skip(const char **p, const char *literal)
     return true;
 }
 
-/* Moves on over length characters that must decode to exactly size bytes. */
+/* Decodes length characters to exactly size bytes. */
 static bool decode(const char **p, size_t length, uint8_t *ret, size_t size)
 {
     size_t n;
@@ -74,7 +74,7 @@ bool box_find(const char *text, size_t size, size_t *ret_size)
 
     if (size <= before + after)
         return false;
-    /* No quote is within the ciphertext: the last one is the one before it. */
+    /* The ciphertext has no quotes, so it begins after the last one before its end. */
     quote = memrchr(text, '"', size - after);
     if (!quote || (size_t)(quote + 1 - text) < before)
         return false;

@@ -5,17 +5,17 @@
 
 #include "credstore/aead.h"
 
-/* The text of a sealed box: {"nonce":"..","ciphertext":"..","tag":".."}, Base64, in exactly this
- * order and without white space, so that no two texts mean the same box. */
+/* The text of a sealed box: {"nonce":"..","ciphertext":"..","tag":".."}, in Base64, in exactly this
+ * order and without white space, so that a box has exactly one text. */
 
-/* Length of the text for a plaintext of size bytes, without a terminator. */
+/* The length of the text for a plaintext of size bytes, without a terminator. */
 size_t box_length(size_t size);
 
-/* Writes it without a newline; the caller frees it. Returns -ENOMEM. */
+/* Formats a box without a newline; the caller frees the text. Returns -ENOMEM. */
 int box_format(const SealedBox *box, char **ret) _must_check_;
 
-/* Finds the box that a text ends with, without decoding it. */
+/* Finds the box at the end of a text without decoding it. */
 bool box_find(const char *text, size_t size, size_t *ret_size);
 
-/* Returns -EBADMSG or -ENOMEM. An empty ciphertext is refused. */
+/* Parses a box. Returns -EBADMSG, also for an empty ciphertext, or -ENOMEM. */
 int box_parse(const char *text, size_t size, SealedBox **ret) _must_check_;

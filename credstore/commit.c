@@ -8,18 +8,18 @@
 #include "credstore/transaction.h"
 
 /*
- * store_commit(): works out the state after the transaction, makes a file of it, and only then lets
- * it take the place of the old one in memory. Records that do not change are written as the text
- * that they were read from.
+ * store_commit() computes the state after the transaction, writes it to a file, and only then
+ * replaces the old state in memory. Unchanged records are written as the text from which they were
+ * read.
  */
 
-/* The state after a commit. The array is owned; records and slots belong to store or transaction.
- */
+/* The state after a commit. The array is owned; records and slots belong to the store or the
+ * transaction. */
 typedef struct NextState {
     Header header;
     Record **records;
     size_t n_records;
-    Change **changes; /* in the order of their ids, the array is owned */
+    Change **changes; /* sorted by id; the array is owned */
     size_t n_changes;
 } NextState;
 
@@ -109,10 +109,9 @@ static void merge_records(const Store *s, NextState *next)
     keep_records(s, i, s->n_records, next);
 }
 
-/* Each state has a value of its own, also where the counter has not caught up with the last: a copy
- * made between two commits is older than the second. Where nobody could ask for the counter, it
- * stays as it is: who opened an old copy by a recovery key must not make it the newest by changes.
- */
+/* Each state has a counter value of its own, even while the TPM lags behind, so that a copy made
+ * between two commits counts as older than the second. If the counter could not be read, the value
+ * stays: after an old copy was opened by a recovery key, changes must not make it the newest. */
 static void set_counter(const StoreTransaction *t, Header *header)
 {
     const Store *s = t->store;
@@ -127,7 +126,8 @@ static void set_counter(const StoreTransaction *t, Header *header)
 static int make_next_state(const StoreTransaction *t, NextState *next)
 {
     const Store *s = t->store;
-    /* One more: a change of the header alone has none, and no memory is no array. */
+    /* One more, because calloc(0) may return NULL, and a change of the header alone has no records.
+     */
     size_t n = (size_t)lh_table_length(t->changes) + 1;
 
     next->changes = calloc(n, sizeof(*next->changes));
@@ -143,7 +143,7 @@ static int make_next_state(const StoreTransaction *t, NextState *next)
     return 0;
 }
 
-/* Puts the new state in force in memory; nothing here can fail. */
+/* Puts the new state in force in memory; cannot fail. */
 static void switch_over(StoreTransaction *t, NextState *next)
 {
     Store *s = t->store;
@@ -186,12 +186,12 @@ int store_commit(StoreTransaction *t)
         file_keep_damaged(s->dirfd);
     r = store_write(s, &next.header, next.records, next.n_records, &renamed);
     if (r < 0 && renamed) {
-        /* A crash may still bring either state, but who reads the file now, and the next process,
-         * find the one that is in force here. If this fails too, the next commit brings it about:
-         * it is made from the old state. */
+        /* The new state is in place, but may not survive a crash. Write the old state again, so
+         * that readers and the next process see the state that is in force here. If that fails too,
+         * the next commit repairs it, because it starts from the old state. */
         s->counter_written = CONST_MAX(s->counter_written, next.header.counter.value);
         if (store_write(s, &s->header, s->records, s->n_records, &renamed) < 0)
-            log_debug("a commit that failed may be in force after a restart");
+            log_debug("a failed commit may come into force after a restart");
     }
     if (r < 0)
         return r;

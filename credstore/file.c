@@ -11,9 +11,9 @@
 #include "credstore/file.h"
 #include "credstore/limits.h"
 
-/* One call reads so much of a disk that is well. */
+/* Size of one read on a healthy disk. */
 #define READ_SIZE ((size_t)1 << 20)
-/* The page cache reads no less, so neither is less lost with a bad sector. */
+/* The page cache reads at least this much, so a bad sector costs no less. */
 #define PIECE_SIZE ((size_t)4096)
 #define BUFFER_SIZE ((size_t)128 * 1024)
 
@@ -52,7 +52,7 @@ void file_text_done(FileText *text)
     *text = (FileText){.data = NULL};
 }
 
-/* Appends to the last hole where that ends here. */
+/* Extends the last hole if it ends here. */
 static int add_hole(FileText *text, size_t start, size_t end)
 {
     FileHole *holes;
@@ -69,7 +69,8 @@ static int add_hole(FileText *text, size_t start, size_t end)
     return 0;
 }
 
-/* Reads from start to end, or to where the file ends meanwhile. Returns where that is, or -EIO. */
+/* Reads a range, or up to the end of a file that is shorter by now. Returns the position reached,
+ * or -EIO. */
 static ssize_t read_range(int fd, char *data, size_t start, size_t end)
 {
     while (start < end) {
@@ -86,7 +87,7 @@ static ssize_t read_range(int fd, char *data, size_t start, size_t end)
     return (ssize_t)start;
 }
 
-/* Reads a range piece by piece; what cannot be read is a hole. Returns as read_range(). */
+/* Reads a range piece by piece; unreadable pieces become holes. Returns as read_range(). */
 static ssize_t read_pieces(int fd, FileText *text, size_t start, size_t end)
 {
     ssize_t n = (ssize_t)start;

@@ -14,7 +14,7 @@
 #define MAC_END "\"}\n"
 #define MAC_LINE_SIZE (sizeof(MAC_START) - 1 + MAC_LENGTH + sizeof(MAC_END) - 1)
 
-/* `"ID":GENERATION,` at least and at most. */
+/* Least and greatest length of `"ID":GENERATION,`. */
 #define ENTRY_SIZE_MIN (1 + SCAN_HEX64_LENGTH + 2 + 1 + 1)
 #define ENTRY_SIZE_MAX (1 + SCAN_HEX64_LENGTH + 2 + SCAN_NUMBER_LENGTH_MAX + 1)
 

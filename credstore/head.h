@@ -6,19 +6,19 @@
 
 /*
  * The head of a store: line 1 is the header, line 2 the index, which lists all records, and line 3
- * the MAC of the two.
+ * the MAC of both.
  */
 
-/* What the index has of a record. */
+/* One record in the index. */
 typedef struct IndexEntry {
     uint64_t id;
     uint64_t generation;
 } IndexEntry;
 
-/* Parses line 2, whose ids have to rise. Returns -EBADMSG, -ENOMEM. */
+/* Parses line 2; ids must ascend. Returns -EBADMSG, -ENOMEM. */
 int index_parse(const char *line, size_t size, IndexEntry **ret, size_t *ret_n) _must_check_;
 
-/* Where the lines of the head are in the text of a store. */
+/* The lines of the head in the text of a store. */
 typedef struct Head {
     size_t header_size; /* line 1, without its newline */
     size_t index_size;  /* line 2, likewise; it starts after that newline */
@@ -26,12 +26,13 @@ typedef struct Head {
     uint8_t mac[SEAL_MAC_SIZE];
 } Head;
 
-/* Returns -EBADMSG for anything but three complete lines, the first of at most STORE_HEADER_MAX. */
+/* Returns -EBADMSG unless there are three complete lines, the first at most STORE_HEADER_MAX long.
+ */
 int head_split(const char *text, size_t size, Head *ret) _must_check_;
 
-/* Returns -EBADMSG when the head is not authentic. */
+/* Returns -EBADMSG if the head is not authentic. */
 int head_verify(Sealer *s, const Secret *key, const char *text, const Head *head) _must_check_;
 
-/* Makes the three lines, to be freed. Returns -E2BIG (line 1 is too long), -ENOMEM, -EIO. */
+/* Formats the three lines, to be freed. Returns -E2BIG (line 1 is too long), -ENOMEM, -EIO. */
 int head_format(Sealer *s, const Secret *key, const Header *header, const IndexEntry *entries,
                 size_t n, char **ret, size_t *ret_size) _must_check_;

@@ -12,11 +12,11 @@
 
 /* 128 random bits as hex and a NUL. */
 #define HEADER_ID_SIZE 33
-/* Every number in the format is exact in a reader that only has doubles. */
+/* Numbers up to this are exact in readers that only have doubles. */
 #define GENERATION_MAX ((uint64_t)1 << 53)
 
-/* A counter of a TPM that tells an old copy of the whole store from the current one: value is the
- * counter's, or ahead of it until the TPM has caught up. */
+/* A TPM counter that distinguishes the current store from an old copy of all of it. value equals
+ * the counter in the TPM, or is ahead of it until the TPM has caught up. */
 typedef struct RollbackCounter {
     bool present;
     Tpm2Counter tpm;
@@ -29,25 +29,24 @@ typedef struct Header {
     uint64_t generation;
     json_object *slots; /* array of objects */
     RollbackCounter counter;
-    /* Counters of this store that the TPM may still have, and that nothing needs. */
+    /* Counters of this store that are not needed any more and that the TPM may still have. */
     Tpm2Counter orphans[STORE_ORPHANS_MAX];
     size_t n_orphans;
-    /* Tells one export for a boot image from all others; empty in the store itself. */
+    /* Distinguishes an export for a boot image from all others; empty in the store itself. */
     char image[HEADER_ID_SIZE];
 } Header;
 
-/* Frees what header owns. */
+/* Frees the members of header. */
 void header_done(Header *header);
 
-/* Parses line 1, which need not be authentic yet: its slots lead to the key that tells.
- * Returns -EBADMSG, -EPROTONOSUPPORT (a newer version), -ENOMEM. */
+/* Parses line 1, which may still be forged: its slots yield the key that authenticates it. Returns
+ * -EBADMSG, -EPROTONOSUPPORT (a newer version), -ENOMEM. */
 int header_parse(const char *line, size_t size, Header *ret) _must_check_;
 
-/* Makes line 1, without a newline, to be freed. Returns -ENOMEM. */
+/* Formats line 1 without a newline, to be freed. Returns -ENOMEM. */
 int header_format(const Header *header, char **ret) _must_check_;
 
-/* Parses an object with the members of a counter and its value; a NULL object is none. Returns
- * -EBADMSG. */
+/* Parses an object with a counter and its value; NULL means no counter. Returns -EBADMSG. */
 int rollback_counter_parse(json_object *object, RollbackCounter *ret) _must_check_;
-/* Makes that object; NULL for none. Returns -ENOMEM, -EINVAL. */
+/* Formats that object; NULL without a counter. Returns -ENOMEM, -EINVAL. */
 int rollback_counter_format(const RollbackCounter *counter, json_object **ret) _must_check_;

@@ -12,7 +12,7 @@
 #include "credstore/seal/seal-type.h"
 
 #define SLOT_ID_BYTES ((SLOT_ID_SIZE - 1) / 2)
-/* "nvme-keyd slot ", the store's id, the slot's id and the name of a type. */
+/* "nvme-keyd slot ", the ids of store and slot, and the name of a type. */
 #define WRAP_AAD_SIZE 128
 
 static const char *slot_member(json_object *slot, const char *key)
@@ -22,7 +22,7 @@ static const char *slot_member(json_object *slot, const char *key)
     return json_get_string(slot, key, &s) > 0 ? s : NULL;
 }
 
-/* Returns the length of what the wrapped key is bound to. */
+/* Formats the data that the wrapped key is bound to; returns its length. */
 static int format_aad(const char *store_id, json_object *slot, char ret[static WRAP_AAD_SIZE])
 {
     const char *type = slot_member(slot, "type"), *id = slot_member(slot, "id");
@@ -146,7 +146,7 @@ json_object *keyslots_nth(json_object *slots, size_t n)
     size_t total = json_object_array_length(slots);
     const SlotType *const *type = slot_types;
 
-    /* Those of no known type come last, at the end of the types. */
+    /* Slots of unknown types come last, after all types. */
     for (bool end = false; !end; type++) {
         end = !*type;
         for (size_t i = 0; i < total; i++) {
@@ -159,7 +159,7 @@ json_object *keyslots_nth(json_object *slots, size_t n)
     return NULL;
 }
 
-/* The id of a slot whose key was unwrapped, so that it has one. */
+/* Copies the id of a slot whose key was unwrapped, so it has one. */
 static int take_id(json_object *slot, char ret[static SLOT_ID_SIZE])
 {
     const char *id = slot_member(slot, "id");

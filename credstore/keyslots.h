@@ -10,38 +10,37 @@
 
 /*
  * The slots of a header. Each wraps the store key by a key-encryption key (KEK) of its own, which
- * the type of the slot seals: see slot.h.
+ * the type of the slot seals: see seal/seal-type.h.
  */
 
-/* Wraps key by kek and adds it to slot, which has its type and id. Returns -EINVAL, -ENOMEM, -EIO.
- */
+/* Wraps key by kek and adds the result to slot, which has its type and id. Returns -EINVAL,
+ * -ENOMEM, -EIO. */
 int keyslots_wrap(Sealer *s, const char *store_id, json_object *slot, const Secret *kek,
                   const Secret *key) _must_check_;
 
-/* The slot of that id, borrowed; NULL where there is none. */
+/* Returns the slot of an id, borrowed, or NULL. */
 json_object *keyslots_find(json_object *slots, const char *id);
 
-/* Makes a slot of a type, with an id, and a KEK that is to be sealed for it. id: that of the slot
- * whose place it is to take, or NULL for a new one. Returns -EINVAL (no such type), -ENOMEM, -EIO.
- */
+/* Makes a slot of a type, with an id, and a KEK for the type to seal. id: the id of the slot to be
+ * replaced, or NULL for a new one. Returns -EINVAL (unknown type), -ENOMEM, -EIO. */
 int keyslots_new(const char *type, const char *id, json_object **ret_slot, Secret **ret_kek,
                  char **reterr_detail) _must_check_;
 
-/* Whether a slot is of a type of this build. */
+/* True if this build has the type of a slot. */
 bool keyslots_knows(json_object *slot);
 
-/* The nth type that a store gets a slot of by itself; NULL past the last. */
+/* The nth type of which a new store gets a slot; NULL past the last. */
 const SlotType *keyslots_automatic_type(size_t n);
 
-/* The nth slot in the order in which they are to be tried, borrowed; NULL past the last. */
+/* The nth slot in the order in which slots are tried, borrowed; NULL past the last. */
 json_object *keyslots_nth(json_object *slots, size_t n);
 
-/* Unwraps the store key with the KEK of a slot; the header it is of need not be authentic yet.
- * Returns -EKEYREJECTED, -EBADMSG, -ENOMEM. */
+/* Unwraps the store key with the KEK of a slot; the header may still be forged. Returns
+ * -EKEYREJECTED, -EBADMSG, -ENOMEM. */
 int keyslots_unwrap(Sealer *s, const char *store_id, json_object *slot, const Secret *kek,
                     Secret **ret_key, char ret_id[static SLOT_ID_SIZE]) _must_check_;
 
-/* Unwraps the store key by a KEK with the first slot of a type that it is for. Returns
- * -EKEYREJECTED, -ENOENT when there is no slot of that type, or -ENOMEM. */
+/* Unwraps the store key with the first slot of a type that kek fits. Returns -EKEYREJECTED, -ENOENT
+ * if there is no slot of that type, or -ENOMEM. */
 int keyslots_unlock_with(Sealer *s, const Header *header, const char *type, const Secret *kek,
                          Secret **ret_key, char ret_id[static SLOT_ID_SIZE]) _must_check_;

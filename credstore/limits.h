@@ -7,11 +7,11 @@
 
 /* One record: metadata with two NQNs and a comment, and a sealed PSK with its derived keys. */
 #define STORE_RECORD_MAX ((size_t)16 * 1024)
-/* Some 300,000 keys. All of it is in memory. */
+/* Some 300,000 keys. The whole file is kept in memory. */
 #define STORE_FILE_MAX ((size_t)256 * 1024 * 1024)
-/* Slots hold a systemd credential each (up to a few kilobytes with TPM data). */
+/* A slot may hold a systemd credential of a few kilobytes with TPM data. */
 #define STORE_HEADER_MAX ((size_t)256 * 1024)
-/* An export for a boot image, which has to fit in there. Some 40,000 keys. */
+/* Some 40,000 keys. An export has to fit into a boot image. */
 #define STORE_EXPORT_MAX ((size_t)32 * 1024 * 1024)
-/* Counters that wait to be removed from a TPM, which has room for few more in all. */
+/* Counters that wait to be removed from a TPM, which has little room for counters. */
 #define STORE_ORPHANS_MAX 16

@@ -6,32 +6,30 @@
 #include "credstore/store-private.h"
 
 /*
- * The records of a store whose head is authentic.
+ * Loads the records of a store whose head is authentic. "Odd" lines are those that are not the
+ * sound record of their id.
  *
- *   1. Each line is loaded as the record of its id in the index. The order of the lines does not
- *      matter. A sound store is done then; what follows finds out what is wrong with another.
- *   2. Lines that are not such a record were set aside. Where the newline of a line is damaged, the
- *      same line also has the record after it.
- *   3. An odd line with the id of a listed record says what is wrong with that. One with another id
- *      that is authentic is a record that was removed.
- *   4. A listed record that has no line should be where its neighbours in the index are. Where the
- *      disk cannot read a part of that place, it is -EIO; where an odd line is there that fits
- *      nowhere else, that is it, -EBADMSG; else -ENOENT.
- *   5. Odd lines that are left and have an id are foreign, -EBADMSG. Others are dropped.
+ * 1. Load each line as the record of its id in the index, in any order. That completes a sound
+ * store; the other steps find out what is wrong with a damaged one. 2. Search the end of each odd
+ * line for a missing record: if a newline is damaged, two records share a line. 3. An odd line with
+ * the id of a listed record gives the error of that record. An authentic odd line with another id
+ * is a record that was removed. 4. A listed record without a line should be between its neighbours
+ * in the index. If the disk cannot read a part of that place, the error is -EIO; if there is an odd
+ * line that belongs to no other record, it becomes this one, with -EBADMSG; else the error is
+ * -ENOENT. 5. Remaining odd lines with an id are foreign, -EBADMSG. The others are dropped.
  */
 
 #define NONE SIZE_MAX
 
-/* A line that is not the sound record of its id. */
 typedef struct OddLine {
     const char *text;
     size_t size;
     bool has_hole;
     bool has_id;
-    bool taken; /* by a record */
+    bool taken; /* it became a record */
     int error;
     uint64_t id;
-    uint64_t generation; /* that it has, for -ESTALE */
+    uint64_t generation; /* the one of the line, for -ESTALE */
 } OddLine;
 
 typedef struct Loading {
@@ -42,7 +40,7 @@ typedef struct Loading {
     const char **place; /* its line */
     OddLine *odd;       /* in the order of the file */
     size_t n_odd, odd_capacity;
-    Record **foreign; /* not in the index; there is room for one of each odd line */
+    Record **foreign; /* not in the index; one for each odd line at most */
     size_t n_foreign;
 } Loading;
 
@@ -59,7 +57,7 @@ static void loading_done(Loading *l)
     free(l->foreign);
 }
 
-/* The entry of that id, or NONE. hint: where it is in a file that is in order. */
+/* Returns the entry of an id, or NONE. hint: its position in a file that is in order. */
 static size_t find_entry(const Loading *l, uint64_t id, size_t hint)
 {
     size_t first = 0, n = l->n_index;
@@ -93,7 +91,7 @@ static int set_aside(Loading *l, const OddLine *line)
     return 0;
 }
 
-/* Loads a text as the record that an entry of the index lists. Errors of record_load(). */
+/* Loads a text as the record of an entry of the index. Returns errors of record_load(). */
 static int load_entry(Loading *l, size_t entry, const char *text, size_t size,
                       uint64_t *ret_generation)
 {
@@ -106,7 +104,7 @@ static int load_entry(Loading *l, size_t entry, const char *text, size_t size,
     return r;
 }
 
-/* Step 1, for one line. *entry: the one that should come next. */
+/* Step 1, for one line. *entry: the one expected next. */
 static int load_line(Loading *l, OddLine *line, size_t *entry)
 {
     size_t at;
@@ -145,7 +143,7 @@ static int load_lines(Loading *l)
     return r;
 }
 
-/* Step 2: cuts a line in two where its end is a record that is missing. */
+/* Step 2: splits a line whose end is a missing record. */
 static int load_rest(Loading *l, OddLine *line)
 {
     static const char start[] = "{\"id\":\"";
@@ -168,7 +166,7 @@ static int load_rest(Loading *l, OddLine *line)
     return 0;
 }
 
-/* Makes a record of what was found in place of it. What the disk could not read is not kept. */
+/* Makes a broken record of a line. Unreadable text is not kept. */
 static int take_line(OddLine *line, uint64_t id, uint64_t listed, int error, Record **ret)
 {
     size_t size = line->has_hole ? 0 : CONST_MIN(line->size, STORE_RECORD_MAX);
@@ -177,7 +175,7 @@ static int take_line(OddLine *line, uint64_t id, uint64_t listed, int error, Rec
     return record_new_broken(id, listed, error, line->text, size, ret);
 }
 
-/* A second line of one record: nobody can tell which one is right, so both are kept. */
+/* Keeps both lines of one record, because either may be the right one. */
 static int add_duplicate(Loading *l, size_t at, OddLine *line)
 {
     Record *first = l->found[at];
@@ -186,7 +184,7 @@ static int add_duplicate(Loading *l, size_t at, OddLine *line)
     int r;
 
     line->taken = true;
-    /* Three and more show as well as two. */
+    /* A third line adds nothing: the record is broken already. */
     if (first->public.error < 0 && first->size > STORE_RECORD_MAX)
         return 0;
     if (!text)
@@ -221,7 +219,7 @@ static int load_odd(Loading *l, OddLine *line)
             l->found[at]->public.generation = line->generation;
         return 0;
     }
-    /* No generation is 0, so it is none. */
+    /* No record has generation 0, so an authentic one is reported as -ESTALE. */
     r = line->error < 0 ? line->error
                         : record_load(l->s->sealer, l->s->key, line->id, 0, line->text, line->size,
                                       &line->generation, &unused);
@@ -233,7 +231,7 @@ static int load_odd(Loading *l, OddLine *line)
     return r;
 }
 
-/* The first odd line from i on that is at or behind p, and taken by no record. */
+/* Returns the first odd line from i on that is not before p and did not become a record. */
 static size_t skip_odd(const Loading *l, size_t i, const char *p)
 {
     while (i < l->n_odd && (l->odd[i].taken || l->odd[i].text < p))
@@ -241,7 +239,7 @@ static size_t skip_odd(const Loading *l, size_t i, const char *p)
     return i;
 }
 
-/* Step 4, for the entries from first to end, which have no line. */
+/* Step 4, for the entries from first to end, none of which has a line. */
 static int load_run(Loading *l, size_t first, size_t end, size_t *odd)
 {
     const FileText *file = &l->s->text;
@@ -288,7 +286,7 @@ static int compare_records(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* Step 5, and all of them in the order of their ids. Of two foreign ones of an id one is shown. */
+/* Step 5, then sorts all records by id. Of two foreign records with one id, only one is shown. */
 static int gather(Loading *l, Store *s)
 {
     size_t k = 0;

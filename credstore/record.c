@@ -15,7 +15,7 @@
 #define META_KEY ",\"meta\":"
 #define BOX_KEY ",\"secret\":"
 
-/* Levels of metadata. */
+/* Depth of metadata. */
 #define META_JSON_DEPTH 15
 
 Record *record_share(Record *record)
@@ -73,7 +73,7 @@ bool record_scan(const char *line, size_t size, RecordLine *ret)
     if (line[size - 1] != '}' || !box_find(s.p, (size_t)(s.end - 1 - s.p), &read.box_size))
         return false;
     read.box = s.end - 1 - read.box_size;
-    /* The object, and what separates it from the box. */
+    /* The object and the separator before the box. */
     if ((size_t)(read.box - read.meta) < strlen("{}" BOX_KEY))
         return false;
     read.meta_size = (size_t)(read.box - read.meta) - strlen(BOX_KEY);
@@ -85,7 +85,7 @@ bool record_scan(const char *line, size_t size, RecordLine *ret)
     return true;
 }
 
-/* Room for a text of size bytes. */
+/* Allocates a record with room for size bytes of text. */
 static int record_new(uint64_t id, uint64_t generation, size_t size, Record **ret)
 {
     Record *record = malloc(sizeof(*record) + size);
@@ -123,7 +123,7 @@ static int derive_key(Sealer *s, const Secret *key, uint64_t id, uint64_t genera
     return sealer_derive(s, key, info, ret);
 }
 
-/* A line that is read as itself. */
+/* Makes a record that keeps a line as it is. */
 static int unseal(Sealer *s, const Secret *key, const char *line, const RecordLine *read,
                   Secret **ret)
 {
@@ -138,7 +138,7 @@ static int unseal(Sealer *s, const Secret *key, const char *line, const RecordLi
     return r < 0 ? r : sealer_unseal(s, record_key, line, read->public_size, box, ret);
 }
 
-/* A sound record from its line. */
+/* Makes a sound record from its line. */
 static int record_new_read(const char *line, size_t size, const RecordLine *read, Record **ret)
 {
     Record *record;
@@ -172,7 +172,7 @@ int record_load(Sealer *s, const Secret *key, uint64_t id, uint64_t generation, 
     return record_new_read(line, size, &read, ret);
 }
 
-/* What json-c prints is one line, but a caller may bring a serializer of its own. */
+/* json-c prints one line, but a caller may have set its own serializer. */
 static int format_meta(json_object *meta, const char **ret)
 {
     _cleanup_(json_putp) json_object *again = NULL;

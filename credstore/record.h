@@ -7,32 +7,32 @@
 #include "credstore/store.h"
 
 /*
- * One record as its line of the store has it: the public part, and the sealed secret, which is
- * bound to the bytes of that. Its key comes from the store key, the id and the generation.
+ * One record as a line of the store: a public part, and a sealed secret bound to its bytes. The
+ * sealing key is derived from the store key, the id and the generation.
  */
 
 typedef struct Record {
-    StoreRecord public;   /* meta lies in text */
+    StoreRecord public;   /* meta points into text */
     uint64_t number;      /* the id */
-    uint64_t listed;      /* the generation that the index has; 0: it is not in there */
+    uint64_t listed;      /* the generation in the index; 0: not in the index */
     unsigned more_owners; /* besides the first one */
-    /* What a commit writes again, newline included. Of a broken record it is what was found, and
-     * nothing where nothing was. */
+    /* The text that a commit writes again, with its newline. A broken record keeps the text that
+     * was found, if any. */
     size_t size;
     char text[];
 } Record;
 
-/* A record never changes, so it may have several owners; each frees it. */
+/* Records never change, so one may have several owners, each of which frees it. */
 Record *record_share(Record *record);
-/* Frees it for the last of its owners. Accepts NULL; returns NULL. */
+/* Releases the record; the last owner frees it. Accepts NULL; returns NULL. */
 Record *record_free(Record *record);
 DEFINE_CLEANUP(Record, record_free)
 
-/* Parses 16 lower-case hex digits and nothing else. */
+/* Parses exactly 16 lower-case hex digits. */
 bool record_id_parse(const char *s, uint64_t *ret);
 void record_id_format(uint64_t id, char ret[static STORE_ID_SIZE]);
 
-/* What a line says, before anybody knows whether it is authentic. */
+/* A parsed line, before it is authenticated. */
 typedef struct RecordLine {
     uint64_t id;
     uint64_t generation;
@@ -43,25 +43,25 @@ typedef struct RecordLine {
     size_t box_size;
 } RecordLine;
 
-/* Reads the id at the beginning of a line, which may be broken behind it. */
+/* Reads the id at the beginning of a line whose rest may be broken. */
 bool record_scan_id(const char *line, size_t size, uint64_t *ret);
 
-/* Reads a line, of which the newline is no part. Only one form is taken, so what is read and
- * written again is the same. */
+/* Reads a line without its newline. Only the canonical form is accepted, so what is read is written
+ * again unchanged. */
 bool record_scan(const char *line, size_t size, RecordLine *ret);
 
-/* Makes a record of a line, of which size is without a newline. generation: that of the index, 0
- * for one that is not in there. Returns -EBADMSG (not a whole record, of another id, not
- * authentic), -ESTALE (authentic, of another generation, which *ret_other gets), -ENOMEM. */
+/* Makes a record of a line of size bytes, without its newline. generation: as in the index, 0 if it
+ * is not listed. Returns -EBADMSG (incomplete, of another id, or not authentic), -ESTALE
+ * (authentic, but of the generation *ret_other), -ENOMEM. */
 int record_load(Sealer *s, const Secret *key, uint64_t id, uint64_t generation, const char *line,
                 size_t size, uint64_t *ret_other, Record **ret) _must_check_;
 
-/* Makes one that cannot be used, with what was found of it. Returns -ENOMEM. */
+/* Makes a broken record with the text that was found. Returns -ENOMEM. */
 int record_new_broken(uint64_t id, uint64_t listed, int error, const char *text, size_t size,
                       Record **ret) _must_check_;
 
-/* Seals a new record. meta is copied.
- * Returns -EINVAL (secret empty, or metadata that cannot be read back), -E2BIG, -ENOMEM, -EIO. */
+/* Seals a new record; copies meta. Returns -EINVAL (secret empty, or metadata that cannot be read
+ * back), -E2BIG, -ENOMEM, -EIO. */
 int record_new_sealed(Sealer *s, const Secret *key, uint64_t id, uint64_t generation,
                       json_object *meta, const Secret *secret, Record **ret) _must_check_;
 

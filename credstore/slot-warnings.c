@@ -24,11 +24,11 @@ static size_t count_of(json_object *slot, const char *key)
     return json_get_array(slot, key, &array) > 0 ? json_object_array_length(array) : 0;
 }
 
-/* What opening by a slot shows about the boot. */
+/* What a boot must be like for a slot to open the store. */
 typedef enum Bound {
-    BOUND,     /* PCRs allow it */
-    UNBOUND,   /* nothing: any boot of this machine opens it */
-    BY_PERSON, /* a person opens it, or unknown */
+    BOUND,     /* only a boot that the PCRs allow */
+    UNBOUND,   /* any boot of this machine */
+    BY_PERSON, /* any: a person opens it, or unknown */
 } Bound;
 
 static Bound bound_of(json_object *slot)
@@ -39,7 +39,7 @@ static Bound bound_of(json_object *slot)
         return count_of(slot, "pcrs") > 0 ? BOUND : UNBOUND;
     if (strcmp(type, "systemd-creds") != 0)
         return BY_PERSON;
-    /* systemd-creds seals with no PCRs, except those of a signed policy. */
+    /* systemd-creds binds to no PCRs, except those of a signed policy. */
     type = creds_blob_key_name(slot);
     if (strcmp(type, CREDS_KEY_UNKNOWN) == 0)
         return BY_PERSON;
@@ -51,7 +51,7 @@ static int add_line(json_object *lines, const char *line)
     return json_append_take(lines, json_object_new_string(line));
 }
 
-/* Two slots bind the store no better than the weaker of them. */
+/* The store is bound no better than by its weakest slot. */
 static int add_unbound(json_object *lines, json_object *slot, json_object *bound)
 {
     char line[256];

@@ -7,14 +7,14 @@
 #include "basic/macro.h"
 
 /*
- * Warnings of slots that promise less than they seem to, a line for people each. slots is an array
- * as store_slots() returns it, *ret an array of strings, to be put.
+ * Warnings about slots that protect less than they seem to, one line for people each. slots is an
+ * array from store_slots(); *ret is an array of strings, to be put.
  */
 
-/* Warns of all slots. Returns -ENOMEM. */
+/* Warns about all slots. Returns -ENOMEM. */
 int slot_warnings(json_object *slots, json_object **ret) _must_check_;
 
-/* Warns of one slot, and of those that weaken it. is_new is false for one that was resealed.
- * Returns -ENOENT, -ENOMEM. */
+/* Warns about one slot and those that weaken it. is_new is false for a resealed slot. Returns
+ * -ENOENT, -ENOMEM. */
 int slot_warnings_of(json_object *slots, const char *id, bool is_new, json_object **ret)
     _must_check_;

@@ -8,7 +8,8 @@
 #include "credstore/seal/limits.h"
 #include "credstore/store-counter.h"
 
-/* Who has the store key, and nobody else, can read the counter and increment it. */
+/* The password derives from the store key, so the counter can be read and incremented only with it.
+ */
 static int make_auth(const Store *s, const Secret *key, Secret **ret)
 {
     _cleanup_(secret_freep) Secret *auth = secret_new(STORE_KEY_SIZE);
@@ -91,7 +92,7 @@ int store_counted(Store *s, const Secret *value)
     return 0;
 }
 
-/* Past the limit the oldest is given up: its TPM may be gone. */
+/* Past the limit the oldest is dropped: its TPM may be gone. */
 static void add_orphan(Header *header, const Tpm2Counter *counter)
 {
     if (header->n_orphans == STORE_ORPHANS_MAX)
@@ -109,7 +110,7 @@ void transaction_set_counter(StoreTransaction *t, const RollbackCounter *counter
     t->new_counter = true;
 }
 
-/* Writes the list of orphans as it is in memory. */
+/* Commits the list of orphans as it is in memory. */
 static int commit_orphans(Store *s)
 {
     _cleanup_(store_endp) StoreTransaction *t = NULL;
@@ -127,7 +128,7 @@ void store_drop_counter(Store *s, const RollbackCounter *counter)
         return;
     add_orphan(&s->header, &counter->tpm);
     if (commit_orphans(s) < 0)
-        log_debug("the index of a rollback counter is not written yet");
+        log_debug("the list of unused rollback counters could not be written yet");
 }
 
 bool store_has_orphan(const Store *s)

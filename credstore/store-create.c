@@ -10,7 +10,7 @@
 #include "credstore/seal/helper.h"
 #include "credstore/store-slots.h"
 
-/* Making a store: a key, a slot of each type that works here, a first state. */
+/* Makes a store: a key, a slot of each type that works here, and a first state. */
 
 int store_make_id(size_t size, char *ret)
 {
@@ -33,7 +33,7 @@ int store_prepare(const char *dir, Store **ret, char **reterr_detail)
     r = file_exists(s->dirfd);
     if (r > 0)
         return detail_set(reterr_detail, -EEXIST, "there is a store in %s already", dir);
-    /* Sealing comes first, and would be for nothing. */
+    /* Checked before the slots are sealed in vain. */
     if (r == 0 && faccessat(s->dirfd, ".", W_OK, AT_EACCESS) < 0)
         r = -errno;
     if (r < 0)
@@ -123,7 +123,7 @@ int store_establish(Store *s, char **reterr_detail)
     return 0;
 }
 
-/* A slot of each type that works; what is wrong with the others only matters if none does. */
+/* Makes a slot of each type that works; errors only matter if no type does. */
 static int enrol_all(Store *s, char **reterr_detail)
 {
     static const SlotOptions options = {.pcrs_given = false};

@@ -5,15 +5,16 @@
 #include "credstore/limits.h"
 #include "credstore/store-private.h"
 
-/* A store with some of the records of another: the lines as they are below a head of its own. */
+/* Makes a store with some of the records of another: their lines as they are, after a head of its
+ * own. */
 
-/* A piece is the head, or lines up to this size. */
+/* A piece is the head, or lines of at most this size together. */
 #define PIECE_SIZE ((size_t)64 * 1024)
 
 struct StoreExport {
     char *head;
     size_t head_size;
-    Record **records; /* shared, in the order of their numbers */
+    Record **records; /* shared, sorted by number */
     size_t n_records;
     size_t next; /* record */
     bool head_done;
@@ -39,7 +40,7 @@ StoreExport *store_export_free(StoreExport *e)
     return NULL;
 }
 
-/* The header of the store, but for what an export has of its own. */
+/* Makes the header: that of the store, except for the members of an export. */
 static int make_head(StoreExport *e, const Store *s)
 {
     Header header = s->header;

@@ -8,7 +8,7 @@
 #include "credstore/store-counter.h"
 #include "credstore/store-slots.h"
 
-/* Opening: the header as it is, the store key from a slot, and then everything with it. */
+/* Opening: read the header, get the store key from a slot, then authenticate everything with it. */
 
 static int head_detail(int error, char **reterr_detail)
 {
@@ -19,7 +19,7 @@ static int head_detail(int error, char **reterr_detail)
                                                             : strerror(-error));
 }
 
-/* Reads the file. A header in which nothing can be believed yet tells the slots. */
+/* Reads the file. The header is not authenticated yet, but its slots are needed to get the key. */
 static int read_store(Store *s, char **reterr_detail)
 {
     int r = file_read(s->dirfd, &s->text);
@@ -49,9 +49,9 @@ int store_attach(const char *dir, Store **ret, char **reterr_detail)
     return 0;
 }
 
-/* What opens a store, as bytes. */
+/* The store key and its origin, as bytes. */
 typedef struct Found {
-    char id[SLOT_ID_SIZE]; /* of the slot that gave the key */
+    char id[SLOT_ID_SIZE]; /* the slot that gave the key */
     bool counter_checked;
     uint64_t counter_seen;
     uint8_t key[STORE_KEY_SIZE];
@@ -80,8 +80,7 @@ int store_request_unseal(const Store *s, size_t nth, const SlotOptions *options,
     if (!q.slot)
         return -ERANGE;
     if (!keyslots_knows(q.slot))
-        return detail_set(reterr_detail, -EKEYREJECTED,
-                          "slot: of a type that this version does not know");
+        return detail_set(reterr_detail, -EKEYREJECTED, "slot: unknown type, of another version");
     return seal_request_pack(&q, ret);
 }
 
@@ -96,8 +95,8 @@ int store_take_kek(const Store *s, size_t nth, const Secret *kek, Secret **ret,
     if (r == 0)
         return pack_found(id, key, ret);
     return detail_set(reterr_detail, r, "%s: %s", store_nth_slot_type(s, nth),
-                      r == -EKEYREJECTED ? "what it unseals is not the key of this slot"
-                      : r == -EBADMSG    ? "what is in the header for it makes no sense"
+                      r == -EKEYREJECTED ? "its KEK does not fit this slot"
+                      : r == -EBADMSG    ? "its data in the header are malformed"
                                          : strerror(-r));
 }
 
@@ -177,7 +176,8 @@ int store_find_key_by_recovery(const Store *s, const Secret *recovery_key, Secre
     char id[SLOT_ID_SIZE] = "";
     int r = keyslots_unlock_with(s->sealer, &s->header, "recovery", recovery_key, &key, id);
 
-    /* Who types it in knows what the store is a copy of. */
+    /* No counter check: a person who enters the recovery key decides whether to open an old copy.
+     */
     return r < 0 ? r : pack_found(id, key, ret);
 }
 
@@ -237,7 +237,7 @@ int store_unlock(Store *s, const Secret *packed, char **reterr_detail)
     return r;
 }
 
-/* Which of two errors of slots to report: one that may pass says more than a plain no. */
+/* Selects which of two slot errors to report: a transient one is more useful than a rejection. */
 static int worse(int error, int r)
 {
     return r == -ENOMEM || r == -ETIMEDOUT ? r : error;

@@ -11,7 +11,7 @@
 #include "credstore/store-slots.h"
 #include "credstore/transaction.h"
 
-/* Slots come, go and are replaced by a commit of their own, of nothing but the header. */
+/* Slots are added, removed and replaced by a commit of their own that changes only the header. */
 
 /* A slot, its wrapped key; a slot type may need two more. */
 #define SLOT_JSON_DEPTH 4
@@ -51,7 +51,7 @@ int slots_unpack(const Secret *packed, json_object **ret)
     return json_parse((const char *)packed->data, packed->size, SLOT_JSON_DEPTH, ret);
 }
 
-/* Returns false for a slot that names no storage root key. */
+/* Returns false if a slot names no storage root key. */
 static bool read_srk_name(json_object *slot, Tpm2Name *ret)
 {
     return strcmp(slot_type(slot), "tpm2") == 0 &&
@@ -85,7 +85,8 @@ bool store_is_new_tpm(const Store *s, const Secret *slot)
     return true;
 }
 
-/* A counter travels in the slot that it was made with, and not on to the disk. */
+/* A new counter travels as a member of the slot that it was made with; the member is not written.
+ */
 #define COUNTER_MEMBER "rollbackCounter"
 
 static int check_counter(const Store *s, const char *type, char **reterr_detail)
@@ -193,7 +194,7 @@ int store_seal_slot(const Store *s, const char *type, const char *id, const Slot
     return 0;
 }
 
-/* Copies the slots with one put in its place or appended, or with that of an id left out. */
+/* Copies the slots with one replaced or appended, or with the one of an id left out. */
 static int change_slots(json_object *slots, json_object *put, const char *id, json_object **ret)
 {
     _cleanup_(json_putp) json_object *copy = json_object_new_array();
@@ -287,8 +288,8 @@ static bool is_proven(const Store *s, json_object *slot)
     return json_get_string(slot, "id", &id) > 0 && json_object_object_get_ex(s->proven, id, NULL);
 }
 
-/* Whether the store can do without a slot: another one is known to open it, and does so without
- * somebody unless this one needs somebody or is not known to work itself. */
+/* True if another slot is known to open the store. If this slot is known to open it without a
+ * person, the other one must be too. */
 static bool is_dispensable(const Store *s, json_object *slot)
 {
     bool automatic = is_proven(s, slot) && !needs_somebody(slot);
@@ -302,7 +303,7 @@ static bool is_dispensable(const Store *s, json_object *slot)
     return false;
 }
 
-/* The counter goes with the last slot that knows the TPM. */
+/* True if this is the last slot of the TPM; the counter is removed with it. */
 static bool is_last_of_tpm(const Store *s, const json_object *without)
 {
     json_object *slots = s->header.slots;

@@ -3,17 +3,17 @@
 
 #include "credstore/store-private.h"
 
-/* Notes that a slot opens the store. Returns -ENOMEM. */
+/* Records that a slot is known to open the store. Returns -ENOMEM. */
 int slots_prove(Store *s, const char *id) _must_check_;
 
-/* The storage root keys that the store has been sealed below. */
+/* Lists the storage root keys below which the store has been sealed. */
 void slots_known_tpms(const Store *s, Tpm2Names *ret);
 
-/* How a sealed slot leaves the process that made it: as JSON text. None of it is secret; it is one
- * so that all results of that process are. */
+/* The JSON text as which a sealed slot leaves the process that made it. It is no secret, but is
+ * passed as a Secret like all results of that process. */
 
-/* Returns -ENOMEM. */
+/* Packs a slot. Returns -ENOMEM. */
 int slots_pack(json_object *slot, Secret **ret) _must_check_;
 
-/* Returns -EBADMSG or -ENOMEM. */
+/* Unpacks a slot. Returns -EBADMSG or -ENOMEM. */
 int slots_unpack(const Secret *packed, json_object **ret) _must_check_;

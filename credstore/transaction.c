@@ -57,7 +57,7 @@ static Change *find_change(const StoreTransaction *t, const char *id)
     return lh_table_lookup_ex(t->changes, id, &change) ? change : NULL;
 }
 
-/* Notes what becomes of a record; takes record over in every case. */
+/* Notes the change of a record; takes record even on error. */
 static int set_change(StoreTransaction *t, uint64_t id, Record *record)
 {
     _cleanup_(record_freep) Record *owned = record;
@@ -84,7 +84,7 @@ static int set_change(StoreTransaction *t, uint64_t id, Record *record)
     return 0;
 }
 
-/* A random id that is not in use. */
+/* Makes a random unused id. */
 static int choose_id(const StoreTransaction *t, uint64_t *ret)
 {
     char text[STORE_ID_SIZE];
@@ -123,7 +123,7 @@ int store_add(StoreTransaction *t, json_object *meta, const Secret *secret,
     return 0;
 }
 
-/* The record as the transaction leaves it so far, or NULL. */
+/* Returns the record as the transaction leaves it so far, or NULL. */
 static const Record *find_current(const StoreTransaction *t, const char *id)
 {
     const Change *change = find_change(t, id);
@@ -169,7 +169,7 @@ int store_remove(StoreTransaction *t, const char *id)
         return -EINVAL;
     if (!current)
         return -ENOENT;
-    /* Added by this transaction: it never was. */
+    /* Added by this transaction, so nothing is left to do. */
     if (!store_find_record(t->store, current->number)) {
         lh_table_delete(t->changes, id);
         return 0;

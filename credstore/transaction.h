@@ -5,19 +5,19 @@
 
 #include "credstore/store-private.h"
 
-/* What a transaction does to one record. */
+/* The change of one record. */
 typedef struct Change {
-    char id[STORE_ID_SIZE]; /* its key in the table */
+    char id[STORE_ID_SIZE]; /* its key in changes */
     uint64_t number;
-    Record *record; /* the new one, NULL: removed */
-    Record *stored; /* the old one, NULL: added; set and used by store_commit() */
+    Record *record; /* the new record; NULL: removed */
+    Record *stored; /* the old record; NULL: added; set and used by store_commit() */
 } Change;
 
 struct StoreTransaction {
     Store *store;
     struct lh_table *changes; /* id -> Change */
-    Header header;            /* as it will be, but for what a commit counts */
+    Header header;            /* the next header, except for the counters that a commit sets */
     bool header_changed;
-    bool new_counter; /* its value is that of the TPM */
+    bool new_counter; /* header.counter is new, with the value of the TPM */
     bool committed;
 };

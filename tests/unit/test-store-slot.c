@@ -114,7 +114,7 @@ TEST(the_given_credential)
     ASSERT_OK(fixture_new(&f));
     fixture_path(&f, "../" NAMES_KEK_CREDENTIAL, path);
     ASSERT_OK(fixture_write(path, "0123456789abcdef0123456789ABCDEG", 32));
-    ASSERT_REJECTED(f.dir, "not the key of this slot");
+    ASSERT_REJECTED(f.dir, "its KEK does not fit this slot");
     ASSERT_OK(fixture_write(path, "short", 5));
     ASSERT_REJECTED(f.dir, "5 bytes");
     ASSERT_OK(unlink(path));
