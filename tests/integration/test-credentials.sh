@@ -113,7 +113,7 @@ digest=$(ring_names | grep "$SUBSYSTEM ")
 
 # --- before a store
 
-told=$(logged "key for $SUBSYSTEM of the credential")
+told=$(logged "key for $SUBSYSTEM of credential")
 keyctl clear "$(ring)"
 exec {lock}<"$state"
 daemon_stop
@@ -131,7 +131,7 @@ exec {lock}<&-
 sleep 1.1
 run ctl sync
 is "the store opens: its key takes the place" "$status $(ring_names | grep "$SUBSYSTEM ")" "0 $digest"
-is "one warning in this instance" "$(logged "key for $SUBSYSTEM of the credential")" $((told + 1))
+is "one warning in this instance" "$(logged "key for $SUBSYSTEM of credential")" $((told + 1))
 
 # --- while a store takes its time
 

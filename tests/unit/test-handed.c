@@ -212,7 +212,7 @@ TEST(limits)
     ASSERT_TRUE(give("nvme-keyd.psk.2", text));
     ASSERT_TRUE(give("nvme-keyd.psk.3", ""));
     ASSERT_OK(read_again(&f, &s));
-    ASSERT_TRUE(problem_is(&f, 0, "credential nvme-keyd.psk.1: it has more than"));
+    ASSERT_TRUE(problem_is(&f, 0, "credential nvme-keyd.psk.1: more than"));
     ASSERT_TRUE(problem_is(&f, 1, "credential nvme-keyd.psk.2, line 1: "));
     ASSERT_TRUE(problem_is(&f, CREDENTIAL_PROBLEMS_MAX - 1, "credential nvme-keyd.psk.2"));
     ASSERT_TRUE(!manager_credential_problem(f.m, CREDENTIAL_PROBLEMS_MAX));
