@@ -100,16 +100,16 @@ state=$old_state
 said "setup: another machine id is told" 0 "Not touching the host key: the host key $secret was made under another machine id"
 untouched "setup"
 systemd-creds encrypt --with-key=tpm2-absent --name=nvme-keyd.psk "$tmp/psk" "$sealed/nvme-keyd.psk" 2>/dev/null
-said "setup: a credential that does not need the host key may be opened" 0 "left alone"
+said "setup: a credential that does not need the host key may be opened" 0 "Not touching the host key"
 rm "$sealed/nvme-keyd.psk"
 printf 'Whxqht+dQJax1aZeCGLxmiAAAAABAAAADAAAABAAAAA=\n' >"$sealed/another"
-said "setup: one that is not ours is not our business" 0 "left alone"
+said "setup: one that is not ours is not our business" 0 "Not touching the host key"
 for name in nvme-keyd.psk nvme-keyd.psk.disk1 nvme-keyd.kek; do
     mv "$sealed/"* "$sealed/$name"
     said "setup: $name that needs it must not be opened" 8 "No credentials are fetched, because $sealed/$name needs the host key: .*another machine id"
 done
 echo future >"$sealed/nvme-keyd.kek"
-said "setup: nor one of a kind that nobody knows" 8 "because of $sealed/nvme-keyd.kek"
+said "setup: nor one of a kind that nobody knows" 8 "because $sealed/nvme-keyd.kek"
 rm "$sealed/nvme-keyd.kek"
 untouched "setup"
 

@@ -239,7 +239,7 @@ like "unlock: all keys are published" "$(ring_names)" "^NVMe1R01 $HOST $SUBSYSTE
 like "unlock: status says for how long" "$(ctl status)" $'Sealed by: recovery \\(opened it\\), systemd-creds\n +: opened by hand, until nvme-keyd stops: run nvme-keyctl slot reseal'
 is "unlock: the slot is marked" "$(slots | sort)" "$(printf '%s\n' "$creds systemd-creds host -" "$recovery recovery - yes" | sort)"
 is "unlock: status --check" "$(ctl status --check)"$'\n'"$?" $'CRITICAL: only a recovery key opens the store: run nvme-keyctl slot reseal\n8'
-since() { tail -n "+$lines" "$log" | grep -o "[0-9]* keys in the keyring.*"; }
+since() { tail -n "+$lines" "$log" | grep -o "Keyring reconciled: .*"; }
 becomes "unlock: the log counts what was added" "Keyring reconciled: 0 keys kept, 1 added, 0 removed" since
 nowhere "unlock" "$key"
 refused_with "unlock: not twice" 5 "the store is open" "$key" ctl slot unlock

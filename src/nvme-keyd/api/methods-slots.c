@@ -230,7 +230,7 @@ static void log_warnings(json_object *warnings)
 {
     for (size_t i = 0; i < json_object_array_length(warnings); i++)
         (void)log_full(LOG_WARNING, 0, &(LogFields){.message_id = MESSAGE_SLOT_WARNING},
-                       "Of what opens the store: %s",
+                       "Slot warning: %s",
                        json_object_get_string(json_object_array_get_idx(warnings, i)));
 }
 
