@@ -26,8 +26,8 @@ static int read_attribute(const char *directory, const char *name, const char *a
     return io_read_line(path, ret, size);
 }
 
-/* The kernel prints eight hexadecimal digits, and an empty line or nothing for no key. What makes
- * no sense is a key that is not known: 0. Returns 0, or the error of reading. */
+/* The kernel prints eight hexadecimal digits, and an empty line or nothing without a key. Anything
+ * else counts as an unknown key: 0. Returns 0, or the error of reading. */
 static int read_serial(const char *directory, const char *name, const char *attribute, int32_t *ret)
 {
     char text[16], *end;
@@ -43,14 +43,14 @@ static int read_serial(const char *directory, const char *name, const char *attr
     return 0;
 }
 
-/* Whether a controller, or an attribute of it, is not there, or not there any more. */
+/* True if a controller or one of its attributes does not exist, or has just vanished. */
 static bool is_gone(int error)
 {
     return error == -ENOENT || error == -ENODEV || error == -ENXIO || error == -ENOTDIR ||
            error == -ENODATA;
 }
 
-/* Returns 1 for a controller with TLS that is there to stay, 0 for another, or the error of
+/* Returns 1 for a controller with TLS that is not being deleted, 0 for another one, or the error of
  * reading. */
 static int read_controller(const char *directory, const char *name, Controller *ret)
 {
@@ -58,7 +58,7 @@ static int read_controller(const char *directory, const char *name, Controller *
     char state[32], mode[16];
     int r;
 
-    /* The attribute is there for connections with TLS alone. */
+    /* Only connections with TLS have this attribute. */
     if ((r = read_serial(directory, name, "tls_key", &c.tls_key)) < 0 ||
         (r = read_attribute(directory, name, "state", state, sizeof(state))) < 0 ||
         (r = read_attribute(directory, name, "hostnqn", c.hostnqn, sizeof(c.hostnqn))) < 0 ||

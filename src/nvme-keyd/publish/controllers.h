@@ -11,9 +11,9 @@
 #include "psk/limits.h"
 
 /*
- * The host's NVMe/TCP controllers with TLS, as the kernel shows them below /sys/class/nvme. At a
- * reset or a reconnect such a controller looks for its PSK again; when it finds none the kernel
- * deletes it, together with its disks.
+ * The NVMe/TCP controllers of the host with TLS, as below /sys/class/nvme. At a reset or reconnect
+ * such a controller searches for its PSK again; if there is none, the kernel deletes it, with its
+ * disks.
  */
 typedef struct Controller {
     char name[32]; /* "nvme0" */
@@ -32,24 +32,25 @@ typedef struct ControllerList {
 
 void controller_list_done(ControllerList *l);
 
-/* Reads the controllers with TLS below directory, but for those that are being deleted. A directory
- * that is missing has none, and one that vanishes meanwhile is left out. Returns -ENOMEM, or the
- * error of reading: then nobody knows what is there. Release with controller_list_done(). */
+/* Reads the controllers with TLS below directory, except those being deleted. A missing directory
+ * has none; a directory that vanishes meanwhile is left out. Returns -ENOMEM, or the error of
+ * reading: then the controllers are unknown. Release with controller_list_done(). */
 int controllers_read(const char *directory, ControllerList *ret) _must_check_;
 
-/* True when two names are the same; neither needs a terminator. */
+/* True if two names are equal; neither needs a terminator. */
 static inline bool nqn_equals(const char *a, size_t a_length, const char *b, size_t b_length)
 {
     return a_length == b_length && memcmp(a, b, a_length) == 0;
 }
 
-/* True when the controller uses this key now. */
+/* True if the controller uses this key now. */
 bool controller_uses(const Controller *c, int32_t serial);
 
-/* True when the controller looks for a key of this identity at its next reset. The kernel searches
- * by the names at each, whatever key the connection before it had. */
+/* True if the controller searches for a key of this identity at its next reset. The kernel always
+ * searches by the names, whichever key the last connection used. */
 bool controller_looks_for(const Controller *c, const PskIdentity *identity);
 
-/* True when the controller was connected with this very key (--tls-key=), so that no other key of
- * the pair can stand in for it. Linux 6.12 tells, 7.3 does not: there it looks like any other. */
+/* True if the controller was connected with this very key (--tls-key=), so that no other key of the
+ * pair can replace it. Linux 6.12 shows this, 7.3 does not: there it looks like any other
+ * controller. */
 bool controller_is_pinned(const Controller *c, int32_t serial);

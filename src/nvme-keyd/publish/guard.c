@@ -4,7 +4,7 @@
 #include "basic/io.h"
 #include "nvme-keyd/publish/guard.h"
 
-/* Whether the kernel would find another key for the pair, or be given one when it asks. */
+/* True if the kernel would find another key for the pair, or get one by asking. */
 static bool has_other(const Guard *g, const Key *except, int32_t serial,
                       const PskIdentity *identity)
 {
@@ -23,8 +23,7 @@ static bool has_other(const Guard *g, const Key *except, int32_t serial,
     return false;
 }
 
-/* Whether the controller uses another key of the pair that is in the ring, whoever has put it
- * there. */
+/* True if the controller uses another key of the pair that is in the ring, even a foreign one. */
 static bool uses_other(const Controller *c, const RingList *list, int32_t serial,
                        const PskIdentity *identity)
 {

@@ -13,15 +13,15 @@
 struct Publisher {
     PublisherRules rules;
     KeyTable *keys;     /* borrowed */
-    bool all_records;   /* the keys are all that the store has, */
-    bool all_handed_in; /* and all that were handed in */
+    bool all_records;   /* the table has all keys of the store, */
+    bool all_handed_in; /* and all handed-in keys */
 
     Ring *ring;
-    RingNotices notices; /* since the ring was reconciled last */
-    int error;           /* why something could not be published at the last try, 0 for nothing */
-    bool unpublished;    /* the ring has refused a key, or kept one */
-    unsigned on_demand_sec; /* when the ring was reconciled last */
-    SyncResult untold;      /* what has changed in the ring since the last report */
+    RingNotices notices;    /* as of the last reconciling */
+    int error;              /* error of the last attempt to publish, or 0 */
+    bool unpublished;       /* the ring has refused to add or to unlink a key */
+    unsigned on_demand_sec; /* as of the last reconciling */
+    SyncResult untold;      /* changes in the ring since the last report */
     uint64_t revision;
 };
 
@@ -84,8 +84,8 @@ const Ring *publisher_ring(Publisher *p, int *ret_error)
     return p->ring;
 }
 
-/* The ring, with the link by which tlshd finds it made again. Without the link tlshd has what it
- * links itself, and its state says whether that is the ring. */
+/* Returns the ring after renewing the link by which tlshd finds it. If that fails, tlshd may have
+ * linked the ring itself, which its status shows. */
 static const Ring *shared_ring(Publisher *p, int *ret_error)
 {
     const Ring *ring = publisher_ring(p, ret_error);
@@ -179,7 +179,7 @@ static int reconcile(Publisher *p, SyncResult *ret)
             r = ret->error;
         if (r == 0)
             p->on_demand_sec = options.on_demand_sec;
-        /* nvme_keyring was unloaded; a new one may be there by now. */
+        /* nvme_keyring was unloaded; try once more, because a new ring may exist by now. */
         if (r != -EKEYREVOKED && r != -ENOKEY)
             break;
         p->ring = ring_close(p->ring);
@@ -194,7 +194,7 @@ int publisher_reconcile(Publisher *p, SyncResult *ret)
 
     p->error = r;
     p->revision++;
-    /* A ring comes with an event, and then the whole of it is made right. */
+    /* No retry without a ring: when it appears, an event starts reconciling. */
     p->unpublished = r < 0 && r != -ENOKEY;
     return r;
 }
@@ -212,14 +212,14 @@ void publisher_note_changes(Publisher *p, const SyncResult *s)
 
 void publisher_take_changes(Publisher *p, SyncResult *s)
 {
-    /* What was added before is right by now. */
+    /* Keys added before are among those kept now. */
     s->kept -= CONST_MIN(s->kept, p->untold.added);
     s->added += p->untold.added;
     s->removed += p->untold.removed;
     p->untold = (SyncResult){0};
 }
 
-/* The same where nobody asked for the result. */
+/* Reconciles outside of a report, and remembers the changes. */
 static int reconcile_unasked(Publisher *p)
 {
     SyncResult result = {0};
@@ -229,7 +229,7 @@ static int reconcile_unasked(Publisher *p)
     return r;
 }
 
-/* Publishes one key. When the ring turns out to be gone, the new one gets all keys. */
+/* Publishes one key. If the ring is gone, the new one gets all keys. */
 static int publish(Publisher *p, Key *k, const Secret *payload, unsigned on_demand_sec)
 {
     unsigned versions = publisher_own_versions(p, k);
@@ -246,7 +246,7 @@ static int publish(Publisher *p, Key *k, const Secret *payload, unsigned on_dema
     if (r != -EKEYREVOKED && r != -ENOKEY)
         return r;
     r = reconcile_unasked(p);
-    /* Reconciling leaves out keys on demand. */
+    /* Reconciling does not add on-demand keys. */
     return r == 0 && key_lifetime(k, on_demand_sec) > 0
                ? sync_publish(p->ring, k, payload, versions, on_demand_sec)
                : r;
@@ -277,7 +277,7 @@ int publisher_publish_new(Publisher *p, Key *k, const Secret *payload, const Key
     return wanted ? publish_for(p, k, payload, on_demand_sec) : 0;
 }
 
-/* Whether another key of the pair is to be in the ring under the same name. */
+/* True if another key of the pair should be in the ring under the same name. */
 static bool shares_identity(const Publisher *p, const Key *k, unsigned version)
 {
     const Key *o = k->hostnqn ? key_table_pair(p->keys, k->hostnqn, strlen(k->hostnqn),
@@ -299,7 +299,7 @@ int publisher_withdraw(Publisher *p, Key *k)
 
     p->revision++;
     for (unsigned v = 0; v < KEY_VERSIONS; v++)
-        /* A key under a name that we did not use belongs to another program. */
+        /* A key under a name that we never used belongs to another program. */
         if ((k->serials[v] || lifetime > 0) && !shares_identity(p, k, v))
             sole |= KEY_VERSION_BIT(v);
     r = sync_withdraw(p->ring, k, sole);
@@ -329,7 +329,7 @@ size_t publisher_publish_pair(Publisher *p, const Key *first)
     uint64_t now = now_realtime();
     size_t n = 0;
 
-    /* The livepatch came or went. */
+    /* The livepatch was loaded or unloaded. */
     if (publisher_is_stale(p) && reconcile_unasked(p) == -ENOMEM)
         return 0;
     for (Key *k = (Key *)(uintptr_t)first; k; k = k->next_of_pair)
@@ -342,7 +342,7 @@ const Ring *publisher_refresh(Publisher *p)
 {
     int r;
 
-    /* Where nvme_keyring was reloaded, the second ring is the new one. */
+    /* If nvme_keyring was reloaded, the second attempt finds the new ring. */
     for (int attempt = 0; attempt < 2; attempt++) {
         const Ring *ring = publisher_ring(p, &r);
 
@@ -414,7 +414,7 @@ void publisher_release_held(Publisher *p)
 
     if (ring_notices_count(&p->notices, RING_NOTICE_HELD) == 0 || !p->ring)
         return;
-    /* The next look at the ring tries again. */
+    /* The next reconciling tries again. */
     r = publisher_reconcile(p, &result);
     (void)r;
 }

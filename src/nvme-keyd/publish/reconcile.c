@@ -13,43 +13,42 @@
  * Wanted: each identity of a publishable key. Where two keys of a pair share one, the active key
  * has it. There: the configured PSKs in the ring, each of them the right key (its serial is known
  * from before, or its bytes are those of the record), or another one under a name that we want, or
- * a key that nobody wants. Stale, of the last: ours by its mark, while the table is known to be
+ * an unwanted key. Stale, of the last: ours by its mark, while the table is known to be
  * complete.
  *
  * In this order:
  *    1. plan_collect()       what is wanted
  *    2. plan_match()         what is there, and what of it is right or stale
- *    3. plan_apply()         add what is missing; an add displaces a key of the same name in one
- * step
- *    4. plan_remove_stale()  unlink what is stale, but for what a controller needs
+ *    3. plan_apply()         add what is missing; this displaces a key of the same name in one step
+ *    4. plan_remove_stale()  unlink what is stale, except what a controller needs
  *    5. plan_find_rivals()   note foreign keys that the kernel could take for ours
  * Adding comes first, and nothing is unlinked if anything could not be added or controllers could
  * not be read: so no handshake finds a gap, and no controller loses the only key of its pair.
  */
 
-/* An identity of the table, whether it should be in the ring, and where it is. */
+/* An identity of the table, whether it should be in the ring, and its key there. */
 typedef struct Want {
     Key *key;
     unsigned version;
     bool publish;
-    /* Serial of a key of this identity: with the right bytes, or to be unlinked. */
+    /* Serial of a key with this identity: with the right bytes, or to be unlinked. */
     int32_t found;
-    bool displace;       /* it is another, with other bytes */
-    int32_t unready;     /* the same, and it is still under construction */
-    const RingKey *have; /* what was found with the right bytes, or NULL */
-    bool held;           /* it is not wanted, but a controller stands on it */
-    bool defers;         /* it was handed in, and the ring has what may be a key of the store */
+    bool displace;       /* the ring has a key with other bytes */
+    int32_t unready;     /* serial of that key while it is under construction */
+    const RingKey *have; /* the key with the right bytes, or NULL */
+    bool held;           /* unwanted, but a controller needs it */
+    bool defers;         /* handed in, and the ring may have a key of the store for the pair */
 } Want;
 
 typedef struct Plan {
     Want *wants;
     size_t n_wants;
     struct lh_table *by_identity; /* identity -> Want */
-    bool *stale; /* of the ring's keys: to unlink once all that is wanted is there */
+    bool *stale; /* for each key of the ring: unlink it once all wanted keys are there */
     size_t n_stale;
-    bool keep_unknown; /* a broken record may be theirs */
-    bool keep_marked;  /* the same for a credential that could not be read */
-    int32_t *unready;  /* serials of keys under construction, once somebody wants to know */
+    bool keep_unknown; /* unknown keys may belong to broken records */
+    bool keep_marked;  /* unknown handed-in keys may belong to credentials that could not be read */
+    int32_t *unready;  /* serials of keys under construction, read when first needed */
     size_t n_unready;
     bool knows_unready;
 } Plan;
@@ -63,8 +62,8 @@ static void plan_done(const Plan *p)
     free(p->unready);
 }
 
-/* Two keys of one pair share their version 0 identity during a target's overlap: the active one has
- * it. */
+/* On a target, two keys of one pair may share their version 0 identity for a while; it belongs to
+ * the active one. */
 static int plan_want(Plan *p, Want want)
 {
     const char *identity = want.key->identities[want.version];
@@ -94,7 +93,7 @@ static int plan_collect(Plan *p, const KeyTable *table)
     Key *k;
 
     p->wants = calloc(n + 1, sizeof(*p->wants));
-    /* Twice the room, so that it never grows on the way. */
+    /* Twice the room, so that the table never grows. */
     p->by_identity = lh_kchar_table_new((int)(2 * n + 16), NULL);
     if (!p->wants || !p->by_identity)
         return -ENOMEM;
@@ -112,14 +111,14 @@ static int plan_collect(Plan *p, const KeyTable *table)
     return 0;
 }
 
-/* "NVMe?R": keys of a configured PSK. "NVMe?G" keys are the kernel's own. */
+/* "NVMe?R" marks keys of a configured PSK; "NVMe?G" keys are made by the kernel. */
 static bool is_configured_psk(const char *description)
 {
     return text_after(description, "NVMe") && description[4] != '\0' && description[5] == 'R';
 }
 
-/* A key of ours that nobody wants. What was handed in can be told from what the store has, also
- * without a store. */
+/* True for an unwanted key of ours. Handed-in keys carry a mark, so they can be told apart from
+ * keys of the store even without a store. */
 static bool is_stale(const Plan *p, const RingKey *have, const Want *want)
 {
     if ((want && want->publish) || (!ring_key_is_ours(have) && (!want || getegid() != 0)))
@@ -127,7 +126,7 @@ static bool is_stale(const Plan *p, const RingKey *have, const Want *want)
     return want || !(have->handed_in ? p->keep_marked : p->keep_unknown);
 }
 
-/* Whether the payload of a key is there to be read. What we added was, from the start. */
+/* True if the payload of a key can be read. Keys that we added are never under construction. */
 static bool is_ready(Plan *p, const RingKey *have)
 {
     if (ring_key_is_ours(have))
@@ -141,7 +140,7 @@ static bool is_ready(Plan *p, const RingKey *have)
     return true;
 }
 
-/* Whether the kernel's key has the bytes of our record. */
+/* True if the key in the ring has the bytes of our key. */
 static bool has_bytes(const Want *want, const RingKey *have)
 {
     _cleanup_(secret_freep) Secret *payload = NULL;
@@ -165,8 +164,8 @@ static void match_wanted(Plan *p, Want *want, const RingKey *have)
     want->have = current ? have : NULL;
 }
 
-/* While the store is closed, we cannot tell which keys it has. One that was published from it
- * stands for its pair until it is opened: on a host there must not be another beside it. */
+/* While the store is closed, we cannot know which keys it has. A key published from it earlier
+ * keeps its pair until the store is opened: on a host no second key may join it. */
 static void defer_to_store_key(const Plan *p, const KeyTable *table, const RingKey *have)
 {
     PskIdentity i;
@@ -237,8 +236,9 @@ static int add_version(const Ring *ring, const Secret *payload, Key *k, unsigned
     return lifetime > 0 ? set_lifetime(k, version, lifetime) : 0;
 }
 
-/* A key that is in the ring, perhaps since another configuration: one that should stay must not
- * have a timeout. Where it cannot be set, as for one that just ended, the key is added anew. */
+/* Keeps a key that is in the ring, perhaps since another configuration, and gives it the right
+ * timeout. Returns false if that fails, as for a key that just expired: then it has to be added
+ * again. */
 static bool keep(const Want *want, unsigned lifetime)
 {
     Key *k = want->key;
@@ -255,7 +255,7 @@ static bool keep(const Want *want, unsigned lifetime)
 
 static void plan_apply(const Plan *p, const Ring *ring, unsigned on_demand_sec, SyncResult *result)
 {
-    /* The versions of a key stand side by side and are sealed together. */
+    /* The versions of a key are adjacent and sealed together, so they are unsealed once. */
     _cleanup_(secret_freep) Secret *payload = NULL;
     const Key *payload_of = NULL;
 
@@ -283,7 +283,7 @@ static void plan_apply(const Plan *p, const Ring *ring, unsigned on_demand_sec, 
             r = key_unseal(want->key, &payload);
             unreadable = r < 0 ? want->key : NULL;
         }
-        /* Unlink first: adding of a type that updates would wait for a key under construction. */
+        /* Unlink first: add_key() of a type that updates blocks on a key under construction. */
         if (r == 0 && want->unready && ring_updates(ring))
             r = ring_unlink(ring, want->unready);
         if (r == 0) {
@@ -300,8 +300,8 @@ static void plan_apply(const Plan *p, const Ring *ring, unsigned on_demand_sec, 
     }
 }
 
-/* Whether a controller keeps an unwanted key where it is. One that was there on demand stays, as
- * nothing could take its place. */
+/* True if a controller needs an unwanted key. An on-demand key becomes resident, as nothing could
+ * replace it. */
 static bool is_held(const Plan *p, const Guard *g, const RingKey *have, RingNotices *notices)
 {
     const Controller *c = guard_find(g, NULL, have->serial, have->description);
@@ -311,7 +311,7 @@ static bool is_held(const Plan *p, const Guard *g, const RingKey *have, RingNoti
 
     if (!c || psk_identity_parse(have->description, strlen(have->description), &identity) != 0)
         return false;
-    /* It stays in any case. */
+    /* The key stays even if its timeout cannot be removed. */
     r = ring_set_timeout(have->serial, 0);
     (void)r;
     ring_notices_add(notices, RING_NOTICE_HELD, have->serial, &identity, c->name);
@@ -347,8 +347,8 @@ static void plan_remove_stale(const Plan *p, const Ring *ring, const Guard *g, R
             p->wants[i].key->serials[p->wants[i].version] = 0;
 }
 
-/* Whether the kernel would take the key of this description for a host's search that is meant for
- * one of ours. It compares version, hash and the names. */
+/* True if the kernel could take a key with this description in the search of a host for one of
+ * ours. It compares version, hash and names. */
 static bool is_rival(const KeyTable *table, const char *description, const PskIdentity *i)
 {
     const Key *k =
@@ -377,7 +377,7 @@ static void plan_find_rivals(const Plan *p, const RingList *list, const KeyTable
     }
 }
 
-/* Nothing may go while nobody knows what controllers stand on. */
+/* Without knowing the controllers, nothing may be unlinked. */
 static int read_controllers(const Plan *p, const SyncOptions *options, ControllerList *ret)
 {
     return p->n_stale > 0 && options->controllers ? controllers_read(options->controllers, ret) : 0;
@@ -392,7 +392,7 @@ int sync_all(const Ring *ring, const KeyTable *table, const SyncOptions *options
     SyncResult result = {0};
     int r;
 
-    /* Without a store nothing says that a key is not wanted any more. */
+    /* Without a store, an unknown key may still be wanted. */
     plan.keep_unknown = !options->all_records;
     plan.keep_marked = !options->all_credentials;
     if ((r = ring_list(ring, &list)) < 0 || (r = plan_collect(&plan, table)) < 0 ||
@@ -405,7 +405,7 @@ int sync_all(const Ring *ring, const KeyTable *table, const SyncOptions *options
         result.failed++;
         result.error = r;
     }
-    /* What could not be added may be what a stale key still stands in for. */
+    /* A stale key may cover for a key that could not be added. */
     if (result.failed == 0)
         plan_remove_stale(&plan, ring, &(Guard){&controllers, table, &list, options->on_demand_sec},
                           notices, &result);
@@ -414,7 +414,7 @@ int sync_all(const Ring *ring, const KeyTable *table, const SyncOptions *options
     return 0;
 }
 
-/* Whether a key is in the ring and will be for as long as it should, from now. */
+/* True if a key is in the ring, with its full lifetime from now. */
 static bool is_there(const Ring *ring, Key *k, unsigned version, unsigned lifetime)
 {
     return k->serials[version] && ring_holds(ring, k->identities[version], k->serials[version]) &&
@@ -511,7 +511,7 @@ int sync_withdraw(const Ring *ring, Key *k, unsigned versions)
         int32_t found = 0;
         int r;
 
-        /* A request of root, or another program, may have put one there. */
+        /* A request of root, or another program, may have added one. */
         if (k->identities[v] && versions & KEY_VERSION_BIT(v))
             found = ring_look_up(ring, k->identities[v]);
         r = found ? ring_unlink(ring, found) : 0;
