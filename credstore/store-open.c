@@ -156,8 +156,12 @@ int store_find_key(const Store *s, size_t nth, const SlotOptions *options, Secre
     int r = find_kek_and_take(s, nth, &own, &found, &not_its, reterr_detail);
 
     if (not_its && !own.skip_given && store_may_have_been_given(s, nth)) {
+        _cleanup_(freep) char *why = NULL;
+
         own.skip_given = true;
-        r = find_kek_and_take(s, nth, &own, &found, &not_its, reterr_detail);
+        r = find_kek_and_take(s, nth, &own, &found, &not_its, &why);
+        if (r < 0 && reterr_detail && why)
+            detail_append(reterr_detail, why);
     }
     if (r == 0)
         r = store_request_counter(s, found, &request);

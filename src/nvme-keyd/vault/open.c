@@ -150,6 +150,7 @@ static void on_unsealed(int error, const Secret *output, const char *detail, voi
     }
     if (error == 0 && r == -EKEYREJECTED && !v->skip_given &&
         store_may_have_been_given(v->store, v->nth)) {
+        vault_note_failure(v, &v->detail, r, store_nth_slot_type(v->store, v->nth), why);
         v->skip_given = true;
         r = try_slot(v);
         if (r < 0)
