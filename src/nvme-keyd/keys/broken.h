@@ -3,15 +3,16 @@
 
 #include "nvme-keyd/keys/key-table.h"
 
-/* Keys that cannot be used, and what to tell people about them. */
+/* Broken keys, and how they are explained to people. */
 
-/* How many keys are broken. Linear. */
+/* Counts the broken keys. Linear. */
 size_t broken_count(const KeyTable *keys);
 
-/* Logs each of them, up to BROKEN_LOGGED_MAX: in an initramfs these lines go to a console. Then
- * how many there are and what to do, if there are any. Returns that number. */
+/* Logs each broken key, up to BROKEN_LOGGED_MAX because in an initramfs these lines go to a
+ * console, then their number and what to do. Returns the number. */
 #define BROKEN_LOGGED_MAX 20
 size_t broken_log(const KeyTable *keys);
 
-/* Why the secret of a key could not be read, as one line, to be freed; NULL without memory. */
+/* Explains in one line, to be freed, why the secret of a key could not be read; NULL without
+ * memory. */
 char *broken_explain(const Key *k, int error);

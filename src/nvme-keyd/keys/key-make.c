@@ -23,7 +23,7 @@ int key_read_hostnqn(char ret[static NQN_LENGTH_MAX + 2], char **reterr_detail)
     return 0;
 }
 
-/* Finds out whether host and subsystem NQN were swapped: the kernel would never find such a key. */
+/* Refuses swapped host and subsystem NQNs: the kernel would never find such a key. */
 static int check_sides(const KeyRequest *q, const char *hostnqn, char **reterr_detail)
 {
     _cleanup_(freep) char *detail = NULL;
@@ -47,7 +47,7 @@ static int check_sides(const KeyRequest *q, const char *hostnqn, char **reterr_d
                : 0;
 }
 
-/* Versions that the caller asked for are refused rather than left out. */
+/* Explicitly requested versions are refused, not left out. */
 static int check_versions(const Key *k, char **reterr_detail)
 {
     if (k->versions & KEY_VERSION_BIT(0) && !psk_identity_fits_version_0(k->hostnqn, k->subsysnqn))
@@ -70,7 +70,8 @@ int key_new(const KeyRequest *q, const char *hostnqn, Key **ret)
     k->state = KEY_ACTIVE;
     k->hash = q->hash;
     k->derivation = q->derivation;
-    /* A host should offer one identity, the better one; a target does not know what hosts offer. */
+    /* A host should offer one identity, the better one; a target cannot know which one hosts offer.
+     */
     k->versions = q->versions ? q->versions : KEY_VERSION_BIT(1);
     if (!q->versions && q->role != KEY_ROLE_HOST &&
         psk_identity_fits_version_0(hostnqn, q->subsysnqn))

@@ -3,13 +3,13 @@
 
 #include "nvme-keyd/keys/key-table.h"
 
-/* How a new key is checked against those that are stored. */
+/* Options for checking a new key against existing ones. */
 typedef struct KeyCheck {
-    bool force;           /* take a rival, or a shadow, all the same */
-    bool kernel_is_exact; /* the kernel compares NQNs to their ends, so no key shadows another */
+    bool force;           /* accept a rival or a shadow */
+    bool kernel_is_exact; /* the kernel compares whole NQNs, so no key shadows another */
 } KeyCheck;
 
-/* Returns -EEXIST (new collides with *ret, or rivals it), -ENOTUNIQ (*ret and new shadow each
- * other), with a detail; or 0. */
+/* Checks a new key. Returns -EEXIST (it collides with *ret, or rivals it) or -ENOTUNIQ (it and *ret
+ * shadow each other), with a detail; or 0. */
 int key_check_neighbours(KeyTable *t, const Key *new, const KeyCheck *check, Key **ret,
                          char **reterr_detail) _must_check_;

@@ -40,7 +40,7 @@ static int compare_pointers(const void *a, const void *b)
     return compare(*(Key *const *)a, *(Key *const *)b);
 }
 
-/* The first key that is not below k. */
+/* Returns the index of the first key not below k. */
 static size_t find(const KeyOrder *o, const Key *k)
 {
     size_t low = 0, high = o->n_sorted;
@@ -84,8 +84,8 @@ void key_order_remove(KeyOrder *o, const Key *k)
     o->n_sorted = --o->n;
 }
 
-/* The first key whose names are not below k's host NQN and the first length bytes of its subsystem
- * NQN. */
+/* Returns the index of the first key whose names are not below the host NQN of k and the first
+ * length bytes of its subsystem NQN. */
 static size_t find_name(const KeyOrder *o, const Key *k, size_t length)
 {
     size_t low = 0, high = o->n;
@@ -104,7 +104,7 @@ static size_t find_name(const KeyOrder *o, const Key *k, size_t length)
     return low;
 }
 
-/* How many bytes two subsystem NQNs have in common; 0 for those of two hosts. */
+/* The length of the common beginning of two subsystem NQNs; 0 if the hosts differ. */
 static size_t common_length(const Key *a, const Key *b)
 {
     size_t n = 0;
@@ -122,7 +122,7 @@ static bool is_shadow(const Key *k, const Key *other)
            (key_shadows(k, other) || key_shadows(other, k));
 }
 
-/* Keys whose subsystem NQN begins with that of k stand behind its place. */
+/* Looks for keys whose subsystem NQN begins with the one of k: they follow its place. */
 static Key *find_longer(const KeyOrder *o, const Key *k)
 {
     size_t length = strlen(k->subsysnqn);
@@ -134,8 +134,9 @@ static Key *find_longer(const KeyOrder *o, const Key *k)
     return NULL;
 }
 
-/* Those with which it begins stand before its place, though others may stand between. Whatever is
- * next to the place has at least as much in common with k as such a one farther away is long. */
+/* Looks for keys with whose subsystem NQN the one of k begins: they precede its place, possibly
+ * with others in between. The direct neighbour shares at least as many bytes with k as any such key
+ * has, so its common beginning bounds the search. */
 static Key *find_shorter(const KeyOrder *o, const Key *k)
 {
     size_t length = strlen(k->subsysnqn);

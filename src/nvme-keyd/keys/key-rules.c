@@ -24,8 +24,8 @@ bool key_covers(const Key *have, const Key *k)
 
 bool key_shadows(const Key *k, const Key *other)
 {
-    /* A host searches without the digest, for any version; a target for whole identities, of which
-     * only version 0 ends with the subsystem NQN. */
+    /* A host searches without the digest, for any version. A target searches for whole identities,
+     * of which only version 0 ends with the subsystem NQN. */
     bool searched =
         (other->role & KEY_ROLE_HOST) || (k->versions & other->versions & KEY_VERSION_BIT(0));
     size_t n = strlen(other->subsysnqn);
@@ -44,7 +44,8 @@ bool key_collides(const Key *k, const Key *other)
         return true;
     if (k->hash != other->hash)
         return false;
-    /* A target looks for whole identities, so two of one version may await their hosts. */
+    /* A target searches for whole identities, so it may have two of one version for different
+     * peers. */
     return ((k->role | other->role) & KEY_ROLE_HOST) || strcmp(k->digest, other->digest) == 0;
 }
 

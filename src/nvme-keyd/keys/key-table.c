@@ -9,7 +9,7 @@
 #define PAIR_MAX (2 * NQN_LENGTH_MAX + 1)
 #define TABLE_SIZE_FIRST 64
 
-/* NQNs hold no blank, so one between them keeps pairs apart. */
+/* NQNs have no blanks, so a blank separates them unambiguously. */
 static int pair_name(const char *hostnqn, size_t hostnqn_length, const char *subsysnqn,
                      size_t subsysnqn_length, char ret[static PAIR_MAX + 1])
 {
@@ -138,7 +138,7 @@ int key_table_insert(KeyTable *t, Key *k)
     if (k->hostnqn && insert_names(t, k) < 0) {
         struct lh_entry *e = lh_table_lookup_entry(t->by_id, k->id);
 
-        /* The caller still owns it. */
+        /* On error the caller keeps the key. */
         lh_entry_set_val(e, NULL);
         lh_table_delete_entry(t->by_id, e);
         return -ENOMEM;

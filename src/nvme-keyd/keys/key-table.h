@@ -6,12 +6,12 @@
 
 #include "nvme-keyd/keys/key-order.h"
 
-/* The keys in memory, by id and by pair of host and subsystem NQN, where each look-up takes
- * constant time, and in the order of their names. */
+/* The keys in memory: by id and by pair of host and subsystem NQN, each found in constant time, and
+ * sorted by names. */
 typedef struct KeyTable {
     struct lh_table *by_id;
-    struct lh_table *by_pair; /* "HOSTNQN SUBSYSNQN" to the first Key of the pair */
-    KeyOrder by_name;         /* all but the broken ones */
+    struct lh_table *by_pair; /* "HOSTNQN SUBSYSNQN" -> first Key of the pair */
+    KeyOrder by_name;         /* all except broken keys */
     struct KeyCursor *cursors;
 } KeyTable;
 
@@ -20,47 +20,48 @@ void key_table_done(KeyTable *t);
 
 /* Takes ownership of k on success. Broken keys are found by id only. */
 int key_table_insert(KeyTable *t, Key *k) _must_check_;
-/* Takes k out and frees it. */
+/* Removes and frees k. */
 void key_table_remove(KeyTable *t, Key *k);
 
-/* Takes out and frees those that have a record, or those that were handed in. */
+/* Removes and frees all keys with a record, or all handed-in keys. */
 void key_table_remove_all(KeyTable *t, bool handed_in);
 
 size_t key_table_size(const KeyTable *t);
 Key *key_table_find(const KeyTable *t, const char *id);
-/* The chain (next_of_pair) of all keys of a pair, or NULL. The NQNs need not be terminated. */
+/* Returns the chain (next_of_pair) of all keys of a pair, or NULL. The NQNs need not be terminated.
+ */
 Key *key_table_pair(const KeyTable *t, const char *hostnqn, size_t hostnqn_length,
                     const char *subsysnqn, size_t subsysnqn_length);
 
-/* Iterates over the keys of k's pair, k itself included where the table has it. The body must not
- * insert or remove. */
+/* Iterates over the keys of the pair of k, including k if the table has it. The body must not
+ * insert or remove keys. */
 #define KEY_TABLE_FOREACH_OF_PAIR(t, of, k)                                                        \
     for ((k) = key_table_pair(t, (of)->hostnqn, strlen((of)->hostnqn), (of)->subsysnqn,            \
                               strlen((of)->subsysnqn));                                            \
          (k); (k) = (k)->next_of_pair)
 
-/* As key_order_find_shadow(), among all keys. */
+/* Same as key_order_find_shadow(), among all keys. */
 Key *key_table_find_shadow(KeyTable *t, const Key *k);
 
 /*
- * A place in the table that outlives changes: each key that is there from begin to end comes once,
- * and one that is added or removed meanwhile at most once. Where all keys are taken out at once, as
- * when they are read anew, that cannot be had, and the cursor is stale.
+ * A position in the table that survives changes: a key that stays from begin to end is returned
+ * once, and one that is added or removed meanwhile at most once. Removing all keys at once, as when
+ * they are read again, makes the cursor stale.
  */
 typedef struct KeyCursor {
     KeyTable *table;
-    Key *next; /* NULL at the end, or where it is stale */
+    Key *next; /* NULL at the end, or if it is stale */
     bool stale;
-    struct KeyCursor *other, **link; /* of the same table; link: what points here */
+    struct KeyCursor *other, **link; /* cursors of the same table; link: the pointer to this one */
 } KeyCursor;
 
-/* At the first key. The table, and the cursor where it is, must stay until it is done. */
+/* Starts at the first key. Neither the table nor the cursor may move until it is done. */
 void key_cursor_begin(KeyCursor *c, KeyTable *t);
-/* The key at the cursor, which goes on to the next one; NULL at the end. */
+/* Returns the key at the cursor and advances; NULL at the end. */
 const Key *key_cursor_take(KeyCursor *c);
 void key_cursor_done(KeyCursor *c);
 
-/* Iterates in the order of insertion. The body must not insert or remove. */
+/* Iterates in the order of insertion. The body must not insert or remove keys. */
 #define KEY_TABLE_FOREACH(t, k)                                                                    \
     for (struct lh_entry *e_ = lh_table_head((t)->by_id);                                          \
          e_ && ((k) = (Key *)(uintptr_t)lh_entry_v(e_), true); e_ = lh_entry_next(e_))

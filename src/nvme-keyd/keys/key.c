@@ -45,7 +45,7 @@ const char *key_error_text(const Key *k)
     case -ENOENT:
         return "the record is missing";
     case -ESTALE:
-        /* Where the index is stale, nobody knows a generation of the record. */
+        /* With a stale index, the generation of the record is unknown. */
         return k->generation > 0 ? "older than the index says"
                                  : "its index is older than the header says";
     case -EIO:
@@ -109,12 +109,12 @@ bool key_is_missing(const Key *k, unsigned on_demand_sec)
     return missing && key_lifetime(k, on_demand_sec) == 0;
 }
 
-/* That of the cipher suite, as an identity names it. */
+/* The hash of the cipher suite, as an identity names it. */
 static PskHash identity_hash(const Key *k)
 {
     if (k->kind == KEY_DERIVED)
         return k->hash;
-    /* The digest's length tells it, also for PSKs without a hash of their own. */
+    /* The length of the digest shows the hash, even for PSKs without one of their own. */
     return strlen(k->digest) == BASE64_LENGTH(48) ? PSK_HASH_SHA384 : PSK_HASH_SHA256;
 }
 
@@ -199,7 +199,7 @@ static int read_names(json_object *meta, Key *k)
     return 0;
 }
 
-/* What a digest of n characters means for this kind of key. */
+/* The meaning of a digest of n characters for this kind of key. */
 static bool digest_fits(const Key *k, size_t n)
 {
     if (k->kind == KEY_CONFIGURED)
@@ -261,7 +261,7 @@ int key_to_meta(const Key *k, json_object **ret)
 
     if (!o)
         return -ENOMEM;
-    /* Every member is tried; any failure is the same one. */
+    /* All members are tried; any failure is reported as the same error. */
     r = json_add_string(o, "kind", key_kind_to_string(k->kind)) |
         json_add_string(o, "hostNQN", k->hostnqn) |
         json_add_string(o, "subsystemNQN", k->subsysnqn) |

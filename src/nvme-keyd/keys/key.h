@@ -11,8 +11,8 @@
 #include "psk/identity.h"
 
 /*
- * A PSK that nvme-keyd keeps, without its secrets: what a record's metadata says, and where its
- * keys are in the kernel. The secrets stay with the key's source.
+ * A PSK without its secrets: the metadata of its record, and its serials in the kernel. The secrets
+ * stay with the source of the key.
  */
 
 /* 16 lower-case hex digits and a NUL. */
@@ -30,27 +30,27 @@ typedef enum KeyState {
     KEY_ACTIVE,
     KEY_RETIRING,
     KEY_REVOKED,
-    KEY_BROKEN,     /* the store has a record, but not one that can be trusted */
-    KEY_OVERRIDDEN, /* handed in, while the store has another key in its place */
+    KEY_BROKEN,     /* its record cannot be trusted */
+    KEY_OVERRIDDEN, /* handed in, but the store has a key that overrides it */
 } KeyState;
 
-/* What is known of it. */
+/* The secret that is known. */
 typedef enum KeyKind {
-    KEY_CONFIGURED, /* a configured PSK: TLS PSKs for any version can be derived from it */
-    KEY_DERIVED,    /* one TLS PSK, for one identity, as nvme-cli keeps them */
+    KEY_CONFIGURED, /* a configured PSK, from which TLS PSKs of any version can be derived */
+    KEY_DERIVED,    /* one TLS PSK of one identity, as nvme-cli keeps them */
 } KeyKind;
 
 /* Identity versions 0 and 1. */
 #define KEY_VERSIONS 2
 #define KEY_VERSION_BIT(v) (1u << (v))
-/* Of a serial that was found, not made by us. */
+/* The lifetime of a serial that was found, not made by us. */
 #define KEY_LIFETIME_UNKNOWN UINT_MAX
 
 typedef struct Key Key;
 
-/* Where the secrets of a key come from. */
+/* The source of the secrets of a key. */
 typedef struct KeySource {
-    /* Gets what key_derive() or key_adopt() made of the key. */
+    /* Gets the payload that key_derive() or key_adopt() made. */
     int (*unseal)(const Key *k, void *userdata, Secret **ret_payload);
     void *userdata;
     bool is_persistent; /* the key has a record, so the next boot has it too */
@@ -68,27 +68,27 @@ struct Key {
     KeyRole role;
     KeyState state;
     KeyKind kind;
-    PskHash hash;                    /* of a derived key: that of its identity */
-    PskDerivation derivation;        /* of a derived key: for the configured PSK it is rotated to */
+    PskHash hash;                    /* of a derived key: from its identity */
+    PskDerivation derivation;        /* of a derived key: for the configured PSK that replaces it */
     unsigned versions;               /* KEY_VERSION_BIT()s of the identities to publish */
-    char digest[PSK_DIGEST_MAX + 1]; /* empty where it is not known: a derived key of version 0 */
-    uint64_t created_usec;           /* CLOCK_REALTIME, as the next two; 0 where unknown */
-    uint64_t changed_usec;           /* when the state was entered */
-    uint64_t deadline_usec;          /* when a retiring key goes, 0 for none */
-    uint64_t uptime_deadline_usec;   /* the same (CLOCK_BOOTTIME), at the latest; 0 until known */
+    char digest[PSK_DIGEST_MAX + 1]; /* empty if unknown: a derived key of version 0 */
+    uint64_t created_usec;           /* CLOCK_REALTIME, like the next two; 0 if unknown */
+    uint64_t changed_usec;           /* when it entered its state */
+    uint64_t deadline_usec;          /* when a retiring key is dropped, 0 for never */
+    uint64_t uptime_deadline_usec;   /* latest such time in CLOCK_BOOTTIME; 0 until known */
 
-    /* By version; NULL where it is not to be published. */
+    /* By version; NULL if not to be published. */
     char *identities[KEY_VERSIONS];
-    /* Serial in the ring as of the last look, 0 when it is not there. */
+    /* Serial in the ring as of the last look, 0 if missing. */
     int32_t serials[KEY_VERSIONS];
     /* The timeout that was set for that serial, in seconds; 0 for none. */
     unsigned lifetimes[KEY_VERSIONS];
 
-    /* Of a handed-in key: the name of its systemd credential, and where its line is there. */
+    /* Of a handed-in key: the name of its systemd credential, and the place of its line in it. */
     char *handed_by;
     size_t handed_offset, handed_length;
-    bool override_told; /* the journal has it that the key is overridden */
-    bool expired;       /* uptime_deadline_usec is over */
+    bool override_told; /* the override has been logged */
+    bool expired;       /* uptime_deadline_usec has passed */
 
     Key *next_of_pair; /* other keys of the same host and subsystem NQN */
 };
@@ -96,21 +96,21 @@ struct Key {
 Key *key_free(Key *k);
 DEFINE_CLEANUP(Key, key_free)
 
-/* True for a key that was handed in for one boot, so that it has no record. */
+/* True for a key handed in for one boot, which has no record. */
 static inline bool key_is_handed_in(const Key *k)
 {
     return k->source && !k->source->is_persistent;
 }
 
-/* Gets the payload of a key that has a source. Returns the source's error: of a handed-in key
- * -ESTALE when its credential has another line now, or an I/O error; of a record, as
- * store_unseal(). */
+/* Gets the payload of a key that has a source. Returns the error of the source: for a handed-in key
+ * -ESTALE if its credential has another line now, or an I/O error; for a record as store_unseal().
+ */
 static inline int key_unseal(const Key *k, Secret **ret_payload)
 {
     return k->source->unseal(k, k->source->userdata, ret_payload);
 }
 
-/* Why a broken key is broken. */
+/* Explains why a key is broken. */
 const char *key_error_text(const Key *k);
 
 const char *key_role_to_string(KeyRole role);
@@ -118,41 +118,41 @@ int key_role_from_string(const char *s, KeyRole *ret) _must_check_;
 const char *key_state_to_string(KeyState state);
 const char *key_kind_to_string(KeyKind kind);
 
-/* True when `.nvme` should hold it: a target accepts a PSK before hosts offer it and until they
- * have stopped, a host offers exactly the active one. */
+/* True if `.nvme` should have the key: a target accepts a PSK before hosts offer it and until they
+ * have stopped; a host offers exactly the active one. */
 bool key_is_publishable(const Key *k, uint64_t now_realtime_usec);
 
-/* How long it is to be in `.nvme`, in seconds, 0 for ever, where keys on demand have on_demand_sec.
- * Only hosts ask: the target's side of a handshake looks for an identity and gives up. */
+/* The lifetime of a key in `.nvme`, in seconds, 0 for ever, if on-demand keys have on_demand_sec.
+ * Only hosts ask: a target searches for an identity and gives up. */
 unsigned key_lifetime(const Key *k, unsigned on_demand_sec);
 
-/* True when it is not in the ring although it should be, as of the last look. */
+/* True if the key should be in the ring, but was not at the last look. */
 bool key_is_missing(const Key *k, unsigned on_demand_sec);
 
-/* Reads the metadata of a record. Returns -EBADMSG where it makes no sense, or -ENOMEM. */
+/* Reads the metadata of a record. Returns -EBADMSG if they are malformed, or -ENOMEM. */
 int key_from_meta(json_object *meta, Key **ret) _must_check_;
 int key_to_meta(const Key *k, json_object **ret) _must_check_;
 
-/* Reads the member identityVersions, a list of 0 and 1, into KEY_VERSION_BIT()s. Returns 1, 0 when
- * it is absent, -EINVAL. */
+/* Reads the member identityVersions, a list of 0 and 1, into KEY_VERSION_BIT()s. Returns 1, 0 if it
+ * is absent, -EINVAL. */
 int key_versions_from_json(json_object *object, unsigned *ret);
-/* Adds it. */
+/* Adds that member. */
 int key_versions_to_json(json_object *object, unsigned versions) _must_check_;
 
-/* Fills in digest and identities of a key whose other members are set, and makes what the record is
- * to seal: the configured PSK and a TLS PSK for each version, so that publishing derives nothing.
+/* Sets digest and identities of a key whose other members are set, and makes the payload to be
+ * sealed: the configured PSK and a TLS PSK of each version, so that publishing derives nothing.
  * Returns 0, PSK_E_IDENTITY_LENGTH, -ENOMEM or -EIO. */
 int key_derive(Key *k, const Secret *configured, Secret **ret_payload) _must_check_;
 
-/* The same for a key of one identity, which psk_identity_parse_key() has read, and whose names,
- * hash and version k has: there is no configured PSK, and the identity is published as it is.
- * Returns 0 or -ENOMEM. */
+/* Same, for a key of one identity, read by psk_identity_parse_key(), whose names, hash and version
+ * k has. There is no configured PSK, and the identity is published as it is. Returns 0 or -ENOMEM.
+ */
 int key_adopt(Key *k, const PskIdentity *identity, const Secret *tls_psk, Secret **ret_payload)
     _must_check_;
 
 /* Points into payload at the TLS PSK of a version. Returns -EBADMSG, -ENOENT. */
 int key_payload_tls_psk(const Secret *payload, unsigned version, const uint8_t **ret,
                         size_t *ret_size) _must_check_;
-/* The same for the configured PSK; -ENOENT for a derived key. */
+/* Same, for the configured PSK; -ENOENT for a derived key. */
 int key_payload_configured(const Secret *payload, const uint8_t **ret, size_t *ret_size)
     _must_check_;

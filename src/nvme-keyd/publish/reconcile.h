@@ -25,8 +25,8 @@ typedef struct SyncResult {
 
 typedef struct SyncOptions {
     unsigned on_demand_sec;
-    bool all_records;        /* without it, unknown keys of ours stay */
-    bool all_credentials;    /* without it, unknown handed-in keys stay */
+    bool all_records;        /* the table has all keys of the store; else unknown ones stay */
+    bool all_credentials;    /* the table has all handed-in keys; else unknown ones stay */
     const char *controllers; /* the directory for controllers_read(), or NULL for no controller */
 } SyncOptions;
 
