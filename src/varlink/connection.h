@@ -81,8 +81,7 @@ struct VarlinkConnection {
     bool broken;  /* to be closed at once */
     bool waiting; /* the gate of a call is closed: of parked, or else of the first queued one */
     VarlinkCall *held; /* its method answers later */
-    Secret *parked; /* a waiting call that may hold a secret, which must not stay in the queue for
-                       long */
+    Secret *parked;    /* a waiting call that may hold a secret: the queue is no place for it */
     VarlinkBuffer input, output;
     VarlinkStream stream;
     void *state; /* of a method */
