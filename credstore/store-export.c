@@ -8,20 +8,17 @@
 /* Makes a store with some of the records of another: their lines as they are, after a head of its
  * own. */
 
-/* A piece is the head, or lines of at most this size together. */
-#define PIECE_SIZE ((size_t)64 * 1024)
+/* Of the head, which grows with the index, a piece has at most so much: peers that do not read hold
+ * one piece each. */
+#define HEAD_PIECE_SIZE ((size_t)16 * 1024)
 
 struct StoreExport {
     char *head;
-    size_t head_size;
+    size_t head_size, head_done;
     Record **records; /* shared, sorted by number */
     size_t n_records;
     size_t next; /* record */
-    bool head_done;
-    char piece[PIECE_SIZE];
 };
-
-_Static_assert(PIECE_SIZE >= STORE_RECORD_MAX, "a piece has room for a record");
 
 bool store_is_export(const Store *s)
 {
@@ -84,19 +81,16 @@ int store_export_new(Store *s, StoreChoose choose, void *userdata, StoreExport *
 
 bool store_export_next(StoreExport *e, const char **ret, size_t *ret_size)
 {
-    size_t size = 0;
-
-    if (!e->head_done) {
-        e->head_done = true;
-        *ret = e->head;
-        *ret_size = e->head_size;
+    if (e->head_done < e->head_size) {
+        *ret = e->head + e->head_done;
+        *ret_size = CONST_MIN(e->head_size - e->head_done, HEAD_PIECE_SIZE);
+        e->head_done += *ret_size;
         return true;
     }
-    for (; e->next < e->n_records && e->records[e->next]->size <= PIECE_SIZE - size; e->next++) {
-        memcpy(e->piece + size, e->records[e->next]->text, e->records[e->next]->size);
-        size += e->records[e->next]->size;
-    }
-    *ret = e->piece;
-    *ret_size = size;
-    return size > 0;
+    if (e->next == e->n_records)
+        return false;
+    *ret = e->records[e->next]->text;
+    *ret_size = e->records[e->next]->size;
+    e->next++;
+    return true;
 }

@@ -268,7 +268,7 @@ int store_export_new(Store *s, StoreChoose choose, void *userdata, StoreExport *
 StoreExport *store_export_free(StoreExport *e);
 DEFINE_CLEANUP(StoreExport, store_export_free)
 
-/* Returns the next piece of the text, some whole lines, borrowed until the next call; false if
+/* Returns the next piece of the text, of the head or one record, borrowed from the export; false if
  * there is none left. */
 bool store_export_next(StoreExport *e, const char **ret, size_t *ret_size);
 

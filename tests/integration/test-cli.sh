@@ -182,7 +182,7 @@ no_psk "no Base64" "not a PSK: base64" "${good:0:20}!${good:21}"
 [ "${good:20:1}" = A ] && other=B || other=A
 no_psk "a character mistyped" "not a PSK: CRC" "${good:0:20}$other${good:21}"
 no_psk "a hash of another size" "not a PSK: length: hash 02 takes|not a PSK: length: hash 01 takes" "NVMeTLSkey-1:02:${good:16}"
-no_psk "two lines" "not a PSK: more than one word: .* no second line" "$good"$'\n'"$good"
+no_psk "two lines" "not a PSK: more than one word: .* without a second line" "$good"$'\n'"$good"
 no_psk "a comment behind it" "not a PSK: more than one word" "$good # of disk1"
 no_psk "a byte order mark" "not a PSK: a byte order mark stands at the beginning" $'\xef\xbb\xbf'"$good"
 no_psk "quotes" "not a PSK: quotes stand around it" "\"$good\""
