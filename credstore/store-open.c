@@ -124,7 +124,7 @@ int store_take_counter(Secret *packed, const Secret *value)
 {
     Found *found = (Found *)(void *)packed->data;
 
-    if (value->size != sizeof(found->counter_seen))
+    if (!value || value->size != sizeof(found->counter_seen))
         return -EBADMSG;
     memcpy(&found->counter_seen, value->data, value->size);
     found->counter_checked = true;
@@ -138,10 +138,11 @@ static int find_kek_and_take(const Store *s, size_t nth, const SlotOptions *opti
     int r = store_request_unseal(s, nth, options, &request, reterr_detail);
 
     *ret_not_its = false;
-    if (r == 0)
-        r = seal_work(request->data, request->size, &kek, reterr_detail);
-    if (r < 0)
+    if (!request)
         return r;
+    r = seal_work(request->data, request->size, &kek, reterr_detail);
+    if (!kek)
+        return r < 0 ? r : -EBADMSG;
     r = store_take_kek(s, nth, kek, ret, reterr_detail);
     *ret_not_its = r == -EKEYREJECTED;
     return r;
@@ -163,8 +164,9 @@ int store_find_key(const Store *s, size_t nth, const SlotOptions *options, Secre
         if (r < 0 && reterr_detail && why)
             detail_append(reterr_detail, why);
     }
-    if (r == 0)
-        r = store_request_counter(s, found, &request);
+    if (!found)
+        return r;
+    r = store_request_counter(s, found, &request);
     if (r == 0 && request)
         r = seal_work(request->data, request->size, &value, reterr_detail);
     if (r == 0 && request)

@@ -48,7 +48,8 @@ int slots_pack(json_object *slot, Secret **ret)
 
 int slots_unpack(const Secret *packed, json_object **ret)
 {
-    return json_parse((const char *)packed->data, packed->size, SLOT_JSON_DEPTH, ret);
+    return packed ? json_parse((const char *)packed->data, packed->size, SLOT_JSON_DEPTH, ret)
+                  : -EBADMSG;
 }
 
 /* Returns false if a slot names no storage root key. */
@@ -147,16 +148,18 @@ int store_request_new_counter(const Store *s, const Secret *slot, Secret **ret)
 
 int store_add_counter(const Secret *slot, const Secret *made, Secret **ret)
 {
-    const SealedCounter *sealed = (const SealedCounter *)(const void *)made->data;
     RollbackCounter counter = {.present = true};
     _cleanup_(json_putp) json_object *o = NULL;
     json_object *member = NULL;
-    int r = slots_unpack(slot, &o);
+    const SealedCounter *sealed;
+    int r;
 
-    if (r == 0 && made->size != sizeof(*sealed))
-        r = -EBADMSG;
+    if (!made || made->size != sizeof(*sealed))
+        return -EBADMSG;
+    r = slots_unpack(slot, &o);
     if (r < 0)
         return r;
+    sealed = (const SealedCounter *)(const void *)made->data;
     counter.tpm = sealed->counter;
     counter.value = sealed->value;
     r = rollback_counter_format(&counter, &member);
