@@ -282,7 +282,7 @@ int store_open(const char *dir, Store **ret, char **reterr_detail)
     if (r < 0)
         return r;
     r = find_key(s, &found, reterr_detail);
-    if (r < 0)
+    if (!found)
         return r;
     r = store_unlock(s, found, reterr_detail);
     if (r < 0)
