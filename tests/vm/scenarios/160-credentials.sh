@@ -38,7 +38,7 @@ check_connect() {
 runs_in_initramfs() {
     local conditions
 
-    mapfile -t conditions < <(sed -n '/header\.json/d; /^Condition/p' /usr/lib/dracut/modules.d/50nvme-keyd/preload.conf)
+    mapfile -t conditions < <(sed -n '/nvme-keyd.store$/d; /^Condition/p' /usr/lib/dracut/modules.d/50nvme-keyd/preload.conf)
     [ "${#conditions[@]}" -gt 0 ] && systemd-analyze condition "${conditions[@]}"
 }
 # credential_of SUBSYSTEM: where its key is from
