@@ -124,6 +124,11 @@ ssize_t write(int fd, const void *data, size_t size)
     return shim_done(n, (ShimEvent){.call = SHIM_WRITE, .fd = fd, .data = data, .size = (size_t)n});
 }
 
+/* With _FORTIFY_SOURCE glibc declares pread() inline. gcc knows no such warning. */
+#ifdef __clang__
+#pragma clang diagnostic ignored "-Wstatic-in-inline"
+#endif
+
 /* Reads up to the first page that cannot be read, as a kernel does; one that starts there fails. */
 ssize_t pread(int fd, void *data, size_t size, off_t offset)
 {
