@@ -24,7 +24,7 @@ static size_t count_of(json_object *slot, const char *key)
     return json_get_array(slot, key, &array) > 0 ? json_object_array_length(array) : 0;
 }
 
-/* What a boot must be like for a slot to open the store. */
+/* The condition under which a slot opens the store at boot. */
 typedef enum Bound {
     BOUND,     /* only a boot that the PCRs allow */
     UNBOUND,   /* any boot of this machine */

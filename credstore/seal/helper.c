@@ -225,7 +225,7 @@ static int seal(const Unpacked *u, Secret **ret, char **reterr_detail)
 
     if (u->head.work == SEAL_WORK_SEAL_IF_USABLE) {
         r = u->type->usable ? u->type->usable() : -ENODEV;
-        /* What is there, and may not be used, is another matter than what is not. */
+        /* -EACCES is no absence: the device is there, and using it is refused. */
         if (r < 0 && r != -EACCES)
             return detail_set(reterr_detail, -ENODEV, "%s", strerror(-r));
     }

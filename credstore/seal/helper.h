@@ -9,9 +9,9 @@
 #include "credstore/seal/tpm2/counter.h"
 
 /*
- * What waits for a TPM or for systemd-creds, as one request that another process of this program
- * can carry out: a slot type seals or unseals a key-encryption key, or a counter of the TPM is
- * worked on. A request has that KEK, or the password of that counter, and no other secret.
+ * A request is work that waits for a TPM or for systemd-creds, packed so that another process of
+ * this program can carry it out: a slot type seals or unseals a key-encryption key (KEK), or a
+ * counter of the TPM is changed. It has that KEK, or that counter's password, and no other secret.
  */
 typedef enum SealWork {
     SEAL_WORK_SEAL,           /* KEK into a slot; output: the slot as JSON */
@@ -31,7 +31,7 @@ typedef struct SealedCounter {
     uint64_t value;
 } SealedCounter;
 
-/* What a request is made of; what a work does not need is zero or NULL. */
+/* The parts of a request. A part that the work does not need is zero or NULL. */
 typedef struct SealRequest {
     SealWork work;
     SlotOptions options;

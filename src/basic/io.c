@@ -144,7 +144,7 @@ int io_read_line(const char *path, char *ret, size_t size)
     return 0;
 }
 
-static int write_file_at(int dirfd, const char *name, const void *data, size_t size, bool sync)
+int io_write_file_at(int dirfd, const char *name, const void *data, size_t size)
 {
     _cleanup_(closep) int fd = -EBADF;
     int r;
@@ -156,21 +156,11 @@ static int write_file_at(int dirfd, const char *name, const void *data, size_t s
         return -errno;
 
     r = io_write_all(fd, data, size);
-    if (r == 0 && sync && fsync(fd) < 0)
+    if (r == 0 && fsync(fd) < 0)
         r = -errno;
     if (r < 0)
         (void)unlinkat(dirfd, name, 0);
     return r;
-}
-
-int io_write_file_at(int dirfd, const char *name, const void *data, size_t size)
-{
-    return write_file_at(dirfd, name, data, size, true);
-}
-
-int io_write_file_unsynced_at(int dirfd, const char *name, const void *data, size_t size)
-{
-    return write_file_at(dirfd, name, data, size, false);
 }
 
 int io_sync_dir(int dirfd)

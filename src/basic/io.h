@@ -34,9 +34,5 @@ int io_read_line(const char *path, char *ret, size_t size) _must_check_;
  * name first, and the new one if writing fails. Renames nothing. */
 int io_write_file_at(int dirfd, const char *name, const void *data, size_t size) _must_check_;
 
-/* The same without the sync, for many files that the caller syncs together (syncfs(2)). */
-int io_write_file_unsynced_at(int dirfd, const char *name, const void *data, size_t size)
-    _must_check_;
-
 /* Syncs a directory, so that renames and removals in it are on the disk. */
 int io_sync_dir(int dirfd) _must_check_;

@@ -98,7 +98,7 @@ static int fetch(const Options *o, Export *e)
     return cli_call_more(o, "ExportStore", TAKE_PTR(parameters), take_piece, e);
 }
 
-/* Renamed when it is complete. Not synced: the image generator does that if it is needed. */
+/* The file gets its name when it is complete. */
 static int write_store(const Export *e)
 {
     _cleanup_(closep) int fd = -EBADF;
@@ -110,7 +110,7 @@ static int write_store(const Export *e)
     fd = open(e->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     r = fd < 0 || fchmod(fd, 0700) < 0 ? -errno : 0;
     if (r == 0)
-        r = io_write_file_unsynced_at(fd, "store.new", e->text, e->size);
+        r = io_write_file_at(fd, "store.new", e->text, e->size);
     if (r == 0 && renameat(fd, "store.new", fd, "store") < 0) {
         r = -errno;
         (void)unlinkat(fd, "store.new", 0);

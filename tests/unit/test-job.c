@@ -2,10 +2,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -275,4 +279,42 @@ TEST(too_large)
     try(&f, 60 * USEC_PER_SEC, request);
     ASSERT_EQ(f.error, -E2BIG);
     ASSERT_EQ(f.done, 0);
+}
+
+/* Uses up what a user without capabilities, as the daemon is one, may have in pipes. */
+static bool use_up_pipes(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct none[2] = {{0}};
+    int fds[2], size = 65536;
+
+    if (setrlimit(RLIMIT_NOFILE, &(struct rlimit){8192, 8192}) < 0 ||
+        syscall(SYS_capset, &header, none) < 0)
+        return false;
+    for (int i = 0; i < 4000 && size >= 65536; i++)
+        size = pipe2(fds, O_CLOEXEC) < 0 ? 0 : fcntl(fds[1], F_GETPIPE_SZ);
+    return size > 0 && size < 65536;
+}
+
+/* Nothing reads a request while it is written, so a pipe that is too small must not be waited for.
+ */
+TEST(a_small_pipe)
+{
+    _cleanup_(fixture_done) Fixture f = {.tpm_fd = -1};
+    _cleanup_(secret_freep) Secret *request = secret_new(SEAL_REQUEST_MAX);
+    int status;
+    pid_t pid;
+
+    ASSERT_TRUE(fixture_new(&f) >= 0 && request);
+    pid = fork();
+    ASSERT_TRUE(pid >= 0);
+    if (pid == 0) {
+        alarm(30);
+        if (!use_up_pipes())
+            _exit(77);
+        try(&f, 60 * USEC_PER_SEC, request);
+        _exit(f.error == -EAGAIN ? 0 : 1);
+    }
+    ASSERT_TRUE(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+    ASSERT_TRUE(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 77);
 }

@@ -184,18 +184,24 @@ static int set_password(Talk *t, const Secret *auth)
                       "set the password of the counter");
 }
 
-/* Starts a conversation with the TPM of the counter, without a password if auth is NULL. */
-static int talk_start(Talk *t, const Tpm2Counter *counter, const Secret *auth, char **reterr_detail)
+/* Opens the TPM whose storage root key has that name. */
+static int open_pinned(Talk *t, const Tpm2Name *name, char **reterr_detail)
 {
     TPM2B_NAME srk_name;
-    int r;
+    int r = tpm2_context_open(reterr_detail, &t->context);
 
-    r = tpm2_context_open(reterr_detail, &t->context);
     if (r < 0)
         return r;
     t->session = (Tpm2Transient)TPM2_TRANSIENT(t->context);
-    name_to_tss(&counter->srk_name, &srk_name);
-    r = tpm2_srk_pinned(t->context, &srk_name, &t->srk);
+    name_to_tss(name, &srk_name);
+    return tpm2_srk_pinned(t->context, &srk_name, &t->srk);
+}
+
+/* Starts a conversation with the TPM of the counter, without a password if auth is NULL. */
+static int talk_start(Talk *t, const Tpm2Counter *counter, const Secret *auth, char **reterr_detail)
+{
+    int r = open_pinned(t, &counter->srk_name, reterr_detail);
+
     if (r < 0)
         return r;
     r = find(t, counter);
@@ -227,15 +233,8 @@ static int start_counting(Talk *t, Tpm2Counter *ret)
 static int create(Talk *t, const char *owner, const TPM2B_AUTH *password, Tpm2Counter *ret,
                   char **reterr_detail)
 {
-    TPM2B_NAME srk_name;
-    int r;
+    int r = open_pinned(t, &ret->srk_name, reterr_detail);
 
-    r = tpm2_context_open(reterr_detail, &t->context);
-    if (r < 0)
-        return r;
-    t->session = (Tpm2Transient)TPM2_TRANSIENT(t->context);
-    name_to_tss(&ret->srk_name, &srk_name);
-    r = tpm2_srk_pinned(t->context, &srk_name, &t->srk);
     if (r < 0)
         return r;
     r = tpm2_session_start(t->context, t->srk, TPM2_SESSION_ENCRYPT, &t->session);

@@ -31,7 +31,7 @@ static inline void sensitive_freep(TPM2B_SENSITIVE_DATA **data)
     Esys_Free(*data);
 }
 
-/* What to seal a key to. */
+/* The PCRs, their bank and the storage root keys that a key may be sealed to. */
 typedef struct Wanted {
     uint32_t pcrs;
     Tpm2BankChoice bank;

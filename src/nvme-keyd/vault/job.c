@@ -276,11 +276,14 @@ static int watch(Job *j, sd_event *event, int fd, uint64_t limit_usec)
     return r < 0 ? r : 0;
 }
 
-/* The pipe takes all of it at once. */
+/* The pipe has to take all of it at once, because nothing reads it yet. A user with many pipes gets
+ * small ones from the kernel, and then this must fail, not wait. */
 static int send_request(int fd, const Secret *request)
 {
     if (request->size > SEAL_REQUEST_MAX)
         return -E2BIG;
+    if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+        return -errno;
     return io_write_all(fd, request->data, request->size);
 }
 
