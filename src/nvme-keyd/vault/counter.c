@@ -6,16 +6,16 @@
 #include "credstore/seal/helper.h"
 #include "nvme-keyd/vault/vault-private.h"
 
-/* The rollback counter: it is counted up after commits, and goes when nothing needs it. */
+/* The rollback counter: counted up after commits, and removed when no slot needs it. */
 
-/* Between two tries of a TPM that did not count. */
+/* No second try sooner after one that failed. */
 #define COUNT_RETRY_USEC (60 * USEC_PER_SEC)
 
-static void tell_end(Vault *v)
+static void end_and_notify(Vault *v)
 {
     vault_end_job(v);
     vault_run_next(v);
-    vault_tell(v, VAULT_COUNTED);
+    vault_notify(v, VAULT_COUNTED);
 }
 
 static void on_orphan_removed(int error, _unused_ const Secret *output, const char *detail,
@@ -27,7 +27,7 @@ static void on_orphan_removed(int error, _unused_ const Secret *output, const ch
         log_debug("rollback counter not removed: %s", detail ? detail : strerror(-error));
     if (store_forget_orphan(v->store, error) < 0)
         log_debug("the list of rollback counters to remove is not written yet");
-    tell_end(v);
+    end_and_notify(v);
 }
 
 static void on_counted(int error, const Secret *output, const char *detail, void *userdata)
@@ -39,7 +39,7 @@ static void on_counted(int error, const Secret *output, const char *detail, void
     v->count_failed_usec = error < 0 ? now_monotonic() : 0;
     free(v->detail);
     v->detail = error < 0 && detail ? strdup(detail) : NULL;
-    tell_end(v);
+    end_and_notify(v);
 }
 
 static int start_removing_orphan(Vault *v)
@@ -87,13 +87,13 @@ static void on_counter_removed(int error, _unused_ const Secret *output, const c
 
     vault_end_request(v, error, NULL, detail ? detail : words);
     vault_end_job(v);
-    /* A store that waited for this is opened at once. */
+    /* Opening may have failed because of this counter, so it may be tried again at once. */
     v->retry_usec = v->make_retry_usec = 0;
     vault_run_next(v);
-    vault_tell(v, VAULT_IDLE);
+    vault_notify(v, VAULT_IDLE);
 }
 
-/* Whether it is that of the store here, open or not. */
+/* The store need not be open: its header names its counter. */
 static bool is_own_counter(const Vault *v, uint32_t index)
 {
     _cleanup_(store_closep) Store *attached = NULL;
@@ -113,8 +113,8 @@ int vault_start_removing_counter(Vault *v, char **reterr_detail)
 
     if (is_own_counter(v, q.counter.index))
         return detail_set(reterr_detail, -EBUSY,
-                          "it is the counter of the store that is here; it goes with the last "
-                          "slot of type tpm2");
+                          "the counter belongs to the store that is here, and is removed with its "
+                          "last slot of type tpm2");
     r = seal_request_pack(&q, &request);
     return r < 0 ? r : vault_start_job(v, SEAL_TIMEOUT_USEC, request, on_counter_removed);
 }

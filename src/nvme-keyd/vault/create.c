@@ -7,7 +7,8 @@
 #include "credstore/slot-warnings.h"
 #include "nvme-keyd/vault/vault-private.h"
 
-/* Making a store: a slot of each type that works here, each sealed in a job, then the header. */
+/* Making a store: one job after the other seals a slot of each type that works here, then the
+ * header is written. */
 
 static int enrol_type(Vault *v);
 
@@ -25,12 +26,12 @@ static void end_creating(Vault *v, int result)
         v->make_detail = strdup(strerror(-result));
 }
 
-static void tell_end(Vault *v, int result)
+static void end_and_notify(Vault *v, int result)
 {
     if (result == 0)
         free(TAKE_PTR(v->make_detail));
     end_creating(v, result);
-    vault_tell(v, result == 0 ? VAULT_CREATED : VAULT_FAILED);
+    vault_notify(v, result == 0 ? VAULT_CREATED : VAULT_FAILED);
     vault_run_next(v);
 }
 
@@ -44,7 +45,7 @@ static int establish(Vault *v)
     return r == -EOPNOTSUPP && v->slot_error < 0 ? v->slot_error : r;
 }
 
-/* What this machine does not have, or what is not to open the store, is not missed. */
+/* A type that this machine lacks, or that OpenBy= leaves out, gives no warning. */
 static void note_passed_over(Vault *v, int error, const char *type, const char *detail)
 {
     _cleanup_(freep) char *words = NULL, *line = NULL;
@@ -81,10 +82,10 @@ static void on_enrol(int error, const Secret *output, const char *detail, void *
     v->nth++;
     r = enrol_type(v);
     if (r < 1)
-        tell_end(v, r);
+        end_and_notify(v, r);
 }
 
-/* Returns 1 when a job is at work for the next type, 0 when the store is made, or an error. */
+/* Returns 1 when a job has started for the next type, 0 when the store is made, or an error. */
 static int enrol_type(Vault *v)
 {
     _cleanup_(secret_freep) Secret *request = NULL;
@@ -111,10 +112,11 @@ static void on_counters_seen(int error, const Secret *output, const char *detail
     else
         r = enrol_type(v);
     if (r < 1)
-        tell_end(v, r);
+        end_and_notify(v, r);
 }
 
-/* A counter in the way would keep the store from opening the next time, so look for it first. */
+/* The counter of another store in the TPM would keep the new store from opening the next time, so
+ * look for one first. */
 static int start(Vault *v)
 {
     int r = store_prepare(v->state_dir, &v->store, &v->make_detail);

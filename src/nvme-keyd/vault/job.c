@@ -19,7 +19,7 @@
 #define SELF "/proc/self/exe"
 #define DETAIL_MAX ((size_t)4096)
 
-/* What comes over the pipe: this, the detail, the output. */
+/* The result on the pipe: this, then the detail, then the output. */
 typedef struct ResultHead {
     int32_t error;
     uint32_t detail_size;
@@ -31,7 +31,7 @@ typedef struct ResultHead {
 struct Job {
     JobDone done;
     void *userdata;
-    pid_t pid; /* 0 when it is done */
+    pid_t pid; /* 0 after its end */
     Secret *result;
     size_t have;
     sd_event_source *io;
@@ -40,7 +40,7 @@ struct Job {
 
 static void kill_child(const Job *j)
 {
-    /* Its group may not be there yet. */
+    /* The child itself as well, because its group may not exist yet. */
     (void)kill(-j->pid, SIGKILL);
     (void)kill(j->pid, SIGKILL);
 }
@@ -49,7 +49,7 @@ Job *job_free(Job *j)
 {
     if (!j)
         return NULL;
-    sd_event_source_disable_unref(j->io); /* closes the pipe */
+    sd_event_source_disable_unref(j->io); /* also closes the pipe */
     sd_event_source_disable_unref(j->timer);
     if (j->pid > 0)
         kill_child(j);
@@ -58,7 +58,7 @@ Job *job_free(Job *j)
     return NULL;
 }
 
-/* The last thing that happens to a job: done may free it. */
+/* Nothing may follow this, because done may free the job. */
 static void finish(Job *j, int error, const Secret *output, const char *detail)
 {
     j->io = sd_event_source_disable_unref(j->io);
@@ -67,7 +67,7 @@ static void finish(Job *j, int error, const Secret *output, const char *detail)
     j->done(error, output, detail, j->userdata);
 }
 
-/* Takes a whole result apart; one that is not whole is that of a child which died. */
+/* An incomplete result means that the child died. */
 static void finish_with_result(Job *j)
 {
     _cleanup_(secret_freep) Secret *output = NULL;
@@ -159,7 +159,7 @@ int job_helper_main(void)
     int fd, r;
 
     log_setup("nvme-keyd");
-    /* What a library prints is no part of the result. */
+    /* A library may print to standard output, so the result gets a descriptor of its own. */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || close_range(STDERR_FILENO + 1, UINT_MAX, 0) < 0 ||
         (fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)) < 0 ||
         dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
@@ -193,8 +193,8 @@ static size_t make_environment(char *ret[], size_t n_max)
     return n;
 }
 
-/* Under valgrind only the name leads to this program. An update may have replaced the file; then
- * the link still leads to ours, and the name ends in " (deleted)". */
+/* Under valgrind /proc/self/exe is valgrind, and only its text names this program. After an update
+ * the text ends in " (deleted)", and the link itself still leads to our file. */
 static const char *own_program(char buffer[static PATH_MAX])
 {
     ssize_t n = readlink(SELF, buffer, PATH_MAX - 1);
@@ -205,8 +205,9 @@ static const char *own_program(char buffer[static PATH_MAX])
     return access(buffer, X_OK) == 0 ? buffer : SELF;
 }
 
-/* When this returns the child has none of our descriptors: not the clients', who are to see the end
- * of their connections, and not the lock of the store. A group of its own, for what it starts. */
+/* After this the child has none of our descriptors. A copy of a client's would hide the end of its
+ * connection, and one of the store's lock would keep the store locked. The group of its own is for
+ * processes that the child starts, which are killed with it. */
 static int spawn(int request_fd, int result_fd, pid_t *ret)
 {
     char *const argv[] = {(char *)(uintptr_t) "nvme-keyd", (char *)(uintptr_t)JOB_HELPER_OPTION,
@@ -227,8 +228,8 @@ static int spawn(int request_fd, int result_fd, pid_t *ret)
         posix_spawn_file_actions_destroy(&actions);
         return -ENOMEM;
     }
-    /* Another effective group would have the child distrust its environment. The sandbox of the
-     * unit, where both are the same, does not allow to set it. */
+    /* A child whose effective gid differs distrusts its environment (secure_getenv(3)). The sandbox
+     * of the unit refuses to set ids, but there both are the same. */
     if (getegid() != getgid())
         flags |= POSIX_SPAWN_RESETIDS;
     r = posix_spawnattr_setflags(&attributes, flags);
@@ -240,7 +241,8 @@ static int spawn(int request_fd, int result_fd, pid_t *ret)
         r = posix_spawn_file_actions_adddup2(&actions, request_fd, STDIN_FILENO);
     if (r == 0)
         r = posix_spawn_file_actions_adddup2(&actions, result_fd, STDOUT_FILENO);
-    /* The kernel lets the parent go on a moment before it closes what is close-on-exec. */
+    /* Close-on-exec is not enough: posix_spawn(3) may return a moment before the kernel closes
+     * those descriptors. */
     if (r == 0)
         r = posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
     if (r == 0)
@@ -250,8 +252,8 @@ static int spawn(int request_fd, int result_fd, pid_t *ret)
     return -r;
 }
 
-/* The loop has reaped it. A driver may keep a killed process from ending for long, so this may come
- * when its job is forgotten. */
+/* The loop has reaped the child. A driver may delay the end of a killed process, so this may run
+ * after its job is freed. */
 static int on_exit_of_child(sd_event_source *source, const siginfo_t *si, void *userdata)
 {
     (void)source;
@@ -276,8 +278,8 @@ static int watch(Job *j, sd_event *event, int fd, uint64_t limit_usec)
     return r < 0 ? r : 0;
 }
 
-/* The pipe has to take all of it at once, because nothing reads it yet. A user with many pipes gets
- * small ones from the kernel, and then this must fail, not wait. */
+/* The pipe must take the whole request at once, because nothing reads it yet. A user with many
+ * pipes gets small ones from the kernel; then this must fail and not wait. */
 static int send_request(int fd, const Secret *request)
 {
     if (request->size > SEAL_REQUEST_MAX)

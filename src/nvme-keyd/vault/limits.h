@@ -3,7 +3,7 @@
 
 #include "basic/limits.h"
 
-/* The look for counters of other stores in the TPM only reads what needs no password, which takes
- * milliseconds. Keys that a slot has opened already wait for it, and at boot so does all that
- * connects, which gives up within a minute. */
+/* The search for counters of other stores only reads public data of the TPM, which takes
+ * milliseconds. It delays keys that a slot has opened already, and at boot every connection, each
+ * of which gives up within a minute. */
 #define COUNTER_CHECK_TIMEOUT_USEC (5 * USEC_PER_SEC)

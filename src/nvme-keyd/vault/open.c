@@ -6,8 +6,8 @@
 #include "credstore/seal/ways.h"
 #include "nvme-keyd/vault/vault-private.h"
 
-/* Opening: slot by slot, each in a job, until one gives the key. Then the TPM is asked whether it
- * has the counter of another store, and the store is unlocked. */
+/* Opening: one slot after the other, each in a job, until one gives the key. Then the TPM is asked
+ * for the counter of another store, and the store is unlocked. */
 
 static int try_slot(Vault *v);
 
@@ -25,26 +25,26 @@ static void end_opening(Vault *v, int result)
         v->detail = strdup(strerror(-result));
 }
 
-static void tell_end(Vault *v, int result)
+static void end_and_notify(Vault *v, int result)
 {
     end_opening(v, result);
-    vault_tell(v, result == 0 ? VAULT_OPENED : VAULT_FAILED);
-    /* What the slots before the right one said. */
+    vault_notify(v, result == 0 ? VAULT_OPENED : VAULT_FAILED);
+    /* The lines of the slots that failed before; the handler may still log them. */
     if (v->state == VAULT_STATE_OPEN)
         free(TAKE_PTR(v->detail));
     vault_run_next(v);
 }
 
-/* As systemd tells, and what tests of programs for an initramfs tell it. */
+/* Like in_initrd() of systemd, which lets tests decide by the same variable. */
 static bool is_initramfs(void)
 {
-    const char *told = secure_getenv("SYSTEMD_IN_INITRD");
+    const char *value = secure_getenv("SYSTEMD_IN_INITRD");
 
-    return told && *told ? strcmp(told, "1") == 0 : access("/etc/initrd-release", F_OK) == 0;
+    return value && *value ? strcmp(value, "1") == 0 : access("/etc/initrd-release", F_OK) == 0;
 }
 
-/* An exported store in the place of the real one would have old keys, or too few, and no rollback
- * counter that tells. */
+/* An export in the place of the real store would have old keys, or too few, and no rollback counter
+ * that reveals it. */
 int vault_open_with(Vault *v, const Secret *found, char **reterr_detail)
 {
     int r = store_unlock(v->store, found, reterr_detail);
@@ -55,18 +55,18 @@ int vault_open_with(Vault *v, const Secret *found, char **reterr_detail)
     }
     if (r == 0 && store_is_export(v->store) && !is_initramfs())
         return detail_set(reterr_detail, -EROFS,
-                          "it is an export for a boot image, which is no store outside of one");
+                          "it is an export for a boot image, which opens only in an initramfs");
     return r;
 }
 
-static void open_and_tell(Vault *v, const Secret *found)
+static void open_and_notify(Vault *v, const Secret *found)
 {
     _cleanup_(freep) char *why = NULL;
     int r = vault_open_with(v, found, &why);
 
     if (r < 0)
         vault_note_failure(v, &v->detail, r, "store", why);
-    tell_end(v, r);
+    end_and_notify(v, r);
 }
 
 static void on_counters_seen(int error, const Secret *output, const char *detail, void *userdata)
@@ -76,14 +76,14 @@ static void on_counters_seen(int error, const Secret *output, const char *detail
     int r = vault_end_counter_check(v, error, output, detail, &why);
 
     if (r == 0) {
-        open_and_tell(v, v->found);
+        open_and_notify(v, v->found);
         return;
     }
     vault_note_failure(v, &v->detail, r, "store", why);
-    tell_end(v, r);
+    end_and_notify(v, r);
 }
 
-/* The next slot may still do. */
+/* Another slot may still open the store. */
 static void fail_slot(Vault *v, int error, const char *detail)
 {
     int r;
@@ -94,7 +94,7 @@ static void fail_slot(Vault *v, int error, const char *detail)
     v->skip_given = false;
     r = try_slot(v);
     if (r < 0)
-        tell_end(v, r);
+        end_and_notify(v, r);
 }
 
 static void check_counters(Vault *v)
@@ -102,9 +102,9 @@ static void check_counters(Vault *v)
     int r = vault_start_counter_check(v, on_counters_seen);
 
     if (r == 0)
-        open_and_tell(v, v->found);
+        open_and_notify(v, v->found);
     else if (r < 0)
-        tell_end(v, r);
+        end_and_notify(v, r);
 }
 
 static void on_counter_read(int error, const Secret *output, const char *detail, void *userdata)
@@ -131,7 +131,7 @@ static void read_counter(Vault *v)
     if (r == 0)
         r = vault_start_job(v, SEAL_TIMEOUT_USEC, request, on_counter_read);
     if (r < 0)
-        tell_end(v, r);
+        end_and_notify(v, r);
 }
 
 static void on_unsealed(int error, const Secret *output, const char *detail, void *userdata)
@@ -154,7 +154,7 @@ static void on_unsealed(int error, const Secret *output, const char *detail, voi
         v->skip_given = true;
         r = try_slot(v);
         if (r < 0)
-            tell_end(v, r);
+            end_and_notify(v, r);
         return;
     }
     fail_slot(v, r, why ? why : detail);
@@ -220,7 +220,7 @@ static int find_by_recovery(const Vault *v, const Secret *key, Secret **ret, cha
     return r;
 }
 
-/* Attaches the store, unless it is being opened, and finds its key. */
+/* Attaches the store, unless it is attached because it is being opened, and finds its key. */
 static int find_to_unlock(Vault *v, const Secret *key, Secret **ret, char **reterr_detail)
 {
     int r = 0;
@@ -231,7 +231,7 @@ static int find_to_unlock(Vault *v, const Secret *key, Secret **ret, char **rete
         return detail_set(reterr_detail, -ENOMEDIUM, "there is no store yet");
     if (r == 0)
         r = find_by_recovery(v, key, ret, reterr_detail);
-    /* Its lock would keep the next one from it. */
+    /* An attached store is locked, which would keep the next try out. */
     if (r < 0 && v->state == VAULT_STATE_CLOSED)
         v->store = store_close(v->store);
     return r;
@@ -259,7 +259,7 @@ int vault_unlock(Vault *v, const Secret *recovery_key, char **reterr_detail)
     if (r == 0)
         free(TAKE_PTR(v->detail));
     if (r == 0 || was_working)
-        vault_tell(v, r == 0 ? VAULT_OPENED : VAULT_IDLE);
+        vault_notify(v, r == 0 ? VAULT_OPENED : VAULT_IDLE);
     vault_run_next(v);
     return r < 0 ? r : vault_error(v);
 }

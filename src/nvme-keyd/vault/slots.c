@@ -4,7 +4,8 @@
 
 #include "nvme-keyd/vault/vault-private.h"
 
-/* Slots of the store. Sealing one is slow; adding what was sealed is a commit like any other. */
+/* Slots of the store. Sealing one is slow, so it is a request; adding the sealed slot is a
+ * commit. */
 
 static int no_store(char **reterr_detail)
 {
@@ -51,7 +52,7 @@ static void end_sealing(Vault *v, int error, const Secret *slot, const char *det
     vault_end_request(v, error, slot, detail ? detail : words);
     vault_end_job(v);
     vault_run_next(v);
-    vault_tell(v, VAULT_IDLE);
+    vault_notify(v, VAULT_IDLE);
 }
 
 static void on_counter_made(int error, const Secret *output, const char *detail, void *userdata)

@@ -6,10 +6,10 @@
 #include "nvme-keyd/vault/vault-private.h"
 
 /*
- * Whether a store is the right one. Its files are authentic for whoever has its key, so that says
- * nothing about a store that an attacker has made and put in the place of ours. Three things do:
- * its id, where the configuration has it; the way by which it opens, where that was narrowed
- * (ways.h); and a TPM that has the rollback counter of another store, while this one has none.
+ * Whether a store is the right one. Its files are authentic to every owner of its key, so an
+ * attacker's own store in the place of ours looks authentic as well. Three things reveal it: its
+ * id, if the configuration has Id=; the slot that opens it, if OpenBy= leaves that way out
+ * (ways.h); and a TPM that has the rollback counter of another store, while this store has none.
  */
 
 int vault_check_id(const Vault *v, const Store *s, char **reterr_detail)
@@ -17,17 +17,16 @@ int vault_check_id(const Vault *v, const Store *s, char **reterr_detail)
     const char *expected = v->rules.id;
 
     if (v->rules.id_is_bad)
-        return detail_set(
-            reterr_detail, -EXDEV,
-            "Id= in nvme-keyd.conf is no id of a store (32 digits from 0 to f), so no "
-            "store is opened");
+        return detail_set(reterr_detail, -EXDEV,
+                          "Id= in nvme-keyd.conf is not the id of a store (32 digits from 0 to f), "
+                          "so no store is opened");
     if (!expected[0] || (s && strcmp(store_identity(s), expected) == 0))
         return 0;
     if (!s)
         return detail_set(
             reterr_detail, -EXDEV,
-            "there is no store in %s, and Id= in nvme-keyd.conf expects store %s: put "
-            "it back, or take Id= out to make a new one",
+            "there is no store in %s, and Id= in nvme-keyd.conf expects store %s: restore "
+            "it, or delete Id= to make a new one",
             v->state_dir, expected);
     return detail_set(reterr_detail, -EXDEV,
                       "it is another store: Id= in nvme-keyd.conf expects %s, and this is %s",
@@ -44,9 +43,9 @@ bool vault_is_foreign(const Vault *v)
     return !vault_store(v) && v->foreign;
 }
 
-/* A TPM that does not answer is asked once. OpenBy= makes no difference: a store in the place of
- * ours opens by just what is allowed, a host key on the same disk for example. The counter of ours
- * tells then, in a TPM that opens nothing here any more. */
+/* A TPM that timed out for a slot is not asked again. OpenBy= does not replace this check: an
+ * attacker's store opens by a way that is allowed, for example by a host key on the same disk, and
+ * then only our counter reveals it, also in a TPM that opens no slot here. */
 static bool is_counter_check_due(const Vault *v)
 {
     return !v->rules.id[0] && !v->rules.other_counters && !store_has_counter(v->store) &&
@@ -78,18 +77,19 @@ int vault_end_counter_check(Vault *v, int error, const Secret *output, const cha
     Tpm2CounterMark other;
 
     free(TAKE_PTR(v->counters_unseen));
-    /* Other than no counter, no TPM, or one that cannot have any. */
+    /* These three mean that there is no counter, no TPM, or one without counters. */
     if (error < 0 && error != -ENOENT && error != -ENODEV && error != -EOPNOTSUPP)
         v->counters_unseen = strdup(detail ? detail : strerror(-error));
-    /* A TPM that does not tell is no reason to keep the keys back. */
+    /* Without an answer of the TPM the keys are published all the same, because withholding them
+     * costs disks. */
     if (error < 0 || !output || output->size != sizeof(other))
         return 0;
     memcpy(&other, output->data, sizeof(other));
     v->foreign = true;
     return detail_set(reterr_detail, -EXDEV,
                       "the TPM has the rollback counter 0x%x of another store, %.*s, which is not "
-                      "here: if that one is gone for good, nvme-keyctl store forget 0x%x; if "
-                      "both are right, OtherCounters=yes in nvme-keyd.conf",
+                      "here: if that store is gone for good, run nvme-keyctl store forget 0x%x; if "
+                      "both stores are wanted, set OtherCounters=yes in nvme-keyd.conf",
                       other.index, STORE_IDENTITY_SIZE - 1, other.owner, other.index);
 }
 

@@ -10,10 +10,10 @@
 #include "nvme-keyd/vault/limits.h"
 #include "nvme-keyd/vault/vault.h"
 
-/* What the files of the Vault share: vault.c (states), open.c, create.c, trust.c (is it ours),
- * slots.c, counter.c. */
+/* Shared by the files of the Vault: vault.c (states and requests), open.c, create.c, trust.c (is it
+ * the right store), slots.c, counter.c. */
 
-/* The model is in vault.c. */
+/* The top of vault.c has the transitions. */
 typedef enum VaultState {
     VAULT_STATE_CLOSED,
     VAULT_STATE_OPENING,
@@ -21,11 +21,11 @@ typedef enum VaultState {
     VAULT_STATE_OPEN,
 } VaultState;
 
-/* What waits for its turn, or is at work. */
+/* A request that waits for its turn, or is at work. */
 typedef struct VaultRequest {
-    char *type; /* of a slot; NULL: a counter is to be removed */
+    char *type; /* of the slot to seal; NULL: remove a counter */
     char *replaces;
-    char *with_key; /* what options.with_key points to, or NULL */
+    char *with_key; /* owned; options.with_key points to it, or NULL */
     char *bank;     /* the same for options.bank */
     SlotOptions options;
     uint32_t counter;
@@ -45,71 +45,76 @@ struct Vault {
     Store *store; /* open, or being opened or made */
     Job *job;
 
-    int error; /* why it is not open */
+    int error; /* why the store is not open */
     char *detail;
-    uint64_t retry_usec; /* CLOCK_MONOTONIC, when that may be tried again */
-    bool refused;        /* it must not be opened */
-    bool foreign;        /* because it is another one */
-    int make_error;      /* the same for one that was to be made */
+    uint64_t retry_usec; /* CLOCK_MONOTONIC, no try before */
+    bool refused;        /* this store must not be opened */
+    bool foreign;        /* because it is not the expected one */
+    int make_error;      /* these three: the same for making a store */
     char *make_detail;
     uint64_t make_retry_usec;
     char *counters_unseen;
 
-    size_t nth;      /* slot or type that is being tried */
-    int slot_error;  /* of those before */
-    bool skip_given; /* its second try, see store_may_have_been_given() */
-    Secret *found;   /* what opens the store, while the TPM is asked for counters */
-    Secret *kek;     /* being sealed */
-    Secret *slot;    /* sealed, while its counter is made */
+    size_t nth;      /* index of the slot, or of the type, that is being tried */
+    int slot_error;  /* of the slots or types before */
+    bool skip_given; /* second try of the slot, see store_may_have_been_given() */
+    Secret *found;   /* opens the store; kept while the TPM is asked for counters */
+    Secret *kek;     /* the one that the job seals */
+    Secret *slot;    /* the sealed one, while its counter is made */
     uint64_t start_usec;
     sd_event_source *slow;
-    json_object *passed_over; /* lines: what could have sealed the store, and why it has not */
+    json_object *passed_over; /* lines: types that failed to seal the new store, and why */
     bool is_new;
 
-    STAILQ_HEAD(VaultRequests, VaultRequest) requests; /* the first may be at work */
+    STAILQ_HEAD(VaultRequests, VaultRequest) requests; /* the first one may be at work */
     bool request_at_work;
-    uint64_t count_failed_usec; /* CLOCK_MONOTONIC, 0: it did not */
+    uint64_t count_failed_usec; /* CLOCK_MONOTONIC; 0: the last try succeeded */
 };
 
-static inline void vault_tell(Vault *v, VaultEvent event)
+static inline void vault_notify(Vault *v, VaultEvent event)
 {
     v->handler(event, v->userdata);
 }
 
-/* What the rules say about slots. */
+/* The rules as options of a slot type. */
 SlotOptions vault_slot_options(const Vault *v);
 
-/* Starts the next piece of work. */
+/* Starts a job in the place of the last one. Returns as job_start(). */
 int vault_start_job(Vault *v, uint64_t limit_usec, const Secret *request, JobDone done)
     _must_check_;
-/* To be called where a piece of work is the last one, before its end is told. */
+/* Ends the last job of a chain and forgets its secrets. To be called before done or an event. */
 void vault_end_job(Vault *v);
-/* To be called after that: whoever waits for a turn has it. */
+/* Starts the next request. To be called after vault_end_job(). */
 void vault_run_next(Vault *v);
 
-/* Begins to open or to make the store. */
+/* Enters VAULT_STATE_OPENING or VAULT_STATE_CREATING, and starts the timer of VAULT_SLOW. */
 void vault_begin(Vault *v, VaultState state);
-/* A try that failed is not repeated before the time that this returns. */
+/* CLOCK_MONOTONIC; a try that failed now may be repeated then. */
 uint64_t vault_retry_time(const Vault *v);
 
-/* Notes that a slot failed; type: for an error without words. */
+/* Appends a line about a slot that failed to detail, and keeps the error that says most. words: the
+ * line, or NULL for one made of type and error. */
 void vault_note_failure(Vault *v, char **detail, int error, const char *type, const char *words);
-/* A line for people about a slot whose process said nothing, to be freed; NULL without memory. */
+/* A line for people about a slot whose job gave an error without words, to be freed; NULL without
+ * memory. */
 char *vault_explain(const char *type, int error);
 
-/* open.c: opens the attached store with what was found. Returns as store_unlock(), -EXDEV. */
+/* open.c: opens the attached store with the result of store_take_kek() or
+ * store_find_key_by_recovery(). Returns as store_unlock(), -EXDEV (not the expected store), or
+ * -EROFS (an export outside of an initramfs). */
 int vault_open_with(Vault *v, const Secret *found, char **reterr_detail) _must_check_;
 
-/* trust.c: whether a store, or none (NULL), is the one that the rules expect. Returns -EXDEV. */
+/* trust.c: whether a store, or none (NULL), is the one that the rules expect. Returns 0, or
+ * -EXDEV. */
 int vault_check_id(const Vault *v, const Store *s, char **reterr_detail) _must_check_;
-/* Asks the TPM whether it has the counter of another store than the attached one. Returns 1, 0
- * where it need not be asked, or an error. */
+/* Starts a job that asks the TPM for the counter of another store than the attached one. Returns 1,
+ * or 0 where that is not needed, or an error. */
 int vault_start_counter_check(Vault *v, JobDone done) _must_check_;
-/* What came of it, as done was told. Returns 0, or -EXDEV with a detail. */
+/* Judges the result of that job, which done got. Returns 0, or -EXDEV with a detail. */
 int vault_end_counter_check(Vault *v, int error, const Secret *output, const char *detail,
                             char **reterr_detail) _must_check_;
 
-/* slots.c, counter.c: start what the first request wants. */
+/* slots.c, counter.c: start the first request. */
 int vault_start_sealing(Vault *v, char **reterr_detail) _must_check_;
 int vault_start_removing_counter(Vault *v, char **reterr_detail) _must_check_;
 

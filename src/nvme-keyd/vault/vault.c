@@ -7,27 +7,28 @@
 #include "nvme-keyd/vault/vault-private.h"
 
 /*
- * The states, and what moves between them:
+ * The states, what moves the Vault from one to the next, and the event that follows:
  *
- *     closed ---- vault_await(), there is a store -------> opening
- *     closed ---- vault_await_new(), there is none ------> creating
- *     opening --- a slot gave the key -------------------> open      VAULT_OPENED
- *     opening --- no slot did, or another store ---------> closed    VAULT_FAILED
- *     creating -- the header is written -----------------> open      VAULT_CREATED
- *     creating -- nothing seals, or the disk failed -----> closed    VAULT_FAILED
- *     closed, opening -- vault_unlock() -----------------> open      VAULT_OPENED
- *     any ------- vault_set_rules(), vault_close() ------> closed    VAULT_IDLE
+ *     closed ---- vault_await(), a store is there --------> opening
+ *     closed ---- vault_await_new(), none is there -------> creating
+ *     opening --- a slot gives the key -------------------> open      VAULT_OPENED
+ *     opening --- no slot does, or the store is foreign --> closed    VAULT_FAILED
+ *     creating -- the header is written ------------------> open      VAULT_CREATED
+ *     creating -- no slot type seals, or the disk fails --> closed    VAULT_FAILED
+ *     closed, opening -- vault_unlock() ------------------> open      VAULT_OPENED
+ *     any ------- vault_set_rules() ----------------------> closed    VAULT_IDLE
+ *     any ------- vault_close(), vault_fail() ------------> closed
  *
- * Closed has three shades: nothing is known; failed, with an error, which keeps vault_await() from
- * another try for a while; and refused, a failure that lasts until the rules change.
+ * A closed Vault is one of three: untried; failed, with an error, so vault_await() makes no other
+ * try for a while; or refused, a failure that lasts until the rules change.
  *
- * One job is at work at a time. Opening and creating are chains of jobs: one for each slot, and one
- * that asks the TPM for the counters of other stores. In the other states the jobs are those of
- * requests, in their order, and when there is none, counting.
+ * One job runs at a time. Opening and creating are chains of jobs: one for each slot, and one that
+ * asks the TPM for the counters of other stores. In the other states a job belongs to the first
+ * request of the queue. When the queue is empty, a job may count up the rollback counter.
  */
 
-/* After a try that failed there is none for a while, longer if it took its time: asking again and
- * again must not keep processes and the TPM at work. */
+/* No second try for a while after one that failed, longer if that one was slow, because clients
+ * that ask again and again must not keep jobs and the TPM busy. */
 #define RETRY_USEC USEC_PER_SEC
 #define RETRY_SLOW_USEC (10 * USEC_PER_SEC)
 
@@ -71,7 +72,7 @@ void vault_end_job(Vault *v)
     v->slot = secret_free(v->slot);
 }
 
-/* A request that was at work begins again when its turn comes. */
+/* The request that was at work stays the first of the queue, so it starts again. */
 static void stop(Vault *v)
 {
     vault_end_job(v);
@@ -114,11 +115,11 @@ void vault_set_rules(Vault *v, const VaultRules *rules)
         return;
     v->retry_usec = v->make_retry_usec = 0;
     if (v->state == VAULT_STATE_OPEN && may_stay_open(v))
-        stop(v); /* it may have begun by the old rules */
+        stop(v); /* the job may have begun by the old rules */
     else
         vault_close(v);
     vault_run_next(v);
-    vault_tell(v, VAULT_IDLE);
+    vault_notify(v, VAULT_IDLE);
 }
 
 SlotOptions vault_slot_options(const Vault *v)
@@ -156,12 +157,12 @@ int vault_start_job(Vault *v, uint64_t limit_usec, const Secret *request, JobDon
     return job_start(v->event, limit_usec, request, done, v, &v->job);
 }
 
-/* Again and again, so that the service manager can be asked for more time. */
+/* Repeated, because each event extends the start-up time at the service manager. */
 static int on_slow(sd_event_source *source, _unused_ uint64_t usec, void *userdata)
 {
     if (sd_event_source_set_time_relative(source, SLOW_AGAIN_USEC) >= 0)
         (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-    vault_tell(userdata, VAULT_SLOW);
+    vault_notify(userdata, VAULT_SLOW);
     return 0;
 }
 
@@ -173,7 +174,7 @@ void vault_begin(Vault *v, VaultState state)
     v->slot_error = 0;
     v->start_usec = now_monotonic();
     v->refused = v->foreign = false;
-    /* Without the timer, who asks for the state waits to the end. */
+    /* Without the timer a call of Status waits until the end, no worse, so a failure is ignored. */
     (void)sd_event_add_time_relative(v->event, &v->slow, CLOCK_MONOTONIC, VAULT_SLOW_USEC, 0,
                                      on_slow, v);
 }
@@ -292,7 +293,7 @@ bool vault_is_working(const Vault *v)
     return v->job;
 }
 
-/* To callers -ENOENT means that there is no such key or slot, so errors of the store are -EIO. */
+/* -ENOENT is "no such key" or "no such slot" to callers, so an error of the store becomes -EIO. */
 static int not_open(int error, const char *detail, char **reterr_detail)
 {
     return detail_set(reterr_detail, error == -ENOMEM ? error : -EIO, "%s",

@@ -7,125 +7,130 @@
 #include "credstore/store.h"
 
 /*
- * The store of the service: opened, made, its slots and its rollback counter. What waits for a TPM
- * or for systemd-creds is done in child processes; nothing here blocks. Knows no key and no ring.
+ * The store of the service: it is opened and made here, with its slots and its rollback counter.
+ * Each step that waits for a TPM or for systemd-creds runs in a child process, so nothing here
+ * blocks. The Vault knows no key and no ring.
  */
 typedef struct Vault Vault;
 
-/* Opening the store counts as slow from here on. */
+/* Opening or making the store is called slow after this time. */
 #define VAULT_SLOW_USEC USEC_PER_SEC
 
-/* What the administrator lets open, or be, the store. */
+/* What the configuration allows: which ways open a store, and which store is the right one. */
 typedef struct VaultRules {
     unsigned closed_ways;
     bool allow_null_key;
-    bool other_counters;          /* the TPM may have rollback counters of other stores */
-    bool id_is_bad;               /* no store is the right one */
-    char id[STORE_IDENTITY_SIZE]; /* of the right store; "" for any */
+    bool other_counters;          /* accept a TPM that has rollback counters of other stores */
+    bool id_is_bad;               /* Id= could not be read, so no store may be opened */
+    char id[STORE_IDENTITY_SIZE]; /* of the one store that may be opened; "" for any */
 } VaultRules;
 
 typedef enum VaultEvent {
     VAULT_OPENED,
     VAULT_CREATED,
-    VAULT_FAILED,  /* to open or to make it: vault_detail() */
-    VAULT_SLOW,    /* still opening or making it, after VAULT_SLOW_USEC and then every 30 s */
-    VAULT_COUNTED, /* the rollback counter has caught up, or not: vault_detail() */
-    VAULT_IDLE,    /* something else has ended: vault_await() may say otherwise now */
+    VAULT_FAILED,  /* opening failed: vault_detail(); or making it: vault_make_detail() */
+    VAULT_SLOW,    /* still opening or making it: after VAULT_SLOW_USEC, then every 30 s */
+    VAULT_COUNTED, /* a try to count up the rollback counter has ended; if it failed: vault_detail()
+                    */
+    VAULT_IDLE,    /* another job has ended or the rules have changed: ask vault_await() again */
 } VaultEvent;
 
-/* Called from the event loop, and by vault_unlock() and vault_set_rules(). Must not free the vault.
- */
+/* Called from the event loop, and by vault_unlock() and vault_set_rules(). Must not free the
+ * Vault. */
 typedef void (*VaultHandler)(VaultEvent event, void *userdata);
 
-/* Does not touch the disk. event and state_dir are borrowed. Returns -ENOMEM. */
+/* Makes a closed Vault, without a look at the disk. event and state_dir are borrowed. Returns
+ * -ENOMEM. */
 int vault_new(sd_event *event, const char *state_dir, const VaultRules *rules, VaultHandler handler,
               void *userdata, Vault **ret) _must_check_;
-/* Ends what is at work: those who wait for a slot get -ECANCELED. Accepts NULL; returns NULL. */
+/* Ends the job at work; waiting requests end with -ECANCELED. Accepts NULL; returns NULL. */
 Vault *vault_free(Vault *v);
 DEFINE_CLEANUP(Vault, vault_free)
 
-/* Puts other rules in force: a store that they do not allow is closed, and so is one that is being
- * opened. */
+/* Puts new rules in force. If they differ, the store is closed, or its opening ends; only a store
+ * that is open by its recovery key stays open, if the new rules allow it. */
 void vault_set_rules(Vault *v, const VaultRules *rules);
 
 /* Starts opening the store, if there is one. Returns true when there is nothing to wait for: the
- * store is open, or absent, or could not be opened a moment ago. Else an event tells when to call
- * again. */
+ * store is open, or absent, or opening it failed a moment ago. Returns false while a job is at
+ * work; an event follows when the caller may ask again. */
 bool vault_await(Vault *v);
-/* The same, and makes a store where there is none. */
+/* As vault_await(), but makes a store if there is none. */
 bool vault_await_new(Vault *v);
 
-/* Whether vault_await() returned true: 0 for a store that is open or absent, else why it is not
- * open; -EBUSY while it is being opened. Errors of store_attach() and store_unlock(), -EXDEV for
- * one that must not be opened. */
+/* Why the store is not open: 0 if it is open or absent, -EBUSY while it is being opened or made,
+ * else an error of store_attach() or store_unlock(), or -EXDEV for a store that must not be
+ * opened. */
 int vault_error(const Vault *v);
-/* A line or more for people about that; NULL where there is nothing to say. */
+/* Lines for people about that error; NULL if there are none. */
 const char *vault_detail(const Vault *v);
-/* The same for a store that could not be made; 0 where nothing was tried. */
+/* The same two for making a store; 0 and NULL where none was tried. */
 int vault_make_error(const Vault *v);
 const char *vault_make_detail(const Vault *v);
 
-/* Whether the store is open, or absent; whether it may be changed too (-EROFS for an export);
- * whether it is there too (-ENOMEDIUM). -EIO for any error of the store, with a detail. */
+/* Checks for methods, each stricter than the one before: the store is open or absent; it may be
+ * changed (-EROFS for an export); it is there. Any other failure is -EIO or -ENOMEM. With a
+ * detail. */
 int vault_require_open(const Vault *v, char **reterr_detail) _must_check_;
 int vault_require_writable(const Vault *v, char **reterr_detail) _must_check_;
 int vault_require_store(const Vault *v, char **reterr_detail) _must_check_;
 
-/* NULL unless the store is open. */
+/* Returns NULL unless the store is open. */
 Store *vault_store(const Vault *v);
-/* Closes it, with -ECANCELED for those who wait for a slot. No event. */
+/* Closes the store. Waiting requests end with -ECANCELED; no event follows. */
 void vault_close(Vault *v);
-/* The same, as if it had not been possible to open it. */
+/* As vault_close(), and records error as the reason that the store is not open. */
 void vault_fail(Vault *v, int error);
 
 /* True while the store is being opened or made. */
 bool vault_is_opening(const Vault *v);
-/* True when that has taken VAULT_SLOW_USEC. */
+/* True once that has taken VAULT_SLOW_USEC. */
 bool vault_is_slow(const Vault *v);
-/* True while a child process is at work. */
+/* True while a job is at work. */
 bool vault_is_working(const Vault *v);
-/* True when there is a store that must not be opened, by the rules or by a TPM. */
+/* True if a store is there that must not be opened: by the rules, or because a TPM has the rollback
+ * counter of another one. */
 bool vault_is_refused(const Vault *v);
-/* True when that is because it is another store than the right one, or there is none. */
+/* True if that is because it is not the expected store, or because the expected one is missing. */
 bool vault_is_foreign(const Vault *v);
-/* Why the TPM did not tell, when the store was opened last, whether it has the rollback counter of
- * another store; NULL where it did, or where there was nothing to ask. */
+/* Why the last opening could not learn whether the TPM has the rollback counter of another store;
+ * NULL where it could, or did not ask. */
 const char *vault_counters_unseen(const Vault *v);
 
-/* Opens a store that no slot opens any more; a slot that is still being tried may hang, so that is
- * given up. Returns -EALREADY, -ENOMEDIUM (there is none), -ENOENT (it has no recovery key),
- * -EKEYREJECTED (it is another), -EBUSY (it is being made), or an error of store_unlock(), -EXDEV
- * for a store that must not be opened; with a detail. */
+/* Opens the store by its recovery key. If a slot is being tried, that try ends, because it may
+ * hang. Returns -EALREADY, -ENOMEDIUM (no store), -ENOENT (the store has no recovery key),
+ * -EKEYREJECTED (wrong recovery key), -EBUSY (the store is being made), -EXDEV (the store must not
+ * be opened), or an error of store_unlock(); with a detail. */
 int vault_unlock(Vault *v, const Secret *recovery_key, char **reterr_detail) _must_check_;
-/* True when only the recovery key could open the store again. */
+/* True if the store is open and only its recovery key could open it again. */
 bool vault_is_unlocked_by_hand(const Vault *v);
 
-/* True once for a store that is new: whoever caused that hears of it. */
+/* Returns true once for a new store, so the reply to the call that caused it can mention it. */
 bool vault_take_new(Vault *v);
-/* What that store does not promise, to be put: what could have sealed it, and did not, and why, and
- * what slot_warnings() says of the others. Returns -ENOMEM. */
+/* Warnings about that store, to be put by the caller: each slot type that could have sealed it but
+ * failed, with the reason, and the lines of slot_warnings(). Returns -ENOMEM. */
 int vault_new_warnings(const Vault *v, json_object **ret) _must_check_;
 
 /*
  * Slots.
  */
 
-/* The slots, as docs/CREDSTORE.md describes them; to be put. Of a store that is not open none of it
- * is known to be true. Returns -ENOMEDIUM when there is none, or an error of store_attach(); with a
- * detail. */
+/* The slots as docs/CREDSTORE.md describes them, to be put by the caller. They are authentic only
+ * if the store is open. Returns -ENOMEDIUM if there is no store, or an error of store_attach();
+ * with a detail. */
 int vault_slots(Vault *v, json_object **ret, char **reterr_detail) _must_check_;
 
-/* What a slot is to be. */
+/* The slot that a caller wants. */
 typedef struct SlotRequest {
     const char *type;
-    const char *replaces; /* the id of the slot whose place it takes, or NULL */
+    const char *replaces; /* id of the slot that it replaces, or NULL */
     SlotOptions options;
 } SlotRequest;
 
 typedef struct SealedSlot {
     char id[SLOT_ID_SIZE];
     Secret *recovery_key; /* for type "recovery", else NULL */
-    bool new_tpm;         /* by a TPM in the place of one that the store knew before */
+    bool new_tpm;         /* the store knew another TPM before */
 } SealedSlot;
 
 static inline void sealed_slot_done(SealedSlot *s)
@@ -133,26 +138,27 @@ static inline void sealed_slot_done(SealedSlot *s)
     s->recovery_key = secret_free(s->recovery_key);
 }
 
-/* The store must be open. */
+/* The functions from here to the rollback counter need an open store. */
 
-/* Makes a slot of type "recovery", without a child process. Returns as VaultDone, with a detail. */
+/* Makes a slot of type "recovery", without a job. Returns an error as VaultDone gets it, with a
+ * detail. */
 int vault_add_recovery(Vault *v, const SlotRequest *request, SealedSlot *ret, char **reterr_detail)
     _must_check_;
 
-/* The end of what was asked for. error: -ENOENT (no slot to replace, no such counter), -EINVAL,
- * -E2BIG (too many slots), -EBUSY (it is the counter of the store here), -ECANCELED, -ENOMEDIUM
- * (the store is not open any more), an error of the slot type or the TPM, or -EIO for one of the
- * store. detail may be NULL. slot: what was sealed, for vault_put_slot() or vault_drop_slot(); NULL
- * for an error or a counter. */
+/* The end of a request. error: -ENOENT (no slot to replace, or no such counter), -EINVAL, -E2BIG
+ * (too many slots), -EBUSY (the counter belongs to the store here), -ECANCELED, -ENOMEDIUM (the
+ * store is closed by now), an error of the slot type or of the TPM, or -EIO for one of the store.
+ * detail may be NULL. slot: the sealed slot, for vault_put_slot() or vault_drop_slot(); NULL after
+ * an error and for a counter. */
 typedef void (*VaultDone)(int error, const Secret *slot, const char *detail, void *userdata);
 
-/* Seals the store key by another slot, when its turn comes: one thing at a time is sealed. done is
- * called once, which may be before this returns. */
+/* Queues a request to seal the store key by another slot; requests run one at a time. done is
+ * called once, perhaps before this returns. */
 void vault_seal_slot(Vault *v, const SlotRequest *request, VaultDone done, void *userdata);
-/* Adds what was sealed. Returns as VaultDone, with a detail. */
+/* Adds a sealed slot to the store. Returns an error as VaultDone gets it, with a detail. */
 int vault_put_slot(Vault *v, const Secret *slot, SealedSlot *ret, char **reterr_detail)
     _must_check_;
-/* Forgets it: nobody wants it any more. A counter that was made with it is removed. */
+/* Drops a sealed slot that is not to be added, and has a counter that was made with it removed. */
 void vault_drop_slot(Vault *v, const Secret *slot);
 
 /* Removes a slot. Returns -ENOENT, -EPERM (see store_remove_slot()), or -EIO; with a detail. */
@@ -162,12 +168,12 @@ int vault_remove_slot(Vault *v, const char *id, bool force, char **reterr_detail
  * The rollback counter.
  */
 
-/* Has the counter of the store incremented if it is behind, and one that nothing needs removed. To
- * be called when something may have been committed. */
+/* Starts a job that counts up the rollback counter if it is behind, or that removes one which
+ * nothing needs. To be called after each possible commit. */
 void vault_count(Vault *v);
-/* True when it is behind. */
+/* True if the counter is behind. */
 bool vault_has_to_count(const Vault *v);
 
-/* Removes the counter of another store from the TPM; done as for vault_seal_slot(). The store need
- * not be open. */
+/* Queues a request to remove the counter of another store from the TPM; done as for
+ * vault_seal_slot(). The store need not be open. */
 void vault_remove_counter(Vault *v, uint32_t index, VaultDone done, void *userdata);
