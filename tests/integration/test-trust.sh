@@ -181,7 +181,7 @@ stop
 configure
 put_in_place ours
 start
-refused "the counter of the store itself stays" 8 "of the store that is here" ctl store forget "$counter"
+refused "the counter of the store itself stays" 8 "belongs to the store that is here" ctl store forget "$counter"
 stop
 put_in_place theirs
 start

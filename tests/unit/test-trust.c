@@ -179,8 +179,8 @@ TEST(bad_values)
     } bad[] = {
         {"OpenBy", "systemd-cred", "OpenBy="},
         {"OpenBy", "tpm2, systemd-creds", "OpenBy="},
-        {"Id", "12345", "is no id"},
-        {"Id", "0123456789ABCDEF0123456789ABCDEF", "is no id"},
+        {"Id", "12345", "is not the id"},
+        {"Id", "0123456789ABCDEF0123456789ABCDEF", "is not the id"},
     };
     char id[STORE_IDENTITY_SIZE];
     SyncResult s;
