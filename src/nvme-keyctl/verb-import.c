@@ -280,7 +280,7 @@ static int print_result(const ImportRun *run, json_object *reply)
     cli_print_warnings(reply);
     if (unpublished > 0)
         (void)cli_fail(EXIT_OK,
-                       "warning: %llu keys are kept, but not in the kernel's keyring, see "
+                       "warning: %llu keys are stored, but not in the kernel's keyring, see "
                        "nvme-keyctl status",
                        (unsigned long long)unpublished);
     return EXIT_OK;

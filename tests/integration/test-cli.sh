@@ -291,7 +291,7 @@ refused_with "add: a comment that is too long" 3 "the comment has 257 bytes, but
 # --- what the journal has
 
 pair="for host $HOST and subsystem nqn\.2026-11\.org\.example:r"
-for what in "Key $target $pair added by uid 0" "Key $newer $pair came in the place of $target, rotated by uid 0" "Key $newer $pair removed by uid 0"; do
+for what in "Key $target $pair added by uid 0" "Key $newer $pair replaces $target, rotated by uid 0" "Key $newer $pair removed by uid 0"; do
     check "the log: $what" grep -q "$what" "$log"
 done
 

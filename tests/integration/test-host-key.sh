@@ -216,7 +216,7 @@ END
 head_is 00112233445566778899aabbccddeeff
 slot=$(ctl slot add systemd-creds)
 is "a type of the future: slot list" "$(slots | grep "^$slot")" "$slot systemd-creds unknown -"
-refused "a type of the future: reseal asks" 3 "type that this version does not know: choose one with --with-key=" ctl slot reseal "$slot"
+refused "a type of the future: reseal asks" 3 "this slot is sealed by a type of key that this version does not know: choose one with --with-key=" ctl slot reseal "$slot"
 run ctl slot reseal
 is "a type of the future: reseal of all asks, and seals the others" "$status $(wc -l <<<"$out")" "3 1"
 head_is d4062dfb71ad4c86804b40ef1180f1fc

@@ -408,7 +408,7 @@ is "another TPM: no notice" "$(grep -c "another TPM than the store knew" "$log")
 refused "another TPM: not for another type" 2 "need type tpm2" ctl slot add systemd-creds --new-tpm
 run ctl slot reseal --new-tpm
 is "another TPM: reseal --new-tpm" "$status$err" 0
-is "another TPM: a notice" "$(grep -c "Slot $tpm2 (tpm2) is sealed by another TPM than the store knew: uid 0 has told it to trust that one" "$log")" 1
+is "another TPM: a notice" "$(grep -c "Slot $tpm2 (tpm2) is sealed by another TPM than the store knew: uid 0 let the store trust it" "$log")" 1
 restart
 is "another TPM: it opens the store" "$(store_state)" "open tpm2"
 
@@ -507,7 +507,7 @@ like "AllowNullKey=no: status says so" "$(store_status)" "sealed with no key"
 
 # --- the log
 
-for what in "Slot $tpm2 \\(tpm2\\) added by uid 0" "Slot $tpm2 \\(tpm2\\) sealed anew by uid 0" \
+for what in "Slot $tpm2 \\(tpm2\\) added by uid 0" "Slot $tpm2 \\(tpm2\\) resealed by uid 0" \
     "Slot $second removed by uid 0" "Store opened with a recovery key by uid 0"; do
     check "the log: $what" grep -qE "$what" "$log"
 done

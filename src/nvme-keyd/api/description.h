@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* org.nvmekeyd.Manager in the interface definition language; meson makes it of the file that is
- * installed. */
+/* The text of org.nvmekeyd.Manager.varlink; meson makes its definition from the installed file. */
 extern const char manager_description[];

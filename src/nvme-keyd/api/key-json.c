@@ -6,8 +6,7 @@
 #include "basic/json.h"
 #include "nvme-keyd/api/key-json.h"
 
-/* Enough to tell keys apart by eye and to compare two machines; the identity has the whole digest.
- */
+/* Enough for people to compare keys and machines; the identity has the whole digest. */
 #define FINGERPRINT_LENGTH 12
 
 static int add_identities(json_object *o, const Key *k)
@@ -50,7 +49,7 @@ static int add_names(json_object *o, const Key *k)
             json_add_string(o, "hash", psk_hash_to_string(k->hash)) |
             key_versions_to_json(o, k->versions) | add_fingerprint(o, k);
 
-    /* Nobody knows how a derived one was derived. */
+    /* A derived key came without its configured PSK, so its derivation is not known. */
     if (k->kind == KEY_CONFIGURED)
         r |= json_add_string(o, "derivation", psk_derivation_to_string(k->derivation));
     return r;

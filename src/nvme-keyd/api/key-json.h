@@ -3,5 +3,6 @@
 
 #include "nvme-keyd/keys/key.h"
 
-/* Type Key of org.nvmekeyd.Manager: what people and programs are told of a key. Never a secret. */
+/* A key as type Key of org.nvmekeyd.Manager, to be put by the caller. It holds no secret. Returns
+ * -ENOMEM. */
 int key_to_json(const Key *k, json_object **ret) _must_check_;

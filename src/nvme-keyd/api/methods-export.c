@@ -8,8 +8,8 @@
 #include "basic/names.h"
 #include "nvme-keyd/api/methods-private.h"
 
-/* ExportStore: the text of an export in pieces, each in a reply of its own, as the peer reads them.
- */
+/* ExportStore: sends the text of an export as the peer reads it, each piece in a reply of its
+ * own. */
 
 typedef struct Export {
     StoreExport *export;

@@ -22,20 +22,21 @@ int methods_describe_key(const Key *k, unsigned on_demand_sec, json_object **ret
     return r;
 }
 
-/* Whoever changes keys sees at once what the ring has of them; of others there may be many. */
+/* Root changes keys and must see the effect at once. The others share one look at the ring, because
+ * there may be many of them. */
 static const ManagerLook *look_for(const VarlinkCall *call, Manager *m)
 {
     return manager_look(m, varlink_call_peer(call)->uid == 0);
 }
 
-/* Keys for one step: well below a millisecond, and as much as is sent in one go. */
+/* Keys of one step: they take well below a millisecond, and fill about one write. */
 #define LIST_STEP 16
 
 typedef struct Listing {
     Manager *manager;
     KeyCursor cursor;
     unsigned on_demand_sec;
-    int error; /* why the store cannot be opened: to be told behind the keys of credentials */
+    int error; /* why the store is not open; reported after the handed-in keys */
 } Listing;
 
 static void destroy_listing(void *state)
@@ -49,14 +50,14 @@ static void destroy_listing(void *state)
 static int end_list(VarlinkCall *call, const Listing *l)
 {
     if (l->cursor.stale)
-        return methods_reply_failure(
-            call, -EIO, "the keys were read anew meanwhile: list them once more", NULL);
+        return methods_reply_failure(call, -EIO,
+                                     "the keys were reloaded meanwhile: list them again", NULL);
     if (l->error < 0 && !manager_store(l->manager))
         return methods_reply_failure(call, -EIO, vault_detail(manager_vault(l->manager)), NULL);
     return varlink_call_reply(call, NULL);
 }
 
-/* One key; the last one is the answer, where nothing has to be told behind it. */
+/* Sends one key; the last one is the final reply, unless an error has to follow. */
 static int list_key(VarlinkCall *call, Listing *l)
 {
     _cleanup_(json_putp) json_object *o = json_object_new_object(), *key = NULL;
@@ -126,7 +127,7 @@ int method_describe(VarlinkCall *call, json_object *p, void *userdata)
 
     if (methods_read_id(p, &id) < 0)
         return varlink_call_invalid_parameter(call, "id");
-    /* Keys of a store that cannot be opened are not "none". */
+    /* A key that is not known may be in the store that is not open, so that is the error. */
     if (!key_table_find(manager_keys(m), id) && vault_error(manager_vault(m)) < 0)
         return methods_reply_failure(call, -EIO, vault_detail(manager_vault(m)), NULL);
     look = look_for(call, m);

@@ -4,15 +4,16 @@
 #include "nvme-keyd/api/methods.h"
 #include "nvme-keyd/vault/vault.h"
 
-/* What the files methods*.c share. */
+/* Shared by the files methods*.c. */
 
-/* methods-list.c: a key as readers see it, for the caller to put. lifetimeSec says that it is
- * normal for a key not to be in the ring; on_demand_sec as for key_lifetime(). Returns -ENOMEM. */
+/* methods-list.c: a key as List and Describe show it, to be put by the caller. lifetimeSec means
+ * that the key may be missing in the ring until it is requested; on_demand_sec as for
+ * key_lifetime(). Returns -ENOMEM. */
 int methods_describe_key(const Key *k, unsigned on_demand_sec, json_object **ret) _must_check_;
 int method_list(VarlinkCall *call, json_object *p, void *userdata);
 int method_describe(VarlinkCall *call, json_object *p, void *userdata);
 
-/* methods-status.c; the gate closes for as long as most stores take. */
+/* methods-status.c; the gate closes until the store is open, but for VAULT_SLOW_USEC at most. */
 bool gate_status(const VarlinkCall *call, json_object *p, void *userdata);
 int method_status(VarlinkCall *call, json_object *p, void *userdata);
 
@@ -23,18 +24,18 @@ int method_import(VarlinkCall *call, json_object *p, void *userdata);
 /* ExportStore. */
 int method_export_store(VarlinkCall *call, json_object *p, void *userdata);
 
-/* Reads the member id, valid as long as p. Returns -EINVAL where it is not a string. */
+/* Reads the member id, valid as long as p. Returns -EINVAL if it is missing or no string. */
 int methods_read_id(json_object *p, const char **ret) _must_check_;
 
 /* Reads {hash, role, derivation, identityVersions, comment, force, hostNQN, subsystemNQN}; each may
  * be absent. Returns 0, or -EINVAL with the member's name. */
 int methods_read_request(json_object *p, KeyRequest *q, const char **reterr_member) _must_check_;
 
-/* Answers a failed change; other: the key that is in the way, or NULL. */
+/* Replies with the error of a failed change; other: the key that is in the way, or NULL. */
 int methods_reply_failure(VarlinkCall *call, int error, const char *detail, const Key *other)
     _must_check_;
 
-/* Answers with an error of ours; id: of the key in the way, or NULL. */
+/* Replies with an error of our interface; id: of the key in the way, or NULL. */
 int methods_reply_error(VarlinkCall *call, const char *name, const char *message, const char *id)
     _must_check_;
 
@@ -43,7 +44,7 @@ int method_list_slots(VarlinkCall *call, json_object *p, void *userdata);
 bool gate_add_slot(const VarlinkCall *call, json_object *p, void *userdata);
 int method_add_slot(VarlinkCall *call, json_object *p, void *userdata);
 int method_reseal_slot(VarlinkCall *call, json_object *p, void *userdata);
-/* Tells of a store that has just been made, once: what seals it, and what that does not promise. */
+/* Adds storeMadeBy and warnings to the first reply after a store was made, else nothing. */
 int methods_add_made(json_object *reply, Manager *m) _must_check_;
 
 int method_remove_slot(VarlinkCall *call, json_object *p, void *userdata);

@@ -14,7 +14,7 @@
 #include "nvme-keyd/api/methods-private.h"
 #include "nvme-keyd/daemon-log.h"
 
-/* The methods about what opens the store. */
+/* The methods about slots, and Unlock. */
 
 static const struct {
     int error;
@@ -29,7 +29,6 @@ static const struct {
     {-ENOMEDIUM, NAMES_MANAGER_INTERFACE ".StoreAbsent"},
 };
 
-/* What seals a store. */
 static int add_types(json_object *o, const Store *s)
 {
     json_object *types = json_object_new_array(), *slots = store_slots(s);
@@ -77,14 +76,13 @@ static void log_slot(VarlinkCall *call, const char *id, const char *type, const 
                    type ? ")" : "", what, (unsigned)varlink_call_peer(call)->uid);
 }
 
-/* Who replaced the TPM unseen would have this happen, too. */
+/* Logged at notice, because an attacker who replaces the TPM needs this step as well. */
 static void log_new_tpm(VarlinkCall *call, const char *id)
 {
-    (void)log_full(
-        LOG_NOTICE, 0, &(LogFields){.message_id = MESSAGE_NEW_TPM},
-        "Slot %s (tpm2) is sealed by another TPM than the store knew: uid %u has told it "
-        "to trust that one",
-        id, (unsigned)varlink_call_peer(call)->uid);
+    (void)log_full(LOG_NOTICE, 0, &(LogFields){.message_id = MESSAGE_NEW_TPM},
+                   "Slot %s (tpm2) is sealed by another TPM than the store knew: uid %u let the "
+                   "store trust it",
+                   id, (unsigned)varlink_call_peer(call)->uid);
 }
 
 static int copy_member(json_object *slot, const char *from, const char *to, json_object *o)
@@ -96,8 +94,8 @@ static int copy_member(json_object *slot, const char *from, const char *to, json
     return json_add_take(o, to, json_object_get(value));
 }
 
-/* A slot without what it is sealed with. What comes from a store that is not open may be anything:
- * it is told as it is when it is of the right type. */
+/* A slot without its sealed members. Members of a store that is not open may be anything, so they
+ * are only checked for their type. */
 static int slot_to_json(json_object *slot, bool opened, json_object **ret)
 {
     _cleanup_(json_putp) json_object *o = json_object_new_object();
@@ -138,18 +136,19 @@ int method_list_slots(VarlinkCall *call, _unused_ json_object *p, void *userdata
 
     if (!o || json_add_take(o, "slots", array) < 0)
         return -ENOMEM;
-    /* A store that no slot opens has slots all the same. */
+    /* Also of a store that is not open, because its slots may show why. */
     r = vault_slots(manager_vault(m), &slots, &detail);
     if (r < 0)
         return reply_slot_failure(call, m, r, detail);
     for (size_t i = 0; i < json_object_array_length(slots); i++) {
-        json_object *slot = json_object_array_get_idx(slots, i), *told;
+        json_object *slot = json_object_array_get_idx(slots, i), *shown;
 
-        if (slot_to_json(slot, opened_store(m, slot), &told) < 0 ||
-            json_append_take(array, told) < 0)
+        if (slot_to_json(slot, opened_store(m, slot), &shown) < 0 ||
+            json_append_take(array, shown) < 0)
             return -ENOMEM;
     }
-    /* Nobody has written those of a store that is locked, as far as is known. */
+    /* The slots of a store that is not open are not authentic, so warnings about them would prove
+     * nothing. */
     warnings = manager_store(m) ? NULL : json_object_new_array();
     if ((manager_store(m) && slot_warnings(slots, &warnings) < 0) ||
         json_add_take(o, "warnings", warnings) < 0)
@@ -174,15 +173,16 @@ static int reply_slot(VarlinkCall *call, Manager *m, json_object *slot, json_obj
                       const Secret *key)
 {
     _cleanup_(json_putp) json_object *o = json_object_new_object(), *own = warnings;
-    json_object *told;
+    json_object *shown;
     int r;
 
-    if (!o || slot_to_json(slot, opened_store(m, slot), &told) < 0 ||
-        json_add_take(o, "slot", told) < 0)
+    if (!o || slot_to_json(slot, opened_store(m, slot), &shown) < 0 ||
+        json_add_take(o, "slot", shown) < 0)
         return -ENOMEM;
     if (own && json_add_take(o, "warnings", TAKE_PTR(own)) < 0)
         return -ENOMEM;
-    /* Those of a new store are about all of its slots. */
+    /* If the store is new, these replace the warnings above, because they cover all of its
+     * slots. */
     if (methods_add_made(o, m) < 0)
         return -ENOMEM;
     if (!key)
@@ -241,7 +241,7 @@ static int reply_sealed(VarlinkCall *call, Manager *m, const SealedSlot *sealed,
     int r;
 
     (void)json_get_string(slot, "type", &type);
-    log_slot(call, sealed->id, type, resealed ? "sealed anew" : "added");
+    log_slot(call, sealed->id, type, resealed ? "resealed" : "added");
     if (sealed->new_tpm)
         log_new_tpm(call, sealed->id);
     daemon_log_host_key(m);
@@ -252,7 +252,7 @@ static int reply_sealed(VarlinkCall *call, Manager *m, const SealedSlot *sealed,
     return reply_slot(call, m, slot, warnings, sealed->recovery_key);
 }
 
-/* A call that waits for its slot to be sealed, or for a counter to be removed. */
+/* A held call that waits for its slot to be sealed, or for a counter to be removed. */
 typedef struct HeldCall {
     VarlinkCall *call;
     Manager *manager;
@@ -290,7 +290,7 @@ static void on_sealed(int error, const Secret *slot, const char *detail, void *u
     bool lost = varlink_held_call_is_lost(h->call);
     int r = 0;
 
-    /* Nobody else gets what one caller has asked for. */
+    /* No other caller may get a slot that this one asked for. */
     if (lost && slot)
         vault_drop_slot(manager_vault(h->manager), slot);
     if (!lost)
@@ -319,7 +319,7 @@ static int seal_slot(VarlinkCall *call, Manager *m, const SlotRequest *q)
     return 0;
 }
 
-/* Options of one type do not go with another. */
+/* Returns an option that does not belong to the type of slot, or NULL. */
 static const char *find_foreign(const SlotRequest *q)
 {
     if (q->options.pcrs_given && strcmp(q->type, "tpm2") != 0)
@@ -344,7 +344,7 @@ static int read_slot(json_object *p, SlotRequest *q, const char **reterr_member)
     return *reterr_member ? -EINVAL : 0;
 }
 
-/* No store is made for what cannot be a slot of it. */
+/* A call that will fail must not cause a store to be made. */
 bool gate_add_slot(_unused_ const VarlinkCall *call, json_object *p, void *userdata)
 {
     Vault *v = manager_vault(userdata);
@@ -374,7 +374,7 @@ int method_add_slot(VarlinkCall *call, json_object *p, void *userdata)
     return r < 0 ? reply_slot_failure(call, userdata, r, detail) : seal_slot(call, userdata, &q);
 }
 
-/* The PCRs that a slot is bound to now, and their bank unless another one is better. */
+/* Takes the present PCRs of the slot, and their bank; bank_kept allows a better one. */
 static void keep_pcrs(json_object *slot, SlotOptions *options)
 {
     json_object *pcrs;
@@ -389,8 +389,8 @@ static void keep_pcrs(json_object *slot, SlotOptions *options)
                          << (json_object_get_int(json_object_array_get_idx(pcrs, i)) % TPM2_PCRS);
 }
 
-/* The key of systemd that seals a slot now. Returns -EINVAL for one of a later systemd: to pick
- * another one silently could give a slot that does not open in an initramfs. */
+/* Takes the present key of systemd-creds. Returns -EINVAL for a key type of a later systemd,
+ * because another choice could give a slot that does not open in an initramfs. */
 static int keep_with_key(json_object *slot, SlotOptions *options, char **reterr_detail)
 {
     const char *name = creds_blob_key_name(slot);
@@ -399,7 +399,7 @@ static int keep_with_key(json_object *slot, SlotOptions *options, char **reterr_
         return 0;
     if (strcmp(name, CREDS_KEY_UNKNOWN) == 0)
         return detail_set(reterr_detail, -EINVAL,
-                          "what seals this slot is of a type that this version does not know: "
+                          "this slot is sealed by a type of key that this version does not know: "
                           "choose one with --with-key=");
     options->with_key = name;
     return 0;
@@ -437,7 +437,7 @@ int method_reseal_slot(VarlinkCall *call, json_object *p, void *userdata)
         return reply_slot_failure(call, m, r, detail);
     if (strcmp(q.type, "tpm2") == 0) {
         keep_pcrs(slot, &q.options);
-        /* Without a new one the slot would not open the store. */
+        /* Without a new counter the slot would not open the store. */
         q.options.rollback_counter |= store_counter_lost(manager_store(m));
     }
     return seal_slot(call, m, &q);

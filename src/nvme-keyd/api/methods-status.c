@@ -10,7 +10,7 @@
 
 /* Status. */
 
-/* The types of the slots, the one that opened the store first. */
+/* The slot that opened the store comes first. */
 static int add_slots(json_object *o, const Store *s)
 {
     json_object *types = json_object_new_array(), *slots = store_slots(s),
@@ -50,7 +50,7 @@ static json_object *store_status(Manager *m)
     return TAKE_PTR(o);
 }
 
-/* error: why keys that should be in the ring are not, or 0. */
+/* error: why wanted keys are missing in the ring, or 0. */
 static int add_ring_problems(json_object *o, const RingNotices *l, int error)
 {
     json_object *problems = json_object_new_array();
@@ -66,7 +66,7 @@ static int add_ring_problems(json_object *o, const RingNotices *l, int error)
     return r;
 }
 
-/* lacking: keys that should be in the ring are not. */
+/* lacking: wanted keys are missing in the ring. */
 static json_object *keyring_status(const Manager *m, const Ring *ring, bool lacking)
 {
     _cleanup_(json_putp) json_object *o = json_object_new_object();
@@ -94,7 +94,7 @@ static json_object *provision_status(const Manager *m)
     return TAKE_PTR(o);
 }
 
-/* Without a keyring there is nothing that it could have. */
+/* Without a ring tlshd has nothing to link. */
 static int add_tlshd(json_object *status, const ManagerLook *look)
 {
     const TlshdStatus *h = &look->tlshd;
@@ -130,8 +130,8 @@ static json_object *credentials_status(const Manager *m)
     return TAKE_PTR(o);
 }
 
-/* How many keys a store has that does not open is not known, and not told; the ring tells what is
- * left of it there. */
+/* A store that is not open may have any number of keys, so only those that it left in the ring are
+ * counted. */
 static int add_counts(json_object *o, const Manager *m, const ManagerLook *look)
 {
     if (manager_store(m) ||

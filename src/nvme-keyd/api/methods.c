@@ -14,7 +14,7 @@
 #include "nvme-keyd/api/methods-private.h"
 #include "nvme-keyd/keys/broken.h"
 
-/* What goes wrong in a Manager, and what it is called on the wire; anything else is the store's. */
+/* Errors of the Manager and their names on the wire. Any other error is one of the store. */
 static const struct {
     int error;
     const char *name;
@@ -51,7 +51,7 @@ int methods_reply_failure(VarlinkCall *call, int error, const char *detail, cons
                                other ? other->id : NULL);
 }
 
-/* what: what was done with the key. The names of a record that cannot be read are not known. */
+/* what: the change, as a participle. The names in a broken record are not known. */
 static void log_change(VarlinkCall *call, const LogFields *key, const char *what)
 {
     (void)log_full(LOG_INFO, 0, key, "Key %s for host %s and subsystem %s %s by uid %u",
@@ -65,19 +65,19 @@ static void log_rotation(VarlinkCall *call, const Key *k, const char *old_id)
     const LogFields fields = {MESSAGE_KEY_ROTATED, k->hostnqn, k->subsysnqn, k->id};
     char what[64];
 
-    (void)snprintf(what, sizeof(what), "came in the place of %s, rotated", old_id);
+    (void)snprintf(what, sizeof(what), "replaces %s, rotated", old_id);
     log_change(call, &fields, what);
 }
 
-/* The change is made; that its key is not where it should be is another matter. */
+/* The change itself succeeded, so a key that is missing in the ring is a warning of its own. */
 static void log_unpublished(const Manager *m, const Key *k)
 {
     const LogFields fields = {NULL, k->hostnqn, k->subsysnqn, k->id};
     int error = publisher_error(manager_publisher(m));
 
     if (publisher_lacks(manager_publisher(m), k))
-        (void)log_full(LOG_WARNING, 0, &fields, "Key %s is kept, but not in the keyring: %s", k->id,
-                       error < 0 ? ring_error_text(error) : "see nvme-keyctl status");
+        (void)log_full(LOG_WARNING, 0, &fields, "Key %s is stored, but not in the keyring: %s",
+                       k->id, error < 0 ? ring_error_text(error) : "see nvme-keyctl status");
 }
 
 int methods_read_request(json_object *p, KeyRequest *q, const char **reterr_member)
@@ -123,8 +123,8 @@ int methods_read_id(json_object *p, const char **ret)
     return json_get_string(p, "id", ret) > 0 ? 0 : -EINVAL;
 }
 
-/* Takes the configured PSK out of its member. Returns 1, 0 when there is none, -EINVAL when it is
- * no string, -ENOMEM, or -EBADMSG with a line about what is wrong with it. */
+/* Reads the configured PSK. Returns 1, 0 if there is none, -EINVAL if it is no string, -ENOMEM, or
+ * -EBADMSG with a line about its fault. */
 static int read_psk(json_object *p, KeyRequest *q, Secret **ret, const char **reterr_detail)
 {
     const char *s;
@@ -167,7 +167,7 @@ static int add_psk(json_object *o, const Key *k)
     return r != 0 ? (r < 0 ? r : -EBADMSG) : json_add_string(o, "psk", (const char *)text->data);
 }
 
-/* Answers with a key, and with its PSK where the caller asked for it. */
+/* Replies with a key, and with its PSK if the caller asked for it. */
 static int reply_key(VarlinkCall *call, Manager *m, const Key *k, bool with_psk)
 {
     _cleanup_(json_putp) json_object *o = json_object_new_object(), *key = NULL;
@@ -184,7 +184,6 @@ static int reply_key(VarlinkCall *call, Manager *m, const Key *k, bool with_psk)
     return r < 0 ? r : varlink_call_reply_sensitive(call, TAKE_PTR(o));
 }
 
-/* The common part of Add and Generate. */
 static int add(VarlinkCall *call, Manager *m, const KeyRequest *q, bool return_psk)
 {
     _cleanup_(freep) char *detail = NULL;
@@ -256,7 +255,7 @@ static int method_rotate(VarlinkCall *call, json_object *p, void *userdata)
     r = read_psk(p, &q, &psk, &bad);
     if (r < 0)
         return reply_invalid_psk(call, r, bad);
-    /* A new random PSK is of the same kind as the old one, unless asked for otherwise. */
+    /* A new random PSK gets the hash of the old one, unless the caller chose another. */
     old = key_table_find(manager_keys(userdata), id);
     if (r == 0 && old && json_get_string(p, "hash", &hash) == 0)
         q.hash = old->hash;
@@ -283,13 +282,13 @@ static int method_remove(VarlinkCall *call, json_object *p, void *userdata)
         return varlink_call_invalid_parameter(call, "id");
     if (json_get_bool(p, "force", &force) < 0)
         return varlink_call_invalid_parameter(call, "force");
-    /* By then the key is gone. */
+    /* The names are copied, because manager_remove() frees the key. */
     k = key_table_find(manager_keys(userdata), id);
     if (k && k->hostnqn && (!(hostnqn = strdup(k->hostnqn)) || !(subsysnqn = strdup(k->subsysnqn))))
         return -ENOMEM;
     known = k;
     r = manager_remove(userdata, id, force, &detail);
-    /* Also where the ring refused to let it go. */
+    /* The record may be gone although withdrawing the key failed. */
     if (known && !key_table_find(manager_keys(userdata), id))
         log_change(call, &(LogFields){MESSAGE_KEY_REMOVED, hostnqn, subsysnqn, id}, "removed");
     return r < 0 ? methods_reply_failure(call, r, detail, NULL) : varlink_call_reply(call, NULL);
@@ -325,13 +324,13 @@ static int method_sync(VarlinkCall *call, json_object *p, void *userdata)
     return varlink_call_reply(call, TAKE_PTR(o));
 }
 
-/* The store is open, absent or not to be had. */
+/* Opens when the store is open, absent or unavailable. */
 static bool gate_store(_unused_ const VarlinkCall *call, _unused_ json_object *p, void *userdata)
 {
     return vault_await(manager_vault(userdata));
 }
 
-/* What is about a key that is known does not wait for those that are not. */
+/* A known key need not wait for the store. */
 static bool gate_key(_unused_ const VarlinkCall *call, json_object *p, void *userdata)
 {
     const char *id;
@@ -340,7 +339,7 @@ static bool gate_key(_unused_ const VarlinkCall *call, json_object *p, void *use
            vault_await(manager_vault(userdata));
 }
 
-/* A store is made for a key that would be added to it. */
+/* A store is made only for a key that would be added to it. */
 static bool gate_add(_unused_ const VarlinkCall *call, json_object *p, void *userdata)
 {
     _cleanup_(secret_freep) Secret *psk = NULL;

@@ -4,5 +4,5 @@
 #include "nvme-keyd/manager/manager.h"
 #include "varlink/varlink.h"
 
-/* org.nvmekeyd.Manager: the methods over a Manager, which is their userdata. */
+/* org.nvmekeyd.Manager: its methods. Their userdata is a Manager. */
 extern const VarlinkInterface manager_interface;

@@ -154,8 +154,8 @@ static int derive_again(const Key *k, _unused_ void *userdata, Secret **ret_payl
 
 static const KeySource handed_source = {.unseal = derive_again, .is_persistent = false};
 
-/* Makes a key from a line. The payload is derived as a check and dropped: derive_again() makes it
- * when it is needed. */
+/* Makes a key from a line. Deriving its payload is only a check here: derive_again() makes it when
+ * it is needed. */
 static int read_line(const char *name, const char *line, size_t length, const char *hostnqn,
                      Key **ret, char **reterr_detail)
 {

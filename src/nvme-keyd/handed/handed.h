@@ -22,7 +22,7 @@ typedef struct CredentialVisitor {
     void *userdata;
 } CredentialVisitor;
 
-/* True for the names nvme-keyd.psk and nvme-keyd.psk.*. */
+/* True for nvme-keyd.psk and nvme-keyd.psk.*, the names of credentials with PSKs. */
 bool handed_is_credential(const char *name);
 
 /* Reads the text of one credential. Returns 0 even if every line was ignored; -ENOMEM, -EIO, or the

@@ -39,7 +39,7 @@ typedef enum TlshdRemedy {
     TLSHD_CONFIGURE, /* keyrings= of tlshd's configuration, because a restart has not helped */
 } TlshdRemedy;
 
-typedef struct Handshake {
+typedef struct TlshdStatus {
     const char *unit; /* static */
     TlshdState state;
     TlshdRemedy remedy;

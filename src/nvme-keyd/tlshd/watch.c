@@ -17,10 +17,10 @@ struct TlshdWatch {
     bool restarting;  /* the service manager has not answered yet */
     bool may_restart; /* of the last update */
     int32_t ring;     /* of the last look, 0 for none */
-    /* The ring for which each was last done, 0 for none. */
-    int32_t told_stale;
-    int32_t told_unlinked;
-    int32_t told_unconfigured;
+    /* Each was last done for this ring; 0 for none. */
+    int32_t logged_stale;
+    int32_t logged_unlinked;
+    int32_t logged_unconfigured;
     int32_t restarted;
 };
 
@@ -76,7 +76,7 @@ static void on_unconfigured(TlshdWatch *w, const char *unit)
 {
     static const LogFields fields = {.message_id = MESSAGE_TLSHD_UNCONFIGURED};
 
-    if (is_first(w, &w->told_unconfigured))
+    if (is_first(w, &w->logged_unconfigured))
         (void)log_full(LOG_WARNING, 0, &fields,
                        "%s was restarted, but has not linked the keyring " NAMES_RING
                        ": tlshd before 0.12 needs keyrings=" NAMES_RING
@@ -88,7 +88,7 @@ static void on_stale(TlshdWatch *w, const char *unit)
 {
     static const LogFields fields = {.message_id = MESSAGE_TLSHD_STALE};
 
-    if (is_first(w, &w->told_stale))
+    if (is_first(w, &w->logged_stale))
         (void)log_full(LOG_WARNING, 0, &fields,
                        "%s links an older keyring " NAMES_RING
                        ", which is revoked: restart tlshd 1.0, or it does not find the keys",
@@ -100,7 +100,7 @@ static void on_stale(TlshdWatch *w, const char *unit)
 /* Normal for newer versions between two handshakes, so this is no warning. */
 static void on_unlinked(TlshdWatch *w, const char *unit)
 {
-    if (is_first(w, &w->told_unlinked))
+    if (is_first(w, &w->logged_unlinked))
         log_info("%s has no link to the keyring " NAMES_RING
                  ": tlshd 1.1 and newer need none, restart an older one",
                  unit);

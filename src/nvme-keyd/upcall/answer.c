@@ -125,7 +125,7 @@ static int filter_word(Filter *f, const char *word, size_t n)
         f->any_hash = false;
         return psk_hash_from_string(value, &f->hash) < 0 || f->hash == PSK_HASH_NONE ? -EINVAL : 0;
     }
-    /* A later kernel may send other words. */
+    /* A later kernel may send more words, so unknown ones are ignored. */
     return 0;
 }
 
