@@ -1,53 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include <errno.h>
-#include <signal.h>
-#include <sys/ptrace.h>
-#include <sys/types.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 /*
  * Runs a function in a child, which is killed at a chosen system call: at each there are two stops,
  * one before and one after it takes effect.
  */
 
-/* What a child does. It calls stepper_begin() where the killing is to begin, and returns 0 when all
- * went well. */
+/* What a child does. It calls stepper_begin() before the first call at which it may be killed, and
+ * returns 0 when all went well. */
 typedef int (*Deed)(void *userdata);
 
-static inline void stepper_begin(void)
-{
-    (void)raise(SIGSTOP);
-}
+void stepper_begin(void);
 
 /* Runs deed up to its nth stop and kills it there, n > 0. Returns 1, 0 when it came to its end
- * before, -EPERM where nobody may trace, -EIO when it failed. */
-static inline int stepper_kill(Deed deed, void *userdata, int n)
-{
-    pid_t pid = fork();
-    int status;
-
-    if (pid < 0)
-        return -errno;
-    if (pid == 0) {
-        if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
-            _exit(77);
-        _exit(deed(userdata) < 0 ? 1 : 0);
-    }
-    for (int i = 0;; i++) {
-        if (waitpid(pid, &status, 0) < 0)
-            return -errno;
-        if (WIFEXITED(status))
-            return WEXITSTATUS(status) == 0 ? 0 : WEXITSTATUS(status) == 77 ? -EPERM : -EIO;
-        if (!WIFSTOPPED(status))
-            return -EIO;
-        if (i == n) {
-            (void)kill(pid, SIGKILL);
-            return waitpid(pid, &status, 0) < 0 ? -errno : 1;
-        }
-        if (ptrace(PTRACE_SYSCALL, pid, NULL, NULL) < 0)
-            return -errno;
-    }
-}
+ * before, -EPERM where tracing is forbidden, -EIO when it failed. */
+int stepper_kill(Deed deed, void *userdata, int n);

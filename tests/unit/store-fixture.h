@@ -1,293 +1,66 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include <errno.h>
-#include <fcntl.h>
-#include <ftw.h>
 #include <json-c/json.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <stdbool.h>
+#include <stddef.h>
 
-#include "basic/encoding.h"
-#include "basic/io.h"
-#include "basic/json.h"
-#include "basic/names.h"
-#include "credstore/head.h"
-#include "credstore/keyslots.h"
-#include "credstore/seal/limits.h"
+#include "basic/secret.h"
 #include "credstore/store.h"
 
 /*
  * An empty store in a directory of its own. Its one slot is of type systemd-creds and opens with
  * the KEK that $CREDENTIALS_DIRECTORY holds, as in a unit with LoadCredentialEncrypted=: this needs
- * neither root nor systemd-creds.
+ * neither root nor systemd-creds. All that returns int returns a negative errno.
  */
 typedef struct Fixture {
     char top[64];
     char dir[80];
 } Fixture;
 
-static const char fixture_kek[] = "0123456789abcdef0123456789ABCDEF";
+/* Makes it where a sync costs nothing, unless $TMPDIR says where: the tests commit thousands of
+ * times. */
+int fixture_new(Fixture *f);
+int fixture_new_in(const char *below, Fixture *f);
+void fixture_done(Fixture *f);
+/* Makes another empty store in dir, for a new key that is wrapped by the same KEK; slot_members are
+ * added to the slot. */
+int fixture_write_store(const char *dir, const char *slot_members);
 
-static inline int fixture_remove_one(const char *path, _unused_ const struct stat *st,
-                                     _unused_ int type, _unused_ struct FTW *ftw)
-{
-    return remove(path);
-}
-
-static inline void fixture_remove(const char *path)
-{
-    (void)nftw(path, fixture_remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-static inline void fixture_done(Fixture *f)
-{
-    if (f->top[0])
-        fixture_remove(f->top);
-}
-
+/* Removes a file or a tree. */
+void fixture_remove(const char *path);
 /* Replaces a file, without a sync: the tests change thousands. */
-static inline int fixture_write(const char *path, const void *data, size_t size)
-{
-    _cleanup_(closep) int fd = -EBADF;
-
-    (void)unlink(path);
-    fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    return fd < 0 ? -errno : io_write_all(fd, data, size);
-}
-
-static inline int fixture_read(const char *path, char **ret, size_t *ret_size)
-{
-    return io_read_file_at(AT_FDCWD, path, (size_t)1 << 26, ret, ret_size);
-}
-
-/* Makes an empty store for a new key that is wrapped by fixture_kek; slot_members are added to the
- * slot. */
-static inline int fixture_write_store(const char *dir, const char *slot_members)
-{
-    _cleanup_(json_putp) json_object *slot = json_tokener_parse(slot_members);
-    _cleanup_(secret_freep) Secret *kek = secret_new_copy(fixture_kek, STORE_KEY_SIZE), *key = NULL;
-    _cleanup_(header_done) Header header = {.generation = 1, .slots = json_object_new_array()};
-    _cleanup_(sealer_freep) Sealer *s = NULL;
-    _cleanup_(freep) char *text = NULL;
-    char path[128];
-    size_t size;
-
-    strcpy(header.id, "00112233445566778899aabbccddeeff");
-    if (sealer_new(&s) < 0 || secret_random(STORE_KEY_SIZE, &key) < 0 || !kek ||
-        json_add_string(slot, "type", "systemd-creds") < 0 ||
-        json_add_string(slot, "id", "01020304") < 0 ||
-        keyslots_wrap(s, header.id, slot, kek, key) < 0 ||
-        json_append_take(header.slots, json_object_get(slot)) < 0 ||
-        head_format(s, key, &header, NULL, 0, &text, &size) < 0)
-        return -EIO;
-    snprintf(path, sizeof(path), "%s/store", dir);
-    return fixture_write(path, text, size);
-}
-
-static inline int fixture_new_in(const char *below, Fixture *f)
-{
-    char path[128];
-
-    snprintf(f->top, sizeof(f->top), "%s/test-store-XXXXXX", below);
-    if (!mkdtemp(f->top)) {
-        f->top[0] = '\0';
-        return -errno;
-    }
-    snprintf(f->dir, sizeof(f->dir), "%s/store", f->top);
-    if (mkdir(f->dir, 0700) < 0)
-        return -errno;
-    snprintf(path, sizeof(path), "%s/" NAMES_KEK_CREDENTIAL, f->top);
-    setenv("CREDENTIALS_DIRECTORY", f->top, 1);
-    if (fixture_write(path, fixture_kek, STORE_KEY_SIZE) < 0)
-        return -EIO;
-    return fixture_write_store(f->dir, "{}");
-}
-
-/* Where a sync costs nothing, unless $TMPDIR says where: the tests commit thousands of times. */
-static inline int fixture_new(Fixture *f)
-{
-    const char *below = getenv("TMPDIR");
-
-    if (!below || strlen(below) >= 32)
-        below = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-    return fixture_new_in(below, f);
-}
-
-static inline void fixture_path(const Fixture *f, const char *name, char ret[static 160])
-{
-    snprintf(ret, 160, "%s/%s", f->dir, name);
-}
-
-static inline bool fixture_exists(const Fixture *f, const char *name)
-{
-    char path[160];
-
-    fixture_path(f, name, path);
-    return access(path, F_OK) == 0;
-}
+int fixture_write(const char *path, const void *data, size_t size);
+/* The caller frees the data. */
+int fixture_read(const char *path, char **ret, size_t *ret_size);
+/* Makes to, which must not exist, a copy of the directory from. */
+int fixture_copy(const char *from, const char *to);
+/* The path of a file of the store. */
+void fixture_path(const Fixture *f, const char *name, char ret[static 160]);
+bool fixture_exists(const Fixture *f, const char *name);
+/* Whether dir has the file of a commit that is not complete. */
+bool fixture_has_new(const char *dir);
 
 /* The line of a record in the text of a store, and its length without the newline; NULL where there
  * is none. */
-static inline char *fixture_find_line(const char *text, size_t size, const char *id,
-                                      size_t *ret_size)
-{
-    char start[32], *line, *end;
-
-    snprintf(start, sizeof(start), "\n{\"id\":\"%s", id);
-    line = memmem(text, size, start, strlen(start));
-    if (!line)
-        return NULL;
-    line++;
-    end = memchr(line, '\n', size - (size_t)(line - text));
-    *ret_size = end ? (size_t)(end - line) : size - (size_t)(line - text);
-    return line;
-}
-
+char *fixture_find_line(const char *text, size_t size, const char *id, size_t *ret_size);
 /* Where the records begin. */
-static inline size_t fixture_head_size(const char *text, size_t size)
-{
-    Head head = {.size = 0};
+size_t fixture_head_size(const char *text, size_t size);
 
-    return head_split(text, size, &head) < 0 ? 0 : head.size;
-}
-
-static const char *fixture_copy_from;
-static const char *fixture_copy_to;
-
-static inline int fixture_copy_one(const char *path, const struct stat *st, _unused_ int type,
-                                   _unused_ struct FTW *ftw)
-{
-    _cleanup_(freep) char *data = NULL;
-    char to[256];
-    size_t size;
-
-    snprintf(to, sizeof(to), "%s%s", fixture_copy_to, path + strlen(fixture_copy_from));
-    if (S_ISDIR(st->st_mode))
-        return mkdir(to, 0700);
-    return fixture_read(path, &data, &size) < 0 || fixture_write(to, data, size) < 0;
-}
-
-/* Makes to, which must not exist, a copy of the directory from. */
-static inline int fixture_copy(const char *from, const char *to)
-{
-    fixture_copy_from = from;
-    fixture_copy_to = to;
-    return nftw(from, fixture_copy_one, 16, FTW_PHYS) == 0 ? 0 : -EIO;
-}
-
-/* Whether there is the file of a commit that did not come about. */
-static inline bool fixture_has_new(const char *dir)
-{
-    char path[160];
-
-    snprintf(path, sizeof(path), "%s/store.new", dir);
-    return access(path, F_OK) == 0;
-}
-
-static inline json_object *fixture_meta(const char *name)
-{
-    json_object *meta = json_object_new_object();
-
-    if (meta)
-        json_object_object_add(meta, "name", json_object_new_string(name));
-    return meta;
-}
-
-/* Of the last record that it was asked for; NULL where there is none. */
-static inline const char *fixture_name(const StoreRecord *record)
-{
-    static char name[1024];
-    _cleanup_(json_putp) json_object *meta = NULL;
-    const char *text;
-
-    if (!record || !record->meta || json_parse(record->meta, record->meta_size, 15, &meta) < 0 ||
-        json_get_string(meta, "name", &text) <= 0)
-        return NULL;
-    snprintf(name, sizeof(name), "%s", text);
-    return name;
-}
-
+/* The metadata of a record with this name. The caller puts it. */
+json_object *fixture_meta(const char *name);
 /* Adds a record with this name and this secret, by a commit of its own. */
-static inline int fixture_add(Store *s, const char *name, const char *secret,
-                              char ret_id[static STORE_ID_SIZE])
-{
-    _cleanup_(secret_freep) Secret *copy = secret_new_copy(secret, strlen(secret));
-    _cleanup_(json_putp) json_object *meta = fixture_meta(name);
-    _cleanup_(store_endp) StoreTransaction *t = NULL;
-    int r = store_begin(s, &t);
-
-    if (r == 0)
-        r = store_add(t, meta, copy, ret_id);
-    return r < 0 ? r : store_commit(t);
-}
-
+int fixture_add(Store *s, const char *name, const char *secret, char ret_id[static STORE_ID_SIZE]);
 /* Replaces it; secret NULL keeps the old one. */
-static inline int fixture_replace(Store *s, const char *id, const char *name, const char *secret)
-{
-    _cleanup_(secret_freep) Secret *copy = secret ? secret_new_copy(secret, strlen(secret)) : NULL;
-    _cleanup_(json_putp) json_object *meta = fixture_meta(name);
-    _cleanup_(store_endp) StoreTransaction *t = NULL;
-    int r = store_begin(s, &t);
+int fixture_replace(Store *s, const char *id, const char *name, const char *secret);
+int fixture_delete(Store *s, const char *id);
 
-    if (r == 0)
-        r = store_replace(t, id, meta, copy);
-    return r < 0 ? r : store_commit(t);
-}
-
-static inline int fixture_delete(Store *s, const char *id)
-{
-    _cleanup_(store_endp) StoreTransaction *t = NULL;
-    int r = store_begin(s, &t);
-
-    if (r == 0)
-        r = store_remove(t, id);
-    return r < 0 ? r : store_commit(t);
-}
-
+/* The name of a record, until the next call; NULL where there is none. */
+const char *fixture_name(const StoreRecord *record);
 /* Whether the record is sound and has this name and secret. */
-static inline bool fixture_has(Store *s, const char *id, const char *name, const char *secret)
-{
-    _cleanup_(secret_freep) Secret *got = NULL;
-    const StoreRecord *record = store_find(s, id);
-
-    return record && record->error == 0 && fixture_name(record) &&
-           strcmp(fixture_name(record), name) == 0 && store_unseal(s, id, &got) == 0 &&
-           got->size == strlen(secret) && memcmp(got->data, secret, got->size) == 0;
-}
-
-static inline int fixture_count_one(const StoreRecord *record, void *userdata)
-{
-    size_t *n = userdata;
-
-    n[record->error < 0]++;
-    return 0;
-}
-
+bool fixture_has(Store *s, const char *id, const char *name, const char *secret);
 /* Counts the sound and the broken records. */
-static inline void fixture_count(Store *s, size_t *ret_sound, size_t *ret_broken)
-{
-    size_t n[2] = {0, 0};
+void fixture_count(Store *s, size_t *ret_sound, size_t *ret_broken);
 
-    store_for_each(s, fixture_count_one, n);
-    *ret_sound = n[0];
-    *ret_broken = n[1];
-}
-
-static inline int fixture_open_by_recovery(const char *dir, const Secret *key, Store **ret)
-{
-    _cleanup_(secret_freep) Secret *found = NULL;
-    _cleanup_(store_closep) Store *s = NULL;
-    int r = store_attach(dir, &s, NULL);
-
-    if (r == 0)
-        r = store_find_key_by_recovery(s, key, &found);
-    if (r == 0)
-        r = store_unlock(s, found, NULL);
-    if (r == 0)
-        *ret = TAKE_PTR(s);
-    return r;
-}
+/* Opens a store by a recovery key alone. */
+int fixture_open_by_recovery(const char *dir, const Secret *key, Store **ret);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "store-fixture.h"
+#include "credstore/keyslots.h"
+#include "credstore/store.h"
 
 /* Changes of each kind to a store of two records and two slots, for tests that break them off at
- * some point; and what is in a store. */
+ * some point; and a dump of a store. */
 
 #define STEPS_BATCH 100
+#define STEPS_NAMED 9
 
 typedef struct Subject {
     char a[STORE_ID_SIZE], b[STORE_ID_SIZE], added[STORE_ID_SIZE];
@@ -14,188 +16,31 @@ typedef struct Subject {
     char batch[STEPS_BATCH][STORE_ID_SIZE];
 } Subject;
 
+/* Returns an errno of the store. */
 typedef int (*Step)(Subject *x, Store *s);
 
-/* A slot that opens by a recovery key, which is dropped: new, or in the place of one. */
-static inline int steps_put_slot(Subject *x, Store *s, const char *id)
-{
-    static const SlotOptions options = {.pcrs_given = false};
-    _cleanup_(secret_freep) Secret *slot = NULL, *recovery_key = NULL;
-    int r = store_seal_slot(s, "recovery", id, &options, &slot, &recovery_key, NULL);
-
-    return r < 0 ? r : store_put_slot(s, slot, x->slot);
-}
-
 /* Makes the two records and the second slot. */
-static inline int steps_begin(Subject *x, Store *s)
-{
-    int r = fixture_add(s, "a", "first", x->a);
+int steps_begin(Subject *x, Store *s);
 
-    if (r == 0)
-        r = fixture_add(s, "b", "other", x->b);
-    return r < 0 ? r : steps_put_slot(x, s, NULL);
-}
-
-static inline int step_add(Subject *x, Store *s)
-{
-    return fixture_add(s, "c", "new", x->added);
-}
-
-static inline int step_replace(Subject *x, Store *s)
-{
-    return fixture_replace(s, x->a, "a2", "second");
-}
-
-static inline int step_replace_meta(Subject *x, Store *s)
-{
-    return fixture_replace(s, x->a, "a3", NULL);
-}
-
-static inline int step_remove(Subject *x, Store *s)
-{
-    return fixture_delete(s, x->b);
-}
-
+int step_replace(Subject *x, Store *s);
+int step_replace_meta(Subject *x, Store *s);
+int step_remove(Subject *x, Store *s);
 /* Replaces, removes and adds in one transaction. */
-static inline int step_all_kinds(Subject *x, Store *s)
-{
-    _cleanup_(secret_freep) Secret *secret = secret_new_copy("third", 5);
-    _cleanup_(json_putp) json_object *meta = fixture_meta("a4");
-    _cleanup_(store_endp) StoreTransaction *t = NULL;
-    int r = store_begin(s, &t);
-
-    if (r == 0)
-        r = store_replace(t, x->a, meta, secret);
-    if (r == 0)
-        r = store_remove(t, x->b);
-    if (r == 0)
-        r = store_add(t, meta, secret, x->added);
-    return r < 0 ? r : store_commit(t);
-}
-
-static inline int step_add_batch(Subject *x, Store *s)
-{
-    _cleanup_(secret_freep) Secret *secret = secret_new_copy("batch", 5);
-    _cleanup_(json_putp) json_object *meta = fixture_meta("batch");
-    _cleanup_(store_endp) StoreTransaction *t = NULL;
-    int r = store_begin(s, &t);
-
-    for (size_t i = 0; r == 0 && i < STEPS_BATCH; i++)
-        r = store_add(t, meta, secret, x->batch[i]);
-    return r < 0 ? r : store_commit(t);
-}
-
-static inline int step_remove_batch(Subject *x, Store *s)
-{
-    _cleanup_(store_endp) StoreTransaction *t = NULL;
-    int r = store_begin(s, &t);
-
-    for (size_t i = 0; r == 0 && i < STEPS_BATCH; i++)
-        r = store_remove(t, x->batch[i]);
-    return r < 0 ? r : store_commit(t);
-}
-
-static inline int step_add_slot(Subject *x, Store *s)
-{
-    return steps_put_slot(x, s, NULL);
-}
-
-static inline int step_reseal_slot(Subject *x, Store *s)
-{
-    return steps_put_slot(x, s, x->slot);
-}
-
-static inline int step_remove_slot(Subject *x, Store *s)
-{
-    return store_remove_slot(s, x->slot, false);
-}
+int step_all_kinds(Subject *x, Store *s);
+int step_add_batch(Subject *x, Store *s);
+int step_remove_batch(Subject *x, Store *s);
+int step_add_slot(Subject *x, Store *s);
+int step_reseal_slot(Subject *x, Store *s);
+int step_remove_slot(Subject *x, Store *s);
 
 typedef struct NamedStep {
     const char *name;
     Step step;
 } NamedStep;
 
-/* Each of them alone, behind steps_begin(). */
-static const NamedStep named_steps[] = {
-    {"add", step_add},
-    {"replace", step_replace},
-    {"replace metadata", step_replace_meta},
-    {"remove", step_remove},
-    {"all kinds at once", step_all_kinds},
-    {"add a hundred", step_add_batch},
-    {"add a slot", step_add_slot},
-    {"reseal a slot", step_reseal_slot},
-    {"remove a slot", step_remove_slot},
-};
+/* Each of them alone, after steps_begin(). */
+extern const NamedStep named_steps[STEPS_NAMED];
 
-typedef struct StepsDump {
-    Store *store;
-    FILE *out;
-    bool ids;
-} StepsDump;
-
-static inline int steps_dump_record(const StoreRecord *record, void *userdata)
-{
-    _cleanup_(secret_freep) Secret *secret = NULL;
-    StepsDump *d = userdata;
-
-    if (record->error < 0)
-        return record->error;
-    if (store_unseal(d->store, record->id, &secret) < 0)
-        return -EIO;
-    fprintf(d->out, "%s %s %.*s\n", d->ids ? record->id : "", fixture_name(record),
-            (int)secret->size, (const char *)secret->data);
-    return 0;
-}
-
-static inline void steps_dump_slots(const StepsDump *d)
-{
-    json_object *slots = store_slots(d->store), *type;
-
-    for (size_t i = 0; i < json_object_array_length(slots); i++) {
-        json_object *slot = json_object_array_get_idx(slots, i);
-
-        if (json_object_object_get_ex(slot, "type", &type))
-            fprintf(d->out, "%s\n", json_object_get_string(d->ids ? slot : type));
-    }
-}
-
-static inline int steps_compare_lines(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* Sorts the lines: where ids are random, so is the order of the records. */
-static inline char *steps_sort(char *text)
-{
-    char *sorted = calloc(1, strlen(text) + 2), *lines[4096], *rest = text;
-    size_t n = 0;
-
-    while (rest && n < ARRAY_SIZE(lines))
-        lines[n++] = strsep(&rest, "\n");
-    qsort(lines, n, sizeof(*lines), steps_compare_lines);
-    for (size_t i = 0; sorted && i < n; i++)
-        strcat(strcat(sorted, lines[i]), i + 1 < n ? "\n" : "");
-    free(text);
-    return sorted;
-}
-
-/* All that is in the store; without ids it is the same for a step that is taken twice. NULL when a
- * record is broken. */
-static inline char *steps_dump(Store *s, bool ids)
-{
-    char *text = NULL;
-    size_t size;
-    StepsDump d = {s, open_memstream(&text, &size), ids};
-    int r = d.out ? store_for_each(s, steps_dump_record, &d) : -ENOMEM;
-
-    if (r == 0)
-        steps_dump_slots(&d);
-    if (d.out)
-        (void)fclose(d.out);
-    if (r < 0) {
-        free(text);
-        return NULL;
-    }
-    return ids ? text : steps_sort(text);
-}
+/* All that is in the store; without ids it is the same for a step that is taken twice. The caller
+ * frees it. NULL when a record is broken. */
+char *steps_dump(Store *s, bool ids);

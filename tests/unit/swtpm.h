@@ -2,129 +2,33 @@
 #pragma once
 
 #include <errno.h>
-#include <fcntl.h>
-#include <ftw.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <tss2/tss2_esys.h>
 
-#include "basic/io.h"
 #include "basic/macro.h"
-#include "credstore/seal/tpm2/context.h"
-#include "credstore/seal/tpm2/srk.h"
 #include "test.h"
-
-/* A TPM (swtpm) of a test's own, with its state in a directory that goes with it. */
 
 #define SWTPM_DIRECTORY_MAX 64
 
-/* The library's own constants of these names shift into the sign bit. */
-#define TRANSIENTS UINT32_C(0x80000000)
-#define SESSIONS UINT32_C(0x02000000)
-#define PERSISTENTS UINT32_C(0x81000000)
-#define NV_INDICES UINT32_C(0x01000000)
-
+/* A TPM (swtpm) of a test's own, with its state in a directory that goes with it. */
 typedef struct Swtpm {
     char dir[SWTPM_DIRECTORY_MAX];
     pid_t pid;
 } Swtpm;
 
-static inline int swtpm_remove_one(const char *path, const struct stat *st, int type,
-                                   struct FTW *ftw)
-{
-    (void)st, (void)type, (void)ftw;
-    return remove(path);
-}
-
-static inline void swtpm_stop(Swtpm *s)
-{
-    if (s->pid > 0) {
-        (void)kill(s->pid, SIGTERM);
-        (void)kill(s->pid, SIGCONT);
-        (void)waitpid(s->pid, NULL, 0);
-    }
-    s->pid = 0;
-}
-
-/* Makes it a TPM that takes commands and does not answer, and one that does again. */
-static inline void swtpm_freeze(const Swtpm *s)
-{
-    (void)kill(s->pid, SIGSTOP);
-}
-
-static inline void swtpm_thaw(const Swtpm *s)
-{
-    (void)kill(s->pid, SIGCONT);
-}
-
-static inline void swtpm_done(Swtpm *s)
-{
-    swtpm_stop(s);
-    if (s->dir[0])
-        (void)nftw(s->dir, swtpm_remove_one, 8, FTW_DEPTH | FTW_PHYS);
-    unsetenv(TPM2_ENV_TCTI);
-}
-
-/* Points the library to it; prefix is "" or another TCTI to go through, e.g. "pcap:". */
-static inline void swtpm_set_tcti(const Swtpm *s, const char *prefix)
-{
-    char conf[2 * SWTPM_DIRECTORY_MAX];
-
-    snprintf(conf, sizeof(conf), "%sswtpm:path=%s/tpm", prefix, s->dir);
-    setenv(TPM2_ENV_TCTI, conf, true);
-}
-
-static inline void swtpm_exec(const char *dir)
-{
-    char state[2 * SWTPM_DIRECTORY_MAX], control[2 * SWTPM_DIRECTORY_MAX],
-        server[2 * SWTPM_DIRECTORY_MAX];
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-    /* A test that crashes leaves none behind, frozen or busy as it may be. */
-    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-    snprintf(state, sizeof(state), "dir=%s", dir);
-    snprintf(control, sizeof(control), "type=unixio,path=%s/tpm.ctrl", dir);
-    snprintf(server, sizeof(server), "type=unixio,path=%s/tpm", dir);
-    (void)dup2(null, STDOUT_FILENO);
-    (void)dup2(null, STDERR_FILENO);
-    execlp("swtpm", "swtpm", "socket", "--tpm2", "--tpmstate", state, "--ctrl", control, "--server",
-           server, "--flags", "not-need-init,startup-clear", (char *)NULL);
-    _exit(127);
-}
-
 /* Starts on the state that is there, or a fresh one, and points the library to it.
- * Returns -ENOENT where there is no swtpm. */
-static inline int swtpm_start(Swtpm *s)
-{
-    int status;
-
-    if (s->dir[0] == '\0') {
-        strcpy(s->dir, "/tmp/test-seal-tpm2.XXXXXX");
-        if (!mkdtemp(s->dir))
-            return -errno;
-    }
-    s->pid = fork();
-    if (s->pid == 0)
-        swtpm_exec(s->dir);
-
-    swtpm_set_tcti(s, "");
-    for (int i = 0; i < 6000; i++) {
-        _cleanup_(tpm2_context_closep) Tpm2Context *c = NULL;
-
-        if (tpm2_context_open(NULL, &c) == 0)
-            return 0;
-        if (waitpid(s->pid, &status, WNOHANG) == s->pid) {
-            s->pid = 0;
-            return WIFEXITED(status) && WEXITSTATUS(status) == 127 ? -ENOENT : -ECHILD;
-        }
-        usleep(10 * 1000);
-    }
-    return -ETIMEDOUT;
-}
+ * Returns -ENOENT where swtpm is not installed. */
+int swtpm_start(Swtpm *s);
+void swtpm_stop(Swtpm *s);
+/* Stops it and removes its state. */
+void swtpm_done(Swtpm *s);
+/* Makes it a TPM that takes commands and does not answer, and one that does again. */
+void swtpm_freeze(const Swtpm *s);
+void swtpm_thaw(const Swtpm *s);
+/* Points the library to it; prefix is "" or another TCTI to go through, e.g. "pcap:". */
+void swtpm_set_tcti(const Swtpm *s, const char *prefix);
 
 /* Declares and starts one, or skips the test. */
 #define SWTPM(s)                                                                                   \
@@ -134,223 +38,43 @@ static inline int swtpm_start(Swtpm *s)
         TEST_SKIP("swtpm is not installed");                                                       \
     ASSERT_OK(s##_started)
 
+/* Opens the TPM and calls fn, one of those that follow or a test's own. */
+TSS2_RC tpm_do(TSS2_RC (*fn)(ESYS_CONTEXT *esys));
+
 /* Extends a PCR in so many banks: SHA-1, SHA-256, SHA-384. */
-static inline TSS2_RC pcr_extend(ESYS_CONTEXT *esys, ESYS_TR pcr, uint32_t n)
-{
-    TPML_DIGEST_VALUES digests = {
-        .count = n,
-        .digests = {{.hashAlg = TPM2_ALG_SHA1},
-                    {.hashAlg = TPM2_ALG_SHA256},
-                    {.hashAlg = TPM2_ALG_SHA384}},
-    };
-
-    return Esys_PCR_Extend(esys, pcr, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &digests);
-}
-
-/* Does something to the TPM behind the back of the slot. */
-static inline TSS2_RC tpm_do(TSS2_RC (*fn)(ESYS_CONTEXT *esys))
-{
-    _cleanup_(tpm2_context_closep) Tpm2Context *c = NULL;
-
-    if (tpm2_context_open(NULL, &c) < 0)
-        return TSS2_ESYS_RC_IO_ERROR;
-    return fn(c->esys);
-}
-
-static inline TSS2_RC extend_pcr7(ESYS_CONTEXT *esys)
-{
-    return pcr_extend(esys, ESYS_TR_PCR7, 2);
-}
-
-static inline TSS2_RC extend_pcr7_of_sha1(ESYS_CONTEXT *esys)
-{
-    return pcr_extend(esys, ESYS_TR_PCR7, 1);
-}
-
+TSS2_RC pcr_extend(ESYS_CONTEXT *esys, ESYS_TR pcr, uint32_t n);
+TSS2_RC extend_pcr7(ESYS_CONTEXT *esys);
+TSS2_RC extend_pcr7_of_sha1(ESYS_CONTEXT *esys);
 /* As firmware does that measures into that bank alone. */
-static inline TSS2_RC extend_pcr7_of_sha384(ESYS_CONTEXT *esys)
-{
-    TPML_DIGEST_VALUES digests = {.count = 1, .digests = {{.hashAlg = TPM2_ALG_SHA384}}};
-
-    return Esys_PCR_Extend(esys, ESYS_TR_PCR7, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
-                           &digests);
-}
-
-static const TPM2B_SENSITIVE_CREATE no_secret;
-static const TPM2B_DATA no_data;
-static const TPML_PCR_SELECTION no_pcrs;
-
-/* Without NODA, as vendors have made them: its use counts for the lockout. */
-static inline TSS2_RC persist_rsa(ESYS_CONTEXT *esys)
-{
-    static const TPM2B_PUBLIC template = {
-        .publicArea = {.type = TPM2_ALG_RSA,
-                       .nameAlg = TPM2_ALG_SHA256,
-                       .objectAttributes = TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT |
-                                           TPMA_OBJECT_SENSITIVEDATAORIGIN |
-                                           TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_RESTRICTED |
-                                           TPMA_OBJECT_DECRYPT,
-                       .parameters.rsaDetail = {.symmetric = {.algorithm = TPM2_ALG_AES,
-                                                              .keyBits.aes = 128,
-                                                              .mode.aes = TPM2_ALG_CFB},
-                                                .scheme.scheme = TPM2_ALG_NULL,
-                                                .keyBits = 2048}}};
-    ESYS_TR made, kept;
-    TSS2_RC rc = Esys_CreatePrimary(esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE,
-                                    ESYS_TR_NONE, &no_secret, &template, &no_data, &no_pcrs, &made,
-                                    NULL, NULL, NULL, NULL);
-
-    if (rc == TSS2_RC_SUCCESS)
-        rc = Esys_EvictControl(esys, ESYS_TR_RH_OWNER, made, ESYS_TR_PASSWORD, ESYS_TR_NONE,
-                               ESYS_TR_NONE, TPM2_SRK_HANDLE, &kept);
-    if (rc == TSS2_RC_SUCCESS)
-        rc = Esys_FlushContext(esys, made);
-    return rc;
-}
-
-static inline TSS2_RC change_owner_auth(ESYS_CONTEXT *esys)
-{
-    static const TPM2B_AUTH password = {.size = 5, .buffer = "owner"};
-
-    return Esys_HierarchyChangeAuth(esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE,
-                                    ESYS_TR_NONE, &password);
-}
-
-static inline TSS2_RC clear_tpm(ESYS_CONTEXT *esys)
-{
-    return Esys_Clear(esys, ESYS_TR_RH_LOCKOUT, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE);
-}
-
-/* Tries a wrong password until the TPM will hear no more. */
-static inline TSS2_RC lock_out(ESYS_CONTEXT *esys)
-{
-    static const TPM2B_AUTH wrong = {.size = 5, .buffer = "wrong"};
-    TPM2B_SENSITIVE_CREATE secret = {.sensitive = {.userAuth = {.size = 5, .buffer = "right"},
-                                                   .data = {.size = 4, .buffer = {1, 2, 3, 4}}}};
-    TPM2B_PUBLIC template = {
-        .publicArea = {.type = TPM2_ALG_KEYEDHASH,
-                       .nameAlg = TPM2_ALG_SHA256,
-                       .objectAttributes = TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT |
-                                           TPMA_OBJECT_USERWITHAUTH,
-                       .parameters.keyedHashDetail.scheme.scheme = TPM2_ALG_NULL}};
-    ESYS_TR object;
-    TSS2_RC rc =
-        Esys_CreatePrimary(esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
-                           &secret, &template, &no_data, &no_pcrs, &object, NULL, NULL, NULL, NULL);
-
-    if (rc != TSS2_RC_SUCCESS)
-        return rc;
-    rc = Esys_TR_SetAuth(esys, object, &wrong);
-    for (int i = 0; rc == TSS2_RC_SUCCESS && i < 64; i++) {
-        TPM2B_SENSITIVE_DATA *data = NULL;
-
-        if (tpm2_rc_is(
-                Esys_Unseal(esys, object, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &data),
-                TPM2_RC_LOCKOUT))
-            break;
-    }
-    return Esys_FlushContext(esys, object);
-}
-
+TSS2_RC extend_pcr7_of_sha384(ESYS_CONTEXT *esys);
 /* From the next start on, that is the only PCR bank. */
-static inline TSS2_RC allocate_bank(ESYS_CONTEXT *esys, TPMI_ALG_HASH bank)
-{
-    static const TPMI_ALG_HASH all[] = {TPM2_ALG_SHA1, TPM2_ALG_SHA256, TPM2_ALG_SHA384,
-                                        TPM2_ALG_SHA512};
-    TPML_PCR_SELECTION banks = {.count = ARRAY_SIZE(all)};
-    TPMI_YES_NO done = TPM2_NO;
-    uint32_t max, needed, available;
-    TSS2_RC rc;
+TSS2_RC allocate_sha1(ESYS_CONTEXT *esys);
+TSS2_RC allocate_sha384(ESYS_CONTEXT *esys);
+TSS2_RC allocate_sha512(ESYS_CONTEXT *esys);
+/* Makes the storage root key. Without NODA, as vendors have made them: its use counts for the
+ * lockout. */
+TSS2_RC persist_rsa(ESYS_CONTEXT *esys);
+TSS2_RC change_owner_auth(ESYS_CONTEXT *esys);
+TSS2_RC clear_tpm(ESYS_CONTEXT *esys);
+/* Tries a wrong password until the TPM refuses all. */
+TSS2_RC lock_out(ESYS_CONTEXT *esys);
 
-    for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
-        banks.pcrSelections[i] = (TPMS_PCR_SELECTION){.hash = all[i], .sizeofSelect = 3};
-        if (all[i] == bank)
-            memset(banks.pcrSelections[i].pcrSelect, 0xff, 3);
-    }
-    rc = Esys_PCR_Allocate(esys, ESYS_TR_RH_PLATFORM, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
-                           &banks, &done, &max, &needed, &available);
-    return rc == TSS2_RC_SUCCESS && !done ? TPM2_RC_FAILURE : rc;
-}
+/* Kinds of handles. The library's own constants of these names shift into the sign bit. */
+#define TRANSIENTS UINT32_C(0x80000000)
+#define SESSIONS UINT32_C(0x02000000)
+#define PERSISTENTS UINT32_C(0x81000000)
+#define NV_INDICES UINT32_C(0x01000000)
 
-static inline TSS2_RC allocate_sha1(ESYS_CONTEXT *esys)
-{
-    return allocate_bank(esys, TPM2_ALG_SHA1);
-}
-
-static inline TSS2_RC allocate_sha384(ESYS_CONTEXT *esys)
-{
-    return allocate_bank(esys, TPM2_ALG_SHA384);
-}
-
-static inline TSS2_RC allocate_sha512(ESYS_CONTEXT *esys)
-{
-    return allocate_bank(esys, TPM2_ALG_SHA512);
-}
-
-/* How many handles of a kind the TPM holds. */
-static inline int count_handles(TPM2_HANDLE first)
-{
-    _cleanup_(tpm2_context_closep) Tpm2Context *c = NULL;
-    _cleanup_(esys_freep) TPMS_CAPABILITY_DATA *data = NULL;
-    TPMI_YES_NO more;
-
-    if (tpm2_context_open(NULL, &c) < 0 ||
-        Esys_GetCapability(c->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, TPM2_CAP_HANDLES,
-                           first, 16, &more, &data) != TSS2_RC_SUCCESS)
-        return -1;
-    return (int)data->data.handles.count;
-}
-
-static inline bool tpm_is_clean(void)
-{
-    return count_handles(TRANSIENTS) == 0 && count_handles(SESSIONS) == 0;
-}
-
-/* Drops the sessions that a conversation has left behind because its ESYS gave up on a response. A
- * resource manager does that at the close. */
-static inline void flush_sessions(void)
-{
-    _cleanup_(tpm2_context_closep) Tpm2Context *c = NULL;
-    _cleanup_(esys_freep) TPMS_CAPABILITY_DATA *data = NULL;
-
-    if (tpm2_context_open(NULL, &c) < 0 ||
-        Esys_GetCapability(c->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, TPM2_CAP_HANDLES,
-                           SESSIONS, 16, NULL, &data) != TSS2_RC_SUCCESS)
-        return;
-    for (uint32_t i = 0; i < data->data.handles.count; i++) {
-        TPM2_HANDLE handle = data->data.handles.handle[i];
-        /* ESYS takes only its own: tag, size, TPM2_FlushContext, handle. */
-        uint8_t command[] = {0x80,
-                             0x01,
-                             0,
-                             0,
-                             0,
-                             14,
-                             0,
-                             0,
-                             0x01,
-                             0x65,
-                             (uint8_t)(handle >> 24),
-                             (uint8_t)(handle >> 16),
-                             (uint8_t)(handle >> 8),
-                             (uint8_t)handle};
-        uint8_t response[64];
-        size_t size = sizeof(response);
-
-        if (Tss2_Tcti_Transmit(c->tcti, sizeof(command), command) == TSS2_RC_SUCCESS)
-            (void)Tss2_Tcti_Receive(c->tcti, &size, response, TSS2_TCTI_TIMEOUT_BLOCK);
-    }
-}
+/* How many handles of a kind the TPM holds; -1 if it does not answer. */
+int count_handles(TPM2_HANDLE first);
+/* True if it holds no object and no session. */
+bool tpm_is_clean(void);
+/* Drops the sessions that are left after ESYS gave up on a response. A resource manager does that
+ * when its user closes the device. */
+void flush_sessions(void);
 
 /* Finds needle in a file. */
-static inline bool file_contains(const char *path, const uint8_t *needle, size_t size)
-{
-    _cleanup_(freep) char *data = NULL;
-    size_t n;
-
-    return io_read_file_at(AT_FDCWD, path, (size_t)16 << 20, &data, &n) == 0 &&
-           memmem(data, n, needle, size);
-}
+bool file_contains(const char *path, const uint8_t *needle, size_t size);
 
 /* The line for people, as the fixture f has it. */
 #define ASSERT_DETAIL(f, words)                                                                    \

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "basic/macro.h"
 #include "nvme-keyd/publish/controllers.h"
 #include "sysfs-fixture.h"
 #include "test.h"

@@ -1,8 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "creds-fixture.h"
-#include "credstore/seal/limits.h"
-
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
 #include <systemd/sd-id128.h>
+#include <unistd.h>
+
+#include "basic/io.h"
+#include "basic/json.h"
+#include "basic/macro.h"
+#include "basic/secret.h"
+#include "creds-fixture.h"
+#include "credstore/seal/creds/blob.h"
+#include "credstore/seal/creds/creds.h"
+#include "credstore/seal/limits.h"
+#include "credstore/seal/seal-type.h"
+#include "test.h"
 
 /* What sealed a credential, and the host key of systemd: it must outlive whatever we ask for. */
 

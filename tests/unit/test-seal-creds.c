@@ -1,7 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "basic/io.h"
+#include "basic/json.h"
 #include "basic/limits.h"
+#include "basic/macro.h"
+#include "basic/secret.h"
 #include "creds-fixture.h"
+#include "credstore/seal/creds/creds.h"
 #include "credstore/seal/limits.h"
+#include "credstore/seal/seal-type.h"
+#include "test.h"
 
 TEST(the_service_unseals)
 {

@@ -2,6 +2,10 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -12,6 +16,8 @@
 #include "basic/io.h"
 #include "basic/json.h"
 #include "basic/limits.h"
+#include "basic/macro.h"
+#include "basic/secret.h"
 #include "credstore/seal/limits.h"
 #include "credstore/seal/seal-type.h"
 #include "credstore/seal/tpm2/context.h"

@@ -1,10 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "basic/io.h"
+#include "basic/macro.h"
+#include "basic/secret.h"
+#include "credstore/keyslots.h"
+#include "credstore/seal/seal-type.h"
 #include "credstore/seal/tpm2/context.h"
+#include "credstore/store-private.h"
+#include "credstore/store.h"
 #include "store-fixture.h"
 #include "swtpm.h"
 #include "test.h"
-
-#include "credstore/store-private.h"
 
 /* The rollback counter of a store, on swtpm. */
 

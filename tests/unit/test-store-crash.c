@@ -1,5 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "basic/io.h"
+#include "basic/macro.h"
+#include "credstore/store.h"
 #include "stepper.h"
+#include "store-fixture.h"
 #include "store-steps.h"
 #include "test.h"
 

@@ -1,7 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
+#include <stdio.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include "basic/io.h"
+#include "basic/json.h"
+#include "basic/macro.h"
+#include "basic/secret.h"
+#include "credstore/store.h"
 #include "store-fixture.h"
 #include "test.h"
 

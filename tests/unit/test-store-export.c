@@ -1,9 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "store-fixture.h"
-#include "test.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 
+#include "basic/io.h"
+#include "basic/macro.h"
+#include "basic/secret.h"
 #include "credstore/limits.h"
 #include "credstore/store-private.h"
+#include "credstore/store.h"
+#include "store-fixture.h"
+#include "test.h"
 
 /* An export of the store for a boot image. */
 

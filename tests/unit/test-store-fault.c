@@ -1,5 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "basic/io.h"
+#include "basic/json.h"
+#include "basic/macro.h"
+#include "basic/secret.h"
+#include "credstore/seal/seal-type.h"
+#include "credstore/store.h"
 #include "fs-shim.h"
+#include "store-fixture.h"
 #include "store-steps.h"
 #include "test.h"
 

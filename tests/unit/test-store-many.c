@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
+#include "basic/json.h"
 #include "basic/limits.h"
+#include "basic/macro.h"
+#include "basic/secret.h"
+#include "credstore/store.h"
 #include "store-fixture.h"
 #include "test.h"
 

@@ -1,5 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "basic/io.h"
+#include "basic/macro.h"
+#include "basic/secret.h"
+#include "credstore/seal/seal-type.h"
+#include "credstore/store.h"
+#include "fs-shim.h"
 #include "lost-writes.h"
+#include "store-fixture.h"
 #include "store-steps.h"
 #include "test.h"
 
@@ -96,13 +109,13 @@ static int state_of(const Row *x, const char *dir, unsigned states)
 }
 
 /* Tries one tree. */
-static bool try_tree(Row *x, const LostTree *tree, unsigned states, bool keep)
+static bool try_tree(Row *x, unsigned states, bool keep)
 {
     char kept[128];
     int state;
 
     fixture_remove(x->cut);
-    if (lost_write_tree(tree, x->cut) < 0)
+    if (lost_write_tree(x->cut) < 0)
         return false;
     keep = keep && x->n_again < AGAIN_MAX;
     if (keep) {
@@ -119,38 +132,23 @@ static bool try_tree(Row *x, const LostTree *tree, unsigned states, bool keep)
     return true;
 }
 
-static bool is_unfinished(const LostTree *tree)
-{
-    for (size_t i = 0; i < tree->disk.n; i++)
-        if (strcmp(tree->disk.entries[i].name, "store.new") == 0)
-            return true;
-    return false;
-}
-
 /* Tries what may be left at each point of the recording; states are those before the first mark. */
 static void cut_everywhere(Row *x, unsigned states, int tries, bool keep)
 {
-    static LostCut cut;
-    static LostTree tree;
-
-    lost_rewind(&cut);
-    cut.states = states;
-    for (size_t i = 0; i <= lost.n_ops; i++, x->points++) {
+    lost_rewind(states);
+    do {
         for (int luck = LOST_NOTHING; luck < LOST_CHANCE + tries; luck++) {
-            lost_pick(&cut, luck < LOST_CHANCE ? (LostLuck)luck : LOST_CHANCE, &tree);
-            if (seen_before(x, tree.digest, cut.states))
+            uint64_t digest = lost_pick(luck < LOST_CHANCE ? (LostLuck)luck : LOST_CHANCE);
+
+            if (seen_before(x, digest, lost_states()))
                 continue;
-            if (!try_tree(x, &tree, cut.states,
-                          keep && x->trees % 3 == 0 && is_unfinished(&tree))) {
-                for (size_t k = i > 12 ? i - 12 : 0; k < i; k++)
-                    printf("# %zu: kind %d, %s %s\n", k, lost.ops[k].kind, lost.ops[k].name,
-                           lost.ops[k].to);
-                TEST_FAIL("cut behind operation %zu of %zu", i, lost.n_ops);
+            if (!try_tree(x, lost_states(), keep && x->trees % 3 == 0 && lost_has("store.new"))) {
+                lost_print();
+                TEST_FAIL("not in state %x", lost_states());
             }
         }
-        if (i < lost.n_ops)
-            lost_step(&cut, &lost.ops[i]);
-    }
+        x->points++;
+    } while (lost_step());
 }
 
 /* Records the steps; behind step i the store is in state i + 1. */
@@ -229,14 +227,14 @@ TEST(cut_during_recovery)
 }
 
 /* A new store: while there is none, one can be made. */
-static bool try_new(Row *x, const LostTree *tree, const Secret *recovery_key, bool done)
+static bool try_new(Row *x, const Secret *recovery_key, bool done)
 {
     _cleanup_(secret_freep) Secret *found = NULL;
     _cleanup_(store_closep) Store *s = NULL;
     int r;
 
     fixture_remove(x->cut);
-    if (lost_write_tree(tree, x->cut) < 0)
+    if (lost_write_tree(x->cut) < 0)
         return false;
     x->trees++;
     r = store_attach(x->cut, &s, NULL);
@@ -267,26 +265,25 @@ TEST(cut_during_creation)
 {
     _cleanup_(secret_freep) Secret *recovery_key = NULL;
     _cleanup_(row_done) Row x = {.work = ""};
-    static LostCut cut;
-    static LostTree tree;
 
     ASSERT_OK(row_new(&x));
     fixture_remove(x.work);
     ASSERT_OK(mkdir(x.work, 0700));
     ASSERT_OK(lost_record(x.work));
     ASSERT_OK(record_creation(&x, &recovery_key));
-    lost_rewind(&cut);
-    cut.states = 1;
-    for (size_t i = 0; i <= lost.n_ops; i++, x.points++) {
+    lost_rewind(1);
+    do {
         for (int luck = LOST_NOTHING; luck < LOST_CHANCE + TRIES; luck++) {
-            lost_pick(&cut, luck < LOST_CHANCE ? (LostLuck)luck : LOST_CHANCE, &tree);
-            if (!seen_before(&x, tree.digest, cut.states) &&
-                !try_new(&x, &tree, recovery_key, cut.states == 2))
-                TEST_FAIL("cut behind operation %zu of %zu", i, lost.n_ops);
+            uint64_t digest = lost_pick(luck < LOST_CHANCE ? (LostLuck)luck : LOST_CHANCE);
+
+            if (!seen_before(&x, digest, lost_states()) &&
+                !try_new(&x, recovery_key, lost_states() == 2)) {
+                lost_print();
+                TEST_FAIL("not in state %x", lost_states());
+            }
         }
-        if (i < lost.n_ops)
-            lost_step(&cut, &lost.ops[i]);
-    }
+        x.points++;
+    } while (lost_step());
     print_counts(&x);
     ASSERT_TRUE(x.points > 5 && x.trees > 8);
 }

@@ -1,12 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "basic/limits.h"
-#include "credstore/seal/limits.h"
-#include "store-fixture.h"
-#include "test.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
+#include "basic/io.h"
+#include "basic/json.h"
+#include "basic/limits.h"
 #include "basic/log.h"
+#include "basic/macro.h"
+#include "basic/names.h"
+#include "basic/secret.h"
+#include "credstore/seal/limits.h"
 #include "credstore/seal/seal-type.h"
 #include "credstore/seal/spawn.h"
+#include "credstore/store.h"
+#include "store-fixture.h"
+#include "test.h"
 
 static uint64_t in_seconds(unsigned n)
 {

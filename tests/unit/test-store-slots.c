@@ -1,5 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "basic/io.h"
+#include "basic/macro.h"
+#include "basic/secret.h"
+#include "credstore/keyslots.h"
 #include "credstore/seal/limits.h"
+#include "credstore/seal/seal-type.h"
+#include "credstore/store.h"
 #include "store-fixture.h"
 #include "test.h"
 

@@ -1,8 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "basic/io.h"
+#include "basic/macro.h"
+#include "basic/secret.h"
+#include "credstore/head.h"
+#include "credstore/store-private.h"
+#include "credstore/store.h"
 #include "store-fixture.h"
 #include "test.h"
-
-#include "credstore/store-private.h"
 
 /* A store of three records, in the order of their ids, and the text of its file. */
 #define N 3

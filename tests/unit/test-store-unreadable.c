@@ -1,4 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "basic/io.h"
+#include "basic/json.h"
+#include "basic/macro.h"
+#include "basic/secret.h"
+#include "credstore/store.h"
 #include "fs-shim.h"
 #include "store-fixture.h"
 #include "test.h"

@@ -1,5 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "basic/io.h"
+#include "basic/json.h"
+#include "basic/macro.h"
+#include "basic/secret.h"
 #include "credstore/limits.h"
+#include "credstore/store.h"
 #include "store-fixture.h"
 #include "test.h"
 

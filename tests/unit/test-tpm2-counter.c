@@ -1,12 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <dlfcn.h>
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <tss2/tss2_esys.h>
 
 #include "basic/io.h"
 #include "basic/json.h"
+#include "basic/limits.h"
+#include "basic/macro.h"
+#include "basic/secret.h"
 #include "credstore/seal/limits.h"
+#include "credstore/seal/tpm2/context.h"
 #include "credstore/seal/tpm2/counter.h"
+#include "credstore/seal/tpm2/srk.h"
 #include "swtpm.h"
 #include "test.h"
 #include "tpm2-interposer.h"

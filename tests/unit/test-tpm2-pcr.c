@@ -4,7 +4,11 @@
 #include <tss2/tss2_esys.h>
 
 #include "basic/json.h"
+#include "basic/macro.h"
+#include "basic/secret.h"
 #include "credstore/seal/limits.h"
+#include "credstore/seal/seal-type.h"
+#include "credstore/seal/tpm2/context.h"
 #include "credstore/seal/tpm2/object.h"
 #include "credstore/seal/tpm2/pcr.h"
 #include "seal-tpm2-fixture.h"

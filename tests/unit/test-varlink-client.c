@@ -1,13 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "basic/io.h"
+#include "basic/json.h"
 #include "basic/limits.h"
+#include "basic/macro.h"
+#include "basic/secret.h"
 #include "test.h"
 #include "varlink-fixture.h"
 #include "varlink/client.h"
+#include "varlink/varlink.h"
 
 #define TIMEOUT (60 * USEC_PER_SEC)
 

@@ -1,12 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "basic/io.h"
 #include "basic/limits.h"
+#include "basic/macro.h"
 #include "test.h"
 #include "varlink-fixture.h"
 #include "varlink/connection.h"
+#include "varlink/json-wire.h"
 #include "varlink/limits.h"
+#include "varlink/varlink.h"
 
 /* Who gets in, who is next, and what a peer may cost. */
 

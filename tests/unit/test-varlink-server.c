@@ -1,11 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include "basic/io.h"
 #include "basic/limits.h"
+#include "basic/macro.h"
 #include "test.h"
 #include "varlink-fixture.h"
+#include "varlink/json-wire.h"
 #include "varlink/limits.h"
+#include "varlink/varlink.h"
 
 #define INVALID(name)                                                                              \
     "{\"error\":\"org.varlink.service.InvalidParameter\",\"parameters\":{\"parameter\":\"" name    \

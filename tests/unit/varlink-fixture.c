@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "basic/json.h"
+#include "varlink-fixture.h"
+
+char secret_char(size_t i)
+{
+    return (char)('0' + ((uint32_t)(i + 1) * 2654435761U >> 16) % 43);
+}
+
+void secret_text(char ret[static SECRET_LENGTH])
+{
+    for (size_t i = 0; i < SECRET_LENGTH; i++)
+        ret[i] = secret_char(i);
+}
+
+static int echo(VarlinkCall *call, json_object *parameters, void *userdata)
+{
+    Fixture *f = userdata;
+
+    f->echoed++;
+    return varlink_call_reply(call, json_object_get(parameters));
+}
+
+static int ping(VarlinkCall *call, json_object *parameters, void *userdata)
+{
+    Fixture *f = userdata;
+
+    (void)parameters;
+    f->pinged++;
+    f->pinged_by[varlink_call_peer(call)->uid % USERS]++;
+    return varlink_call_reply(call, NULL);
+}
+
+/* {n, size}: n replies, of which each holds a text of that size. */
+typedef struct Counter {
+    Fixture *fixture;
+    uint64_t i, n, size;
+} Counter;
+
+static json_object *counter_text(const Counter *c)
+{
+    static char text[60000];
+    json_object *o = json_object_new_object();
+
+    memset(text, 't', sizeof(text));
+    if (json_add_uint(o, "i", c->i) < 0 ||
+        json_add_take(o, "text", json_object_new_string_len(text, (int)c->size)) < 0)
+        abort();
+    return o;
+}
+
+static int read_counter(VarlinkCall *call, json_object *parameters, Counter *c)
+{
+    if (json_get_uint(parameters, "n", UINT32_MAX, &c->n) <= 0)
+        return varlink_call_invalid_parameter(call, "n");
+    if (json_get_uint(parameters, "size", 60000, &c->size) < 0)
+        return varlink_call_invalid_parameter(call, "size");
+    return 1;
+}
+
+/* Without regard to who reads them. */
+static int burst(VarlinkCall *call, json_object *parameters, void *userdata)
+{
+    Counter c = {.fixture = userdata};
+    int r = read_counter(call, parameters, &c);
+
+    if (r <= 0)
+        return r;
+    while (++c.i <= c.n) {
+        r = c.i < c.n ? varlink_call_notify(call, counter_text(&c))
+                      : varlink_call_reply(call, counter_text(&c));
+        c.fixture->last_stream = r;
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int count_on(VarlinkCall *call, void *state)
+{
+    Counter *c = state;
+
+    c->fixture->streamed++;
+    c->i++;
+    return c->i < c->n ? varlink_call_notify(call, counter_text(c))
+                       : varlink_call_reply(call, counter_text(c));
+}
+
+static void destroy_counter(void *state)
+{
+    Counter *c = state;
+
+    c->fixture->streams--;
+    free(c);
+}
+
+static int stream(VarlinkCall *call, json_object *parameters, void *userdata)
+{
+    Counter *c = calloc(1, sizeof(*c));
+    int r;
+
+    c->fixture = userdata;
+    r = read_counter(call, parameters, c);
+    if (r <= 0) {
+        free(c);
+        return r;
+    }
+    c->fixture->streams++;
+    return varlink_call_stream(call, count_on, c, destroy_counter);
+}
+
+static int fail(VarlinkCall *call, json_object *parameters, void *userdata)
+{
+    uint64_t error = 0;
+
+    (void)call;
+    (void)userdata;
+    return json_get_uint(parameters, "errno", 4095, &error) < 0 ? -EINVAL : -(int)error;
+}
+
+/* The gate of Wait. */
+static bool is_ready(_unused_ const VarlinkCall *call, _unused_ json_object *parameters,
+                     void *userdata)
+{
+    Fixture *f = userdata;
+
+    f->waited++;
+    return f->ready;
+}
+
+/* Leaves the answer to the test. */
+static int hold(VarlinkCall *call, _unused_ json_object *parameters, void *userdata)
+{
+    Fixture *f = userdata;
+
+    f->held = varlink_call_hold(call);
+    return f->held ? 0 : -ENOMEM;
+}
+
+static int twice(VarlinkCall *call, json_object *parameters, void *userdata)
+{
+    Fixture *f = userdata;
+    int r = varlink_call_reply(call, NULL);
+
+    (void)parameters;
+    f->twice = varlink_call_error(call, "org.example.test.Late", NULL);
+    return r;
+}
+
+/* Takes a secret and answers with one. */
+static int exchange(VarlinkCall *call, json_object *parameters, void *userdata)
+{
+    json_object *o = json_object_new_object();
+    const char *in;
+    char out[SECRET_LENGTH];
+
+    (void)userdata;
+    if (json_get_string(parameters, "psk", &in) <= 0 || strlen(in) != SECRET_LENGTH) {
+        json_object_put(o);
+        return varlink_call_invalid_parameter(call, "psk");
+    }
+    secret_text(out);
+    if (json_add_take(o, "psk", json_object_new_string_len(out, SECRET_LENGTH)) < 0)
+        return -ENOMEM;
+    explicit_bzero(out, sizeof(out));
+    return varlink_call_reply_sensitive(call, o);
+}
+
+static const VarlinkMethod methods[] = {
+    {"Echo", 0, echo, NULL, NULL},
+    {"Ping", 0, ping, NULL, NULL},
+    {"Stream", VARLINK_METHOD_MORE_REQUIRED, stream, NULL, NULL},
+    {"Burst", VARLINK_METHOD_MORE_REQUIRED, burst, NULL, NULL},
+    {"Fail", 0, fail, NULL, NULL},
+    {"Twice", 0, twice, NULL, NULL},
+    {"Wait", VARLINK_METHOD_SENSITIVE, echo, NULL, is_ready},
+    {"Hold", 0, hold, NULL, NULL},
+    {"Admin", VARLINK_METHOD_ROOT, ping, NULL, NULL},
+    {"Exchange", VARLINK_METHOD_SENSITIVE, exchange, NULL, NULL},
+    {NULL, 0, NULL, NULL, NULL},
+};
+
+const VarlinkInterface interface = {"org.example.test", "interface org.example.test\n", methods};
+
+static void on_idle(VarlinkServer *s, void *userdata)
+{
+    (void)s;
+    ((Fixture *)userdata)->noticed++;
+}
+
+static void on_refused(const struct ucred *peer, const char *method, void *userdata)
+{
+    Fixture *f = userdata;
+
+    f->refused++;
+    snprintf(f->last_refused, sizeof(f->last_refused), "%u %s", (unsigned)peer->uid,
+             method ? method : "-");
+}
+
+static int authorize(int fd, const struct ucred *peer, void *userdata)
+{
+    Fixture *f = userdata;
+
+    return fd >= 0 && peer->uid == geteuid() ? f->authorized : -EACCES;
+}
+
+static int fixture_listen(Fixture *f)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    strcpy(f->dir, "/tmp/test-varlink-XXXXXX");
+    if (fd < 0 || !mkdtemp(f->dir) || chmod(f->dir, 0755) < 0)
+        return -errno;
+    snprintf(f->path, sizeof(f->path), "%s/socket", f->dir);
+    strcpy(address.sun_path, f->path);
+    if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || chmod(f->path, 0666) < 0 ||
+        listen(fd, 1024) < 0)
+        return -errno;
+    return varlink_server_listen(f->server, fd);
+}
+
+Fixture *fixture_new(void)
+{
+    static const VarlinkServiceInfo info = {"Example", "Test \"service\"", "1\n",
+                                            "https://example.org/"};
+    Fixture *f = calloc(1, sizeof(*f));
+
+    if (sd_event_new(&f->event) < 0 || varlink_server_new(f->event, &info, &f->server) < 0 ||
+        varlink_server_add_interface(f->server, &interface, f) < 0 || fixture_listen(f) < 0)
+        abort();
+    varlink_server_set_idle_hook(f->server, on_idle, f);
+    varlink_server_set_authorize(f->server, authorize, f);
+    varlink_server_set_refused_hook(f->server, on_refused, f);
+    return f;
+}
+
+void fixture_freep(Fixture **f)
+{
+    varlink_server_free((*f)->server);
+    sd_event_unref((*f)->event);
+    unlink((*f)->path);
+    rmdir((*f)->dir);
+    free(*f);
+}
+
+int client_socket(const Fixture *f)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    strcpy(address.sun_path, f->path);
+    if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+        abort();
+    return fd;
+}
+
+int user_socket(const Fixture *f, uid_t uid)
+{
+    bool root = geteuid() == 0;
+    int fd;
+
+    if (root && seteuid(uid) < 0)
+        abort();
+    fd = client_socket(f);
+    if (root && seteuid(0) < 0)
+        abort();
+    return fd;
+}
+
+bool pump(Fixture *f)
+{
+    for (int i = 0; i < TURNS_MAX; i++)
+        if (sd_event_run(f->event, 0) <= 0)
+            return true;
+    return false;
+}
+
+void send_text(Fixture *f, int fd, const char *text, size_t size)
+{
+    while (size > 0) {
+        ssize_t n = send(fd, text, size, MSG_NOSIGNAL);
+
+        if (n < 0 && errno != EAGAIN)
+            return;
+        pump(f);
+        text += n < 0 ? 0 : n;
+        size -= n < 0 ? 0 : (size_t)n;
+    }
+}
+
+const char *next_text(Fixture *f, int fd, VarlinkBuffer *b)
+{
+    static char text[100000];
+    const char *data;
+    size_t size;
+    int r;
+
+    while ((r = varlink_buffer_next(b, &data, &size)) == 0) {
+        if (!pump(f) || varlink_buffer_receive(b, fd) <= 0)
+            return NULL;
+    }
+    if (r < 0 || size >= sizeof(text))
+        return NULL;
+    memcpy(text, data, size + 1);
+    varlink_buffer_consume(b, size + 1);
+    return text;
+}
+
+bool is_closed(Fixture *f, int fd)
+{
+    char c;
+    ssize_t n = pump(f) ? recv(fd, &c, 1, MSG_DONTWAIT) : 1;
+
+    return n == 0 || (n < 0 && errno != EAGAIN);
+}
+
+void varlink_buffer_donep(VarlinkBuffer *b)
+{
+    varlink_buffer_done(b);
+}
