@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,6 +16,7 @@
 #include "basic/limits.h"
 #include "basic/names.h"
 #include "keyd-fixture.h"
+#include "tree.h"
 
 uint64_t clock_ahead_usec, uptime_ahead_usec;
 bool clock_unsynchronized;
@@ -96,12 +96,6 @@ static bool isolate(void)
     return isolated;
 }
 
-int fixture_remove_one(const char *path, _unused_ const struct stat *st, _unused_ int type,
-                       _unused_ struct FTW *ftw)
-{
-    return remove(path);
-}
-
 key_serial_t fixture_ring(void)
 {
     return (key_serial_t)keyctl_search(KEY_SPEC_USER_KEYRING, "keyring", NAMES_RING_STAND_IN, 0);
@@ -117,8 +111,7 @@ void fixture_done(Fixture *f)
         abort();
     if (ring >= 0)
         (void)keyctl_unlink(ring, KEY_SPEC_USER_KEYRING);
-    if (f->dir[0])
-        (void)nftw(f->dir, fixture_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    tree_remove(f->dir);
     /* setegid(2) made the process undumpable, which LeakSanitizer cannot bear. */
     (void)prctl(PR_SET_DUMPABLE, 1);
 }

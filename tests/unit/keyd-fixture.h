@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <keyutils.h>
 #include <stdio.h>
 #include <string.h>
@@ -66,9 +65,6 @@ bool fixture_restart(Fixture *f);
 
 /* Changes a byte of a record in the file of the store. */
 bool fixture_break(const Fixture *f, const char *id);
-
-/* For nftw(3). */
-int fixture_remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw);
 
 /* Opens the store of a manager on this loop. Returns vault_error(). */
 int fixture_open(const Fixture *f, Manager *m);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,24 +15,13 @@
 #include "credstore/keyslots.h"
 #include "credstore/seal/limits.h"
 #include "store-fixture.h"
+#include "tree.h"
 
 static const char fixture_kek[] = "0123456789abcdef0123456789ABCDEF";
 
-static int fixture_remove_one(const char *path, _unused_ const struct stat *st, _unused_ int type,
-                              _unused_ struct FTW *ftw)
-{
-    return remove(path);
-}
-
-void fixture_remove(const char *path)
-{
-    (void)nftw(path, fixture_remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
 void fixture_done(Fixture *f)
 {
-    if (f->top[0])
-        fixture_remove(f->top);
+    tree_remove(f->top);
 }
 
 int fixture_write(const char *path, const void *data, size_t size)
@@ -132,30 +120,6 @@ size_t fixture_head_size(const char *text, size_t size)
     Head head = {.size = 0};
 
     return head_split(text, size, &head) < 0 ? 0 : head.size;
-}
-
-static const char *fixture_copy_from;
-
-static const char *fixture_copy_to;
-
-static int fixture_copy_one(const char *path, const struct stat *st, _unused_ int type,
-                            _unused_ struct FTW *ftw)
-{
-    _cleanup_(freep) char *data = NULL;
-    char to[256];
-    size_t size;
-
-    snprintf(to, sizeof(to), "%s%s", fixture_copy_to, path + strlen(fixture_copy_from));
-    if (S_ISDIR(st->st_mode))
-        return mkdir(to, 0700);
-    return fixture_read(path, &data, &size) < 0 || fixture_write(to, data, size) < 0;
-}
-
-int fixture_copy(const char *from, const char *to)
-{
-    fixture_copy_from = from;
-    fixture_copy_to = to;
-    return nftw(from, fixture_copy_one, 16, FTW_PHYS) == 0 ? 0 : -EIO;
 }
 
 bool fixture_has_new(const char *dir)

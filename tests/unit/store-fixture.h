@@ -27,14 +27,10 @@ void fixture_done(Fixture *f);
  * added to the slot. */
 int fixture_write_store(const char *dir, const char *slot_members);
 
-/* Removes a file or a tree. */
-void fixture_remove(const char *path);
 /* Replaces a file, without a sync: the tests change thousands. */
 int fixture_write(const char *path, const void *data, size_t size);
 /* The caller frees the data. */
 int fixture_read(const char *path, char **ret, size_t *ret_size);
-/* Makes to, which must not exist, a copy of the directory from. */
-int fixture_copy(const char *from, const char *to);
 /* The path of a file of the store. */
 void fixture_path(const Fixture *f, const char *name, char ret[static 160]);
 bool fixture_exists(const Fixture *f, const char *name);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <fcntl.h>
-#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,12 +12,7 @@
 #include "credstore/seal/tpm2/context.h"
 #include "credstore/seal/tpm2/srk.h"
 #include "swtpm.h"
-
-static int swtpm_remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st, (void)type, (void)ftw;
-    return remove(path);
-}
+#include "tree.h"
 
 void swtpm_stop(Swtpm *s)
 {
@@ -43,8 +37,7 @@ void swtpm_thaw(const Swtpm *s)
 void swtpm_done(Swtpm *s)
 {
     swtpm_stop(s);
-    if (s->dir[0])
-        (void)nftw(s->dir, swtpm_remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    tree_remove(s->dir);
     unsetenv(TPM2_ENV_TCTI);
 }
 

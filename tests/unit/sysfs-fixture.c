@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "basic/macro.h"
 #include "sysfs-fixture.h"
+#include "tree.h"
 
 Sysfs sysfs_new(void)
 {
@@ -19,15 +18,9 @@ Sysfs sysfs_new(void)
     return s;
 }
 
-static int sysfs_remove_one(const char *path, _unused_ const struct stat *st, _unused_ int type,
-                            _unused_ struct FTW *ftw)
-{
-    return remove(path);
-}
-
 void sysfs_done(const Sysfs *s)
 {
-    (void)nftw(s->dir, sysfs_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    tree_remove(s->dir);
 }
 
 void sysfs_write(const Sysfs *s, const char *controller, const char *attribute, const char *text)

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <ftw.h>
 #include <stdarg.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -8,6 +7,7 @@
 #include "nvme-keyd/config/config-file.h"
 #include "nvme-keyd/config/limits.h"
 #include "test.h"
+#include "tree.h"
 
 #define HOUR (3600 * USEC_PER_SEC)
 
@@ -17,16 +17,9 @@ typedef struct Fixture {
     char path[96];
 } Fixture;
 
-static int remove_one(const char *path, _unused_ const struct stat *st, _unused_ int type,
-                      _unused_ struct FTW *ftw)
-{
-    return remove(path);
-}
-
 static void fixture_done(const Fixture *f)
 {
-    if (f->dir[0])
-        (void)nftw(f->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    tree_remove(f->dir);
 }
 
 static bool fixture_new(Fixture *f)

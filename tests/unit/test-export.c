@@ -2,6 +2,7 @@
 #include "basic/json.h"
 #include "basic/limits.h"
 #include "keyd-fixture.h"
+#include "tree.h"
 
 /* An export of the store for a boot image, and what a manager does with one. */
 
@@ -17,8 +18,7 @@ typedef struct Place {
 
 static void place_done(const Place *p)
 {
-    if (p->dir[0])
-        (void)nftw(p->dir, fixture_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    tree_remove(p->dir);
     free(p->detail);
 }
 

@@ -5,6 +5,7 @@
 #include "nvme-keyd/handed/limits.h"
 #include "nvme-keyd/manager/import.h"
 #include "nvme-keyd/upcall/answer.h"
+#include "tree.h"
 
 /* Keys that are handed in: what is published of them, and which key has precedence. */
 
@@ -19,8 +20,7 @@ static char directory[64];
 
 static void remove_directory(void)
 {
-    if (directory[0])
-        (void)nftw(directory, fixture_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    tree_remove(directory);
     directory[0] = '\0';
     unsetenv("CREDENTIALS_DIRECTORY");
     unsetenv(NAMES_ENV_CREDENTIALS);
@@ -531,7 +531,7 @@ TEST(two_places)
     ASSERT_OK(read_again(&f, &s));
     ASSERT_EQ(s.removed, 1);
     remove_directory();
-    (void)nftw(second, fixture_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    tree_remove(second);
 }
 
 static bool ask(const Fixture *f, const char *type, const char *text, UpcallReply *ret)

@@ -15,6 +15,7 @@
 #include "store-fixture.h"
 #include "swtpm.h"
 #include "test.h"
+#include "tree.h"
 
 /* The rollback counter of a store, on swtpm. */
 
@@ -58,7 +59,7 @@ TEST(an_old_copy_is_noticed)
     ASSERT_EQ(add_slot(s, "tpm2", &with_counter, &none, slot, &detail), -EEXIST);
     s = store_close(s);
     snprintf(copy, sizeof(copy), "%s/copy", f.top);
-    ASSERT_OK(fixture_copy(f.dir, copy));
+    ASSERT_OK(tree_copy(f.dir, copy));
 
     ASSERT_OK(store_open(f.dir, &s, NULL));
     ASSERT_OK(fixture_add(s, "a", "secret", id));
@@ -119,7 +120,7 @@ TEST(a_copy_from_between_two_counts)
         else
             ASSERT_OK(fixture_delete(s, id));
         snprintf(copies[i], sizeof(copies[i]), "%s/copy-%zu", f.top, i);
-        ASSERT_OK(fixture_copy(f.dir, copies[i]));
+        ASSERT_OK(tree_copy(f.dir, copies[i]));
         ASSERT_EQ(s->header.counter.value, value + i + 1);
     }
     ASSERT_OK(count(s));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "keyd-fixture.h"
 #include "stepper.h"
+#include "tree.h"
 
 #include "credstore/seal/seal-type.h"
 
@@ -26,9 +27,8 @@ typedef struct Crash {
 static void crash_done(Crash *x)
 {
     unsetenv("CREDENTIALS_DIRECTORY");
-    for (char *const *dir = (char *const[]){x->credentials, x->work, NULL}; *dir; dir++)
-        if (**dir)
-            (void)nftw(*dir, fixture_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    tree_remove(x->credentials);
+    tree_remove(x->work);
     fixture_done(&x->f);
 }
 
@@ -57,24 +57,6 @@ static int load_credential(Crash *x)
     return io_write_all(fd, kek->data, kek->size);
 }
 
-static const char *copy_from, *copy_to;
-
-static int copy_one(const char *path, const struct stat *st, _unused_ int type,
-                    _unused_ struct FTW *ftw)
-{
-    _cleanup_(closep) int fd = -EBADF;
-    _cleanup_(freep) char *text = NULL;
-    char target[192];
-    size_t size;
-
-    snprintf(target, sizeof(target), "%s%s", copy_to, path + strlen(copy_from));
-    if (S_ISDIR(st->st_mode))
-        return mkdir(target, 0700);
-    fd = open(target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    return fd < 0 || io_read_file_at(AT_FDCWD, path, (size_t)1 << 20, &text, &size) < 0 ||
-           io_write_all(fd, text, size) < 0;
-}
-
 /* A manager on x->work. */
 static bool start(Crash *x)
 {
@@ -89,10 +71,8 @@ static int begin(Crash *x)
     int r;
 
     x->f.m = manager_free(x->f.m);
-    (void)nftw(x->work, fixture_remove_one, 16, FTW_DEPTH | FTW_PHYS);
-    copy_from = x->f.dir;
-    copy_to = x->work;
-    if (nftw(x->f.dir, copy_one, 16, FTW_PHYS) != 0)
+    tree_remove(x->work);
+    if (tree_copy(x->f.dir, x->work) < 0)
         return -EIO;
     if (fixture_ring() >= 0 && keyctl_clear(fixture_ring()) < 0)
         return -errno;

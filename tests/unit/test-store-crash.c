@@ -11,6 +11,7 @@
 #include "store-fixture.h"
 #include "store-steps.h"
 #include "test.h"
+#include "tree.h"
 
 /*
  * A child changes a store and is killed at its n-th system call, once before and once after it
@@ -34,8 +35,8 @@ static void scenario_done(Scenario *x)
 
 static int copy(const Scenario *x)
 {
-    fixture_remove(x->work);
-    return fixture_copy(x->f.dir, x->work);
+    tree_remove(x->work);
+    return tree_copy(x->f.dir, x->work);
 }
 
 static int scenario_new(Scenario *x)
@@ -181,7 +182,7 @@ static int make_interrupted(Scenario *x)
         }
         seen = fixture_has_new(x->work);
     }
-    fixture_remove(x->f.dir);
+    tree_remove(x->f.dir);
     return rename(x->work, x->f.dir) < 0 ? -errno : 0;
 }
 

@@ -13,6 +13,7 @@
 #include "credstore/store.h"
 #include "store-fixture.h"
 #include "test.h"
+#include "tree.h"
 
 /* An export of the store for a boot image. */
 
@@ -101,7 +102,7 @@ static int export_to(const Original *o, const char *name, size_t nth, Export *e)
 
     *e = (Export){.nth = nth, .meanwhile = e->meanwhile, .original = e->original};
     snprintf(e->dir, sizeof(e->dir), "%s/%s", o->f.top, name);
-    fixture_remove(e->dir);
+    tree_remove(e->dir);
     snprintf(path, sizeof(path), "%s/store", e->dir);
     if (mkdir(e->dir, 0700) < 0 || !(file = fopen(path, "we")))
         return -errno;

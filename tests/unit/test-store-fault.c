@@ -15,6 +15,7 @@
 #include "store-fixture.h"
 #include "store-steps.h"
 #include "test.h"
+#include "tree.h"
 
 /*
  * What changes a directory fails when its time comes. Memory and disk must agree with what the call
@@ -103,8 +104,8 @@ static void check_single(int added)
         int r, expected;
 
         inject(0, 0);
-        fixture_remove(x.work);
-        ASSERT_OK(fixture_copy(x.f.dir, x.work));
+        tree_remove(x.work);
+        ASSERT_OK(tree_copy(x.f.dir, x.work));
         ASSERT_OK(store_open(x.work, &s, NULL));
         inject(k, 1);
         r = change(&x, s, added);
@@ -149,8 +150,8 @@ TEST(some_calls_fail)
             int r, state;
 
             inject(0, 0);
-            fixture_remove(x.work);
-            ASSERT_OK(fixture_copy(x.f.dir, x.work));
+            tree_remove(x.work);
+            ASSERT_OK(tree_copy(x.f.dir, x.work));
             ASSERT_OK(store_open(x.work, &s, NULL));
             inject(k, n);
             r = change(&x, s, 1);
@@ -176,8 +177,8 @@ static void check_twice(const Base *x, int k1, int k2, bool *ret_end)
     int r1, r2, state;
 
     inject(0, 0);
-    fixture_remove(x->work);
-    ASSERT_OK(fixture_copy(x->f.dir, x->work));
+    tree_remove(x->work);
+    ASSERT_OK(tree_copy(x->f.dir, x->work));
     ASSERT_OK(store_open(x->work, &s, NULL));
     inject(k1, 1000);
     r1 = change(x, s, 1);
@@ -269,9 +270,9 @@ static int fail_step(const Begun *x, const NamedStep *step, int k, int error)
     _cleanup_(store_closep) Store *s = NULL;
     int r, calls;
 
-    fixture_remove(x->base.work);
-    fixture_remove(x->copy);
-    if (fixture_copy(x->base.f.dir, x->base.work) < 0 || store_open(x->base.work, &s, NULL) < 0)
+    tree_remove(x->base.work);
+    tree_remove(x->copy);
+    if (tree_copy(x->base.f.dir, x->base.work) < 0 || store_open(x->base.work, &s, NULL) < 0)
         return -EIO;
     before = steps_dump(s, true);
     shim_inject(k, 1, error);
@@ -284,7 +285,7 @@ static int fail_step(const Begun *x, const NamedStep *step, int k, int error)
     /* It says what has failed, and what is in memory is what another process would find. */
     after = steps_dump(s, true);
     if ((r < 0 && (r != -error || fixture_has_new(x->base.work))) || !before || !after ||
-        (r < 0) != (strcmp(before, after) == 0) || fixture_copy(x->base.work, x->copy) < 0 ||
+        (r < 0) != (strcmp(before, after) == 0) || tree_copy(x->base.work, x->copy) < 0 ||
         !opens_as(x->copy, after))
         return -EIO;
     /* Now it works. */
@@ -306,8 +307,8 @@ static int interrupt_step(const Begun *x, const NamedStep *step, int k)
     char id[STORE_ID_SIZE];
     bool same;
 
-    fixture_remove(x->base.work);
-    if (fixture_copy(x->base.f.dir, x->base.work) < 0 || store_open(x->base.work, &s, NULL) < 0)
+    tree_remove(x->base.work);
+    if (tree_copy(x->base.f.dir, x->base.work) < 0 || store_open(x->base.work, &s, NULL) < 0)
         return -EIO;
     before = steps_dump(s, true);
     shim_inject(k, 100000, EIO);
@@ -324,8 +325,8 @@ static int interrupt_step(const Begun *x, const NamedStep *step, int k)
     /* What a disk that works makes of it. */
     free(after);
     s = store_close(s);
-    fixture_remove(x->copy);
-    if (fixture_copy(x->base.work, x->copy) < 0 || store_open(x->copy, &s, NULL) < 0)
+    tree_remove(x->copy);
+    if (tree_copy(x->base.work, x->copy) < 0 || store_open(x->copy, &s, NULL) < 0)
         return -EIO;
     after = steps_dump(s, true);
     s = store_close(s);
@@ -420,7 +421,7 @@ static void fail_creation(const char *dir, int k, int error, int n[static 2])
     _cleanup_(secret_freep) Secret *recovery_key = NULL;
     int r, calls;
 
-    fixture_remove(dir);
+    tree_remove(dir);
     ASSERT_OK(mkdir(dir, 0700));
     shim_inject(k, 1, error);
     r = create(dir, &recovery_key);
@@ -498,8 +499,8 @@ TEST(each_error_while_a_store_is_opened)
         for (k = 1;; k++, n++) {
             bool failed;
 
-            fixture_remove(x.copy);
-            ASSERT_OK(fixture_copy(x.base.f.dir, x.copy));
+            tree_remove(x.copy);
+            ASSERT_OK(tree_copy(x.base.f.dir, x.copy));
             failed = fail_opening(x.copy, k, errors[e], expected);
             if (test_failed || !opens_as(x.copy, expected))
                 TEST_FAIL("call %d: %s", k, strerror(errors[e]));

@@ -15,6 +15,7 @@
 #include "store-fixture.h"
 #include "store-steps.h"
 #include "test.h"
+#include "tree.h"
 
 /*
  * The power is cut at each point of a row of changes, and what was not synced is lost, or half of
@@ -66,7 +67,7 @@ static int row_new(Row *x)
     snprintf(x->work, sizeof(x->work), "%s/work", x->f.top);
     snprintf(x->cut, sizeof(x->cut), "%s/cut", x->f.top);
     x->seen = calloc(SEEN_SIZE, sizeof(*x->seen));
-    return r < 0 ? r : !x->seen ? -ENOMEM : fixture_copy(x->f.dir, x->work);
+    return r < 0 ? r : !x->seen ? -ENOMEM : tree_copy(x->f.dir, x->work);
 }
 
 static bool seen_before(Row *x, uint64_t digest, unsigned states)
@@ -114,13 +115,13 @@ static bool try_tree(Row *x, unsigned states, bool keep)
     char kept[128];
     int state;
 
-    fixture_remove(x->cut);
+    tree_remove(x->cut);
     if (lost_write_tree(x->cut) < 0)
         return false;
     keep = keep && x->n_again < AGAIN_MAX;
     if (keep) {
         snprintf(kept, sizeof(kept), "%s/again-%zu", x->f.top, x->n_again);
-        if (fixture_copy(x->cut, kept) < 0)
+        if (tree_copy(x->cut, kept) < 0)
             return false;
     }
     state = state_of(x, x->cut, states);
@@ -233,7 +234,7 @@ static bool try_new(Row *x, const Secret *recovery_key, bool done)
     _cleanup_(store_closep) Store *s = NULL;
     int r;
 
-    fixture_remove(x->cut);
+    tree_remove(x->cut);
     if (lost_write_tree(x->cut) < 0)
         return false;
     x->trees++;
@@ -267,7 +268,7 @@ TEST(cut_during_creation)
     _cleanup_(row_done) Row x = {.work = ""};
 
     ASSERT_OK(row_new(&x));
-    fixture_remove(x.work);
+    tree_remove(x.work);
     ASSERT_OK(mkdir(x.work, 0700));
     ASSERT_OK(lost_record(x.work));
     ASSERT_OK(record_creation(&x, &recovery_key));
@@ -295,8 +296,8 @@ static int make_dumps(Row *x)
         _cleanup_(store_closep) Store *s = NULL;
         int r;
 
-        fixture_remove(x->work);
-        r = fixture_copy(x->f.dir, x->work);
+        tree_remove(x->work);
+        r = tree_copy(x->f.dir, x->work);
         if (r == 0)
             r = store_open(x->work, &s, NULL);
         if (r == 0 && (state & 1))
@@ -317,8 +318,8 @@ static int record_with_fault(Row *x, int k)
     _cleanup_(store_closep) Store *s = NULL;
     int r, state = 0;
 
-    fixture_remove(x->work);
-    r = fixture_copy(x->f.dir, x->work);
+    tree_remove(x->work);
+    r = tree_copy(x->f.dir, x->work);
     if (r == 0)
         r = store_open(x->work, &s, NULL);
     if (r == 0)

@@ -419,17 +419,27 @@ static int change_one(Victim *v, Victim *before)
     return r < 0 ? r : victim_read(v);
 }
 
+/* A store whose head, or else record 1, is that of before a change. */
+static int mix_generations(Victim *v, bool old_head)
+{
+    Victim before = {.text = NULL};
+    int r = victim_new(v);
+
+    if (r == 0)
+        r = change_one(v, &before);
+    if (r == 0)
+        r = put_pieces(v, (const Piece[]){head_of(old_head ? &before : v), line_of(v, 0),
+                                          line_of(old_head ? v : &before, 1), line_of(v, 2), end});
+    free(before.text);
+    return r;
+}
+
 TEST(an_older_record)
 {
     _cleanup_(victim_done) Victim v = {.f.top = ""};
     _cleanup_(store_closep) Store *s = NULL;
-    Victim before = {.text = NULL};
 
-    ASSERT_OK(victim_new(&v));
-    ASSERT_OK(change_one(&v, &before));
-    ASSERT_OK(put_pieces(&v, (const Piece[]){head_of(&v), line_of(&v, 0), line_of(&before, 1),
-                                             line_of(&v, 2), end}));
-    free(before.text);
+    ASSERT_OK(mix_generations(&v, false));
     ASSERT_TRUE(only_one_has(&v, 1, -ESTALE));
     /* The next generation is above both. */
     ASSERT_OK(store_open(v.f.dir, &s, NULL));
@@ -444,13 +454,8 @@ TEST(an_older_head)
 {
     _cleanup_(victim_done) Victim v = {.f.top = ""};
     _cleanup_(store_closep) Store *s = NULL;
-    Victim before = {.text = NULL};
 
-    ASSERT_OK(victim_new(&v));
-    ASSERT_OK(change_one(&v, &before));
-    ASSERT_OK(put_pieces(&v, (const Piece[]){head_of(&before), line_of(&v, 0), line_of(&v, 1),
-                                             line_of(&v, 2), end}));
-    free(before.text);
+    ASSERT_OK(mix_generations(&v, true));
     ASSERT_TRUE(only_one_has(&v, 1, -ESTALE));
     /* A commit of another record does not make it the current one. */
     ASSERT_OK(store_open(v.f.dir, &s, NULL));

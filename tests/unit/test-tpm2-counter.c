@@ -262,18 +262,23 @@ TEST(password_that_ends_in_zeros)
     ASSERT_EQ(f.value, 2);
 }
 
+/* Opens the TPM and the NV index of the counter. */
+static TSS2_RC open_index(const Tpm2Counter *counter, Tpm2Context **ret, ESYS_TR *ret_nv)
+{
+    if (tpm2_context_open(NULL, ret) < 0)
+        return TSS2_ESYS_RC_IO_ERROR;
+    return Esys_TR_FromTPMPublic((*ret)->esys, counter->index, ESYS_TR_NONE, ESYS_TR_NONE,
+                                 ESYS_TR_NONE, ret_nv);
+}
+
 /* What the owner hierarchy, without a password, may do to it. */
 static TSS2_RC as_owner(const Tpm2Counter *counter, bool increment)
 {
     _cleanup_(tpm2_context_closep) Tpm2Context *c = NULL;
     _cleanup_(esys_freep) TPM2B_MAX_NV_BUFFER *data = NULL;
     ESYS_TR nv;
-    TSS2_RC rc;
+    TSS2_RC rc = open_index(counter, &c, &nv);
 
-    if (tpm2_context_open(NULL, &c) < 0)
-        return TSS2_ESYS_RC_IO_ERROR;
-    rc = Esys_TR_FromTPMPublic(c->esys, counter->index, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
-                               &nv);
     if (rc != TSS2_RC_SUCCESS)
         return rc;
     if (increment)
@@ -302,12 +307,8 @@ static TSS2_RC replace(const Tpm2Counter *counter, int increments)
     _cleanup_(tpm2_context_closep) Tpm2Context *c = NULL;
     _cleanup_(esys_freep) TPM2B_NV_PUBLIC *public = NULL;
     ESYS_TR nv;
-    TSS2_RC rc;
+    TSS2_RC rc = open_index(counter, &c, &nv);
 
-    if (tpm2_context_open(NULL, &c) < 0)
-        return TSS2_ESYS_RC_IO_ERROR;
-    rc = Esys_TR_FromTPMPublic(c->esys, counter->index, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
-                               &nv);
     if (rc == TSS2_RC_SUCCESS)
         rc = Esys_NV_ReadPublic(c->esys, nv, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &public,
                                 NULL);

@@ -9,6 +9,7 @@
 #include "credstore/seal/ways.h"
 #include "keyd-fixture.h"
 #include "nvme-keyd/vault/vault-private.h"
+#include "tree.h"
 
 /* Which store is opened, and what becomes of the keyring where it is another one. */
 
@@ -65,7 +66,7 @@ TEST(id_of_a_store_that_is_gone)
 
     ASSERT_TRUE(make_store(&f, id));
     f.m = manager_free(f.m);
-    (void)nftw(f.dir, fixture_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    tree_remove(f.dir);
     ASSERT_OK(mkdir(f.dir, 0700));
     ASSERT_TRUE(set(&f.config, "Id", id));
     ASSERT_TRUE(fixture_restart(&f));
