@@ -73,6 +73,10 @@ static int victim_new(Victim *v)
     return r < 0 ? r : victim_read(v);
 }
 
+#define VICTIM                                                                                     \
+    _cleanup_(victim_done) Victim v = {.f.top = ""};                                               \
+    ASSERT_OK(victim_new(&v))
+
 static int put_text(const Victim *v, const char *text, size_t size)
 {
     char path[160];
@@ -190,9 +194,8 @@ static size_t record_at(const Victim *v, size_t offset)
 
 TEST(each_bit)
 {
-    _cleanup_(victim_done) Victim v = {.f.top = ""};
+    VICTIM;
 
-    ASSERT_OK(victim_new(&v));
     ASSERT_TRUE(opens_as(&v, SOUND, 0));
     for (size_t bit = 0; bit < 8 * v.size; bit++) {
         char mask = (char)(1 << bit % 8);
@@ -210,9 +213,8 @@ TEST(each_bit)
 
 TEST(each_length)
 {
-    _cleanup_(victim_done) Victim v = {.f.top = ""};
+    VICTIM;
 
-    ASSERT_OK(victim_new(&v));
     for (size_t length = 0; length < v.size; length++) {
         int errors[N];
 
@@ -228,9 +230,8 @@ TEST(each_length)
 /* A byte more, or one less, in each place. */
 TEST(each_insertion_and_each_omission)
 {
-    _cleanup_(victim_done) Victim v = {.f.top = ""};
+    VICTIM;
 
-    ASSERT_OK(victim_new(&v));
     for (size_t at = 0; at < v.size; at++) {
         size_t i = record_at(&v, at);
         bool begins = i < N && at == v.line[i];
@@ -266,10 +267,9 @@ static int make_odd(const char *path, int which)
 
 TEST(the_file_is_something_else)
 {
-    _cleanup_(victim_done) Victim v = {.f.top = ""};
     char path[160], old[160];
+    VICTIM;
 
-    ASSERT_OK(victim_new(&v));
     fixture_path(&v.f, "store", path);
     fixture_path(&v.f, "old", old);
     ASSERT_OK(rename(path, old));
@@ -291,11 +291,10 @@ TEST(the_file_is_something_else)
 
 TEST(a_newer_format_is_told_apart)
 {
-    _cleanup_(victim_done) Victim v = {.f.top = ""};
     _cleanup_(store_closep) Store *s = NULL;
     char *version;
+    VICTIM;
 
-    ASSERT_OK(victim_new(&v));
     version = strstr(v.text, "\"version\":1");
     ASSERT_TRUE(version != NULL);
     version[10] = '2';
@@ -306,9 +305,8 @@ TEST(a_newer_format_is_told_apart)
 /* The head says which records there are, and each line says which of them it is. */
 TEST(lines_in_another_order)
 {
-    _cleanup_(victim_done) Victim v = {.f.top = ""};
+    VICTIM;
 
-    ASSERT_OK(victim_new(&v));
     ASSERT_OK(put_pieces(
         &v, (const Piece[]){head_of(&v), line_of(&v, 2), line_of(&v, 0), line_of(&v, 1), end}));
     ASSERT_TRUE(opens_as(&v, SOUND, 0));
@@ -332,9 +330,8 @@ TEST(parts_of_two_records_swapped)
     } parts[] = {{"\"id\":", ",\"generation\""},  {"\"meta\":", ",\"secret\""},
                  {"\"secret\":", "}}"},           {"\"nonce\":", ",\"ciphertext\""},
                  {"\"ciphertext\":", ",\"tag\""}, {"\"tag\":", "}}"}};
-    _cleanup_(victim_done) Victim v = {.f.top = ""};
+    VICTIM;
 
-    ASSERT_OK(victim_new(&v));
     for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
         char *a = strstr(v.text + v.line[0], parts[i].start), *b;
         size_t size;
@@ -353,10 +350,9 @@ TEST(parts_of_two_records_swapped)
 
 TEST(a_record_is_missing)
 {
-    _cleanup_(victim_done) Victim v = {.f.top = ""};
     _cleanup_(store_closep) Store *s = NULL;
+    VICTIM;
 
-    ASSERT_OK(victim_new(&v));
     ASSERT_OK(put_pieces(&v, (const Piece[]){head_of(&v), line_of(&v, 0), line_of(&v, 2), end}));
     ASSERT_TRUE(only_one_has(&v, 1, -ENOENT));
 
@@ -377,9 +373,8 @@ TEST(a_record_is_missing)
 
 TEST(all_records_are_missing)
 {
-    _cleanup_(victim_done) Victim v = {.f.top = ""};
+    VICTIM;
 
-    ASSERT_OK(victim_new(&v));
     ASSERT_OK(put_pieces(&v, (const Piece[]){head_of(&v), end}));
     ASSERT_TRUE(opens_as(&v, (const int[N]){-ENOENT, -ENOENT, -ENOENT}, 0));
 }
@@ -387,10 +382,9 @@ TEST(all_records_are_missing)
 /* Two lines of one record: it cannot be told which of them is meant. */
 TEST(a_record_is_there_twice)
 {
-    _cleanup_(victim_done) Victim v = {.f.top = ""};
     _cleanup_(store_closep) Store *s = NULL;
+    VICTIM;
 
-    ASSERT_OK(victim_new(&v));
     ASSERT_OK(put_pieces(&v, (const Piece[]){head_of(&v), line_of(&v, 0), line_of(&v, 1),
                                              line_of(&v, 1), line_of(&v, 2), line_of(&v, 1), end}));
     ASSERT_TRUE(only_one_has(&v, 1, -EBADMSG));
@@ -472,10 +466,9 @@ TEST(an_older_head)
 /* Of the three lines of a head none fits another head. */
 TEST(heads_mixed)
 {
-    _cleanup_(victim_done) Victim v = {.f.top = ""};
     Victim before = {.text = NULL};
+    VICTIM;
 
-    ASSERT_OK(victim_new(&v));
     ASSERT_OK(change_one(&v, &before));
     for (int which = 1; which < 7; which++) {
         Piece pieces[5] = {{NULL, 0}};
@@ -500,11 +493,10 @@ TEST(heads_mixed)
 
 TEST(a_removed_record_is_put_back)
 {
-    _cleanup_(victim_done) Victim v = {.f.top = ""};
     _cleanup_(store_closep) Store *s = NULL;
     Victim after;
+    VICTIM;
 
-    ASSERT_OK(victim_new(&v));
     ASSERT_OK(store_open(v.f.dir, &s, NULL));
     ASSERT_OK(fixture_delete(s, v.id[1]));
     s = store_close(s);
@@ -545,10 +537,9 @@ TEST(a_foreign_record)
 /* A broken record is no obstacle for the others, and does not vanish by their changes. */
 TEST(a_broken_record_outlives_commits)
 {
-    _cleanup_(victim_done) Victim v = {.f.top = ""};
     _cleanup_(store_closep) Store *s = NULL;
+    VICTIM;
 
-    ASSERT_OK(victim_new(&v));
     for (size_t at = v.line[1]; at + 1 < v.line[2]; at += 7) {
         char id[STORE_ID_SIZE], good = v.text[at];
         Victim after = v;
@@ -585,13 +576,12 @@ TEST(a_broken_record_outlives_commits)
 /* Lines that say nothing are dropped by the next commit, however long they are. */
 TEST(garbage)
 {
-    _cleanup_(victim_done) Victim v = {.f.top = ""};
     _cleanup_(store_closep) Store *s = NULL;
     _cleanup_(freep) char *garbage = malloc(3 * STORE_RECORD_MAX);
     Piece long_line = {garbage, 3 * STORE_RECORD_MAX}, newline = {"\n", 1};
     size_t size;
+    VICTIM;
 
-    ASSERT_OK(victim_new(&v));
     size = v.size;
     memset(garbage, '{', 3 * STORE_RECORD_MAX);
     ASSERT_OK(put_pieces(&v, (const Piece[]){head_of(&v), newline, line_of(&v, 0), long_line,
