@@ -71,7 +71,7 @@ struct request {
 	char description[REQUEST_SIZE];
 };
 
-/* The order is the kernel's own. */
+/* In the order in which the kernel searches. */
 /* clang-format off */
 static const struct psk_kind {
 	unsigned int version;

@@ -9,7 +9,7 @@
 #include "credstore/seal/seal-type.h"
 #include "credstore/seal/ways.h"
 
-/* A slot, its wrapped key; a slot type may need two more. */
+/* The slot, its wrapped key, and two levels more for members of a slot type. */
 #define SLOT_JSON_DEPTH 4
 
 enum {
@@ -22,7 +22,7 @@ enum {
     FLAG_WITH_KEY = 1 << 6,
 };
 
-/* A packed request: this, the secret, the slot as text. Both sides are the same program. */
+/* A packed request: this, then the secret, then the slot as text. Both sides are one program. */
 typedef struct Head {
     uint32_t work;
     uint32_t flags;
@@ -197,7 +197,7 @@ int seal_request_check(const void *request, size_t size)
     return unpack(request, size, &u);
 }
 
-/* Unseals what was just sealed: a key that cannot be had back would take the store with it. */
+/* Unseals the KEK at once, because a slot that does not give it back would lose the store. */
 static int check_seal(const Unpacked *u, char **reterr_detail)
 {
     _cleanup_(secret_freep) Secret *again = NULL;
@@ -206,7 +206,7 @@ static int check_seal(const Unpacked *u, char **reterr_detail)
 
     if (u->type == &slot_recovery && own.closed_ways & WAY_RECOVERY)
         return detail_set(reterr_detail, -EXDEV, "%s: " WAY_CLOSED, u->type->name);
-    /* A recovery key is what people keep, so it cannot be asked for yet. */
+    /* The recovery key leaves with the reply, so it cannot be typed back yet. */
     if (!u->type->usable)
         return 0;
     own.skip_given = true;
@@ -252,7 +252,7 @@ static int work_on_slot(const Unpacked *u, Secret **ret, char **reterr_detail)
     else if (r < 0 && r != -ENOMEM)
         return detail_set(reterr_detail, r, "%s: %s", u->type->name,
                           why                        ? why
-                          : unseals && r == -EBADMSG ? "what is in the header for it makes no sense"
+                          : unseals && r == -EBADMSG ? "its members in the header are malformed"
                                                      : strerror(-r));
     return r;
 }
@@ -279,7 +279,7 @@ static int create_counter(const Unpacked *u, Secret **ret, char **reterr_detail)
     return return_bytes(r, &made, sizeof(made), ret);
 }
 
-/* A try that failed may have incremented it all the same, and once more would be too much. */
+/* Reads the value first, because an earlier try that failed may have incremented the counter. */
 static int count(const Unpacked *u, Secret **ret, char **reterr_detail)
 {
     const Tpm2Counter *c = &u->head.counter;

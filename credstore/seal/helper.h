@@ -15,7 +15,7 @@
  */
 typedef enum SealWork {
     SEAL_WORK_SEAL,           /* KEK into a slot; output: the slot as JSON */
-    SEAL_WORK_SEAL_IF_USABLE, /* the same; -ENODEV where the machine has not what it takes */
+    SEAL_WORK_SEAL_IF_USABLE, /* the same; -ENODEV if this machine lacks the device or service */
     SEAL_WORK_UNSEAL,         /* output: the KEK */
     SEAL_WORK_COUNTER_CREATE, /* output: a SealedCounter */
     SEAL_WORK_COUNTER_READ,   /* output: a uint64_t */
@@ -42,7 +42,7 @@ typedef struct SealRequest {
     char owner[TPM2_COUNTER_OWNER_SIZE];
 } SealRequest;
 
-/* Larger than any slot that was made; the pipe to a process takes it at once. */
+/* Larger than any slot; a pipe takes a request of this size at once. */
 #define SEAL_REQUEST_MAX ((size_t)48 * 1024)
 
 /* Packs a request. Returns -E2BIG, -ENOMEM. */
@@ -51,8 +51,8 @@ int seal_request_pack(const SealRequest *request, Secret **ret) _must_check_;
 /* Whether bytes are a packed request. Returns 0, -EBADMSG or -ENOMEM. */
 int seal_request_check(const void *request, size_t size) _must_check_;
 
-/* Carries a packed request out, which may be any bytes. Returns -EBADMSG for no request, or an
+/* Carries out a packed request; any bytes are safe. Returns -EBADMSG for malformed ones, or an
  * error of SlotType or tpm2/counter.h; with a detail that names the type of a slot. *ret_output is
- * NULL where there is none. */
+ * NULL if there is none. */
 int seal_work(const void *request, size_t size, Secret **ret_output, char **reterr_detail)
     _must_check_;

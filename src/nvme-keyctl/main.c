@@ -42,7 +42,8 @@ typedef struct Option {
     int bit;
     const char *name;
     const char *argument; /* or NULL */
-    /* What the option sets in Options: a string with an argument, a bool without; or set() does. */
+    /* Offset in Options of a string, or of a bool for an option without argument; or 0 with set().
+     */
     size_t member;
     int (*set)(Options *o, const char *value);
     const char *const *words; /* the values that it takes, or NULL for any */
@@ -88,7 +89,7 @@ static const Option option_table[] = {
     {OPT_TPM2_PCRS, "tpm2-pcrs", "LIST", MEMBER(tpm2_pcrs), NULL,
      "bind a slot to these PCRs, such as 7+14 (7)"},
     {OPT_WITH_KEY, "with-key", "KEY", MEMBER(with_key), NULL,
-     "what systemd-creds seals a slot with (auto)"},
+     "key by which systemd-creds seals a slot (auto)"},
     {OPT_ROLLBACK_COUNTER, "rollback-counter", NULL, MEMBER(rollback_counter), NULL,
      "detect old copies of the store by the TPM"},
     {OPT_NEW_TPM, "new-tpm", NULL, MEMBER(new_tpm), NULL,
@@ -255,7 +256,7 @@ static int refuse_secrets(int argc, char **argv)
         if (cli_is_secret(argv[i]))
             return cli_fail(EXIT_USAGE,
                             "the command line holds a secret, which the shell keeps in its history "
-                            "and other users can see: do not use this secret any more, and pass "
+                            "and other users can see: stop using it, and pass "
                             "another one by standard input, --key-file= or the prompt");
     return EXIT_OK;
 }

@@ -5,8 +5,8 @@
 
 /*
  * Standard output. All verbs report its errors in one place. A secret is shown only once, so a verb
- * first checks that standard output will take it, and undoes its change if writing fails all the
- * same.
+ * first checks that standard output will take it, and undoes its change if writing fails
+ * nevertheless.
  */
 
 /* Gives each of the descriptors 0, 1 and 2 that is closed a file on which reading or writing fails,

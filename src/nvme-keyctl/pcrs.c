@@ -7,7 +7,7 @@
 #include "credstore/seal/limits.h"
 #include "nvme-keyctl/pcrs.h"
 
-/* As systemd has called them since version 255. */
+/* The names of systemd 255 and newer. */
 static const char *const names[TPM2_PCRS] = {
     [0] = "platform-code",
     [1] = "platform-config",
@@ -52,10 +52,10 @@ static int parse_one(const char *word, size_t length)
     return n;
 }
 
-/* What a bank is called; those that a slot can be bound to. */
+/* Names of the banks that a slot can be bound to. */
 static const char *const banks[] = {"sha256", "sha384", "sha1"};
 
-/* *bank: of those before, or NULL. */
+/* *bank: the one of the PCRs before, or NULL. */
 static int parse_bank(const char *word, size_t length, const char **bank)
 {
     for (size_t i = 0; i < ARRAY_SIZE(banks); i++)

@@ -5,8 +5,8 @@
 
 #include "basic/macro.h"
 
-/* Reads PCRs of a TPM as systemd-cryptenroll --tpm2-pcrs= takes them: numbers from 0 to 23, or
- * systemd's names for them, joined by "+", of which any may have ":sha256", ":sha384" or ":sha1"
- * behind it, all the same; nothing is none. *ret is an array of numbers, to be put, *ret_bank a
- * static string or NULL. Returns -EINVAL, -ENOMEM. */
+/* Parses a list of PCRs in the format of systemd-cryptenroll --tpm2-pcrs=: numbers from 0 to 23, or
+ * systemd's names for them, joined by "+". Each may end in ":sha256", ":sha384" or ":sha1", the
+ * same one in all of them. An empty text is no PCR. *ret is an array of numbers, to be put;
+ * *ret_bank is a static string or NULL. Returns -EINVAL, -ENOMEM. */
 int pcrs_parse(const char *list, json_object **ret, const char **ret_bank) _must_check_;

@@ -160,7 +160,7 @@ static void tell_version(const Options *o, json_object *key)
                        "version 1 only");
 }
 
-/* Nobody has the PSK, so its key is removed again. */
+/* The PSK was not shown, so no other machine can have it, and its key is removed again. */
 static int undo_generate(const Options *o, const char *id, int error)
 {
     _cleanup_(json_putp) json_object *p = json_object_new_object(), *reply = NULL;

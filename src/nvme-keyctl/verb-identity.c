@@ -8,7 +8,7 @@
 #include "psk/limits.h"
 #include "psk/nqn.h"
 
-/* identity: what a PSK is called, without a daemon and without keeping it. */
+/* identity: prints the identities of a PSK, without a daemon and without storing it. */
 
 #define N_IDENTITIES 4
 #define N_COLUMNS 3

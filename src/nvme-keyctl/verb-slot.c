@@ -35,7 +35,7 @@ static bool is_type(json_object *slot, const char *type)
     return strcmp(slot_text(slot, "type"), type) == 0;
 }
 
-/* "7+14:sha256", as systemd-cryptenroll --tpm2-pcrs= has it. */
+/* "7+14:sha256", the format of systemd-cryptenroll --tpm2-pcrs=. */
 static void describe_pcrs(json_object *pcrs, const char *bank, char ret[static SEALED_BY_SIZE])
 {
     size_t n = 0;
@@ -144,7 +144,7 @@ static int add_options(const Options *o, const char *type, json_object *p)
 
 #define TYPE_RECOVERY "recovery"
 
-/* Nobody has the key, so a new slot is removed again. */
+/* The key was not shown, so a new slot is removed again. */
 static int lose_recovery_key(const Options *o, const char *id, bool is_new, int error)
 {
     _cleanup_(json_putp) json_object *p = json_object_new_object(), *reply = NULL;

@@ -132,7 +132,7 @@ refused "an unknown option" 2 "" ctl list --nonsense
 no_word() {
     local text=$1
     shift
-    refused "a secret as a word: $text" 2 "^nvme-keyctl: the command line holds a secret, which [^+/=]*: do not use this secret any more, and pass another one by [^+/=]*--key-file= or the prompt$" "$@"
+    refused "a secret as a word: $text" 2 "^nvme-keyctl: the command line holds a secret, which [^+/=]*: stop using it, and pass another one by [^+/=]*--key-file= or the prompt$" "$@"
 }
 recovery=$(printf 'ABCD0-%.0s' {1..13})
 no_word "an unknown option" ctl add --psk="$(psk one)"

@@ -59,7 +59,7 @@ static int password_check(Tpm2Context *c, TSS2_RC rc, const char *what)
 
 static int owner_check(Tpm2Context *c, TSS2_RC rc, const char *what)
 {
-    return tpm2_owner_check(c, rc, what, "a counter needs one without");
+    return tpm2_owner_check(c, rc, what, "a counter needs a hierarchy without one");
 }
 
 /* Returns -EEXIST if the index is taken. */
@@ -144,8 +144,7 @@ static int nv_name(Talk *t, TPM2B_NAME *ret)
 }
 
 /* Finds the counter of the conversation. The session authenticates its name, so the name is that of
- * the real counter. */
-/* Returns -ENOENT where this TPM no longer has it. */
+ * the real counter. Returns -ENOENT if this TPM no longer has it. */
 static int find(Talk *t, const Tpm2Counter *counter)
 {
     TPM2B_NAME name, pinned;

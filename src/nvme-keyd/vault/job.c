@@ -174,7 +174,7 @@ int job_helper_main(void)
     return write_result(fd, r, r == 0 ? output : NULL, detail) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-/* What slot types read from the environment, and where to log to. */
+/* Variables that slot types read, and those that say where to log. */
 static size_t make_environment(char *ret[], size_t n_max)
 {
     static const char *const names[] = {
