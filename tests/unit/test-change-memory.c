@@ -5,8 +5,8 @@
 #include "nvme-keyd/manager/import.h"
 
 /*
- * Each allocation of each change fails in turn. A change is made or not made then, and afterwards
- * memory, store and ring agree, and no pair has two active keys.
+ * Each allocation of each change fails in turn. The change must then be made or not made at all,
+ * and afterwards memory, store and ring must agree, and no pair may have two active keys.
  */
 
 #define OTHER "nqn.2026-11.org.example:b"
@@ -19,14 +19,14 @@ static const char *const added[] = {OTHER, OTHER "2", OTHER "3"};
 static size_t fail_at, n_calls;
 #else
 #define CANNOT_FAIL false
-/* The allocation that fails, counted from 1; 0: none. */
+/* The allocation that fails, counted from 1; 0 for none. */
 static size_t fail_at, n_calls;
 
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t n, size_t size);
 void *__libc_realloc(void *p, size_t size);
 
-/* Only what our own code allocates fails: json-c crashes where its parser finds no memory. */
+/* Only our own allocations fail, because json-c crashes if its parser gets no memory. */
 static bool is_failing(const void *caller)
 {
     extern const char __executable_start, etext;
@@ -86,7 +86,7 @@ static int visit_record(const StoreRecord *record, void *userdata)
     return 0;
 }
 
-/* Whether memory and store have the same keys, and no pair two active ones. */
+/* True if memory and store have the same keys, and no pair has two active ones. */
 static bool agrees_with_store(const Fixture *f)
 {
     Store *store = (Store *)(uintptr_t)manager_store(f->m);
@@ -107,7 +107,7 @@ static bool agrees_with_store(const Fixture *f)
     return true;
 }
 
-/* Whether the ring has just what memory says, once memory is there. */
+/* True if the ring has the keys that memory wants there, once allocations work again. */
 static bool agrees_with_ring(Fixture *f)
 {
     size_t n = 0;
@@ -204,7 +204,7 @@ static int run_import(Manager *m, _unused_ const char *id, const Secret *psk)
     return r < 0 ? r : manager_import(m, i, false, &result, &fault, &detail);
 }
 
-/* Runs the change with its nth allocation failing. Returns whether it had that many. */
+/* Runs the change with its nth allocation failing. Returns false if it has fewer. */
 static bool run_failing(Fixture *f, const Change *c, size_t n, bool *ret_ok)
 {
     _cleanup_(secret_freep) Secret *psk = fixture_psk((uint8_t)(n * 3));
@@ -225,7 +225,7 @@ static bool run_failing(Fixture *f, const Change *c, size_t n, bool *ret_ok)
     return n_calls >= n;
 }
 
-/* Brings back the keys that were there before the change. */
+/* Restores the keys from before the change. */
 static bool restore(Fixture *f, const Change *c)
 {
     const Key *k;
@@ -267,7 +267,7 @@ TEST(each_allocation_fails)
 
     if (CANNOT_FAIL)
         TEST_SKIP("a sanitizer has the allocator");
-    /* Keys of the kernel that are not ours make no difference to what agrees. */
+    /* With a key in the ring that is not ours, which must not disturb the comparison. */
     ASSERT_TRUE(ring_make());
     ASSERT_TRUE(fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1));
     for (size_t i = 0; i < ARRAY_SIZE(changes); i++)

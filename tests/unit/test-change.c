@@ -2,11 +2,11 @@
 #include "basic/limits.h"
 #include "keyd-fixture.h"
 
-/* One key in the place of another: no gap, no second one for longer than need be, and what is left
- * when it does not come to the end. */
+/* Rotation: the ring has a key of the pair at every moment, the old key stays no longer than it
+ * must, and a rotation that was cut off leaves a state to go on from. */
 
 #define ROTATIONS 200
-/* Long enough for a rotation, short enough to wait for. */
+/* longer than a rotation takes, and short enough to wait for */
 #define RETIRE_USEC (3600 * USEC_PER_SEC)
 
 TEST(rotate_host)
@@ -42,7 +42,7 @@ TEST(rotate_refused)
     k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_TARGET, 1);
     ASSERT_TRUE(k);
     ASSERT_EQ(manager_rotate(f.m, "0000000000000000", &q, &ignored, &none), -ENOENT);
-    /* It would be no rotation. */
+    /* The same PSK would be no rotation. */
     ASSERT_TRUE(!fixture_rotate(&f, k->id, 1));
     ASSERT_EQ(fixture_keys(&f), 1);
     ASSERT_TRUE(ring_has_key(k, 0) && ring_has_key(k, 1));
@@ -54,7 +54,8 @@ TEST(rotate_refused)
     ASSERT_TRUE(!ignored);
 }
 
-/* Both are accepted until the deadline; version 0 has room for one, and that is the new one. */
+/* The target accepts both PSKs until the deadline. An identity of version 0 has room for one, and
+ * that is the new one. */
 TEST(rotate_target)
 {
     uint64_t before = now_realtime();
@@ -119,7 +120,7 @@ TEST(deadline_never)
     ASSERT_TRUE(ring_has_key(k, 1));
 }
 
-/* The earliest counts. */
+/* The earliest deadline counts. */
 TEST(deadline_earliest)
 {
     Key *k, *l;
@@ -136,8 +137,7 @@ TEST(deadline_earliest)
     ASSERT_EQ(manager_deadline(f.m), k->deadline_usec);
 }
 
-/* While the ring is away a deadline passes: the daemon must not be called for it again and again.
- */
+/* A deadline that passes without a ring must not wake the daemon again and again. */
 TEST(deadline_without_ring)
 {
     SyncResult s;
@@ -160,7 +160,8 @@ TEST(deadline_without_ring)
     ASSERT_EQ(fixture_keys(&f), 1);
 }
 
-/* Rotated there and back within the overlap: two keys of one identity, of which one goes. */
+/* Two rotations within the overlap lead back to the first PSK: two keys have one identity, and one
+ * of them is removed. */
 TEST(rotate_back)
 {
     SyncResult s;
@@ -183,7 +184,7 @@ TEST(rotate_back)
     ASSERT_TRUE(ring_has_key(k, 0) && ring_has_key(k, 1));
 }
 
-/* The same with retirement at once, which does not look at the ring first. */
+/* As above with RetireSec=0, which does not look at the ring first. */
 TEST(rotate_back_at_once)
 {
     Key *k, *l;
@@ -203,7 +204,8 @@ TEST(rotate_back_at_once)
     ASSERT_EQ(ring_size(), 3);
 }
 
-/* During the overlap the pair's keys are published again, as for an upcall: version 0 stays new. */
+/* An upcall during the overlap publishes the keys of the pair again; version 0 must stay that of
+ * the new key. */
 TEST(publish_pair_in_overlap)
 {
     Key *k, *new;
@@ -224,8 +226,8 @@ TEST(publish_pair_in_overlap)
     }
 }
 
-/* Counts what the ring has, as fast as it can, until the pipe is closed; exits with 0 when that was
- * never less than one key and never more than two. */
+/* Counts the keys in the ring, as fast as it can, until the pipe is closed. Exits with 0 if it
+ * always saw one or two. */
 static void watch(int fd)
 {
     key_serial_t ring = fixture_ring();
@@ -273,7 +275,8 @@ TEST(no_gap)
     ASSERT_EQ(fixture_keys(&f), 1);
 }
 
-/* The ring is another one since the last look: the new one gets all keys but the old key's. */
+/* The ring was replaced since the last look: the new one gets all keys except the old one of the
+ * rotation. */
 TEST(rotate_ring_gone)
 {
     char id[STORE_ID_SIZE];
@@ -293,7 +296,7 @@ TEST(rotate_ring_gone)
     ASSERT_TRUE(!key_table_find(manager_keys(f.m), id));
 }
 
-/* Another process dies between the commit and the ring. */
+/* Another process dies after the commit and before it changes the ring. */
 static bool die_after_commit(Fixture *f, const char *id)
 {
     int status = -1;
@@ -320,7 +323,7 @@ static Key *find_active(const Fixture *f)
     return NULL;
 }
 
-/* A store with a new and a retiring key, and a ring that still has the old one. */
+/* Leaves a store with a new and a retiring key, and a ring that still has the old one. */
 static bool prepare_crash(Fixture *f)
 {
     char id[STORE_ID_SIZE];
@@ -329,7 +332,7 @@ static bool prepare_crash(Fixture *f)
     if (!ring_make() || !(k = fixture_add(f, SUBSYSTEM, KEY_ROLE_HOST, 1)))
         return false;
     strcpy(id, k->id);
-    /* Drops the lock of the store. */
+    /* This closes the store, so the child can lock it. */
     if (!fixture_restart(f) || !die_after_commit(f, id) || fixture_open(f, f->m) != 0)
         return false;
     k = key_table_find(manager_keys(f->m), id);
@@ -353,7 +356,7 @@ TEST(crash_after_commit)
     ASSERT_EQ(ring_size(), 1);
 }
 
-/* The new key is in the ring already: it is known by its bytes. */
+/* The new key is in the ring already, and is recognised by its bytes. */
 TEST(crash_after_publish)
 {
     _cleanup_(secret_freep) Secret *payload = NULL;
@@ -381,7 +384,8 @@ TEST(crash_after_publish)
     ASSERT_EQ(ring_size(), 1);
 }
 
-/* A ring that takes nothing: the old key stays in it, and both in the store, until one does. */
+/* A ring that refuses keys: the old key stays in it, and both stay in the store, until the ring
+ * accepts the new one. */
 TEST(rotate_read_only)
 {
     SyncResult s;
@@ -408,7 +412,8 @@ TEST(rotate_read_only)
     ASSERT_EQ(ring_size(), 1);
 }
 
-/* A rotation that could not be published is not ended by the next one, of another pair. */
+/* A rotation that could not be published must not be finished by the next rotation, of another
+ * pair. */
 TEST(rotate_another_meanwhile)
 {
     Key *k, *other;

@@ -22,7 +22,8 @@ int adjtimex(struct timex *t)
     return kernel_status & STA_UNSYNC ? TIME_ERROR : TIME_OK;
 }
 
-/* The kernel knows best: also of a clock that was set by hand after the file came. */
+/* The kernel's answer counts more than the file, which is older if the clock was set by hand
+ * later. */
 TEST(kernel)
 {
     kernel_status = STA_PLL;
@@ -31,7 +32,7 @@ TEST(kernel)
     ASSERT_TRUE(!clock_is_synchronized("/nonexistent") && !clock_is_synchronized("/"));
 }
 
-/* ProtectClock= refuses to ask it. */
+/* The file decides if ProtectClock= keeps us from asking the kernel. */
 TEST(file)
 {
     kernel_error = EPERM;

@@ -36,7 +36,7 @@ static bool fixture_new(Fixture *f)
     return mkdir(drop_ins, 0755) == 0;
 }
 
-/* name: of a drop-in, NULL for the file itself. */
+/* name: the drop-in, or NULL for the file itself. */
 static bool put(const Fixture *f, const char *name, const char *text)
 {
     char path[256];
@@ -55,8 +55,8 @@ static bool put(const Fixture *f, const char *name, const char *text)
 
 #define NO_OPTION ": not an option: give OPTION=VALUE, [SECTION], or a comment after \"#\""
 
-/* Loads the files of f into *ret and compares the problems with the lines, each of which
- * begins with the path of the file. NULL ends them. */
+/* Loads the files of f into *ret and compares the problems with the given lines, each of which
+ * begins with the path of a file. The lines end with NULL. */
 static bool loads(const Fixture *f, Config *ret, ...)
 {
     _cleanup_(config_problems_done) ConfigProblems problems = {.n = 0};
@@ -109,7 +109,7 @@ TEST(file)
     ASSERT_TRUE(c.stand_in);
 }
 
-/* Two options that are indented are not one that goes on. */
+/* An indented option is an option, and does not continue the line before. */
 TEST(indented)
 {
     Config c;
@@ -121,7 +121,8 @@ TEST(indented)
     ASSERT_EQ(c.retire_usec, HOUR);
 }
 
-/* Unknown things are for a newer version: they are told, but count apart. */
+/* Unknown options and sections may belong to a newer version, so they are reported, but counted
+ * separately. */
 TEST(file_unknown)
 {
     _cleanup_(config_problems_done) ConfigProblems problems = {.n = 0};
@@ -137,7 +138,8 @@ TEST(file_unknown)
     ASSERT_EQ(problems.n_unknown, 2);
 }
 
-/* By name, the later one wins, and over the file; what is no drop-in is not read. */
+/* Drop-ins are read in the order of their names, and a later value replaces an earlier one. Other
+ * files in the directory are ignored. */
 TEST(drop_ins)
 {
     Config c = config_default;
@@ -166,8 +168,8 @@ TEST(drop_ins_alone)
     ASSERT_TRUE(c.stand_in);
 }
 
-/* All of them are told, each with what is allowed; the other lines count, and so does what an
- * earlier file says of the same option. */
+/* Each bad value is reported with the allowed ones. The other lines count, and so does an earlier
+ * file with the same option. */
 TEST(bad_values)
 {
     Config c;
@@ -204,7 +206,7 @@ TEST(not_an_option)
                       ":2: unknown option RetireSec= in section [], ignored", NULL));
 }
 
-/* A line that does not fit is one problem, and the next one has its number. */
+/* A line that is too long is one problem, and the next line still has its own number. */
 TEST(long_line)
 {
     char text[700] = "[Manager]\nRetireSec=";
@@ -222,7 +224,7 @@ TEST(long_line)
     ASSERT_EQ(c.retire_usec, config_default.retire_usec);
 }
 
-/* A NUL byte hides the end of its line, not the next line. */
+/* A NUL byte hides the rest of its line, but not the next line. */
 TEST(zero_byte)
 {
     static const char text[] = "[Manager]\nRetireSec=1h\0x\nIdleExitSec=90s\n";
@@ -256,7 +258,7 @@ TEST(many)
     ASSERT_TRUE(!config_problem(&problems, CONFIG_PROBLEMS_MAX + 1));
 }
 
-/* What goes to a terminal and into JSON is printable, whatever is in the file. */
+/* Problems are shown on terminals and in JSON, so they are printable whatever the file contains. */
 TEST(unprintable)
 {
     Config c;
@@ -270,7 +272,7 @@ TEST(unprintable)
               NULL));
 }
 
-/* A file that is there, but cannot be read, is not the same as none, and holds nobody up. */
+/* A file that cannot be read is a problem, unlike a missing one, and must not block. */
 TEST(unreadable)
 {
     char path[160];

@@ -46,7 +46,7 @@ TEST(spans)
         {"1min ", MINUTE},
         {"infinity", UINT64_MAX},
         {"18446744073709551615us", UINT64_MAX},
-        /* As good as for ever, and safe to add to a time. */
+        /* As good as infinite, and safe to add to a time. */
         {"16000000w", UINT64_MAX},
         {"4611686018427387903us", INT64_MAX / 2},
         {"4611686018427387904us", UINT64_MAX},
@@ -206,7 +206,7 @@ TEST(stand_in)
         ASSERT_EQ(config_set(&c, "Keyring", "StandIn", bad[i]), -EINVAL);
 }
 
-/* Names are what the manual writes, in their section. */
+/* Names of options are case-sensitive, and belong to one section. */
 TEST(unknown)
 {
     Config c = config_default;
@@ -219,7 +219,7 @@ TEST(unknown)
     ASSERT_EQ(memcmp(&c, &config_default, sizeof(c)), 0);
 }
 
-/* A value that is refused leaves the one before. */
+/* A refused value leaves the previous one. */
 TEST(refused)
 {
     static const char *const all[][2] = {

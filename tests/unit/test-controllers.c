@@ -35,7 +35,7 @@ TEST(none)
     ASSERT_EQ(controllers_read("/dev/null", &l), -ENOTDIR);
 }
 
-/* Controllers without TLS have no attribute tls_key; those that are being deleted need no key. */
+/* Controllers without TLS have no attribute tls_key, and those in deletion need no key. */
 TEST(read)
 {
     _cleanup_(controller_list_done) ControllerList l = {NULL, 0};
@@ -52,7 +52,7 @@ TEST(read)
     sysfs_put(&s, "nvme8", "live", HOST, SUBSYSTEM, "ffffffff\n", NULL);
     ASSERT_OK(controllers_read(s.dir, &l));
     ASSERT_EQ(l.n, 5);
-    /* What is no serial is a key that is not known. */
+    /* A text that is no serial means an unknown key. */
     ASSERT_EQ(find(&l, "nvme7")->tls_key, 0);
     ASSERT_EQ(find(&l, "nvme8")->tls_key, 0);
     ASSERT_EQ(find(&l, "nvme0")->tls_key, 0x2a3b4c5d);
@@ -65,7 +65,7 @@ TEST(read)
     ASSERT_EQ(find(&l, "nvme6")->tls_configured_key, 11);
 }
 
-/* Nobody knows what is there, so nothing must be concluded. */
+/* An unreadable directory is an error, so that nothing is concluded from it. */
 TEST(unreadable)
 {
     _cleanup_(controller_list_done) ControllerList l = {NULL, 0};
@@ -80,7 +80,7 @@ TEST(unreadable)
     ASSERT_EQ(l.n, 0);
 }
 
-/* The kernel looks by the names at each reset, whatever key is in use. */
+/* At each reset the kernel looks by the names, whichever key is in use. */
 TEST(looks_for)
 {
     static const char identity[] = "NVMe0R01 " HOST " " SUBSYSTEM;

@@ -17,13 +17,14 @@
 #include "credstore/seal/seal-type.h"
 #include "test.h"
 
-/* What sealed a credential, and the host key of systemd: it must outlive whatever we ask for. */
+/* The kinds of key that seal a credential, and the host key of systemd, which must survive
+ * everything that we ask systemd for. */
 
 #define MACHINE_ID "0123456789abcdef0123456789abcdef"
 #define OTHER_ID "fedcba9876543210fedcba9876543210"
 
-/* What systemd puts at the head of a host key that it makes under MACHINE_ID: the first half of
- * HMAC-SHA256(machine id, d3acecba0dad4cdfb8c9381528936c58), as a UUID of version 4. */
+/* The head of a host key that systemd makes under MACHINE_ID: the first half of HMAC-SHA256(machine
+ * id, d3acecba0dad4cdfb8c9381528936c58), as a UUID of version 4. */
 static const uint8_t owner[ID_SIZE] = {0xf6, 0x5a, 0x25, 0xa6, 0xc0, 0x2a, 0x44, 0x88,
                                        0x8e, 0x0e, 0x49, 0xb6, 0xad, 0xb6, 0xb1, 0xf9};
 
@@ -38,15 +39,14 @@ static void write_secret(const Fake *f, const uint8_t *head)
         abort();
 }
 
-/* A host key that was made under MACHINE_ID, on a machine with this one. */
+/* Writes a host key that was made under MACHINE_ID, and this machine id. */
 static void write_host_key(const Fake *f, const char *machine_id)
 {
     write_secret(f, owner);
     write_file(f, "machine-id", machine_id, 0444);
 }
 
-/* As systemd does: whatever it is asked for that needs the host key deletes one of another machine.
- */
+/* Behaves as systemd: any use deletes a host key of another machine id. */
 #define DELETES "rm -f secret; "
 
 TEST(state_of_the_host_key)
@@ -64,7 +64,7 @@ TEST(state_of_the_host_key)
     ASSERT_EQ(host_key_state(&f.creds.host_key), HOST_KEY_ABSENT);
 }
 
-/* What systemd refuses before it compares: it deletes nothing. */
+/* systemd refuses these before it compares the machine id, so it deletes nothing. */
 TEST(no_host_key_and_no_machine_id)
 {
     static const char *const none[] = {"", "uninitialized\n", MACHINE_ID "0", "0123\n",
@@ -86,14 +86,14 @@ TEST(no_host_key_and_no_machine_id)
     ASSERT_TRUE(symlink(f.program, f.secret) == 0);
     ASSERT_EQ(host_key_state(&f.creds.host_key), HOST_KEY_UNUSABLE);
     (void)unlink(f.secret);
-    /* Nobody knows what is in it. */
+    /* A read error leaves the state of the host key unknown. */
     f.creds.host_key.secret = "/proc/self/mem";
     ASSERT_TRUE(host_key_state(&f.creds.host_key) < 0);
     ASSERT_EQ(host_key_check(&f.creds.host_key, &detail), -EKEYREJECTED);
     ASSERT_TRUE(strstr(detail, "/proc/self/mem") && strstr(detail, "cannot be read"));
 }
 
-/* By what systemd's own library makes of the machine id of this machine. */
+/* The expected hash comes from systemd's own library and the machine id of this machine. */
 TEST(as_systemd_hashes_it)
 {
     static const sd_id128_t application =
@@ -117,7 +117,8 @@ static void expect_refusal(const Fake *f, int error, const char *detail)
     ASSERT_TRUE(access(f->secret, F_OK) == 0);
 }
 
-/* Neither the program nor the service, which runs outside of our sandbox, is asked. */
+/* With a foreign host key neither the program nor the service, which runs outside of our sandbox,
+ * is asked. */
 TEST(opening_never_destroys)
 {
     int r;
@@ -166,7 +167,7 @@ TEST(sealing_never_destroys)
     seal_on_another_machine("null", true);
 }
 
-/* The heads of credentials: of systemd up to 261, and of 262 where it has others. */
+/* The heads of credentials as systemd up to 261 writes them, and those that 262 has changed. */
 static const struct {
     uint8_t id[ID_SIZE];
     const char *name;
@@ -224,7 +225,7 @@ TEST(what_sealed_it)
     }
 }
 
-/* What needs no host key is opened under any machine id. */
+/* A credential that needs no host key is opened under any machine id. */
 TEST(only_what_needs_the_host_key_is_refused)
 {
     FAKE;
@@ -281,7 +282,7 @@ TEST(files_that_are_sealed)
     ASSERT_STR(type->name, "host+tpm2");
 }
 
-/* Without root there is no file system in memory to mount; /dev/shm is one. */
+/* Only root can mount a file system in memory, so this uses /dev/shm. */
 TEST(a_machine_id_in_memory)
 {
     char path[] = "/dev/shm/test-machine-id-XXXXXX";

@@ -4,12 +4,12 @@
 #include "keyd-fixture.h"
 #include "nvme-keyd/daemon.h"
 
-/* When the service ends by itself, and what keeps it. The idle time is short here; that of a
- * configuration file is 30 s at least. */
+/* The idle exit of the service, and the conditions that delay it. The idle time is short here,
+ * because a configuration file allows no less than 30 s. */
 #define IDLE_USEC (USEC_PER_SEC / 4)
-/* Several times that. */
+/* several times IDLE_USEC */
 #define LONG_USEC (2 * USEC_PER_SEC)
-/* A limit for what should happen, on a slow machine too. */
+/* limit for an expected event, also on a slow machine */
 #define LIMIT_USEC (60 * USEC_PER_SEC)
 
 typedef struct Service {
@@ -27,7 +27,7 @@ static int service_start(Fixture *f, Service *s)
 {
     int r;
 
-    /* It takes the lock of the store. */
+    /* The manager of the fixture has the lock of the store, which the daemon needs. */
     f->m = manager_free(f->m);
     f->config.idle_exit_usec = IDLE_USEC;
     (void)setenv(NAMES_ENV_LOG_LEVEL, "emerg", 1);
@@ -40,7 +40,7 @@ static int service_start(Fixture *f, Service *s)
     return r < 0 ? r : 0;
 }
 
-/* Whether it has ended within some time. */
+/* True if the service ends within that time. */
 static bool ends(const Service *s, uint64_t usec)
 {
     uint64_t end = now_monotonic() + usec;
@@ -74,7 +74,7 @@ TEST(idle)
     ASSERT_TRUE(ends(&s, LIMIT_USEC));
 }
 
-/* A TPM may come later, and its store then opens by a try of the service alone. */
+/* A TPM may appear later, so the service keeps trying by itself to open the store. */
 TEST(store_unavailable)
 {
     _cleanup_(service_done) Service s = {NULL, NULL};
@@ -95,7 +95,7 @@ TEST(store_unavailable)
     ASSERT_EQ(ring_size(), 1);
 }
 
-/* The kernel refuses: a quota, or a key type that is not there yet. */
+/* The kernel refuses keys: a quota, or a key type that is still missing. */
 TEST(ring_refuses)
 {
     _cleanup_(service_done) Service s = {NULL, NULL};
@@ -111,7 +111,7 @@ TEST(ring_refuses)
     ASSERT_EQ(ring_size(), 1);
 }
 
-/* A key that was added while the ring refused. */
+/* A key that the ring refused keeps the service running. */
 TEST(unpublished)
 {
     SyncResult synced;
@@ -128,7 +128,7 @@ TEST(unpublished)
     ASSERT_TRUE(!publisher_has_unpublished(manager_publisher(f.m)));
 }
 
-/* So is one that is gone from the store and not from the ring. */
+/* So does a key that was removed from the store and could not be withdrawn. */
 TEST(not_withdrawn)
 {
     SyncResult synced;

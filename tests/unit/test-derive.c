@@ -13,7 +13,7 @@
 #include "psk/nqn.h"
 #include "test.h"
 
-/* An emptied or shortened file must not pass: change this together with psk-vectors.json. */
+/* An emptied or shortened file must not pass; change this together with psk-vectors.json. */
 #define VECTORS 13
 #define VECTORS_SIZE_MAX ((size_t)1024 * 1024)
 
@@ -38,7 +38,8 @@ static json_object *load_vectors(void)
     return o;
 }
 
-/* What this file understands; "checks", "source", "status" and "note" are for people. */
+/* Members that this file uses, and those for people: "checks", "source", "status" and "note" are
+ * for people. */
 static bool member_is_known(const char *key)
 {
     static const char *const known[] = {
@@ -143,7 +144,7 @@ static bool secret_is_hex(const Secret *s, const char *expected)
     return strcmp(hex, expected) == 0;
 }
 
-/* Whether a source gives a vector's digest, TLS PSK and identity. */
+/* True if the source gives the vector's digest, TLS PSK and identity. */
 static bool derives(const Vector *v, const PskSource *source, const char *identity)
 {
     _cleanup_(tls_psk_done) TlsPsk psk = {0};
@@ -155,7 +156,7 @@ static bool derives(const Vector *v, const PskSource *source, const char *identi
            strcmp(psk.identity, identity) == 0;
 }
 
-/* Interchange text to key and hash, and back to the same text. */
+/* Parses interchange text, and formats the same text again. */
 static bool interchange_fits(const Vector *v, const Secret *configured)
 {
     _cleanup_(secret_freep) Secret *parsed = NULL, *text = NULL;
@@ -167,7 +168,7 @@ static bool interchange_fits(const Vector *v, const Secret *configured)
            strcmp((const char *)text->data, v->interchange) == 0;
 }
 
-/* An identity whose names are NQNs can be taken apart again; some vectors have other names. */
+/* An identity is parsed into its parts if its names are NQNs, which not all vectors have. */
 static bool identity_parses(const Vector *v)
 {
     size_t position, host = strlen(v->hostnqn), subsys = strlen(v->subsysnqn);
@@ -198,14 +199,14 @@ static bool check_configured(const Vector *v)
         (v->expected_tls_psk_hex && strcmp(v->expected_tls_psk_hex, v->tls_psk_hex) != 0))
         return false;
 
-    /* A retained PSK used as a configured one without a hash is not transformed again. */
+    /* A retained PSK that is used as a configured one without a hash is not transformed again. */
     source.configured = retained;
     source.hash = PSK_HASH_NONE;
     return derives(v, &source, v->identity);
 }
 
-/* The kernel's own test of a generated PSK is the one published oracle for TLS PSK bytes: the steps
- * from a retained PSK on are the same, but for the letter in the identity. */
+/* The kernel's own test of a generated PSK is the one published oracle for the bytes of a TLS PSK:
+ * from the retained PSK on it takes the same steps, with another letter in the identity. */
 static bool check_generated(const Vector *v)
 {
     _cleanup_(secret_freep) Secret *psk = secret_from_hex(v->configured_hex);
@@ -253,7 +254,7 @@ static void make_nqn(char *ret, size_t length)
     ret[length] = '\0';
 }
 
-/* Derives for two NQNs of these lengths; the output must be untouched unless it works. */
+/* Derives for two NQNs of these lengths; a failure must leave the output untouched. */
 static int derive_for_lengths(unsigned version, size_t host_length, size_t subsys_length)
 {
     _cleanup_(secret_freep) Secret *key = secret_new(48);
@@ -288,7 +289,7 @@ TEST(identity_lengths)
     ASSERT_OK(derive_for_lengths(1, 5, 5));
 }
 
-/* Each input changes the TLS PSK, and the same inputs give it again. */
+/* Each input changes the TLS PSK, and equal inputs give the same one. */
 TEST(every_input_counts)
 {
     _cleanup_(secret_freep) Secret *key = NULL, *other = NULL;
@@ -308,7 +309,7 @@ TEST(every_input_counts)
     sources[4].hostnqn = "nqn.c";
     sources[5].subsysnqn = "nqn.c";
 
-    /* 6 is of the other version, 7 the same as 0. */
+    /* 6 is of the other version, and 7 is equal to 0. */
     for (size_t i = 0; i < 8; i++)
         good = good && psk_derive(&sources[i], i == 6 ? 0 : 1, &psks[i]) == 0;
     for (size_t i = 0; good && i < 8; i++)
@@ -339,7 +340,7 @@ TEST(derivation_names)
     ASSERT_EQ(d, PSK_COMPAT);
 }
 
-/* With less and less memory taken away, each step fails once, and then it works. */
+/* With a little more locked memory in each round, each step fails once, until all succeed. */
 TEST(without_memory)
 {
     static Secret *blocks[SECRET_ARENA_SIZE / 32];
@@ -370,7 +371,7 @@ TEST(without_memory)
 #define MAPPINGS_MAX 1024
 #define SAMPLE 16
 
-/* All memory of the process that can be written. */
+/* All writable memory of the process. */
 typedef struct Mappings {
     struct {
         unsigned long start, end;
@@ -398,9 +399,9 @@ static bool list_mappings(Mappings *ret)
     return ret->n > 0 && ret->n < MAPPINGS_MAX;
 }
 
-/* Counts a sample in memory that no pointer owns, in place: a copy would be found as well. For the
- * same reason the sample is given as its complement. It calls nothing, or the stack below would be
- * overwritten before it is looked at. */
+/* Counts a sample in memory that no pointer owns. A copy of the sample would be found as well, so
+ * it is passed as its complement. This calls no function, because a call would overwrite the stack
+ * below before it is searched. */
 __attribute__((no_sanitize("address", "undefined"))) static size_t
 count_sample(const Mappings *m, const uint8_t complement[static SAMPLE])
 {
@@ -424,8 +425,8 @@ static void take_complement(const uint8_t *data, uint8_t ret[static SAMPLE])
         ret[i] = (uint8_t)~data[i];
 }
 
-/* Makes a key and writes it as text. All that the functions below leave in ret are complements;
- * they are true when the sample could be found as long as it was in use. */
+/* Makes a key and writes it as text. The functions below return complements in ret, and return true
+ * if the sample was found while it was in use. */
 static Secret *new_text(uint8_t ret_key[static SAMPLE])
 {
     _cleanup_(secret_freep) Secret *key = NULL, *text = NULL;

@@ -15,8 +15,7 @@ static bool is_digit(int c)
     return c != '\0' && strchr(ALPHABET, c);
 }
 
-/* Decodes from and into buffers without a spare byte, so that a sanitizer sees each step outside.
- */
+/* Decodes between buffers without a spare byte, so that a sanitizer detects any access outside. */
 static int decode_exactly(const char *text, size_t length, size_t capacity, uint8_t **ret,
                           size_t *ret_size)
 {
@@ -93,7 +92,7 @@ TEST(base64_every_byte_at_every_place)
         for (int c = 0; c < 256; c++) {
             _cleanup_(freep) uint8_t *data = NULL;
             char text[] = "QUJDREVA";
-            /* Padding is none here either: the bits behind the end of "REV=" are set. */
+            /* Padding is not accepted either, because the bits after the end of "REV=" are set. */
             bool good = is_digit(c);
             size_t size = 99;
 

@@ -4,12 +4,12 @@
 #include "keyd-fixture.h"
 #include "tree.h"
 
-/* An export of the store for a boot image, and what a manager does with one. */
+/* Exporting the store for a boot image, and a manager that works with an export. */
 
 #define OTHER "nqn.2026-11.org.example:b"
 #define THIRD "nqn.2026-11.org.example:c"
 
-/* A place for an export, next to the store. */
+/* A directory for an export, beside the store. */
 typedef struct Place {
     char dir[80];
     ExportResult result;
@@ -39,7 +39,7 @@ static int export_all(Manager *m, json_object *nqns, Place *p)
     return r;
 }
 
-/* Exports the keys of up to two subsystems, or all of them for NULL. */
+/* Exports the keys of up to two subsystems, or all keys if first is NULL. */
 static int export(const Fixture *f, Place *p, const char *first, const char *second)
 {
     _cleanup_(json_putp) json_object *nqns = first ? json_object_new_array() : NULL;
@@ -56,7 +56,7 @@ static int export(const Fixture *f, Place *p, const char *first, const char *sec
     return export_all(f->m, nqns, p);
 }
 
-/* As the daemon of an initramfs. */
+/* Opens an export as the daemon of an initramfs does. */
 static int boot(Fixture *f, const Place *p, Manager **ret)
 {
     int r = fixture_new_manager(f, p->dir, ret);
@@ -108,7 +108,7 @@ TEST(what_is_asked_for_is_there)
     ASSERT_EQ(export(&f, &p, SUBSYSTEM, OTHER), -ENOENT);
     ASSERT_STR(p.detail, "no key is for the subsystem NQN \"" OTHER "\"");
 
-    /* The only key is broken, so nobody knows whose it is. */
+    /* The only key is broken, so its subsystem is unknown. */
     ASSERT_TRUE(fixture_break(&f, k->id));
     ASSERT_TRUE(fixture_restart(&f));
     ASSERT_EQ(export(&f, &p, SUBSYSTEM, NULL), -ENOENT);
@@ -120,7 +120,8 @@ TEST(what_is_asked_for_is_there)
     ASSERT_EQ(p.result.broken, 1);
 }
 
-/* Else whoever puts it in the place of the store makes keys vanish. */
+/* Outside of an initramfs an export must not open, because in the place of the store it would make
+ * keys vanish. */
 TEST(it_is_no_store_outside_of_an_initramfs)
 {
     static const char *const no[] = {NULL, "", "0", "no"};
@@ -165,7 +166,7 @@ TEST(it_is_left_as_it_is)
     initramfs = (Fixture){.config = f.config, .event = f.event};
     ASSERT_OK(boot(&f, &p, &initramfs.m));
     (void)usleep(1100 * 1000);
-    /* The time of the retiring one is over: it goes from the ring, and is not tried again. */
+    /* The retiring key is past its deadline: it is withdrawn once, without another try. */
     r = fixture_sync(&initramfs, &s);
     if (r == 0 &&
         (key_table_find(manager_keys(initramfs.m), old) ||
@@ -179,6 +180,6 @@ TEST(it_is_left_as_it_is)
                 : -EUCLEAN;
     manager_free(initramfs.m);
     ASSERT_OK(r);
-    /* All of it is still there. */
+    /* The store still has all keys. */
     ASSERT_OK(export(&f, &p, NULL, NULL));
 }

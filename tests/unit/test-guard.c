@@ -5,7 +5,7 @@
 #define OTHER_SUBSYSTEM "nqn.2026-11.org.example:other"
 #define UNWANTED "NVMe1R01 " HOST " " SUBSYSTEM " VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwM="
 #define PAYLOAD "0123456789abcdef0123456789abcdef"
-/* What the group of the daemon was in an initramfs, say. */
+/* The group of the daemon may have had another number in the initramfs. */
 #define OTHER_MARK 23456
 
 static SyncResult result;
@@ -37,7 +37,8 @@ static const RingNotice *notice(const Fixture *f)
     return l->n == 1 ? &l->items[0] : NULL;
 }
 
-/* The store lacks the key that a controller came up with: it stays until the pair has another. */
+/* The store lacks the key that a controller was connected with: the key stays until the pair has
+ * another one. */
 TEST(unwanted_but_needed)
 {
     key_serial_t unwanted;
@@ -62,7 +63,7 @@ TEST(unwanted_but_needed)
     ASSERT_EQ(publisher_ring_notices(manager_publisher(f.m))->n, 0);
 }
 
-/* A controller that lost its connection needs a key by its names. */
+/* A controller that lost its connection needs the key that it finds by its names. */
 TEST(connecting)
 {
     GUARD;
@@ -78,7 +79,8 @@ TEST(connecting)
     ASSERT_EQ(ring_find(UNWANTED), 0);
 }
 
-/* With another key of the pair in the ring the old one may go, unless it was named at connect. */
+/* If the ring has another key of the pair, the old one is withdrawn, unless it was named at
+ * connect. */
 TEST(pair_has_another)
 {
     key_serial_t unwanted;
@@ -98,7 +100,7 @@ TEST(pair_has_another)
     ASSERT_EQ(ring_find(UNWANTED), 0);
 }
 
-/* A target's key of the pair is of no use to the host. */
+/* A host cannot use a target's key of the pair. */
 TEST(pair_has_a_targets)
 {
     GUARD;
@@ -109,7 +111,7 @@ TEST(pair_has_a_targets)
     ASSERT_EQ(result.held, 1);
 }
 
-/* While nobody can tell what controllers stand on nothing is taken away. */
+/* While the needs of controllers are unknown, no key is withdrawn. */
 TEST(unreadable)
 {
     GUARD;
@@ -123,7 +125,7 @@ TEST(unreadable)
     ASSERT_EQ(ring_find(UNWANTED), 0);
 }
 
-/* Removing the key that a controller stands on takes force; nothing is changed without it. */
+/* Removing a key that a controller needs takes force; without it nothing changes. */
 TEST(removal)
 {
     _cleanup_(freep) char *detail = NULL;
@@ -144,7 +146,7 @@ TEST(removal)
     ASSERT_EQ(ring_size(), 1);
 }
 
-/* A rotation leaves the controller a key, so it needs no force. */
+/* A rotation leaves a key for the controller, so it needs no force. */
 TEST(rotation)
 {
     Key *k, *new;
@@ -158,7 +160,7 @@ TEST(rotation)
     ASSERT_EQ(ring_size(), 2);
 }
 
-/* What the controller uses is the key before the rotation, and what it looks for is the new one. */
+/* The controller still uses the key from before the rotation, and will look for the new one. */
 TEST(rotated_then_removed)
 {
     _cleanup_(freep) char *detail = NULL;
@@ -174,7 +176,7 @@ TEST(rotated_then_removed)
     ASSERT_TRUE(fixture_keeps(&f, new) && ring_has_key(new, 1));
 }
 
-/* The serial of the key that was there before it was put there again. */
+/* The controller names the serial of an earlier key with the same identity. */
 TEST(displaced_then_unwanted)
 {
     GUARD;
@@ -186,8 +188,8 @@ TEST(displaced_then_unwanted)
     ASSERT_TRUE(ring_find(UNWANTED) > 0);
 }
 
-/* A key of another program that the controller uses is enough for it; one of another pair, or one
- * that the kernel generated, tells nothing about this pair. */
+/* A controller may use a key of another program, and then needs none of ours. One of another pair,
+ * or one that the kernel generated, means nothing for this pair. */
 TEST(key_of_another_program)
 {
     key_serial_t other;
@@ -205,7 +207,7 @@ TEST(key_of_another_program)
     ASSERT_EQ(ring_find(UNWANTED), 0);
 }
 
-/* A controller of secure concatenation has a key that the kernel generates for it. */
+/* With secure concatenation the kernel generates a key for the controller. */
 TEST(generated_key)
 {
     GUARD;
@@ -223,7 +225,7 @@ static void on_demand(Fixture *f)
     manager_set_config(f->m, &f->config);
 }
 
-/* The kernel asks for the key of the store, once the one that is not wanted is gone. */
+/* Once the unwanted key is withdrawn, the kernel asks for the key of the store. */
 TEST(on_demand_unwanted)
 {
     key_serial_t unwanted;
@@ -238,7 +240,7 @@ TEST(on_demand_unwanted)
     ASSERT_EQ(ring_find(UNWANTED), 0);
 }
 
-/* Where there is none to ask for, the one that is held stays for longer than its time on demand. */
+/* If the store has no key to ask for, the held key stays beyond its time on demand. */
 TEST(on_demand_held)
 {
     key_serial_t unwanted;
@@ -253,7 +255,7 @@ TEST(on_demand_held)
     ASSERT_EQ(seconds_left(unwanted), 0);
 }
 
-/* A key whose time in the ring is over is what the next request asks for. */
+/* A key whose time in the ring has ended is published again by the next request. */
 TEST(on_demand_removal)
 {
     _cleanup_(freep) char *detail = NULL, *again = NULL;
@@ -273,7 +275,7 @@ TEST(on_demand_removal)
     ASSERT_EQ(manager_remove(f.m, k->id, false, &again), -EBUSY);
 }
 
-/* The group has another number than when the key was published: it is ours all the same. */
+/* The number of the group has changed since the key was published; the key is still ours. */
 TEST(other_group)
 {
     _cleanup_(ring_closep) Ring *r = NULL;
@@ -291,7 +293,7 @@ TEST(other_group)
     ASSERT_EQ(result.removed, 1);
 }
 
-/* A second key for a pair of a host is told once, and as long as it is there. */
+/* A second key for a pair of a host is reported once, and stays in the status while it is there. */
 TEST(rival)
 {
     key_serial_t rival;
@@ -299,7 +301,7 @@ TEST(rival)
 
     ASSERT_TRUE(fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1));
     rival = ring_put(0, UNWANTED, PAYLOAD);
-    /* Of another hash, and of another pair: the kernel does not mix those up. */
+    /* Another hash and another pair are no rivals, because the kernel does not confuse them. */
     ASSERT_TRUE(ring_put(0, "NVMe1R02 " HOST " " SUBSYSTEM " x", PAYLOAD) > 0);
     ASSERT_TRUE(ring_put(0, "NVMe1R01 " HOST " nqn.x:a x", PAYLOAD) > 0);
     ASSERT_OK(sync_now(&f));
@@ -316,7 +318,7 @@ TEST(rival)
     ASSERT_EQ(publisher_ring_notices(manager_publisher(f.m))->n, 0);
 }
 
-/* A target accepts any key that it has, so there a second one is in nobody's way. */
+/* A target accepts every key that it has, so a second one is no rival. */
 TEST(no_rival_on_a_target)
 {
     GUARD;

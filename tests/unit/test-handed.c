@@ -7,7 +7,7 @@
 #include "nvme-keyd/upcall/answer.h"
 #include "tree.h"
 
-/* Keys that are handed in: what is published of them, and which key has precedence. */
+/* Handed-in keys: which of them are published, and which key of a pair takes precedence. */
 
 #define OTHER "nqn.2026-11.org.example:b"
 #define PSK_A "NVMeTLSkey-1:01:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh+KfiaR:"
@@ -33,7 +33,7 @@ static bool put_in(const char *dir, const char *name, const char *text)
     return fd >= 0 && io_write_file_at(fd, name, text, strlen(text)) == 0;
 }
 
-/* Gives a credential; the first one makes the directory. */
+/* Writes a credential; the first one makes the directory. */
 static bool give(const char *name, const char *text)
 {
     if (!directory[0]) {
@@ -44,7 +44,7 @@ static bool give(const char *name, const char *text)
     return put_in(directory, name, text);
 }
 
-/* What the next instance makes of it. */
+/* Starts the next instance, which reads the credentials, and reconciles. */
 static int read_again(Fixture *f, SyncResult *ret)
 {
     int r = fixture_restart(f) ? manager_read_credentials(f->m) : -ENOMEM;
@@ -64,7 +64,7 @@ static const Key *find(const Fixture *f, const char *subsysnqn, bool of_credenti
     return NULL;
 }
 
-/* Whoever has the store open keeps others from opening it. */
+/* Opens the store, so that its lock keeps others out. */
 static bool lock_store(const Fixture *f, Store **ret)
 {
     _cleanup_(freep) char *detail = NULL;
@@ -84,7 +84,7 @@ static bool no_store(const Fixture *f)
     FIXTURE;                                                                                       \
     remove_directory()
 
-/* They need no store, and make none. */
+/* Handed-in keys need no store, and cause none to be made. */
 TEST(without_store)
 {
     char id[STORE_ID_SIZE];
@@ -112,7 +112,7 @@ TEST(without_store)
     serial = k->serials[1];
     ASSERT_TRUE(no_store(&f));
 
-    /* The next instance knows it again. */
+    /* The next instance recognises the key in the ring. */
     ASSERT_OK(read_again(&f, &s));
     ASSERT_EQ(s.added, 0);
     ASSERT_EQ(s.kept, 2);
@@ -123,7 +123,8 @@ TEST(without_store)
     remove_directory();
 }
 
-/* What a credential has no more goes, also where nobody knows what a store would have wanted. */
+/* A key that is no longer in a credential is withdrawn, also if the store, and so its wishes, are
+ * unknown. */
 TEST(gone)
 {
     SyncResult s;
@@ -136,13 +137,13 @@ TEST(gone)
     ASSERT_EQ(s.added, 2);
     ASSERT_TRUE(ring_put(MARK, "NVMe0R01 " HOST " nqn.2026-11.org.example:of-a-store", "x") > 0);
 
-    /* Who does not look at credentials takes away nothing of theirs. */
+    /* An instance without credentials withdraws no handed-in key. */
     ASSERT_TRUE(fixture_restart(&f));
     ASSERT_OK(fixture_sync(&f, &s));
     ASSERT_EQ(s.removed, 0);
     ASSERT_EQ(ring_size(), 3);
 
-    /* A line that cannot be read may have been the one. */
+    /* The line that cannot be parsed may be the one of the published key. */
     ASSERT_TRUE(give("nvme-keyd.psk.a", HOST " " SUBSYSTEM " NVMeTLSkey-1:\n"));
     ASSERT_OK(read_again(&f, &s));
     ASSERT_EQ(s.removed, 0);
@@ -171,7 +172,7 @@ static bool problem_is(const Fixture *f, size_t n, const char *begin)
     return false;
 }
 
-/* One line each, with its number and without its content; the others are of use. */
+/* Each bad line is reported by its number and without its content; the other lines count. */
 TEST(problems)
 {
     SyncResult s;
@@ -226,7 +227,7 @@ static int take_key(Key *k, _unused_ size_t n, void *userdata)
     return 0;
 }
 
-/* As LoadCredential= hands one in that lies in credstore.encrypted. */
+/* LoadCredential= hands in a file of credstore.encrypted without unsealing it. */
 TEST(still_sealed)
 {
     GIVEN;
@@ -262,7 +263,7 @@ TEST(own_host)
     ASSERT_TRUE(problem);
 }
 
-/* The store opens late: until then the credential serves, then the store does. */
+/* The store opens late: until then the handed-in key is published, and then that of the store. */
 TEST(store_late)
 {
     _cleanup_(store_closep) Store *other = NULL;
@@ -300,14 +301,14 @@ TEST(store_late)
     ASSERT_TRUE(k && ring_has_key(k, 1));
     ASSERT_EQ(ring_size(), 2);
 
-    /* It stays so, and is told once. */
+    /* The override lasts, and is logged once. */
     ASSERT_OK(fixture_sync(&f, &s));
     ASSERT_EQ(s.kept, 2);
     ASSERT_TRUE(!manager_next_overridden(f.m));
     remove_directory();
 }
 
-/* What an instance before has published from the store has no second key beside it. */
+/* A handed-in key stays out while the store is closed and the ring has its key of the same pair. */
 TEST(store_locked_later)
 {
     _cleanup_(store_closep) Store *other = NULL;
@@ -327,7 +328,7 @@ TEST(store_locked_later)
     remove_directory();
 }
 
-/* The same PSK in both: it is not even added anew, and is the store's from then on. */
+/* Both have the same PSK: the key in the ring stays, and belongs to the store from then on. */
 TEST(same_psk)
 {
     _cleanup_(store_closep) Store *other = NULL;
@@ -351,7 +352,8 @@ TEST(same_psk)
     ASSERT_EQ(s.kept, 1);
     ASSERT_EQ(find(&f, SUBSYSTEM, false)->serials[1], serial);
 
-    /* The mark of credentials is gone: nothing takes it away when the store is closed. */
+    /* The key no longer has the mark of a handed-in one, so it stays although the store is
+     * closed. */
     remove_directory();
     f.m = manager_free(f.m);
     ASSERT_TRUE(lock_store(&f, &other));
@@ -360,7 +362,7 @@ TEST(same_psk)
     ASSERT_EQ(ring_size(), 1);
 }
 
-/* The store wins, for as long as it has a key. */
+/* The store key overrides the handed-in one for as long as it exists. */
 TEST(add_and_remove)
 {
     char id[STORE_ID_SIZE];
@@ -391,7 +393,7 @@ TEST(add_and_remove)
     ASSERT_TRUE(ring_has_key(k, 1));
     ASSERT_EQ(ring_size(), 1);
 
-    /* The same one: the serial may be another, but there is one. */
+    /* The same PSK: the serial may change, but there is one key. */
     added = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 0);
     ASSERT_TRUE(added && ring_has_key(added, 1));
     ASSERT_EQ(k->serials[1], 0);
@@ -399,13 +401,13 @@ TEST(add_and_remove)
     ASSERT_OK(fixture_remove(&f, added->id));
     ASSERT_TRUE(ring_has_key(k, 1));
 
-    /* Forgetting the store does not forget them. */
+    /* manager_close() forgets the keys of the store, and keeps the handed-in ones. */
     manager_close(f.m);
     ASSERT_EQ(fixture_keys(&f), 1);
     remove_directory();
 }
 
-/* A key that could not be published does not take the place of one that is. */
+/* A store key that could not be published does not replace a handed-in key that is. */
 TEST(add_refused_by_ring)
 {
     const Key *k;
@@ -428,7 +430,7 @@ TEST(add_refused_by_ring)
     remove_directory();
 }
 
-/* An import of what a credential has is kept. */
+/* An import stores a key although the same one is handed in. */
 TEST(import)
 {
     _cleanup_(import_freep) Import *i = NULL;
@@ -478,7 +480,7 @@ TEST(refused)
     remove_directory();
 }
 
-/* Nothing is kept in memory: what is not there any more cannot be published. */
+/* No PSK stays in memory, so a key whose credential has vanished cannot be published. */
 TEST(changed_below)
 {
     _cleanup_(secret_freep) Secret *payload = NULL;
@@ -500,7 +502,7 @@ TEST(changed_below)
     ASSERT_TRUE(!payload);
 }
 
-/* The service's own come before those that were fetched for it. */
+/* Credentials of the service itself come before those that another unit has fetched. */
 TEST(two_places)
 {
     char second[64] = "/tmp/test-handed-XXXXXX";
@@ -521,8 +523,7 @@ TEST(two_places)
     k = find(&f, OTHER, true);
     ASSERT_TRUE(k && ring_has_key(k, 1));
 
-    /* Nobody knows whether the second one still has it, until its own file says that it is whole.
-     */
+    /* The second directory may lack a credential until its mark says that it is complete. */
     ASSERT_TRUE(put_in(second, "nvme-keyd.psk.b", "\n"));
     ASSERT_OK(read_again(&f, &s));
     ASSERT_EQ(s.removed, 0);
@@ -543,7 +544,8 @@ static bool ask(const Fixture *f, const char *type, const char *text, UpcallRepl
     return upcall_answer(f->m, &q, offsetof(UpcallRequest, text) + strlen(text), ret);
 }
 
-/* Requests need no store for them, and have to wait for it for all others. */
+/* A request for a handed-in key is answered without the store; any other request waits for the
+ * store. */
 TEST(requests)
 {
     _cleanup_(store_closep) Store *other = NULL;

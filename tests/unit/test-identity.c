@@ -11,7 +11,7 @@
 #define DIGEST_256 "iSbjiStwJ/1TrTvDlt2fjFmzvsytOJelidNnA+X5lEU="
 #define DIGEST_384 "QhW2+Rp6RzHlNtCslyRxMnwJ11tKKhz8JCAQpQ+XUD8f9td1VeH5h53yz2wKJG1a"
 
-/* Parses a copy without a terminator; the parts point into it, so it stays allocated. */
+/* Parses a copy without a terminator. The parts point into the copy, so it stays allocated. */
 static int parse(const char *text, size_t length, char **ret_copy, PskIdentity *ret)
 {
     *ret_copy = malloc(length);
@@ -108,7 +108,7 @@ TEST(parse_head)
 {
     static const char whole[] = "NVMe1R01 " PAIR;
 
-    /* Each character of the head, with each byte: the version and the hash have two values. */
+    /* Each byte in each place of the head; version and hash accept two values each. */
     for (size_t place = 0; place < 9; place++)
         for (int c = 0; c < 256; c++) {
             _cleanup_(freep) char *copy = NULL;
@@ -136,7 +136,7 @@ TEST(parse_truncated)
     size_t pair_end = strlen("NVMe1R01 " PAIR), subsys = strlen("NVMe1R01 " HOST " ");
 
     for (size_t length = 0; length < sizeof(whole) - 1; length++) {
-        /* A shorter subsystem NQN is one, too. */
+        /* A subsystem NQN that is cut short is still an NQN. */
         bool good = length >= subsys + NQN_LENGTH_MIN && length <= pair_end;
 
         if (refused(whole, length) == good)

@@ -4,7 +4,7 @@
 #include "nvme-keyd/api/key-json.h"
 #include "nvme-keyd/manager/import.h"
 
-/* Many keys at once, and keys that are one TLS PSK for one identity. */
+/* Importing many keys at once, and derived keys, which are one TLS PSK for one identity. */
 
 #define PAIR HOST " " SUBSYSTEM
 #define DIGEST_A "iSbjiStwJ/1TrTvDlt2fjFmzvsytOJelidNnA+X5lEU="
@@ -52,7 +52,7 @@ static Key *pair_of(const Fixture *f, const char *subsysnqn)
     return key_table_pair(manager_keys(f->m), HOST, strlen(HOST), subsysnqn, strlen(subsysnqn));
 }
 
-/* The ring has the identity, with just these bytes. */
+/* True if the ring has a key of this identity with these bytes. */
 static bool ring_has(const char *identity, uint8_t seed)
 {
     _cleanup_(secret_freep) Secret *psk = fixture_psk(seed);
@@ -82,7 +82,7 @@ TEST(both_kinds)
     k = pair_of(&f, "nqn.2026-11.org.example:b");
     ASSERT_TRUE(k && k->kind == KEY_CONFIGURED && ring_has_key(k, 1));
 
-    /* It is all there for the next daemon. */
+    /* The next daemon finds all of it. */
     ASSERT_TRUE(fixture_restart(&f));
     ASSERT_OK(fixture_sync(&f, &s));
     ASSERT_EQ(s.kept, 3);
@@ -121,11 +121,11 @@ TEST(json_of_derived)
     ASSERT_STR(member(v1, "fingerprint"), "iSbjiStwJ/1T");
 }
 
-/* Metadata that no derived key has. */
+/* Metadata that a derived key cannot have. */
 TEST(meta_of_derived)
 {
     static const struct {
-        const char *member, *json; /* NULL: missing */
+        const char *member, *json; /* NULL if missing */
     } bad[] = {
         {"kind", NULL},
         {"kind", "\"generated\""},
@@ -153,7 +153,7 @@ TEST(meta_of_derived)
     }
 }
 
-/* What is there already is left alone; the same line twice is one key. */
+/* A key that the store has is left unchanged, and a repeated line is one key. */
 TEST(unchanged)
 {
     _cleanup_(run_done) Run first = {.detail = NULL}, again = {.detail = NULL};
@@ -175,7 +175,7 @@ TEST(unchanged)
     ASSERT_EQ(fixture_keys(&f), 2);
 }
 
-/* The same PSK, but for what this machine was not for the pair. */
+/* The same PSK for a pair in which this machine has another role. */
 TEST(other_role)
 {
     _cleanup_(run_done) Run host = {.detail = NULL}, target = {.detail = NULL};
@@ -213,7 +213,8 @@ typedef struct Refusal {
     size_t index, other;
 } Refusal;
 
-/* One key that cannot be kept: none is. The store has a key of version 1 for SUBSYSTEM. */
+/* One key that cannot be added keeps all of them out. The store has a key of version 1 for
+ * SUBSYSTEM. */
 static bool is_refused(Fixture *f, const Refusal *c)
 {
     _cleanup_(run_done) Run r = {.detail = NULL};
@@ -236,11 +237,11 @@ TEST(refused)
 {
     static const char other[] = "nqn.2026-11.org.example:other";
     static const Refusal cases[] = {
-        /* another PSK for a pair that is kept */
+        /* another PSK for a pair of the store */
         {KEY_ROLE_HOST, {{NULL, other, 1}, {NULL, SUBSYSTEM, 2}}, -EEXIST, 1, SIZE_MAX},
         {KEY_ROLE_HOST, {{"NVMe1R01 " PAIR " " DIGEST_A, NULL, 1}}, -EEXIST, 0, SIZE_MAX},
         {KEY_ROLE_TARGET, {{"NVMe1R01 " PAIR " " DIGEST_A, NULL, 1}}, -EEXIST, 0, SIZE_MAX},
-        /* the same as another role */
+        /* the same PSK with another role */
         {KEY_ROLE_BOTH, {{NULL, SUBSYSTEM, 1}}, -EEXIST, 0, SIZE_MAX},
         /* two PSKs for one pair */
         {KEY_ROLE_HOST, {{NULL, other, 1}, {NULL, other, 2}}, -EEXIST, 1, 0},
@@ -262,7 +263,7 @@ TEST(refused)
          -EEXIST,
          1,
          0},
-        /* one begins with the other, in the store or in the import */
+        /* one NQN begins with the other, in the store or in the import */
         {KEY_ROLE_HOST, {{NULL, other, 1}, {NULL, SUBSYSTEM "a", 1}}, -ENOTUNIQ, 1, SIZE_MAX},
         {KEY_ROLE_HOST, {{NULL, "nqn.2026-11.org", 1}}, -ENOTUNIQ, 0, SIZE_MAX},
         {KEY_ROLE_HOST,
@@ -270,7 +271,7 @@ TEST(refused)
          -ENOTUNIQ,
          0,
          2},
-        /* of version 0, beside the one of version 1 */
+        /* of version 0, beside the key of version 1 */
         {KEY_ROLE_HOST, {{"NVMe0R01 " PAIR, NULL, 1}}, 0, 0, 0},
     };
     FIXTURE;
@@ -281,7 +282,7 @@ TEST(refused)
             TEST_FAIL("case %zu", i);
 }
 
-/* A target may await hosts with either of two PSKs. */
+/* A target may accept two PSKs for one pair of derived keys. */
 TEST(two_on_a_target)
 {
     _cleanup_(run_done) Run r = {.detail = NULL};
@@ -340,7 +341,7 @@ TEST(truncate)
     ASSERT_TRUE(pair_of(&f, "nqn.x:a") && pair_of(&f, "nqn.x:c") && !pair_of(&f, "nqn.x:b"));
 }
 
-/* A configured PSK in the place of a derived TLS PSK: a configured key, of the same version. */
+/* A configured PSK replaces a derived key: the result is a configured key of the same version. */
 static void rotate(KeyRole role, unsigned version, const char *identity)
 {
     _cleanup_(run_done) Run r = {.detail = NULL};

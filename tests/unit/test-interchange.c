@@ -9,7 +9,7 @@
 #include "psk/limits.h"
 #include "test.h"
 
-/* From libnvme's tests/psk.c; the published strings are checked in test-derive. */
+/* From libnvme's tests/psk.c; test-derive.c checks the published strings. */
 #define TEXT_32 "VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwNf9LrZ:"
 #define TEXT_48 "VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwP/w0S89ELi3W2LxIcLXVsDn8kXZQ==:"
 #define HEAD_LENGTH (sizeof("NVMeTLSkey-1:00:") - 1)
@@ -21,8 +21,8 @@ static const char *const valid[] = {
     "NVMeTLSkey-1:02:" TEXT_48,
 };
 
-/* Parses a copy without a terminator and tells the result; -1 when an output of a failure changed,
- * or a key that was returned has another size than 32 or 48 bytes. */
+/* Parses a copy without a terminator and returns the result, or -1 if a failure changed an output
+ * or a key has neither 32 nor 48 bytes. */
 static int parse(const char *text, size_t length)
 {
     _cleanup_(freep) char *copy = malloc(length);
@@ -46,7 +46,7 @@ static int parse_text(const char *text)
     return parse(text, strlen(text));
 }
 
-/* "NVMeTLSkey-1:HH:" + Base64 of size key bytes and their CRC + ":", whatever the size. */
+/* "NVMeTLSkey-1:HH:", Base64 of size key bytes and their CRC, and ":", for any size. */
 static void make_text(const char *hash, size_t size, char ret[static 300])
 {
     uint8_t payload[128];
@@ -115,8 +115,8 @@ static bool is_digit(int c)
            c == '/';
 }
 
-/* What one wrong character c in a valid text must be reported as. No checksum covers the hash: 00
- * and the hash of the key's size change into each other unseen. */
+/* True if a wrong character c in a valid text gives this error. The checksum does not cover the
+ * hash, so 00 and the hash of the key's size replace each other unnoticed. */
 static bool fits(const char *text, size_t place, int c, int error)
 {
     size_t length = strlen(text), padding = length == 89 ? length - 3 : length - 1;
@@ -135,7 +135,7 @@ static bool fits(const char *text, size_t place, int c, int error)
         return error == PSK_E_COLON;
     if (place >= padding || !is_digit(c))
         return error == PSK_E_BASE64;
-    /* The last digit before "==" has four bits that must be zero, 'A', 'Q', 'g' and 'w'. */
+    /* The last digit before "==" has four bits that must be zero, as in 'A', 'Q', 'g' and 'w'. */
     if (length == 89 && place == padding - 1)
         return error == (strchr("AQgw", c) ? PSK_E_CRC : PSK_E_BASE64);
     return error == PSK_E_CRC;
@@ -164,7 +164,7 @@ TEST(every_corruption)
     ASSERT_EQ(tried, 2 * (65 + 89) * 255);
 }
 
-/* Two neighbours swapped are a typing error that only the checksum sees. */
+/* Only the checksum detects two swapped neighbours. */
 TEST(swapped_characters)
 {
     for (size_t i = 0; i < ARRAY_SIZE(valid); i++)
@@ -197,13 +197,13 @@ TEST(every_length)
             char text[201];
             int expected;
 
-            /* Cut off, or with something behind. */
+            /* Cut short, or with more text at the end. */
             memset(text, 'A', sizeof(text));
             memcpy(text, valid[i], strlen(valid[i]));
             expected = error_of_length(text, length);
             ASSERT_EQ(parse(text, length), expected);
 
-            /* The same, but with a colon at the end. */
+            /* As above, with a colon at the end. */
             if (length <= HEAD_LENGTH || length == strlen(valid[i]))
                 continue;
             text[length - 1] = ':';
@@ -227,7 +227,7 @@ TEST(hash_and_size)
             r = parse_text(text);
             if (legal && hash != 0 && (hash == 1) != (size == 32))
                 expected = PSK_E_HASH_LENGTH;
-            /* Base64 has the lengths of 32 and 48 bytes for their neighbours, too. */
+            /* The neighbours of 32 and 48 bytes have the same length in Base64. */
             if (!legal)
                 expected = size == 49 || size == 50 ? PSK_E_BASE64 : PSK_E_LENGTH;
             if (r != expected)
@@ -268,7 +268,7 @@ TEST(head_and_end)
     ASSERT_EQ(parse_text("NVMeTLSkey-1:01:" TEXT_32 ":"), PSK_E_LENGTH);
     ASSERT_EQ(parse("NVMeTLSkey-1:01:" TEXT_32, 64), PSK_E_COLON);
     ASSERT_EQ(parse("NVMeTLSkey-1:02:" TEXT_48, 88), PSK_E_COLON);
-    /* The terminator is no part of the text. */
+    /* The terminator does not belong to the text. */
     ASSERT_EQ(parse("NVMeTLSkey-1:01:" TEXT_32, 66), PSK_E_COLON);
 }
 

@@ -18,7 +18,7 @@
 #include "basic/limits.h"
 #include "test.h"
 
-/* A directory of its own for one test; all tests together use these names and no other. */
+/* A directory for one test. All tests together use these names only. */
 static const char *const names[] = {"file", "other", "link", "dangling", "fifo", "socket"};
 
 typedef struct Place {
@@ -53,7 +53,8 @@ static bool exists(const Place *p, const char *name)
     return fstatat(p->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* The result of a read that must fail and leave its outputs alone. */
+/* Reads a file that must be refused, and checks that the outputs are untouched. Returns the
+ * error. */
 static int read_refused(const Place *p, const char *name, size_t max)
 {
     char untouched, *data = &untouched;
@@ -115,7 +116,7 @@ TEST(read_refuses_other_than_files)
     ASSERT_EQ(read_refused(&p, "file/other", 100), -ENOTDIR);
 }
 
-/* io_read_line() on a file of this content, into room for 8 characters. */
+/* Runs io_read_line() on a file of this content, with room for 8 characters. */
 static int read_line(const Place *p, const char *content, size_t size, char ret[static 9])
 {
     char path[64];
@@ -151,7 +152,7 @@ TEST(read_first_line)
     ASSERT_STR(line, "same");
 }
 
-/* What follows a blank is a part of the line: whoever reads a name must see that it is none. */
+/* A blank inside the line stays, so a caller who expects a name finds out that it is none. */
 TEST(read_line_with_blanks_inside)
 {
     _cleanup_(place_done) Place p = place_new();
@@ -190,7 +191,7 @@ TEST(write_replaces)
     ASSERT_EQ(pread(old, text, 6, 0), 6);
     ASSERT_STR(text, "longer");
 
-    /* A symbolic link is replaced, what it points to is left alone. */
+    /* A symbolic link is replaced, and its target left alone. */
     ASSERT_OK(symlinkat("file", p.fd, "link"));
     ASSERT_OK(io_write_file_at(p.fd, "link", "own", 3));
     ASSERT_TRUE(holds(&p, "link", "own") && holds(&p, "file", "new"));
@@ -225,7 +226,7 @@ TEST(write_without_space)
 
     ASSERT_EQ(io_write_file_at(p.fd, "file", data, 65536), -ENOSPC);
     ASSERT_TRUE(!exists(&p, "file"));
-    /* All the space is there again. */
+    /* The failed write has freed its space. */
     ASSERT_OK(io_write_file_at(p.fd, "other", data, 12000));
     ASSERT_EQ(io_write_file_at(p.fd, "file", data, 8000), -ENOSPC);
     ASSERT_TRUE(!exists(&p, "file") && exists(&p, "other"));
@@ -272,7 +273,7 @@ TEST(wait)
     close(ends[0]);
 }
 
-/* Reads slowly to the end and tells whether it was size bytes of i % 251. */
+/* Reads slowly to the end, and exits with 0 if it read size bytes of i % 251. */
 static _Noreturn void read_slowly(int fd, size_t size)
 {
     uint8_t buffer[5000];

@@ -47,7 +47,7 @@ static int listen_at(const char *path, const char *suffix)
                : -EBADF;
 }
 
-/* A loop that learns of its children, as the daemon's does. */
+/* SIGCHLD must be blocked, so that the loop reaps the children. */
 static int fixture_new(Fixture *f)
 {
     char tcti[128];
@@ -99,7 +99,7 @@ static void run(Fixture *f)
         (void)sd_event_run(f->event, USEC_PER_SEC);
 }
 
-/* Runs the loop until no process is left of any job. */
+/* Runs the loop until no child process is left. */
 static bool all_reaped(Fixture *f)
 {
     uint64_t end = now_monotonic() + 60 * USEC_PER_SEC;
@@ -158,8 +158,8 @@ TEST(results)
     ASSERT_TRUE(all_reaped(&f));
 }
 
-/* Nothing of this process is in the other one: no descriptor, and of the environment what it needs.
- */
+/* The child must inherit nothing: no descriptor, and of the environment only the variables that it
+ * needs. */
 static pid_t find_helper(void)
 {
     char path[64], text[4096];
@@ -213,16 +213,16 @@ TEST(nothing_is_inherited)
 
     ASSERT_TRUE(fixture_new(&f) >= 0);
     ASSERT_OK(setenv("OF_NO_CONCERN", "1", 1));
-    /* One that an exec would keep. */
+    /* Without close-on-exec, so exec would keep it. */
     ASSERT_TRUE(dup2(f.tpm_fd, 100) == 100);
     ASSERT_OK(job_start(f.event, 60 * USEC_PER_SEC, request, on_done, &f, &j));
-    /* It is at work when it asks the TPM. */
+    /* The child is at work once it asks the TPM. */
     fd = accept4(f.tpm_fd, (struct sockaddr *)&peer, &size, SOCK_CLOEXEC);
     ASSERT_TRUE(fd >= 0);
     close(100);
     helper = find_helper();
     ASSERT_TRUE(helper > 0);
-    /* Three, the result, the TPM, and "." and "..". */
+    /* Standard input, output and error, the result, the TPM, "." and "..". */
     ASSERT_TRUE(count_fds(helper) <= 7);
     snprintf(path, sizeof(path), "/proc/%d/environ", helper);
     environment = open(path, O_RDONLY | O_CLOEXEC);
@@ -260,7 +260,7 @@ TEST(it_does_not_come_back)
     j = job_free(j);
     ASSERT_TRUE(all_reaped(&f));
 
-    /* Who goes does not wait for it. */
+    /* Freeing a job does not wait for its child. */
     f.done = 0;
     ASSERT_OK(job_start(f.event, USEC_PER_SEC, request, on_done, &f, &j));
     j = job_free(j);
@@ -269,7 +269,7 @@ TEST(it_does_not_come_back)
     ASSERT_TRUE(all_reaped(&f));
 }
 
-/* Larger than a request may be. */
+/* A request above SEAL_REQUEST_MAX is refused. */
 TEST(too_large)
 {
     _cleanup_(fixture_done) Fixture f = {.tpm_fd = -1};
@@ -281,7 +281,7 @@ TEST(too_large)
     ASSERT_EQ(f.done, 0);
 }
 
-/* Uses up what a user without capabilities, as the daemon is one, may have in pipes. */
+/* Uses up the pipe pages that the kernel allows a user without capabilities, as the daemon is. */
 static bool use_up_pipes(void)
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
@@ -296,8 +296,8 @@ static bool use_up_pipes(void)
     return size > 0 && size < 65536;
 }
 
-/* Nothing reads a request while it is written, so a pipe that is too small must not be waited for.
- */
+/* Nothing reads a request while it is written, so a pipe that is too small must be an error and not
+ * a wait. */
 TEST(a_small_pipe)
 {
     _cleanup_(fixture_done) Fixture f = {.tpm_fd = -1};

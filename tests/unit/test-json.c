@@ -8,7 +8,7 @@
 
 #define DEPTH VARLINK_JSON_DEPTH_MAX
 
-/* Parses from a buffer without a terminator or a spare byte, as it comes from a socket. */
+/* Parses from a buffer without a terminator or a spare byte, as text from a socket is. */
 static int parse(const char *text, size_t size, json_object **ret)
 {
     _cleanup_(freep) char *copy = malloc(size);
@@ -19,7 +19,7 @@ static int parse(const char *text, size_t size, json_object **ret)
     return json_parse(copy, size, DEPTH, ret);
 }
 
-/* 0 when text is refused with -EBADMSG and the output left alone. */
+/* Returns 0 if text is refused with -EBADMSG and the output is untouched. */
 static int refused(const char *text, size_t size)
 {
     json_object *untouched = json_object_new_object(), *o = untouched;
@@ -104,7 +104,7 @@ TEST(parse_trailing)
     ASSERT_REFUSED("{} // comment");
 }
 
-/* The innermost value counts as a level, also where it is no object. */
+/* The innermost value counts as a level, also if it is no object. */
 TEST(parse_depth)
 {
     for (int depth = 1; depth < 40; depth++)
@@ -247,7 +247,7 @@ TEST(get_number_ranges)
     ASSERT_TRUE(get_number("{\"a\":\"1\"}", UINT64_MAX) < 0);
 }
 
-/* json-c turns a number that is too large into the largest one. */
+/* json-c replaces a number that is too large by the largest one. */
 TEST(get_number_past_the_largest)
 {
     static const char text[] = "{\"a\":18446744073709551616}";

@@ -68,10 +68,10 @@ TEST(shadows)
     ASSERT_STR(shadow_of(&f, "nqn.h", "nqn.x:1"), "none");
     ASSERT_STR(shadow_of(&f, "nqn.i", "nqn.x:1"), "nqn.x");
     ASSERT_STR(shadow_of(&f, "nqn.", "nqn.ab"), "none");
-    /* Others stand between it and what begins with it. */
+    /* Other names sort between a name and those that begin with it. */
     ASSERT_TRUE(add(&f, "nqn.h", "nqn.aca") && add(&f, "nqn.h", "nqn.acb"));
     ASSERT_STR(shadow_of(&f, "nqn.h", "nqn.acc"), "nqn.ac");
-    /* A revoked one is in nobody's way. */
+    /* A revoked key does not count. */
     f.keys[1]->state = KEY_REVOKED;
     ASSERT_STR(shadow_of(&f, "nqn.h", "nqn.acc"), "none");
 }
@@ -91,7 +91,7 @@ TEST(order)
     ASSERT_TRUE(f.order.keys[1] == f.keys[3]);
 }
 
-/* A name of a few letters, so that many begin with each other. */
+/* A name of a few letters, so that many names begin with others. */
 static void random_name(Fixture *f, char ret[static 16])
 {
     size_t length;
@@ -114,7 +114,7 @@ static bool any_shadow(const Fixture *f, const Key *k)
     return false;
 }
 
-/* The same answer as from looking at every key, whatever the order of insertions and removals. */
+/* Gives the same answer as a look at every key, in any order of insertions and removals. */
 TEST(random)
 {
     _cleanup_(fixture_done) Fixture f = {.random = 7};

@@ -12,7 +12,7 @@ static void key_table_donep(KeyTable *t)
     key_table_done(t);
 }
 
-/* Key number n of host h and subsystem s; without a host it is a broken one. */
+/* Key number n of host h and subsystem s; a broken one if it has no host. */
 static Key *new_key(unsigned n, int h, int s)
 {
     Key *k = calloc(1, sizeof(*k));
@@ -69,7 +69,7 @@ static bool chain_has(const Key *first, const Key *k)
     return first;
 }
 
-/* Grows, and stays right while every other key goes. */
+/* The table grows, and stays right while every other key is removed. */
 TEST(many)
 {
     _cleanup_(key_table_donep) KeyTable t;
@@ -95,7 +95,8 @@ TEST(many)
     ASSERT_EQ(lh_table_length(t.by_pair), 0);
 }
 
-/* Comes and goes at one size, as a daemon that rotates for years. */
+/* Keys are added and removed while their number stays the same, as in a daemon that rotates for
+ * years. */
 TEST(churn)
 {
     _cleanup_(key_table_donep) KeyTable t;
@@ -113,7 +114,7 @@ TEST(churn)
     ASSERT_EQ(lh_table_length(t.by_pair), 16);
 }
 
-/* Three keys of one pair, and each of them the one that goes, by its place in the chain. */
+/* Of three keys of one pair each is removed once, from each place in the chain. */
 TEST(chain)
 {
     for (size_t place = 0; place < 3; place++) {
@@ -141,7 +142,7 @@ TEST(chain)
     }
 }
 
-/* The name of one pair is never that of another, however the blanks and lengths fall. */
+/* No two pairs have the same name, wherever blanks fall. */
 TEST(pair_names)
 {
     _cleanup_(key_table_donep) KeyTable t;
@@ -150,7 +151,7 @@ TEST(pair_names)
     ASSERT_OK(key_table_init(&t));
     ASSERT_TRUE(insert(&t, 1, 1, 1));
     ASSERT_TRUE(key_table_pair(&t, "nqn.host:1", 10, "nqn.subsystem:1", 15));
-    /* Not terminated: the text goes on. */
+    /* Not terminated: the text continues. */
     ASSERT_TRUE(key_table_pair(&t, "nqn.host:1 x", 10, "nqn.subsystem:1;", 15));
     ASSERT_TRUE(!key_table_pair(&t, "nqn.host:1", 9, "nqn.subsystem:1", 15));
     ASSERT_TRUE(!key_table_pair(&t, "nqn.host:1", 10, "nqn.subsystem:1", 14));
@@ -181,7 +182,7 @@ TEST(broken)
     ASSERT_TRUE(pair(&t, 1, 1));
 }
 
-/* NQNs longer than any that is checked: the caller keeps the key, and the table is as before. */
+/* NQNs beyond all limits are refused: the caller keeps the key, and the table is unchanged. */
 TEST(refused)
 {
     _cleanup_(key_table_donep) KeyTable t;
@@ -212,7 +213,8 @@ static void take(KeyCursor *c, Seen *seen, size_t n)
         seen->times[strtoul(k->id, NULL, 16)]++;
 }
 
-/* Lists while keys come and go, also the one that is next and the last one; the table grows. */
+/* Lists while keys are added and removed, among them the next one and the last one; the table
+ * grows. */
 TEST(cursor)
 {
     _cleanup_(freep) Seen *seen = calloc(1, sizeof(*seen));
@@ -226,7 +228,7 @@ TEST(cursor)
     for (unsigned i = 0; i < MANY; i++) {
         take(&c, seen, 1);
         ASSERT_TRUE(i < MANY / 2 || insert(&t, MANY + i, 1, (int)i));
-        /* One that was listed, the next one, and one far behind. */
+        /* Removes a key that was listed, the next one, or one much later. */
         if (i % 10 == 3)
             key_table_remove(&t, find(&t, i % 3 == 0 ? i - 1 : i % 3 == 1 ? i + 1 : MANY - i));
         if (!c.next)
@@ -265,7 +267,7 @@ TEST(cursors)
     ASSERT_TRUE(!t.cursors);
 }
 
-/* Keys that are read anew might come twice, or not at all. */
+/* Reloaded keys could be listed twice or not at all, so the cursor ends. */
 TEST(cursor_stale)
 {
     _cleanup_(key_table_donep) KeyTable t;

@@ -25,7 +25,7 @@ static Secret *configured_of(PskHash hash)
     return s;
 }
 
-/* A key with all that key_derive() fills in. */
+/* A key with all members that key_derive() sets. */
 static Key *new_key(const char *subsysnqn, KeyRole role, unsigned versions, PskHash hash,
                     Secret **ret_payload)
 {
@@ -93,10 +93,10 @@ TEST(meta_round_trip)
             }
 }
 
-/* Each member in turn is missing, of another type, or of a value that makes no sense. */
+/* Each member in turn is missing, of another type, or of an impossible value. */
 static const struct {
     const char *member;
-    const char *json; /* NULL: missing */
+    const char *json; /* NULL if missing */
 } bad_members[] = {
     {"hostNQN", NULL},
     {"hostNQN", "7"},
@@ -169,7 +169,7 @@ static bool publishable(KeyState state, KeyRole role, uint64_t deadline_usec)
     return key_is_publishable(&k, NOW);
 }
 
-/* DESIGN.md, "A key's life". A deadline counts for a retiring key only. */
+/* Only retiring keys have a deadline that counts. */
 TEST(publishable)
 {
     static const uint64_t deadlines[] = {0, 1, NOW - 1, NOW, NOW + 1, UINT64_MAX};
@@ -219,11 +219,11 @@ TEST(shadow)
     ASSERT_TRUE(shadows("nqn.x:ab", 2, "nqn.x:a", KEY_ROLE_HOST, 2));
     ASSERT_TRUE(shadows("nqn.x:ab", 1, "nqn.x:a", KEY_ROLE_HOST, 2));
     ASSERT_TRUE(shadows("nqn.x:ab", 2, "nqn.x:a", KEY_ROLE_BOTH, 2));
-    /* The longer one is found only by a search for the shorter one. */
+    /* A search for the longer name cannot find the shorter one. */
     ASSERT_TRUE(!shadows("nqn.x:a", 3, "nqn.x:ab", KEY_ROLE_HOST, 3));
     ASSERT_TRUE(!shadows("nqn.x:a", 3, "nqn.x:a", KEY_ROLE_HOST, 3));
     ASSERT_TRUE(!shadows("nqn.x:b", 3, "nqn.x:a", KEY_ROLE_HOST, 3));
-    /* A target looks for whole identities: one of version 0 ends with the subsystem NQN. */
+    /* A target searches for whole identities, and one of version 0 ends with the subsystem NQN. */
     ASSERT_TRUE(shadows("nqn.x:ab", 1, "nqn.x:a", KEY_ROLE_TARGET, 1));
     ASSERT_TRUE(shadows("nqn.x:ab", 3, "nqn.x:a", KEY_ROLE_TARGET, 3));
     ASSERT_TRUE(!shadows("nqn.x:ab", 2, "nqn.x:a", KEY_ROLE_TARGET, 3));
@@ -231,7 +231,7 @@ TEST(shadow)
     ASSERT_TRUE(!key_shadows(&elsewhere, &short_one));
 }
 
-/* What is sealed is what psk_derive() makes, each version under its own tag. */
+/* True if the payload has the TLS PSK of psk_derive() for each version, under its own tag. */
 static bool payload_is_right(const Key *k, const Secret *payload)
 {
     _cleanup_(secret_freep) Secret *configured = configured_of(k->hash);
@@ -271,7 +271,8 @@ TEST(derive)
         }
 }
 
-/* Version 0 leaves room for 255 characters; the caller is told, and nothing is made. */
+/* An identity of version 0 has 255 characters at most; a longer one is an error, and nothing is
+ * made. */
 TEST(derive_too_long)
 {
     _cleanup_(secret_freep) Secret *configured = configured_of(PSK_HASH_SHA256), *payload = NULL;
@@ -300,7 +301,7 @@ static bool finds_nothing(const Secret *payload, int error)
            size == 4711;
 }
 
-/* Every way to cut a payload short is noticed; results never point outside. */
+/* A payload that is cut at any place is noticed, and no result points outside. */
 TEST(payload_truncated)
 {
     _cleanup_(secret_freep) Secret *payload = NULL;
@@ -311,7 +312,7 @@ TEST(payload_truncated)
         _cleanup_(secret_freep) Secret *part = secret_new_copy(payload->data, n);
 
         ASSERT_TRUE(part);
-        /* Three items of 50 bytes; the last is the one that is asked for. */
+        /* Three items of 50 bytes; the last one is searched. */
         ASSERT_TRUE(finds_nothing(part, n % 50 == 0 ? -ENOENT : -EBADMSG));
     }
 }
@@ -353,7 +354,7 @@ TEST(names)
     ASSERT_STR(key_state_to_string(KEY_BROKEN), "broken");
 }
 
-/* What people are told of a key: its names and its place, not its PSK. */
+/* The JSON of a key has its names and its place, and not its PSK. */
 TEST(json)
 {
     _cleanup_(json_putp) json_object *o = NULL;
@@ -379,7 +380,7 @@ TEST(json)
     ASSERT_EQ(json_get_string(o, "comment", &s), 0);
 }
 
-/* A broken key tells its id and why, whatever the reason. */
+/* A broken key has its id and the reason. */
 TEST(json_broken)
 {
     static const struct {

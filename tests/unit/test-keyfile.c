@@ -5,7 +5,7 @@
 #define HOST "nqn.2014-08.org.nvmexpress:uuid:11111111-2222-3333-4444-555555555555"
 #define SUBSYSTEM "nqn.2026-11.org.example:a"
 #define PAIR HOST " " SUBSYSTEM
-/* Of libnvme's tests. */
+/* From libnvme's tests. */
 #define PSK_32 "01:VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwNf9LrZ:"
 #define PSK_48 "02:VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwP/w0S89ELi3W2LxIcLXVsDn8kXZQ==:"
 #define KEY_32 "NVMeTLSkey-1:" PSK_32
@@ -22,7 +22,7 @@ static bool is_part(const char *part, size_t length, const char *expected)
     return part && length == strlen(expected) && memcmp(part, expected, length) == 0;
 }
 
-/* What nvme-cli writes: the key is found behind the last blank, and the identity before it. */
+/* A line of nvme-cli: the key follows the last blank, and the identity stands before it. */
 TEST(derived)
 {
     static const struct {
@@ -149,7 +149,7 @@ TEST(bad)
     }
 }
 
-/* A NUL ends nothing, and is a part of no name. */
+/* A NUL ends no name, and belongs to none. */
 TEST(nul)
 {
     static const char text[] = PAIR "\0x " KEY_32;

@@ -16,7 +16,7 @@
 
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
 
-/* Standard error goes into a pipe between begin and end; end returns what was written. */
+/* Between begin and end, standard error is a pipe; end returns the text. */
 typedef struct Capture {
     int saved, reader;
     char text[4096];
@@ -55,7 +55,7 @@ static void setup(const char *name, const char *level)
     log_setup(name);
 }
 
-/* Must stay first: nothing has called log_setup() yet. */
+/* Must stay first, before any call of log_setup(). */
 TEST(without_setup)
 {
     Capture c;
@@ -84,7 +84,7 @@ TEST(name_and_error)
     ASSERT_OK(r);
 }
 
-/* All eight levels once; returns the number of those shown. */
+/* Logs once at each of the eight levels; returns the number of lines shown. */
 static int shown(const char *level)
 {
     Capture c;
@@ -155,7 +155,7 @@ TEST(long_message)
     ASSERT_EQ(strspn(capture_end(&c), "x"), 1023);
 }
 
-/* Takes the journal's place for this process; needs root. */
+/* Listens in the place of the journal, for this process; needs root. */
 static int listen_as_journal(void)
 {
     static const struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = JOURNAL_SOCKET};
@@ -172,7 +172,7 @@ static int listen_as_journal(void)
     return fd;
 }
 
-/* Tells the logger that the stream that standard error is now belongs to the journal. */
+/* Makes the logger believe that the present standard error belongs to the journal. */
 static bool pretend_journal_stream(unsigned inode_offset)
 {
     char text[64];
@@ -192,7 +192,7 @@ static const LogFields all_fields = {
     "0123456789abcdef",
 };
 
-/* Logs once with the stream matching or not; *ret_entry is what the journal got. */
+/* Logs once with a matching stream or another; *ret_entry is the entry of the journal. */
 static bool log_to_journal(int journal, bool matching, const LogFields *fields, int error,
                            Capture *c, char *ret_entry, size_t size)
 {
@@ -238,19 +238,18 @@ TEST(journal_fields)
     ASSERT_TRUE(has_line(entry, "NVME_KEY_ID=0123456789abcdef"));
     ASSERT_TRUE(!strstr(entry, "CODE_"));
 
-    /* No field and no error: only what every message has. */
+    /* Without fields and error the entry has only those of every message. */
     ASSERT_TRUE(log_to_journal(journal, true, NULL, 0, &c, entry, sizeof(entry)));
     ASSERT_TRUE(has_line(entry, "MESSAGE=Key added") && has_line(entry, "PRIORITY=4"));
     ASSERT_TRUE(!strstr(entry, "NVME_") && !strstr(entry, "MESSAGE_ID"));
 
-    /* Standard error was redirected since: the journal gets nothing. */
+    /* Standard error was redirected since, so the journal gets nothing. */
     ASSERT_TRUE(log_to_journal(journal, false, &all_fields, 0, &c, entry, sizeof(entry)));
     ASSERT_STR(c.text, "nvme-keyd: Key added\n");
     ASSERT_STR(entry, "");
 }
 
-/* A value with lines of its own has its size before it; a long one is cut, and not in a character.
- */
+/* A value with newlines has its size before it. A long one is cut between two characters. */
 TEST(journal_values)
 {
     _cleanup_(closep) int journal = listen_as_journal();
@@ -281,8 +280,8 @@ TEST(journal_values)
     }
 }
 
-/* Fills the journal's queue; returns false where that does not end. A socket that has sent as much
- * as it may is full as well, so it takes several. */
+/* Fills the journal's queue; returns false if it takes too many. One socket may send only so much,
+ * so this takes several. */
 static bool stall_journal(void)
 {
     static const struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = JOURNAL_SOCKET};
@@ -306,7 +305,7 @@ static void drain_journal(int journal, char *last, size_t size)
         last[n] = '\0';
 }
 
-/* Would wait for ever if it waited. */
+/* A logger that waits would wait for ever. */
 TEST(journal_full)
 {
     _cleanup_(closep) int journal = listen_as_journal();
@@ -337,7 +336,7 @@ TEST(journal_full)
     ASSERT_TRUE(log_tell_dropped());
     ASSERT_EQ(recv(journal, entry, sizeof(entry), MSG_DONTWAIT), -1);
 
-    /* The next line tells as well, and comes after it. */
+    /* The next line follows the one with the count. */
     ASSERT_TRUE(stall_journal());
     log_info("lost");
     drain_journal(journal, entry, sizeof(entry));
@@ -351,7 +350,7 @@ TEST(journal_full)
     (void)unsetenv("JOURNAL_STREAM");
 }
 
-/* Standard error is of others as well: it must not become non-blocking for them. */
+/* Standard error is shared with other processes, so it must not become non-blocking. */
 static void log_to_full(int fd, uint64_t *ret_dropped)
 {
     int saved = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3), flags = fcntl(fd, F_GETFL);
@@ -382,7 +381,7 @@ TEST(stderr_full)
     log_to_full(fds[1], &dropped);
     ASSERT_EQ(dropped, 1);
     close(fds[0]);
-    /* Nor does a reader that is gone end us. */
+    /* A reader that has closed must not end the program. */
     log_to_full(fds[1], &dropped);
     ASSERT_EQ(dropped, 1);
     close(fds[1]);

@@ -4,10 +4,9 @@
 #include "keyd-fixture.h"
 #include "psk/limits.h"
 
-/* What a manager keeps: keys that are added, found again, and removed. test-change.c has the rest.
- */
+/* Keys that a manager adds, finds again and removes. test-change.c has the rest. */
 
-/* An empty directory: no store is made before there is something to keep. */
+/* An empty directory: no store is made before there is a key for it. */
 TEST(empty)
 {
     SyncResult s;
@@ -45,7 +44,7 @@ TEST(add)
     ASSERT_EQ(fixture_keys(&f), 2);
 }
 
-/* Everything comes back, and what is right in the ring is left alone. */
+/* The next instance loads all keys, and leaves those in the ring alone that are right. */
 TEST(restart)
 {
     int32_t serials[KEY_VERSIONS];
@@ -81,7 +80,7 @@ static int add_names(Fixture *f, const char *hostnqn, const char *subsysnqn, cha
     return fixture_try(f, &q, &k, ret_detail);
 }
 
-/* The line names the character and its place; nothing is made for a key that cannot be. */
+/* The message names the character and its place, and a bad key causes no store to be made. */
 TEST(bad_names)
 {
     static const struct {
@@ -107,8 +106,8 @@ TEST(bad_names)
     ASSERT_TRUE(access(path, F_OK) < 0);
 }
 
-/* Two long names have no room in an identity of version 0: a target awaits version 1 alone then,
- * unless it was told to await both. */
+/* Two long names do not fit into an identity of version 0. Then a target accepts version 1 only,
+ * unless the caller asked for both. */
 TEST(long_names)
 {
     char nqn[NQN_LENGTH_MAX + 1], longer[NQN_LENGTH_MAX + 1];
@@ -139,8 +138,7 @@ TEST(long_names)
     ASSERT_EQ(fixture_keys(&f), 1);
 }
 
-/* What is swapped is not kept, and a store is not made for it; whoever knows better may force it.
- */
+/* Swapped names are refused before a store is made, unless forced. */
 TEST(swapped_names)
 {
     static const struct {
@@ -189,7 +187,7 @@ TEST(own_hostnqn)
     }
 }
 
-/* Without a PSK in the request one is made, of the size that the hash wants, each a new one. */
+/* Without a PSK a random one is made, of the size of the hash. */
 TEST(generate)
 {
     KeyRequest q = {.hostnqn = HOST, .role = KEY_ROLE_HOST, .hash = PSK_HASH_SHA384};
@@ -229,7 +227,7 @@ TEST(duplicate)
     ASSERT_TRUE(fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 2));
 }
 
-/* The ring has one key for a pair, whoever looks: a host's search would find the target's too. */
+/* A search for one role finds a key of the other role as well, so a pair has one key for both. */
 TEST(duplicate_of_other_role)
 {
     Key *host, *other = NULL;
@@ -256,7 +254,7 @@ TEST(shadow)
     ASSERT_EQ(fixture_try(&f, &q, &other, &detail), -ENOTUNIQ);
     ASSERT_TRUE(other == k);
     ASSERT_TRUE(detail && strstr(detail, "nqn.x:a ") && strstr(detail, k->id));
-    /* The other way round it is as bad. */
+    /* The other order is refused as well. */
     q.subsysnqn = "nqn.x:";
     ASSERT_EQ(fixture_try(&f, &q, &other, &detail_two), -ENOTUNIQ);
     ASSERT_EQ(fixture_keys(&f), 1);
@@ -288,7 +286,7 @@ TEST(remove)
     ASSERT_EQ(fixture_keys(&f), 1);
 }
 
-/* What is in the ring stays when the store cannot be read. */
+/* Keys in the ring stay while the store cannot be read. */
 TEST(store_unreadable)
 {
     char path[96];
@@ -331,7 +329,7 @@ static void count_events(_unused_ VaultEvent event, void *userdata)
     ++*(int *)userdata;
 }
 
-/* Whoever asked for it learns of it at once; nobody else can be waiting. */
+/* The request gets its error before vault_seal_slot() returns, and the next one is not blocked. */
 TEST(a_job_that_cannot_start)
 {
     struct rlimit old, low;
@@ -346,7 +344,8 @@ TEST(a_job_that_cannot_start)
     manager_set_handler(f.m, count_events, &events);
     ASSERT_OK(getrlimit(RLIMIT_NOFILE, &old));
     low = old;
-    /* Enough for the directory of the store and the file in it, not for a pipe besides. */
+    /* Leaves enough descriptors for the directory and the file of the store, and too few for a
+     * pipe. */
     low.rlim_cur = (rlim_t)dup(0) + 2;
     close((int)low.rlim_cur - 2);
     ASSERT_OK(setrlimit(RLIMIT_NOFILE, &low));

@@ -14,14 +14,14 @@
 #include "nvme-keyd/notifier.h"
 #include "test.h"
 
-/* A service manager that reads when it is told to. */
+/* A service manager that reads only on demand. */
 typedef struct Place {
     int fd;
     sd_event *event;
     Notifier *n;
     struct sockaddr_un address;
     socklen_t size;
-    char text[16384]; /* what was read last, with a line between two datagrams */
+    char text[16384]; /* the last reading, with a line between two datagrams */
     int datagrams;
 } Place;
 
@@ -51,7 +51,7 @@ static bool enter(Place *p)
            notifier_new(p->event, &p->n) == 0;
 }
 
-/* A socket that has sent as much as it may is full as well, so it takes several. */
+/* Fills the queue. One socket may send only so much, so this takes several. */
 static bool stall(const Place *p)
 {
     bool sent = true;
@@ -66,7 +66,7 @@ static bool stall(const Place *p)
     return !sent && errno == EAGAIN;
 }
 
-/* Reads all that is there. */
+/* Reads everything that has arrived. */
 static const char *heard(Place *p)
 {
     size_t have = 0;
@@ -84,7 +84,7 @@ static const char *heard(Place *p)
     return p->text;
 }
 
-/* Lets the loop go on until something is heard; 20 s are too long. */
+/* Runs the loop until a datagram arrives, for 20 s at most. */
 static const char *hear_later(Place *p)
 {
     uint64_t end = now_monotonic() + 20 * USEC_PER_SEC;
@@ -123,7 +123,7 @@ TEST(status_changes)
     ASSERT_STR(heard(&p), "STATUS=2 keys|");
 }
 
-/* Of what had no room nothing is lost that counts, and no call waits. */
+/* While the queue is full, no call waits, and no state that still matters is lost. */
 TEST(full)
 {
     _cleanup_(leave) Place p = {.fd = -EBADF};
@@ -173,13 +173,13 @@ TEST(watchdog)
     ASSERT_STR(hear_later(&p), "WATCHDOG=1|");
 }
 
-/* Whether the loop has nothing to do, not even in a while. */
+/* True if the loop has no event pending and none planned. */
 static bool is_idle(const Place *p)
 {
     return sd_event_run(p->event, USEC_PER_SEC / 2) == 0;
 }
 
-/* A reader that is gone: what it was to be told is given up, and nothing keeps the daemon. */
+/* If the reader is gone, its messages are given up and do not keep the daemon running. */
 TEST(no_reader)
 {
     static const char *const paths[] = {NULL, "/nonexistent/notify", "/dev/null"};
@@ -206,7 +206,7 @@ TEST(no_reader)
     }
 }
 
-/* It goes away while its queue is full; another one comes. */
+/* The reader goes away while its queue is full, and another one takes its place. */
 TEST(lost_reader)
 {
     _cleanup_(leave) Place p = {.fd = -EBADF};
@@ -225,7 +225,7 @@ TEST(lost_reader)
     ASSERT_STR(heard(&p), "STOPPING=1|");
 }
 
-/* The daemon's own want of a file descriptor goes by. */
+/* A lack of file descriptors in the daemon is temporary. */
 TEST(no_descriptor)
 {
     _cleanup_(leave) Place p = {.fd = -EBADF};
@@ -241,7 +241,7 @@ TEST(no_descriptor)
     ASSERT_STR(hear_later(&p), "READY=1|");
 }
 
-/* No service manager, or one that cannot be: nothing happens, and nothing is kept. */
+/* Without a service manager, or with an impossible address, nothing happens. */
 TEST(nobody)
 {
     static const char *const addresses[] = {NULL, "", "@", "relative", "vsock:2:1234"};

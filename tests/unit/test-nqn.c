@@ -15,7 +15,7 @@ static void make_name(char *ret, size_t length)
     ret[length] = '\0';
 }
 
-/* Checks a copy without a terminator, so that a sanitizer sees a read behind it. */
+/* Checks a copy without a terminator, so that a sanitizer sees a read past its end. */
 static NqnFault check(const char *name, size_t length, size_t *ret_position)
 {
     _cleanup_(freep) char *copy = malloc(length);
@@ -113,7 +113,7 @@ TEST(prefix_case)
     }
 }
 
-/* The text for a bad name has to be this one. */
+/* True if a bad name gives this text. */
 static bool says(const char *name, const char *expected)
 {
     _cleanup_(freep) char *text = NULL;
@@ -149,7 +149,7 @@ TEST(texts)
     ASSERT_TRUE(untouched == name);
 }
 
-/* Whatever the name holds, its text can be shown on a terminal. */
+/* The text can be shown on a terminal, whatever the name contains. */
 TEST(texts_are_printable)
 {
     for (int place = 0; place < 8; place++)

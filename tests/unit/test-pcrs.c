@@ -26,7 +26,8 @@ TEST(numbers)
     ASSERT_TRUE(is_read_as("7+7", "[7,7]"));
 }
 
-/* The names and numbers of systemd 255, in the order of the numbers; 8 and 17 to 22 have none. */
+/* The names and numbers of systemd 255, in the order of the numbers; 8 and 17 to 22 have no
+ * name. */
 TEST(names)
 {
     ASSERT_TRUE(is_read_as("platform-code+platform-config+external-code+external-config+"

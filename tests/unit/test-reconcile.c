@@ -29,7 +29,7 @@ static bool did(size_t kept, size_t added, size_t removed, size_t failed)
     return false;
 }
 
-/* With a group of its own the daemon removes what carries it and is not wanted; nothing else. */
+/* A daemon with a group of its own removes unwanted keys with that group, and no others. */
 TEST(marked)
 {
     key_serial_t foreign, generated, short_one, other;
@@ -56,7 +56,7 @@ TEST(marked)
     ASSERT_TRUE(ring_has_key(k, 1));
 }
 
-/* Without one it knows its keys by their identities alone. */
+/* Without a group it recognises its keys only by their identities. */
 TEST(unmarked)
 {
     key_serial_t foreign;
@@ -78,7 +78,7 @@ TEST(unmarked)
     ASSERT_EQ(ring_size(), 2);
 }
 
-/* A foreign key of an identity of ours that is not to be published is not ours to remove. */
+/* A key of another program under an identity of ours that is not published stays. */
 TEST(marked_foreign_identity)
 {
     char identity[PSK_IDENTITY_MAX + 1];
@@ -109,7 +109,8 @@ TEST(wrong_bytes)
 
     k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_TARGET, 1);
     ASSERT_TRUE(k);
-    /* Somebody else has put another PSK under the same identity; we have forgotten the serials. */
+    /* Another program has put another PSK under the same identity, and we have forgotten the
+     * serials. */
     ASSERT_TRUE(ring_put(0, k->identities[0], PAYLOAD) > 0);
     ASSERT_TRUE(fixture_restart(&f));
     ASSERT_OK(sync_now(&f));
@@ -120,7 +121,7 @@ TEST(wrong_bytes)
     }
 }
 
-/* A key that is linked but revoked or expired is of no use to the kernel. */
+/* The kernel cannot use a key that is linked but revoked or expired. */
 TEST(unusable)
 {
     Key *k;
@@ -153,7 +154,7 @@ TEST(cleared)
     ASSERT_TRUE(ring_has_key(k, 0) && ring_has_key(k, 1) && ring_has_key(other, 1));
 }
 
-/* What the module does when it is unloaded, and loaded again. */
+/* The ring is revoked and replaced, as when the module is unloaded and loaded. */
 TEST(ring_gone)
 {
     key_serial_t ring;
@@ -169,7 +170,7 @@ TEST(ring_gone)
     ASSERT_TRUE(fixture_ring() != ring);
     ASSERT_TRUE(ring_has_key(k, 0) && ring_has_key(k, 1));
 
-    /* A change notices, too, and then all keys are published. */
+    /* A change also notices the new ring, and then publishes all keys. */
     ASSERT_OK(keyctl_revoke(fixture_ring()));
     other = fixture_add(&f, OTHER_SUBSYSTEM, KEY_ROLE_HOST, 1);
     ASSERT_TRUE(other);
@@ -202,7 +203,7 @@ TEST(refresh)
     ASSERT_TRUE(ring_has_key(k, 1));
 }
 
-/* Readers share a look, until it is old or something has changed. */
+/* Readers share one look until it is old or a change ends it. */
 TEST(shared_look)
 {
     const ManagerLook *look;
@@ -216,7 +217,7 @@ TEST(shared_look)
     ASSERT_EQ(look->identities, 2);
     ASSERT_EQ(look->published, 2);
     ASSERT_OK(keyctl_unlink(k->serials[0], fixture_ring()));
-    /* However slow this machine is. */
+    /* The look must not get too old on a slow machine. */
     f.m->look_usec = UINT64_MAX;
     ASSERT_EQ(manager_look(f.m, false)->published, 2);
     ASSERT_EQ(manager_look(f.m, true)->published, 1);
@@ -236,7 +237,7 @@ TEST(shared_look)
     ASSERT_EQ(manager_look(f.m, false)->published, 0);
 }
 
-/* The record may be that of any key: with it, what carries our group is kept. */
+/* A broken record may be that of any key, so all keys with our group stay. */
 TEST(broken_record)
 {
     char id[STORE_ID_SIZE];
@@ -267,7 +268,7 @@ TEST(broken_record)
     ASSERT_TRUE(did(1, 0, 0, 0));
 }
 
-/* Where there is no store, nothing says that a key is not wanted any more. */
+/* Without a store no key is known to be unwanted. */
 TEST(no_store)
 {
     FIXTURE;
@@ -280,7 +281,7 @@ TEST(no_store)
     ASSERT_TRUE(ring_find(FOREIGN) > 0);
 }
 
-/* Nothing goes while something could not be added, and no key forgets where it is. */
+/* While a key could not be added none is withdrawn, and the keys remember their serials. */
 TEST(read_only)
 {
     Key *k, *new;
@@ -298,7 +299,7 @@ TEST(read_only)
     ASSERT_EQ(ring_size(), 2);
     ASSERT_TRUE(ring_has_key(k, 1));
     ASSERT_TRUE(ring_set_writable(true));
-    /* The one that is removed goes from the ring, too, once the one that stays is in it. */
+    /* The removed key is withdrawn once the one that stays is in the ring. */
     ASSERT_OK(fixture_remove(&f, k->id));
     ASSERT_EQ(ring_size(), 2);
     ASSERT_OK(sync_now(&f));
@@ -328,7 +329,8 @@ static void set_on_demand(Fixture *f, bool on_demand)
     manager_set_config(f->m, &f->config);
 }
 
-/* Whoever put it there: with the record goes what has its name, but not what another key has. */
+/* Removing a record also removes a key of the same name, whichever program added it, unless another
+ * record wants it. */
 TEST(remove_by_name)
 {
     char identity[PSK_IDENTITY_MAX + 1];
@@ -356,7 +358,7 @@ TEST(remove_by_name)
     ASSERT_TRUE(ring_has_key(target, 0) && ring_has_key(target, 1));
 }
 
-/* On demand, too, the kernel must not find what was rotated away. */
+/* With Provision=on-demand, too, the kernel must not find the old key of a rotation. */
 TEST(rotate_by_name)
 {
     Key *k, *new;
@@ -373,7 +375,8 @@ TEST(rotate_by_name)
     ASSERT_TRUE(ring_has_key(new, 1));
 }
 
-/* Version 0: the new key has the name of the old one, which does not take it along. */
+/* The new key of version 0 has the identity of the old one, so withdrawing that must not remove
+ * it. */
 TEST(rotate_same_name)
 {
     Key *k = NULL, *new;
@@ -388,7 +391,7 @@ TEST(rotate_same_name)
     ASSERT_TRUE(ring_has_key(new, 0));
 }
 
-/* Without a store nobody knows which keys are to stay, so all that are ours do. */
+/* Without a store the wanted keys are unknown, so all of ours stay. */
 TEST(hold)
 {
     key_serial_t ours, generated, foreign;
@@ -410,7 +413,7 @@ TEST(hold)
                 seconds_left(foreign) > 0);
 }
 
-/* Requests are answered no more after the end, so what is on demand is resident then. */
+/* No daemon answers requests after this one ends, so on-demand keys become resident. */
 TEST(leave)
 {
     Key *k, *other;
@@ -429,7 +432,7 @@ TEST(leave)
     ASSERT_TRUE(ring_has_key(other, 1) && seconds_left(other->serials[1]) == 0);
 }
 
-/* Without a store there is nothing to add, but what is in the ring stays. */
+/* Without a store no key can be added, and those in the ring stay. */
 TEST(leave_locked)
 {
     key_serial_t ours;
@@ -448,7 +451,7 @@ TEST(leave_locked)
     ASSERT_EQ(seconds_left(ours), 0);
 }
 
-/* What is there is left alone, what is missing is added. */
+/* Keys that are in the ring stay, and missing ones are added. */
 TEST(publish_pair)
 {
     int32_t serial;
@@ -465,7 +468,7 @@ TEST(publish_pair)
     ASSERT_EQ(publisher_publish_pair(manager_publisher(f.m), NULL), 0);
 }
 
-/* The stand-in and `.nvme` take turns with the configuration. */
+/* The configuration switches between the stand-in and `.nvme`. */
 TEST(reconfigured)
 {
     Key *k;
@@ -509,7 +512,7 @@ TEST(many)
 
 static unsigned kernel_looks;
 
-/* io_read_line() opens with one of these, depending on _FORTIFY_SOURCE. */
+/* io_read_line() opens by one of these, depending on _FORTIFY_SOURCE. */
 static int count_open(int dirfd, const char *path, int flags, mode_t mode)
 {
     kernel_looks += strcmp(path, NAMES_LIVEPATCH_ENABLED) == 0;
@@ -534,7 +537,7 @@ int __openat_2(int dirfd, const char *path, int flags)
     return count_open(dirfd, path, flags, 0);
 }
 
-/* Whether the kernel asks is looked up once for all keys. */
+/* One look at the kernel is enough to decide for all keys whether it asks. */
 TEST(one_look_at_kernel)
 {
     enum {

@@ -31,7 +31,7 @@ static const Vector vectors[] = {
      "AF9YS-899JT-4X9DX-85YBD-1FBG0-V7A35-1TSKD-MBJVB-NNHRW-TBSQN-0YXYR-F23DB-TWGGV"},
 };
 
-/* Parses text; returns whether it is this key. */
+/* True if text is this key. */
 static bool reads_as(const char *text, size_t size, const uint8_t *key)
 {
     _cleanup_(secret_freep) Secret *got = NULL;
@@ -41,7 +41,7 @@ static bool reads_as(const char *text, size_t size, const uint8_t *key)
            memcmp(got->data, key, STORE_KEY_SIZE) == 0;
 }
 
-/* The group that is found wrong, 0 for a right key, -1 for no key at all. */
+/* Returns the group that is reported, 0 for a right key, -1 for text that is no key. */
 static int find_wrong(const char *text)
 {
     _cleanup_(secret_freep) Secret *got = NULL;
@@ -93,7 +93,7 @@ TEST(what_people_type)
     ASSERT_TRUE(reads_as(alike, strlen(alike), v->key));
     ASSERT_TRUE(reads_as(blanks, strlen(blanks), v->key));
     ASSERT_TRUE(reads_as(none, strlen(none), v->key));
-    /* Without a NUL behind it. */
+    /* Without a NUL at the end. */
     ASSERT_TRUE(reads_as(v->text, RECOVERY_KEY_LENGTH, v->key));
 }
 
@@ -109,7 +109,7 @@ TEST(not_that_many_characters)
     }
 }
 
-/* Each byte in each place of the first group, and how it is read. */
+/* Each byte in each place of the first group. */
 TEST(all_characters)
 {
     static const char separators[] = "- \t\r\n";
@@ -136,7 +136,7 @@ TEST(all_characters)
     }
 }
 
-/* Up to date with the key in a copy of its text. */
+/* Fills in the text of a random key. */
 static void format_random(char ret[static RECOVERY_KEY_LENGTH + 1])
 {
     _cleanup_(secret_freep) Secret *key = NULL, *text = NULL;
@@ -184,7 +184,7 @@ TEST(neighbours_swapped)
     for (size_t k = 0; k < KEYS; k++) {
         format_random(text);
         for (size_t i = 0; i + 1 < RECOVERY_KEY_LENGTH; i++) {
-            /* Across the dash. */
+            /* The neighbour after a dash. */
             size_t next = text[i + 1] == '-' ? i + 2 : i + 1;
 
             if (text[i] == '-' || text[i] == text[next])
@@ -215,7 +215,8 @@ TEST(groups_swapped)
     }
 }
 
-/* The last group has four bits more than the key; its check is right in each of these. */
+/* The last group has four bits more than the key. They must be zero although the check value is
+ * right. */
 TEST(bits_behind_the_key)
 {
     static const char *const last[] = {"000G?", "0001?", "0002?", "0004?", "0008?"};

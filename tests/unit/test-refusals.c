@@ -12,13 +12,13 @@
 
 #define USER 70000
 
-/* What was logged: notices of one refusal, and what the others count. */
+/* The log: notices of single refusals, and the sum of the counted ones. */
 typedef struct Told {
     unsigned single, sums;
     unsigned long counted;
 } Told;
 
-/* Standard error goes into a file, and there are refusals to log to it. */
+/* Standard error is a file, to which refusals are logged. */
 typedef struct Place {
     FILE *file;
     int saved;
@@ -35,7 +35,7 @@ static bool enter(Place *p)
            sd_event_new(&p->event) >= 0 && refusals_new(p->event, &p->refusals) == 0;
 }
 
-/* Ends the minute as the end of the daemon does. */
+/* Ends the minute, as the end of the daemon does. */
 static Told leave(Place *p)
 {
     Told told = {0, 0, 0};
@@ -77,7 +77,7 @@ TEST(one_user)
     ASSERT_EQ(told.counted, 7);
 }
 
-/* However many uids somebody has, there are so many notices, and all the others are counted. */
+/* With any number of uids the number of notices is limited, and the other refusals are counted. */
 TEST(many_users)
 {
     enum {
@@ -98,7 +98,7 @@ TEST(many_users)
     }
 }
 
-/* Few users share nothing. */
+/* A few users do not share a limit. */
 TEST(few_users)
 {
     enum {

@@ -12,7 +12,7 @@
 
 #define UNIT "tlshd.service"
 
-/* A service manager of one connection, on a socket of its own, in the same event loop. */
+/* A service manager that accepts one connection on its own socket, in the same event loop. */
 typedef struct Fixture {
     char path[64], address[96];
     int listen_fd;
@@ -21,7 +21,7 @@ typedef struct Fixture {
     sd_event *event;
     sd_event_source *incoming;
     sd_bus *server;
-    char request[128]; /* as the service manager got it */
+    char request[128]; /* as the service manager received it */
     UnitRestart *restart;
     unsigned n_done;
     int error;
@@ -103,7 +103,7 @@ static void on_done(const char *unit, int error, void *userdata)
     f->error = error;
 }
 
-/* For a while, or until it is done and nothing is left to do. */
+/* Runs the loop for a while, or until the result is there and nothing is left to do. */
 static void run(Fixture *f)
 {
     while (sd_event_run(f->event, f->n_done > 0 ? 0 : USEC_PER_SEC) > 0)
@@ -115,7 +115,7 @@ TEST(restart)
     FIXTURE;
 
     ASSERT_OK(unit_restart_new(f.event, f.address, UNIT, on_done, &f, &f.restart));
-    /* Nobody has waited. */
+    /* No call has waited for it. */
     ASSERT_STR(f.request, "");
     ASSERT_EQ(f.n_done, 0);
     run(&f);
@@ -157,7 +157,7 @@ TEST(hangs_up)
     ASSERT_TRUE(f.error < 0);
 }
 
-/* Who is freed before the answer hears nothing any more. */
+/* A caller that frees the restart before the answer is not called. */
 TEST(freed)
 {
     FIXTURE;

@@ -6,7 +6,7 @@
 #include "keyd-fixture.h"
 #include "nvme-keyd/retire-timer.h"
 
-/* When a retiring key goes, by a clock that may be wrong. */
+/* When a retiring key is removed, by a clock that may be wrong. */
 
 #define RETIRE_USEC (3600 * USEC_PER_SEC)
 #define DAY_USEC (24 * 3600 * USEC_PER_SEC)
@@ -18,7 +18,7 @@ static void set_clocks(uint64_t ahead, uint64_t uptime, bool synchronized)
     clock_unsynchronized = !synchronized;
 }
 
-/* A target's key in the place of another, which retires; returns the id of that. */
+/* Rotates a target's key, and returns the id of the old one. */
 static bool prepare(Fixture *f, char id[static STORE_ID_SIZE])
 {
     Key *k;
@@ -32,7 +32,8 @@ static bool prepare(Fixture *f, char id[static STORE_ID_SIZE])
     return fixture_rotate(f, id, 2) && ring_has_key(k, 1);
 }
 
-/* 2: in ring and store, 1: in the store alone, 0: gone, -1: makes no sense. */
+/* Returns 2 for a key in ring and store, 1 in the store alone, 0 for none, -1 for an impossible
+ * state. */
 static int looks(Fixture *f, const char *id)
 {
     SyncResult s;
@@ -49,14 +50,14 @@ static int looks(Fixture *f, const char *id)
 
 static unsigned n_commits;
 
-/* A commit is one rename of the store. */
+/* Counts commits: each is one rename of the store. */
 int renameat(int olddir, const char *old, int newdir, const char *new)
 {
     n_commits++;
     return (int)syscall(SYS_renameat2, olddir, old, newdir, new, 0);
 }
 
-/* However many keys are due, they go in one commit. */
+/* Any number of due keys is removed in one commit. */
 TEST(one_commit)
 {
     const char *names[] = {"nqn.x:a", "nqn.x:b", "nqn.x:c"};
@@ -80,7 +81,7 @@ TEST(one_commit)
     set_clocks(0, 0, true);
 }
 
-/* A clock that is ahead by decades, until somebody puts it right. */
+/* The clock is decades ahead until it is corrected. */
 TEST(ahead)
 {
     char id[STORE_ID_SIZE];
@@ -95,7 +96,7 @@ TEST(ahead)
     manager_due(f.m, &due);
     ASSERT_EQ(due.unsynchronized, 1);
     ASSERT_TRUE(!due.overdue && due.realtime_usec == 0 && due.boottime_usec > 0);
-    /* So it is for another instance, which knows the store alone. */
+    /* Another instance, which knows only the store, comes to the same result. */
     ASSERT_TRUE(fixture_restart(&f));
     ASSERT_EQ(looks(&f, id), 1);
 
@@ -106,7 +107,7 @@ TEST(ahead)
     set_clocks(0, 0, true);
 }
 
-/* The clock was right, and now it is known to be. */
+/* The clock was right all the time, and is now known to be. */
 TEST(synchronized_later)
 {
     char id[STORE_ID_SIZE];
@@ -124,7 +125,7 @@ TEST(synchronized_later)
     set_clocks(0, 0, true);
 }
 
-/* A machine that has been up for the time of the key, whatever the clock on the wall shows. */
+/* The machine has been up as long as the key was to stay, so the clock no longer matters. */
 TEST(set_back)
 {
     char id[STORE_ID_SIZE];
@@ -139,7 +140,7 @@ TEST(set_back)
     set_clocks(0, 0, true);
 }
 
-/* The same without any synchronisation, as on a machine without a network clock. */
+/* As above without any synchronisation, as on a machine without a network clock. */
 TEST(never_synchronized)
 {
     char id[STORE_ID_SIZE];
@@ -152,8 +153,8 @@ TEST(never_synchronized)
     set_clocks(0, 0, true);
 }
 
-/* Set back while the service was not there: a new instance counts from its start, to RetireSec at
- * most. */
+/* The clock was set back while no service ran: a new instance counts from its start, for RetireSec=
+ * at most. */
 TEST(set_back_before_start)
 {
     char id[STORE_ID_SIZE];
@@ -169,7 +170,7 @@ TEST(set_back_before_start)
     set_clocks(0, 0, true);
 }
 
-/* What is over for the uptime is over for a request of the kernel as well. */
+/* A key that is over by the uptime is not published for a request of the kernel either. */
 TEST(expired)
 {
     char id[STORE_ID_SIZE];
@@ -195,7 +196,7 @@ static void on_due(void *userdata)
     (*(int *)userdata)++;
 }
 
-/* Until it was called, or there was time enough for it. */
+/* Runs the loop until the function was called, or for a while. */
 static bool is_called(sd_event *event, const int *calls)
 {
     uint64_t end = now_monotonic() + 60 * USEC_PER_SEC;
@@ -210,7 +211,7 @@ static void event_done(sd_event **event)
     sd_event_unref(*event);
 }
 
-/* The service learns by itself that the clock has been synchronised. */
+/* The service notices the synchronisation of the clock by itself. */
 TEST(timer_synchronized)
 {
     _cleanup_(event_done) sd_event *event = NULL;

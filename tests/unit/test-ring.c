@@ -35,7 +35,7 @@ TEST(absent)
     ASSERT_TRUE(!r);
 }
 
-/* /proc/keys prints descriptions as they are, and anyone may put a line of its own into one. */
+/* /proc/keys prints descriptions unescaped, so any user can put a forged line into one. */
 TEST(forged)
 {
     char description[128];
@@ -64,7 +64,7 @@ TEST(names)
     ASSERT_EQ(ring_serial(r), fixture_ring());
 }
 
-/* Who opens next finds the same ring, and what is in it. */
+/* The next process to open the ring finds the same one, with its keys. */
 TEST(again)
 {
     key_serial_t first;
@@ -79,7 +79,7 @@ TEST(again)
     ASSERT_TRUE(ring_holds(r, IDENTITY, serial));
 }
 
-/* As a service of systemd: the session keyring does not lead to the user's. */
+/* As in a service of systemd: the session keyring does not lead to the user keyring. */
 static void leave_user_keyring(void)
 {
     (void)keyctl_unlink(KEY_SPEC_USER_KEYRING, KEY_SPEC_SESSION_KEYRING);
@@ -90,7 +90,7 @@ static void return_to_user_keyring(_unused_ const int *dummy)
     (void)keyctl_link(KEY_SPEC_USER_KEYRING, KEY_SPEC_SESSION_KEYRING);
 }
 
-/* Only who has the ring open possesses what is in it. */
+/* Only a process that has opened the ring possesses the keys in it. */
 TEST(possession)
 {
     _cleanup_(return_to_user_keyring) _unused_ int dummy = 0;
@@ -144,7 +144,7 @@ TEST(list)
     ASSERT_OK(ring_add(r, IDENTITY, PAYLOAD, 32, false, &serial));
     ASSERT_TRUE(ring_put(MARK, "with;semicolons;0;in;it", "x") > 0);
     ASSERT_TRUE(ring_put(4294967294, "y", "y") > 0);
-    /* Of another type: not ours to look at. */
+    /* A key of another type is ignored. */
     ASSERT_TRUE(add_key("keyring", "nested", NULL, 0, ring_serial(r)) > 0);
 
     ASSERT_OK(ring_list(r, &l));
@@ -157,7 +157,7 @@ TEST(list)
     ASSERT_TRUE(k && k->gid == 4294967294);
 }
 
-/* More than fit into the first buffer, with the longest descriptions. */
+/* More keys than fit into the first buffer, with the longest descriptions. */
 TEST(list_many)
 {
     _cleanup_(ring_listp) RingList l = {NULL, 0};
@@ -178,7 +178,7 @@ TEST(list_many)
         ASSERT_EQ(strlen(l.keys[i].description), KEY_DESCRIPTION_MAX);
 }
 
-/* One of the same description takes its place; the ring has it at every moment. */
+/* A key of the same description displaces the old one, so that the ring always has one. */
 TEST(displace)
 {
     int32_t first, second;
@@ -203,7 +203,7 @@ TEST(holds)
     ASSERT_TRUE(!ring_holds(r, "NVMe1R01", serial));
     ASSERT_OK(ring_unlink(r, serial));
     ASSERT_TRUE(!ring_holds(r, IDENTITY, serial));
-    /* What is revoked is linked, but of no use. */
+    /* A revoked key may still be linked, but does not count. */
     ASSERT_OK(keyctl_revoke(other));
     ASSERT_TRUE(!ring_holds(r, IDENTITY "x", other));
 }
@@ -220,7 +220,7 @@ TEST(unlink_twice)
     ASSERT_OK(ring_unlink(r, 0x7ffffff0));
 }
 
-/* What the module does when it is unloaded. */
+/* Revokes the ring, as the module does when it is unloaded. */
 TEST(revoked)
 {
     _cleanup_(ring_listp) RingList l = {NULL, 0};

@@ -15,8 +15,8 @@ void test_register(Test *test)
     end = &test->next;
 }
 
-/* What was ignored when the program was started, by nohup(1) for example, is not ignored by the
- * processes that tests start and kill. */
+/* The program may have inherited ignored signals, for example from nohup(1). The processes that
+ * tests start and kill must not. */
 static void reset_signals(void)
 {
     struct sigaction action;
@@ -68,7 +68,7 @@ int main(int argc, char **argv)
     size_t n = 0;
     bool failed = false;
 
-    /* The program is its own helper, as the daemon is. */
+    /* The test program is its own seal helper, as the daemon is. */
     if (argc == 2 && strcmp(*names, JOB_HELPER_OPTION) == 0)
         return job_helper_main();
     if (argc == 2 && strcmp(*names, "--list") == 0) {

@@ -7,9 +7,9 @@
 #include <string.h>
 
 /*
- * A test file is a list of TEST(name) { ... }, and prints TAP. They run in the order of the file;
- * the program takes the names of those that should run, and --list. An ASSERT_* that fails says
- * where and ends that test; the others go on.
+ * A test file is a list of TEST(name) { ... } and prints TAP. The tests run in the order of the
+ * file. Arguments of the program are --list, or the names of those to run. An ASSERT_*() that fails
+ * prints its place and ends that test; the others go on.
  */
 typedef struct Test {
     const char *name;
@@ -20,7 +20,7 @@ typedef struct Test {
 extern bool test_failed;
 extern const char *test_skipped;
 
-/* Makes it one of those that run. */
+/* Registers a test, in the order of the calls. */
 void test_register(Test *test);
 
 #define TEST(id)                                                                                   \
