@@ -9,7 +9,7 @@ set -uo pipefail
 programs=$(realpath "${1:?usage: $0 PROGRAMS}")
 tmp=$(mktemp -d /run/keyd-bench.XXXXXX)
 readonly programs tmp
-readonly request=/run/nvme-keyd/request store=/var/lib/nvme-keyd
+readonly request=/run/nvme-keyd/request store=/var/lib/nvme-keyd daemon_program=/usr/lib/nvme-keyd/nvme-keyd
 readonly rule=/etc/request-key.d/00-keyd-bench.conf
 readonly subsystem=nqn.2026-11.org.example:keyd-bench
 failed=0

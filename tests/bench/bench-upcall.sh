@@ -11,7 +11,7 @@ fi
 
 readonly rule=/etc/request-key.d/00-keyd-bench.conf
 readonly shim=$build/src/request-key-shim/request-key-shim
-readonly programs=$build/tests/bench
+readonly programs=$build/tests/bench daemon_program=$build/nvme-keyd
 readonly run_dir=/run/nvme-keyd
 request=$run_dir/request
 
