@@ -15,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define HOUR_SEC 3600
 
-/* Whatever is in a file, what comes out is in range, and each problem is a line that says where. */
+/* Options are in range for any file, and each problem is a line with its place. */
 static void check_file(const uint8_t *data, size_t size)
 {
     _cleanup_(closep) int fd = memfd_create("config", MFD_CLOEXEC);
@@ -45,7 +45,7 @@ static void check_file(const uint8_t *data, size_t size)
         abort();
 }
 
-/* A span and the same one in microseconds mean the same. */
+/* A span means the same when it is written in microseconds. */
 static void check_span(const uint8_t *data, size_t size)
 {
     uint64_t usec = 4711, again = 0;

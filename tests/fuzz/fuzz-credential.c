@@ -12,11 +12,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 typedef struct Text {
     const char *text;
     size_t size;
-    size_t line; /* of the last word about it */
+    size_t line; /* of the last key or problem */
 } Text;
 
-/* The line of a key is within the text and between newlines, and says the same when it is read
- * alone. */
+/* The line of a key lies within the text and between newlines, and gives the same key by itself. */
 static int on_key(Key *k, size_t line, void *userdata)
 {
     _cleanup_(credential_line_done) CredentialLine l = {.role = KEY_ROLE_HOST};
@@ -45,7 +44,7 @@ static void on_problem(const char *credential, size_t line, const char *text, vo
 {
     Text *t = userdata;
 
-    /* Line 0 is the whole of it, and then nothing is said of its lines. */
+    /* After a problem of line 0, which is the whole credential, none of its lines is reported. */
     if (strcmp(credential, "fuzz") != 0 || (line > 0 ? line <= t->line : t->line > 0) || !text ||
         strchr(text, '\n'))
         abort();

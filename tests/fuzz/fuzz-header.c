@@ -7,8 +7,8 @@
 #include "credstore/head.h"
 #include "credstore/limits.h"
 
-/* The head of a store, before anybody knows whether it is authentic. What parses can be written
- * again, and that parses to the same. */
+/* The head of a store, as it is parsed before it is authenticated. A head that parses can be
+ * written, and that parses to the same. */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -26,7 +26,7 @@ static void check_header(const char *text, size_t size)
         abort();
 }
 
-/* An index has one form. */
+/* An index has one form only. */
 static void check_index(const char *text, size_t size)
 {
     _cleanup_(header_done) Header header = {.slots = json_object_new_array()};

@@ -8,7 +8,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Copies a part of an identity as a string; false when it holds a NUL, as a digest may. */
+/* Copies a part of an identity as a string; false if it contains a NUL, as a digest may. */
 static bool copy_part(const char *part, size_t length, char ret[static PSK_IDENTITY_MAX + 1])
 {
     if (length > PSK_IDENTITY_MAX)
@@ -18,7 +18,7 @@ static bool copy_part(const char *part, size_t length, char ret[static PSK_IDENT
     return strlen(ret) == length;
 }
 
-/* The parts of what is accepted are names within their limits and make the same text again. */
+/* The parts of an accepted identity are names within their limits, and make the same text. */
 static void check_accepted(const char *text, size_t length, const PskIdentity *i)
 {
     char host[PSK_IDENTITY_MAX + 1], subsys[PSK_IDENTITY_MAX + 1], digest[PSK_IDENTITY_MAX + 1];

@@ -7,7 +7,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* What is accepted is canonical: written again, it is the same text. */
+/* An accepted text is canonical: formatting its key gives the same text. */
 static void check_accepted(const char *text, size_t length, PskHash hash, const Secret *key)
 {
     _cleanup_(secret_freep) Secret *again = NULL;
@@ -18,7 +18,7 @@ static void check_accepted(const char *text, size_t length, PskHash hash, const 
         abort();
 }
 
-/* What an interchange string may lack, and what may have been added to it. */
+/* The faults of an interchange text that is too short, or too long. */
 static bool is_fault(int r)
 {
     return (r >= PSK_E_PREFIX && r <= PSK_E_HASH_LENGTH) || r == PSK_E_MARK || r == PSK_E_QUOTES ||

@@ -13,8 +13,8 @@ static bool is_within(const char *part, size_t length, const char *text, size_t 
     return part >= text && length <= size && (size_t)(part - text) <= size - length;
 }
 
-/* The names are NQNs of the line, the key has a size that its hash allows, and an identity is one
- * under which such a key can be kept. */
+/* The names are NQNs of the line, the size of the key fits its hash, and the key may be stored
+ * under its identity. */
 static void check_accepted(const char *text, size_t size, const KeyfileLine *l)
 {
     _cleanup_(secret_freep) Secret *again = NULL;

@@ -10,7 +10,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* The line for people agrees with the check and can be shown on a terminal. */
+/* The line for people agrees with the check, and can be shown on a terminal. */
 static void check_text(const char *name)
 {
     _cleanup_(freep) char *text = NULL;

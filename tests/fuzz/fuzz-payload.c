@@ -7,10 +7,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* What a record seals is small; anything larger would only be more of the same. */
+/* A larger payload would only have more of the same items. */
 #define PAYLOAD_MAX 4096
 
-/* What is found lies inside, has one of two sizes, and its tag and size before it. */
+/* A result lies inside the payload, after its tag and its size, and has one of two sizes. */
 static void check_found(const Secret *payload, char tag, int r, const uint8_t *bytes, size_t size)
 {
     if (r == 0) {

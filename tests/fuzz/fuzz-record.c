@@ -26,14 +26,14 @@ static void load(Sealer *s, const Secret *key, uint64_t generation, const char *
             abort();
         return;
     }
-    /* No two lines are the same record, and what is authentic is what we wrote. */
+    /* Each record has one line only, and an authentic line is one that we wrote. */
     if (record->size != size + 1 || memcmp(record->text, line, size) != 0 ||
         record->text[size] != '\n' || record_unseal(s, key, record, &secret) < 0 ||
         json_parse(record->public.meta, record->public.meta_size, 15, &meta) < 0)
         abort();
 }
 
-/* The parts are where the line says, and nothing else is in it. */
+/* The line has its parts at the given places, and nothing else. */
 static void check_parts(const char *line, size_t size)
 {
     RecordLine read;

@@ -15,7 +15,7 @@ static void check(bool ok)
         abort();
 }
 
-/* What is written is read again as it was. */
+/* A formatted key parses to the same key. */
 static void format_and_parse(const Secret *key)
 {
     _cleanup_(secret_freep) Secret *text = NULL, *again = NULL;

@@ -6,7 +6,7 @@
 #include "basic/limits.h"
 #include "basic/macro.h"
 
-/* The shim is not linked with the library, so its one file with logic is compiled in here. */
+/* The shim links no library, so this fuzzer includes its file. */
 #include "nvme-keyd/upcall/protocol.h"
 #include "request-key-shim/arguments.c"
 

@@ -15,8 +15,7 @@ static void check(bool ok)
         abort();
 }
 
-/* A slot that parses is written again with the same credential, and no null key comes through
- * unless it may. */
+/* A parsed slot can be written with the same credential, and a null key passes only if allowed. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     _cleanup_(json_putp) json_object *slot = NULL, *again = json_object_new_object();

@@ -7,7 +7,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* What parses is written again as it was. */
+/* A parsed slot is written with the same members. */
 static void expect_same(json_object *object, json_object *again, const char *const *keys)
 {
     for (; *keys; keys++)

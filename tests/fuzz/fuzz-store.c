@@ -8,9 +8,9 @@
 #include "credstore/limits.h"
 #include "credstore/store-private.h"
 
-/* The file of a store under a key of zeros. The input is what follows the head, for which there are
- * records 1, 2 and 3 of generation 1; its first byte says which pieces the disk cannot read. Every
- * listed record is there, sound or with an error, and a sound one stays so when the file is written
+/* The file of a store under a key of zeros. The input follows a head that lists the records 1, 2
+ * and 3 of generation 1; its first byte says which pieces the disk cannot read. Every listed record
+ * must be there, sound or with an error, and a sound one must stay so when the file is written
  * again. */
 
 #define N 3
@@ -63,7 +63,7 @@ static void load(Store *s)
             abort();
 }
 
-/* What would be written. */
+/* Writes the store to memory. */
 static void write_again(const Store *s, uint8_t **ret, size_t *ret_size)
 {
     uint8_t *text;

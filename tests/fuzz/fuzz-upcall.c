@@ -11,7 +11,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* A manager that has neither store nor ring: each request is a miss, or no request at all. */
+/* A manager without store and ring: each request is a miss, or malformed. */
 static Manager *make_manager(void)
 {
     static sd_event *event;
@@ -24,7 +24,7 @@ static Manager *make_manager(void)
     return m;
 }
 
-/* A description, or one and a callout with a NUL between them. */
+/* A description, or a description and a callout with a NUL between them. */
 static bool is_packet(const UpcallRequest *q, size_t size)
 {
     size_t length = size - offsetof(UpcallRequest, text);
@@ -42,7 +42,7 @@ static bool is_packet(const UpcallRequest *q, size_t size)
            !memchr(callout, '\0', (size_t)(q->text + length - callout));
 }
 
-/* The input is a packet as it is received: what is behind it is from another one. */
+/* The input is a received packet; the bytes after its end are from an earlier one. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     _cleanup_(manager_freep) Manager *m = make_manager();

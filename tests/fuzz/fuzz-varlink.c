@@ -49,7 +49,7 @@ static const VarlinkMethod methods[] = {
 };
 static const VarlinkInterface interface = {"a.b", "interface a.b\n", methods};
 
-/* What was understood can be written, and is then understood as the same. */
+/* Parsed JSON can be written, and parses to the same. */
 static void check_json(const char *data, size_t size)
 {
     VarlinkBuffer first = VARLINK_BUFFER(VARLINK_REPLY_MAX),
@@ -87,7 +87,7 @@ static void check_messages(const char *data, size_t size)
     }
 }
 
-/* Feeds the buffer in pieces, and the parsers with each message it finds. */
+/* Feeds the buffer in pieces, and gives each message to the parsers. */
 static void check_frames(const char *data, size_t size, size_t piece)
 {
     VarlinkBuffer b = VARLINK_BUFFER(VARLINK_MESSAGE_MAX);
@@ -106,7 +106,7 @@ static void check_frames(const char *data, size_t size, size_t piece)
     varlink_buffer_done(&b);
 }
 
-/* Takes what the service has said: messages that a client understands. */
+/* Reads the messages of the service, which a client must be able to parse. */
 static void drain(int fd, VarlinkBuffer *in)
 {
     VarlinkReplyMessage reply;
@@ -129,7 +129,7 @@ static void turn(sd_event *event)
         CHECK(++n < 10000);
 }
 
-/* Says data to a service in pieces, and hangs up. */
+/* Sends data to a service in pieces, and hangs up. */
 static void check_server(const char *data, size_t size, size_t piece)
 {
     static const VarlinkServiceInfo info = {"v", "p", "1", "u"};
@@ -179,7 +179,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_json(text, size - 1);
     check_messages(text, size - 1);
     check_frames(text, size - 1, (size_t)data[0] + 1);
-    /* Each piece is some turns of the loop. */
+    /* Each piece takes some turns of the loop. */
     check_server(text, size - 1, CONST_MAX((size_t)data[0] + 1, (size - 1) / 16));
     return 0;
 }

@@ -329,7 +329,8 @@ static void count_events(_unused_ VaultEvent event, void *userdata)
     ++*(int *)userdata;
 }
 
-/* The request gets its error before vault_seal_slot() returns, and the next one is not blocked. */
+/* A job that cannot start is an error of vault_await() itself, without an event, because no other
+ * caller can be waiting yet. */
 TEST(a_job_that_cannot_start)
 {
     struct rlimit old, low;

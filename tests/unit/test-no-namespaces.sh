@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# usage: test-no-namespaces.sh PROGRAM - a unit test ends where no user namespace is to be had, as in the chroot of a
-# package builder, and says that it was skipped.
+# usage: test-no-namespaces.sh PROGRAM
+# A unit test without user namespaces, as in the chroot of a package builder, ends as skipped.
 echo 1..1
 out=$(timeout --kill-after=5 60 unshare --user --map-root-user \
     sh -c 'echo 0 >/proc/sys/user/max_user_namespaces && exec "$1"' sh "$1" 2>&1)

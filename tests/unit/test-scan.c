@@ -86,7 +86,7 @@ TEST(numbers)
     }
 }
 
-/* It ends where the digits do. */
+/* A number ends with its last digit. */
 TEST(a_number_ends)
 {
     Scan s = of("12,3");

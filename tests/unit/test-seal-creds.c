@@ -56,7 +56,7 @@ static void unseal_otherwise(void)
     ASSERT_TRUE(is_key(got, program_key));
 }
 
-/* Errors that say nothing of the credential. */
+/* These errors of the service are no verdict on the credential, so the program is asked. */
 TEST(a_service_that_cannot)
 {
     service.without_methods = true;
@@ -127,7 +127,7 @@ TEST(a_broken_service)
 {
     unseal_beside(hang_up);
     unseal_beside(talk_nonsense);
-    /* Nobody listens. */
+    /* The socket has no listener. */
     unseal_beside(NULL);
 }
 
@@ -144,7 +144,7 @@ static void reject(const char *error, const char *text)
     ASSERT_TRUE(file_is(&f, "calls", NULL));
 }
 
-/* Its last word: the program is not asked. */
+/* A verdict of the service is final: the program is not asked. */
 TEST(a_service_that_says_no)
 {
     reject("io.systemd.Credentials.BadFormat",
@@ -271,7 +271,7 @@ TEST(with_key)
     seal_with_key("tpm2+host", CALL_ENCRYPT("host+tpm2"));
     seal_with_key("tpm2-with-public-key", CALL_ENCRYPT("tpm2-with-public-key"));
     seal_with_key("host+tpm2-with-public-key", CALL_ENCRYPT("host+tpm2-with-public-key"));
-    /* The only name that all versions have. */
+    /* "tpm2-absent" is the only name that all versions accept. */
     seal_with_key("null", CALL_ENCRYPT("tpm2-absent"));
     seal_with_key("tpm2-absent", CALL_ENCRYPT("tpm2-absent"));
 }
@@ -295,7 +295,7 @@ TEST(with_a_key_that_makes_no_sense)
     ASSERT_TRUE(file_is(&f, "calls", NULL));
 }
 
-/* The service cannot be told which key: it is not asked. */
+/* The service accepts no choice of key, so it is not asked. */
 TEST(with_key_is_for_the_program)
 {
     _cleanup_(secret_freep) Secret *kek = secret_new_copy(program_key, STORE_KEY_SIZE);
@@ -309,7 +309,7 @@ TEST(with_key_is_for_the_program)
     ASSERT_TRUE(strstr(detail, "failed: no TPM"));
 }
 
-/* As auto-initrd gives where there is no TPM. */
+/* auto-initrd gives such a credential on a machine without a TPM. */
 TEST(no_credential_without_a_key_is_made)
 {
     _cleanup_(secret_freep) Secret *kek = secret_new_copy(program_key, STORE_KEY_SIZE);
@@ -344,7 +344,7 @@ TEST(no_credential_without_a_key_is_opened)
     ASSERT_TRUE(is_key(got, service_key));
 }
 
-/* An older service does not know allowNull, an older program not the option. */
+/* An older service does not know allowNull, and an older program not its option. */
 TEST(older_ways_to_a_credential_without_a_key)
 {
     _cleanup_(json_putp) json_object *null = make_slot(null_id, service_key, STORE_KEY_SIZE);
@@ -361,14 +361,14 @@ TEST(older_ways_to_a_credential_without_a_key)
     ASSERT_OK(creds_unseal(&f.creds, null, &null_allowed, &got, &detail));
     ASSERT_TRUE(is_key(got, program_key));
     ASSERT_TRUE(file_is(&f, "calls", CALL_DECRYPT_NULL CALL_DECRYPT_NULL CALL_DECRYPT));
-    /* Only where the credential is of that kind. */
+    /* allowNull is sent only for a credential of that kind. */
     got = secret_free(got);
     service.old = false;
     ASSERT_OK(creds_unseal(&f.creds, slot, &null_allowed, &got, &detail));
     ASSERT_TRUE(is_key(got, service_key));
 }
 
-/* Both are given up at the deadline, and the program is killed. */
+/* At the deadline both are given up, and the program is killed. */
 TEST(a_service_that_hangs)
 {
     uint64_t start = now_monotonic();
@@ -393,7 +393,7 @@ TEST(a_program_that_hangs)
     f.creds.deadline_usec = start + USEC_PER_SEC;
     ASSERT_EQ(creds_unseal(&f.creds, slot, &no_options, &got, &detail), -ETIMEDOUT);
     ASSERT_STR(detail, "systemd did not answer in time");
-    /* No child is left. */
+    /* The program is gone and reaped. */
     ASSERT_EQ(waitpid(-1, NULL, WNOHANG), -1);
     ASSERT_EQ(errno, ECHILD);
     f.creds.deadline_usec = now_monotonic() + USEC_PER_SEC / 5;
@@ -401,7 +401,7 @@ TEST(a_program_that_hangs)
     ASSERT_TRUE(now_monotonic() - start < 60 * USEC_PER_SEC);
 }
 
-/* By the type of slot itself: what the unit was given comes before the service. */
+/* Through the slot type: a handed-in KEK comes before the service. */
 TEST(the_slot)
 {
     FAKE;

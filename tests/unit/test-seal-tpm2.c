@@ -29,14 +29,14 @@
 #include "swtpm.h"
 #include "test.h"
 
-/* What to do to ESYS, whose functions of the same names below stand before the library's. */
+/* Orders for the ESYS functions below, which are linked before those of the library. */
 typedef struct Meddling {
-    int pcr_changes;                /* extend a PCR before so many calls of Esys_Unseal() */
-    uint64_t unseal_usec;           /* how long each of them seems to take */
-    uint64_t clock_usec;            /* how far the clock has been moved by that */
-    int unseals;                    /* calls of Esys_Unseal() */
-    TPM2B_SENSITIVE_DATA *unsealed; /* the last that it returned */
-    bool wiped;                     /* that was all zero when it was freed */
+    int pcr_changes;      /* extend a PCR before each of the next calls of Esys_Unseal() */
+    uint64_t unseal_usec; /* duration that each of them appears to have */
+    uint64_t clock_usec;  /* the sum of these, added to the clock */
+    int unseals;          /* calls of Esys_Unseal() */
+    TPM2B_SENSITIVE_DATA *unsealed; /* the last result */
+    bool wiped;                     /* it was all zero when it was freed */
 } Meddling;
 
 static Meddling meddling;
@@ -103,7 +103,7 @@ TEST(round_trip)
     ASSERT_TRUE(secret_equal(f.kek, f.again));
     ASSERT_TRUE(tpm_is_clean());
 
-    /* The same boot once more. */
+    /* The same boot, with the TPM restarted. */
     swtpm_stop(&tpm);
     ASSERT_OK(swtpm_start(&tpm));
     ASSERT_EQ(tpm_do(extend_pcr7), TSS2_RC_SUCCESS);
@@ -185,7 +185,7 @@ static TSS2_RC unseal_by_password(ESYS_CONTEXT *esys, const Tpm2Object *slot)
     return rc;
 }
 
-/* Nor past the empty one. */
+/* The empty policy cannot be bypassed either. */
 TEST(no_way_past_the_policy)
 {
     static const SlotOptions options[] = {{}, PCRS(0)};
@@ -240,7 +240,8 @@ TEST(slow_tpm)
     ASSERT_TRUE(tpm_is_clean());
 }
 
-/* What keeps a caller from hanging: the call is in a process of its own, which is killed. */
+/* A caller survives a hanging TPM only because the call is in a process of its own, which can be
+ * killed. */
 TEST(tpm_that_hangs)
 {
     SWTPM(tpm);
@@ -262,7 +263,7 @@ TEST(tpm_that_hangs)
     ASSERT_EQ(waitpid(pid, NULL, 0), pid);
     ASSERT_TRUE(now_monotonic() - start < SEAL_TIMEOUT_USEC / 2);
 
-    /* The TPM is none the worse for it. */
+    /* The TPM works as before. */
     swtpm_thaw(&tpm);
     ASSERT_OK(fixture_unseal(&f));
     ASSERT_TRUE(secret_equal(f.kek, f.again));
@@ -286,7 +287,7 @@ TEST(another_tpm)
     ASSERT_EQ(fixture_unseal(&f), -EKEYREJECTED);
     ASSERT_DETAIL(f, "another TPM or it was cleared");
 
-    /* Even when the name of its key is forged. */
+    /* Also with the forged name of the right key. */
     ASSERT_OK(json_add_string(f.slot, "srkName", member(g.slot, "srkName")));
     ASSERT_EQ(fixture_unseal(&f), -EKEYREJECTED);
     ASSERT_DETAIL(f, "another TPM");
@@ -315,7 +316,7 @@ TEST(owner_password)
     ASSERT_EQ(json_object_object_length(f.slot), 0);
     ASSERT_TRUE(tpm_is_clean());
 
-    /* It matters only as long as there is no storage root key. */
+    /* The password of the owner hierarchy matters only until there is a storage root key. */
     ASSERT_EQ(tpm_do(clear_tpm), TSS2_RC_SUCCESS);
     ASSERT_OK(fixture_seal(&g));
     ASSERT_EQ(tpm_do(change_owner_auth), TSS2_RC_SUCCESS);
@@ -355,7 +356,7 @@ TEST(no_tpm)
     ASSERT_EQ(fixture_unseal(&f), -ENODEV);
     ASSERT_DETAIL(f, "no TPM");
 
-    /* A socket that nobody listens on. */
+    /* A socket without a listener. */
     char path[2 * SWTPM_DIRECTORY_MAX];
     snprintf(path, sizeof(path), "%s/tpm", tpm.dir);
     _cleanup_(closep) int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
@@ -381,7 +382,7 @@ TEST(key_is_never_on_the_wire)
     ASSERT_OK(fixture_unseal(&f));
     ASSERT_TRUE(secret_equal(f.kek, f.again));
 
-    /* What is not secret shows that the recording is one. */
+    /* The recording must contain the public parts, or it would prove nothing. */
     ASSERT_OK(tpm2_object_parse(f.slot, &sealed));
     ASSERT_TRUE(file_contains(wire, sealed.public.publicArea.authPolicy.buffer, 32));
     ASSERT_TRUE(!file_contains(wire, f.kek->data, 8));
@@ -423,7 +424,7 @@ TEST(damaged_slot)
     ASSERT_OK(fixture_seal(&f));
     ASSERT_OK(tpm2_object_parse(f.slot, &sealed));
 
-    /* Well-formed, but not what this TPM gave. */
+    /* Well-formed, but not made by this TPM. */
     other = sealed;
     other.private.buffer[other.private.size - 1] ^= 1;
     ASSERT_OK(tpm2_object_format(&other, f.slot));
@@ -456,7 +457,7 @@ TEST(wrong_size_of_key)
     ASSERT_EQ(slot_tpm2.seal(kek, &(SlotOptions){}, slot, NULL), -EINVAL);
 }
 
-/* A new store has a slot of each kind: when the PCR has changed, the other one opens it. */
+/* A new store has a slot of each type, so after a change of the PCR the other one opens it. */
 TEST(store_with_two_slots)
 {
     char dir[] = "/tmp/test-two-slots-XXXXXX", command[64];

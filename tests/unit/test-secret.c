@@ -16,16 +16,16 @@
 #include "test.h"
 
 #define PATTERN 0x5a
-/* The secure heap's smallest block holds a secret of 8 bytes. */
+/* A secret of 8 bytes takes one of the smallest blocks of the secure heap. */
 #define BLOCKS_MAX (SECRET_ARENA_SIZE / 32)
 
 /* The longest run of the pattern at an address that no pointer may be used for any more, or -1.
  * Allocators link free blocks through their first bytes, so a few bytes may match by chance. */
 static ssize_t longest_run(uintptr_t address, size_t size)
 {
-    /* Not from the heap: that could hand out the very block to look at. */
+    /* Not on the heap, which could hand out the very block to examine. */
     static uint8_t copy[256 * 1024];
-    /* So that the compiler does not take it for a use after free. */
+    /* volatile, or the compiler would report a use after free. */
     volatile uintptr_t hidden = address;
     struct iovec to = {copy, size}, from = {(void *)hidden, size};
     ssize_t run = 0, longest = 0;
@@ -46,7 +46,7 @@ static bool is_wiped(uintptr_t address, size_t size)
     return n >= 0 && n < 4;
 }
 
-/* A write that the compiler may not drop although the memory is freed next. */
+/* Writes although the memory is freed next; the compiler must not drop it. */
 static void fill(void *p, size_t size)
 {
     memset(p, PATTERN, size);
@@ -145,7 +145,7 @@ TEST(random)
     ASSERT_TRUE(a->size == 48 && b->size == 48 && !secret_equal(a, b));
 }
 
-/* Takes all blocks that are left; returns their number. */
+/* Takes all blocks that are left, and returns their number. */
 static size_t exhaust(Secret **ret, size_t max)
 {
     size_t n = 0;
@@ -180,7 +180,7 @@ TEST(exhausted_arena)
     close(ends[1]);
 }
 
-/* A child writes text in pieces of step bytes; the reading end is returned. */
+/* A child writes text in pieces of step bytes. Returns the reading end. */
 static int piped(const char *text, size_t size, size_t step)
 {
     int ends[2];
@@ -241,7 +241,7 @@ TEST(read_deadline)
     ASSERT_EQ(secret_read_fd(ends[0], 8, start + 50000, &s), -ETIMEDOUT);
     ASSERT_TRUE(now_monotonic() >= start + 50000 && now_monotonic() < start + 60 * USEC_PER_SEC);
 
-    /* A writer that does not close in time does not count as done. */
+    /* Data of a writer that does not close in time is incomplete. */
     ASSERT_EQ(write(ends[1], "half", 4), 4);
     ASSERT_EQ(secret_read_fd(ends[0], 8, now_monotonic() + 50000, &s), -ETIMEDOUT);
     ASSERT_EQ(secret_read_fd(ends[0], 8, 1, &s), -ETIMEDOUT);
@@ -253,7 +253,7 @@ TEST(read_deadline)
     ASSERT_TRUE(s == &untouched);
 }
 
-/* What the reader keeps beside its result must be wiped as well. */
+/* The reader must also wipe its own buffers. */
 TEST(read_leaves_one_copy)
 {
     _cleanup_(secret_freep) Secret *s = NULL;
@@ -262,7 +262,7 @@ TEST(read_leaves_one_copy)
     char text[101];
     int ends[2];
 
-    /* The next block of this size is the one freed last. */
+    /* The next block of this size is the one that was freed last. */
     secret_free(probe);
     memset(text, PATTERN, sizeof(text));
     ASSERT_OK(pipe2(ends, O_CLOEXEC));
@@ -307,7 +307,7 @@ static bool free_overwrites(size_t size)
 
     fill(p, size);
     free(p);
-    /* A block with a mapping of its own is gone. */
+    /* A block with a mapping of its own is unmapped. */
     good = longest_run(address, size) <= 8;
     free(neighbour);
     return good;
@@ -315,12 +315,12 @@ static bool free_overwrites(size_t size)
 
 static bool other_allocator(void)
 {
-    /* glibc's own default; a sanitizer's mallopt() takes nothing. */
+    /* glibc's own default; the mallopt() of a sanitizer accepts nothing. */
     return mallopt(M_TOP_PAD, 128 * 1024) != 1;
 }
 
-/* Of the blocks that the thread cache does not take; their last eight bytes lie in the header of
- * the next one. */
+/* For blocks that the thread cache does not take. Their last eight bytes are in the header of the
+ * next block. */
 TEST(heap_overwrites_large_blocks)
 {
     if (other_allocator())

@@ -5,12 +5,12 @@
 #include "basic/macro.h"
 #include "test.h"
 
-/* The shim is not linked with the library, so its one file with logic is compiled in here. */
+/* The shim links no library, so this test includes its file. */
 #include "request-key-shim/arguments.c"
 
 #define MANY (KEY_DESCRIPTION_MAX + 2)
 
-/* A command line of up to 7 words; NULL ends it. */
+/* A command line of up to 7 words, ended by NULL. */
 static int parse(ShimArguments *ret, const char *const words[static 8])
 {
     char *argv[8];
@@ -53,7 +53,7 @@ TEST(callout)
     ASSERT_STR(a.callout, " version=1  hash=sha384\n\xff");
 }
 
-/* Even then the key is known, so that it can be rejected. */
+/* A command line that is bad after the key still gives the key, so that it can be rejected. */
 TEST(bad_behind_key)
 {
     static const char *const cases[][8] = {
@@ -83,8 +83,8 @@ TEST(bad_behind_key)
     }
 }
 
-/* So is the user, who has to be refused as one, whatever else is wrong; or it is known to be none.
- */
+/* It also gives the uid, or UID_UNKNOWN, because another user must be refused whatever else is
+ * wrong. */
 TEST(bad_behind_uid)
 {
     ShimArguments a;
@@ -145,7 +145,7 @@ TEST(no_words)
     ASSERT_EQ(a.key, 0);
 }
 
-/* The longest that fit into a packet, and one byte more. */
+/* The longest words that fit into a packet, and one byte more. */
 TEST(limits)
 {
     char type[UPCALL_TYPE_MAX + 2], description[MANY], callout[UPCALL_CALLOUT_MAX + 2];

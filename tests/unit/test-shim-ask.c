@@ -7,8 +7,8 @@
 #include "nvme-keyd/upcall/limits.h"
 #include "test.h"
 
-/* The shim is not linked with the library. Its socket is below the directory of a test here, and it
- * has time enough on any machine, or little. */
+/* The shim links no library, so this test includes its file. Its socket is in the directory of a
+ * test, and the test sets its time limit. */
 static uint64_t time_given_usec;
 #undef NAMES_REQUEST_SOCKET
 #define NAMES_REQUEST_SOCKET "request"
@@ -19,19 +19,19 @@ static uint64_t time_given_usec;
 #define USEC_PER_MSEC ((uint64_t)1000)
 #define ENOUGH_USEC (60 * USEC_PER_SEC)
 
-/* What becomes of one connection. */
+/* The reaction of the server to one connection. */
 typedef struct Action {
-    size_t reply_size; /* 0: none */
+    size_t reply_size; /* 0 for none */
     unsigned wait_msec;
-    bool stay; /* without an answer */
+    bool stay; /* keep the connection open without a reply */
 } Action;
 
 typedef struct Daemon {
     char directory[32];
     int listen_fd;
     pthread_t thread;
-    const Action *actions; /* up to one that is all zero */
-    UpcallReply reply[2];  /* the second is behind the end of the first */
+    const Action *actions; /* ends with one that is all zero */
+    UpcallReply reply[2];  /* the second one follows the valid size */
     UpcallRequest request;
     size_t request_size;
     unsigned asked;
@@ -202,7 +202,7 @@ TEST(bad_replies)
     }
 }
 
-/* It died with the request; its socket is still the service manager's. */
+/* The daemon died with the request, and its socket still belongs to the service manager. */
 TEST(asked_again)
 {
     uint64_t msec;
@@ -222,7 +222,7 @@ TEST(asked_twice_only)
     ASSERT_EQ(d.asked, 2);
 }
 
-/* At the deadline, with what a slow machine adds. */
+/* True if it ended at the deadline, with the delay of a slow machine. */
 static bool in_time(uint64_t msec, uint64_t slack_msec)
 {
     uint64_t all = time_given_usec / USEC_PER_MSEC;
@@ -243,7 +243,7 @@ TEST(no_answer)
     ASSERT_TRUE(in_time(msec, 30000));
 }
 
-/* The time is that of both together. */
+/* Both tries share one time limit. */
 TEST(no_answer_again)
 {
     uint64_t msec;
@@ -292,7 +292,7 @@ TEST(nobody)
     ASSERT_EQ(ask(&pair, &msec), -ENOENT);
     ASSERT_OK(bind(fd, (const struct sockaddr *)&address, sizeof(address)));
     ASSERT_EQ(ask(&pair, &msec), -ECONNREFUSED);
-    /* Each descriptor was closed. */
+    /* All descriptors were closed. */
     ASSERT_EQ(dup(fd), next);
     close(next);
 }

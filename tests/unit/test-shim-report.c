@@ -48,7 +48,8 @@ static int fake_clock(clockid_t id, struct timespec *ret)
     return r;
 }
 
-/* The shim is not linked with the library. Nothing goes to the syslog of this machine. */
+/* The shim links no library, so this test includes its file. Its messages do not reach the syslog
+ * of this machine. */
 #undef NAMES_REFUSED_FILE
 #define NAMES_REFUSED_FILE "refused"
 #define sendto fake_sendto
@@ -143,7 +144,7 @@ TEST(refusals)
     ASSERT_EQ(st.st_mode & 0777, 0600);
 }
 
-/* A clock that was set back does not make us silent. */
+/* A clock that was set back must not silence the shim. */
 TEST(clock_set)
 {
     _cleanup_(leave) Place p;

@@ -5,7 +5,7 @@
 
 #define TPM2(id, pcrs, more)                                                                       \
     "{\"type\":\"tpm2\",\"id\":\"" id "\",\"bank\":\"sha256\",\"pcrs\":" pcrs more "}"
-/* The first bytes of a credential that is sealed by the host key, and by it and a TPM with a
+/* The first bytes of two credentials: one sealed by the host key, the other by it and a TPM with a
  * policy. */
 #define HOST "Whxqht+dQJax1aZeCGLxmgAA"
 #define SIGNED "r0lQqEkTTrGnOEYwT/MMBQAA"
@@ -36,7 +36,7 @@ TEST(nothing_to_say)
     ASSERT_STR(text(bound), "[]");
 }
 
-/* Where no slot is bound nobody thinks so. */
+/* Where no slot is bound to PCRs, nobody relies on that, so there is no warning. */
 TEST(nothing_is_bound)
 {
     WARNINGS(CREDS("0000000b", HOST) "," RECOVERY, unbound);
@@ -59,7 +59,7 @@ TEST(any_boot)
         json_object_get_string(json_object_array_get_idx(all, 0)),
         "slot 0000000b (systemd-creds) is bound to no PCR: any boot of this machine opens the "
         "store by it, whatever slot 0000000a (tpm2) is bound to");
-    /* Told with whichever comes later, and not once more with each that is sealed anew. */
+    /* The warning comes with the later one of the two slots, and not again when one is resealed. */
     ASSERT_EQ(count_of(slots, "0000000a", true), 1);
     ASSERT_EQ(count_of(slots, "0000000b", true), 1);
     ASSERT_EQ(count_of(slots, "0000000a", false), 0);
@@ -92,7 +92,7 @@ TEST(unmeasured)
     ASSERT_EQ(count_of(slots, "0000000a", false), 1);
 }
 
-/* The slots of a store that is locked may be anything. */
+/* The slots of a locked store may contain anything. */
 TEST(nonsense)
 {
     WARNINGS("{},{\"type\":1},{\"type\":\"tpm2\",\"pcrs\":7,\"unmeasured\":{}},"

@@ -17,7 +17,7 @@
 #include "test.h"
 #include "tree.h"
 
-/* The rollback counter of a store, on swtpm. */
+/* The rollback counter of a store, with swtpm. */
 
 static const SlotOptions with_counter = {.rollback_counter = true};
 
@@ -64,7 +64,7 @@ TEST(an_old_copy_is_noticed)
     ASSERT_OK(store_open(f.dir, &s, NULL));
     ASSERT_OK(fixture_add(s, "a", "secret", id));
     ASSERT_TRUE(store_counter_behind(s));
-    /* Cut off before the counter has caught up, and no harm done by trying again. */
+    /* A cut before the counter has caught up does no harm. */
     s = store_close(s);
     ASSERT_OK(store_open(f.dir, &s, NULL));
     ASSERT_TRUE(store_counter_behind(s));
@@ -78,7 +78,7 @@ TEST(an_old_copy_is_noticed)
     free(TAKE_PTR(detail));
     ASSERT_EQ(store_open(copy, &s, &detail), -ESTALE);
     ASSERT_TRUE(detail && strstr(detail, "old copy"));
-    /* Who has the recovery key says that it shall be so, and counts from here. */
+    /* The recovery key opens an old copy, and the counter follows it from there. */
     ASSERT_OK(fixture_open_by_recovery(copy, key, &s));
     ASSERT_OK(fixture_add(s, "b", "other", id));
     ASSERT_TRUE(!store_counter_behind(s));
@@ -89,7 +89,7 @@ TEST(an_old_copy_is_noticed)
     ASSERT_TRUE(fixture_has(s, id, "b", "other"));
 }
 
-/* A store with a counter that has been counted. */
+/* Makes a store with a counter that was counted up. */
 static int counted_store(Fixture *f, Store **ret, char slot[static SLOT_ID_SIZE])
 {
     _cleanup_(secret_freep) Secret *none = NULL;
@@ -102,8 +102,8 @@ static int counted_store(Fixture *f, Store **ret, char slot[static SLOT_ID_SIZE]
     return r < 0 ? r : count(*ret);
 }
 
-/* Each state has a value of its own, so that a key that was removed does not come back with the
- * state before, although the TPM had not counted that. */
+/* Each commit has its own value, even if the TPM has not counted it yet, so an earlier copy with a
+ * removed key is refused. */
 TEST(a_copy_from_between_two_counts)
 {
     _cleanup_(fixture_done) Fixture f = {};
@@ -132,7 +132,7 @@ TEST(a_copy_from_between_two_counts)
     ASSERT_TRUE(fixture_has(s, id, "a", "secret"));
 }
 
-/* Cut off many times before the TPM could count. */
+/* Many cuts, each before the TPM could count. */
 TEST(a_store_far_ahead_of_the_tpm)
 {
     _cleanup_(fixture_done) Fixture f = {};
@@ -150,13 +150,13 @@ TEST(a_store_far_ahead_of_the_tpm)
         ASSERT_TRUE(store_counter_behind(s));
         ASSERT_EQ(s->header.counter.value, value + i);
     }
-    /* One job counts all of them. */
+    /* One job counts up for all of them. */
     ASSERT_OK(count(s));
     ASSERT_TRUE(!store_counter_behind(s));
     ASSERT_EQ(s->counter_seen, value + 4);
 }
 
-/* What nothing needs is remembered over restarts until the TPM has removed it. */
+/* A counter that nothing needs stays listed over restarts until the TPM has removed it. */
 TEST(orphans_are_listed_in_the_header)
 {
     _cleanup_(secret_freep) Secret *none = NULL, *sealed = NULL;
@@ -167,7 +167,7 @@ TEST(orphans_are_listed_in_the_header)
 
     ASSERT_OK(fixture_new(&f));
     ASSERT_OK(store_open(f.dir, &s, NULL));
-    /* Two that were made for a client that had gone. */
+    /* Two were made for a client that hung up. */
     for (int i = 0; i < 2; i++) {
         ASSERT_OK(store_seal_slot(s, "tpm2", NULL, &with_counter, &sealed, &none, NULL));
         store_drop_slot(s, sealed);
@@ -176,7 +176,7 @@ TEST(orphans_are_listed_in_the_header)
         ASSERT_OK(store_open(f.dir, &s, NULL));
     }
     ASSERT_EQ(s->header.n_orphans, 2);
-    /* And one that goes with its slot. */
+    /* The third one goes with its slot. */
     ASSERT_OK(add_slot(s, "tpm2", &with_counter, &none, slot, NULL));
     ASSERT_OK(store_remove_slot(s, slot, true));
     s = store_close(s);
@@ -186,7 +186,7 @@ TEST(orphans_are_listed_in_the_header)
 
     ASSERT_OK(store_remove_orphan(s, NULL));
     ASSERT_OK(store_forget_orphan(s, 0));
-    /* Removed, and cut off before the header says so. */
+    /* The TPM has removed one, and a cut came before the header was written. */
     ASSERT_OK(store_remove_orphan(s, NULL));
     s = store_close(s);
     ASSERT_OK(store_open(f.dir, &s, NULL));
@@ -196,7 +196,7 @@ TEST(orphans_are_listed_in_the_header)
     ASSERT_TRUE(store_has_orphan(s));
     swtpm_stop(&tpm);
 
-    /* Without its TPM it stays listed, and is tried once. */
+    /* Without its TPM a counter stays listed, and is tried once in each run. */
     ASSERT_TRUE(store_remove_orphan(s, NULL) < 0);
     ASSERT_OK(store_forget_orphan(s, -ENODEV));
     ASSERT_TRUE(!store_has_orphan(s));
@@ -225,14 +225,14 @@ TEST(without_the_tpm)
     ASSERT_OK(store_open(f.dir, &s, NULL));
     ASSERT_OK(add_slot(s, "tpm2", &with_counter, &none, slot, NULL));
     s = store_close(s);
-    /* The other slot would open it, but nobody can tell then whether it is an old copy. */
+    /* The other slot could open the store, but then no counter would reveal an old copy. */
     swtpm_stop(&tpm);
     ASSERT_TRUE(store_open(f.dir, &s, &detail) < 0);
     ASSERT_TRUE(detail && strstr(detail, "rollback counter"));
     ASSERT_OK(swtpm_start(&tpm));
     ASSERT_OK(store_open(f.dir, &s, NULL));
 
-    /* It goes with the last slot of the TPM. */
+    /* The counter is removed with the last tpm2 slot. */
     ASSERT_EQ(store_remove_slot(s, slot, false), -EPERM);
     ASSERT_OK(store_remove_slot(s, slot, true));
     ASSERT_TRUE(!store_has_counter(s));
@@ -247,7 +247,7 @@ TEST(without_the_tpm)
     ASSERT_OK(store_open(f.dir, &s, NULL));
 }
 
-/* Another TPM in the place of the one that the store knows gets neither the key nor the counter. */
+/* A TPM that replaces the known one gets neither the KEK nor the counter. */
 TEST(another_tpm_is_refused)
 {
     _cleanup_(secret_freep) Secret *none = NULL;
@@ -266,8 +266,8 @@ TEST(another_tpm_is_refused)
     ASSERT_OK(swtpm_start(&other));
     ASSERT_EQ(add_slot(s, "tpm2", &(SlotOptions){.pcrs = 0}, &none, slot, &detail), -EKEYREJECTED);
     ASSERT_TRUE(detail && strstr(detail, "another TPM") && strstr(detail, "--new-tpm"));
-    /* It has got nothing, not even a storage root key; one that it had before makes no difference.
-     */
+    /* The TPM got nothing, not even a storage root key, and one that it already has makes no
+     * difference. */
     ASSERT_EQ(count_handles(PERSISTENTS), 0);
     ASSERT_EQ(tpm_do(persist_rsa), TSS2_RC_SUCCESS);
     ASSERT_EQ(add_slot(s, "tpm2", &with_counter, &none, slot, NULL), -EKEYREJECTED);
@@ -298,7 +298,7 @@ TEST(another_tpm_is_taken_when_asked_for)
     ASSERT_OK(store_seal_slot(s, "tpm2", NULL, &take, &sealed, &none, NULL));
     ASSERT_TRUE(store_is_new_tpm(s, sealed));
     ASSERT_OK(store_put_slot(s, sealed, slot));
-    /* From now on the store knows both. */
+    /* From now on the store knows both TPMs. */
     ASSERT_TRUE(!store_is_new_tpm(s, sealed));
     ASSERT_OK(add_slot(s, "tpm2", &plain, &none, slot, NULL));
     swtpm_stop(&other);
@@ -306,7 +306,7 @@ TEST(another_tpm_is_taken_when_asked_for)
     ASSERT_OK(add_slot(s, "tpm2", &plain, &none, slot, NULL));
 }
 
-/* Slots that nobody wants any more leave no counter behind, however many they are. */
+/* Dropped slots leave no counter, however many there are. */
 TEST(dropped_slots)
 {
     _cleanup_(store_closep) Store *s = NULL;

@@ -6,9 +6,9 @@
 #include "credstore/seal/seal-type.h"
 
 /*
- * A child lets the manager add, rotate or remove a key, and is killed at each of its system calls,
- * whether they are for the disk or for the keyring. The next manager finds the key as it was or as
- * it was to be, and makes the ring so.
+ * A child has the manager add, rotate or remove a key, and is killed at each of its system calls,
+ * for the disk and for the keyring. The next manager must find the key from before or after the
+ * change, and reconcile the ring with it.
  */
 
 #define OTHER "nqn.2026-11.org.example:other"
@@ -17,10 +17,10 @@
 
 typedef struct Crash {
     Fixture f;
-    char credentials[64]; /* the KEK is in there: opening the store needs no systemd-creds */
+    char credentials[64]; /* has the KEK, so opening the store needs no systemd-creds */
     char work[64];
     char id[STORE_ID_SIZE];              /* the key that is rotated or removed */
-    char digests[2][PSK_DIGEST_MAX + 1]; /* its own, and that of the PSK it is rotated to */
+    char digests[2][PSK_DIGEST_MAX + 1]; /* of its PSK, and of the PSK that replaces it */
     int (*act)(struct Crash *x);
 } Crash;
 
@@ -32,7 +32,7 @@ static void crash_done(Crash *x)
     fixture_done(&x->f);
 }
 
-/* Puts the KEK of the first slot where a unit with LoadCredentialEncrypted= would have it. */
+/* Writes the KEK of the first slot where LoadCredentialEncrypted= would put it. */
 static int load_credential(Crash *x)
 {
     static const SlotOptions options = {.pcrs_given = false};
@@ -57,14 +57,14 @@ static int load_credential(Crash *x)
     return io_write_all(fd, kek->data, kek->size);
 }
 
-/* A manager on x->work. */
+/* Starts a manager on x->work. */
 static bool start(Crash *x)
 {
     x->f.m = manager_free(x->f.m);
     return fixture_new_manager(&x->f, x->work, &x->f.m) == 0 && fixture_open(&x->f, x->f.m) == 0;
 }
 
-/* Store and ring as they were before. */
+/* Restores store and ring from before the change. */
 static int begin(Crash *x)
 {
     SyncResult s;
@@ -106,8 +106,8 @@ static int act_remove(Crash *x)
     return fixture_remove(&x->f, x->id);
 }
 
-/* What there is: a bit for the key as it was, for the one it was rotated to, for the added one;
- * RETIRING where the old one is no longer active. -1: anything else. */
+/* The keys that exist, a bit for each: the old one, the one that replaces it, the added one;
+ * RETIRING if the old one is no longer active. -1 for anything else. */
 enum {
     OLD = 1,
     NEW = 2,
@@ -137,7 +137,7 @@ static int look(const Crash *x)
     return found;
 }
 
-/* The ring holds what the keys say, and nothing else. */
+/* True if the ring has exactly the keys that should be published. */
 static bool ring_is_right(const Crash *x)
 {
     size_t n = 0;
@@ -146,7 +146,7 @@ static bool ring_is_right(const Crash *x)
     KEY_TABLE_FOREACH(manager_keys(x->f.m), k)
     {
         for (unsigned v = 0; v < KEY_VERSIONS; v++) {
-            /* An identity of version 0 is the same for the next PSK, which takes its place. */
+            /* Both PSKs have the same identity of version 0, which belongs to the new one. */
             if (!k->identities[v] || !key_is_publishable(k, now_realtime()) ||
                 (v == 0 && k->state == KEY_RETIRING))
                 continue;
@@ -158,7 +158,7 @@ static bool ring_is_right(const Crash *x)
     return ring_size() == n;
 }
 
-/* What the next manager finds, and makes of it; -1 when it is not right. */
+/* Starts the next manager and reconciles. Returns the keys, or -1 if anything is wrong. */
 static int recover(Crash *x)
 {
     SyncResult s;
@@ -169,11 +169,11 @@ static int recover(Crash *x)
     found = look(x);
     if (found < 0 || !ring_is_right(x) || s.failed > 0)
         return -1;
-    /* And it can go on. */
+    /* The manager must be able to go on. */
     return fixture_add(&x->f, "nqn.2026-11.org.example:more", KEY_ROLE_HOST, 9) ? found : -1;
 }
 
-/* Kills at each stop; what is found must be before or after. */
+/* Kills at each stop; the result must be before or after. */
 static void kill_at_each(Crash *x, const char *what, int before, int after)
 {
     int seen[2] = {0, 0};
@@ -207,7 +207,7 @@ static const char *crash_new(Crash *x, KeyRole role)
 
     if (cannot)
         return cannot;
-    /* By this the next manager knows what the killed one has put into the ring. */
+    /* The next manager recognises by the group which keys in the ring are ours. */
     if (setegid(MARK) < 0)
         return "needs CAP_SETGID";
     k = fixture_add(&x->f, SUBSYSTEM, role, SEED_NEW);
@@ -221,7 +221,7 @@ static const char *crash_new(Crash *x, KeyRole role)
         return "needs systemd-creds";
     strcpy(x->digests[0], k->digest);
     strcpy(x->id, k->id);
-    /* Where a sync costs nothing. */
+    /* A file system where a sync is cheap. */
     snprintf(x->work, sizeof(x->work), "%s/%.30s-work",
              access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", strrchr(x->f.dir, '/') + 1);
     return NULL;
@@ -250,7 +250,7 @@ TEST(killed_while_it_rotates_on_a_target)
     kill_at_each(&x, "rotate on a target", OLD, OLD | RETIRING | NEW);
 }
 
-/* What is left of the old key goes with the next synchronisation. */
+/* The next reconciling withdraws the old key. */
 TEST(killed_while_it_rotates_on_a_host)
 {
     CRASH(KEY_ROLE_HOST);

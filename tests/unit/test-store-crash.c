@@ -14,16 +14,16 @@
 #include "tree.h"
 
 /*
- * A child changes a store and is killed at its n-th system call, once before and once after it
- * takes effect, for every n. Whatever is left opens, with all of the change or nothing of it.
+ * A child changes a store and is killed at its nth system call, once before and once after the call
+ * takes effect, for every n. The store must then open, with the whole change or none of it.
  */
 
 typedef struct Scenario {
     Fixture f;
-    char work[96]; /* what the child works on: a copy of f.dir */
+    char work[96]; /* the child works on this copy of f.dir */
     Subject subject;
     const NamedStep *step;
-    char *before, *after; /* what is in the store, see steps_dump() */
+    char *before, *after; /* content of the store, see steps_dump() */
 } Scenario;
 
 static void scenario_done(Scenario *x)
@@ -54,7 +54,7 @@ static int scenario_new(Scenario *x)
     return r;
 }
 
-/* Takes the step once, to see what comes of it. */
+/* Takes the step once, to learn its result. */
 static int scenario_choose(Scenario *x, const NamedStep *step)
 {
     Subject subject = x->subject;
@@ -93,7 +93,7 @@ static int deed_open(void *userdata)
     return store_open(x->work, &s, NULL);
 }
 
-/* The state on the disk: 0 old, 1 new, 2 neither. */
+/* Returns the state on the disk: 0 for old, 1 for new, 2 for neither. */
 static int read_state(const Scenario *x)
 {
     _cleanup_(freep) char *detail = NULL, *now = NULL;
@@ -111,11 +111,11 @@ static int read_state(const Scenario *x)
         return 2;
     }
     state = strcmp(now, x->after) == 0;
-    /* A change on top shows that the state is good to go on with. */
+    /* A further change must be possible. */
     return fixture_add(s, "z", "on top", id) == 0 && !fixture_has_new(x->work) ? state : 2;
 }
 
-/* Kills at each stop. Returns the number of kills; -EPERM: may not trace. */
+/* Kills at each stop. Returns the number of kills; -EPERM if tracing is refused. */
 static int kill_at_each(Scenario *x, int seen[static 2])
 {
     for (int n = 1, kills = 0;; n++) {
@@ -155,14 +155,15 @@ TEST(killed_at_each_system_call_of_each_change)
         ASSERT_TRUE(n > 0);
         printf("# %s: %d kills, %d times the old state, %d times the new one\n", step->name, n,
                seen[0], seen[1]);
-        /* A slot that is sealed anew looks as before. */
+        /* Without ids a resealed slot looks as before. */
         ASSERT_TRUE(strcmp(x.before, x.after) == 0 || (seen[0] > 8 && seen[1] > 2));
         all += n;
     }
     printf("# %d crash points\n", all);
 }
 
-/* The last copy with the whole new state on the disk, but not in its place yet. */
+/* Takes the last copy that has the whole new state on the disk, but not yet in the place of the old
+ * one. */
 static int make_interrupted(Scenario *x)
 {
     bool seen = false;

@@ -15,7 +15,7 @@
 #include "store-fixture.h"
 #include "test.h"
 
-/* A store on a file system of its own that is full, or read-only. */
+/* A store on a file system of its own that is full or read-only. */
 
 #define MOUNT_POINT "/tmp"
 #define IMAGE MOUNT_POINT "/image"
@@ -51,7 +51,7 @@ static int change(Store *s, const char *a)
     return r < 0 ? r : store_commit(t);
 }
 
-/* Takes all but the given number of free inodes or pages. */
+/* Takes all free inodes or pages but the given number. */
 static int fill(unsigned pages, unsigned *inodes)
 {
     _cleanup_(closep) int fd = open(MOUNT_POINT "/filler", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
@@ -77,8 +77,8 @@ static int fill(unsigned pages, unsigned *inodes)
     return n < *inodes ? -EIO : 0;
 }
 
-/* With room for left pages or inodes, a commit either fails and has changed nothing, or succeeds.
- * Returns how many there must be for it to succeed, -1 for neither. */
+/* With this number of pages or inodes left, a commit either fails and changes nothing, or succeeds.
+ * Returns the number that it needs, or -1 for another outcome. */
 static int find_need(const char *options, bool inodes)
 {
     for (unsigned left = 0; left < 40; left++) {
@@ -104,7 +104,7 @@ static int find_need(const char *options, bool inodes)
             if (store_open(f.dir, &s, NULL) < 0)
                 return -1;
         }
-        /* With room again, it works. */
+        /* Once there is room again, it works. */
         if (unlink(MOUNT_POINT "/filler") < 0 || (inodes && unlink(MOUNT_POINT "/filler-39") < 0))
             return -1;
         if (!inodes && change(s, a) < 0)
@@ -161,8 +161,8 @@ TEST(read_only)
     ASSERT_TRUE(fixture_has(s, a, "a2", "second"));
 }
 
-/* A disk of its own below MOUNT_POINT: a sparse image that grows with what is written to it.
- * Returns NULL, or why there is none. */
+/* A disk below MOUNT_POINT: a sparse image that grows as it is written. Returns NULL, or why there
+ * is none. */
 static const char *mount_image(void)
 {
     if (system("truncate -s 8M " IMAGE " && mkfs.ext4 -q -b 1024 -O ^has_journal " IMAGE
@@ -175,12 +175,12 @@ static const char *mount_image(void)
 
 static void unmount_image(_unused_ const char **mounted)
 {
-    /* Its loop device goes with it. */
+    /* This also frees its loop device. */
     (void)umount(DISK);
 }
 
-/* Where the image cannot grow, a block cannot be written: fsync(2) says so, with EIO or what the
- * loop device makes of it, after write(2) has said that all is well. */
+/* If the image cannot grow, a block cannot be written. write(2) succeeds, and only fsync(2) fails,
+ * with EIO or another errno of the loop device. */
 TEST(a_disk_that_cannot_write)
 {
     Fixture f = {.dir = ""};
@@ -211,7 +211,7 @@ TEST(a_disk_that_cannot_write)
     ASSERT_TRUE(fixture_has(s, a, "a2", "second"));
     s = store_close(s);
 
-    /* What the cache of the kernel holds is no proof. */
+    /* Mounts it again, because the page cache proves nothing. */
     ASSERT_OK(umount(DISK));
     ASSERT_OK(system("mount -o loop " IMAGE " " DISK));
     ASSERT_OK(store_open(f.dir, &s, NULL));

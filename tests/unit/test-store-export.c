@@ -15,7 +15,7 @@
 #include "test.h"
 #include "tree.h"
 
-/* An export of the store for a boot image. */
+/* Exporting the store for a boot image. */
 
 #define N_RECORDS 24
 
@@ -56,18 +56,18 @@ static int original_new(Original *o)
         r = store_open(o->f.dir, &o->s, NULL);
     for (size_t i = 0; r == 0 && i < N_RECORDS; i++)
         r = fixture_add(o->s, name_of(i), secret_of(i), o->id[i]);
-    /* So that generations differ. */
+    /* Gives the records different generations. */
     for (size_t i = 0; r == 0 && i < N_RECORDS; i += 5)
         r = fixture_replace(o->s, o->id[i], name_of(i), NULL);
     return r;
 }
 
-/* Where an export goes to, and what goes there: every nth record, none for 0. */
+/* The directory of an export, and its content: every nth record, none for 0. */
 typedef struct Export {
     char dir[128];
     size_t nth, n_pieces;
     bool counter;
-    int (*meanwhile)(Store *s, struct Export *e); /* after each piece */
+    int (*meanwhile)(Store *s, struct Export *e); /* called after each piece */
     const Original *original;
 } Export;
 
@@ -109,7 +109,7 @@ static int export_to(const Original *o, const char *name, size_t nth, Export *e)
     return export_all(o->s, e, file);
 }
 
-/* Whether a store has exactly the nth ones, sound. */
+/* True if the store has every nth record, sound, and no other. */
 static bool has_exactly(Store *s, const Original *o, size_t nth)
 {
     size_t sound, broken;
@@ -145,7 +145,7 @@ TEST(it_has_what_was_chosen)
         if (!opens_with(e.dir, &o, each[i]))
             TEST_FAIL("each %zu", each[i]);
     }
-    /* The store is as it was. */
+    /* The store itself is unchanged. */
     o.s = store_close(o.s);
     ASSERT_OK(store_open(o.f.dir, &o.s, NULL));
     ASSERT_TRUE(has_exactly(o.s, &o, 1));
@@ -163,7 +163,7 @@ TEST(it_is_an_older_state_by_nature)
     ASSERT_TRUE(opens_with(e.dir, &o, 2));
 }
 
-/* Records go, change and come between the pieces. */
+/* Removes, changes and adds records between two pieces. */
 static int change_store(Store *s, Export *e)
 {
     char id[STORE_ID_SIZE];
@@ -189,7 +189,7 @@ TEST(it_is_the_state_of_its_beginning)
     ASSERT_TRUE(opens_with(e.dir, &o, 1));
 }
 
-/* Its records are no longer those of the store, but it has what it needs. */
+/* The store changes its records meanwhile, and the export still has those of its beginning. */
 TEST(it_outlives_the_store)
 {
     _cleanup_(original_done) Original o = {.s = NULL};
@@ -206,7 +206,7 @@ TEST(it_outlives_the_store)
     ASSERT_TRUE(all > 24 * 100);
 }
 
-/* More than fits a piece. */
+/* More records than fit into a piece. */
 TEST(it_comes_in_pieces)
 {
     _cleanup_(original_done) Original o = {.s = NULL};
@@ -270,7 +270,7 @@ TEST(it_is_not_too_large_for_an_image)
     o.s->records[3]->size -= STORE_EXPORT_MAX;
 }
 
-/* The head of one with the records of another. Nothing is gone without a word. */
+/* Joins the head of one file with the records of another: every missing record must be reported. */
 static bool heads_are_told_apart(const Original *o, const char *from, const char *to, size_t nth)
 {
     _cleanup_(freep) char *text = NULL, *before = NULL, *mixed = NULL;
@@ -320,7 +320,7 @@ TEST(no_head_hides_records)
     ASSERT_TRUE(has_exactly(o.s, &o, 1));
 }
 
-/* One bit of each byte. */
+/* Flips one bit in each byte. */
 TEST(tampering_is_noticed)
 {
     _cleanup_(original_done) Original o = {.s = NULL};

@@ -18,11 +18,11 @@
 #include "tree.h"
 
 /*
- * What changes a directory fails when its time comes. Memory and disk must agree with what the call
- * has said, whatever fails.
+ * Each system call that changes a directory fails in turn. Memory and disk must then agree with the
+ * result of the call.
  */
 
-/* Calls that fail with EIO. */
+/* Makes n calls fail with EIO, beginning with number from. */
 static void inject(int from, int n)
 {
     shim_inject(from, n, EIO);
@@ -74,7 +74,8 @@ static int change(const Base *x, Store *s, int n)
     return r < 0 ? r : store_commit(t);
 }
 
-/* 0: as in base, 1: after change(), 2: neither. extra sound records may be there besides. */
+/* Returns 0 for the state of base, 1 for that after change(), 2 for neither. extra is the number of
+ * other sound records. */
 static int state_of(const Base *x, Store *s, size_t added, size_t extra)
 {
     size_t sound, broken;
@@ -91,7 +92,7 @@ static int state_of(const Base *x, Store *s, size_t added, size_t extra)
                : 2;
 }
 
-/* One call fails, and the next commit and the next opening find everything in order. */
+/* One call fails; the next commit and the next opening must find everything in order. */
 static void check_single(int added)
 {
     _cleanup_(base_done) Base x = {.work = ""};
@@ -122,7 +123,7 @@ static void check_single(int added)
         ASSERT_EQ(state_of(&x, s, (size_t)added, k % 2 == 0), expected);
         ASSERT_TRUE(!fixture_has_new(x.work));
     }
-    /* All of them are before the commit point, or are it. */
+    /* Every call is before the commit point, or is it. */
     printf("# %d failed, %d in force\n", seen[0], seen[1]);
     ASSERT_TRUE(seen[0] > 5 && seen[1] == 0);
 }
@@ -137,7 +138,7 @@ TEST(one_call_fails_in_a_large_commit)
     check_single(40);
 }
 
-/* A few calls fail, those after them work, and then the process ends. */
+/* A few calls fail, the next ones work, and then the process ends. */
 TEST(some_calls_fail)
 {
     _cleanup_(base_done) Base x = {.work = ""};
@@ -166,9 +167,9 @@ TEST(some_calls_fail)
 }
 
 /*
- * From one call on all fail, as on a disk that is gone; it comes back, and goes away again during
- * the next commit. What has failed may turn out to be there, if its failure could not be written
- * down; but never in part, and never once another commit has succeeded.
+ * From one call on all fail, as on a lost disk, which returns and is lost again during the next
+ * commit. A change that was reported as failed may be on the disk if that could not be undone, but
+ * never in part, and never after another commit has succeeded.
  */
 static void check_twice(const Base *x, int k1, int k2, bool *ret_end)
 {
@@ -249,7 +250,7 @@ static int begun_new(Begun *x)
     return r;
 }
 
-/* Whether the store in dir opens and has that in it. */
+/* True if the store in dir opens with this content. */
 static bool opens_as(const char *dir, const char *expected)
 {
     _cleanup_(store_closep) Store *s = NULL;
@@ -261,8 +262,8 @@ static bool opens_as(const char *dir, const char *expected)
     return now && strcmp(now, expected) == 0 && !fixture_has_new(dir);
 }
 
-/* The k-th call of a step fails. Returns 1 when that made the step fail, 0 when it did not, -ERANGE
- * when there is no such call. */
+/* The kth call of a step fails. Returns 1 if the step failed then, 0 if not, -ERANGE if it has
+ * fewer calls. */
 static int fail_step(const Begun *x, const NamedStep *step, int k, int error)
 {
     Subject subject = x->subject;
@@ -282,13 +283,14 @@ static int fail_step(const Begun *x, const NamedStep *step, int k, int error)
     if (calls < k)
         return -ERANGE;
 
-    /* It says what has failed, and what is in memory is what another process would find. */
+    /* The step returned the error, and memory is the same as the disk that another process
+     * finds. */
     after = steps_dump(s, true);
     if ((r < 0 && (r != -error || fixture_has_new(x->base.work))) || !before || !after ||
         (r < 0) != (strcmp(before, after) == 0) || tree_copy(x->base.work, x->copy) < 0 ||
         !opens_as(x->copy, after))
         return -EIO;
-    /* Now it works. */
+    /* The next try works. */
     if (r < 0 && step->step(&subject, s) < 0)
         return -EIO;
     again = steps_dump(s, true);
@@ -296,9 +298,8 @@ static int fail_step(const Begun *x, const NamedStep *step, int k, int error)
     return again && strcmp(again, before) != 0 && opens_as(x->base.work, again) ? r < 0 : -EIO;
 }
 
-/* Breaks a step off at its k-th call, and looks at what is left on a file system that is read-only
- * by then. Returns 1 where the disk has the new state, 0 where the old one, -ERANGE past the last
- * call. */
+/* Cuts a step short at its kth call, and checks the rest on a file system that is read-only then.
+ * Returns 1 if the disk has the new state, 0 for the old one, -ERANGE after the last call. */
 static int interrupt_step(const Begun *x, const NamedStep *step, int k)
 {
     Subject subject = x->subject;
@@ -318,11 +319,11 @@ static int interrupt_step(const Begun *x, const NamedStep *step, int k)
         return -ERANGE;
     }
     shim_inject(0, 0, 0);
-    /* Memory has what the call said. */
+    /* Memory has the state that the call reported. */
     after = steps_dump(s, true);
     if (!same || !before || !after || strcmp(before, after) != 0)
         return -EIO;
-    /* What a disk that works makes of it. */
+    /* The same disk, working again. */
     free(after);
     s = store_close(s);
     tree_remove(x->copy);
@@ -337,7 +338,7 @@ static int interrupt_step(const Begun *x, const NamedStep *step, int k)
     same =
         after && found && strcmp(after, found) == 0 && fixture_add(s, "more", "more", id) == -EROFS;
     shim.read_only = false;
-    /* Writable again: the next change works. */
+    /* Once it can be written, the next change works. */
     if (!same || fixture_add(s, "more", "more", id) < 0)
         return -EIO;
     more = steps_dump(s, true);
@@ -347,7 +348,7 @@ static int interrupt_step(const Begun *x, const NamedStep *step, int k)
                : -EIO;
 }
 
-/* A change that was interrupted is there or not, where nothing can be written as well. */
+/* An interrupted change is complete or absent, also on a disk that cannot be written. */
 TEST(read_only_after_an_interruption)
 {
     _cleanup_(begun_done) Begun x = {.copy = ""};
@@ -363,7 +364,7 @@ TEST(read_only_after_an_interruption)
         }
         printf("# %s: %d interruptions, %d left the new state\n", named_steps[i].name, n[0] + n[1],
                n[1]);
-        /* Only where the last sync fails, and the old state cannot be put back. */
+        /* It is complete only if the last sync fails and the old state cannot be restored. */
         ASSERT_TRUE(n[0] > 4 && n[1] == 1);
     }
 }
@@ -415,7 +416,7 @@ static int open_created(const char *dir, const Secret *recovery_key)
     return r < 0 ? r : store_unlock(s, found, NULL);
 }
 
-/* There is a store, or none, and then one can be made. */
+/* Either there is a store, or there is none and one can be made. */
 static void fail_creation(const char *dir, int k, int error, int n[static 2])
 {
     _cleanup_(secret_freep) Secret *recovery_key = NULL;
@@ -431,7 +432,7 @@ static void fail_creation(const char *dir, int k, int error, int n[static 2])
         ASSERT_OK(open_created(dir, recovery_key));
         return;
     }
-    /* It may be another error: where it cannot look whether there is a store, it makes none. */
+    /* Another error is possible: if the look for a store fails, none is made. */
     n[r < 0]++;
     if (r < 0 && open_created(dir, recovery_key) == -ENOENT) {
         recovery_key = secret_free(recovery_key);
@@ -457,7 +458,7 @@ TEST(each_error_while_a_store_is_made)
     ASSERT_TRUE(n[1] > 20);
 }
 
-/* Opens the store in dir while the k-th call fails. Returns whether there was one. */
+/* Opens the store in dir while the kth call fails. Returns true if it has that many. */
 static bool fail_opening(const char *dir, int k, int error, const char *expected)
 {
     _cleanup_(store_closep) Store *s = NULL;
@@ -471,7 +472,7 @@ static bool fail_opening(const char *dir, int k, int error, const char *expected
     shim_inject(0, 0, 0);
     if (r < 0)
         return true;
-    /* A record that cannot be read is broken as long as the store is open. */
+    /* A record that cannot be read stays broken until the store is closed. */
     fixture_count(s, &sound, &broken);
     now = steps_dump(s, true);
     if (broken == 0 && (!now || strcmp(now, expected) != 0))
@@ -479,7 +480,7 @@ static bool fail_opening(const char *dir, int k, int error, const char *expected
     return calls >= k;
 }
 
-/* With the file of a commit that was cut off. */
+/* Also with the leftover file of a commit that was cut short. */
 TEST(each_error_while_a_store_is_opened)
 {
     _cleanup_(begun_done) Begun x = {.copy = ""};

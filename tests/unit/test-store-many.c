@@ -12,7 +12,7 @@
 #include "store-fixture.h"
 #include "test.h"
 
-/* Thousands of records: what opening and one change cost. */
+/* Thousands of records: the cost of opening and of one change. */
 
 #define FEW 1000
 #define MANY 10000
@@ -25,7 +25,7 @@ static bool fill(Store *s, size_t n)
 
     if (!secret || store_begin(s, &t) < 0)
         return false;
-    /* As long as what is known of a key. */
+    /* As long as the metadata of a real key. */
     memset(name, 'n', sizeof(name) - 1);
     for (size_t i = 0; i < n; i++) {
         _cleanup_(json_putp) json_object *meta = NULL;
@@ -39,8 +39,8 @@ static bool fill(Store *s, size_t n)
     return store_commit(t) == 0;
 }
 
-/* Makes a store of n records, and returns the processor time of opening it, in microseconds, the
- * least of three; 0 when that fails. */
+/* Makes a store of n records, and returns the least processor time of three openings, in
+ * microseconds; 0 after a failure. */
 static uint64_t open_cost(const Fixture *f, size_t n)
 {
     _cleanup_(store_closep) Store *s = NULL;
@@ -78,11 +78,13 @@ TEST(open_is_linear)
     printf("# %d records: %llu us, %d records: %llu us\n", FEW, (unsigned long long)few_usec, MANY,
            (unsigned long long)many_usec);
     ASSERT_TRUE(few_usec > 0 && many_usec > 0);
-    /* With the square it would be ten times as much; caches and other processes count, too. */
+    /* Quadratic cost would be ten times as much; the factor leaves room for caches and other
+     * processes. */
     ASSERT_TRUE(many_usec < few_usec * (MANY / FEW) * 4);
 }
 
-/* Bytes that this process has given to write(2) and the like; 0 where the kernel does not count. */
+/* Returns the bytes that this process has passed to write(2) and similar calls; 0 if the kernel
+ * does not count them. */
 static uint64_t bytes_written(void)
 {
     FILE *f = fopen("/proc/self/io", "re");
@@ -96,7 +98,7 @@ static uint64_t bytes_written(void)
     return n;
 }
 
-/* All of the file, and nothing but that. */
+/* An addition writes the whole file, once. */
 TEST(add_writes_the_file_once)
 {
     _cleanup_(store_closep) Store *s = NULL;

@@ -18,23 +18,23 @@
 #include "tree.h"
 
 /*
- * The power is cut at each point of a row of changes, and what was not synced is lost, or half of
- * it, or the order of it. Whatever is left opens with the changes that were confirmed, and the one
- * under way or not.
+ * The power is cut at each point of a series of changes, and all, half or some order of the data
+ * without a sync is lost. The store must then open with all confirmed changes, and with or without
+ * the one in progress.
  */
 
 #define STATES_MAX 32
-/* Trees that are tried at each point, besides those with all and with nothing lost. */
+/* trees tried at each point, besides those with everything and with nothing lost */
 #define TRIES 400
 #define TRIES_LARGE 400
-/* Those that are cut again at each point of their recovery. */
+/* trees that are cut again at each point of their recovery */
 #define AGAIN_MAX 64
 
 typedef struct Row {
     Fixture f;
-    char work[96];           /* what is changed: a copy of f.dir */
-    char cut[96];            /* what is left */
-    char *dumps[STATES_MAX]; /* what is in the store in each state */
+    char work[96];           /* is changed: a copy of f.dir */
+    char cut[96];            /* is left after the cut */
+    char *dumps[STATES_MAX]; /* content of the store in each state */
     Subject subject;
     uint64_t *seen; /* hashes of the trees tried, a table of seen_size */
     size_t trees, points;
@@ -83,7 +83,7 @@ static bool seen_before(Row *x, uint64_t digest, unsigned states)
     return false;
 }
 
-/* Opens the store and says in which of the states it is; -1 for none of them. */
+/* Opens the store and returns its state, or -1 if it is none of them. */
 static int state_of(const Row *x, const char *dir, unsigned states)
 {
     _cleanup_(store_closep) Store *s = NULL;
@@ -103,7 +103,7 @@ static int state_of(const Row *x, const char *dir, unsigned states)
         printf("# not in a state of %#x, but\n# %s\n", states, now ? now : "broken");
         return -1;
     }
-    /* And it is good to go on with. */
+    /* A further change must be possible. */
     if (fixture_add(s, "z", "on top", id) < 0 || fixture_delete(s, id) < 0 || fixture_has_new(dir))
         return -1;
     return state;
@@ -133,7 +133,8 @@ static bool try_tree(Row *x, unsigned states, bool keep)
     return true;
 }
 
-/* Tries what may be left at each point of the recording; states are those before the first mark. */
+/* Tries what a cut may leave at each point of the recording; states are those before the first
+ * mark. */
 static void cut_everywhere(Row *x, unsigned states, int tries, bool keep)
 {
     lost_rewind(states);
@@ -152,7 +153,7 @@ static void cut_everywhere(Row *x, unsigned states, int tries, bool keep)
     } while (lost_step());
 }
 
-/* Records the steps; behind step i the store is in state i + 1. */
+/* Records the steps; after step i the store is in state i + 1. */
 static int record(Row *x, const Step *steps, int n)
 {
     _cleanup_(store_closep) Store *s = NULL;
@@ -201,7 +202,7 @@ TEST(cut_during_large_changes)
     ASSERT_TRUE(x.points > 20 && x.trees > 200);
 }
 
-/* What a cut has left is recovered, and the power is cut again. */
+/* The rest of a cut is recovered, and the power is cut again meanwhile. */
 TEST(cut_during_recovery)
 {
     static const Step steps[] = {step_all_kinds, step_replace};
@@ -227,7 +228,7 @@ TEST(cut_during_recovery)
     ASSERT_TRUE(x.n_again > 30 && x.trees > 60);
 }
 
-/* A new store: while there is none, one can be made. */
+/* A new store: as long as there is none, one can be made. */
 static bool try_new(Row *x, const Secret *recovery_key, bool done)
 {
     _cleanup_(secret_freep) Secret *found = NULL;
@@ -289,7 +290,7 @@ TEST(cut_during_creation)
     ASSERT_TRUE(x.points > 5 && x.trees > 8);
 }
 
-/* Bits: 1 of step_remove has come about, 2 of step_replace has. */
+/* Bits: 1 if step_remove took effect, 2 if step_replace did. */
 static int make_dumps(Row *x)
 {
     for (int state = 0; state < 4; state++) {
@@ -311,7 +312,7 @@ static int make_dumps(Row *x)
     return 0;
 }
 
-/* Two changes; the k-th call that can fail does. Returns 0 when there are not that many. */
+/* Two changes, of which the kth call that can fail does. Returns 0 if there are fewer. */
 static int record_with_fault(Row *x, int k)
 {
     static const Step steps[] = {step_remove, step_replace};

@@ -107,7 +107,7 @@ TEST(one_text_for_a_box)
     }
 }
 
-/* Where a box begins is seen from its end. */
+/* A box is found from its end. */
 TEST(a_box_at_the_end)
 {
     static const char box[] = "{\"nonce\":\"AAAAAAAAAAAAAAAA\",\"ciphertext\":\"/wD+AQ==\","

@@ -97,7 +97,7 @@ TEST(a_filter_cannot_block)
     ASSERT_TRUE(now_monotonic() - start < 60 * USEC_PER_SEC);
 }
 
-/* Why the store does not open, for want of a key. */
+/* Returns why the store does not open for want of a key. */
 static char *why_rejected(const char *dir)
 {
     _cleanup_(store_closep) Store *s = NULL;
@@ -132,7 +132,7 @@ TEST(the_given_credential)
     ASSERT_REJECTED(f.dir, "no credential");
 }
 
-/* Anybody can make a credential without a key, and a whole store that opens with it. */
+/* Any user can make a credential that is sealed with no key, and a whole store that it opens. */
 TEST(a_credential_without_a_key)
 {
     static const char null_key[] =
@@ -154,7 +154,7 @@ static bool systemd_creds_works(void)
     return geteuid() == 0 && slot_systemd_creds.usable() == 0;
 }
 
-/* Neither the unit nor the service. */
+/* Without a handed-in KEK and without the service. */
 static void only_systemd_creds(void)
 {
     unsetenv("CREDENTIALS_DIRECTORY");
@@ -176,7 +176,7 @@ TEST(a_store_by_systemd_creds)
     fixture_path(&f, "store", path);
     ASSERT_OK(unlink(path));
 
-    /* A KEK that the unit was given for another slot is passed over. */
+    /* A handed-in KEK of another slot is passed over. */
     r = store_create(f.dir, &s, &detail);
     if (r < 0)
         TEST_FAIL("store_create: %s, %s", strerror(-r), detail);
@@ -195,7 +195,7 @@ TEST(a_store_by_systemd_creds)
     ASSERT_EQ(store_create(f.dir, &s, NULL), -EBUSY);
 }
 
-/* A damaged credential is refused with what systemd-creds says about it. */
+/* A damaged credential is refused with the message of systemd-creds. */
 TEST(systemd_creds_says_no)
 {
     static const SlotOptions options = {.with_key = "host"};
@@ -224,7 +224,7 @@ TEST(systemd_creds_says_no)
     ASSERT_TRUE(got == NULL);
 }
 
-/* The real program seals with no key and opens that again, if it may. */
+/* The real program seals with no key, and unseals that only if allowed. */
 TEST(systemd_creds_without_a_key)
 {
     static const SlotOptions options = {.with_key = "null", .allow_null_key = true}, none;

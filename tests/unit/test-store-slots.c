@@ -20,7 +20,7 @@ static size_t count_slots(const Store *s)
     return json_object_array_length(store_slots(s));
 }
 
-/* Adds a recovery slot, or puts one in the place of id. */
+/* Adds a recovery slot, or replaces the slot id by one. */
 static int add_recovery(Store *s, const char *id, Secret **ret_key,
                         char ret_id[static SLOT_ID_SIZE])
 {
@@ -47,7 +47,7 @@ TEST(a_recovery_key_opens_the_store)
     ASSERT_STR(store_slot_type(s), "systemd-creds");
     s = store_close(s);
 
-    /* Without the other slot's key. */
+    /* Takes the key of the other slot away. */
     unsetenv("CREDENTIALS_DIRECTORY");
     ASSERT_EQ(store_open(f.dir, &s, NULL), -EKEYREJECTED);
     ASSERT_OK(fixture_open_by_recovery(f.dir, key, &s));
@@ -91,7 +91,7 @@ TEST(the_last_slot_stays)
     ASSERT_EQ(store_remove_slot(s, own, true), -EPERM);
     ASSERT_EQ(store_remove_slot(s, "ffffffff", false), -ENOENT);
     ASSERT_OK(add_recovery(s, NULL, &key, slot));
-    /* A store that opens for nobody without a human is of no use after a boot. */
+    /* The last slot that opens the store without a person stays, unless forced. */
     ASSERT_EQ(store_remove_slot(s, own, false), -EPERM);
     ASSERT_OK(store_remove_slot(s, slot, false));
     key = secret_free(key);
@@ -105,7 +105,7 @@ TEST(the_last_slot_stays)
     ASSERT_OK(fixture_open_by_recovery(f.dir, key, &s));
 }
 
-/* That a slot is there does not mean that it works. */
+/* The presence of a slot does not prove that it works. */
 TEST(the_one_that_works_stays)
 {
     char own[SLOT_ID_SIZE] = "01020304", slot[SLOT_ID_SIZE], again[SLOT_ID_SIZE];
@@ -122,7 +122,7 @@ TEST(the_one_that_works_stays)
     ASSERT_OK(add_recovery(s, NULL, &other, again));
     ASSERT_OK(store_remove_slot(s, slot, false));
     ASSERT_EQ(store_remove_slot(s, again, false), -EPERM);
-    /* What has not opened it is no loss. */
+    /* A slot that did not open the store may be removed. */
     ASSERT_OK(store_remove_slot(s, own, false));
 }
 
@@ -169,7 +169,7 @@ TEST(an_attached_store_tells_its_slots)
     ASSERT_EQ(count_slots(s), 1);
     ASSERT_OK(store_find_key(s, 0, &no_options, &found, NULL));
 
-    /* Another key: the header is not authentic then, and the store as before. */
+    /* By another key the header is not authentic, and the store stays as it is. */
     bad = secret_new_copy(found->data, found->size);
     bad->data[found->size - 1] ^= 1;
     ASSERT_EQ(store_unlock(s, bad, NULL), -EBADMSG);
@@ -179,7 +179,7 @@ TEST(an_attached_store_tells_its_slots)
     ASSERT_EQ(store_unlock(s, found, NULL), -EINVAL);
 }
 
-/* The id in the header can be copied, and what comes from the key cannot. */
+/* The id in the header can be copied, but the proof from the key cannot. */
 TEST(identity)
 {
     _cleanup_(fixture_done) Fixture f = {}, g = {};

@@ -23,7 +23,7 @@ typedef struct Victim {
     char id[N][STORE_ID_SIZE];
     char *text;
     size_t size;
-    size_t line[N + 1]; /* where each record begins, and where the last one ends */
+    size_t line[N + 1]; /* start of each record, and end of the last one */
 } Victim;
 
 static const char *const names[] = {"one", "two", "three"};
@@ -61,7 +61,7 @@ static int victim_new(Victim *v)
 
     if (r == 0)
         r = store_open(v->f.dir, &s, NULL);
-    /* Until the ids rise. */
+    /* Repeats until the ids are in rising order. */
     for (size_t i = 0; r == 0 && i < N;) {
         r = fixture_add(s, names[i], secrets[i], v->id[i]);
         if (r == 0 && (i == 0 || strcmp(v->id[i], v->id[i - 1]) > 0))
@@ -116,8 +116,8 @@ static Piece line_of(const Victim *v, size_t i)
 
 static const Piece end = {NULL, 0};
 
-/* errors: what each record has to be, 0 for a sound one, 1 for one that is not there; more: how
- * many others are broken. */
+/* errors: the expected error of each record, 0 for a sound one, 1 for a missing one; more: the
+ * number of other broken records. */
 static bool store_is(Store *s, const Victim *v, const int errors[static N], size_t more)
 {
     size_t sound, broken, expected_sound = 0, expected_broken = more;
@@ -159,7 +159,7 @@ static bool opens_as(const Victim *v, const int errors[static N], size_t more)
 
 #define SOUND ((const int[N]){0, 0, 0})
 
-/* Only record i has an error. */
+/* True if only record i has an error. */
 static bool only_one_has(const Victim *v, size_t i, int error)
 {
     int errors[N] = {0};
@@ -168,7 +168,7 @@ static bool only_one_has(const Victim *v, size_t i, int error)
     return opens_as(v, errors, 0);
 }
 
-/* Such a store does not open, and says why. */
+/* True if the store does not open, and a detail says why. */
 static bool is_refused(const Victim *v)
 {
     _cleanup_(store_closep) Store *s = NULL;
@@ -182,7 +182,7 @@ static bool is_refused(const Victim *v)
     return true;
 }
 
-/* The record that a byte is of; N: the head. */
+/* The record at this byte, or N for the head. */
 static size_t record_at(const Victim *v, size_t offset)
 {
     size_t i = N;
@@ -227,7 +227,7 @@ TEST(each_length)
     printf("# %zu lengths, all noticed\n", v.size);
 }
 
-/* A byte more, or one less, in each place. */
+/* One byte more, or one byte less, in each place. */
 TEST(each_insertion_and_each_omission)
 {
     VICTIM;
@@ -239,7 +239,7 @@ TEST(each_insertion_and_each_omission)
         for (const char *more = "\n x"; *more; more++) {
             ASSERT_OK(put_pieces(
                 &v, (const Piece[]){{v.text, at}, {more, 1}, {v.text + at, v.size - at}, end}));
-            /* Before a record it is of none, and so is a second newline. */
+            /* A byte before the first record belongs to none, and neither does a second newline. */
             if (begins || (*more == '\n' && v.text[at] == '\n' && at + 1 >= v.line[0])
                     ? !opens_as(&v, SOUND, 0)
                 : i == N ? !is_refused(&v)
@@ -253,7 +253,7 @@ TEST(each_insertion_and_each_omission)
     }
 }
 
-/* Whatever else the name leads to: nothing is followed, nothing waits. */
+/* Other kinds of files under the name must not be followed, and must not block. */
 static int make_odd(const char *path, int which)
 {
     static const char *const targets[] = {"old", "/etc/passwd", "/dev/zero", "nowhere"};
@@ -302,7 +302,7 @@ TEST(a_newer_format_is_told_apart)
     ASSERT_EQ(store_open(v.f.dir, &s, NULL), -EPROTONOSUPPORT);
 }
 
-/* The head says which records there are, and each line says which of them it is. */
+/* The head lists the records, and each line names its own, so their order does not matter. */
 TEST(lines_in_another_order)
 {
     VICTIM;
@@ -322,7 +322,7 @@ static void swap(char *a, char *b, size_t size)
     }
 }
 
-/* The last two have metadata and secrets of different lengths, so the first two are taken. */
+/* The last two have metadata and secrets of different lengths, so the first two are used. */
 TEST(parts_of_two_records_swapped)
 {
     static const struct {
@@ -379,7 +379,7 @@ TEST(all_records_are_missing)
     ASSERT_TRUE(opens_as(&v, (const int[N]){-ENOENT, -ENOENT, -ENOENT}, 0));
 }
 
-/* Two lines of one record: it cannot be told which of them is meant. */
+/* With two lines for one record nothing shows which one is right. */
 TEST(a_record_is_there_twice)
 {
     _cleanup_(store_closep) Store *s = NULL;
@@ -388,7 +388,7 @@ TEST(a_record_is_there_twice)
     ASSERT_OK(put_pieces(&v, (const Piece[]){head_of(&v), line_of(&v, 0), line_of(&v, 1),
                                              line_of(&v, 1), line_of(&v, 2), line_of(&v, 1), end}));
     ASSERT_TRUE(only_one_has(&v, 1, -EBADMSG));
-    /* It stays so, and can be replaced. */
+    /* The record stays broken until it is replaced. */
     ASSERT_OK(store_open(v.f.dir, &s, NULL));
     ASSERT_OK(fixture_replace(s, v.id[0], names[0], secrets[0]));
     s = store_close(s);
@@ -413,7 +413,7 @@ static int change_one(Victim *v, Victim *before)
     return r < 0 ? r : victim_read(v);
 }
 
-/* A store whose head, or else record 1, is that of before a change. */
+/* A store with the head, or else record 1, from before a change. */
 static int mix_generations(Victim *v, bool old_head)
 {
     Victim before = {.text = NULL};
@@ -451,7 +451,7 @@ TEST(an_older_head)
 
     ASSERT_OK(mix_generations(&v, true));
     ASSERT_TRUE(only_one_has(&v, 1, -ESTALE));
-    /* A commit of another record does not make it the current one. */
+    /* A commit of another record does not repair it. */
     ASSERT_OK(store_open(v.f.dir, &s, NULL));
     ASSERT_OK(fixture_replace(s, v.id[0], names[0], secrets[0]));
     s = store_close(s);
@@ -463,7 +463,7 @@ TEST(an_older_head)
     ASSERT_TRUE(opens_as(&v, SOUND, 0));
 }
 
-/* Of the three lines of a head none fits another head. */
+/* The three lines of a head fit no other head. */
 TEST(heads_mixed)
 {
     Victim before = {.text = NULL};
@@ -505,7 +505,7 @@ TEST(a_removed_record_is_put_back)
     (void)victim_read(&after);
     ASSERT_OK(put_pieces(&v, (const Piece[]){{after.text, after.size}, line_of(&v, 1), end}));
     ASSERT_TRUE(only_one_has(&v, 1, -ESTALE));
-    /* Commits of others leave it as it is, until it is removed. */
+    /* Commits of other records leave it as it is, until it is removed. */
     ASSERT_OK(store_open(v.f.dir, &s, NULL));
     ASSERT_OK(fixture_replace(s, v.id[0], names[0], secrets[0]));
     s = store_close(s);
@@ -534,7 +534,7 @@ TEST(a_foreign_record)
     ASSERT_TRUE(opens_as(&v, SOUND, 0));
 }
 
-/* A broken record is no obstacle for the others, and does not vanish by their changes. */
+/* A broken record does not affect the others, and their changes do not drop it. */
 TEST(a_broken_record_outlives_commits)
 {
     _cleanup_(store_closep) Store *s = NULL;
@@ -573,7 +573,7 @@ TEST(a_broken_record_outlives_commits)
     ASSERT_TRUE(opens_as(&v, SOUND, 0));
 }
 
-/* Lines that say nothing are dropped by the next commit, however long they are. */
+/* The next commit drops lines without a record, however long they are. */
 TEST(garbage)
 {
     _cleanup_(store_closep) Store *s = NULL;

@@ -13,8 +13,7 @@
 #include "store-fixture.h"
 #include "test.h"
 
-/* A disk that cannot read some of the pages of a store: the records in them are broken, the others
- * load. */
+/* A disk that cannot read some pages of a store: their records are broken, and the others load. */
 
 #define N 40
 
@@ -84,7 +83,7 @@ static bool overlaps(const Disk *d, size_t i, size_t from, size_t to)
     return start < to && from < start + size + 1;
 }
 
-/* Whether the records that touch the range have an error, and the others are sound. */
+/* True if the records in the range have an error, and the others are sound. */
 static bool only_these_are_broken(const Disk *d, Store *s, size_t from, size_t to, int error)
 {
     for (size_t i = 0; i < N; i++) {
@@ -127,8 +126,7 @@ TEST(some_pages_cannot_be_read)
     ASSERT_TRUE(n > 20);
 }
 
-/* What could not be read is missing after a commit, and the old file is kept for who can read it.
- */
+/* A commit drops the unreadable records, and keeps the old file for a later recovery. */
 TEST(a_commit_with_pages_that_cannot_be_read)
 {
     _cleanup_(disk_done) Disk d = {.text = NULL};
@@ -154,7 +152,7 @@ TEST(a_commit_with_pages_that_cannot_be_read)
     ASSERT_EQ(size, d.size);
     ASSERT_MEM(kept, d.text, size);
 
-    /* Each of them can be replaced, or removed. */
+    /* Each of them can be replaced or removed. */
     for (size_t i = 0; i < N; i++)
         if (store_find(s, d.id[i])->error < 0) {
             if (i % 2)
@@ -169,7 +167,7 @@ TEST(a_commit_with_pages_that_cannot_be_read)
     ASSERT_TRUE(sound < N && sound > N - 10);
 }
 
-/* A disk that recovers has lost nothing as long as nothing was committed. */
+/* If the disk recovers before a commit, nothing is lost. */
 TEST(pages_that_can_be_read_again)
 {
     _cleanup_(disk_done) Disk d = {.text = NULL};
@@ -185,7 +183,7 @@ TEST(pages_that_can_be_read_again)
     ASSERT_TRUE(only_these_are_broken(&d, s, 0, 0, 0));
 }
 
-/* A read that fails once costs nothing but a page. */
+/* A read that fails once costs no more than a page. */
 TEST(each_read_fails_once)
 {
     _cleanup_(disk_done) Disk d = {.text = NULL};

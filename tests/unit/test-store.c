@@ -90,7 +90,7 @@ static bool has_meta(Store *s, const char *id, json_object *expected)
 
 TEST(metadata_is_opaque)
 {
-    /* What looks like the end of a record, or the beginning of one, is neither. */
+    /* Neither the end nor the beginning of a record, although it looks like both. */
     static const char text[] =
         "{\"a\":[1,2.5,null,true,{\"b\":\"/\\n\\u0000\\\"\"}],\"\":\"\xc3\xa9\","
         "\"id\":\"0123456789abcdef\",\"secret\":{\"nonce\":\"AAAAAAAAAAAAAAAA\",\"ciphertext\":"
@@ -110,7 +110,7 @@ TEST(metadata_is_opaque)
     ASSERT_OK(store_commit(t));
     t = store_end(t);
     ASSERT_TRUE(has_meta(s, id, meta));
-    /* It is a copy. */
+    /* The store has its own copy. */
     json_object_object_del(meta, "a");
     ASSERT_TRUE(!has_meta(s, id, meta));
 
@@ -180,7 +180,7 @@ TEST(nothing_before_the_commit)
     ASSERT_EQ(store_add(t, meta, secret, id), -EINVAL);
 }
 
-/* Several changes of one record are one. */
+/* Several changes of one record become one. */
 TEST(a_transaction_sees_itself)
 {
     _cleanup_(fixture_done) Fixture f = {.dir = ""};
@@ -255,7 +255,7 @@ TEST(what_cannot_be_stored_is_refused)
     ASSERT_EQ(store_add(t, meta, long_secret, id), -E2BIG);
     ASSERT_EQ(store_add(t, deep, x, id), -EINVAL);
     ASSERT_EQ(store_add(t, bad_utf8, x, id), -EINVAL);
-    /* The largest that fits can be read back. */
+    /* The largest record that is accepted can be read back. */
     json_object_object_del(big, "z");
     long_text[STORE_RECORD_MAX - 300] = '\0';
     json_object_object_add(big, "z", json_object_new_string(long_text));
@@ -320,7 +320,7 @@ TEST(many_records_in_order)
     ASSERT_EQ(visits, 1);
 }
 
-/* What cannot be replaced by a file changes nothing. */
+/* A directory cannot be replaced by a file, so the commit must change nothing. */
 TEST(a_directory_in_the_place_of_the_store)
 {
     _cleanup_(fixture_done) Fixture f = {.dir = ""};
@@ -339,7 +339,7 @@ TEST(a_directory_in_the_place_of_the_store)
         ASSERT_TRUE(!fixture_has_new(f.dir));
     }
     ASSERT_OK(rmdir(path));
-    /* All of it is in memory, so a commit brings it back. */
+    /* Memory has all of it, so a commit restores the file. */
     ASSERT_OK(fixture_add(s, "b", "other", b));
     s = store_close(s);
     ASSERT_OK(store_open(f.dir, &s, NULL));
@@ -347,7 +347,7 @@ TEST(a_directory_in_the_place_of_the_store)
     ASSERT_TRUE(fixture_has(s, b, "b", "other"));
 }
 
-/* A commit that failed can be tried again with the same transaction. */
+/* After a failed commit the same transaction can be committed again. */
 TEST(commit_again)
 {
     _cleanup_(fixture_done) Fixture f = {.dir = ""};
@@ -389,7 +389,7 @@ TEST(open_sweeps_what_a_crash_left)
     fixture_count(s, &sound, &broken);
     ASSERT_EQ(sound + broken, 0);
     ASSERT_TRUE(!fixture_has_new(f.dir));
-    /* One that comes later is in no one's way, even one that leads elsewhere. */
+    /* A leftover of another kind is no obstacle, not even a link to another file. */
     fixture_path(&f, "store.new", path);
     ASSERT_OK(symlink("notes", path));
     ASSERT_OK(fixture_add(s, "a", "first", id));
@@ -408,7 +408,7 @@ TEST(create_keeps_what_is_there)
 
     ASSERT_OK(fixture_new(&f));
     ASSERT_EQ(store_create(f.dir, &s, NULL), -EEXIST);
-    /* Whatever is in its place. */
+    /* Whatever file has its name. */
     fixture_path(&f, "store", path);
     ASSERT_OK(unlink(path));
     ASSERT_OK(symlink("nowhere", path));

@@ -7,7 +7,7 @@
 #include "basic/text.h"
 #include "test.h"
 
-/* Any code point in the form of a sequence of n bytes, also where that is wrong. */
+/* Encodes a code point in n bytes, valid or not. */
 static void utf8_put(uint32_t c, size_t n, char ret[static 5])
 {
     static const uint8_t lead[] = {0, 0, 0xc0, 0xe0, 0xf0};

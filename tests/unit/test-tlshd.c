@@ -9,7 +9,8 @@
 #define TLSHD "tlshd.service"
 #define OURS "nvme-keyd-tlshd.service"
 
-/* Of an invocation. No two tests use the same: a session goes a moment after its process. */
+/* The id of an invocation. Each test has its own, because a session keyring survives its process
+ * for a moment. */
 typedef struct Id {
     uint8_t bytes[SESSION_INVOCATION_SIZE];
 } Id;
@@ -23,7 +24,7 @@ static Id id_new(void)
     return id;
 }
 
-/* A process of a service: a session keyring of its own, as systemd makes it, until it is ended. */
+/* A process of a service, with a session keyring of its own, as systemd makes it. */
 typedef struct Service {
     pid_t pid;
     int pipe;
@@ -39,12 +40,12 @@ static void service_stop(Service *s)
     s->pid = 0;
 }
 
-/* What a service is to have in its session. */
+/* The links in the session of a service. */
 typedef struct Links {
     const Id *id;
-    size_t size;       /* how much of the id */
+    size_t size;       /* bytes of the id */
     key_serial_t ring; /* 0 for none */
-    bool held;         /* not by itself, but by a keyring in between */
+    bool held;         /* through a keyring in between */
 } Links;
 
 static bool service_link(const Links *l)
@@ -66,11 +67,11 @@ static bool service_setup(const Links *l)
         KEY_POS_VIEW | KEY_POS_READ | KEY_POS_SEARCH | KEY_USR_VIEW | KEY_USR_READ | KEY_USR_SEARCH;
     key_serial_t k;
 
-    /* For good: the session is of the real uid. */
+    /* Permanently, because the session belongs to the real uid. */
     if (setresuid(geteuid(), geteuid(), geteuid()) < 0 || keyctl_join_session_keyring(NULL) < 0)
         return false;
     k = l->id ? add_key("user", "invocation_id", l->id, l->size, KEY_SPEC_SESSION_KEYRING) : 0;
-    /* Another user who wants to be seen. */
+    /* Another user makes its session visible to us. */
     if (geteuid() != 0) {
         perm |= KEY_OTH_ALL;
         if (keyctl_setperm(KEY_SPEC_SESSION_KEYRING, KEY_POS_ALL | KEY_USR_ALL | KEY_OTH_ALL) < 0)
@@ -79,7 +80,7 @@ static bool service_setup(const Links *l)
     return k >= 0 && (k == 0 || keyctl_setperm(k, perm) == 0) && service_link(l);
 }
 
-/* Says so when its session is as it will be, and when it has unlinked the ring, by SIGUSR1. */
+/* Answers once when its session is ready, and again when SIGUSR1 has made it unlink the ring. */
 static void service_run(const Links *l, int answers)
 {
     sigset_t set;
@@ -120,7 +121,7 @@ static bool service_start(Service *s, const Id *id, key_serial_t ring)
     return service_start_with(s, id, sizeof(id->bytes), ring);
 }
 
-/* As newer versions do after each handshake. */
+/* Newer versions do this after each handshake. */
 static bool service_lets_go(const Service *s)
 {
     char c;
@@ -137,7 +138,7 @@ static bool unit_links_to(const Fixture *f, const char *unit, const char *target
     return symlink(target, path) == 0;
 }
 
-/* As the service manager does it. */
+/* Makes the link that the service manager makes for a running unit. */
 static bool unit_runs(const Fixture *f, const char *unit, const Id *id)
 {
     char target[2 * SESSION_INVOCATION_SIZE + 1];
@@ -147,7 +148,7 @@ static bool unit_runs(const Fixture *f, const char *unit, const Id *id)
     return unit_links_to(f, unit, target);
 }
 
-/* With permissions as the kernel gives them to `.nvme`. */
+/* With the permissions that the kernel gives `.nvme`. */
 static key_serial_t keyring_named(const char *name)
 {
     key_perm_t perm = (KEY_POS_ALL | KEY_USR_ALL) & ~(key_perm_t)KEY_USR_SETATTR;
@@ -161,7 +162,7 @@ static key_serial_t keyring(void)
     return keyring_named("ring");
 }
 
-/* A controller as sysfs has it. key: the text of its tls_key. */
+/* A controller in sysfs. key: the text of its tls_key. */
 static bool controller(const Fixture *f, const char *name, const char *state, const char *key)
 {
     const char *const values[][2] = {
@@ -200,7 +201,7 @@ static bool looks_after(const Fixture *f, key_serial_t ring, TlshdMemory *memory
     return false;
 }
 
-/* For the first time. */
+/* Looks without a history. */
 static bool looks(const Fixture *f, key_serial_t ring, const char *unit, TlshdState state,
                   TlshdRemedy remedy)
 {
@@ -222,7 +223,7 @@ TEST(stopped)
     SERVICE;
 
     ASSERT_TRUE(looks(&f, ring, TLSHD, TLSHD_STOPPED, TLSHD_NO_REMEDY));
-    /* Somebody has the keyring, but it is not tlshd. */
+    /* Another process than tlshd has the keyring. */
     ASSERT_TRUE(service_start(&s, &id, ring));
     ASSERT_TRUE(unit_runs(&f, "other.service", &id));
     ASSERT_TRUE(looks(&f, ring, TLSHD, TLSHD_STOPPED, TLSHD_NO_REMEDY));
@@ -250,8 +251,8 @@ TEST(stale)
     ASSERT_TRUE(looks(&f, ring, TLSHD, TLSHD_STALE, TLSHD_RESTART));
 }
 
-/* KeyringMode=shared, with the ring in the user keyring. Nothing that the service unlinks matters.
- */
+/* KeyringMode=shared, with the ring in the user keyring. The service may unlink whatever it
+ * likes. */
 TEST(held)
 {
     SERVICE;
@@ -259,11 +260,11 @@ TEST(held)
     ASSERT_TRUE(service_start_as(&s, &(Links){&id, sizeof(id.bytes), ring, true}));
     ASSERT_TRUE(unit_runs(&f, TLSHD, &id));
     ASSERT_TRUE(looks(&f, ring, TLSHD, TLSHD_READY, TLSHD_NO_REMEDY));
-    /* Another one is in between, which leads nowhere. */
+    /* The keyring in between does not lead to the ring. */
     ASSERT_TRUE(looks(&f, keyring(), TLSHD, TLSHD_UNKNOWN, TLSHD_RESTART));
 }
 
-/* After the first handshake a newer version has no link any more. */
+/* After its first handshake a newer version has no link any more. */
 TEST(let_go)
 {
     key_serial_t newer;
@@ -275,9 +276,9 @@ TEST(let_go)
     ASSERT_TRUE(service_lets_go(&s));
     ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, TLSHD_READY, TLSHD_NO_REMEDY));
     ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, TLSHD_READY, TLSHD_NO_REMEDY));
-    /* Who has not seen the link does not know. */
+    /* Without a history the link is unknown. */
     ASSERT_TRUE(looks(&f, ring, TLSHD, TLSHD_UNKNOWN, TLSHD_RESTART));
-    /* Of another ring, and of another invocation, nothing was seen. */
+    /* The history is about another ring or another invocation, so it does not count. */
     newer = keyring_named("newer");
     ASSERT_TRUE(looks_after(&f, newer, &memory, TLSHD, TLSHD_UNKNOWN, TLSHD_RESTART));
     service_stop(&s);
@@ -287,7 +288,7 @@ TEST(let_go)
     ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, TLSHD_UNKNOWN, TLSHD_RESTART));
 }
 
-/* A handshake has succeeded with this ring, before anybody looked. */
+/* A handshake succeeded with this ring before the first look. */
 TEST(live_controller)
 {
     key_serial_t key;
@@ -307,13 +308,13 @@ TEST(live_controller)
     ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, TLSHD_UNKNOWN, TLSHD_RESTART));
     ASSERT_TRUE(controller(&f, "nvme1", "live\n", text));
     ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, TLSHD_READY, TLSHD_NO_REMEDY));
-    /* It is known from then on. */
+    /* It is remembered from then on. */
     ASSERT_TRUE(controller(&f, "nvme1", "deleting\n", text));
     ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, TLSHD_READY, TLSHD_NO_REMEDY));
     ASSERT_TRUE(looks(&f, keyring(), TLSHD, TLSHD_UNKNOWN, TLSHD_RESTART));
 }
 
-/* A live controller does not help a daemon that finds no key for the next one. */
+/* A live controller proves nothing for a tlshd that links a revoked ring. */
 TEST(stale_with_controller)
 {
     key_serial_t key;
@@ -331,7 +332,8 @@ TEST(stale_with_controller)
     ASSERT_TRUE(looks(&f, ring, TLSHD, TLSHD_STALE, TLSHD_RESTART));
 }
 
-/* Other kernel keyrings are linked at the start as well, and their modules may go, too. */
+/* tlshd also links other kernel keyrings at its start, and their modules may be unloaded as
+ * well. */
 TEST(another_keyring_revoked)
 {
     SERVICE;
@@ -344,7 +346,7 @@ TEST(another_keyring_revoked)
     ASSERT_TRUE(looks(&f, ring, TLSHD, TLSHD_UNKNOWN, TLSHD_RESTART));
 }
 
-/* Before 0.12 a start links nothing, unless the configuration says so. */
+/* Before 0.12 tlshd links nothing at its start unless configured, so a restart does not help. */
 TEST(restarted_in_vain)
 {
     SERVICE;
@@ -360,12 +362,12 @@ TEST(restarted_in_vain)
         ASSERT_TRUE(unit_runs(&f, TLSHD, &id));
         ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, TLSHD_UNKNOWN, TLSHD_CONFIGURE));
     }
-    /* With another ring it may be otherwise. */
+    /* A restart may help with another ring. */
     ring = keyring();
     ASSERT_TRUE(looks_after(&f, ring, &memory, TLSHD, TLSHD_UNKNOWN, TLSHD_RESTART));
 }
 
-/* It was started before there was a keyring, or a moment ago. */
+/* tlshd was started before there was a keyring, or a moment ago. */
 TEST(starting)
 {
     SERVICE;
@@ -375,7 +377,7 @@ TEST(starting)
     ASSERT_TRUE(looks(&f, ring, TLSHD, TLSHD_UNKNOWN, TLSHD_RESTART));
 }
 
-/* The session of another invocation does not count, whatever it has. */
+/* The session of another invocation does not count. */
 TEST(another_invocation)
 {
     Id other = id_new();
@@ -416,8 +418,7 @@ static void service_stop_all(Service (*all)[3])
         service_stop(&(*all)[i]);
 }
 
-/* A process that the unit has started besides, as for a reload, has no keyring linked. In which
- * order they are found is by chance. */
+/* Another process of the unit, for example for a reload, has no link, and may be found first. */
 TEST(several_processes)
 {
     SERVICE;
@@ -434,7 +435,7 @@ TEST(several_processes)
     }
 }
 
-/* The one from memory counts as well; of two the one that is worse off. */
+/* tlshd from memory counts as well, and the unit in the worse state is reported. */
 TEST(two_units)
 {
     _cleanup_(service_stop) Service other = {0};
@@ -457,7 +458,7 @@ TEST(two_units)
     ASSERT_TRUE(looks(&f, ring, OURS, TLSHD_UNKNOWN, TLSHD_RESTART));
 }
 
-/* What is no id is not one of nobody. */
+/* A malformed id is not that of any session. */
 TEST(bad_links)
 {
     static const char *const targets[] = {
@@ -477,7 +478,7 @@ TEST(bad_links)
     ASSERT_TRUE(looks(&f, ring, TLSHD, TLSHD_READY, TLSHD_NO_REMEDY));
 }
 
-/* /proc/keys prints descriptions as they are, and anyone may put a line of its own into one. */
+/* /proc/keys prints descriptions unescaped, so any user can put a forged line into one. */
 TEST(forged)
 {
     char description[128];
@@ -499,7 +500,7 @@ TEST(forged)
     ASSERT_OK(keyctl_unlink(forged, KEY_SPEC_PROCESS_KEYRING));
 }
 
-/* The session of another user, who says to be the service, is not looked at. */
+/* The session of another user is not looked at, even if it claims to be the service's. */
 TEST(another_user)
 {
     bool started;
@@ -514,7 +515,7 @@ TEST(another_user)
     ASSERT_TRUE(looks(&f, ring, TLSHD, TLSHD_UNKNOWN, TLSHD_NO_REMEDY));
 }
 
-/* The manager looks for its ring, where that is one that handshakes use, or it is told where. */
+/* The manager looks for its own ring, if handshakes use that one or a test says so. */
 TEST(manager)
 {
     SyncResult result;
@@ -526,7 +527,7 @@ TEST(manager)
     ASSERT_TRUE(!manager_look_tlshd(f.m, &h));
     ASSERT_OK(fixture_sync(&f, &result));
     ASSERT_EQ(publisher_ring_serial(manager_publisher(f.m)), fixture_ring());
-    /* Whose session leads to the user keyring has it there, whatever else happens to that. */
+    /* A session that leads to the user keyring gets the ring again with the next change. */
     ASSERT_OK(keyctl_clear(KEY_SPEC_USER_KEYRING));
     ASSERT_OK(fixture_sync(&f, &result));
     ASSERT_EQ(publisher_ring_serial(manager_publisher(f.m)), fixture_ring());

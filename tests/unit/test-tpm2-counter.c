@@ -19,12 +19,12 @@
 #include "test.h"
 #include "tpm2-interposer.h"
 
-/* What to do to ESYS, whose functions of the same names below stand before the library's. */
+/* Orders for the ESYS functions below, which are linked before those of the library. */
 typedef struct Meddling {
-    uint32_t index;    /* where to define, whatever is asked for */
-    int taken;         /* somebody takes so many indices just before we would */
-    TSS2_RC define;    /* what to return instead of defining */
-    TSS2_RC increment; /* what to return instead of incrementing */
+    uint32_t index;    /* define at this index */
+    int taken;         /* define other counters at so many indices just before ours */
+    TSS2_RC define;    /* return this instead of defining */
+    TSS2_RC increment; /* return this instead of incrementing */
 } Meddling;
 
 static Meddling meddling;
@@ -64,7 +64,7 @@ TSS2_RC Esys_NV_Increment(ESYS_CONTEXT *esys, ESYS_TR auth, ESYS_TR nv, ESYS_TR 
 /* A counter and its password. */
 typedef struct Fixture {
     Secret *auth;
-    Tpm2Name srk_name;                   /* empty: that of the TPM that is there */
+    Tpm2Name srk_name;                   /* empty: that of the present TPM */
     char owner[TPM2_COUNTER_OWNER_SIZE]; /* empty: OWNER */
     Tpm2Counter counter;
     uint64_t value;
@@ -154,7 +154,7 @@ TEST(counts)
     ASSERT_TRUE(tpm_is_clean());
 }
 
-/* The password of a counter is for the TPM of that name and for no other. */
+/* The password goes only to the TPM with that name. */
 TEST(made_in_the_tpm_that_is_meant)
 {
     SWTPM(tpm);
@@ -174,7 +174,7 @@ TEST(made_in_the_tpm_that_is_meant)
     ASSERT_TRUE(tpm_is_clean());
 }
 
-/* Whose a counter is can be told without its password, and it can be removed. */
+/* The owner of a counter can be read without its password, and the counter can be removed. */
 TEST(of_another_store)
 {
     static const char other[] = "ffeeddccbbaa99887766554433221100";
@@ -203,7 +203,7 @@ TEST(of_another_store)
     ASSERT_TRUE(tpm_is_clean());
 }
 
-/* More of them than the TPM lists at a time, and some that are none of ours. */
+/* More counters than the TPM lists at a time, and indices that are not ours. */
 TEST(among_many)
 {
     SWTPM(tpm);
@@ -271,7 +271,7 @@ static TSS2_RC open_index(const Tpm2Counter *counter, Tpm2Context **ret, ESYS_TR
                                  ESYS_TR_NONE, ret_nv);
 }
 
-/* What the owner hierarchy, without a password, may do to it. */
+/* The attempts of an owner hierarchy without a password. */
 static TSS2_RC as_owner(const Tpm2Counter *counter, bool increment)
 {
     _cleanup_(tpm2_context_closep) Tpm2Context *c = NULL;
@@ -341,14 +341,14 @@ TEST(replaced)
     ASSERT_EQ(tpm2_counter_remove(&f.counter, &f.detail), -ENOENT);
     ASSERT_EQ(count_handles(NV_INDICES), 1);
 
-    /* Once it counts, it has the very name of ours. */
+    /* Once it counts, it has the same name as ours. */
     ASSERT_EQ(replace(&f.counter, 1), TSS2_RC_SUCCESS);
     ASSERT_EQ(fixture_read(&f), -EKEYREJECTED);
     ASSERT_DETAIL(f, "another password");
     ASSERT_EQ(fixture_increment(&f), -EKEYREJECTED);
 
-    /* One of our own, under the same index and password, has another name, and starts above all
-     * that were. */
+    /* A counter of our own at the same index, with the same password, has another name, and starts
+     * above all earlier values. */
     ASSERT_OK(tpm2_counter_remove(&f.counter, &f.detail));
     g.auth = secret_new_copy(f.auth->data, f.auth->size);
     meddling.index = f.counter.index;
@@ -374,7 +374,7 @@ TEST(no_two_have_one_name)
     ASSERT_OK(fixture_read(&g));
     ASSERT_TRUE(g.value != f.value);
 
-    /* As if the header were forged. */
+    /* As with a forged header. */
     g.counter.index = f.counter.index;
     ASSERT_EQ(fixture_read(&g), -EKEYREJECTED);
 }
@@ -466,7 +466,7 @@ TEST(failures_leave_nothing)
     ASSERT_TRUE(tpm_is_clean());
 }
 
-/* Every byte that an interposer may change in the answer is noticed, or makes no difference. */
+/* An interposer that changes any byte of the response is noticed, or has no effect. */
 TEST(value_cannot_be_forged)
 {
     SWTPM(tpm);
@@ -508,7 +508,7 @@ TEST(password_is_never_on_the_wire)
         TEST_SKIP("the TSS has no pcap TCTI");
     ASSERT_OK(fixture_increment(&f));
 
-    /* What is not secret shows that the recording is one. */
+    /* The recording must contain the public parts, or it would prove nothing. */
     ASSERT_TRUE(file_contains(wire, f.counter.name.data, f.counter.name.size));
     for (size_t i = 0; i + 8 <= f.auth->size; i += 8)
         ASSERT_TRUE(!file_contains(wire, f.auth->data + i, 8));

@@ -13,7 +13,7 @@ static const char *member(json_object *slot, const char *key)
     return json_get_string(slot, key, &text) > 0 ? text : NULL;
 }
 
-/* A slot without a TPM, as a parser sees it. */
+/* The slot of no TPM, as a parser sees it. */
 static json_object *sample(void)
 {
     Tpm2Object slot = {.srk_name = {.size = 34, .name = {0x00, 0x0b}},
@@ -43,7 +43,7 @@ static json_object *unbound_sample(void)
     return tpm2_object_format(&slot, object) < 0 ? NULL : object;
 }
 
-/* Parses the sample with one member replaced, NULL for none of it. */
+/* Parses the sample with one member replaced; NULL removes it. */
 static int parse_with(const char *key, const char *json)
 {
     _cleanup_(json_putp) json_object *object = sample();
@@ -85,7 +85,7 @@ TEST(parse_of_no_pcr)
     ASSERT_EQ(slot.pcrs, 0);
     ASSERT_EQ(slot.bank, TPM2_ALG_NULL);
 
-    /* It has no bank, and its policy is empty; no other has an empty one. */
+    /* It has no bank and an empty policy, and no other object may have an empty one. */
     ASSERT_OK(json_object_object_add(object, "bank", NULL));
     ASSERT_EQ(tpm2_object_parse(object, &slot), -EBADMSG);
     ASSERT_OK(json_add_string(object, "bank", "sha256"));
@@ -124,7 +124,7 @@ TEST(parse_refuses)
     }
 }
 
-/* Each shortening and each flipped bit of what the TPM gave is refused, by whom does not matter. */
+/* Parses the sample with this member cut to size and one bit flipped. */
 static int parse_cut(const char *key, size_t size, size_t flip)
 {
     _cleanup_(json_putp) json_object *object = sample();

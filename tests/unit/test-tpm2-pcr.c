@@ -18,10 +18,10 @@
 
 #define ALL_PCRS ((UINT32_C(1) << TPM2_PCRS) - 1)
 
-/* What to do to ESYS, whose function of the same name below stands before the library's. */
+/* Orders for the ESYS function below, which is linked before that of the library. */
 typedef struct Meddling {
-    int changes_after; /* calls of Esys_PCR_Read() before there are */
-    int changes;       /* so many of a PCR, one before each call */
+    int changes_after; /* change PCRs after so many calls of Esys_PCR_Read() */
+    int changes;       /* number of changes, one before each call */
     int reads;
 } Meddling;
 
@@ -45,7 +45,7 @@ TSS2_RC Esys_PCR_Read(ESYS_CONTEXT *esys, ESYS_TR session1, ESYS_TR session2, ES
     return real(esys, session1, session2, session3, pcrs, update, read, values);
 }
 
-/* Extends each of a set, as often as its number says, so that no two are alike. */
+/* Extends each PCR of a set as often as its number says, so that no two are equal. */
 static TSS2_RC extend_set(uint32_t pcrs, uint32_t banks)
 {
     _cleanup_(tpm2_context_closep) Tpm2Context *c = NULL;
@@ -116,7 +116,7 @@ TEST(several)
     ASSERT_TRUE(tpm_is_clean());
 }
 
-/* A command reads eight of them. */
+/* One command reads eight of them. */
 TEST(all)
 {
     SWTPM(tpm);
@@ -167,7 +167,7 @@ TEST(none)
     ASSERT_OK(fixture_unseal(&f));
     ASSERT_TRUE(tpm_is_clean());
 
-    /* To this TPM it is bound all the same. */
+    /* It is still bound to this TPM. */
     ASSERT_EQ(tpm_do(clear_tpm), TSS2_RC_SUCCESS);
     ASSERT_EQ(fixture_unseal(&f), -EKEYREJECTED);
 }
@@ -183,7 +183,7 @@ TEST(no_such_pcr)
 TEST(default_is_7)
 {
     SWTPM(tpm);
-    /* Not given: what is in the set means nothing. */
+    /* pcrs_given is false, so the set does not count. */
     _cleanup_(fixture_done) Fixture f = {.options = {.pcrs = PCR(3)}};
 
     ASSERT_OK(fixture_seal(&f));
@@ -223,7 +223,7 @@ TEST(bank_of_sha1)
     ASSERT_OK(fixture_unseal(&f));
 }
 
-/* As firmware is set up that follows CNSA. */
+/* Firmware that follows CNSA is set up like this. */
 TEST(bank_of_sha384)
 {
     SWTPM(tpm);
@@ -268,7 +268,7 @@ TEST(bank_of_choice)
     ASSERT_OK(fixture_seal(&f));
     ASSERT_STR(member(f.slot, "bank"), "sha384");
     ASSERT_OK(fixture_unseal(&f));
-    /* One that a slot has had is left when another one has become better. */
+    /* A kept bank is left when another one has become better. */
     f.options.bank_kept = true;
     ASSERT_OK(fixture_seal(&f));
     ASSERT_STR(member(f.slot, "bank"), "sha256");
@@ -320,7 +320,8 @@ TEST(bank_without_measurements)
     SWTPM(tpm);
     _cleanup_(fixture_done) Fixture f = {};
 
-    /* Nothing measured at all: the better bank, whose first measurement locks. */
+    /* Without any measurement the first bank is chosen, and its first measurement makes the slot
+     * unusable. */
     ASSERT_OK(fixture_seal(&f));
     ASSERT_STR(member(f.slot, "bank"), "sha256");
     ASSERT_OK(fixture_unseal(&f));
@@ -332,7 +333,7 @@ TEST(bank_without_measurements)
     ASSERT_OK(fixture_unseal(&f));
 }
 
-/* One PCR of the set that is measured makes the bank a good one, as in systemd. */
+/* One measured PCR of the set makes the bank a good one, as in systemd. */
 TEST(bank_of_several)
 {
     SWTPM(tpm);
@@ -343,7 +344,7 @@ TEST(bank_of_several)
     ASSERT_STR(member(f.slot, "bank"), "sha1");
     ASSERT_OK(fixture_unseal(&f));
 
-    /* Values of all one bits, as PCR 17 has, are those of a reset too. */
+    /* A reset leaves all one bits in PCR 17, so that is no measurement either. */
     f.options = (SlotOptions)PCRS(PCR(7) | PCR(17));
     ASSERT_OK(fixture_seal(&f));
     ASSERT_STR(member(f.slot, "bank"), "sha1");

@@ -11,7 +11,7 @@
 #include "nvme-keyd/vault/vault-private.h"
 #include "tree.h"
 
-/* Which store is opened, and what becomes of the keyring where it is another one. */
+/* Which store is opened, and the fate of the keyring if it is another one. */
 
 #define OTHER_ID "00000000000000000000000000000000"
 
@@ -20,7 +20,7 @@ static bool set(Config *c, const char *option, const char *value)
     return config_set(c, "Store", option, value) == 0;
 }
 
-/* A store with a key that is published, and then nothing but that. */
+/* Makes a store with one published key. */
 static bool make_store(Fixture *f, char ret_id[static STORE_IDENTITY_SIZE])
 {
     if (!fixture_add(f, SUBSYSTEM, KEY_ROLE_HOST, 1))
@@ -52,7 +52,7 @@ TEST(id)
     ASSERT_TRUE(!fixture_add(&f, "nqn.2026-11.org.example:b", KEY_ROLE_HOST, 2));
     ASSERT_EQ(ring_size(), 1);
 
-    /* Nor does it come in by the keyring being made anew. */
+    /* Its key does not get into a new keyring either. */
     ASSERT_OK(keyctl_clear(fixture_ring()));
     ASSERT_EQ(fixture_sync(&f, &s), -EXDEV);
     ASSERT_EQ(ring_size(), 0);
@@ -73,7 +73,7 @@ TEST(id_of_a_store_that_is_gone)
     ASSERT_EQ(fixture_sync(&f, &s), -EXDEV);
     ASSERT_TRUE(vault_is_foreign(manager_vault(f.m)));
     ASSERT_EQ(ring_size(), 1);
-    /* None is made in its place. */
+    /* No store is made in its place. */
     ASSERT_TRUE(!fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1));
     ASSERT_TRUE(strstr(vault_detail(manager_vault(f.m)), id));
     snprintf(path, sizeof(path), "%s/store", f.dir);
@@ -134,7 +134,7 @@ static void seal(const Fixture *f, const SlotRequest *q, Sealing *ret)
         ;
 }
 
-/* No slot is made that would not open the store. */
+/* A slot that OpenBy= would not let open the store is not made. */
 TEST(open_by_holds_for_new_slots)
 {
     static const char *const types[] = {"systemd-creds", "recovery"};
@@ -157,7 +157,7 @@ TEST(open_by_holds_for_new_slots)
         Sealing sealing = {.error = 0};
 
         ASSERT_OK(fixture_sync(&f, &s));
-        /* The open store would be closed by a reload. */
+        /* Set without a reload, which would close the store. */
         narrow = v->rules;
         v->rules.closed_ways = i == 0 ? ~(WAY_RECOVERY | way_of_creds_key("tpm2")) : WAY_RECOVERY;
         if (i == 0)
@@ -172,7 +172,7 @@ TEST(open_by_holds_for_new_slots)
     ASSERT_EQ(json_object_array_length(store_slots(manager_store(f.m))), 1);
 }
 
-/* What makes no sense opens nothing. */
+/* A malformed value opens no store. */
 TEST(bad_values)
 {
     static const struct {
@@ -267,8 +267,8 @@ static bool add_recovery_key(const Fixture *f, Secret **ret)
 
 #define COUNTER 0x1a01234
 
-/* An unlocking that fails has ended what others wait for: they hear of it, and what was asked for
- * begins again. */
+/* An unlock that fails has ended the opening. Waiting callers get an event, and the request that
+ * was at work starts again. */
 TEST(unlock_that_ends_a_task_and_fails)
 {
     _cleanup_(secret_freep) Secret *key = NULL;
@@ -293,7 +293,7 @@ TEST(unlock_that_ends_a_task_and_fails)
     free(removal.detail);
 }
 
-/* A wrong key ends nothing, and leaves no lock on the store that keeps the next one from it. */
+/* A wrong recovery key ends nothing, and leaves no lock on the store. */
 TEST(unlock_with_a_wrong_key_beside_a_task)
 {
     _cleanup_(secret_freep) Secret *key = NULL;
@@ -310,7 +310,7 @@ TEST(unlock_with_a_wrong_key_beside_a_task)
     key->data[0] ^= 1;
     ASSERT_EQ(vault_unlock(manager_vault(f.m), key, &why), -EKEYREJECTED);
     ASSERT_TRUE(!removal.done && vault_is_working(manager_vault(f.m)));
-    /* The TPM is gone, and the task ends. */
+    /* The TPM goes away, so the job ends. */
     close(w.tpm_fd);
     w.tpm_fd = -1;
     ASSERT_OK(fixture_sync(&f, &s));
@@ -319,7 +319,7 @@ TEST(unlock_with_a_wrong_key_beside_a_task)
     free(removal.detail);
 }
 
-/* Whatever is at work when the store is closed, and whatever waits, ends without it. */
+/* Closing the store ends its job and its requests with -ECANCELED. */
 TEST(closed_at_work)
 {
     const SlotRequest q = {.type = "systemd-creds"};

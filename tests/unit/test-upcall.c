@@ -15,7 +15,7 @@
 static UpcallRequest request;
 static UpcallReply reply;
 
-/* The request as a shim sends it; returns its size. */
+/* Fills in a request as the shim sends it, and returns its size. */
 static size_t set_request(const char *type, const char *description)
 {
     request = (UpcallRequest){.magic = UPCALL_MAGIC};
@@ -52,7 +52,7 @@ static bool rejected(unsigned error, unsigned timeout_sec)
     return false;
 }
 
-/* The answer is the bytes that the store holds for this version. */
+/* True if the reply has the bytes of this version in the store. */
 static bool answered_with(const Key *k, unsigned version)
 {
     _cleanup_(secret_freep) Secret *payload = NULL;
@@ -73,7 +73,7 @@ static bool answered_with_text(const char *text)
     return false;
 }
 
-/* A miss is logged, which is not what these tests are about. */
+/* Each miss logs a notice, which would only clutter the output. */
 #define UPCALL_FIXTURE                                                                             \
     FIXTURE;                                                                                       \
     setenv(NAMES_ENV_LOG_LEVEL, "err", 1);                                                         \
@@ -90,7 +90,7 @@ TEST(identity)
     ASSERT_TRUE(answered_with(k, 0));
     ask(&f, "user", k->identities[1]);
     ASSERT_TRUE(answered_with(k, 1));
-    /* Nothing but the answer is in the packet. */
+    /* The rest of the packet is zero. */
     for (size_t i = reply.size; i < sizeof(reply.payload); i++)
         ASSERT_EQ(reply.payload[i], 0);
     /* The answer comes from the store, whatever the ring has. */
@@ -109,7 +109,7 @@ TEST(identity_miss)
     ASSERT_TRUE(k);
     f.config.negative_timeout_sec = 17;
     manager_set_config(f.m, &f.config);
-    /* Not the version that is published; another pair, hash, digest; something behind it. */
+    /* A version that is not published; another pair, hash or digest; more text at the end. */
     ask(&f, "user", "NVMe0R01 " HOST " " SUBSYSTEM);
     ASSERT_TRUE(rejected(ENOKEY, 17));
     ask(&f, "user", "NVMe1R01 " HOST " " SUBSYSTEM "b " DIGEST);
@@ -123,7 +123,7 @@ TEST(identity_miss)
     snprintf(other, sizeof(other), "%s ", k->identities[1]);
     ask(&f, "user", other);
     ASSERT_TRUE(rejected(ENOKEY, 17));
-    /* The key type of the real ring is not that of this one. */
+    /* The stand-in has another key type than the real ring. */
     ask(&f, "psk", k->identities[1]);
     ASSERT_TRUE(rejected(ENOKEY, 17));
 }
@@ -158,7 +158,8 @@ TEST(identity_malformed)
     }
 }
 
-/* A requester cannot know the digest: the keys are published, and it is to search again. */
+/* A requester cannot know the digest, so the keys are published and the kernel has to search
+ * again. */
 TEST(identity_without_digest)
 {
     Key *k;
@@ -189,12 +190,12 @@ TEST(pair)
     snprintf(text, sizeof(text), "%d %d", k->serials[0], k->serials[1]);
     ASSERT_TRUE(answered_with_text(text));
     ASSERT_EQ(ring_size(), 2);
-    /* Again: nothing is made anew. */
+    /* The second time nothing is added. */
     ask(&f, "user", PAIR);
     ASSERT_TRUE(answered_with_text(text));
     ask(&f, "user", PAIR "x");
     ASSERT_TRUE(rejected(ENOKEY, NEGATIVE_TIMEOUT_SEC));
-    /* Whatever the type of the ring's keys, this request is a `user` key. */
+    /* This request is of type `user`, whatever the type of the keys in the ring. */
     ask(&f, "psk", PAIR);
     ASSERT_TRUE(rejected(ENOKEY, NEGATIVE_TIMEOUT_SEC));
 }
@@ -212,7 +213,7 @@ TEST(pair_gone)
     ASSERT_EQ(ring_size(), 0);
 }
 
-/* While a target accepts two keys all three serials are told; version 0 means the new one. */
+/* During an overlap all three serials are in the answer; version 0 is that of the new key. */
 TEST(overlap)
 {
     char text[64];
@@ -235,7 +236,7 @@ TEST(overlap)
     ASSERT_TRUE(ring_has_key(new, 0));
 }
 
-/* A retiring key whose time is over, met while the ring is a new one: it is not told. */
+/* A retiring key past its deadline is not in the answer, also when the ring is new. */
 TEST(overlap_ends_with_ring)
 {
     char text[64];
@@ -278,7 +279,7 @@ TEST(no_ring)
     ASSERT_TRUE(rejected(ENOKEY, NEGATIVE_TIMEOUT_SEC));
 }
 
-/* No packet of ours: it is not read further than it reaches. */
+/* A malformed packet is not read beyond its end. */
 TEST(bad_packets)
 {
     size_t size;
@@ -303,7 +304,7 @@ TEST(bad_packets)
     ASSERT_TRUE(rejected(EINVAL, NEGATIVE_TIMEOUT_SEC));
 }
 
-/* A callout is behind a NUL: not an empty one, not two. */
+/* A callout follows one NUL, and is not empty. */
 TEST(bad_callouts)
 {
     size_t size;
@@ -319,18 +320,18 @@ TEST(bad_callouts)
     ASSERT_TRUE(rejected(EINVAL, NEGATIVE_TIMEOUT_SEC));
     ask_bytes(&f, size + 2);
     ASSERT_TRUE(rejected(ENOKEY, NEGATIVE_TIMEOUT_SEC));
-    /* Nothing but a callout. */
+    /* A callout without a description. */
     request.text[0] = '\0';
     ask_bytes(&f, size);
     ASSERT_TRUE(rejected(EINVAL, NEGATIVE_TIMEOUT_SEC));
 }
 
-/* Words restrict what the answer lists; a word that nobody knows does not. */
+/* Words restrict the list of serials, and unknown words are ignored. */
 TEST(callouts)
 {
     static const struct {
         const char *callout;
-        unsigned versions; /* 0: a miss */
+        unsigned versions; /* 0 for a miss */
     } cases[] = {
         {"version=0", 1},
         {"version=1", 2},
@@ -363,7 +364,7 @@ TEST(callouts)
         if (!rejected(EINVAL, NEGATIVE_TIMEOUT_SEC))
             TEST_FAIL("\"%s\"", bad[i]);
     }
-    /* Of one key nothing is to be chosen. */
+    /* A request for one key has nothing to choose from. */
     ask_with(&f, k->identities[1], "version=0");
     ASSERT_TRUE(answered_with(k, 1));
 }
@@ -375,7 +376,7 @@ static void set_on_demand(Fixture *f, bool force)
     manager_set_config(f->m, &f->config);
 }
 
-/* Keys of hosts are there when they are asked for, and for some time; those of targets always. */
+/* Keys of hosts are published by a request, for a time; those of targets always. */
 TEST(on_demand)
 {
     SyncResult result;
@@ -397,7 +398,7 @@ TEST(on_demand)
     ASSERT_EQ(reply.timeout_sec, UPCALL_ANSWER_SEC);
     ASSERT_TRUE(ring_has_key(host, 1));
     ASSERT_TRUE(seconds_left(host->serials[1]) > 50 && seconds_left(host->serials[1]) <= 60);
-    /* The time begins anew with each request. */
+    /* Each request starts the time again. */
     ASSERT_OK(keyctl_set_timeout(host->serials[1], 5));
     ask(&f, "user", PAIR);
     ASSERT_TRUE(seconds_left(host->serials[1]) > 50);
@@ -407,7 +408,7 @@ TEST(on_demand)
     ask(&f, "user", target->identities[1]);
     ASSERT_EQ(reply.timeout_sec, 0);
 
-    /* It stays for its time, and is not brought back after that. */
+    /* The key stays for its time, and reconciling does not bring it back afterwards. */
     ASSERT_OK(fixture_sync(&f, &result));
     ASSERT_TRUE(ring_has_key(host, 1));
     ASSERT_OK(keyctl_set_timeout(host->serials[1], 1));
@@ -418,7 +419,7 @@ TEST(on_demand)
     ASSERT_TRUE(ring_has_key(host, 1));
 }
 
-/* What has a timeout loses it when the keys are to stay, whichever process has set it. */
+/* When keys become resident they lose their timeouts, whichever process has set them. */
 TEST(on_demand_ends)
 {
     SyncResult result;
@@ -446,7 +447,7 @@ TEST(on_demand_ends)
     ASSERT_TRUE(seconds_left(k->serials[1]) > 50);
 }
 
-/* The new key is there if the old one was. */
+/* After a rotation the new key is in the ring if the old one was. */
 TEST(on_demand_rotate)
 {
     Key *k, *new;
@@ -469,7 +470,7 @@ TEST(on_demand_rotate)
     ASSERT_TRUE(seconds_left(new->serials[1]) > 50);
 }
 
-/* What has the name of one of our keys, but other bytes, does not stay. */
+/* A key with the identity of ours and other bytes does not stay. */
 TEST(on_demand_displaces)
 {
     SyncResult result;
@@ -486,8 +487,8 @@ TEST(on_demand_displaces)
     ASSERT_TRUE(seconds_left(k->serials[1]) > 50);
 }
 
-/* A request of root can have a key made in the ring itself, in the place of ours. It goes with it.
- */
+/* root can request a key straight into the ring, which displaces ours. It is withdrawn with
+ * ours. */
 TEST(constructed_in_ring)
 {
     key_serial_t other;
@@ -506,7 +507,7 @@ TEST(constructed_in_ring)
     ASSERT_OK(keyctl_unlink(other, KEY_SPEC_PROCESS_KEYRING));
 }
 
-/* This kernel does not ask, so nothing would be there. */
+/* This kernel does not ask, so without resident keys the ring would be empty. */
 TEST(on_demand_refused)
 {
     Key *k;
@@ -538,7 +539,7 @@ TEST(huge)
     }
     ask_bytes(&f, offsetof(UpcallRequest, text) + sizeof(request.text));
     ASSERT_TRUE(rejected(EINVAL, NEGATIVE_TIMEOUT_SEC));
-    /* To its very end. */
+    /* Up to the last byte. */
     request.text[KEY_DESCRIPTION_MAX] = '\0';
     ask_bytes(&f, offsetof(UpcallRequest, text) + sizeof(request.text));
     ASSERT_TRUE(rejected(ENOKEY, NEGATIVE_TIMEOUT_SEC));

@@ -20,8 +20,7 @@
 
 #define TIMEOUT (60 * USEC_PER_SEC)
 
-/* The client blocks, so it runs in a child, whose result is the exit status: the line that failed.
- */
+/* The client blocks, so it runs in a child, which exits with the line of the first failure. */
 #define CHECK(x)                                                                                   \
     do {                                                                                           \
         if (!(x))                                                                                  \
@@ -119,7 +118,7 @@ static int call_stream(VarlinkClient *c)
     json_object_put(out);
     free(error);
 
-    /* What on_reply returns ends the call, and the connection with it. */
+    /* An error of on_reply ends the call, and the connection as well. */
     next = 1;
     CHECK(stream_parameters(&in, 80000, 1) == 0);
     CHECK(varlink_client_call_more(c, "org.example.test.Stream", in, TIMEOUT, count_reply, &next,
@@ -139,7 +138,7 @@ TEST(more)
     ASSERT_EQ(varlink_server_connections(f->server), 0);
 }
 
-/* Calls a service that says text, size bytes of it, and then closes where that is asked for. */
+/* Calls a service that sends size bytes of text, and then closes if told to. */
 static int call_fake(const void *text, size_t size, bool closes, uint64_t timeout_usec)
 {
     _cleanup_(varlink_client_freep) VarlinkClient *c = NULL;
@@ -176,7 +175,7 @@ TEST(reply_size)
     _cleanup_(freep) char *text = malloc(VARLINK_REPLY_MAX + 2);
     pid_t pid;
 
-    /* The socket does not take that much at once: the child writes. */
+    /* The socket has no room for that much at once, so the child writes. */
     for (size_t extra = 0; extra <= 1; extra++) {
         _cleanup_(varlink_client_freep) VarlinkClient *c = NULL;
         _cleanup_(freep) char *error = NULL;
@@ -211,8 +210,8 @@ TEST(connect)
     ASSERT_EQ(varlink_client_connect(path, NULL, TIMEOUT, &c), -ENAMETOOLONG);
 }
 
-/* A part of the secret text from its middle: the allocator itself overwrites the first bytes of a
- * free block, and that would hide what is behind. */
+/* From the middle of the secret text, because the allocator overwrites the first bytes of a free
+ * block, which would hide the rest. */
 #define PART_START 16
 #define PART_LENGTH 24
 
@@ -237,7 +236,7 @@ static size_t count_in_range(int memory, uint64_t begin, uint64_t end)
     char block[65536];
     size_t found = 0;
 
-    /* Blocks overlap, so that nothing hides on an edge. */
+    /* Blocks overlap, so that a copy across two blocks is found. */
     for (uint64_t at = begin; at < end; at += sizeof(block) - PART_LENGTH + 1) {
         size_t want = end - at < sizeof(block) ? (size_t)(end - at) : sizeof(block);
         ssize_t n = pread(memory, block, want, (off_t)at);
@@ -249,7 +248,7 @@ static size_t count_in_range(int memory, uint64_t begin, uint64_t end)
     return found;
 }
 
-/* Counts the copies of the secret text in all this process can write to but its stack. */
+/* Counts the copies of the secret text in all writable memory of this process but its stack. */
 static size_t count_in_memory(void)
 {
     _cleanup_(closep) int memory = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
@@ -264,7 +263,7 @@ static size_t count_in_memory(void)
         if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s", &begin, &end, mode) != 3 ||
             strncmp(mode, "rw", 2) != 0 || strstr(line, "[stack]"))
             continue;
-        /* The shadow of a sanitizer holds no text. */
+        /* The shadow memory of a sanitizer has no text. */
         if (end - begin <= (uint64_t)1 << 30)
             found += count_in_range(memory, begin, end);
     }
@@ -272,7 +271,7 @@ static size_t count_in_memory(void)
     return found;
 }
 
-/* A message with the secret between two texts, in one piece or cut by an escape. */
+/* A message with the secret between two texts, in one piece or split by an escape. */
 static size_t secret_message(char *ret, size_t size, const char *before, const char *after,
                              bool cut)
 {
@@ -288,7 +287,7 @@ static size_t secret_message(char *ret, size_t size, const char *before, const c
 
 TEST(parser_wipes)
 {
-    /* json-c's block for text is small for the one and large for the other. */
+    /* json-c's block for text is small with the first and large with the second. */
     static const size_t padding[] = {0, 2000};
 
     for (size_t i = 0; i < 4; i++) {
@@ -327,7 +326,7 @@ static bool receive_secret(int fd)
     return found == 1;
 }
 
-/* The count itself can find something. */
+/* The count must find a copy that is there. */
 TEST(search_works)
 {
     char *copy = malloc(SECRET_LENGTH);
@@ -351,7 +350,7 @@ TEST(server_wipes)
         ASSERT_TRUE(receive_secret(fd));
         ASSERT_EQ(count_in_memory(), 0);
     }
-    /* What was sent to a method that does not exist, and what is only half here. */
+    /* A call of an unknown method, and the first half of a message. */
     static const char before[] = "{\"method\":\"a.b.C\",\"parameters\":{\"psk\":\"",
                       after[] = "\"}}";
     char secret[SECRET_LENGTH];

@@ -6,7 +6,7 @@
 #include "varlink/limits.h"
 #include "varlink/message.h"
 
-/* Nothing but what is queued is left in the block. */
+/* True if the block has nothing but the queued bytes. */
 static bool rest_is_zero(const VarlinkBuffer *b)
 {
     for (size_t i = 0; i < b->capacity; i++)
@@ -42,7 +42,7 @@ TEST(buffer)
     ASSERT_EQ(varlink_buffer_size(&b), 0);
 }
 
-/* Bytes that move to the beginning of their block leave nothing behind. */
+/* Bytes that move to the beginning of their block leave no copy. */
 TEST(buffer_moves)
 {
     VarlinkBuffer b = VARLINK_BUFFER(20000);
@@ -170,7 +170,7 @@ TEST(replies)
             TEST_FAIL("\"%s\" was accepted", bad[i]);
 }
 
-/* What cannot be queued as a whole is not queued at all. */
+/* A message that does not fit is not queued in part either. */
 TEST(append)
 {
     VarlinkBuffer b = VARLINK_BUFFER(2 * VARLINK_MESSAGE_MAX);

@@ -18,12 +18,12 @@
 #include "varlink/limits.h"
 #include "varlink/varlink.h"
 
-/* Who gets in, who is next, and what a peer may cost. */
+/* Which connections are accepted, which one is next, and how much a peer may cost. */
 
 #define PING "{\"method\":\"org.example.test.Ping\"}"
 #define PONG "{\"parameters\":{}}"
 
-/* A, with many connections, and B have another uid than root. */
+/* Two users other than root; A has many connections. */
 #define A 65521
 #define B 65522
 #define C 65523
@@ -37,7 +37,7 @@ static bool pinged(const Fixture *f, uid_t uid, unsigned n)
     return f->pinged_by[uid % USERS] == n;
 }
 
-/* Turns the loop until the user has had so many answers. */
+/* Turns the loop until the user has had this number of answers. */
 static bool pump_until(Fixture *f, uid_t uid, unsigned n)
 {
     for (int i = 0; i < TURNS_MAX && !pinged(f, uid, n); i++)
@@ -72,7 +72,7 @@ enum {
     CALLS = 20,
 };
 
-/* However many connections a user has, another one has its turn after each of its calls. */
+/* Another user has a turn after each call of one with many connections. */
 TEST(fair_turns)
 {
     _cleanup_(fixture_freep) Fixture *f = fixture_new();
@@ -87,7 +87,7 @@ TEST(fair_turns)
     send_pings(one, CALLS);
     ASSERT_TRUE(pump_until(f, B, CALLS));
     ASSERT_TRUE(f->pinged_by[A % USERS] > 0);
-    /* Before B is seen to be ready, each of A's may have had a turn. */
+    /* Each connection of A may have a turn before B is found to be ready. */
     ASSERT_TRUE(f->pinged_by[A % USERS] <= CROWD + CALLS + 1);
     ASSERT_TRUE(pump(f));
     ASSERT_TRUE(pinged(f, A, CROWD * CALLS));
@@ -95,7 +95,7 @@ TEST(fair_turns)
     close(one);
 }
 
-/* The same for one who comes while the others are being served. */
+/* The same for a user who connects while the others are served. */
 TEST(fair_to_newcomers)
 {
     _cleanup_(fixture_freep) Fixture *f = fixture_new();
@@ -112,13 +112,13 @@ TEST(fair_to_newcomers)
     one = user_socket(f, B);
     send_pings(one, CALLS);
     ASSERT_TRUE(pump_until(f, B, CALLS));
-    /* A turn for each call, and one until it is accepted and one until it is seen. */
+    /* One turn for each call, one until it is accepted, and one until it is found to be ready. */
     ASSERT_TRUE(f->pinged_by[A % USERS] - before <= CALLS + 4);
     close_all(crowd, CROWD);
     close(one);
 }
 
-/* Returns -1 where the backlog is full. */
+/* Returns -1 if the backlog is full. */
 static int try_connect(const Fixture *f)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -128,7 +128,7 @@ static int try_connect(const Fixture *f)
     return connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0 ? TAKE_FD(fd) : -1;
 }
 
-/* Has a user connect and hang up until the backlog is full. Returns how often. */
+/* Connects and hangs up as this user until the backlog is full. Returns how often. */
 static unsigned churn(const Fixture *f, uid_t uid)
 {
     unsigned n = 0;
@@ -143,8 +143,8 @@ static unsigned churn(const Fixture *f, uid_t uid)
     return n;
 }
 
-/* Turns the loop with a backlog that is always full, until the user has had so many answers or a
- * limit is reached. Returns how many connections were accepted meanwhile. */
+/* Turns the loop with a full backlog until the user has had this number of answers, or until limit
+ * connections were accepted. Returns the number of those. */
 static unsigned pump_in_churn(Fixture *f, uid_t uid, unsigned answers, unsigned limit)
 {
     unsigned n = 0;
@@ -154,8 +154,8 @@ static unsigned pump_in_churn(Fixture *f, uid_t uid, unsigned answers, unsigned 
     return n;
 }
 
-/* A user who does nothing but connect has the same turns as others, and root waits for no more than
- * one of them after each batch. */
+/* A user who only connects takes turns with the others, and root waits for one of those turns at
+ * most after each batch. */
 TEST(fair_to_those_within)
 {
     _cleanup_(fixture_freep) Fixture *f = fixture_new();
@@ -183,7 +183,7 @@ TEST(fair_to_those_within)
     close(root);
 }
 
-/* Root's calls come first, also on a connection that was not there yet. */
+/* Root's calls come first, also on a new connection. */
 TEST(root_first)
 {
     _cleanup_(fixture_freep) Fixture *f = fixture_new();
@@ -202,7 +202,8 @@ TEST(root_first)
     close(root);
 }
 
-/* What has a priority of its own waits for one turn at most, of root or of others. */
+/* An event source with an urgent priority waits for one turn at most, of root or of another
+ * user. */
 static int on_urgent(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
     Fixture *f = userdata;
@@ -236,7 +237,7 @@ TEST(urgent_first)
     close(fds[1]);
 }
 
-/* Others share what they have; root has its own, and no more than that. */
+/* Users other than root share a number of connections; root has its own. */
 TEST(connection_limits)
 {
     enum {
@@ -279,7 +280,7 @@ static void wait_usec(uint64_t usec)
     (void)nanosleep(&t, NULL);
 }
 
-/* Where there is no room, the user who has most loses the one that was idle for longest. */
+/* When there is no room, the user with most connections loses the one that was idle longest. */
 TEST(idle_gives_way)
 {
     enum {
@@ -294,7 +295,7 @@ TEST(idle_gives_way)
     open_all(f, a, HALF, A);
     open_all(f, c, 1, C);
     wait_usec(VARLINK_SCARCE_IDLE_USEC + VARLINK_SCARCE_IDLE_USEC / 4);
-    /* The first one has something to say. */
+    /* The first one is no longer idle. */
     send_pings(a[0], 1);
     ASSERT_TRUE(pump(f));
     open_all(f, c + 1, 1, C);
@@ -309,8 +310,8 @@ TEST(idle_gives_way)
     close_all(c, 2);
 }
 
-/* After a long time an idle connection is ended in any case, but never root's, nor one whose call
- * waits for the store. */
+/* After a long time an idle connection is closed in any case, except root's, and except one whose
+ * call waits for the store. */
 TEST(idle_ends)
 {
     _cleanup_(fixture_freep) Fixture *f = fixture_new();
@@ -337,7 +338,8 @@ TEST(idle_ends)
     "{\"method\":\"org.example.test.Stream\",\"parameters\":{\"n\":1000000,\"size\":1000},"        \
     "\"more\":true}"
 
-/* A peer that reads nothing costs what the sockets hold and not much more, whoever it is. */
+/* A peer that does not read costs the buffers of its socket and little more, whichever user it
+ * is. */
 TEST(stream_pauses)
 {
     const uid_t users[] = {0, A};
@@ -363,7 +365,7 @@ TEST(stream_pauses)
     }
 }
 
-/* Every reply of a stream says whether another follows, and no call overtakes it. */
+/* Each reply of a stream says whether another one follows, and no call overtakes it. */
 TEST(stream_ends)
 {
     char text[100];
@@ -382,7 +384,7 @@ TEST(stream_ends)
     ASSERT_EQ(f->streamed, 3);
 }
 
-/* Members send little, so what they may leave unfinished is little. */
+/* Users other than root have short messages, so an unfinished one costs little. */
 TEST(message_of_others)
 {
     _cleanup_(varlink_buffer_donep) VarlinkBuffer in = VARLINK_BUFFER(VARLINK_REPLY_MAX);
@@ -406,7 +408,7 @@ TEST(message_of_others)
 
 #define LONG_WAIT_SIZE 60000
 
-/* Calls that wait with a secret leave locked memory to others. */
+/* Waiting calls with a secret leave some of the locked memory to others. */
 TEST(parked_calls)
 {
     enum {

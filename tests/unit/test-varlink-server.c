@@ -53,7 +53,7 @@ TEST(service)
     ASSERT_EQ(varlink_server_add_interface(f->server, &interface, f), -EEXIST);
 }
 
-/* What is wrong in a well-formed object is named, and the connection goes on. */
+/* An invalid member of an object is named in the error, and the connection stays. */
 TEST(invalid_members)
 {
     static const char *const cases[][2] = {
@@ -80,7 +80,7 @@ TEST(invalid_members)
     ASSERT_EQ(varlink_server_connections(f->server), 1);
 }
 
-/* Answers, then closes, and handles nothing behind it. */
+/* The server answers, closes, and handles no later message. */
 TEST(no_object)
 {
     static const char *const garbage[] = {"", "x", "[]", "1", "{\"method\"", "\x80\xff", "{}{}"};
@@ -140,7 +140,7 @@ TEST(answers)
     ASSERT_STR(next_text(f, fd, &in), INVALID(""));
     SEND(f, fd, "{\"method\":\"org.example.test.Fail\",\"parameters\":{\"errno\":1}}");
     ASSERT_STR(next_text(f, fd, &in), DENIED);
-    /* Returned 0 and did not answer. */
+    /* The method returned 0 without a reply. */
     SEND(f, fd, "{\"method\":\"org.example.test.Fail\",\"parameters\":{}}");
     ASSERT_STR(next_text(f, fd, &in), "{\"error\":\"io.systemd.System\","
                                       "\"parameters\":{\"origin\":\"linux\",\"errno\":71}}");
@@ -161,7 +161,7 @@ TEST(fragments)
     ASSERT_STR(next_text(f, fd, &in), "{\"parameters\":{\"text\":\"\u00e4 \u20ac\"}}");
 }
 
-/* More calls than a connection handles in one turn, received in one piece. */
+/* More calls than one turn handles, received at once. */
 TEST(turns)
 {
     FIXTURE;
@@ -200,8 +200,8 @@ TEST(pipelining)
     ASSERT_EQ(f->noticed, 1002);
 }
 
-/* A call behind a stream that is not read waits, though it is received already; and a peer that has
- * said all it had to say still gets its answers. */
+/* A call after a stream waits until the stream is read, although it was received. A peer that has
+ * stopped sending still gets its answers. */
 TEST(slow_reader)
 {
     FIXTURE;
@@ -224,7 +224,7 @@ TEST(slow_reader)
     ASSERT_EQ(varlink_server_connections(f->server), 0);
 }
 
-/* VARLINK_OUTPUT_MAX: a peer that does not read is dropped, and the method told so. */
+/* VARLINK_OUTPUT_MAX: a peer that does not read is dropped, and the method gets an error. */
 TEST(no_reader)
 {
     FIXTURE;
@@ -279,7 +279,7 @@ TEST(message_size)
     send_text(f, fd, text, max + 1);
     ASSERT_STR(next_text(f, fd, &in), PONG);
 
-    /* One more; it is not needed that its end ever comes. */
+    /* One byte more is refused, although the message has no end yet. */
     text[max] = ' ';
     send_text(f, fd, text, max + 1);
     ASSERT_TRUE(is_closed(f, fd));
@@ -297,14 +297,14 @@ TEST(refused_peer)
     for (int i = 0; i < 3; i++) {
         SEND(f, fd, PING);
         ASSERT_STR(next_text(f, fd, &in), DENIED);
-        /* It is asked once. */
+        /* The authorization is checked once. */
         f->authorized = 0;
     }
     SEND(f, fd, "{\"method\":\"org.varlink.service.GetInfo\"}");
     ASSERT_STR(next_text(f, fd, &in), DENIED);
     ASSERT_EQ(f->refused, 4);
     ASSERT_TRUE(strstr(f->last_refused, " org.varlink.service.GetInfo"));
-    /* What is told is no text of the peer. */
+    /* The error does not repeat the peer's text. */
     SEND(f, fd, "{\"method\":\"org.example.test.Whatever\"}");
     ASSERT_STR(next_text(f, fd, &in), DENIED);
     ASSERT_TRUE(strstr(f->last_refused, " (unknown)"));
@@ -334,7 +334,7 @@ TEST(root_method)
     close(user);
 }
 
-/* Without file descriptors the listener rests instead of spinning, and comes back. */
+/* Without file descriptors the listener pauses instead of spinning, and then continues. */
 TEST(accept_pause)
 {
     struct rlimit old, none;
@@ -353,7 +353,7 @@ TEST(accept_pause)
 
 #define WAIT "{\"method\":\"org.example.test.Wait\",\"parameters\":{\"a\":\"b\"}}"
 
-/* A call whose time has not come waits, and those behind it; other connections go on. */
+/* A call at a closed gate waits, and so do the ones after it; other connections go on. */
 TEST(later)
 {
     FIXTURE;
@@ -382,7 +382,7 @@ TEST(later)
     ASSERT_EQ(f->pinged, 3);
 }
 
-/* Nobody waits for the answer any more: the call is not made. */
+/* If its peer hangs up at the gate, the call is not made. */
 TEST(later_is_too_late)
 {
     FIXTURE;
@@ -400,7 +400,7 @@ TEST(later_is_too_late)
     ASSERT_STR(next_text(f, fd, &in), PONG);
     ASSERT_EQ(varlink_server_connections(f->server), 1);
 
-    /* Who only stops sending still gets it. */
+    /* A peer that only stops sending still gets its answer. */
     f->ready = false;
     SEND(f, fd, WAIT);
     ASSERT_OK(shutdown(fd, SHUT_WR));
@@ -412,7 +412,7 @@ TEST(later_is_too_late)
 
 #define HOLD "{\"method\":\"org.example.test.Hold\"}"
 
-/* A held call keeps its connection, and no other, from going on. */
+/* A held call delays its own connection, and no other. */
 TEST(held)
 {
     FIXTURE;
@@ -423,7 +423,7 @@ TEST(held)
     SEND(f, second, PING);
     ASSERT_STR(next_text(f, second, &other), PONG);
     ASSERT_TRUE(f->held && f->pinged == 1);
-    /* It is no matter of the gates. */
+    /* Gates do not affect a held call. */
     varlink_server_resume(f->server);
     ASSERT_TRUE(pump(f) && f->pinged == 1);
     ASSERT_TRUE(!varlink_held_call_is_lost(f->held));
@@ -437,7 +437,7 @@ TEST(held)
     f->held = varlink_held_call_end(f->held, -EPERM);
     ASSERT_STR(next_text(f, fd, &in),
                "{\"error\":\"org.varlink.service.PermissionDenied\",\"parameters\":{}}");
-    /* Without an answer. */
+    /* Its peer hangs up before the answer. */
     SEND(f, fd, HOLD);
     ASSERT_TRUE(pump(f) && f->held);
     f->held = varlink_held_call_end(f->held, 0);
@@ -446,7 +446,7 @@ TEST(held)
                "\"errno\":71}}");
 }
 
-/* Its peer hangs up, or the server ends: the call stays, and nothing comes of its answer. */
+/* If the peer hangs up or the server ends, a held call stays valid, and its answer is dropped. */
 TEST(held_is_lost)
 {
     FIXTURE;

@@ -59,6 +59,6 @@ TEST(keys_of_systemd)
         ASSERT_TRUE(way != 0 && (way & seen) == 0);
         seen |= way;
     }
-    /* Of a later systemd. */
+    /* A key type of a later systemd. */
     ASSERT_EQ(way_of_creds_key("moon"), way_of_creds_key("unknown"));
 }
