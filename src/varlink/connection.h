@@ -65,21 +65,35 @@ typedef struct VarlinkStream {
     VarlinkDestroyFn destroy;
 } VarlinkStream;
 
+/*
+ * One peer. A turn (varlink_connection_turn()) sends, handles one call or sends one piece of a
+ * stream, and sends again. The flags decide which turns a connection gets, and how it ends:
+ *
+ *                 set                            cleared                      effect
+ *    ready        an event, or work is left      its turn begins              queued, source off
+ *    waiting      the gate of a call is closed   varlink_server_resume()      no call, no input
+ *    held         varlink_call_hold()            varlink_held_call_end()      no call, no input
+ *    stream.next  varlink_call_stream()          its last reply               no call
+ *    refused      by authorize, at the start     never                        calls are refused
+ *    at_end       the peer has stopped sending   never                        closed once idle
+ *    ending       a message was malformed        never                        closed once sent
+ *    broken       the peer is lost, no memory    never                        closed in its turn
+ *
+ * A turn without room in the output (VARLINK_OUTPUT_PAUSE) only sends. "Once idle" is when all
+ * queued calls are answered, "once sent" when the output is empty; both wait for a held call.
+ */
 struct VarlinkConnection {
     VarlinkServer *server;
     VarlinkConnection *previous, *next;
     VarlinkUser *user;
-    sd_event_source *source; /* off while the connection is ready */
+    sd_event_source *source;
     int fd;
     struct ucred peer;
     uint64_t progress_usec; /* CLOCK_MONOTONIC, when bytes last came or went */
-    bool ready;             /* queued for its turn */
+    bool ready;
     TAILQ_ENTRY(VarlinkConnection) in_queue;
-    bool refused; /* by authorize */
-    bool at_end;  /* the peer has shut down its side */
-    bool ending;  /* no further call is handled; queued output is still sent */
-    bool broken;  /* to be closed at once */
-    bool waiting; /* the gate of a call is closed: of parked, or else of the first queued one */
+    bool refused, at_end, ending, broken;
+    bool waiting;      /* for the gate of the parked call, or else of the first queued one */
     VarlinkCall *held; /* its method answers later */
     Secret *parked;    /* a waiting call that may hold a secret: the queue is no place for it */
     VarlinkBuffer input, output;

@@ -9,8 +9,20 @@
 #include "nvme-keyd/keys/key-rules.h"
 #include "nvme-keyd/manager/manager-private.h"
 
-/* Adding, rotating and removing keys: each change is sealed in the store first, then made in the
- * ring. */
+/*
+ * Adding, rotating and removing keys: each change is sealed in the store first and then made in the
+ * ring, because only the ring can be rebuilt from the other.
+ *
+ * A rotation, manager_rotate():
+ *    1. key_new(), key_fill()    make a key with the names and options of the old one
+ *    2. commit_new()             in one commit: the new key is active, the old one retiring, with a
+ *                                deadline of now on a host and after RetireSec= on a target
+ *    3. publisher_publish_new()  adds the new key to the ring; in version 0, where both have one
+ *                                identity, this displaces the old key
+ *    4. manager_retire_due()     withdraws and removes keys past their deadline
+ * A failure in 1 or 2 leaves everything as it was. After a failure in 3 the old key stays in ring
+ * and store, and manager_sync() tries again. Without a ring 4 follows at once.
+ */
 
 int manager_stage(Manager *m, StoreTransaction *t, Key *k, const Secret *payload)
 {
