@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "basic/encoding.h"
@@ -24,24 +23,20 @@ size_t box_length(size_t size)
     return FRAME_LENGTH + BASE64_LENGTH(size);
 }
 
-int box_format(const SealedBox *box, char **ret)
+/* Writes a literal, and after it data in Base64, whose terminator the next text overwrites. */
+static char *write_member(char *p, const char *literal, const uint8_t *data, size_t size)
 {
-    char nonce[NONCE_LENGTH + 1], tag[TAG_LENGTH + 1];
-    _cleanup_(freep) char *ciphertext = malloc(BASE64_LENGTH(box->size) + 1);
-    char *text;
+    p = stpcpy(p, literal);
+    base64_encode(data, size, p);
+    return p + BASE64_LENGTH(size);
+}
 
-    if (!ciphertext)
-        return -ENOMEM;
-
-    base64_encode(box->nonce, SEAL_NONCE_SIZE, nonce);
-    base64_encode(box->ciphertext, box->size, ciphertext);
-    base64_encode(box->tag, SEAL_TAG_SIZE, tag);
-    if (asprintf(&text, NONCE_KEY "%s" CIPHERTEXT_KEY "%s" TAG_KEY "%s" END, nonce, ciphertext,
-                 tag) < 0)
-        return -ENOMEM;
-
-    *ret = text;
-    return 0;
+char *box_write(char *p, const SealedBox *box)
+{
+    p = write_member(p, NONCE_KEY, box->nonce, SEAL_NONCE_SIZE);
+    p = write_member(p, CIPHERTEXT_KEY, box->ciphertext, box->size);
+    p = write_member(p, TAG_KEY, box->tag, SEAL_TAG_SIZE);
+    return mempcpy(p, END, LENGTH(END));
 }
 
 /* Skips literal, which must be there; the caller has checked the total length. */

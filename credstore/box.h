@@ -11,8 +11,8 @@
 /* The length of the text for a plaintext of size bytes, without a terminator. */
 size_t box_length(size_t size);
 
-/* Formats a box without a newline; the caller frees the text. Returns -ENOMEM. */
-int box_format(const SealedBox *box, char **ret) _must_check_;
+/* Writes box_length(box->size) characters, without a terminator, and returns their end. */
+char *box_write(char *p, const SealedBox *box);
 
 /* Finds the box at the end of a text without decoding it. */
 bool box_find(const char *text, size_t size, size_t *ret_size);

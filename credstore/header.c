@@ -146,7 +146,6 @@ int header_format(const Header *header, char **ret)
 {
     _cleanup_(json_putp) json_object *o = json_object_new_object();
     json_object *counter;
-    const char *text;
     int r;
 
     if (!o || json_add_string(o, "format", FORMAT_NAME) < 0 ||
@@ -161,11 +160,5 @@ int header_format(const Header *header, char **ret)
         r = json_add_take(o, "rollbackCounter", counter);
     if (r == 0)
         r = add_orphans(o, header);
-    if (r < 0)
-        return r;
-
-    text =
-        json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
-    *ret = text ? strdup(text) : NULL;
-    return *ret ? 0 : -ENOMEM;
+    return r < 0 ? r : json_format(o, ret);
 }

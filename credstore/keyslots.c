@@ -47,9 +47,10 @@ int keyslots_wrap(Sealer *s, const char *store_id, json_object *slot, const Secr
     r = sealer_seal(s, kek->data, aad, (size_t)n, key, &box);
     if (r < 0)
         return r;
-    r = box_format(box, &text);
-    if (r < 0)
-        return r;
+    text = malloc(box_length(key->size) + 1);
+    if (!text)
+        return -ENOMEM;
+    *box_write(text, box) = '\0';
     return json_add_take(slot, "wrapped", json_tokener_parse(text));
 }
 
@@ -57,18 +58,16 @@ static int unwrap(Sealer *s, const char *store_id, json_object *slot, const Secr
                   Secret **ret)
 {
     _cleanup_(freep) SealedBox *box = NULL;
+    _cleanup_(freep) char *text = NULL;
     char aad[WRAP_AAD_SIZE];
     json_object *wrapped;
-    const char *text;
     int n = format_aad(store_id, slot, aad), r;
 
     if (n < 0 || json_get_object(slot, "wrapped", &wrapped) <= 0 || kek->size != STORE_KEY_SIZE)
         return -EBADMSG;
-    text = json_object_to_json_string_ext(wrapped,
-                                          JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
-    if (!text)
-        return -ENOMEM;
-    r = box_parse(text, strlen(text), &box);
+    r = json_format(wrapped, &text);
+    if (r == 0)
+        r = box_parse(text, strlen(text), &box);
     if (r < 0)
         return r;
     if (box->size != STORE_KEY_SIZE)

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "basic/json.h"
 #include "basic/scan.h"
+#include "basic/text.h"
 #include "credstore/header.h"
 #include "credstore/limits.h"
 #include "credstore/record.h"
@@ -14,9 +12,6 @@
 #define GENERATION_KEY "\",\"generation\":"
 #define META_KEY ",\"meta\":"
 #define BOX_KEY ",\"secret\":"
-
-/* Depth of metadata. */
-#define META_JSON_DEPTH 15
 
 Record *record_share(Record *record)
 {
@@ -123,7 +118,6 @@ static int derive_key(Sealer *s, const Secret *key, uint64_t id, uint64_t genera
     return sealer_derive(s, key, info, ret);
 }
 
-/* Makes a record that keeps a line as it is. */
 static int unseal(Sealer *s, const Secret *key, const char *line, const RecordLine *read,
                   Secret **ret)
 {
@@ -172,66 +166,50 @@ int record_load(Sealer *s, const Secret *key, uint64_t id, uint64_t generation, 
     return record_new_read(line, size, &read, ret);
 }
 
-/* json-c prints one line, but a caller may have set its own serializer. */
-static int format_meta(json_object *meta, const char **ret)
+static int seal(Sealer *s, const Secret *key, const Record *record, size_t public_size,
+                const Secret *secret, SealedBox **ret)
 {
-    _cleanup_(json_putp) json_object *again = NULL;
-    const char *text = json_object_to_json_string_ext(meta, JSON_C_TO_STRING_PLAIN |
-                                                                JSON_C_TO_STRING_NOSLASHESCAPE);
-    int r;
-
-    if (!text)
-        return -ENOMEM;
-    if (strlen(text) > STORE_RECORD_MAX)
-        return -E2BIG;
-    r = strchr(text, '\n') ? -EBADMSG : json_parse(text, strlen(text), META_JSON_DEPTH, &again);
-    if (r < 0)
-        return r == -EBADMSG ? -EINVAL : r;
-    *ret = text;
-    return 0;
-}
-
-static int seal(Sealer *s, const Secret *key, uint64_t id, uint64_t generation, const char *public,
-                const Secret *secret, char **ret_box)
-{
-    _cleanup_(freep) SealedBox *box = NULL;
     uint8_t record_key[STORE_KEY_SIZE];
     CLEANUP_ERASE(record_key);
-    int r = derive_key(s, key, id, generation, record_key);
+    int r = derive_key(s, key, record->number, record->public.generation, record_key);
 
-    if (r == 0)
-        r = sealer_seal(s, record_key, public, strlen(public), secret, &box);
-    return r < 0 ? r : box_format(box, ret_box);
+    return r < 0 ? r : sealer_seal(s, record_key, record->text, public_size, secret, ret);
 }
 
 int record_new_sealed(Sealer *s, const Secret *key, uint64_t id, uint64_t generation,
-                      json_object *meta, const Secret *secret, Record **ret)
+                      const char *meta, const Secret *secret, Record **ret)
 {
-    _cleanup_(freep) char *public = NULL, *box = NULL, *line = NULL;
-    const char *meta_text;
-    RecordLine read;
-    int n, r;
+    char start[sizeof(ID_KEY GENERATION_KEY META_KEY) + SCAN_HEX64_LENGTH + SCAN_NUMBER_LENGTH_MAX];
+    _cleanup_(record_freep) Record *record = NULL;
+    _cleanup_(freep) SealedBox *box = NULL;
+    size_t meta_size = strlen(meta), start_size, size;
+    char *p;
+    int r;
 
-    if (secret->size == 0)
+    if (secret->size == 0 || meta_size < 2 || meta[0] != '{' || meta[meta_size - 1] != '}' ||
+        strchr(meta, '\n') || !utf8_is_valid(meta, meta_size))
         return -EINVAL;
-    r = format_meta(meta, &meta_text);
-    if (r < 0)
-        return r;
-    n = asprintf(&public, ID_KEY "%016" PRIx64 GENERATION_KEY "%" PRIu64 META_KEY "%s", id,
-                 generation, meta_text);
-    if (n < 0)
-        return -ENOMEM;
-    if (secret->size > STORE_RECORD_MAX ||
-        (size_t)n + strlen(BOX_KEY) + box_length(secret->size) + 1 > STORE_RECORD_MAX)
+    p = scan_write_hex64(stpcpy(start, ID_KEY), id);
+    p = scan_write_number(stpcpy(p, GENERATION_KEY), generation);
+    start_size = (size_t)(stpcpy(p, META_KEY) - start);
+    if (meta_size > STORE_RECORD_MAX || secret->size > STORE_RECORD_MAX)
         return -E2BIG;
-    r = seal(s, key, id, generation, public, secret, &box);
+    size = start_size + meta_size + strlen(BOX_KEY) + box_length(secret->size) + strlen("}");
+    if (size > STORE_RECORD_MAX)
+        return -E2BIG;
+    r = record_new(id, generation, size + strlen("\n"), &record);
     if (r < 0)
         return r;
-    n = asprintf(&line, "%s" BOX_KEY "%s}", public, box);
-    if (n < 0)
-        return -ENOMEM;
-    return record_scan(line, (size_t)n, &read) ? record_new_read(line, (size_t)n, &read, ret)
-                                               : -EINVAL;
+    record->public.meta = mempcpy(record->text, start, start_size);
+    record->public.meta_size = meta_size;
+    p = mempcpy(record->text + start_size, meta, meta_size);
+    r = seal(s, key, record, start_size + meta_size, secret, &box);
+    if (r < 0)
+        return r;
+    p = mempcpy(p, BOX_KEY, strlen(BOX_KEY));
+    memcpy(box_write(p, box), "}\n", 2);
+    *ret = TAKE_PTR(record);
+    return 0;
 }
 
 int record_unseal(Sealer *s, const Secret *key, const Record *record, Secret **ret)

@@ -60,10 +60,9 @@ int record_load(Sealer *s, const Secret *key, uint64_t id, uint64_t generation, 
 int record_new_broken(uint64_t id, uint64_t listed, int error, const char *text, size_t size,
                       Record **ret) _must_check_;
 
-/* Seals a new record; copies meta. Returns -EINVAL (secret empty, or metadata that cannot be read
- * back), -E2BIG, -ENOMEM, -EIO. */
+/* Seals a new record; copies meta. Errors as store_add(). */
 int record_new_sealed(Sealer *s, const Secret *key, uint64_t id, uint64_t generation,
-                      json_object *meta, const Secret *secret, Record **ret) _must_check_;
+                      const char *meta, const Secret *secret, Record **ret) _must_check_;
 
 /* Decrypts the secret. Returns the record's error, -EBADMSG or -ENOMEM. */
 int record_unseal(Sealer *s, const Secret *key, const Record *record, Secret **ret) _must_check_;

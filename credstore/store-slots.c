@@ -39,10 +39,9 @@ static bool needs_somebody(json_object *slot)
 
 int slots_pack(json_object *slot, Secret **ret)
 {
-    const char *text = json_object_to_json_string_ext(slot, JSON_C_TO_STRING_PLAIN |
-                                                                JSON_C_TO_STRING_NOSLASHESCAPE);
+    _cleanup_(freep) char *text = NULL;
 
-    *ret = text ? secret_new_copy(text, strlen(text)) : NULL;
+    *ret = json_format(slot, &text) == 0 ? secret_new_copy(text, strlen(text)) : NULL;
     return *ret ? 0 : -ENOMEM;
 }
 

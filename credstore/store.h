@@ -10,9 +10,9 @@
 #include "credstore/seal/seal-options.h"
 
 /*
- * A file of sealed records. A record is public metadata (a JSON object) and a secret; authenticated
- * encryption binds them to each other, to the id of the record and to its generation. The store
- * does not interpret either of them. docs/CREDSTORE.md describes the format.
+ * A file of sealed records. A record is public metadata (a line of text) and a secret;
+ * authenticated encryption binds them to each other, to the id of the record and to its generation.
+ * The store does not interpret either of them. docs/CREDSTORE.md describes the format.
  *
  * Every change is a transaction: after a crash at any instruction the store opens with all of it or
  * none of it.
@@ -33,7 +33,7 @@ typedef struct StoreTransaction StoreTransaction;
 typedef struct StoreRecord {
     char id[STORE_ID_SIZE];
     uint64_t generation; /* rises with each commit of the record, from 1; 0 if unknown */
-    /* A JSON object without a terminator; NULL if error is set. */
+    /* As the caller of store_add() gave it, without a terminator; NULL if error is set. */
     const char *meta;
     size_t meta_size;
     /* 0, or why this record, but not the others, cannot be used: -ENOENT missing, -ESTALE of
@@ -277,15 +277,15 @@ bool store_export_next(StoreExport *e, const char **ret, size_t *ret_size);
  * return -EINVAL. */
 int store_begin(Store *s, StoreTransaction **ret) _must_check_;
 
-/* Adds a record under a new random id, which ret_id gets; copies meta. Returns -EINVAL (secret
- * empty, meta not valid UTF-8 or nested more than 15 deep), -E2BIG (record above STORE_RECORD_MAX),
- * -ENOMEM, -EIO. */
-int store_add(StoreTransaction *t, json_object *meta, const Secret *secret,
+/* Adds a record under a new random id, which ret_id gets; copies meta, the text of a JSON object.
+ * Returns -EINVAL (secret empty, meta without braces, with a newline, or not valid UTF-8), -E2BIG
+ * (record above STORE_RECORD_MAX), -ENOMEM, -EIO. */
+int store_add(StoreTransaction *t, const char *meta, const Secret *secret,
               char ret_id[static STORE_ID_SIZE]) _must_check_;
 
 /* Replaces the metadata of a record, and its secret unless secret is NULL. Returns -ENOENT, the
  * error of a record whose secret cannot be kept, else as store_add(). */
-int store_replace(StoreTransaction *t, const char *id, json_object *meta, const Secret *secret)
+int store_replace(StoreTransaction *t, const char *id, const char *meta, const Secret *secret)
     _must_check_;
 
 /* Removes a record, which may be broken. Returns -ENOENT. */

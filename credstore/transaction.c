@@ -99,7 +99,7 @@ static int choose_id(const StoreTransaction *t, uint64_t *ret)
     return 0;
 }
 
-int store_add(StoreTransaction *t, json_object *meta, const Secret *secret,
+int store_add(StoreTransaction *t, const char *meta, const Secret *secret,
               char ret_id[static STORE_ID_SIZE])
 {
     Store *s = t->store;
@@ -134,7 +134,7 @@ static const Record *find_current(const StoreTransaction *t, const char *id)
     return record_id_parse(id, &number) ? store_find_record(t->store, number) : NULL;
 }
 
-int store_replace(StoreTransaction *t, const char *id, json_object *meta, const Secret *secret)
+int store_replace(StoreTransaction *t, const char *id, const char *meta, const Secret *secret)
 {
     _cleanup_(secret_freep) Secret *kept = NULL;
     const Record *current = find_current(t, id), *stored;

@@ -66,32 +66,31 @@ static int pack_options(const SlotOptions *o, Head *h)
 
 int seal_request_pack(const SealRequest *q, Secret **ret)
 {
-    const char *slot = q->slot
-                           ? json_object_to_json_string_ext(
-                                 q->slot, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)
-                           : "";
-    size_t secret_size = q->secret ? q->secret->size : 0;
+    size_t secret_size = q->secret ? q->secret->size : 0, slot_size;
     _cleanup_(secret_freep) Secret *packed = NULL;
+    _cleanup_(freep) char *slot = NULL;
     Head h = {.work = q->work,
               .value = q->value,
               .secret_size = (uint32_t)secret_size,
               .counter = q->counter};
     int r = pack_options(&q->options, &h);
 
+    if (r == 0 && q->slot)
+        r = json_format(q->slot, &slot);
     if (r < 0)
         return r;
-    if (!slot)
-        return -ENOMEM;
+    slot_size = slot ? strlen(slot) : 0;
     memcpy(h.owner, q->owner, sizeof(h.owner));
-    if (sizeof(h) + secret_size + strlen(slot) > SEAL_REQUEST_MAX)
+    if (sizeof(h) + secret_size + slot_size > SEAL_REQUEST_MAX)
         return -E2BIG;
-    packed = secret_new(sizeof(h) + secret_size + strlen(slot));
+    packed = secret_new(sizeof(h) + secret_size + slot_size);
     if (!packed)
         return -ENOMEM;
     memcpy(packed->data, &h, sizeof(h));
     if (q->secret)
         memcpy(packed->data + sizeof(h), q->secret->data, secret_size);
-    memcpy(packed->data + sizeof(h) + secret_size, slot, strlen(slot));
+    if (slot)
+        memcpy(packed->data + sizeof(h) + secret_size, slot, slot_size);
     *ret = TAKE_PTR(packed);
     return 0;
 }
@@ -220,7 +219,7 @@ static int check_seal(const Unpacked *u, char **reterr_detail)
 
 static int seal(const Unpacked *u, Secret **ret, char **reterr_detail)
 {
-    const char *text;
+    _cleanup_(freep) char *text = NULL;
     int r = 0;
 
     if (u->head.work == SEAL_WORK_SEAL_IF_USABLE) {
@@ -233,11 +232,11 @@ static int seal(const Unpacked *u, Secret **ret, char **reterr_detail)
         r = u->type->seal(u->secret, &u->options, u->slot, reterr_detail);
     if (r == 0)
         r = check_seal(u, reterr_detail);
+    if (r == 0)
+        r = json_format(u->slot, &text);
     if (r < 0)
         return r;
-    text = json_object_to_json_string_ext(u->slot,
-                                          JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
-    *ret = text ? secret_new_copy(text, strlen(text)) : NULL;
+    *ret = secret_new_copy(text, strlen(text));
     return *ret ? 0 : -ENOMEM;
 }
 

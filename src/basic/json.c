@@ -106,6 +106,19 @@ void json_string_erase(json_object *string)
                    (size_t)json_object_get_string_len(string));
 }
 
+int json_format(json_object *object, char **ret)
+{
+    const char *text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN |
+                                                                  JSON_C_TO_STRING_NOSLASHESCAPE);
+    _cleanup_(json_putp) json_object *again = NULL;
+
+    if (!text || json_parse(text, strlen(text), JSON_TOKENER_DEFAULT_DEPTH, &again) < 0 ||
+        !json_object_equal(object, again))
+        return -ENOMEM;
+    *ret = strdup(text);
+    return *ret ? 0 : -ENOMEM;
+}
+
 int json_add_take(json_object *object, const char *key, json_object *value)
 {
     if (!value)

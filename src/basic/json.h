@@ -40,6 +40,10 @@ const char *json_string_or(json_object *object, const char *key, const char *oth
 /* Overwrites the text of a string object. Call it before putting one that holds a secret. */
 void json_string_erase(json_object *string);
 
+/* Formats an object in one line, to be freed, and reads it back, because json-c leaves text out
+ * when it has no memory. Returns -ENOMEM. */
+int json_format(json_object *object, char **ret) _must_check_;
+
 /* Adds a member. Returns 0 or -ENOMEM only, so callers may join several calls by "|". */
 int json_add_string(json_object *object, const char *key, const char *value) _must_check_;
 int json_add_uint(json_object *object, const char *key, uint64_t value) _must_check_;

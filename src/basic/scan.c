@@ -2,6 +2,11 @@
 #include <string.h>
 
 #include "basic/scan.h"
+#include "basic/text.h"
+
+/* Characters with a short escape, and its letter. The other control characters have the letter u.
+ */
+static const char escaped[] = "\"\\\b\t\n\f\r", letters[] = "\"\\btnfr";
 
 bool scan_literal(Scan *s, const char *literal)
 {
@@ -55,6 +60,53 @@ bool scan_number(Scan *s, uint64_t max, uint64_t *ret)
     return true;
 }
 
+/* Reads an escape after its backslash. */
+static bool scan_escape(Scan *s, char *ret)
+{
+    const char *letter = s->p < s->end && *s->p != '\0' ? strchr(letters, *s->p) : NULL;
+    int high, low;
+
+    if (letter) {
+        s->p++;
+        *ret = escaped[letter - letters];
+        return true;
+    }
+    if (!scan_literal(s, "u00") || s->end - s->p < 2)
+        return false;
+    high = hex_value(s->p[0]);
+    low = hex_value(s->p[1]);
+    if (high < 0 || high > 1 || low < 0 || high + low == 0)
+        return false;
+    *ret = (char)(high << 4 | low);
+    s->p += 2;
+    return !strchr(escaped, *ret);
+}
+
+bool scan_string(Scan *s, char *ret, size_t capacity)
+{
+    unsigned char seen = 0;
+    Scan t = *s;
+    size_t n;
+
+    if (!scan_literal(&t, "\""))
+        return false;
+    for (n = 0; t.p < t.end && *t.p != '"'; n++) {
+        unsigned char c = (unsigned char)*t.p++;
+
+        if (c < ' ' || n + 1 >= capacity)
+            return false;
+        seen |= c;
+        ret[n] = (char)c;
+        if (c == '\\' && !scan_escape(&t, &ret[n]))
+            return false;
+    }
+    if (!scan_literal(&t, "\"") || n >= capacity || (seen >= 0x80 && !utf8_is_valid(ret, n)))
+        return false;
+    ret[n] = '\0';
+    *s = t;
+    return true;
+}
+
 char *scan_write_hex64(char *p, uint64_t value)
 {
     for (int shift = 60; shift >= 0; shift -= 4)
@@ -72,5 +124,25 @@ char *scan_write_number(char *p, uint64_t value)
     while ((value /= 10) > 0);
     while (n > 0)
         *p++ = digits[--n];
+    return p;
+}
+
+char *scan_write_string(char *p, const char *text)
+{
+    *p++ = '"';
+    for (; *text; text++) {
+        const char *special = strchr(escaped, *text);
+
+        if (special) {
+            *p++ = '\\';
+            *p++ = letters[special - escaped];
+        } else if ((unsigned char)*text < ' ') {
+            p = stpcpy(p, "\\u00");
+            *p++ = (char)('0' + (*text >> 4));
+            *p++ = "0123456789abcdef"[*text & 15];
+        } else
+            *p++ = *text;
+    }
+    *p++ = '"';
     return p;
 }

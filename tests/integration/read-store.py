@@ -30,6 +30,9 @@ RECORD = re.compile(rf'\{{"id":"([0-9a-f]{{16}})","generation":({GENERATION}),"m
                     r'"secret":(\{"nonce":"[^"]*","ciphertext":"[^"]*","tag":"[^"]*"\})\}')
 BEGINNING = re.compile(r'\{"id":"([0-9a-f]{16})"')
 LINE_MAX = 16384
+META = ["kind", "hostNQN", "subsystemNQN", "role", "state", "hash", "derivation", "identityVersions",
+        "created", "changed", "digest", "deadline", "comment"]
+OPTIONAL = META[-3:]
 
 
 class Bad(Exception):
@@ -147,6 +150,15 @@ def unlock(header, kek):
     raise Bad("no slot opens")
 
 
+def read_meta(text):
+    """Returns the metadata, whose text has to be the one that they have."""
+    meta = json.loads(text)
+    members = [m for m in META if m in meta or m not in OPTIONAL]
+    if list(meta) != members or json.dumps(meta, separators=(",", ":"), ensure_ascii=False) != text:
+        raise Bad("metadata in another form")
+    return meta
+
+
 def read_line(key, line):
     """Returns id, generation, metadata and secret of the line of a record."""
     match = RECORD.fullmatch(line.decode("utf-8", "surrogateescape")) if len(line) <= LINE_MAX else None
@@ -155,7 +167,7 @@ def read_line(key, line):
     record, generation, meta, box = match.groups()
     aad = line[:-len(box) - len('}') - len(',"secret":')]
     secret = decrypt(expand(key, f"nvme-keyd record {record} {generation}"), aad, box)
-    return record, int(generation), json.loads(meta), secret
+    return record, int(generation), read_meta(meta), secret
 
 
 def id_of(line):

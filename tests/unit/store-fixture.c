@@ -130,13 +130,11 @@ bool fixture_has_new(const char *dir)
     return access(path, F_OK) == 0;
 }
 
-json_object *fixture_meta(const char *name)
+char *fixture_meta(const char *name)
 {
-    json_object *meta = json_object_new_object();
+    char *meta;
 
-    if (meta)
-        json_object_object_add(meta, "name", json_object_new_string(name));
-    return meta;
+    return asprintf(&meta, "{\"name\":\"%s\"}", name) < 0 ? NULL : meta;
 }
 
 const char *fixture_name(const StoreRecord *record)
@@ -155,7 +153,7 @@ const char *fixture_name(const StoreRecord *record)
 int fixture_add(Store *s, const char *name, const char *secret, char ret_id[static STORE_ID_SIZE])
 {
     _cleanup_(secret_freep) Secret *copy = secret_new_copy(secret, strlen(secret));
-    _cleanup_(json_putp) json_object *meta = fixture_meta(name);
+    _cleanup_(freep) char *meta = fixture_meta(name);
     _cleanup_(store_endp) StoreTransaction *t = NULL;
     int r = store_begin(s, &t);
 
@@ -167,7 +165,7 @@ int fixture_add(Store *s, const char *name, const char *secret, char ret_id[stat
 int fixture_replace(Store *s, const char *id, const char *name, const char *secret)
 {
     _cleanup_(secret_freep) Secret *copy = secret ? secret_new_copy(secret, strlen(secret)) : NULL;
-    _cleanup_(json_putp) json_object *meta = fixture_meta(name);
+    _cleanup_(freep) char *meta = fixture_meta(name);
     _cleanup_(store_endp) StoreTransaction *t = NULL;
     int r = store_begin(s, &t);
 

@@ -43,8 +43,8 @@ char *fixture_find_line(const char *text, size_t size, const char *id, size_t *r
 /* Where the records begin. */
 size_t fixture_head_size(const char *text, size_t size);
 
-/* The metadata of a record with this name. The caller puts it. */
-json_object *fixture_meta(const char *name);
+/* The metadata of a record with this name. The caller frees it. */
+char *fixture_meta(const char *name);
 /* Adds a record with this name and this secret, by a commit of its own. */
 int fixture_add(Store *s, const char *name, const char *secret, char ret_id[static STORE_ID_SIZE]);
 /* Replaces it; secret NULL keeps the old one. */

@@ -51,7 +51,7 @@ int step_remove(Subject *x, Store *s)
 int step_all_kinds(Subject *x, Store *s)
 {
     _cleanup_(secret_freep) Secret *secret = secret_new_copy("third", 5);
-    _cleanup_(json_putp) json_object *meta = fixture_meta("a4");
+    _cleanup_(freep) char *meta = fixture_meta("a4");
     _cleanup_(store_endp) StoreTransaction *t = NULL;
     int r = store_begin(s, &t);
 
@@ -67,7 +67,7 @@ int step_all_kinds(Subject *x, Store *s)
 int step_add_batch(Subject *x, Store *s)
 {
     _cleanup_(secret_freep) Secret *secret = secret_new_copy("batch", 5);
-    _cleanup_(json_putp) json_object *meta = fixture_meta("batch");
+    _cleanup_(freep) char *meta = fixture_meta("batch");
     _cleanup_(store_endp) StoreTransaction *t = NULL;
     int r = store_begin(s, &t);
 

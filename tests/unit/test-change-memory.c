@@ -72,15 +72,14 @@ static int visit_record(const StoreRecord *record, void *userdata)
 {
     const Manager *m = userdata;
     const Key *k = key_table_find(manager_keys(m), record->id);
-    _cleanup_(json_putp) json_object *meta = NULL, *stored = NULL;
+    _cleanup_(freep) char *meta = k ? key_to_meta(k) : NULL;
 
-    if (record->error < 0 || json_parse(record->meta, record->meta_size, 8, &stored) < 0 || !k ||
-        k->generation != record->generation || key_to_meta(k, &meta) < 0 ||
-        !json_object_equal(meta, stored)) {
-        printf("# record %s, generation %llu, key %s, generation %llu\n%s\n%s\n", record->id,
+    if (record->error < 0 || !k || k->generation != record->generation || !meta ||
+        strlen(meta) != record->meta_size || memcmp(meta, record->meta, record->meta_size) != 0) {
+        printf("# record %s, generation %llu, key %s, generation %llu\n%.*s\n%s\n", record->id,
                (unsigned long long)record->generation, k ? k->id : "(none)",
-               k ? (unsigned long long)k->generation : 0, json_object_to_json_string(stored),
-               json_object_to_json_string(meta));
+               k ? (unsigned long long)k->generation : 0, (int)record->meta_size, record->meta,
+               meta ? meta : "");
         return -EBADMSG;
     }
     return 0;

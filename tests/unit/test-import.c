@@ -121,38 +121,6 @@ TEST(json_of_derived)
     ASSERT_STR(member(v1, "fingerprint"), "iSbjiStwJ/1T");
 }
 
-/* Metadata that a derived key cannot have. */
-TEST(meta_of_derived)
-{
-    static const struct {
-        const char *member, *json; /* NULL if missing */
-    } bad[] = {
-        {"kind", NULL},
-        {"kind", "\"generated\""},
-        {"hash", "\"none\""},
-        {"hash", "\"sha384\""},
-        {"identityVersions", "[0,1]"},
-        {"identityVersions", "[0]"},
-        {"digest", NULL},
-        {"digest", "1"},
-    };
-    _cleanup_(run_done) Run r = {.detail = NULL};
-    FIXTURE;
-
-    ASSERT_OK(stage(&r, "NVMe1R01 " PAIR " " DIGEST_A, NULL, KEY_ROLE_HOST, 1));
-    ASSERT_OK(import(&f, &r));
-    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-        _cleanup_(json_putp) json_object *meta = NULL;
-        Key *k = NULL;
-
-        ASSERT_OK(key_to_meta(pair_of(&f, SUBSYSTEM), &meta));
-        json_object_object_del(meta, bad[i].member);
-        if (bad[i].json)
-            json_object_object_add(meta, bad[i].member, json_tokener_parse(bad[i].json));
-        ASSERT_EQ(key_from_meta(meta, &k), -EBADMSG);
-    }
-}
-
 /* A key that the store has is left unchanged, and a repeated line is one key. */
 TEST(unchanged)
 {

@@ -295,3 +295,50 @@ TEST(string_erase)
             ASSERT_EQ(json_object_get_string(o)[i], 0);
     }
 }
+
+#if defined(__SANITIZE_ADDRESS__)
+#define CANNOT_FAIL true
+static size_t fail_at, n_calls;
+#else
+#define CANNOT_FAIL false
+/* The call of realloc() that fails, counted from 1; 0: none. */
+static size_t fail_at, n_calls;
+
+void *__libc_realloc(void *p, size_t size);
+
+void *realloc(void *p, size_t size)
+{
+    return fail_at > 0 && ++n_calls == fail_at ? NULL : __libc_realloc(p, size);
+}
+#endif
+
+/* json-c's printer leaves out what it has no memory for, and reports nothing. */
+TEST(format_without_memory)
+{
+    static const char text[] =
+        "{\"type\":\"tpm2\",\"pcrs\":[7,11],\"public\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\","
+        "\"a/b\":{\"c\":1.5,\"d\":null,\"e\":true,\"f\":\"\xc3\xbc\\n\\u0000\"}}";
+    _cleanup_(json_putp) json_object *o = json_tokener_parse(text);
+    _cleanup_(freep) char *whole = NULL;
+    size_t n_failed = 0;
+
+    ASSERT_OK(json_format(o, &whole));
+    ASSERT_STR(whole, text);
+    if (CANNOT_FAIL)
+        TEST_SKIP("needs a realloc() of its own");
+    for (fail_at = 1; n_calls >= fail_at - 1; fail_at++) {
+        _cleanup_(freep) char *part = NULL;
+        int r;
+
+        n_calls = 0;
+        r = json_format(o, &part);
+        if (r == 0)
+            ASSERT_STR(part, text);
+        else
+            ASSERT_EQ(r, -ENOMEM);
+        n_failed += r < 0;
+    }
+    fail_at = 0;
+    ASSERT_TRUE(n_failed > 0);
+}

@@ -13,7 +13,6 @@
 #define NOW ((uint64_t)1700000000 * USEC_PER_SEC)
 
 static const KeyRole roles[] = {KEY_ROLE_HOST, KEY_ROLE_TARGET, KEY_ROLE_BOTH};
-static const KeyState states[] = {KEY_PENDING, KEY_ACTIVE, KEY_RETIRING, KEY_REVOKED};
 static const PskHash hashes[] = {PSK_HASH_NONE, PSK_HASH_SHA256, PSK_HASH_SHA384};
 
 static Secret *configured_of(PskHash hash)
@@ -52,114 +51,6 @@ static Key *new_key(const char *subsysnqn, KeyRole role, unsigned versions, PskH
 static bool same_text(const char *a, const char *b)
 {
     return !a || !b ? a == b : strcmp(a, b) == 0;
-}
-
-static bool same_key(const Key *a, const Key *b)
-{
-    return strcmp(a->hostnqn, b->hostnqn) == 0 && strcmp(a->subsysnqn, b->subsysnqn) == 0 &&
-           same_text(a->comment, b->comment) && a->role == b->role && a->state == b->state &&
-           a->hash == b->hash && a->derivation == b->derivation && a->versions == b->versions &&
-           strcmp(a->digest, b->digest) == 0 && a->created_usec == b->created_usec &&
-           a->changed_usec == b->changed_usec && a->deadline_usec == b->deadline_usec &&
-           same_text(a->identities[0], b->identities[0]) &&
-           same_text(a->identities[1], b->identities[1]);
-}
-
-static bool survives_meta(const Key *k)
-{
-    _cleanup_(json_putp) json_object *meta = NULL;
-    _cleanup_(key_freep) Key *copy = NULL;
-
-    return key_to_meta(k, &meta) == 0 && key_from_meta(meta, &copy) == 0 && same_key(k, copy);
-}
-
-TEST(meta_round_trip)
-{
-    for (size_t role = 0; role < ARRAY_SIZE(roles); role++)
-        for (size_t hash = 0; hash < ARRAY_SIZE(hashes); hash++)
-            for (unsigned versions = 1; versions < 1u << KEY_VERSIONS; versions++) {
-                _cleanup_(key_freep) Key *k =
-                    new_key(SUBSYSTEM, roles[role], versions, hashes[hash], NULL);
-
-                ASSERT_TRUE(k);
-                for (size_t state = 0; state < ARRAY_SIZE(states); state++) {
-                    k->state = states[state];
-                    k->deadline_usec = k->state == KEY_RETIRING ? INT64_MAX : 0;
-                    k->derivation = state % 2 ? PSK_COMPAT : PSK_RFC8446;
-                    ASSERT_TRUE(survives_meta(k));
-                }
-                k->comment = strdup("Regal 7, f\xc3\xbcr Anna");
-                ASSERT_TRUE(survives_meta(k));
-            }
-}
-
-/* Each member in turn is missing, of another type, or of an impossible value. */
-static const struct {
-    const char *member;
-    const char *json; /* NULL if missing */
-} bad_members[] = {
-    {"hostNQN", NULL},
-    {"hostNQN", "7"},
-    {"hostNQN", "\"\""},
-    {"hostNQN", "\"nqn.a b\""},
-    {"hostNQN", "\"nqn.a\\u0000\""},
-    {"subsystemNQN", NULL},
-    {"subsystemNQN", "[]"},
-    {"subsystemNQN", "\"iqn.a:b\""},
-    {"role", NULL},
-    {"role", "\"\""},
-    {"role", "\"hosts\""},
-    {"role", "3"},
-    {"state", NULL},
-    {"state", "\"broken\""},
-    {"state", "\"gone\""},
-    {"hash", NULL},
-    {"hash", "\"sha512\""},
-    {"derivation", NULL},
-    {"derivation", "\"\""},
-    {"digest", NULL},
-    {"digest", "\"\""},
-    {"digest", "\"VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwN\""},
-    {"digest", "\"VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwN==\""},
-    {"identityVersions", NULL},
-    {"identityVersions", "[]"},
-    {"identityVersions", "[2]"},
-    {"identityVersions", "[-1]"},
-    {"identityVersions", "[1.0]"},
-    {"identityVersions", "[\"1\"]"},
-    {"identityVersions", "1"},
-    {"created", NULL},
-    {"created", "-1"},
-    {"created", "\"1\""},
-    {"created", "9223372036854775808"},
-    {"changed", NULL},
-    {"changed", "1.5"},
-    {"deadline", "-1"},
-    {"deadline", "true"},
-    {"comment", "1"},
-    {"comment", "\"a\\u0000b\""},
-};
-
-TEST(meta_bad)
-{
-    _cleanup_(key_freep) Key *k = new_key(SUBSYSTEM, KEY_ROLE_BOTH, 3, PSK_HASH_SHA256, NULL);
-
-    ASSERT_TRUE(k);
-    for (size_t i = 0; i < ARRAY_SIZE(bad_members); i++) {
-        _cleanup_(json_putp) json_object *meta = NULL;
-        Key *untouched = k;
-        int r;
-
-        ASSERT_OK(key_to_meta(k, &meta));
-        json_object_object_del(meta, bad_members[i].member);
-        if (bad_members[i].json)
-            json_object_object_add(meta, bad_members[i].member,
-                                   json_tokener_parse(bad_members[i].json));
-        r = key_from_meta(meta, &untouched);
-        if (r != -EBADMSG || untouched != k)
-            TEST_FAIL("%s: %s gave %d", bad_members[i].member,
-                      bad_members[i].json ? bad_members[i].json : "missing", r);
-    }
 }
 
 static bool publishable(KeyState state, KeyRole role, uint64_t deadline_usec)

@@ -356,3 +356,31 @@ TEST(a_job_that_cannot_start)
     ASSERT_EQ(events, 0);
     ASSERT_TRUE(!vault_is_opening(v));
 }
+
+/* A record that is authentic, but not in the one form of metadata, is broken; the others are not.
+ */
+TEST(metadata_in_another_form)
+{
+    _cleanup_(secret_freep) Secret *secret = fixture_psk(1);
+    _cleanup_(store_endp) StoreTransaction *t = NULL;
+    _cleanup_(freep) char *meta = NULL, *spaced = NULL;
+    char id[STORE_ID_SIZE];
+    const Key *k;
+    FIXTURE;
+
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1);
+    ASSERT_TRUE(k && secret);
+    meta = key_to_meta(k);
+    ASSERT_TRUE(meta && asprintf(&spaced, "{ %s", meta + 1) > 0);
+    ASSERT_OK(store_begin((Store *)(uintptr_t)manager_store(f.m), &t));
+    ASSERT_OK(store_add(t, spaced, secret, id));
+    ASSERT_OK(store_commit(t));
+    t = store_end(t);
+    ASSERT_TRUE(fixture_restart(&f));
+    ASSERT_OK(fixture_open(&f, f.m));
+    ASSERT_EQ(key_table_size(manager_keys(f.m)), 2);
+    k = key_table_find(manager_keys(f.m), id);
+    ASSERT_TRUE(k && k->state == KEY_BROKEN && k->error == -EBADMSG && k->generation == 1);
+    ASSERT_TRUE(
+        key_table_pair(manager_keys(f.m), HOST, strlen(HOST), SUBSYSTEM, strlen(SUBSYSTEM)));
+}

@@ -97,3 +97,93 @@ TEST(a_number_ends)
     s.end--;
     ASSERT_TRUE(scan_number(&s, 100, &value) && value == 12 && s.p == s.end);
 }
+
+TEST(strings)
+{
+    static const struct {
+        const char *text, *value; /* NULL: not canonical */
+    } cases[] = {
+        {"\"\"", ""},
+        {"\"abc\"", "abc"},
+        {"\"a/\x7f\xc3\xbc\"", "a/\x7f\xc3\xbc"},
+        {"\"\\\"\\\\\\b\\t\\n\\f\\r\"", "\"\\\b\t\n\f\r"},
+        {"\"\\u0001\\u000b\\u001f\"", "\x01\x0b\x1f"},
+        {"", NULL},
+        {"\"", NULL},
+        {"\"a", NULL},
+        {"\"\\\"", NULL},
+        {"\"\\u001\"", NULL},
+        {"\"\\u0000\"", NULL},
+        {"\"\\u000a\"", NULL},
+        {"\"\\u000B\"", NULL},
+        {"\"\\u0020\"", NULL},
+        {"\"\\u0061\"", NULL},
+        {"\"\\u00fc\"", NULL},
+        {"\"\\U0001\"", NULL},
+        {"\"\\/\"", NULL},
+        {"\"\\a\"", NULL},
+        {"\"\n\"", NULL},
+        {"\"\x1f\"", NULL},
+        {"\"\xff\"", NULL},
+        {"\"\xc3\"", NULL},
+        {"'a'", NULL},
+        {"a", NULL},
+    };
+    char value[16], text[SCAN_STRING_LENGTH_MAX(sizeof(value)) + 1];
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        Scan s = of(cases[i].text);
+
+        if (scan_string(&s, value, sizeof(value)) != (cases[i].value != NULL))
+            TEST_FAIL("%s", cases[i].text);
+        if (!cases[i].value) {
+            ASSERT_TRUE(s.p == cases[i].text);
+            continue;
+        }
+        ASSERT_TRUE(s.p == s.end);
+        ASSERT_STR(value, cases[i].value);
+        *scan_write_string(text, value) = '\0';
+        ASSERT_STR(text, cases[i].text);
+    }
+}
+
+/* Of all escapes, one for each character that has one. */
+TEST(each_escape)
+{
+    size_t n = 0;
+
+    for (int c = 1; c < 256; c++)
+        for (int d = 0; d < 256; d++) {
+            char text[16], value[4], again[SCAN_STRING_LENGTH_MAX(2) + 1];
+            Scan s;
+
+            if (c == 'u')
+                snprintf(text, sizeof(text), "\"\\u00%02x\"", (unsigned)d);
+            else
+                snprintf(text, sizeof(text), "\"\\%c\"", c);
+            if (c != 'u' && d > 0)
+                break;
+            s = of(text);
+            if (!scan_string(&s, value, sizeof(value)))
+                continue;
+            *scan_write_string(again, value) = '\0';
+            ASSERT_STR(again, text);
+            n++;
+        }
+    ASSERT_EQ(n, 2 + 31);
+}
+
+TEST(a_string_that_does_not_fit)
+{
+    char value[4] = "xyz";
+    Scan s = of("\"abc\"");
+
+    ASSERT_TRUE(!scan_string(&s, value, 0) && !scan_string(&s, value, 3) && *s.p == '"');
+    ASSERT_TRUE(scan_string(&s, value, 4) && s.p == s.end);
+    ASSERT_STR(value, "abc");
+    s = of("\"\"");
+    ASSERT_TRUE(!scan_string(&s, value, 0) && scan_string(&s, value, 1));
+    s = of("\"abc\"");
+    s.end--;
+    ASSERT_TRUE(!scan_string(&s, value, 4));
+}

@@ -39,7 +39,7 @@ static int change(Store *s, const char *a)
 {
     static const char padding[9000] = {[0 ... 8998] = 'p'};
     _cleanup_(secret_freep) Secret *secret = secret_new_copy("second", 6);
-    _cleanup_(json_putp) json_object *meta = fixture_meta("a2"), *large = fixture_meta(padding);
+    _cleanup_(freep) char *meta = fixture_meta("a2"), *large = fixture_meta(padding);
     _cleanup_(store_endp) StoreTransaction *t = NULL;
     char id[STORE_ID_SIZE];
     int r = store_begin(s, &t);

@@ -60,7 +60,7 @@ static int base_new(Base *x)
 static int change(const Base *x, Store *s, int n)
 {
     _cleanup_(secret_freep) Secret *secret = secret_new_copy("second", 6);
-    _cleanup_(json_putp) json_object *meta = fixture_meta("a2");
+    _cleanup_(freep) char *meta = fixture_meta("a2");
     _cleanup_(store_endp) StoreTransaction *t = NULL;
     char id[STORE_ID_SIZE];
     int r = store_begin(s, &t);

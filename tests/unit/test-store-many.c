@@ -28,7 +28,7 @@ static bool fill(Store *s, size_t n)
     /* As long as the metadata of a real key. */
     memset(name, 'n', sizeof(name) - 1);
     for (size_t i = 0; i < n; i++) {
-        _cleanup_(json_putp) json_object *meta = NULL;
+        _cleanup_(freep) char *meta = NULL;
 
         (void)snprintf(digits, sizeof(digits), "%zu", i);
         memcpy(name + sizeof(name) - 1 - strlen(digits), digits, strlen(digits) + 1);

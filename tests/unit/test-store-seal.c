@@ -89,7 +89,8 @@ TEST(one_text_for_a_box)
 
     box->size = 4;
     memcpy(box->ciphertext, "\xff\x00\xfe\x01", 4);
-    ASSERT_OK(box_format(box, &text));
+    text = calloc(1, box_length(box->size) + 1);
+    ASSERT_TRUE(text && box_write(text, box) == text + box_length(box->size));
     ASSERT_STR(text, "{\"nonce\":\"AAAAAAAAAAAAAAAA\",\"ciphertext\":\"/wD+AQ==\","
                      "\"tag\":\"AAAAAAAAAAAAAAAAAAAAAA==\"}");
     size = strlen(text);

@@ -54,7 +54,7 @@ static int disk_read(Disk *d)
 static int disk_new(Disk *d)
 {
     _cleanup_(secret_freep) Secret *secret = secret_new_copy("secret", 6);
-    _cleanup_(json_putp) json_object *meta = NULL;
+    _cleanup_(freep) char *meta = NULL;
     _cleanup_(store_closep) Store *s = NULL;
     _cleanup_(store_endp) StoreTransaction *t = NULL;
     char name[600];

@@ -40,14 +40,47 @@ static int add_fingerprint(json_object *o, const Key *k)
     return json_add_string(o, "fingerprint", fingerprint);
 }
 
+int key_versions_from_json(json_object *object, unsigned *ret)
+{
+    json_object *array;
+    unsigned bits = 0;
+    int r = json_get_array(object, "identityVersions", &array);
+
+    if (r <= 0)
+        return r;
+    for (size_t i = 0; i < json_object_array_length(array); i++) {
+        json_object *v = json_object_array_get_idx(array, i);
+
+        if (!json_object_is_type(v, json_type_int) || json_object_get_int64(v) < 0 ||
+            json_object_get_int64(v) >= KEY_VERSIONS)
+            return -EINVAL;
+        bits |= KEY_VERSION_BIT((unsigned)json_object_get_int64(v));
+    }
+    if (bits == 0)
+        return -EINVAL;
+    *ret = bits;
+    return 1;
+}
+
+static int add_versions(json_object *o, unsigned versions)
+{
+    json_object *array = json_object_new_array();
+    int r = json_add_take(o, "identityVersions", array);
+
+    for (unsigned v = 0; v < KEY_VERSIONS && r == 0; v++)
+        if (versions & KEY_VERSION_BIT(v))
+            r = json_append_take(array, json_object_new_int((int)v));
+    return r;
+}
+
 static int add_names(json_object *o, const Key *k)
 {
     int r = json_add_string(o, "kind", key_kind_to_string(k->kind)) |
             json_add_string(o, "role", key_role_to_string(k->role)) |
             json_add_string(o, "hostNQN", k->hostnqn) |
             json_add_string(o, "subsystemNQN", k->subsysnqn) |
-            json_add_string(o, "hash", psk_hash_to_string(k->hash)) |
-            key_versions_to_json(o, k->versions) | add_fingerprint(o, k);
+            json_add_string(o, "hash", psk_hash_to_string(k->hash)) | add_versions(o, k->versions) |
+            add_fingerprint(o, k);
 
     /* A derived key came without its configured PSK, so its derivation is not known. */
     if (k->kind == KEY_CONFIGURED)

@@ -3,10 +3,8 @@
 #include <string.h>
 
 #include "basic/encoding.h"
-#include "basic/json.h"
 #include "nvme-keyd/keys/key.h"
 #include "psk/limits.h"
-#include "psk/nqn.h"
 
 /* Tags of a payload: a sequence of (tag, size, bytes). */
 #define TAG_CONFIGURED 'C'
@@ -16,14 +14,6 @@ static const char *const role_names[] = {NULL, "host", "target", "both"};
 static const char *const state_names[] = {"pending", "active", "retiring",
                                           "revoked", "broken", "overridden"};
 static const char *const kind_names[] = {"configured", "derived"};
-
-static int name_index(const char *const *names, size_t n, const char *s)
-{
-    for (size_t i = 0; i < n; i++)
-        if (names[i] && strcmp(names[i], s) == 0)
-            return (int)i;
-    return -EINVAL;
-}
 
 Key *key_free(Key *k)
 {
@@ -62,12 +52,12 @@ const char *key_role_to_string(KeyRole role)
 
 int key_role_from_string(const char *s, KeyRole *ret)
 {
-    int i = name_index(role_names, ARRAY_SIZE(role_names), s);
-
-    if (i < 0)
-        return i;
-    *ret = (KeyRole)i;
-    return 0;
+    for (KeyRole role = KEY_ROLE_HOST; role <= KEY_ROLE_BOTH; role++)
+        if (strcmp(role_names[role], s) == 0) {
+            *ret = role;
+            return 0;
+        }
+    return -EINVAL;
 }
 
 const char *key_state_to_string(KeyState state)
@@ -118,7 +108,7 @@ static PskHash identity_hash(const Key *k)
     return strlen(k->digest) == BASE64_LENGTH(48) ? PSK_HASH_SHA384 : PSK_HASH_SHA256;
 }
 
-static int set_identities(Key *k)
+int key_set_identities(Key *k)
 {
     PskHash hash = identity_hash(k);
     char text[PSK_IDENTITY_MAX + 1];
@@ -131,156 +121,6 @@ static int set_identities(Key *k)
         if (!k->identities[v])
             return -ENOMEM;
     }
-    return 0;
-}
-
-int key_versions_from_json(json_object *object, unsigned *ret)
-{
-    json_object *array;
-    unsigned bits = 0;
-    int r = json_get_array(object, "identityVersions", &array);
-
-    if (r <= 0)
-        return r;
-    for (size_t i = 0; i < json_object_array_length(array); i++) {
-        json_object *v = json_object_array_get_idx(array, i);
-
-        if (!json_object_is_type(v, json_type_int) || json_object_get_int64(v) < 0 ||
-            json_object_get_int64(v) >= KEY_VERSIONS)
-            return -EINVAL;
-        bits |= KEY_VERSION_BIT((unsigned)json_object_get_int64(v));
-    }
-    if (bits == 0)
-        return -EINVAL;
-    *ret = bits;
-    return 1;
-}
-
-int key_versions_to_json(json_object *object, unsigned versions)
-{
-    json_object *array = json_object_new_array();
-    int r = json_add_take(object, "identityVersions", array);
-
-    for (unsigned v = 0; v < KEY_VERSIONS && r == 0; v++)
-        if (versions & KEY_VERSION_BIT(v))
-            r = json_append_take(array, json_object_new_int((int)v));
-    return r;
-}
-
-static int read_nqn(json_object *meta, const char *member, char **ret)
-{
-    size_t position;
-    const char *s;
-
-    if (json_get_string(meta, member, &s) <= 0 || nqn_check(s, strlen(s), &position) != NQN_OK)
-        return -EBADMSG;
-    *ret = strdup(s);
-    return *ret ? 0 : -ENOMEM;
-}
-
-static int read_names(json_object *meta, Key *k)
-{
-    const char *kind, *role, *state, *hash, *derivation;
-    int i, j;
-
-    if (json_get_string(meta, "kind", &kind) <= 0 ||
-        (j = name_index(kind_names, ARRAY_SIZE(kind_names), kind)) < 0 ||
-        json_get_string(meta, "role", &role) <= 0 || key_role_from_string(role, &k->role) < 0 ||
-        json_get_string(meta, "state", &state) <= 0 ||
-        (i = name_index(state_names, KEY_BROKEN, state)) < 0 ||
-        json_get_string(meta, "hash", &hash) <= 0 || psk_hash_from_string(hash, &k->hash) < 0 ||
-        json_get_string(meta, "derivation", &derivation) <= 0 ||
-        psk_derivation_from_string(derivation, &k->derivation) < 0 ||
-        key_versions_from_json(meta, &k->versions) <= 0)
-        return -EBADMSG;
-
-    k->kind = (KeyKind)j;
-    k->state = (KeyState)i;
-    return 0;
-}
-
-/* The meaning of a digest of n characters for this kind of key. */
-static bool digest_fits(const Key *k, size_t n)
-{
-    if (k->kind == KEY_CONFIGURED)
-        return n == BASE64_LENGTH(32) || n == BASE64_LENGTH(48);
-    if (k->hash == PSK_HASH_NONE)
-        return false;
-    if (k->versions == KEY_VERSION_BIT(1))
-        return n == BASE64_LENGTH(psk_hash_size(k->hash));
-    return k->versions == KEY_VERSION_BIT(0) && n == 0;
-}
-
-static int read_digest(json_object *meta, Key *k)
-{
-    const char *digest = "";
-
-    if (json_get_string(meta, "digest", &digest) < 0 || !digest_fits(k, strlen(digest)))
-        return -EBADMSG;
-    strcpy(k->digest, digest);
-    return 0;
-}
-
-static int read_times(json_object *meta, Key *k)
-{
-    if (json_get_uint(meta, "created", INT64_MAX, &k->created_usec) <= 0 ||
-        json_get_uint(meta, "changed", INT64_MAX, &k->changed_usec) <= 0 ||
-        json_get_uint(meta, "deadline", INT64_MAX, &k->deadline_usec) < 0)
-        return -EBADMSG;
-    return 0;
-}
-
-int key_from_meta(json_object *meta, Key **ret)
-{
-    _cleanup_(key_freep) Key *k = calloc(1, sizeof(*k));
-    const char *comment = NULL;
-    int r;
-
-    if (!k)
-        return -ENOMEM;
-    if ((r = read_nqn(meta, "hostNQN", &k->hostnqn)) < 0 ||
-        (r = read_nqn(meta, "subsystemNQN", &k->subsysnqn)) < 0 || (r = read_names(meta, k)) < 0 ||
-        (r = read_digest(meta, k)) < 0 || (r = read_times(meta, k)) < 0)
-        return r;
-    if (json_get_string(meta, "comment", &comment) < 0)
-        return -EBADMSG;
-    if (comment && !(k->comment = strdup(comment)))
-        return -ENOMEM;
-    r = set_identities(k);
-    if (r < 0)
-        return r;
-
-    *ret = TAKE_PTR(k);
-    return 0;
-}
-
-int key_to_meta(const Key *k, json_object **ret)
-{
-    _cleanup_(json_putp) json_object *o = json_object_new_object();
-    int r;
-
-    if (!o)
-        return -ENOMEM;
-    /* All members are tried; any failure is reported as the same error. */
-    r = json_add_string(o, "kind", key_kind_to_string(k->kind)) |
-        json_add_string(o, "hostNQN", k->hostnqn) |
-        json_add_string(o, "subsystemNQN", k->subsysnqn) |
-        json_add_string(o, "role", key_role_to_string(k->role)) |
-        json_add_string(o, "state", key_state_to_string(k->state)) |
-        json_add_string(o, "hash", psk_hash_to_string(k->hash)) |
-        json_add_string(o, "derivation", psk_derivation_to_string(k->derivation)) |
-        key_versions_to_json(o, k->versions) | json_add_uint(o, "created", k->created_usec) |
-        json_add_uint(o, "changed", k->changed_usec);
-    if (k->digest[0])
-        r |= json_add_string(o, "digest", k->digest);
-    if (k->deadline_usec > 0)
-        r |= json_add_uint(o, "deadline", k->deadline_usec);
-    if (k->comment)
-        r |= json_add_string(o, "comment", k->comment);
-    if (r < 0)
-        return -ENOMEM;
-
-    *ret = TAKE_PTR(o);
     return 0;
 }
 
@@ -300,7 +140,7 @@ int key_derive(Key *k, const Secret *configured, Secret **ret_payload)
 
     r = psk_digest(&source, k->digest);
     if (r == 0)
-        r = set_identities(k);
+        r = key_set_identities(k);
     if (r != 0)
         return r;
 
@@ -334,7 +174,7 @@ int key_adopt(Key *k, const PskIdentity *identity, const Secret *tls_psk, Secret
     if (identity->digest)
         memcpy(k->digest, identity->digest, identity->digest_length);
     k->digest[identity->digest_length] = '\0';
-    r = set_identities(k);
+    r = key_set_identities(k);
     if (r < 0)
         return r;
     (void)payload_append(payload->data, (char)(TAG_TLS_PSK + (int)identity->version), tls_psk);

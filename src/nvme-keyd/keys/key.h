@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include <json-c/json.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -129,15 +128,14 @@ unsigned key_lifetime(const Key *k, unsigned on_demand_sec);
 /* True if the key should be in the ring, but was not at the last look. */
 bool key_is_missing(const Key *k, unsigned on_demand_sec);
 
-/* Reads the metadata of a record. Returns -EBADMSG if they are malformed, or -ENOMEM. */
-int key_from_meta(json_object *meta, Key **ret) _must_check_;
-int key_to_meta(const Key *k, json_object **ret) _must_check_;
+/* Reads and writes the metadata of a record, in the one form that docs/CREDSTORE.md gives them.
+ * Reading returns -EBADMSG for any other form or a value that makes no sense, or -ENOMEM. The text
+ * has to be freed; NULL without memory. */
+int key_from_meta(const char *text, size_t size, Key **ret) _must_check_;
+char *key_to_meta(const Key *k) _must_check_;
 
-/* Reads the member identityVersions, a list of 0 and 1, into KEY_VERSION_BIT()s. Returns 1, 0 if it
- * is absent, -EINVAL. */
-int key_versions_from_json(json_object *object, unsigned *ret);
-/* Adds that member. */
-int key_versions_to_json(json_object *object, unsigned versions) _must_check_;
+/* Makes the identities of a key whose other members are set. Returns -ENOMEM. */
+int key_set_identities(Key *k) _must_check_;
 
 /* Sets digest and identities of a key whose other members are set, and makes the payload to be
  * sealed: the configured PSK and a TLS PSK of each version, so that publishing derives nothing.

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "basic/io.h"
-#include "basic/json.h"
 #include "basic/names.h"
 #include "nvme-keyd/keys/key-neighbours.h"
 #include "nvme-keyd/keys/key-rules.h"
@@ -26,10 +25,10 @@
 
 int manager_stage(Manager *m, StoreTransaction *t, Key *k, const Secret *payload)
 {
-    _cleanup_(json_putp) json_object *meta = NULL;
-    int r;
+    _cleanup_(freep) char *meta = key_to_meta(k);
+    int r = meta ? store_add(t, meta, payload, k->id) : -ENOMEM;
 
-    if ((r = key_to_meta(k, &meta)) < 0 || (r = store_add(t, meta, payload, k->id)) < 0)
+    if (r < 0)
         return r;
     k->source = &m->records;
     return key_table_insert(&m->keys, k);
@@ -96,7 +95,7 @@ static int prepare(Manager *m, const KeyRequest *q, Key **ret, Key **ret_other,
  * that matches, so there must not be two. */
 static int commit_retiring(Manager *m, StoreTransaction *t, Key *k)
 {
-    _cleanup_(json_putp) json_object *meta = NULL;
+    _cleanup_(freep) char *meta = NULL;
     const KeyState state = k->state;
     const uint64_t changed = k->changed_usec;
     int r;
@@ -108,9 +107,8 @@ static int commit_retiring(Manager *m, StoreTransaction *t, Key *k)
         __builtin_add_overflow(k->changed_usec, m->config.retire_usec, &k->deadline_usec))
         k->deadline_usec = 0;
 
-    r = key_to_meta(k, &meta);
-    if (r == 0)
-        r = store_replace(t, k->id, meta, NULL);
+    meta = key_to_meta(k);
+    r = meta ? store_replace(t, k->id, meta, NULL) : -ENOMEM;
     if (r == 0)
         r = store_commit(t);
     if (r < 0) {

@@ -3,27 +3,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "basic/json.h"
 #include "nvme-keyd/manager/import.h"
 #include "nvme-keyd/manager/manager-private.h"
 
 /* The store as the Manager sees it: records become keys when the Vault has opened it, and changes
  * ask here whether they may write. */
 
-/* More than the metadata of a key needs. */
-#define RECORD_META_DEPTH 8
-
 static int load_record(const StoreRecord *record, void *userdata)
 {
     Manager *m = userdata;
-    _cleanup_(json_putp) json_object *meta = NULL;
     _cleanup_(key_freep) Key *k = NULL;
     int r = record->error;
 
     if (r == 0)
-        r = json_parse(record->meta, record->meta_size, RECORD_META_DEPTH, &meta);
-    if (r == 0)
-        r = key_from_meta(meta, &k);
+        r = key_from_meta(record->meta, record->meta_size, &k);
     if (r == -ENOMEM)
         return r;
     if (!k) {

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+
+#include "basic/encoding.h"
+#include "nvme-keyd/keys/key.h"
+#include "test.h"
+
+#define HOST "nqn.2014-08.org.nvmexpress:uuid:11111111-2222-3333-4444-555555555555"
+#define DIGEST_32 "AQgPFh0kKzI5QEdOVVxjanF4f4aNlJuiqbC3vsXM09o="
+#define DIGEST_48 "AQgPFh0kKzI5QEdOVVxjanF4f4aNlJuiqbC3vsXM09rh6O/2/QQLEhkgJy41PENK"
+
+/* The form that docs/CREDSTORE.md gives, with all members. */
+#define ALL                                                                                        \
+    "{\"kind\":\"configured\",\"hostNQN\":\"" HOST "\",\"subsystemNQN\":\"nqn.a:b\","              \
+    "\"role\":\"target\",\"state\":\"retiring\",\"hash\":\"sha256\",\"derivation\":\"rfc8446\","   \
+    "\"identityVersions\":[0,1],\"created\":1,\"changed\":0,\"digest\":\"" DIGEST_32 "\","         \
+    "\"deadline\":9223372036854775807,\"comment\":\"a \\\"b\\\\c\\\" \xc3\xbc/\\n\\u001f\x7f\"}"
+
+static bool is_accepted(const char *text, size_t size)
+{
+    _cleanup_(key_freep) Key *k = NULL;
+    int r = key_from_meta(text, size, &k);
+
+    /* An error that nothing expects makes the test fail as a text that is accepted. */
+    return r != -EBADMSG || k;
+}
+
+/* A key has one text, so what is accepted is what is written again. */
+static bool is_canonical(const char *text, size_t size)
+{
+    _cleanup_(freep) char *again = NULL;
+    _cleanup_(key_freep) Key *k = NULL;
+
+    if (key_from_meta(text, size, &k) < 0)
+        return false;
+    again = key_to_meta(k);
+    return again && strlen(again) == size && memcmp(again, text, size) == 0;
+}
+
+TEST(one_text)
+{
+    _cleanup_(key_freep) Key *k = NULL;
+
+    ASSERT_TRUE(is_canonical(ALL, strlen(ALL)));
+    ASSERT_OK(key_from_meta(ALL, strlen(ALL), &k));
+    ASSERT_STR(k->hostnqn, HOST);
+    ASSERT_STR(k->subsysnqn, "nqn.a:b");
+    ASSERT_STR(k->comment, "a \"b\\c\" \xc3\xbc/\n\x1f\x7f");
+    ASSERT_STR(k->digest, DIGEST_32);
+    ASSERT_TRUE(k->kind == KEY_CONFIGURED && k->role == KEY_ROLE_TARGET &&
+                k->state == KEY_RETIRING && k->hash == PSK_HASH_SHA256 &&
+                k->derivation == PSK_RFC8446 && k->versions == 3);
+    ASSERT_TRUE(k->created_usec == 1 && k->changed_usec == 0 && k->deadline_usec == INT64_MAX);
+    ASSERT_STR(k->identities[0], "NVMe0R01 " HOST " nqn.a:b");
+    ASSERT_STR(k->identities[1], "NVMe1R01 " HOST " nqn.a:b " DIGEST_32);
+}
+
+/* Numbers that look random and are the same in each run. */
+static uint32_t next(uint32_t *seed)
+{
+    *seed = *seed * 1664525 + 1013904223;
+    return *seed >> 8;
+}
+
+static char *random_nqn(uint32_t *seed)
+{
+    size_t n = 5 + next(seed) % (NQN_LENGTH_MAX - 4);
+    char *s = calloc(1, n + 1);
+
+    for (size_t i = 0; s && i < n; i++)
+        do
+            s[i] = (char)(i < 4 ? "nqn."[i] : '!' + (int)(next(seed) % ('~' - '!' + 1)));
+        while (s[i] == ';');
+    return s;
+}
+
+static char *random_comment(uint32_t *seed)
+{
+    static const char *const other[] = {"\xc3\xbc", "\xe2\x82\xac", "\xf0\x9f\x94\x91"};
+    size_t n = next(seed) % 300;
+    char *s = calloc(1, 4 * n + 1), *p = s;
+
+    for (size_t i = 0; s && i < n; i++)
+        if (next(seed) % 4 == 0)
+            p = stpcpy(p, other[next(seed) % ARRAY_SIZE(other)]);
+        else
+            *p++ = (char)(1 + next(seed) % 127);
+    return s;
+}
+
+static Key *random_key(uint32_t *seed)
+{
+    static const KeyRole roles[] = {KEY_ROLE_HOST, KEY_ROLE_TARGET, KEY_ROLE_BOTH};
+    Key *k = calloc(1, sizeof(*k));
+
+    if (!k)
+        return NULL;
+    k->hostnqn = random_nqn(seed);
+    k->subsysnqn = random_nqn(seed);
+    k->comment = next(seed) % 2 ? random_comment(seed) : NULL;
+    k->role = roles[next(seed) % ARRAY_SIZE(roles)];
+    k->state = (KeyState)(next(seed) % KEY_BROKEN);
+    k->kind = (KeyKind)(next(seed) % 2);
+    k->hash = (PskHash)(next(seed) % (k->kind == KEY_DERIVED ? 2 : 3) + (k->kind == KEY_DERIVED));
+    k->derivation = next(seed) % 2 ? PSK_COMPAT : PSK_RFC8446;
+    k->versions = 1 + next(seed) % (k->kind == KEY_DERIVED ? 2 : 3);
+    if (k->kind == KEY_CONFIGURED || k->versions == 2)
+        strcpy(k->digest, k->kind == KEY_DERIVED
+                              ? (k->hash == PSK_HASH_SHA384 ? DIGEST_48 : DIGEST_32)
+                              : (next(seed) % 2 ? DIGEST_48 : DIGEST_32));
+    k->created_usec = (uint64_t)next(seed) << (next(seed) % 40);
+    k->changed_usec = next(seed);
+    k->deadline_usec = k->state == KEY_RETIRING ? INT64_MAX - next(seed) : 0;
+    return k;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return !a || !b ? a == b : strcmp(a, b) == 0;
+}
+
+static bool same_key(const Key *a, const Key *b)
+{
+    return strcmp(a->hostnqn, b->hostnqn) == 0 && strcmp(a->subsysnqn, b->subsysnqn) == 0 &&
+           same_text(a->comment, b->comment) && a->role == b->role && a->state == b->state &&
+           a->kind == b->kind && a->hash == b->hash && a->derivation == b->derivation &&
+           a->versions == b->versions && strcmp(a->digest, b->digest) == 0 &&
+           a->created_usec == b->created_usec && a->changed_usec == b->changed_usec &&
+           a->deadline_usec == b->deadline_usec && same_text(a->identities[0], b->identities[0]) &&
+           same_text(a->identities[1], b->identities[1]);
+}
+
+TEST(random_keys_come_back)
+{
+    uint32_t seed = 1;
+
+    for (int i = 0; i < 20000; i++) {
+        _cleanup_(key_freep) Key *k = random_key(&seed), *copy = NULL;
+        _cleanup_(freep) char *text = NULL;
+
+        ASSERT_TRUE(k && k->hostnqn && k->subsysnqn);
+        ASSERT_OK(key_set_identities(k));
+        text = key_to_meta(k);
+        ASSERT_TRUE(text && is_canonical(text, strlen(text)));
+        ASSERT_OK(key_from_meta(text, strlen(text), &copy));
+        if (!same_key(k, copy))
+            TEST_FAIL("key %d: %s", i, text);
+    }
+}
+
+/* Each byte with each other value, left out, and there twice. */
+TEST(each_byte)
+{
+    char text[sizeof(ALL) + 1];
+    size_t size = strlen(ALL);
+
+    for (size_t i = 0; i < size; i++) {
+        memcpy(text, ALL, sizeof(ALL));
+        for (int c = 0; c < 256; c++) {
+            text[i] = (char)c;
+            if (is_accepted(text, size) && !is_canonical(text, size))
+                TEST_FAIL("byte %zu is %d", i, c);
+        }
+        memcpy(text + i, ALL + i + 1, size - i);
+        if (is_accepted(text, size - 1) && !is_canonical(text, size - 1))
+            TEST_FAIL("without byte %zu", i);
+        memcpy(text, ALL, i + 1);
+        memcpy(text + i + 1, ALL + i, size - i);
+        if (is_accepted(text, size + 1) && !is_canonical(text, size + 1))
+            TEST_FAIL("byte %zu twice", i);
+    }
+}
+
+/* A copy of its own for each length, so that valgrind and sanitizers see a read past it. */
+TEST(each_length)
+{
+    for (size_t size = 0; size < strlen(ALL); size++) {
+        _cleanup_(freep) char *text = malloc(size + 1);
+
+        ASSERT_TRUE(text);
+        text = realloc(text, size > 0 ? size : 1);
+        memcpy(text, ALL, size);
+        ASSERT_TRUE(!is_accepted(text, size));
+    }
+    ASSERT_TRUE(!is_accepted(ALL, sizeof(ALL)));
+    ASSERT_TRUE(!is_accepted(ALL "}", sizeof(ALL)));
+}
+
+/* Whether ALL with this part, which it has once, replaced is accepted. */
+static bool accepts(const char *part, const char *by)
+{
+    const char *at = strstr(ALL, part);
+    char text[2 * sizeof(ALL)];
+
+    if (!at || strstr(at + 1, part))
+        return true;
+    snprintf(text, sizeof(text), "%.*s%s%s", (int)(at - ALL), ALL, by, at + strlen(part));
+    return is_accepted(text, strlen(text));
+}
+
+static const struct {
+    const char *part, *by;
+} bad[] = {
+    {"\"kind\":\"configured\",", ""},
+    {"\"configured\"", "\"generated\""},
+    {"\"configured\"", "\"\""},
+    {"\"hostNQN\":\"" HOST "\",", ""},
+    {"\"" HOST "\"", "7"},
+    {"\"" HOST "\"", "\"\""},
+    {"\"" HOST "\"", "\"nqn.a b\""},
+    {"\"" HOST "\"", "\"nqn.a\\u0000\""},
+    {"\"" HOST "\"", "\"nqn.a\\u0062\""},
+    {"\"nqn.a:b\"", "[]"},
+    {"\"nqn.a:b\"", "\"iqn.a:b\""},
+    {"\"nqn.a:b\"", "\"nqn.a\\/b\""},
+    {"\"role\":\"target\",", ""},
+    {"\"target\"", "\"\""},
+    {"\"target\"", "\"hosts\""},
+    {"\"target\"", "3"},
+    {"\"state\":\"retiring\",", ""},
+    {"\"retiring\"", "\"broken\""},
+    {"\"retiring\"", "\"overridden\""},
+    {"\"hash\":\"sha256\",", ""},
+    {"\"sha256\"", "\"sha512\""},
+    {",\"derivation\":\"rfc8446\"", ""},
+    {"\"rfc8446\"", "\"\""},
+    {",\"digest\":\"" DIGEST_32 "\"", ""},
+    {DIGEST_32, ""},
+    {DIGEST_32, "VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWw=="},
+    {DIGEST_32, "AQgPFh0kKzI5QEdOVVxjanF4f4aNlJuiqbC3vsXM09p="},
+    {DIGEST_32, "AQgPFh0kKzI5QEdOVVxjanF4f4aNlJuiqbC3vsXM0 o="},
+    {DIGEST_32, DIGEST_48 "AAAA"},
+    {"\"identityVersions\":[0,1],", ""},
+    {"[0,1]", "[]"},
+    {"[0,1]", "[1,0]"},
+    {"[0,1]", "[0,0]"},
+    {"[0,1]", "[0, 1]"},
+    {"[0,1]", "[2]"},
+    {"[0,1]", "[-1]"},
+    {"[0,1]", "[1.0]"},
+    {"[0,1]", "[\"1\"]"},
+    {"[0,1]", "1"},
+    {"\"created\":1,", ""},
+    {"\"created\":1,", "\"created\":-1,"},
+    {"\"created\":1,", "\"created\":01,"},
+    {"\"created\":1,", "\"created\":\"1\","},
+    {"\"created\":1,", "\"created\":9223372036854775808,"},
+    {"\"created\":1,", "\"created\":1,\"created\":1,"},
+    {"\"changed\":0", "\"changed\":1.5"},
+    {"\"changed\":0", "\"changed\":1e1"},
+    {"9223372036854775807", "0"},
+    {"9223372036854775807", "9223372036854775808"},
+    {"9223372036854775807", "true"},
+    {"\\u001f", "\\u0000"},
+    {"\\u001f", "\\u001F"},
+    {"\\u001f", "\\u000a"},
+    {"\\u001f", "\\u0020"},
+    {"\\u001f", "\\/"},
+    {"\\u001f", "\x1f"},
+    {"\xc3\xbc", "\xc3"},
+    {"\xc3\xbc", "\xed\xa0\x80"},
+    {"\"}", "\",\"other\":1}"},
+    {"{\"kind\"", "{ \"kind\""},
+    {"{\"kind\"", "{\"other\":1,\"kind\""},
+};
+
+TEST(bad_values)
+{
+    ASSERT_TRUE(accepts("\"retiring\"", "\"pending\""));
+    ASSERT_TRUE(accepts("\"deadline\":9223372036854775807,", ""));
+    ASSERT_TRUE(accepts(DIGEST_32, DIGEST_48));
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+        if (accepts(bad[i].part, bad[i].by))
+            TEST_FAIL("%s in the place of %s", bad[i].by, bad[i].part);
+}
+
+/* A derived key has one identity, and a digest if that is of version 1. */
+TEST(derived)
+{
+    static const struct {
+        const char *hash, *versions, *digest;
+        bool good;
+    } cases[] = {
+        {"sha256", "[1]", DIGEST_32, true},  {"sha384", "[1]", DIGEST_48, true},
+        {"sha256", "[0]", NULL, true},       {"none", "[1]", DIGEST_32, false},
+        {"none", "[0]", NULL, false},        {"sha384", "[1]", DIGEST_32, false},
+        {"sha256", "[1]", DIGEST_48, false}, {"sha256", "[1]", NULL, false},
+        {"sha256", "[0]", DIGEST_32, false}, {"sha256", "[0,1]", DIGEST_32, false},
+        {"sha256", "[0,1]", NULL, false},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        char text[1024];
+
+        snprintf(text, sizeof(text),
+                 "{\"kind\":\"derived\",\"hostNQN\":\"" HOST "\",\"subsystemNQN\":\"nqn.a:b\","
+                 "\"role\":\"host\",\"state\":\"active\",\"hash\":\"%s\","
+                 "\"derivation\":\"compat\",\"identityVersions\":%s,\"created\":1,\"changed\":1"
+                 "%s%s%s}",
+                 cases[i].hash, cases[i].versions, cases[i].digest ? ",\"digest\":\"" : "",
+                 cases[i].digest ? cases[i].digest : "", cases[i].digest ? "\"" : "");
+        if (is_accepted(text, strlen(text)) != cases[i].good ||
+            is_canonical(text, strlen(text)) != cases[i].good)
+            TEST_FAIL("%s", text);
+    }
+}
