@@ -12,36 +12,7 @@ readonly programs tmp
 readonly request=/run/nvme-keyd/request store=/var/lib/nvme-keyd daemon_program=/usr/lib/nvme-keyd/nvme-keyd
 readonly rule=/etc/request-key.d/00-keyd-bench.conf
 readonly subsystem=nqn.2026-11.org.example:keyd-bench
-failed=0
-
-# --- TAP
-
-diag() {
-    printf '# %s\n' "$@"
-}
-
-# check TEXT COMMAND...
-check() {
-    local text=$1
-    shift
-    if "$@"; then
-        echo "ok - $text"
-    else
-        echo "not ok - $text"
-        failed=1
-        return 1
-    fi
-}
-
-skip() {
-    echo "ok - $1 # SKIP $2"
-}
-
-bail() {
-    echo "Bail out! $1"
-    exit 2
-}
-
+. "$(dirname "$0")/../tap.sh"
 . "$(dirname "$0")/bench.sh"
 
 # --- the place
@@ -55,7 +26,7 @@ clean_up() {
     done
     rm -rf "$rule" "$tmp"
 }
-trap 'clean_up >/dev/null 2>&1' EXIT
+defer clean_up
 
 daemon_pid() {
     systemctl show --property=MainPID --value nvme-keyd.service
@@ -123,4 +94,4 @@ if [ -x "$programs/open-store" ]; then
 else
     skip "cold" "needs open-store"
 fi
-exit "$failed"
+finish

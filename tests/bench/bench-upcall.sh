@@ -2,10 +2,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck source-path=SCRIPTDIR
 # What an upcall costs on this machine, with key type `user` for `psk`; see README.md.
-if [ -z "${KEYD_TEST_INSIDE-}" ] && ! ninja -C "${1:?usage: $0 BUILD}" bench >/dev/null; then
-    echo "Bail out! the programs of the benchmark cannot be built"
-    exit 1
-fi
+. "$(dirname "$0")/../tap.sh"
+[ -n "${KEYD_TEST_INSIDE-}" ] || ninja -C "${1:?usage: $0 BUILD}" bench >/dev/null ||
+    bail "the programs of the benchmark cannot be built"
 . "$(dirname "$0")/../integration/lib.sh"
 . "$(dirname "$0")/bench.sh"
 
@@ -69,7 +68,6 @@ daemon_stop
 
 # --- cold, once for each type of slot
 
-readonly tpm=$tmp/tpm.socket
 slot_environment=()
 
 # One socket of one type: the request is what wakes it.
@@ -107,21 +105,11 @@ bench_slot() {
     bench_cold "$type" "$tmp/cold"
 }
 
-start_swtpm() {
-    mkdir "$tmp/tpm"
-    swtpm socket --tpm2 --tpmstate "dir=$tmp/tpm" --server "type=unixio,path=$tpm" --ctrl "type=unixio,path=$tpm.ctrl" \
-        --flags not-need-init,startup-clear >/dev/null 2>&1 &
-    tpm_pid=$!
-    disown
-    defer 'kill -KILL "$tpm_pid" 2>/dev/null'
-    wait_for 60 is_listening "$tpm" || bail "swtpm"
-}
-
 mkdir -m 700 "$tmp/nothing"
 bench_slot systemd-creds "NVME_KEYD_CREDS_SOCKET=$tmp/none" "NVME_KEYD_TCTI=device:/nonexistent"
 if command -v swtpm >/dev/null; then
-    start_swtpm
-    bench_slot tpm2 "NVME_KEYD_CREDS_SOCKET=$tmp/none" "NVME_KEYD_TCTI=swtpm:path=$tpm"
+    tpm_start
+    bench_slot tpm2 "NVME_KEYD_CREDS_SOCKET=$tmp/none" "NVME_KEYD_TCTI=swtpm:path=$TPM"
 else
     skip "cold, tpm2" "needs swtpm"
 fi

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=bash
 #
-# What is measured, on any machine. A script that sources this has check, skip and diag for TAP, a directory
-# $tmp, the programs of this directory in $programs, the daemon's in $daemon_program, the request socket in
+# The measurements, on any machine. A script that sources this has tests/tap.sh, a directory $tmp,
+# the programs of this directory in $programs, the daemon's in $daemon_program, the request socket in
 # $request, and defines
 #
 #     daemon_pid          prints the process of the running daemon
@@ -13,7 +13,7 @@
 #
 # shellcheck disable=SC2154 # from there
 #
-# Absolute times depend on the machine and on who else is on it; only ratios within one run are judged.
+# Absolute times depend on the machine and its other load; only ratios within one run are judged.
 
 readonly BENCH_LIMIT=1.5
 readonly BENCH_TRIES=6
@@ -94,8 +94,8 @@ try_warm() {
 bench_warm() {
     bench_wrong=0
     request 40 1 "$1"
-    check "warm: an upcall takes at most $BENCH_LIMIT times as long as one answered by a constant" \
-        best_of_tries try_warm "$1"
+    best_of_tries try_warm "$1"
+    result $? "warm: an upcall takes at most $BENCH_LIMIT times as long as one answered by a constant"
     check "warm: all answers are right" test "$bench_wrong" -eq 0
 }
 
@@ -136,7 +136,8 @@ try_cold() {
 # bench_cold NAME LIST: of a store that a slot of type NAME opens. LIST is one line of group "one".
 bench_cold() {
     bench_wrong=0
-    check "cold, $1: an upcall takes at most $BENCH_LIMIT times as long as its parts" best_of_tries try_cold "$@"
+    best_of_tries try_cold "$@"
+    result $? "cold, $1: an upcall takes at most $BENCH_LIMIT times as long as its parts"
     check "cold, $1: all answers are right, and by that slot" test "$bench_wrong" -eq 0
 }
 
@@ -206,7 +207,8 @@ bench_flood() {
     pid=$(daemon_pid) bench_wrong=0
     request 200 "$processes" "$list"
     keys=$(settled_key_count) digest=$(store_digest)
-    check "$name: the daemon does not grow" best_of_tries try_flood "$group" "$list" "$n" "$processes"
+    best_of_tries try_flood "$group" "$list" "$n" "$processes"
+    result $? "$name: the daemon does not grow"
     check "$name: none is lost, each answer is right" test "$bench_wrong" -eq 0
     check "$name: it is the same daemon" test "$(daemon_pid)" = "$pid"
     check "$name: the store is as it was" test "$(store_digest)" = "$digest"

@@ -15,44 +15,7 @@ source=$(realpath "$(dirname "$0")/../..")
 python=$(python3 -c 'import sys; print(sys.executable)')
 readonly build source python
 
-# --- TAP
-
-results=0
-
-diag() {
-    printf '%s\n' "$@" | sed 's/^/# /'
-}
-
-# result STATUS TEXT
-result() {
-    results=$((results + 1))
-    if [ "$1" -eq 0 ]; then
-        echo "ok $results - $2"
-    else
-        echo "not ok $results - $2"
-    fi
-    return "$1"
-}
-
-# check TEXT COMMAND...
-check() {
-    local text=$1
-    shift
-    "$@"
-    result $? "$text"
-}
-
-# is TEXT GOT EXPECTED
-is() {
-    [ "$2" = "$3" ]
-    result $? "$1" || diag "got: $2" "expected: $3"
-}
-
-# like TEXT GOT REGEX
-like() {
-    [[ $2 =~ $3 ]]
-    result $? "$1" || diag "got: $2" "expected: $3"
-}
+. "$(dirname "${BASH_SOURCE[0]}")/../tap.sh"
 
 # becomes TEXT EXPECTED COMMAND...: what the command prints, at once or within ten seconds.
 becomes() {
@@ -65,39 +28,6 @@ becomes() {
         sleep 0.2
     done
     is "$text" "$got" "$expected"
-}
-
-skip() {
-    results=$((results + 1))
-    echo "ok $results - $1 # SKIP $2"
-}
-
-skip_all() {
-    echo "1..0 # SKIP $1"
-    exit 0
-}
-
-bail() {
-    echo "Bail out! $1"
-    [ ! -f "$log" ] || diag "$(tail -n 20 "$log")"
-    exit 1
-}
-
-# relay: takes results from standard input, "ok TEXT" or "not ok TEXT"; the rest is for people.
-relay() {
-    local line
-    while IFS= read -r line; do
-        case $line in
-        "ok "*) result 0 "${line#ok }" ;;
-        "not ok "*) result 1 "${line#not ok }" ;;
-        *) diag "$line" ;;
-        esac
-    done
-}
-
-# The last line of each test.
-finish() {
-    echo "1..$results"
 }
 
 # --- the place
@@ -137,7 +67,7 @@ enter() {
     echo >"$gate"
     trap 'kill "$pid"' INT TERM
     wait "$pid"
-    exit
+    hand_over $?
 }
 enter "$@"
 
@@ -151,22 +81,16 @@ printf '[Keyring]\nStandIn=yes\n' >"$conf"
 
 daemon= # process id, first of the activator, then of the daemon itself
 as=()   # what it is started by: setpriv(1) with a group, say
-cleanups=()
 
-# defer COMMAND: to be done at the end, the last one first.
-defer() {
-    cleanups=("$1" "${cleanups[@]}")
-}
-
-clean_up() {
-    local command
+# leave STATUS: the log is all that tells why a test ended too early.
+leave() {
+    [ "$1" -eq 0 ] || [ ! -f "$log" ] || diag "$(tail -n 20 "$log")"
     daemon_stop
-    for command in "${cleanups[@]}"; do
-        eval "$command"
-    done
-    rm -rf "$tmp"
+    tpm_stop 2>/dev/null
+    tap_exit "$1"
 }
-trap clean_up EXIT
+trap 'leave $?' EXIT
+defer 'rm -rf "$tmp"'
 
 # --- the daemon
 
@@ -231,6 +155,46 @@ daemon_restart() {
 
 ctl() {
     "$build/nvme-keyctl" --socket="$varlink" "$@"
+}
+
+# Waits until the daemon works no more: a child that is killed in the middle of a talk leaves its
+# sessions in a TPM without a resource manager.
+daemon_rest() {
+    wait_for 120 is_settled
+    wait_for 120 has_no_child
+}
+
+has_no_child() {
+    ! ps --ppid "$daemon" -o stat= | grep -qv '^Z'
+}
+
+# --- a TPM (swtpm)
+
+readonly TPM=$tmp/tpm # its socket
+tpm=                  # its process
+
+# tpm_start: on the state that it had, if any.
+tpm_start() {
+    mkdir -p "$TPM-state"
+    swtpm socket --tpm2 --tpmstate "dir=$TPM-state" --ctrl "type=unixio,path=$TPM.ctrl" \
+        --server "type=unixio,path=$TPM" --flags not-need-init,startup-clear &>/dev/null &
+    tpm=$!
+    wait_for 60 is_listening "$TPM" || bail "swtpm"
+}
+
+tpm_stop() {
+    [ -n "$tpm" ] || return 0
+    kill "$tpm"
+    kill -CONT "$tpm"
+    wait "$tpm"
+    tpm=
+    rm -f "$TPM"
+}
+
+# tpm_replace: the next one is another.
+tpm_replace() {
+    tpm_stop
+    rm -rf "$TPM-state"
 }
 
 # --- the upcall: a machine has one

@@ -3,15 +3,7 @@
 # shellcheck source-path=SCRIPTDIR
 # Handed-in keys: published without a store, beside one and before one, listed, refused,
 # overridden, and nowhere in memory, on the disk or in the log.
-if [ -n "${KEYD_TEST_INSIDE-}" ] && [ -z "${KEYD_TEST_MOUNTS-}" ] && unshare --mount true 2>/dev/null; then
-    KEYD_TEST_MOUNTS=1 exec unshare --mount bash "$0" "$@"
-fi
-. "$(dirname "$0")/lib.sh"
-[ -n "${KEYD_TEST_MOUNTS-}" ] || skip_all "needs mount namespaces"
-host_key=$(mktemp -d /var/tmp/keyd-test.XXXXXX)
-# shellcheck disable=SC2016 # expands at the end
-defer 'rm -rf "$host_key"'
-mount --bind "$host_key" /var/lib/systemd 2>/dev/null || skip_all "cannot have a host key of its own"
+. "$(dirname "$0")/host-key.sh"
 
 readonly own=$tmp/own fetched=$tmp/fetched
 mkdir -m 700 "$own" "$fetched"

@@ -13,58 +13,35 @@ set -u
 
 build=$(realpath "$1")
 here=$(realpath "$(dirname "$0")")
+# shellcheck source=SCRIPTDIR/images.sh
 . "$here/images.sh"
 
 # The second stage of this script, in namespaces of its own.
 if [ "${2:-}" != --in-namespace ]; then
     tmp=$(mktemp -d)
-    trap 'rm -rf "$tmp"' EXIT
+    defer 'rm -rf "$tmp"'
 
     setup=$build/dracut/module-setup.sh
-    [ -e "$setup" ] || {
-        echo "1..0 # SKIP built without -Ddracut=true"
-        exit 0
-    }
+    [ -e "$setup" ] || skip_all "built without -Ddracut=true"
     check "bash can read it" bash -n "$setup"
     if command -v shellcheck >/dev/null; then
         check "shellcheck" shellcheck "$setup"
     else
-        report ok "shellcheck # SKIP it is not installed"
+        skip "shellcheck" "it is not installed"
     fi
     check "nothing is left to substitute" bash -c '! grep -n "@[A-Z_]*@" "$1"' bash "$setup"
 
     command -v dracut >/dev/null || skip_rest "dracut is not installed"
     command -v cpio >/dev/null || skip_rest "cpio is not installed"
-    namespaces=(unshare --mount --propagation private)
-    [ "$(id -u)" = 0 ] || namespaces+=(--user --map-root-user)
-    mkdir "$tmp/mnt"
-    "${namespaces[@]}" bash -c 'mount -t tmpfs tmpfs "$1" && mkdir "$1"/{upper,work,root} &&
-                mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root"' \
-        bash "$tmp/mnt" 2>/dev/null || skip_rest "no overlay may be mounted here"
-    DESTDIR=$tmp/dest meson install -C "$build" --no-rebuild --quiet >"$tmp/install.log" 2>&1 || {
-        report "not ok" "meson install"
-        bail "$tmp/install.log"
-    }
-    "${namespaces[@]}" bash "$0" "$build" --in-namespace "$tmp" "$n" "$failed"
-    exit
+    namespaces=()
+    [ "$(id -u)" = 0 ] || namespaces=(--user --map-root-user)
+    in_namespaces "$tmp" "${namespaces[@]}"
 fi
 
-tmp=$3 n=$4 failed=$5
-root=$tmp/mnt/root
+tmp=$3
 canary=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
-
-# The machine as it is, and nvme-keyd on top.
-mount -t tmpfs -o mode=755 tmpfs "$tmp/mnt"
-mkdir "$tmp/mnt"/{upper,work,root}
-mount -t overlay overlay -o "lowerdir=/,upperdir=$tmp/mnt/upper,workdir=$tmp/mnt/work" "$root"
-# not another layer: an overlay wants layers that do not lie in each other
-tar -C "$tmp/dest" -cf - . | tar -C "$root" --keep-directory-symlink -xf -
-for d in proc sys dev; do mount --rbind "/$d" "$root/$d"; done
-mount -t tmpfs tmpfs "$root/var/tmp"
-
-helpers=$(dirname "$(find "$tmp/dest" -name request-key-shim -perm -100 -printf '/%P')")
+lay_over
 units=$(dirname "$(find "$tmp/dest" -name nvme-keyd.socket -printf '/%P')")
-bin=$(dirname "$(find "$tmp/dest" -name nvme-keyctl -perm -100 -printf '/%P')")
 modules=$(dirname "$(find "$tmp/dest" -path '*/50nvme-keyd/module-setup.sh' -printf '/%P')")
 rules=$(find "$tmp/dest" -path '*request-key.d/nvme-keyd.conf' -printf '/%P')
 
@@ -160,7 +137,7 @@ check_common() {
     check "$1: no key of systemd-creds" not_in_image /var/lib/systemd/credential.secret
 }
 
-check "an image for this machine" make_image host --hostonly --modules nvme-keyd || bail "$tmp/host.log"
+check "an image for this machine" make_image host --hostonly --modules nvme-keyd || give_up "$tmp/host.log"
 image=$root/var/tmp/host
 check_common host
 check "host: the store is there" cmp "$root/var/lib/nvme-keyd/store" "$image/var/lib/nvme-keyd/store"
@@ -172,7 +149,7 @@ check "host: no leftover" not_in_image /var/lib/nvme-keyd/store.new
 check "host: hostnqn" in_image /etc/nvme/hostnqn
 check "host: drop-in of the configuration" in_image /etc/nvme-keyd/nvme-keyd.conf.d/10-test.conf
 
-check "an image for any machine" make_image any --no-hostonly --modules nvme-keyd || bail "$tmp/any.log"
+check "an image for any machine" make_image any --no-hostonly --modules nvme-keyd || give_up "$tmp/any.log"
 image=$root/var/tmp/any
 check_common any
 check "any: no store" not_in_image /var/lib/nvme-keyd
@@ -386,13 +363,13 @@ printf '[Keyring]\nStandIn=yes\n' >"$root/etc/nvme-keyd/test.conf"
 A=nqn.2026-11.org.example:a B=nqn.2026-11.org.example:b C=nqn.2026-11.org.example:c
 service=
 if ! service_start >"$tmp/start.log" 2>&1; then
-    sed 's/^/#   /' "$tmp/start.log"
+    diag "$(<"$tmp/start.log")"
     skip_rest "the service cannot be run here"
 fi
-trap '[ -z "$service" ] || kill "$service" 2>/dev/null' EXIT
+defer '[ -z "$service" ] || kill "$service"'
 for f in "$A host" "$B target" "$C host"; do
     ctl generate --subsysnqn="${f% *}" --role="${f#* }" --print-key --hostnqn=nqn.2026-11.org.example:host \
-        >"$tmp/made" 2>"$tmp/made.err" || bail "$tmp/made.err"
+        >"$tmp/made" 2>"$tmp/made.err" || give_up "$tmp/made.err"
     keys+=("$(head -n 1 "$tmp/made")")
     [ "${f% *}" != "$A" ] || tail -n 1 "$tmp/made" | tr -d '\n' >"$tmp/psk"
 done
@@ -406,7 +383,7 @@ image_of() {
     shift 2
     image=$root/var/tmp/$name
     check "$text" make_image "$name" --modules nvme-keyd "$@" || {
-        sed 's/^/#   /' "$tmp/$name.log"
+        diag "$(tail -n 60 "$tmp/$name.log")"
         return 1
     }
     check "$name: no plaintext, nor the key of systemd-creds" no_plaintext "$image"
@@ -486,8 +463,8 @@ has_keys alone "${keys[@]}"
 # Without the kernel's modules, which are the same in most images.
 size_of() { printf '%s bytes, %s with gzip' "$(stat -c %s "$root/var/tmp/$1.img")" "$(gzip -6 <"$root/var/tmp/$1.img" | wc -c)"; }
 check "an image without nvme-keyd" make_image bare --hostonly --modules 'systemd-initrd systemd-modules-load systemd-tmpfiles'
-echo "# user space without nvme-keyd: $(size_of bare)"
-echo "# user space with nvme-keyd:    $(size_of whole)"
+diag "user space without nvme-keyd: $(size_of bare)"
+diag "user space with nvme-keyd:    $(size_of whole)"
 
 rm "$root$helpers/request-key-shim"
 check "no image without the shim" refuses "nvme-keyd.*cannot be.* installed"

@@ -3,17 +3,9 @@
 # shellcheck source-path=SCRIPTDIR
 # The host key of systemd-creds outlives a boot under another machine id, and what sealed a slot stays
 # what it was. Host key and machine id are the test's own.
-if [ -n "${KEYD_TEST_INSIDE-}" ] && [ -z "${KEYD_TEST_MOUNTS-}" ] && unshare --mount true 2>/dev/null; then
-    KEYD_TEST_MOUNTS=1 exec unshare --mount bash "$0" "$@"
-fi
-. "$(dirname "$0")/lib.sh"
-[ -n "${KEYD_TEST_MOUNTS-}" ] || skip_all "needs mount namespaces"
+. "$(dirname "$0")/host-key.sh"
 [ -e /etc/machine-id ] || skip_all "this machine has no machine id"
 
-# Not below /tmp: systemd-creds makes no host key in memory.
-host_key=$(mktemp -d /var/tmp/keyd-test.XXXXXX)
-defer 'rm -rf "$host_key"'
-mount --bind "$host_key" /var/lib/systemd 2>/dev/null || skip_all "cannot have a host key of its own"
 secret=/var/lib/systemd/credential.secret
 printf '%032x\n' 1 >"$host_key/first-id"
 printf '%032x\n' 2 >"$host_key/other-id"

@@ -223,7 +223,7 @@ with Connection(path) as c:
     reply = c.ask(IMPORT, {"keys": [], "offset": 2})
     check("the last call may be empty", reply.get("parameters", {}).get("added") == 2 and count(c) == base + 2, reply)
 PY
-relay < <(python3 "$tmp/calls.py" "$source/tests/integration" "$varlink" "$(line v1 ten g)" "$(line v0 eleven h)" 2>&1)
+relay python3 "$tmp/calls.py" "$source/tests/integration" "$varlink" "$(line v1 ten g)" "$(line v0 eleven h)"
 
 # --- staged keys are sealed
 

@@ -14,49 +14,27 @@ set -u
 
 build=$(realpath "$1")
 source=$(realpath "$(dirname "$0")/../..")
+# shellcheck source=SCRIPTDIR/images.sh
 . "$(dirname "$0")/images.sh"
 
 # The second stage of this script, in namespaces of its own.
 if [ "${2:-}" != --in-namespace ]; then
     tmp=$(mktemp -d)
-    trap 'rm -rf "$tmp"' EXIT
+    defer 'rm -rf "$tmp"'
 
-    [ -d "$build/initramfs-tools" ] || {
-        echo "1..0 # SKIP built without -Dinitramfs-tools=true"
-        exit 0
-    }
+    [ -d "$build/initramfs-tools" ] || skip_all "built without -Dinitramfs-tools=true"
     command -v mkinitramfs >/dev/null || skip_rest "initramfs-tools is not installed"
     [ -x /usr/lib/klibc/bin/sh ] || skip_rest "klibc-utils is not installed"
     [ "$(id -u)" = 0 ] || skip_rest "needs root"
-    mkdir "$tmp/mnt"
-    unshare --mount --propagation private bash -c 'mount -t tmpfs tmpfs "$1" && mkdir "$1"/{upper,work,root} &&
-        mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root"' \
-        bash "$tmp/mnt" 2>/dev/null || skip_rest "no overlay may be mounted here"
-    DESTDIR=$tmp/dest meson install -C "$build" --no-rebuild --quiet >"$tmp/install.log" 2>&1 || {
-        report "not ok" "meson install"
-        bail "$tmp/install.log"
-    }
-    # The PID namespace takes the daemon with it that the script leaves behind.
-    unshare --mount --propagation private --pid --fork --kill-child --mount-proc \
-        bash "$0" "$build" --in-namespace "$tmp" "$n" "$failed"
-    exit
+    # The PID namespace takes the daemon with it that the script leaves running.
+    in_namespaces "$tmp" --pid --fork --kill-child --mount-proc
 fi
 
-tmp=$3 n=$4 failed=$5
-root=$tmp/mnt/root
+tmp=$3
 canary=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 version=6.0.0-none
 group=nvme-keyd:x:46711:
-helpers=$(dirname "$(find "$tmp/dest" -name request-key-shim -perm -100 -printf '/%P')")
-bin=$(dirname "$(find "$tmp/dest" -name nvme-keyctl -perm -100 -printf '/%P')")
-
-# The machine as it is, and nvme-keyd on top.
-mount -t tmpfs -o mode=755 tmpfs "$tmp/mnt"
-mkdir "$tmp/mnt"/{upper,work,root}
-mount -t overlay overlay -o "lowerdir=/,upperdir=$tmp/mnt/upper,workdir=$tmp/mnt/work" "$root"
-tar -C "$tmp/dest" -cf - . | tar -C "$root" --keep-directory-symlink -xf -
-for d in proc sys dev; do mount --rbind "/$d" "$root/$d"; done
-mount -t tmpfs tmpfs "$root/var/tmp"
+lay_over
 mkdir -p "$root/usr/lib/modules/$version" "$root/boot"
 echo CONFIG_RD_GZIP=y >"$root/boot/config-$version"
 rm -f "$root"/etc/initramfs-tools/conf.d/* "$root"/etc/nvme-keyd/*.conf
@@ -100,7 +78,7 @@ not_said() { ! grep "$1" "$2"; }
 
 # --- images
 
-check "an image of a machine that does not ask for it" make_image none || bail "$tmp/none.log"
+check "an image of a machine that does not ask for it" make_image none || give_up "$tmp/none.log"
 check "none: no daemon" not_in_image "$helpers/nvme-keyd"
 check "none: no store" not_in_image /var/lib/nvme-keyd
 mkdir -p "$image/proc"
@@ -111,7 +89,7 @@ for script in local-top local-block; do
 done
 
 echo --transport=tcp --traddr=192.0.2.1 --nqn=nqn.2026-11.org.example:a >"$root/etc/nvme-keyd/connect.conf"
-check "an image of one with a connect.conf" make_image host || bail "$tmp/host.log"
+check "an image of one with a connect.conf" make_image host || give_up "$tmp/host.log"
 for f in "$helpers"/{nvme-keyd,handshake-tree,handshake-loop,initrd-connect} /usr/sbin/{tlshd,nvme} /usr/bin/{keyctl,timeout} \
     /etc/nvme-keyd/{connect.conf,nvme-keyd.conf.d/10-test.conf} /etc/nvme/hostnqn; do
     check "host: $f" in_image "$f"
@@ -329,6 +307,6 @@ if ! grep -q ' keyring *\.nvme: ' /proc/keys; then
     check "but not by comments" bash -c '! "$@"' bash chroot "$image" /bin/sh -c \
         '. /scripts/nvme-keyd-functions && nvme_keyd_has_connections'
 else
-    report ok "the scripts # SKIP this kernel has .nvme"
+    skip "the scripts" "this kernel has .nvme"
 fi
 finish

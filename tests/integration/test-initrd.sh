@@ -13,7 +13,7 @@ here=$(realpath "$(dirname "$0")")
 scripts=$here/../../handshake
 . "$here/images.sh"
 tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
+defer 'rm -rf "$tmp"'
 
 # --- initrd-connect
 

@@ -9,25 +9,13 @@ readonly BUILD=${1:?usage: $0 BUILD_DIRECTORY}
 TOP=$(realpath "$(dirname "$0")/../..") || exit 1
 readonly TOP
 readonly MAN=$TOP/man SRC=$TOP/src
-number=0
-failed=0
-
-report() {
-    number=$((number + 1))
-    if [ "$1" -eq 0 ]; then
-        echo "ok $number - $2"
-    else
-        echo "not ok $number - $2"
-        failed=1
-    fi
-}
+. "$TOP/tests/tap.sh"
 
 # same TEXT PROGRAM MANUAL: two lists, one entry a line. Empty ones mean that nothing was understood.
 same() {
     local difference
     difference=$(diff <(sort -u <<<"$2") <(sort -u <<<"$3")) && [ -n "$2" ]
-    report $? "$1"
-    [ -z "$difference" ] || sed -n 's/^</# not in the manual:/p; s/^>/# only in the manual:/p' <<<"$difference"
+    result $? "$1" || diag "$(sed -n 's/^</not in the manual:/p; s/^>/only in the manual:/p' <<<"$difference")"
 }
 
 # section PAGE NAME: the text of a section, with its subsections.
@@ -57,7 +45,7 @@ same "nvme-keyctl: options" "$options" "$(tr -d ' ' <<<"$described" | tr , '\n' 
 
 for short in $(tr -d ' ' <<<"$described" | tr , '\n' | grep -E '^-[a-z]$'); do
     "$BUILD/nvme-keyctl" "$short" --version >/dev/null 2>&1
-    report $? "nvme-keyctl: takes $short"
+    result $? "nvme-keyctl: takes $short"
 done
 
 same "nvme-keyctl: options in the completion" \
@@ -84,7 +72,7 @@ same "nvme-keyd.conf: sections and options" \
 unknown=$(comm -23 <(grep -oE '\b[A-Z][A-Za-z]+=' "$TOP/catalog/nvme-keyd.catalog" | grep -vx KeyringMode= | sort -u) \
     <(sed -n 's/^ *{"[A-Za-z]*", "\([A-Za-z]*\)", set_.*/\1=/p' "$SRC/nvme-keyd/config/config.c" | sort -u))
 [ -z "$unknown" ]
-report $? "nvme-keyd.conf: options in the catalog exist${unknown:+: not ${unknown//$'\n'/ }}"
+result $? "nvme-keyd.conf: options in the catalog exist${unknown:+: not ${unknown//$'\n'/ }}"
 
 same "nvme-keyd: ids of messages" \
     "$(sed -n 's/^#define MESSAGE_.*"\([0-9a-f]*\)"$/\1/p' "$SRC/basic/names.h")" \
@@ -104,13 +92,10 @@ if command -v scdoc >/dev/null && command -v man >/dev/null; then
             scdoc <"$page" | LC_ALL=C.UTF-8 MANWIDTH=80 man --warnings -l - 2>&1 >/dev/null
         )
         [ -z "$complaints" ]
-        report $? "${page##*/} is without warnings"
-        [ -z "$complaints" ] || awk '{ print "# " $0 }' <<<"$complaints"
+        result $? "${page##*/} is without warnings" || diag "$complaints"
     done
 else
-    number=$((number + 1))
-    echo "ok $number - pages are without warnings # SKIP scdoc or man is not installed"
+    skip "pages are without warnings" "scdoc or man is not installed"
 fi
 
-echo "1..$number"
-exit "$failed"
+finish

@@ -182,27 +182,11 @@ cp -a "$tmp/good" "$state"
 if ! command -v swtpm >/dev/null; then
     skip "a TPM" "needs swtpm"
     finish
-    exit
 fi
-readonly tpm=$tmp/tpm socket=$tmp/tpm.socket
-mkdir "$tpm"
-tpm_start() {
-    swtpm socket --tpm2 --tpmstate "dir=$tpm" --server "type=unixio,path=$socket" \
-        --ctrl "type=unixio,path=$socket.ctrl" --flags not-need-init,startup-clear >/dev/null 2>&1 &
-    tpm_pid=$!
-    wait_for 60 is_listening "$socket" || bail "swtpm"
-}
-tpm_stop() {
-    kill -KILL "$tpm_pid"
-    wait "$tpm_pid" 2>/dev/null
-    rm -f "$socket"
-}
-defer tpm_stop
-
 tpm_start
 state=$tmp/sealed
 mkdir -m 700 "$state"
-export NVME_KEYD_TCTI=swtpm:path=$socket
+export NVME_KEYD_TCTI=swtpm:path=$TPM
 daemon_start -E "NVME_KEYD_TCTI=$NVME_KEYD_TCTI"
 add one one >/dev/null 2>&1 || bail "nvme-keyctl add"
 ctl slot remove --force "$(ctl slot list --no-legend | grep systemd-creds | cut -d ' ' -f 1)" || bail "slot remove"
@@ -219,7 +203,7 @@ sleep 2
 tpm_start
 wait "$waiting"
 is "a TPM that comes later: 0" "$?$(<"$tmp/waiting")" "0nvme-keyd: Keyring reconciled: 0 keys kept, 1 added, 0 removed"
-kill -STOP "$tpm_pid"
+kill -STOP "$tpm"
 keyctl clear "$(ring)"
 took_ms refused "a TPM that does not answer: 8" 8 \
     "^nvme-keyd: Cannot open the store: a TPM or systemd-creds has not answered in time" preload --timeout=2

@@ -90,5 +90,5 @@ check("stopped" in shown, "Ctrl-Z stops it", shown)
 shown, status, silent, back = session(b"nonsense\n")
 check(status == 3 and "not a PSK: prefix" in shown, "a wrong answer is refused", status, shown)
 PY
-relay < <(python3 "$tmp/prompt.py" "$build/nvme-keyctl" "$(psk one)" 2>&1)
+relay python3 "$tmp/prompt.py" "$build/nvme-keyctl" "$(psk one)"
 finish

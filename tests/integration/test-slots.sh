@@ -3,20 +3,8 @@
 # shellcheck source-path=SCRIPTDIR
 # Slots that open the store are added, removed and resealed, and a recovery key opens it when no
 # slot does. The host key and the TPM are the test's own.
+. "$(dirname "$0")/host-key.sh"
 
-# In a mount namespace below the user namespace that lib.sh makes.
-if [ -n "${KEYD_TEST_INSIDE-}" ] && [ -z "${KEYD_TEST_MOUNTS-}" ] && unshare --mount true 2>/dev/null; then
-    KEYD_TEST_MOUNTS=1 exec unshare --mount bash "$0" "$@"
-fi
-. "$(dirname "$0")/lib.sh"
-[ -n "${KEYD_TEST_MOUNTS-}" ] || skip_all "needs mount namespaces"
-
-# Not below /tmp: systemd-creds makes no host key in memory.
-host_key=$(mktemp -d /var/tmp/keyd-test.XXXXXX)
-defer 'rm -rf "$host_key"'
-mount --bind "$host_key" /var/lib/systemd 2>/dev/null || skip_all "cannot have a host key of its own"
-
-readonly TPM=$tmp/tpm
 # Nobody else's TPM, and no systemd with another host key.
 daemon_environment=(-E "NVME_KEYD_TCTI=swtpm:path=$TPM" -E "NVME_KEYD_CREDS_SOCKET=$tmp/none")
 
@@ -45,14 +33,8 @@ store_state() {
     store_status | awk -F ': ' '/ Store: / { state = $2 } / Sealed by: / { slot = $2; sub(/ \(opened it\).*/, "", slot) } END { print state, slot ? slot : "-" }'
 }
 
-is_at_rest() {
-    ! ps --ppid "$daemon" -o stat= | grep -qv '^Z'
-}
-
-# Not in the middle of a talk with the TPM: a swtpm without a resource manager would keep its sessions.
 stop() {
-    store_status >/dev/null
-    wait_for 120 is_at_rest
+    daemon_rest
     daemon_stop
 }
 
@@ -314,21 +296,7 @@ chmod 700 "$tmp"
 if ! command -v swtpm >/dev/null; then
     skip "a TPM" "swtpm is not installed"
     finish
-    exit
 fi
-
-tpm_start() {
-    swtpm socket --tpm2 --tpmstate "dir=$tmp/tpm-state" --ctrl "type=unixio,path=$tmp/tpm.ctrl" \
-        --server "type=unixio,path=$TPM" --flags not-need-init,startup-clear &>/dev/null &
-    tpm=$!
-    wait_for 60 is_listening "$TPM"
-}
-
-tpm_stop() {
-    kill "$tpm"
-    wait "$tpm"
-    rm -f "$TPM"
-}
 
 # pcr_extend PCR: as firmware does that is not the same any more.
 pcr_extend() {
@@ -344,11 +312,9 @@ sys.exit(struct.unpack(">HII", s.recv(4096)[:10])[2])
 PY
 }
 
-mkdir "$tmp/tpm-state"
 restart
 refused "no TPM: slot add" 8 "TPM" ctl slot add tpm2
 tpm_start
-defer 'tpm_stop 2>/dev/null'
 run ctl slot add tpm2 --tpm2-pcrs=7+14
 tpm2=$out
 like "a TPM: slot add" "$status $out" '^0 [0-9a-f]{8}$'
@@ -395,8 +361,7 @@ tpm_stop
 run ctl slot reseal
 is "reseal without a TPM: the other one is done" "$status $out" "8 $creds"
 like "reseal without a TPM: tells which is not" "$err" "^nvme-keyctl: slot $tpm2 \(tpm2\): [^"$'\n'"]+$"
-rm -rf "$tmp/tpm-state"
-mkdir "$tmp/tpm-state"
+tpm_replace
 tpm_start
 restart
 is "another TPM: the next slot opens it" "$(store_state)" "open systemd-creds"

@@ -7,14 +7,8 @@
 
 command -v swtpm >/dev/null || skip_all "needs swtpm"
 
-readonly tpm=$tmp/tpm socket=$tmp/tpm.socket
-mkdir "$tpm"
-swtpm socket --tpm2 --tpmstate "dir=$tpm" --server "type=unixio,path=$socket" --ctrl "type=unixio,path=$socket.ctrl" \
-    --flags not-need-init,startup-clear >/dev/null 2>&1 &
-tpm_pid=$!
-defer 'kill -KILL "$tpm_pid" 2>/dev/null'
-wait_for 60 is_listening "$socket" || bail "swtpm"
-tcti=(-E "NVME_KEYD_TCTI=swtpm:path=$socket")
+tpm_start
+tcti=(-E "NVME_KEYD_TCTI=swtpm:path=$TPM")
 
 daemon_start "${tcti[@]}"
 add one a >/dev/null 2>"$tmp/hint" || bail "add"
@@ -25,7 +19,7 @@ recovery=$(ctl slot add recovery | tail -n 1)
 daemon_restart "${tcti[@]}"
 like "the TPM opens it" "$(ctl status)" "tpm2"
 daemon_stop
-kill -STOP "$tpm_pid"
+kill -STOP "$tpm"
 
 # info: a call that needs no store.
 info() {
@@ -105,14 +99,14 @@ is "and the keys are published" "$(ring_names | wc -l)" 1
 like "status says which" "$(ctl status)" "systemd-creds"
 
 # A slot that was sealed for a caller who has gone meanwhile is no other caller's.
-kill -CONT "$tpm_pid"
+kill -CONT "$tpm"
 daemon_restart "${tcti[@]}"
 wait_for 60 opened_by_tpm
 before=$(ctl slot list --no-legend | wc -l)
-kill -STOP "$tpm_pid"
+kill -STOP "$tpm"
 timeout 2 "$build/nvme-keyctl" --socket="$varlink" slot add tpm2 >/dev/null 2>&1
 is "slot add waits for the TPM" "$?" 124
-kill -CONT "$tpm_pid"
+kill -CONT "$tpm"
 run ctl slot add tpm2
 is "another caller has a slot" "$status" 0
 is "the first one has none" "$(ctl slot list --no-legend | wc -l)" $((before + 1))

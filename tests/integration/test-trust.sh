@@ -4,20 +4,9 @@
 # A store that another person has put in the place of the right one: its slots open, yet it is
 # opened only where nothing says which store is the right one. The host key and the TPM are the
 # test's own.
+. "$(dirname "$0")/host-key.sh"
 
-# In a mount namespace below the user namespace that lib.sh makes.
-if [ -n "${KEYD_TEST_INSIDE-}" ] && [ -z "${KEYD_TEST_MOUNTS-}" ] && unshare --mount true 2>/dev/null; then
-    KEYD_TEST_MOUNTS=1 exec unshare --mount bash "$0" "$@"
-fi
-. "$(dirname "$0")/lib.sh"
-[ -n "${KEYD_TEST_MOUNTS-}" ] || skip_all "needs mount namespaces"
-
-# Not below /tmp: systemd-creds makes no host key in memory.
-host_key=$(mktemp -d /var/tmp/keyd-test.XXXXXX)
-defer 'rm -rf "$host_key"'
-mount --bind "$host_key" /var/lib/systemd 2>/dev/null || skip_all "cannot have a host key of its own"
-
-readonly TPM=$tmp/tpm OURS=nqn.2026-11.org.example:ours THEIRS=nqn.2026-11.org.example:theirs
+readonly OURS=nqn.2026-11.org.example:ours THEIRS=nqn.2026-11.org.example:theirs
 cp "$conf" "$tmp/plain.conf"
 
 daemon_environment=(-E "NVME_KEYD_TCTI=swtpm:path=$TPM" -E "NVME_KEYD_CREDS_SOCKET=$tmp/none")
@@ -32,14 +21,8 @@ store_field() {
     sed -n "s/^ *$1: //p" "$tmp/status"
 }
 
-is_at_rest() {
-    ! ps --ppid "$daemon" -o stat= | grep -qv '^Z'
-}
-
-# Not in the middle of a talk with the TPM: a swtpm without a resource manager would keep its sessions.
 stop() {
-    store_field Store >/dev/null
-    wait_for 120 is_at_rest
+    daemon_rest
     daemon_stop
 }
 
@@ -133,14 +116,8 @@ stop
 if ! command -v swtpm >/dev/null; then
     skip "a TPM" "swtpm is not installed"
     finish
-    exit
 fi
-mkdir "$tmp/tpm-state"
-swtpm socket --tpm2 --tpmstate "dir=$tmp/tpm-state" --ctrl "type=unixio,path=$tmp/tpm.ctrl" \
-    --server "type=unixio,path=$TPM" --flags not-need-init,startup-clear &>/dev/null &
-tpm=$!
-defer 'kill -KILL "$tpm" 2>/dev/null'
-wait_for 60 is_listening "$TPM"
+tpm_start
 configure
 start
 is "a TPM without a counter" "$(store_field Store)" open
@@ -225,35 +202,23 @@ like "a new store: nothing is measured" "$err" "warning: slot [0-9a-f]{8} \(tpm2
 is "a new store: JSON" "$(json 'len(o["warnings"])' <<<"$out")" 2
 check "a new store: the log says so too" grep -q "Slot warning: slot .* (systemd-creds) is bound to no PCR" "$log"
 stop
-kill "$tpm"
-wait "$tpm"
-rm -rf "$tmp/tpm-state" "$TPM"
-mkdir "$tmp/tpm-state"
-swtpm socket --tpm2 --tpmstate "dir=$tmp/tpm-state" --ctrl "type=unixio,path=$tmp/tpm.ctrl" \
-    --server "type=unixio,path=$TPM" --flags not-need-init,startup-clear &>/dev/null &
-tpm=$!
-wait_for 60 is_listening "$TPM"
+tpm_replace
+tpm_start
 check "the owner of the TPM has a password" owner_password
 new_store
 is "a TPM that is passed over: the other slot" "$status $(json 'o["storeMadeBy"]' <<<"$out")" "0 ['systemd-creds']"
 like "a TPM that is passed over: told, and why" "$err" "warning: the store has no slot by tpm2: cannot make a storage root key: the TPM's owner hierarchy has a password; .*nvme-keyctl slot add tpm2"
 check "a TPM that is passed over: the log says so too" grep -q "Slot warning: the store has no slot by tpm2: cannot make a storage root key" "$log"
 stop
-kill "$tpm"
-wait "$tpm"
-rm -f "$TPM"
+tpm_stop
 new_store
 is "no TPM at all: no warning" "$status $(json 'o["storeMadeBy"], o["warnings"]' <<<"$out")" "0 (['systemd-creds'], [])"
 stop
 
 # --- a TPM that hangs, and is not what opens the store
 
-rm -rf "$tmp/tpm-state"
-mkdir "$tmp/tpm-state"
-swtpm socket --tpm2 --tpmstate "dir=$tmp/tpm-state" --ctrl "type=unixio,path=$tmp/tpm.ctrl" \
-    --server "type=unixio,path=$TPM" --flags not-need-init,startup-clear &>/dev/null &
-tpm=$!
-wait_for 60 is_listening "$TPM"
+tpm_replace
+tpm_start
 kill -STOP "$tpm"
 keyctl clear "$(ring)"
 # Well below the minute that a slot may take, and well above the time for the look at the counters.

@@ -2,31 +2,28 @@
 # shellcheck shell=bash
 # What the suites share.
 set -uo pipefail
+. tests/tap.sh
 
 readonly BUILD=build
 
 # The one test of the suite that should run, if not all.
 only=${1-}
 
-# result TEXT COMMAND...: a TAP line by the command's success, its output after it where it failed.
-result() {
-    local text=$1 output
-    shift
-    [ -z "$only" ] || [ "$only" = "$text" ] || return 0
-    if output=$("$@" 2>&1); then
-        echo "ok - $text"
-    else
-        echo "not ok - $text"
-        sed 's/^/# /' <<<"$output" | tail -n 60
-        failed=1
+# part TEXT COMMAND...: check(), if it is the one that should run.
+part() {
+    [ -z "$only" ] || [ "$only" = "$1" ] || return 0
+    if [ -z "${tmp-}" ]; then
+        tmp=$(mktemp -d)
+        defer 'rm -rf "$tmp"'
     fi
+    check "$@"
 }
 
 # meson_tests BUILD SUITE [MESON TEST OPTION...]: the suite's tests, or the one that should run: NAME, or
 # NAME/CASE for one TEST() of it.
 meson_tests() {
     local test=${only%%/*} case=${only#"${only%%/*}"}
-    tests/suites/run-meson "$@" ${case:+"--test-args=${case#/}"} ${test:+"$test"} || failed=1
+    relay tests/suites/run-meson "$@" ${case:+"--test-args=${case#/}"} ${test:+"$test"}
 }
 
 # is_scenario NAME: of the guests
@@ -34,20 +31,21 @@ is_scenario() {
     [ -n "$1" ] && [ -e "tests/vm/scenarios/$1.sh" ]
 }
 
+need_packages() {
+    ./tests/suites/install-packages "$@" || bail "packages cannot be installed"
+}
+
 # need_build DIRECTORY MESON-OPTION...: sets up a build directory once, and builds all, or the target $target.
 need_build() {
     local directory=$1 log
     shift
-    ./tests/suites/install-packages build run test || exit 1
+    need_packages build run test
     log=$(mktemp)
     if ! { [ -e "$directory/build.ninja" ] || meson setup "$directory" -Dwerror=true "$@"; } >"$log" 2>&1 ||
         ! ninja -C "$directory" ${target:+"$target"} >>"$log" 2>&1; then
-        grep -E 'error|warning|ERROR|FAILED' "$log" | head -n 40
-        echo "Bail out! $directory cannot be built"
+        diag "$(grep -E 'error|warning|ERROR|FAILED' "$log" | head -n 40)"
         rm -f "$log"
-        exit 1
+        bail "$directory cannot be built"
     fi
     rm -f "$log"
 }
-
-failed=0

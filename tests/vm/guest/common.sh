@@ -1,11 +1,12 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# What init.sh, lean.sh and the scenarios share: what the host has asked for, and how it is told the end of a scenario.
+# Shared by init.sh, lean.sh and the scenarios: the parameters of the host, and the reports to it.
 
 here=/opt/vm
+. /opt/vm/tap.sh
 
-# A directory of the machine that runs the guest. What is in it by the time a write returns, no power cut takes away.
+# A directory of the machine that runs the guest. A write that has returned survives a power cut.
 HOST=/run/vm-host
 host_mount() {
     ! mountpoint -q "$HOST" || return 0
@@ -13,7 +14,7 @@ host_mount() {
     load_modules 9p 9pnet_virtio && mount -t 9p -o trans=virtio,version=9p2000.L host "$HOST"
 }
 
-# For something that is done between two starts.
+# True if the guest has a request that the host carries out between two starts.
 host_is_asked() {
     local request
 
@@ -23,7 +24,7 @@ host_is_asked() {
     return 1
 }
 
-# A kernel without modules has what it has from the start.
+# A kernel without modules has all of it built in.
 load_modules() { [ ! -e /proc/modules ] || modprobe -a "$@"; }
 
 kernel_param() {
@@ -39,20 +40,20 @@ report_status() {
     case $1 in
     0) ;;
     1) ;; # a failed check, which has its own line
-    124 | 137) echo "not ok - still running after $2 s" ;;
-    *) echo "not ok - script ended with status $1" ;;
+    124 | 137) not_ok "still running after $2 s" ;;
+    *) not_ok "script ended with status $1" ;;
     esac
 }
 
-# report_kernel_log COMMAND...: of what the command prints
+# report_kernel_log COMMAND...: a result by the warnings in its output
 report_kernel_log() {
     local found
 
     found=$("$@" | grep -E 'BUG:|Oops|WARNING: CPU|blocked for more than|soft lockup')
     if [ -z "$found" ]; then
-        echo "ok - no kernel warnings"
+        ok "no kernel warnings"
     else
-        echo "not ok - no kernel warnings"
-        echo "$found"
+        not_ok "no kernel warnings"
+        diag "$found"
     fi
 }

@@ -8,14 +8,14 @@ set -u
 . /opt/vm/common.sh
 state=/var/lib/nvme-keyd-vm
 
-# The last word, whatever happens before. Nothing on the disk is kept, so there is nothing to stop in order.
+# Powers off however the script ends. The disk is thrown away, so services need no orderly stop.
 trap 'journalctl --sync; sync; systemctl poweroff --force --force' EXIT
 
 stty -F /dev/ttyS1 raw -echo
 exec >/dev/ttyS1
 mkdir -p "$state"
 
-# A guest that is one of several has a script of its own.
+# A guest of root-on-tls has a script of its own.
 role=$(kernel_param role)
 if [ -n "$role" ]; then
     trap - EXIT
@@ -30,7 +30,7 @@ VM_RELOADS=$(kernel_param reloads)
 VM_BOOTS=$(kernel_param boots)
 export VM_KEYS VM_CONNECTS VM_RELOADS VM_BOOTS
 
-# A scenario that asks for a restart (reboot_into in lib.sh) is run again with VM_PHASE set to what it asked for.
+# A scenario that requests a restart (reboot_into in lib.sh) is run again, with that phase in VM_PHASE.
 run_scenario() {
     local name=$1 phase=$2 status=0 start=$SECONDS timeout
 
@@ -38,14 +38,14 @@ run_scenario() {
     echo "$name" >"$state/running"
     sync
     [ "$phase" != 1 ] || echo "begin $name"
-    # A session keyring of its own: what a scenario links there is gone with it.
+    # In a session keyring of its own, so its links end with it.
     VM_PHASE=$phase VM_STATE=$state timeout --kill-after=10 "${timeout:-120}" \
         keyctl session - bash "$here/scenarios/$name.sh" 2> >(sed '/^Joined session keyring/d; s/^/stderr: /') || status=$?
     if [ -e "$state/phase" ]; then
         rm "$state/running"
         sync
         trap - EXIT
-        # What the host has been asked for it does while the power is off, and switches on again.
+        # The host carries out requests while the power is off, and then switches it on again.
         if host_is_asked; then systemctl poweroff; else systemctl reboot; fi
         sleep infinity
     fi
@@ -57,10 +57,10 @@ run_scenario() {
     echo "$name" >>"$state/finished"
 }
 
-# Scenarios clean up behind themselves; what they leave all the same must not fall on the next one.
+# Scenarios clean up after themselves; leftovers must not disturb the next one.
 clean_slate_check() {
     timeout --kill-after=10 60 keyctl session - bash -c ". $here/lib.sh; clean_slate" >/dev/null 2>&1 ||
-        echo "not ok - could not clean up after $1"
+        not_ok "could not clean up after $1"
 }
 
 phase=1
@@ -71,7 +71,7 @@ if [ -e "$state/phase" ]; then
 elif [ -e "$state/running" ]; then
     # The guest went down under a scenario and came up again: the kernel panicked.
     read -r crashed <"$state/running"
-    echo "not ok - the guest restarted by itself"
+    not_ok "the guest restarted by itself"
     echo "end $crashed"
     echo "$crashed" >>"$state/finished"
 else

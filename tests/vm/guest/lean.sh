@@ -2,14 +2,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # The init of a scenario with "boot: lean": the stock kernel and initrd, but no systemd, so that a start takes seconds.
-# Each start runs the scenario; from one that has the host cut the power it does not come back.
+# Each start runs the scenario; a run that requests a power cut does not return.
 
 set -u
 
 export PATH=/usr/sbin:/usr/bin LC_ALL=C.UTF-8
 . /opt/vm/common.sh
 
-# Whatever happens, init must not end.
+# Init must not end.
 trap 'sync; systemctl poweroff --force --force; sleep infinity' EXIT
 
 stty -F /dev/ttyS1 raw -echo
@@ -36,9 +36,9 @@ if [ "$starts" = $((cuts + 1)) ]; then
     timeout --kill-after=10 "${timeout:-120}" keyctl session - bash "$here/scenarios/$name.sh" || status=$?
     report_status "$status" "${timeout:-120}"
 else
-    echo "not ok - the guest restarted by itself"
+    not_ok "the guest restarted by itself"
 fi
-# The end comes by itself now, and there is no other start.
+# The guest now ends without a power cut, and is not started again.
 rm -f "$HOST/power-cut"
 report_kernel_log dmesg
 echo "end $name"

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# What scenarios share. Everything on stdout is TAP or a diagnostic.
+# Shared by the scenarios. Everything on stdout is TAP or a diagnostic.
 
 set -u
 
@@ -17,82 +17,21 @@ MESSAGE_RING_ABSENT=82f6f98b947c42adae1138baf9aeb245
 NVMET=/sys/kernel/config/nvmet
 
 tmp=$(mktemp -d /run/vm.XXXXXX)
-_failed=0
-_deferred=()
 
-# --- results
+# --- results: those of tap.sh, and
 
-ok() { echo "ok - $*"; }
-not_ok() {
-    echo "not ok - $*"
-    _failed=$((_failed + 1))
-}
-skip() { echo "ok - $1 # SKIP $2"; }
-diag() { printf '# %s\n' "$*"; }
-
-# check TEXT COMMAND...: the command has to succeed. Its output is shown only if it does not.
-check() {
-    local text=$1 status=0
-    shift
-    "$@" >"$tmp/check.out" 2>&1 || status=$?
-    if [ "$status" = 0 ]; then
-        ok "$text"
-        return 0
-    fi
-    not_ok "$text"
-    diag "$(printf '%q ' "$@"): status $status"
-    head -n 20 "$tmp/check.out" | sed 's/^/#   /'
-    explain "$@"
-    return 1
-}
-
-# explain COMMAND...: why a unit that did not start did not, as systemd has it
+# explain COMMAND...: the status of a unit that did not start, for check()
 explain() {
     [[ $1 == systemctl && ${2-} =~ ^(re|try-re)?start$ ]] || return 0
     systemctl status --no-pager --full --lines=20 -- "${@: -1}" 2>&1 | sed 's/^/#   /'
 }
 
-# check_fails TEXT COMMAND...: the command has to fail.
-check_fails() {
-    local text=$1
-    shift
-    if "$@" >"$tmp/check.out" 2>&1; then
-        not_ok "$text"
-        diag "$(printf '%q ' "$@"): succeeded"
-        head -n 20 "$tmp/check.out" | sed 's/^/#   /'
-        return 1
-    fi
-    ok "$text"
-}
-
-is() {
-    if [ "$2" = "$3" ]; then
-        ok "$1"
-        return 0
-    fi
-    not_ok "$1"
-    diag "got:  $2"
-    diag "want: $3"
-    return 1
-}
-
-# bail TEXT: nothing after this point makes sense.
-bail() {
-    not_ok "$*"
-    exit 1
-}
-
-# defer COMMAND: run at the end, the last one first.
-defer() { _deferred+=("$*"); }
-
+# Status 1 means "a check failed and said so"; a script that broke must not look like that.
 _at_exit() {
-    local status=$? i
-    for ((i = ${#_deferred[@]} - 1; i >= 0; i--)); do
-        eval "${_deferred[i]}" >/dev/null 2>&1
-    done
+    local status=$?
+    tap_clean_up
     rm -rf "$tmp"
-    # Status 1 means "a check failed and said so"; a script that broke must not look like that.
-    [ "$_failed" = 0 ] || exit 1
+    [ "$tap_failed" = 0 ] || exit 1
     [ "$status" != 1 ] || exit 3
     exit "$status"
 }
@@ -138,7 +77,7 @@ reboot_into() {
     exit 0
 }
 
-# No shutdown, no sync: what is not on the disk by now is lost. From the outside: host_request power-cut.
+# Restarts without shutdown and sync: unwritten data are lost. From the outside: host_request power-cut.
 power_cut() {
     echo b >/proc/sysrq-trigger
     sleep infinity
@@ -163,8 +102,8 @@ host_request() {
 target_up() {
     local sub=$1 port=$NVMET/ports/${2:-1} dir=$NVMET/subsystems/$1 file=${3:-}
 
-    # Not nvme-tcp: the kernel loads that one itself when the first connection asks for it. nvme-fabrics is loaded
-    # at boot by nvme-cli's units, and never again.
+    # Not nvme-tcp: the kernel loads that for the first connection. The units of nvme-cli load nvme-fabrics at boot,
+    # and never again.
     load_modules nvmet-tcp nvme-fabrics || return
     if [ ! -d "$port" ]; then
         mkdir "$port"
@@ -206,7 +145,7 @@ connect_tls() {
     wait_until 60 bdev_of "$sub"
 }
 
-# connect_with SUBNQN KERNEL-OPTIONS: what nvme-cli does not pass on, such as keyring= without tls_key=
+# connect_with SUBNQN KERNEL-OPTIONS: with options that nvme-cli does not pass on, such as keyring= without tls_key=
 connect_with() {
     [ -c /dev/nvme-fabrics ] || return
     timeout 60 bash -c 'printf %s "$1" >&3 && cat <&3' \
@@ -254,7 +193,7 @@ tls_key_of() {
 
 ctrl_live() { [ "$(cat "/sys/class/nvme/$1/state")" = live ]; }
 
-# data_check DEVICE: random bytes written past the caches come back the same.
+# data_check DEVICE: random bytes that are written past the caches are read back.
 data_check() {
     dd if=/dev/urandom of="$tmp/data" bs=1M count=4 status=none &&
         dd if="$tmp/data" of="$1" bs=1M oflag=direct status=none &&
@@ -303,7 +242,7 @@ record_identity() {
             '.keys[] | select(.id == $id) | .identities[] | select(.version == $v) | .identity'
 }
 
-# forget_keys: nothing is in .nvme, so what connects has to ask
+# forget_keys: empties .nvme, so the next connect has to ask
 forget_keys() { keyctl clear "$(nvme_ring)" && [ "$(ring_count)" = 0 ]; }
 
 # The kernel keeps 15 characters of a name.
@@ -311,7 +250,7 @@ shim_runs() { pgrep -x request-key-shi; }
 
 # --- the handshake daemon
 
-# tlshd_status: what status says of it, as "UNIT STATE"
+# tlshd_status: its unit and state by nvme-keyctl status, as "UNIT STATE"
 tlshd_status() { nvme-keyctl status --json=short | jq -r '.tlshd | "\(.unit) \(.state)"'; }
 tlshd_is() { [ "$(tlshd_status)" = "$1" ]; }
 
@@ -323,7 +262,7 @@ tlshd_with() {
     printf '%s\n' '[Service]' "${@:2}" >"$dir/$1.conf"
     systemctl daemon-reload && systemctl restart tlshd.service
 }
-# tlshd_without NAME: no longer
+# tlshd_without NAME: removes the drop-in
 tlshd_without() {
     rm -f "/run/systemd/system/tlshd.service.d/$1.conf"
     systemctl daemon-reload && systemctl restart tlshd.service
@@ -344,7 +283,7 @@ patch_unload() {
     patch_gone || echo 0 >"$(patch_file enabled)"
     wait_until 60 patch_gone && patch_remove
 }
-# When the module goes, a udev rule has all keys published; that must not fall on what comes after it.
+# A udev rule publishes all keys when the module goes; wait for that before the next step.
 patch_remove() {
     local before
 
@@ -354,7 +293,7 @@ patch_remove() {
 preload_ended() { unit_property nvme-keyd-preload.service ExecMainExitTimestampMonotonic; }
 preload_ended_since() { [ "$(preload_ended)" != "$1" ] && [ "$(preload_ended)" != 0 ]; }
 
-# Which slot has opened the store.
+# The slot that opened the store.
 store_slot() { nvme-keyctl status --json=short | jq -re '.store.slot // empty'; }
 # store_is STATE: open, absent or unavailable
 store_is() { [ "$(nvme-keyctl status --json=short | jq -r .store.state)" = "$1" ]; }
@@ -363,7 +302,7 @@ store_is() { [ "$(nvme-keyctl status --json=short | jq -r .store.state)" = "$1" 
 header_slots() { head -n 1 /var/lib/nvme-keyd/store | jq -re '[.slots[].type] | join(" ")'; }
 header_slot() { head -n 1 /var/lib/nvme-keyd/store | jq -ce --arg t "$1" '.slots[] | select(.type == $t)'; }
 
-# only_tpm: from now on no slot but the TPM's opens the store.
+# only_tpm: leaves the slot of the TPM as the only one that opens the store.
 only_tpm() {
     local slot
 
@@ -376,7 +315,7 @@ have_product() { command -v nvme-keyctl >/dev/null; }
 
 # --- boots
 
-# What is still under way at boot, the scenario itself aside, which is part of it.
+# The jobs of the boot that are left, without that of the scenario itself.
 boot_jobs() { systemctl list-jobs --no-legend | grep -v 'nvme-keyd-vm\.service'; }
 boot_is_over() { systemctl is-active --quiet multi-user.target && ! boot_jobs; }
 boot_went_on() {
@@ -387,7 +326,7 @@ boot_went_on() {
 }
 failed_units() { systemctl list-units --failed --no-legend --plain | awk '{ print $1 }'; }
 
-# What nvme-keyd had to say in this boot that is more than information, with its MESSAGE_ID.
+# What nvme-keyd logged in this boot above information, with its MESSAGE_ID.
 keyd_complaints() {
     journalctl --sync
     journalctl --boot --quiet --priority=notice --output=json \
@@ -395,7 +334,7 @@ keyd_complaints() {
         jq -r '"\(.MESSAGE_ID // "-") \(.MESSAGE)"'
 }
 
-# complains_once TEXT MESSAGE_ID: that, once, and nothing else, but that all is slow where all is slow.
+# complains_once TEXT MESSAGE_ID: logged once, and nothing else, except that a slow machine is slow.
 complains_once() {
     keyd_complaints >"$tmp/complaints"
     sed 's/^/# journal: /' "$tmp/complaints"
@@ -404,9 +343,9 @@ complains_once() {
     is "$1" "$(cut -d ' ' -f 1 "$tmp/complaints" | uniq) $(sort "$tmp/complaints" | uniq -d)" "$2 "
 }
 
-# When the keys were loaded first, begin and end in microseconds. The unit's own times are those of its last run: the
-# udev rule has it run again when udev hears of the module. What systemd says before there is a journal has no fields. The
-# times are those of saying it, which is some time before a journal on a busy machine has it.
+# Begin and end of the first publishing, in microseconds. The unit has the times of its last run, because the udev rule
+# starts it again for the module. Messages of systemd from before the journal have no fields. The time is that of the
+# message, because a busy journal receives it later.
 preload_times() {
     journalctl --boot --quiet --output=json --identifier=systemd \
         --grep='^(Starting|Finished|Failed to start) nvme-keyd-preload\.service' |
@@ -416,7 +355,7 @@ preload_times() {
                                 us(._SOURCE_REALTIME_TIMESTAMP // .__REALTIME_TIMESTAMP) end;
                         group_by(.MESSAGE | startswith("Starting") | not) | map(.[0] | said | tostring) | join(" ")'
 }
-# What the boot waited for, in milliseconds.
+# How long the boot waited for it, in milliseconds.
 preload_ms() {
     local from to
 
@@ -430,8 +369,8 @@ preload_within() {
     ms=$(preload_ms) && [ "$ms" -lt "$(($1 * 1000))" ]
 }
 
-# boot_unit NAME TARGET SCRIPT LINE...: from the next boot on, TARGET wants a unit that runs SCRIPT, which has lib.sh. The
-# lines are of its section [Unit].
+# boot_unit NAME TARGET SCRIPT LINE...: from the next boot on, TARGET wants a unit that runs SCRIPT with lib.sh. The
+# lines are its section [Unit].
 boot_unit() {
     local name=$1 target=$2 script=$3
     shift 3
@@ -448,7 +387,7 @@ boot_unit_gone() {
     systemctl daemon-reload
 }
 
-# Back to a guest without connections, targets, records and keys.
+# Leaves a guest without connections, targets, records and keys.
 clean_slate() {
     local id ring status=0
 
@@ -475,7 +414,7 @@ LOOKED=/run/vm-looked
 look_unit=/etc/systemd/system/vm-look.service
 look_conf=/etc/dracut.conf.d/vm-look.conf
 
-# From the next image on what is in .nvme after our keys, and before dracut's queue, is in $LOOKED of the real root.
+# Makes the next images write .nvme, after our keys and before dracut's queue, to $LOOKED of the real root.
 look_in_initramfs() {
     local wants=${look_unit%/*}/initrd.target.wants
 
@@ -486,4 +425,4 @@ look_in_initramfs() {
     ln -s $look_unit "$wants/"
     echo "install_items+=\" sed $look_unit $wants/${look_unit##*/} \"" >$look_conf
 }
-look_no_more() { rm -r $look_conf $look_unit "${look_unit%/*}/initrd.target.wants"; }
+stop_looking() { rm -r $look_conf $look_unit "${look_unit%/*}/initrd.target.wants"; }

@@ -26,9 +26,10 @@ disk_fill() {
     local vm_dir=$1 work=$2 root=$3 unit kernel
 
     mkdir -p "$root/opt/vm/bin"
-    cp -r "$vm_dir/guest/." "$vm_dir/scenarios" "$vm_dir"/../integration/{varlink,read-store,find-plaintext}.py "$root/opt/vm/"
+    cp -r "$vm_dir/guest/." "$vm_dir/scenarios" "$vm_dir"/../{tap.sh,integration/{varlink,read-store,find-plaintext}.py} \
+        "$root/opt/vm/"
     cp "$work"/helpers/* "$root/opt/vm/bin/"
-    # only the build needs these, or QEMU, or nobody, and copying them takes as long as all the rest
+    # the guest does not need these, and copying them takes as long as all the rest
     rm -rf "${root:?}"/usr/src/* "$root"/usr/lib/gcc "$root"/usr/libexec/gcc "$root"/usr/include "${root:?}"/boot/* \
         "$root"/usr/lib/modules/*/kernel/{sound,drivers/{gpu,media,net/wireless,infiniband,iio}}
 

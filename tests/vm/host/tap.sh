@@ -1,31 +1,9 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# Turns what the guests wrote into one TAP stream.
+# Turns what the guests wrote into results (tests/tap.sh).
 
-tap_n=0
-tap_failed=0
-tap_skipped=0
-
-tap_line() {
-    tap_n=$((tap_n + 1))
-    case $1 in
-    ok*"# SKIP"*) tap_skipped=$((tap_skipped + 1)) ;;
-    not*) tap_failed=$((tap_failed + 1)) ;;
-    esac
-    printf '%s %d - %s\n' "${1%% - *}" "$tap_n" "${1#* - }"
-}
-
-tap_skip() {
-    tap_line "ok - $1 # SKIP $2"
-}
-
-tap_bail() {
-    tap_line "not ok - $1"
-    tap_end
-}
-
-# Why the guest did not get to the end, as far as the outside can tell.
+# Why the guest stopped early, as seen from the outside.
 tap_cause() {
     local dir=$1 status=$2
 
@@ -50,26 +28,24 @@ tap_report() {
         "begin "*) label=$(scenario_label "${line#begin }" "$kernel") ;;
         "end "*) finished+="${line#end } " label=$name ;;
         "done") complete=1 ;;
-        "ok - "*) tap_line "ok - $label: ${line#ok - }" ;;
-        "not ok - "*) tap_line "not ok - $label: ${line#not ok - }" ;;
-        *) printf '# %s\n' "${line#\# }" ;;
+        *) relay_line "$line" "$label: " ;;
         esac
     done < <(tr -d '\r' 2>/dev/null <"$dir/tap.log")
 
     for s in "$@"; do
         [[ $finished == *" $s "* ]] ||
-            tap_line "not ok - $(scenario_label "$s" "$kernel"): did not finish ($(tap_cause "$dir" "$status"))"
+            not_ok "$(scenario_label "$s" "$kernel"): did not finish ($(tap_cause "$dir" "$status"))"
     done
     [ "$complete" = 1 ] ||
-        tap_line "not ok - $name: the boot did not end well ($(tap_cause "$dir" "$status"))"
+        not_ok "$name: the boot did not end well ($(tap_cause "$dir" "$status"))"
 
     if [ "$tap_failed" != "$before" ]; then
         tap_tail "$dir"
     fi
 }
 
-# All that is left of a failed guest where only this output is kept: the end of its logs, and before that the end of each
-# start that the kernel did not survive.
+# The end of the logs of a failed guest, after the end of each start that the kernel did not survive: a CI keeps
+# nothing else of it.
 tap_tail() {
     local f
 
@@ -101,14 +77,13 @@ tap_crashes() {
         END { if (bad) show() }' "$1/console.log"
 }
 
+# End of a run: a summary, and the logs of a bad one.
 tap_end() {
-    printf '1..%d\n' "$tap_n"
-    printf '# vm: %d passed, %d failed, %d skipped\n' \
-        $((tap_n - tap_failed - tap_skipped)) "$tap_failed" "$tap_skipped"
+    note "vm: $((tap_results - tap_failed - tap_skipped)) passed, $tap_failed failed, $tap_skipped skipped"
     if [ "$tap_failed" != 0 ]; then
         note "logs: $out_dir"
-        exit 1
+    elif [ "$arg_keep" = 0 ] && [ -z "${tap_keeps_logs:-}" ]; then
+        rm -rf "$out_dir"
     fi
-    [ "$arg_keep" = 1 ] || [ -n "${tap_keeps_logs:-}" ] || rm -rf "$out_dir"
-    exit 0
+    finish
 }

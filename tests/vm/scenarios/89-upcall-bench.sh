@@ -10,6 +10,6 @@
 
 . /opt/vm/lib.sh
 
-# Emulation is slow, so not as often as on the build machine.
+# Emulation is slow, so less often than on the build machine.
 export BENCH_PAIRS=${BENCH_PAIRS:-100} BENCH_ROUNDS=${BENCH_ROUNDS:-7} BENCH_MISSES=${BENCH_MISSES:-300}
-/opt/vm/bench/bench-upcall-guest.sh /opt/vm/bench
+relay /opt/vm/bench/bench-upcall-guest.sh /opt/vm/bench
