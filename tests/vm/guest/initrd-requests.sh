@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # initrd-requests.sh (in the initramfs of scenario 84-upcall-initrd): asks as root for keys, and leaves lines
-# NAME|ANSWER|MILLISECONDS in a directory that outlives switch-root. Only what the dracut module brings is there.
+# NAME|ANSWER|MILLISECONDS in a directory that outlives switch-root. It runs with the programs of the dracut module alone.
 
 . /opt/vm/initrd-requests.conf
 results=/run/vm-initrd
@@ -15,7 +15,7 @@ now_ms() {
     echo $((10#${up%.*} * 1000 + 10#${up#*.} * 10))
 }
 
-# ask NAME TYPE DESCRIPTION: what it gets, or the error. In a session of its own, so that nothing is found.
+# ask NAME TYPE DESCRIPTION: notes the payload or the error. An own session keeps it from finding a key.
 ask() {
     local start answer
 

@@ -13,7 +13,7 @@ enrol() {
 
     answer=$(nvme-keyctl generate --subsysnqn="$sub" --print-key) || return
     id=$(head -n 1 <<<"$answer")
-    # What the target gets, and what must be nowhere else.
+    # The target gets it, and it must be nowhere else.
     tail -n 1 <<<"$answer" >"$HOST/psk"
     modprobe nvme-keyring
     wait_until 20 test -n "$(key_hex "$(record_identity "$id")")" || return
@@ -21,7 +21,7 @@ enrol() {
 }
 
 settings() {
-    # What is the root is the initramfs' business.
+    # The initramfs mounts the root.
     echo 'LABEL=nvme-root / ext4 rw 0 1' >/etc/fstab
     mkdir -p /etc/nvme-keyd
     # A slow guest misses the keep-alive of 5 s.

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# tests/vm/root-on-tls: the machine whose root is behind TLS, in multi-user. It looks at what has come over from the
-# initramfs, and then lives: it writes and reads without a pause until the host says that it is enough.
+# tests/vm/root-on-tls: the machine with its root on TLS, in multi-user. It checks what came over from the initramfs,
+# and then writes and reads without a pause until the host stops it.
 
 . /opt/vm/lib.sh
 
@@ -16,20 +16,20 @@ loads=/var/tmp/load
 host_mount || bail "no directory of the host"
 psk=$(cat "$HOST/psk")
 
-# The handshake daemon. Where there was no systemd in the initramfs the unit has taken over from what was there.
+# The handshake daemon. Without systemd in the initramfs the unit has taken over from a process there.
 daemon() { unit_property $unit MainPID; }
 pid=$(daemon)
 
 sysfs() { cat "/sys/class/nvme/$(ctrl_of "$sub")/$1"; }
 root_device() { findmnt --noheadings --output SOURCE /; }
 
-# What the daemon has open, and is, of the root file system.
+# Files of the root file system that the daemon has open or runs from.
 on_the_root() {
     find -L /proc/"$1"/{fd,exe,cwd,root} -maxdepth 1 -printf '%D %p\n' 2>/dev/null | grep "^$(stat -c %d /) "
 }
-# Not by name: the mount that it has as its root directory is the one of the initramfs, and has no name any more.
+# Not by name: its root directory is a mount of the initramfs, whose name is gone.
 same_directory() { [ "$(stat -L -c %d:%i "$1")" = "$(stat -c %d:%i "$2")" ]; }
-# On which device what it has mapped is.
+# The devices of the files that it has mapped.
 devices_of() { awk '$6 ~ /^\// { print $4 }' "/proc/$1/maps" | sort -u; }
 device_of() { stat -c '%Hd:%Ld' "$1" | awk -F: '{ printf "%02x:%02x\n", $1, $2 }'; }
 # As nvme-keyd sees it.
@@ -42,7 +42,7 @@ before_switch_root() {
 plaintext_in() {
     grep -raslF --exclude-dir=vm-host --file=<(echo "${psk#NVMeTLSkey-1:*:}") "$@"
 }
-# Not those of a path (nvme0c0n1): what fails there because the connection is lost is sent again.
+# Without those of a path (nvme0c0n1): commands that fail with the connection are sent again.
 errors_in_log() {
     dmesg | grep -E 'I/O error|EXT4-fs error|EXT4-fs warning|Remounting filesystem|Removing controller|lost async page write' |
         grep -vE 'I/O error, dev nvme[0-9]+c[0-9]+n[0-9]+,'
@@ -109,7 +109,7 @@ reset_all() {
     done
 }
 
-# The daemon is killed, and what it served is asked for again.
+# Kills the daemon, and has the controller connect again.
 is_another() { [ "$(daemon)" -gt 1 ] && [ "$(daemon)" != "$pid" ]; }
 writes() { dd if=/dev/urandom of=$loads/last bs=256k count=1 conv=fsync status=none && dd if=$loads/last of=/dev/null iflag=direct status=none; }
 killed() {

@@ -1,11 +1,11 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# Builds the project in a chroot of the guest's tree: what the guest runs is what Debian 13's compiler made.
+# Builds the project in a chroot of the guest's tree, by the compiler of Debian 13.
 
 # in_chroot TREE SRC DIR COMMAND...: with TREE, a directory or a disk, as its root. It sees that through an overlay that
 # is thrown away, SRC as /src (read only), and DIR as /build. The mounts live in a mount namespace and the processes in a
-# PID namespace, so that nothing is left behind, however this ends.
+# PID namespace, so that nothing is left, however this ends.
 in_chroot() {
     local overlay=$work_dir/build-overlay
 
@@ -22,7 +22,7 @@ build_in_image() {
     in_chroot "$image/tree" "$@"
 }
 
-# The files git would take; a tree without git is taken whole.
+# The files that git would take; all files of a tree without git.
 build_source_files() {
     if git -c safe.directory="$top_dir" -C "$top_dir" rev-parse --is-inside-work-tree >/dev/null 2>&1; then
         git -c safe.directory="$top_dir" -C "$top_dir" ls-files -z --cached --others --exclude-standard
@@ -34,8 +34,8 @@ build_source_files() {
     done
 }
 
-# Only files whose content changed are touched, and those get the time of now: then ninja sees every change,
-# also one that brings back an older file, and nothing else.
+# Touches files whose content changed, and gives them the time of now: then ninja sees each change, even one that
+# brings back an older file, and nothing else.
 build_sync_source() {
     local src=$1 snapshot=$work_dir/source
 
@@ -49,7 +49,6 @@ build_sync_source() {
 build_payload() {
     local image=$1 payload=$2 dir
 
-    # -Dwerror and the prefix are part of the name so that a change of them starts afresh.
     dir=$cache_dir/build-$(basename "$image")
     mkdir -p "$dir/obj"
     build_sync_source "$dir/src"
@@ -59,7 +58,7 @@ build_payload() {
     fi
     build_in_image "$image" "$dir/src" "$dir/obj" sh -exc '
                 opts="--buildtype=debugoptimized -Dwerror=true --prefix=/usr --sysconfdir=/etc --localstatedir=/var"
-                # A build directory whose configuration failed, or was made with or for other options, is no use.
+                # A build directory that failed to configure, or has other options, is made again.
                 made="$opts $(cksum </src/meson_options.txt)"
                 if [ "$(cat /build/options 2>/dev/null)" != "$made" ]; then
                         find /build -mindepth 1 -delete
@@ -73,7 +72,7 @@ build_payload() {
                 mkdir -p /build/dest/opt/vm/bench
                 cp /src/tests/bench/*.sh /build/dest/opt/vm/bench/
                 find /build/b/tests/bench -maxdepth 1 -type f -perm -100 -exec cp -t /build/dest/opt/vm/bench {} +
-                # what DKMS would do on a machine that has it
+                # as DKMS does it
                 for kernel in $(ls /usr/lib/modules); do
                         rm -rf /build/kernel
                         cp -r /src/kernel /build/kernel

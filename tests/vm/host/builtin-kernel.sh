@@ -1,10 +1,10 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# The kernel that goes by the name builtin: of Debian 13's source package, with builtin.config. It takes minutes to
-# build, so it outlives the image, and is built only for who asks for it.
+# The kernel builtin, from the source package of Debian 13 with builtin.config. A build takes minutes, so it happens
+# on request only, and the result outlives the image.
 
-# Another recipe is another kernel, and so is the source of another stock kernel.
+# Another recipe or another source makes another kernel.
 builtin_key() {
     cat "$vm_dir"/host/builtin{-kernel.sh,.config} "$1/kernel-stock" | sha256sum | cut -c1-16
 }
@@ -23,7 +23,7 @@ builtin_build() {
                 mkdir /build/source /build/kernel
                 tar -C /build/source --strip-components=1 -xf "/usr/src/linux-source-$1.tar.xz"
                 make -C /build/source KCONFIG_ALLCONFIG=/src/builtin.config allnoconfig
-                # Kconfig drops what it does not know, and what depends on something that is missing.
+                # Kconfig drops unknown options, and options whose dependencies are missing.
                 if grep -E "^(# )?CONFIG_" /src/builtin.config | grep -vxFf /build/source/.config; then
                         echo "is not in the configuration"
                         exit 1
@@ -33,7 +33,7 @@ builtin_build() {
                 cp /build/source/.config /build/kernel/config
                 dpkg-query --show "linux-source-$1" >/build/kernel/version' \
         bash "$series"
-    # what was installed for this is of no use to the build of nvme-keyd
+    # the build of nvme-keyd does not need the packages of this one
     rm -rf "$work_dir/build-overlay"
     sync "$tmp"/kernel/*
     mv "$tmp/kernel" "$dir"

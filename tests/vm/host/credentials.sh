@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# System credentials that the guest has asked to be handed at its next start: lines WAY NAME=BASE64 of DIR/credentials, where
-# WAY is smbios, fw_cfg or stub. Each is in a file of its own.
+# System credentials that the guest has requested for its next start: lines WAY NAME=BASE64 of DIR/credentials, where WAY
+# is smbios, fw_cfg or stub. Each is in a file of its own.
 
 # credentials_qemu DIR: QEMU options for those that QEMU hands over.
 credentials_qemu() {
@@ -24,8 +24,8 @@ credentials_qemu() {
     done <"$1/credentials"
 }
 
-# credentials_stub DIR INITRD: what is to be the initrd. systemd-stub adds an archive to it with what it finds on the boot
-# partition, sealed: .extra/credentials/NAME.cred.
+# credentials_stub DIR INITRD: prints the initrd to boot. As systemd-stub does, it adds an archive with the sealed
+# credentials of the boot partition: .extra/credentials/NAME.cred.
 credentials_stub() {
     local way credential extra=$1/stub/.extra/credentials
 
@@ -40,7 +40,7 @@ credentials_stub() {
     done <"$1/credentials"
     chmod 0400 "$extra"/*
     (cd "$1/stub" && find .extra | cpio --quiet --create --format=newc) >"$1/initrd-stub"
-    # Before it, because an archive that is not compressed is known by where it begins.
+    # In front, because the kernel finds an uncompressed archive by its beginning.
     cat "$2" >>"$1/initrd-stub"
     echo "$1/initrd-stub"
 }

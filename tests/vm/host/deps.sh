@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# What the machine that runs the guests needs.
+# The packages that the machine needs to run guests.
 
 # command:package
 deps_list=(

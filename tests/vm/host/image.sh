@@ -7,14 +7,14 @@ image_suite=trixie
 image_packages=(
     # the machine
     systemd systemd-sysv udev kmod linux-image-amd64 procps iproute2 util-linux
-    # what nvme-keyd works with
+    # programs that nvme-keyd works with
     nvme-cli ktls-utils keyutils dracut-core dracut-network zstd
-    # what it is built with
+    # the build of nvme-keyd
     gcc make meson ninja-build pkgconf libc6-dev libsystemd-dev systemd-dev libkeyutils-dev
     libssl-dev libjson-c-dev libtss2-dev libinih-dev scdoc linux-headers-amd64
     # libtss2 opens this one with dlopen(), so no dependency names it
     libtss2-tcti-device0t64
-    # what the scenarios use
+    # the scenarios
     strace jq openssl python3-minimal
 )
 
@@ -25,7 +25,7 @@ image_second_suite=sid
 image_hostnqn=nqn.2014-08.org.nvmexpress:uuid:6f1f3c0a-52c4-4b0b-9d1c-3a5d7e0c9b21
 image_hostid=6f1f3c0a-52c4-4b0b-9d1c-3a5d7e0c9b21
 
-# A changed recipe is another image. The packages' own versions are not part of the key: remove the cache
+# A changed recipe makes another image. The versions of the packages are not part of the key: remove the cache
 # directory to get newer ones.
 image_key() {
     cat "$vm_dir"/host/image{,-backports}.sh "$vm_dir/guest/nvme-keyd-vm.service" | sha256sum | cut -c1-16
@@ -34,7 +34,7 @@ image_key() {
 image_build() {
     local dir=$1 tmp
 
-    # Of a build that was killed only a directory image.* is left, which is never taken for an image.
+    # A killed build leaves a directory image.tmp.*, which is never taken for an image.
     rm -rf "$cache_dir"/image.tmp.*
     tmp=$(mktemp -d "$cache_dir/image.tmp.XXXXXX")
 
@@ -62,7 +62,7 @@ image_tree() {
         "$image_suite" "$1"
 }
 
-# What goes by the names stock and backports.
+# The kernels stock and backports.
 image_kernels() {
     mv "$1/tree/kernel-stock" "$1/"
     ls --ignore="$(image_kernel "$1" stock)" "$1/tree/usr/lib/modules" >"$1/kernel-backports"
@@ -71,12 +71,12 @@ image_kernels() {
 # image_kernel IMAGE NAME: its version
 image_kernel() { cat "$1/kernel-$2"; }
 
-# Only unpacked, with their own C library: nothing of that suite may leak into the Debian 13 under test.
+# Unpacks them with their own C library: nothing of that suite may leak into the Debian 13 under test.
 image_second_suite() {
     local unpacked=$1/second dest=$1/tree/opt/sid name
 
-    # The release file of a development suite on a mirror that lags behind may be past its date. Its
-    # signature is checked all the same.
+    # The release file of a development suite may be past its date on a slow mirror. Its signature is still
+    # checked.
     mmdebstrap --mode=root --variant=extract --include=nvme-cli,ktls-utils \
         --aptopt='Acquire::Check-Valid-Until "false"' \
         "$image_second_suite" "$unpacked"
@@ -93,8 +93,7 @@ EOF
     rm -rf "$unpacked"
 }
 
-# The units of other versions, for the order at boot: those of the next nvme-cli, which is in experimental only, and
-# of nvme-stas.
+# Units for the order at boot: those of the next nvme-cli, which is in experimental only, and of nvme-stas.
 image_other_units() {
     local unpacked=$1/units dest=$1/tree/opt/units mirror
 
@@ -116,10 +115,10 @@ image_settings() {
     echo nvme-keyd-vm >"$tree/etc/hostname"
     echo '127.0.0.1 localhost nvme-keyd-vm' >"$tree/etc/hosts"
     echo '/dev/vda / ext4 rw 0 1' >"$tree/etc/fstab"
-    # A fixed one, because systemd treats its absence as a first boot and enables units by preset.
+    # A fixed one: without it systemd assumes a first boot and enables units by preset.
     echo 6f1f3c0a52c44b0b9d1c3a5d7e0c9b22 >"$tree/etc/machine-id"
 
-    # The journal goes to a serial port as it is written: that is what is left of a guest that hangs.
+    # The journal goes to a serial port as it is written, so that a guest that hangs leaves it.
     mkdir -p "$tree/etc/systemd/journald.conf.d"
     cat >"$tree/etc/systemd/journald.conf.d/vm.conf" <<'EOF'
 [Journal]
@@ -131,7 +130,7 @@ RateLimitBurst=0
 EOF
     install -m 644 "$vm_dir/guest/nvme-keyd-vm.service" "$tree/etc/systemd/system/"
 
-    # The timers and the login would only take time from the scenarios.
+    # Timers and logins would take time from the scenarios.
     chroot "$tree" systemctl enable nvme-keyd-vm.service
     chroot "$tree" systemctl mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer \
         e2scrub_all.timer fstrim.timer e2scrub_reap.service getty@tty1.service getty-static.service \

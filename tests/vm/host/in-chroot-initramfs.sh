@@ -9,7 +9,7 @@ set -euo pipefail
 kind=$1 kernel=$2
 drivers=(virtio_pci virtio_net virtio_blk ext4)
 
-# As little as possible: what is emulated has to unpack it.
+# As small as possible, because an emulated guest has to unpack it.
 case $kind in
 dracut)
     dracut --force --hostonly --no-hostonly-default-device --no-hostonly-cmdline --no-compress --no-early-microcode \

@@ -20,7 +20,7 @@ mount --bind "$src" "$root/src"
 mount -o remount,bind,ro "$root/src"
 mount --bind "$build" "$root/build"
 mount -t proc proc "$root/proc"
-# A few harmless nodes are enough for a build; the machine's own disks stay out of its reach.
+# A build needs a few harmless nodes; the disks of the machine stay out of its reach.
 mount -t tmpfs -o mode=755 tmpfs "$root/dev"
 for node in null zero full random urandom; do
     touch "$root/dev/$node"

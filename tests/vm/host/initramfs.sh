@@ -1,13 +1,12 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# An initramfs of a guest, made on the host from the guest's disk: in the guest, where everything is emulated, it takes ten
-# minutes.
+# Makes the initramfs of a guest on the host, from the disk of the guest: in an emulated guest it takes ten minutes.
 
 initramfs_kinds=(dracut initramfs-tools)
 
-# initramfs_make KIND DISK KERNEL DIR: of the machine whose disk that is and which is off, for the kernel of that version.
-# DIR has initrd.img then, what is in it (image/), and what was said (initrd.log).
+# initramfs_make KIND DISK KERNEL DIR: makes one of the machine of that disk, which is off, for a version of the kernel.
+# DIR then has initrd.img, its content (image/), and the log (initrd.log).
 initramfs_make() {
     local kind=$1 disk=$2 kernel=$3 dir=$4
 

@@ -1,11 +1,11 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# The TPM of a guest (swtpm). Its state outlives QEMU, as that of a chip outlives the power.
+# The TPM of a guest (swtpm). Its state outlives QEMU, as the state of a chip outlives a power cut.
 
 tpm_job=
 
-# tpm_start DIR: without DIR this is a new chip, whose seeds are its own. It ends by itself when QEMU does.
+# tpm_start DIR: makes a new chip, with new seeds, if DIR is missing. It ends together with QEMU.
 tpm_start() {
     local dir=$1 i
 
@@ -25,7 +25,7 @@ tpm_start() {
     return 1
 }
 
-# Until it has ended its state is nobody else's to use.
+# Waits for its end, because its state is in use until then.
 tpm_stop() {
     [ -n "$tpm_job" ] || return 0
     kill "$tpm_job" 2>/dev/null || :

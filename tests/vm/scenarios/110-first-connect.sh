@@ -25,7 +25,7 @@ unload() {
         }
     done
 }
-# One connect that is the first one. Says what went wrong; asked tells that it came so far.
+# Makes the first connect after a reload, and prints what went wrong; asked is set once nvme was run.
 first_connect() {
     asked=no
     disconnect "$sub"
@@ -55,7 +55,7 @@ case $VM_PHASE in
     is "of $n first connects these succeeded" "$good" "$n"
     is "by the key of nvme-keyd" "$(tls_key_of "$sub")" "$(record_serial "$(record_of "$sub" | jq -r .id)")"
 
-    # The control: the same without us, by the rule that nvme-cli comes with.
+    # The control: the same without nvme-keyd, by the rule of nvme-cli.
     check "nvme-cli has a udev rule" grep -q nvme_tcp.*tls-keys /usr/lib/udev/rules.d/70-nvmf-keys.rules
     check "the key for nvme-cli" nvme tls-key --export --keyfile="$keyfile"
     # shellcheck disable=SC2086 # words

@@ -36,7 +36,7 @@ loads() {
     check "$text: it unloads" modprobe -r nvme-keyring
     check "$text: and loads again" "$@"
 }
-# What an initramfs has: modprobe, a shell, the modules and the file, but nothing of ours nor of systemd.
+# As in an initramfs: modprobe, a shell, the modules and the file, but nothing of nvme-keyd or systemd.
 make_small_root() {
     local root=$1 program library
 
@@ -53,7 +53,7 @@ make_small_root() {
 }
 
 check "nvme-keyctl add" nvme-keyctl add --subsysnqn="$sub" <<<"$(new_psk)"
-# What comes by the udev rule comes later. Here it must not come at all.
+# The udev rule would publish the keys later. It must not do so here.
 systemctl mask --runtime nvme-keyd-preload.service 2>/dev/null
 defer "systemctl unmask --runtime nvme-keyd-preload.service"
 defer "disconnect $sub; target_down; rm -f $hook"

@@ -15,7 +15,7 @@ sub=nqn.2026-11.org.example:builtin
 events=/run/vm-module-events
 units=(nvme-keyd-preload.service nvme-keyd.service nvme-keyd.socket nvme-keyd-request.socket)
 
-# On a slow machine a unit may run into its time limit, which is not what this is about.
+# A unit may reach its time limit on a slow machine, which is no failure here.
 broken_units() {
     local unit
 
@@ -52,7 +52,7 @@ case $VM_PHASE in
     is "no unit has failed" "$(broken_units)" ""
     check "nvme-keyctl add" nvme-keyctl add --subsysnqn="$sub" <<<"$(new_psk)" || bail "no key"
     ring_list | cut -d' ' -f2- >"$VM_STATE/keys"
-    # a witness of the events of modules
+    # records the events of modules
     cat >/etc/udev/rules.d/10-vm.rules <<EOT
 SUBSYSTEM=="module", RUN+="/bin/sh -c 'echo \$env{ACTION} %k >>$events'"
 EOT
@@ -63,7 +63,7 @@ boot-*)
     a_boot "boot $n of $boots"
     [ "$n" -ge "$boots" ] || reboot_into "boot-$((n + 1))"
 
-    # What there is without us: a file, and the udev rule of nvme-cli.
+    # Without nvme-keyd: a file, and the udev rule of nvme-cli.
     ring=$(nvme_ring)
     keyctl link "$ring" @s
     check "the key in /etc/nvme/tls-keys" nvme tls-key --export --keyfile=/etc/nvme/tls-keys

@@ -26,7 +26,7 @@ reload_keyring() {
     nvme disconnect-all
     target_down
     before=$(preloaded)
-    # What was disconnected may hold the modules for a moment more.
+    # A controller that is disconnected may hold the modules a moment longer.
     wait_until 20 modprobe -r nvmet-tcp nvme-tcp nvmet nvme-fabrics nvme-keyring && modprobe nvme-keyring &&
         wait_until 30 preloaded_since "$before" && wait_until 10 keys_are_back
 }
@@ -39,11 +39,11 @@ defer "rm -f $config; systemctl restart nvme-keyd.service"
 id=$(nvme-keyctl add --subsysnqn="$sub" <<<"$(new_psk)") || bail "nvme-keyctl add"
 defer "nvme-keyctl remove $id"
 
-# --- at boot, tlshd comes when the keyring is there; another scenario may have loaded another one since
+# --- at boot tlshd starts after the keyring is there; another scenario may have replaced it since
 
 preloads() { journalctl --boot --output=short-monotonic --quiet -u nvme-keyd-preload.service --grep='^Finished '; }
 tlshds() { journalctl --boot --output=short-monotonic --quiet -u tlshd.service --grep='^Started '; }
-# first_usec LINES: when the first of them was
+# first_usec LINES: the time of the first of them
 first_usec() { sed -n '1s/^\[ *\([0-9]*\)\.\([0-9]*\)\].*/\1\2/p' <<<"$1"; }
 
 check "boot: the keys are published, then tlshd is started" test "$(first_usec "$(preloads)")" -lt "$(first_usec "$(tlshds)")"

@@ -19,7 +19,7 @@ make_initrd() {
     local root=$tmp/include
 
     mkdir -p "$root/usr/lib/dracut"
-    # as those modules leave it that connect something
+    # as modules that connect something leave it
     : >"$root/usr/lib/dracut/need-initqueue"
     look_in_initramfs
     echo "nvme_keyd_subsystems=\"$sub\"" >/etc/dracut.conf.d/nvme-keyd.conf
@@ -62,7 +62,7 @@ case $VM_PHASE in
     is "the image has the key of the subsystem, no other" "$(in_image)" "$id "
     grep '^root-' "$VM_STATE/secrets" >"$tmp/root"
     check "no plaintext in the image" python3 /opt/vm/find-plaintext.py "$HOST/initrd.img" <"$tmp/root"
-    # what the image was made of would not open now
+    # the files that the image was made from would not open now
     check "the store changes" nvme-keyctl generate --subsysnqn="$late"
     systemctl stop nvme-keyd.service 2>/dev/null
     host_request initrd

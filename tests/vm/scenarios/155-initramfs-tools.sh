@@ -14,7 +14,7 @@ sub=nqn.2026-11.org.example:initramfs
 noted=/run/initramfs/vm
 tree=/run/initramfs/nvme-keyd-tlshd
 
-# What .nvme has before the real root is there. With klibc's programs.
+# Notes the content of .nvme before the real root is mounted, by klibc's programs.
 note_keys() {
     local script=/etc/initramfs-tools/scripts/local-bottom/vm
 
@@ -22,7 +22,7 @@ note_keys() {
     printf '%s\n' '#!/bin/sh' '[ "$1" != prereqs ] || exit 0' "mkdir $noted" "cat /proc/keys >$noted/keys" >"$script"
     chmod 755 "$script"
 }
-# Of the PSK, as text or as the bytes that the kernel has.
+# Searches for the PSK, as text or as the bytes that the kernel has.
 plaintext_in() {
     local bytes
 
@@ -52,7 +52,7 @@ case $VM_PHASE in
     note_keys
     mkdir -p /etc/nvme-keyd
     echo NVME_KEYD=yes >/etc/nvme-keyd/initramfs.conf
-    # it connects nothing there, and has its handshake daemon there all the same
+    # the image has its handshake daemon although it connects nothing
     echo "# nothing" >/etc/nvme-keyd/connect.conf
     host_request initrd initramfs-tools
     reboot_into 2

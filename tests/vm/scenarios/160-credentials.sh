@@ -17,7 +17,7 @@ broken=/etc/credstore.encrypted/nvme-keyd.psk.broken
 sealed=/etc/credstore.encrypted/nvme-keyd.psk
 host_key=/var/lib/systemd/credential.secret
 
-# Before whatever connects, as far as the unit can see to that.
+# The unit is ordered before everything that connects.
 check_order() {
     local done_at started
 
@@ -41,7 +41,7 @@ runs_in_initramfs() {
     mapfile -t conditions < <(sed -n '/nvme-keyd.store$/d; /^Condition/p' /usr/lib/dracut/modules.d/50nvme-keyd/preload.conf)
     [ "${#conditions[@]}" -gt 0 ] && systemd-analyze condition "${conditions[@]}"
 }
-# credential_of SUBSYSTEM: where its key is from
+# credential_of SUBSYSTEM: the source of its key
 credential_of() { nvme-keyctl list --json=short | jq -r ".keys[] | select(.subsystemNQN == \"$1\").credential"; }
 psk_part() { cut -d : -f 3 "$VM_STATE/psk"; }
 
@@ -113,7 +113,7 @@ $sub $HOSTNQN nvme-keyd.psk.disk1"
     is "no word of a host key that was there" "$(journalctl --boot --quiet --output=cat | grep -c 'credentials host key set up')" 0
     check "the PSK is nowhere in the journal" test 0 = "$(journalctl --quiet --output=export | grep -acF "$(psk_part)")"
     check "nor in the kernel's log" test 0 = "$(dmesg | grep -cF "$(psk_part)")"
-    # Where this boot's credentials were, and the host key that has sealed the store.
+    # The credentials of this boot, and the host key that sealed the store.
     rm -rf /var/lib/nvme-keyd "$host_key"
     mv "$kept" /var/lib/nvme-keyd
     host_request credentials "smbios nvme-keyd.kek=$(base64 -w0 "$VM_STATE/kek")"

@@ -12,13 +12,13 @@
 preload=nvme-keyd-preload.service
 ours="nvme-keyd.socket nvme-keyd-request.socket nvme-keyd.service $preload"
 connectors="tlshd.service nvmf-autoconnect.service nvmf-connect-nbft.service"
-# Local mounts wait for this one, so it waits by itself, for a while (171-early).
+# Local mounts wait for this unit, so it waits for /var itself, for a while (171-early).
 early='nvmf-connect@--transport\x3dtcp.service'
 others="nvme-discoverd.service stafd.service stacd.service"
 copies=/run/systemd/system
 
 lists() { tr ' ' '\n' <<<"$1" | grep -qxF "$2"; }
-# ordered WORDS UNIT...: the one after the other, as both ends of it are shown
+# ordered WORDS UNIT...: the units are ordered, by the properties of both
 ordered() {
     local what=$1 unit after
     shift
@@ -35,7 +35,7 @@ ordered() {
 }
 verify() { [ -z "$(systemd-analyze verify --man=no "$@" 2>&1 | tee /dev/stderr)" ]; }
 
-# may_start UNIT LINE...: what it runs and asks for is not here, its order is
+# may_start UNIT LINE...: lets a unit start whose program and requirements are not here
 may_start() {
     local dir=$copies/$1.d
     shift
@@ -68,8 +68,8 @@ check "the boot goes on" boot_went_on
 is "no unit of ours has failed" "$(failed_units | grep -E 'nvme-keyd|tlshd|modules-load')" ""
 journalctl --sync
 is "no ordering cycle at boot" "$(journalctl --boot --quiet --grep='ordering cycle' --output=cat)" ""
-# What nvme-keyd costs: the time between what comes before the keys and tlshd, all of which is on the critical chain of
-# that. systemd-analyze critical-chain has nothing to say while this scenario, a part of the boot, runs.
+# The cost of nvme-keyd: the time from the unit before it to tlshd, which is all on the critical chain of
+# tlshd. systemd-analyze critical-chain prints nothing while this scenario, a part of the boot, runs.
 chain() {
     local unit from to
 

@@ -17,7 +17,7 @@ tcp='nvmf-connect@--device\x3dnone\t--transport\x3dtcp\t--traddr\x3d127.0.0.1.se
 fc='nvmf-connect@--device\x3dnone\t--transport\x3dfc\t--traddr\x3dnn-0x1:pn-0x2.service'
 drop_in=/etc/systemd/system/nvmf-connect@.service.d
 
-# connects_at_boot [SECONDS]: both, which write what is in the keyring instead of connecting
+# connects_at_boot [SECONDS]: makes both write the content of the keyring instead of connecting
 connects_at_boot() {
     mkdir -p "$drop_in"
     # shellcheck disable=SC2016 # for systemd and a shell
@@ -34,10 +34,10 @@ connects_no_more() {
 transport_of() { case $1 in *tcp*) echo TCP ;; *) echo FC ;; esac }
 began() { unit_property "$1" ExecMainStartTimestampMonotonic; }
 active() { unit_property "$1" ActiveEnterTimestampMonotonic; }
-# in_order TEXT TIME TIME: both are there, and one is before the other
+# in_order TEXT TIME TIME: both times are known, and the first is earlier
 in_order() { check "$1 ($2, $3)" test 0 -lt "${2:-0}" -a "${2:-0}" -lt "${3:-0}"; }
 keys_are_there() { [ "$(ring_count)" -gt 0 ]; }
-# check_boot WHAT: what is the same, wherever the store is
+# check_boot WHAT: the checks that hold wherever the store is
 check_boot() {
     check "$1: the boot goes on" boot_went_on
     for unit in "$tcp" "$fc"; do
@@ -48,7 +48,7 @@ check_boot() {
     is "$1: no ordering cycle" "$(journalctl --boot --quiet --grep='ordering cycle' --output=cat)" ""
 }
 
-# A /var that is mounted as a local disk is, with what it had; until then the root is as read-only as an image.
+# Makes /var a local mount with its old content; until it is mounted the root is as read-only as an image.
 separate_var() {
     # shellcheck disable=SC2016 # for the unit
     boot_unit vm-root.service sysinit.target '
@@ -60,13 +60,13 @@ separate_var() {
         'Before=local-fs-pre.target nvme-keyd.socket nvme-keyd-preload.service'
     echo 'overlay /var overlay x-systemd.requires=vm-root.service,lowerdir=/var,upperdir=/run/vm-var/upper,workdir=/run/vm-var/work' >>/etc/fstab
 }
-# The next boot has that of the root again, and has to know what it is about.
+# The next boot has the /var of the root again, and needs the state of this test there.
 one_var() {
     boot_unit_gone vm-root.service
     cp "$VM_STATE/fstab" /etc/fstab
     mkdir "$tmp/root"
     mount --bind / "$tmp/root"
-    # All else it has from before, and the two are one where nothing was written since.
+    # All else is there from before; without a write since then both are the same.
     cp "$VM_STATE/running" "$tmp/root$VM_STATE/"
     mount --bind "$tmp/root$VM_STATE" "$VM_STATE"
     umount "$tmp/root"

@@ -30,7 +30,7 @@ case $VM_PHASE in
     disconnect "$sub" >/dev/null
     target_down
 
-    # The other machine: it is there before this one connects, and gone after this one has unmounted.
+    # The other machine: up before this one connects, and down after this one has unmounted.
     boot_unit vm-target.service remote-fs-pre.target "target_up $sub 1 $file" \
         Wants=sys-kernel-config.mount 'After=sys-kernel-config.mount local-fs.target' \
         'Before=nvmf-autoconnect.service remote-fs-pre.target'

@@ -41,7 +41,7 @@ case $VM_PHASE in
     check "the recovery key opens it" nvme-keyctl slot unlock <"$VM_STATE/recovery"
     check "the keys are published" wait_until 10 has_keys
 
-    # The same again, but now the cause goes away, and nobody tells the service.
+    # The same again, but the cause goes away without a notice to the service.
     forget_keys
     systemctl restart nvme-keyd.service
     check "it is locked again" wait_until 60 store_is unavailable

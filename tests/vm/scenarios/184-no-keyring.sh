@@ -13,7 +13,7 @@ sub=nqn.2026-11.org.example:no-keyring
 modules=/usr/lib/modules/$(uname -r)
 away=/var/lib/nvme-keyd-vm/module-index
 
-# An index that knows of one module, and that is another one. To make a whole one takes minutes in an emulated guest.
+# An index with one module, which is not nvme_keyring. A whole index takes minutes in an emulated guest.
 hide_modules() {
     mkdir -p "$away"
     cp -a "$modules"/modules.* "$away/" && depmod "$(uname -r)" "$(modinfo -n tls)"
@@ -31,7 +31,7 @@ case $VM_PHASE in
     check "there is no keyring .nvme" eval '! nvme_ring'
     check "and no module for it" eval '! modprobe -n nvme-keyring'
     check "the boot goes on" boot_went_on
-    # that of nvme-cli that connects at boot has nothing to connect with
+    # the unit of nvme-cli that connects at boot fails without its module
     is "no unit but one of nvme-cli has failed" "$(failed_units | grep -v '^nvmf-')" ""
     complains_once "the journal has it once" "$MESSAGE_RING_ABSENT"
     check "nothing waits: $(preload_ms) ms" preload_within 90

@@ -17,9 +17,9 @@ sealed=nqn.2026-11.org.example:sealed
 initrd_conf=/etc/dracut.conf.d/nvme-keyd.conf
 preload=nvme-keyd-preload.service
 
-# Since when there is the real root, in microseconds.
+# The time at which the real root took over, in microseconds.
 switched() { systemctl show --property=UserspaceTimestampMonotonic --value; }
-# in_initramfs MESSAGE-ID: how often nvme-keyd said the same thing with it before that; a line for each slot is not the same
+# in_initramfs MESSAGE-ID: how often nvme-keyd logged one text with it before that; each slot has its own text
 in_initramfs() {
     journalctl --sync
     journalctl --boot --quiet --output=json --identifier=nvme-keyd MESSAGE_ID="$1" |
@@ -86,7 +86,7 @@ $sealed nvme-keyd.psk.sealed"
 
     systemctl stop nvme-keyd.socket nvme-keyd-request.socket nvme-keyd.service
     rm -rf /var/lib/nvme-keyd $initrd_conf
-    look_no_more
+    stop_looking
     mv "$VM_STATE/store" /var/lib/nvme-keyd
     # a start of QEMU without the credential
     host_request tpm-return

@@ -10,7 +10,7 @@
 sub=nqn.2026-11.org.example:clock
 synchronized=/run/systemd/timesync/synchronized
 
-# The clock of the guest is right again in the end, for what runs after this.
+# The clock of the guest is set right at the end, for the scenarios after this one.
 uptime_s() { cut -d . -f 1 /proc/uptime; }
 offset=$(($(date +%s) - $(uptime_s)))
 defer "date -s @\$(($offset + \$(uptime_s)))"
@@ -22,7 +22,7 @@ new=$(nvme-keyctl rotate "$id" --generate) || bail "nvme-keyctl rotate"
 is "old and new are there" "$(ring_count)" 3
 
 has_record() { grep -qa "^{\"id\":\"$id\"" /var/lib/nvme-keyd/store; }
-# Nothing is asked of the service from here on: it has to hear of the clock by itself.
+# From here on nothing calls the service: it has to notice the clock by itself.
 date -s '+2 days' >/dev/null
 ring_has() { [ "$(ring_count)" = "$1" ]; }
 check "two days later the old one is out of the ring" wait_until 30 ring_has 2

@@ -21,7 +21,7 @@ check "another connection" connect_tls "$other"
 defer "disconnect $other"
 keys=$(ring_list)
 
-# Host and target share .nvme here. So the host alone is given a second keyring that has the same identity with other
+# Host and target share .nvme here. So the host alone gets a second keyring, which has the same identity with other
 # bytes. tlshd has to reach that key without possessing it, hence the permissions.
 ring=$(keyctl newring vm-wrong @s)
 wrong=$(head -c 32 /dev/urandom | keyctl padd psk "$identity" "$ring")

@@ -22,7 +22,7 @@ with() {
     systemctl daemon-reload
     systemctl restart nvme-keyd.service
 }
-# A store that is made now.
+# Makes a new store.
 fresh_store() {
     systemctl stop nvme-keyd.service
     rm -rf /var/lib/nvme-keyd/*

@@ -15,7 +15,7 @@ wanted=${VM_POWER_CUTS:-3}
 cuts=0
 [ ! -e "$HOST/cuts" ] || cuts=$(wc -l <"$HOST/cuts")
 
-# Whether the cut has left a change that was being written.
+# True if the cut left an incomplete change.
 left() {
     if [ -e "$store/store.new" ]; then
         echo unfinished
@@ -36,7 +36,7 @@ daemon_start() {
 }
 
 echo "$(left)" >>"$HOST/left"
-# Every fourth cut comes early enough to fall on the opening of the store too.
+# Every fourth cut comes early enough to hit the opening of the store as well.
 [ $((cuts % 4)) != 3 ] || [ "$cuts" -ge "$wanted" ] || host_request power-cut 6000
 
 check "the daemon listens" daemon_start >"$tmp/start" || {
@@ -65,7 +65,7 @@ if [ "$cuts" -ge "$wanted" ]; then
     diag "cuts before the commit point of a change: $(grep -c unfinished "$HOST/left")"
     exit 0
 fi
-# The second half is with a counter in the TPM, which each change increments behind its commit.
+# The second half has a counter in the TPM, which each change increments after its commit.
 if [ "$cuts" -ge $((wanted / 2)) ] && [ -n "$slot" ] &&
     ! nvme-keyctl slot list --json=short | jq -e .rollbackCounter >/dev/null; then
     check "a rollback counter" nvme-keyctl slot reseal "$(header_slot tpm2 | jq -r .id)" --rollback-counter || exit 1

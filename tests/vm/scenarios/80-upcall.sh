@@ -13,7 +13,7 @@ sub=nqn.2026-11.org.example:upcall
 nobody=nqn.2026-11.org.example:nobody
 as_user=(setpriv --reuid=1000 --regid=1000 --clear-groups)
 
-# A request's answer goes to a keyring that nobody else has; "keyctl session" keeps it from searching ours.
+# The answer goes to a keyring of its own; "keyctl session" keeps the request from searching ours.
 # payload_of_request TYPE DESCRIPTION
 payload_of_request() {
     keyctl session - bash -c '
@@ -57,8 +57,8 @@ done
 
 # --- another user
 
-# ask_as_user TEXT TYPE DESCRIPTION COMMAND...: what the requester gets, and what its keyrings have after that. The
-# command says who asks.
+# ask_as_user TEXT TYPE DESCRIPTION COMMAND...: checks what the requester gets, and its keyrings afterwards. The
+# command changes the user.
 ask_as_user() {
     local text=$1 type=$2 description=$3 mark
     shift 3

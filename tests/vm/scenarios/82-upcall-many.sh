@@ -13,7 +13,7 @@ modprobe nvme-keyring
 for i in 1 2 3 4 5 6 7 8; do
     nvme-keyctl add --subsysnqn="nqn.2026-11.org.example:many-$i" <<<"$(new_psk)" >/dev/null || bail "nvme-keyctl add"
 done
-# what request-many (tests/bench) is to ask for, and to get
+# the requests of request-many (tests/bench) and the right answers
 ring_list | sed -E 's/^[0-9]+ /many psk /' >"$tmp/list"
 is "the keys are published" "$(wc -l <"$tmp/list")" 8
 
@@ -44,6 +44,6 @@ tries() {
 
 check "200 at once" tries requests_at_once 200
 sed 's/^/# /' "$tmp/figures"
-# Under emulation 200 leave it no time to start within their 8 seconds.
+# An emulated guest cannot start it within the 8 seconds of 200 requests.
 check "50 at once, nvme-keyd is not running" tries cold_requests_at_once 50
 sed 's/^/# /' "$tmp/figures"

@@ -14,7 +14,7 @@ sub=nqn.2026-11.org.example:initrd
 nobody=nqn.2026-11.org.example:nobody
 results=/run/vm-initrd
 
-# What asks in the initramfs: a unit of its own, which ends before switch-root, by guest/initrd-requests.sh.
+# A unit in the initramfs, which ends before switch-root, makes the requests (guest/initrd-requests.sh).
 make_initrd() {
     local root=$tmp/include units
 
@@ -48,7 +48,7 @@ case $VM_PHASE in
     start=$(now_ms)
     check "dracut" make_initrd "$identity" || bail "no image"
     diag "dracut: $(($(now_ms) - start)) ms, $(stat -c %s "$HOST/initrd.img") bytes"
-    # the store that is in it
+    # the store in it
     systemctl stop nvme-keyd.service 2>/dev/null
     host_request initrd
     reboot_into 2

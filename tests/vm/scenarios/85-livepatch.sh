@@ -16,7 +16,7 @@ request="nvme-tls-psk:$HOSTNQN $sub"
 
 request_gone() { ! grep -q 'nvme-tls-psk:' /proc/keys; }
 ring_usage() { awk '$8 == "keyring" && $9 == ".nvme:" && $2 !~ /R/ { print $3 }' /proc/keys; }
-# References to .nvme, when those of the processes that just used it are collected. nvme-keyd has one, so it is to run.
+# References to .nvme, once those of ended processes are collected. nvme-keyd has one, so it has to run.
 settled_ring_usage() {
     local before=
 
@@ -45,7 +45,7 @@ modprobe nvme-keyring
 # which links .nvme only when it starts
 systemctl restart tlshd
 
-# --- as the kernel is
+# --- the kernel without the livepatch
 
 check "a target with TLS" target_up "$sub" || bail "no target"
 defer target_down
@@ -68,7 +68,7 @@ check_fails "it cannot be unloaded while it is enabled" rmmod "$PATCH"
 connect_asks "first"
 check "first: data comes back" data_check "$(bdev_of "$sub")"
 
-# --- a reconnect, which is a kernel worker's
+# --- a reconnect, by a worker of the kernel
 
 ctrl=$(ctrl_of "$sub")
 check "reset: nothing in .nvme" forget_keys
@@ -77,7 +77,7 @@ check "reset: the controller is live again" wait_until 60 ctrl_live "$ctrl"
 is "reset: with the key that nvme-keyd published" "$(tls_key_of "$sub")" "$(record_serial "$id")"
 disconnect "$sub"
 
-# --- the keyrings of whoever connects
+# --- the keyrings of the process that connects
 
 check "no answer is kept" wait_until 60 request_gone
 keyctl add user "$request" forged @s >/dev/null
@@ -94,7 +94,7 @@ check_fails "another keyring: connect fails" connect_with "$sub" "keyring=$other
 check "another keyring: the kernel says why" grep -q 'no valid PSK found' <(journal_since "$mark" -k)
 is "another keyring: nothing was asked for" "$(ring_count)" 0
 
-# --- no such key, nobody there
+# --- no such key, and no service
 
 nobody=nqn.2026-11.org.example:nobody
 mark=$(journal_mark)
@@ -105,7 +105,7 @@ check "unknown: in bounded time ($took ms)" test "$took" -lt 60000
 check "unknown: nvme-keyd says so" grep -q "PSK that is not here: nvme-tls-psk:.*$nobody" <(journal_since "$mark")
 check "unknown: the kernel says why" grep -q 'no valid PSK found' <(journal_since "$mark" -k)
 
-# A request that reaches nobody is forgotten, and that of another pair is not.
+# A request that reaches no service is forgotten; the one of another pair is not.
 forget_keys
 mv /sbin/request-key /sbin/request-key.aside
 defer "[ -e /sbin/request-key ] || mv /sbin/request-key.aside /sbin/request-key"
@@ -116,7 +116,7 @@ check "no request-key: the refusal of another pair is not" grep -q "nvme-tls-psk
 connect_asks "no request-key: answered again"
 disconnect "$sub"
 
-# --- subsystems whose NQNs begin with another's, and identities of version 0, which end with it
+# --- NQNs that begin with another NQN, and identities of version 0, which end with it
 
 add_version_0() { nvme-keyctl add --subsysnqn="$1" --identity-version=0 <<<"$(new_psk)"; }
 nvme-keyctl remove "$id"
@@ -141,12 +141,12 @@ check_fails "nobody answers: connect fails" connect_tls "$sub"
 took=$(($(now_ms) - start))
 check "nobody answers: in bounded time ($took ms)" test "$took" -lt 60000
 systemctl start nvme-keyd.socket nvme-keyd-request.socket
-# the shim had it remembered for one second
+# the kernel remembers the refusal of the shim for one second
 sleep 2
 connect_asks "answered again"
 disconnect "$sub"
 
-# --- remove, while a request is under way that nobody answers
+# --- remove, during a request without an answer
 
 forget_keys
 systemctl kill --signal=STOP nvme-keyd.service

@@ -14,7 +14,7 @@
 n=${VM_CONNECTS:-15}
 sub=nqn.2026-11.org.example:connects
 
-# One connect with nothing in .nvme, by a key that is in it since. Says what went wrong.
+# Connects with nothing in .nvme, by a key that is in it afterwards, and prints what went wrong.
 connect_asks() {
     local start serial
 
@@ -34,7 +34,7 @@ connect_asks() {
         echo "the key of the connect before"
         return 1
     }
-    # .nvme was empty: what is in it now was published after that
+    # .nvme was empty, so its keys were published after that
     [ -n "$(key_identity "$serial")" ] || {
         echo "key $serial was not published"
         return 1

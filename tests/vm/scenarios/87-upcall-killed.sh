@@ -13,12 +13,12 @@
 rounds=6
 sub=nqn.2026-11.org.example:killed
 
-# What the shim has remembered for a second, when nvme-keyd does not answer.
+# The refusal that the kernel remembers for a second if nvme-keyd does not answer.
 forget_refusal() { sleep 1.5; }
 # The flag U; a refusal has N, and expires.
 request_pending() { awk '/nvme-tls-psk:/ && $2 ~ /U/' /proc/keys | grep .; }
 daemon_pid() { unit_property nvme-keyd.service MainPID; }
-# A connect in the background, whose end is in $tmp/status and $tmp/took.
+# Connects in the background; $tmp/status and $tmp/took have the result.
 connect_start() {
     forget_keys
     (
@@ -49,7 +49,7 @@ defer "nvme-keyctl remove $id"
 check "the livepatch is in use" patch_load || bail "no livepatch"
 defer "disconnect $sub; patch_unload; systemctl unmask --quiet --runtime nvme-keyd.service; systemctl reset-failed nvme-keyd.service"
 
-# --- while the shim waits for it
+# --- while the shim waits
 
 # shim_waits TEXT: a connect has asked, and nvme-keyd does not go on
 shim_waits() {
@@ -59,7 +59,7 @@ shim_waits() {
     check "$1: a request is under construction" request_pending
 }
 
-# systemd starts it again, and that one may be in time to answer
+# systemd starts it again, and the new one may answer in time
 shim_waits "killed"
 kill -KILL "$(daemon_pid)"
 connect_end
@@ -70,7 +70,7 @@ next_works "killed"
 mark=$(journal_mark)
 shim_waits "killed for good"
 pid=$(daemon_pid)
-# or Restart= and the sockets start it again before anybody can stop them
+# or Restart= and the sockets start it again before they are stopped
 systemctl mask --quiet --runtime nvme-keyd.service
 kill -KILL "$pid"
 connect_end

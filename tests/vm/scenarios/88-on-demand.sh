@@ -12,7 +12,7 @@
 . /opt/vm/lib.sh
 
 config=/etc/nvme-keyd/nvme-keyd.conf.d/90-vm.conf
-# Emulated, what follows an answer takes some seconds.
+# An emulated guest takes some seconds after an answer.
 lifetime=40
 sub=nqn.2026-11.org.example:on-demand
 target=nqn.2026-11.org.example:resident
@@ -25,7 +25,7 @@ key_lifetime() {
     awk -v s="$(printf '%08x' "$1")" '$1 == s && $4 != "perm" && $4 != "expd" {
                 t = $4 + 0; if ($4 ~ /m$/) t *= 60; print t }' /proc/keys
 }
-# published_for_a_while TEXT: by what the kernel asked for
+# published_for_a_while TEXT: by a request of the kernel
 published_for_a_while() {
     local serial left
 
@@ -87,7 +87,7 @@ published_for_a_while "reset"
 check "reset: data comes back" data_check "$(bdev_of "$sub")"
 disconnect "$sub" >/dev/null
 
-# --- and one that does not ask any more
+# --- and one that stops asking
 
 check "the livepatch is taken out" patch_unload
 check "the key is resident again" published "$id"

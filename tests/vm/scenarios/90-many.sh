@@ -16,13 +16,13 @@ daemon_memory() {
     grep -E 'VmRSS|VmHWM' "/proc/$(systemctl show --property=MainPID --value nvme-keyd.service)/status" |
         tr -s '\t\n ' ' '
 }
-# Cleared keys are freed a little later; that work must not fall into a measurement.
+# The kernel frees cleared keys a little later; that must not be part of a measurement.
 clear_ring() {
     keyctl clear "$ring"
     sleep 3
 }
 
-# The store is on a tmpfs here: this is about the ring, and what the scenario leaves is gone at once. The journal
+# The store is on a tmpfs, because the scenario measures the ring, and its store is gone at once. The journal
 # would send a line for each key through a slow serial port.
 systemctl stop nvme-keyd.service 2>/dev/null
 mount -t tmpfs -o mode=700 tmpfs /var/lib/nvme-keyd || bail "tmpfs"
@@ -66,7 +66,7 @@ diag "bare add_key() loop of $n: $((bare_us / 1000)) ms"
 diag "nvme-keyctl sync of $n:    $sync_ms ms"
 diag "ratio:                     $(awk -v a="$sync_ms" -v b="$bare_us" 'BEGIN { printf "%.1f", a * 1000 / b }')"
 diag "cold socket to first list: $cold_ms ms"
-# Seen: 4 to 6 times. Both once more where something else has kept the machine busy during one of them.
+# Measured: 4 to 6 times. Both are repeated once if another job kept the machine busy.
 is_fast() { [ "$sync_ms" -le "$((bare_us / 100))" ]; }
 is_fast_now() {
     clear_ring

@@ -8,15 +8,15 @@
 # shows: twelve controllers that are reset at once find their keys, with a tlshd that unlinks the keyring after each handshake
 # timeout: 600
 #
-# It is the last of its boot: handshakes that were given up hold the modules for a while, which 85-livepatch unloads.
+# It is the last of its boot: abandoned handshakes hold for a while the modules that 85-livepatch unloads.
 
 . /opt/vm/lib.sh
 
-# The older kernel does not name the keyring, so no tlshd unlinks it there. Those of the suite upcall run on the newer one.
+# The older kernel does not name the keyring, so no tlshd unlinks it there. The suite upcall runs on the newer one.
 sub=nqn.2026-11.org.example:at-once
 n=12
 
-# The controllers of the subsystem that are live.
+# The live controllers of the subsystem.
 live() {
     local f
 
@@ -34,7 +34,7 @@ id=$(nvme-keyctl add --subsysnqn="$sub" <<<"$(new_psk)") || bail "nvme-keyctl ad
 defer "nvme-keyctl remove $id"
 defer nvme disconnect-all
 
-# The kernel lets few handshakes wait on a machine with little memory, and refuses the others (-EAGAIN): these are tried again.
+# On a machine with little memory the kernel queues few handshakes and refuses the others (-EAGAIN), so they are tried again.
 options=(--nr-io-queues=1 --reconnect-delay=1)
 check "connect" connect_tls "$sub" "${options[@]}"
 is "a handshake is behind it, and it is ready" "$(tlshd_status)" "tlshd.service ready"
@@ -45,7 +45,7 @@ done
 is "as many controllers" "$connected" $n
 check "all live" wait_until 20 all_live
 
-# reset FILE: a refused handshake is a failure of this one, too
+# reset FILE: fails if the handshake is refused, too
 reset() { echo 1 >"${1%/*}/reset_controller" || :; }
 mark=$(journal_mark)
 for round in 1 2; do
