@@ -4,6 +4,7 @@
 # boot: boot
 # needs: nvme-keyd
 # suite: boot
+# long: yes
 # shows: a udev event connects before local mounts, with /var on the root or a mount below a read-only root:
 #   nothing waits in vain for long, and what starts before /var is there does start
 # timeout: 400

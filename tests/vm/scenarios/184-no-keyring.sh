@@ -4,6 +4,7 @@
 # boot: boot
 # needs: nvme-keyd
 # suite: boot
+# long: yes
 # shows: a kernel without .nvme boots, with one line in the journal, and gets the keys together with the keyring
 # timeout: 300
 

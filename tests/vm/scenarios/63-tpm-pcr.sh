@@ -5,6 +5,7 @@
 # tpm: yes
 # needs: nvme-keyd
 # suite: store
+# long: yes
 # shows: after a change of a PCR the next slot or a recovery key opens the store, and a reseal binds it to the new value
 # timeout: 240
 

@@ -5,6 +5,7 @@
 # tpm: yes
 # needs: nvme-keyd
 # suite: store
+# long: yes
 # shows: a new TPM opens the store of the old one only after a recovery key has opened it once
 # timeout: 240
 

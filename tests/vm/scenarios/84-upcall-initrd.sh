@@ -5,6 +5,7 @@
 # tpm: yes
 # needs: nvme-keyd
 # suite: upcall
+# long: yes
 # shows: the initramfs answers request_key(2) as the real root does, before switch-root, and from a store that the TPM opens
 # timeout: 300
 

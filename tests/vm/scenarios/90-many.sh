@@ -3,6 +3,7 @@
 #
 # boot: alone
 # needs: nvme-keyd
+# long: yes
 # shows: 10,000 keys: time to publish, cold start, memory
 # timeout: 540
 
