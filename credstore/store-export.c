@@ -8,8 +8,8 @@
 /* Makes a store with some of the records of another: their lines as they are, after a head of its
  * own. */
 
-/* Of the head, which grows with the index, a piece has at most so much: peers that do not read hold
- * one piece each. */
+/* A piece has at most this much of the head, which grows with the index, because each peer that
+ * does not read holds one piece. */
 #define HEAD_PIECE_SIZE ((size_t)16 * 1024)
 
 struct StoreExport {
@@ -37,7 +37,7 @@ StoreExport *store_export_free(StoreExport *e)
     return NULL;
 }
 
-/* Makes the header: that of the store, except for the members of an export. */
+/* Makes the header from that of the store, with the members of an export. */
 static int make_head(StoreExport *e, const Store *s)
 {
     Header header = s->header;

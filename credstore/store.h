@@ -157,7 +157,7 @@ bool store_has_slot_type(const char *type);
 int store_seal_slot(const Store *s, const char *type, const char *id, const SlotOptions *options,
                     Secret **ret, Secret **ret_recovery_key, char **reterr_detail) _must_check_;
 
-/* True if a slot is sealed by another TPM than those that the store knows. */
+/* True if a slot is sealed by a TPM that the store does not know. */
 bool store_is_new_tpm(const Store *s, const Secret *slot);
 
 /* Adds a sealed slot, or replaces the slot with its id. Returns -E2BIG past STORE_SLOTS_MAX, -EBUSY
@@ -183,7 +183,7 @@ bool store_has_counter(const Store *s);
 /* Its NV index; 0 without a counter. */
 uint32_t store_counter_index(const Store *s);
 bool store_counter_behind(const Store *s);
-/* True if the counter could not be read, and the store was opened all the same. */
+/* True if the store was opened although its counter could not be read. */
 bool store_counter_lost(const Store *s);
 /* Increments the counter in the TPM up to the value in the header. Returns an error of
  * tpm2_counter_increment(); the caller may try again. */

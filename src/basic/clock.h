@@ -3,6 +3,6 @@
 
 #include <stdbool.h>
 
-/* True if the kernel says that CLOCK_REALTIME is synchronised and was not set by hand since. Where
- * the kernel does not tell, true if file exists. */
+/* True if the kernel says that CLOCK_REALTIME is synchronised and was not set by hand since. If we
+ * may not ask the kernel, true if file exists. */
 bool clock_is_synchronized(const char *file);

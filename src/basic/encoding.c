@@ -19,7 +19,7 @@ static char base64_digit(unsigned v)
                   (in_range(v, 63, 63) & '/'));
 }
 
-/* The value of a digit in the low bits; 0x80 is added for what is no digit. */
+/* Returns the value of a digit in the low bits; 0x80 is set for another character. */
 static unsigned base64_value(unsigned char c)
 {
     unsigned upper = in_range(c, 'A', 'Z'), lower = in_range(c, 'a', 'z');

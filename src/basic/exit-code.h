@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What nvme-keyctl and nvme-keyd --preload end with, documented in nvme-keyctl(1). */
+/* Exit codes of nvme-keyctl and nvme-keyd --preload, documented in nvme-keyctl(1). */
 typedef enum ExitCode {
     EXIT_OK = 0,
     EXIT_OTHER = 1,
     EXIT_USAGE = 2,
-    EXIT_INVALID = 3,     /* a PSK, an NQN or another input makes no sense */
+    EXIT_INVALID = 3,     /* a PSK, an NQN or another input is invalid */
     EXIT_NO_KEY = 4,      /* no key or slot of that id */
     EXIT_CONFLICT = 5,    /* exists, shadowed, the last one, or in another state */
     EXIT_PERMISSION = 6,  /* not root */

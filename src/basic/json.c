@@ -71,7 +71,7 @@ int json_get_uint(json_object *object, const char *key, uint64_t max, uint64_t *
     if (r <= 0)
         return r;
     v = json_object_get_uint64(o);
-    /* json-c turns what is too large for it into UINT64_MAX. */
+    /* json-c turns a larger number into UINT64_MAX. */
     if (json_object_get_int64(o) < 0 || v > max || v == UINT64_MAX)
         return -EINVAL;
     *ret = v;

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Numbers that bound what a peer, a file or the kernel can make grow, each with its reason: those
- * of more than one room. A room's own are in its limits.h. Durations are in microseconds.
+ * Limits of more than one room on the growth that a peer, a file or the kernel can cause, each with
+ * its reason. The limits of one room are in its limits.h. Durations are in microseconds.
  */
 
 #include <stddef.h>

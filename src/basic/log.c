@@ -20,8 +20,8 @@ static struct {
     const char *name;
     int max_level;
     bool to_journal;
-    uint64_t dropped; /* lines */
-    uint64_t told;    /* of dropped, reported by a line in the log */
+    uint64_t dropped;  /* lines */
+    uint64_t reported; /* of dropped, reported by a line in the log */
 } log_target = {.max_level = LOG_INFO};
 
 static int level_from_string(const char *s)
@@ -114,10 +114,10 @@ uint64_t log_dropped(void)
 
 bool log_has_gap(void)
 {
-    return log_target.dropped != log_target.told;
+    return log_target.dropped != log_target.reported;
 }
 
-bool log_tell_dropped(void)
+bool log_report_dropped(void)
 {
     static const LogFields fields = {.message_id = MESSAGE_LOG_DROPPED};
     char message[128];
@@ -126,10 +126,10 @@ bool log_tell_dropped(void)
         return true;
     (void)snprintf(message, sizeof(message),
                    "%ju log lines were dropped: the reader of the log did not keep up",
-                   (uintmax_t)(log_target.dropped - log_target.told));
+                   (uintmax_t)(log_target.dropped - log_target.reported));
     if (!send_line(LOG_WARNING, &fields, message))
         return false;
-    log_target.told = log_target.dropped;
+    log_target.reported = log_target.dropped;
     return true;
 }
 
@@ -150,7 +150,7 @@ int log_full(int level, int error, const LogFields *fields, const char *format, 
         (void)snprintf(message + n, sizeof(message) - (size_t)n, ": %s", strerror(-error));
 
     /* A gap is reported at its place, before later lines. */
-    if (!log_tell_dropped() || !send_line(level, fields, message))
+    if (!log_report_dropped() || !send_line(level, fields, message))
         log_target.dropped++;
     errno = saved_errno;
     return error;

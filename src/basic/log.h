@@ -33,7 +33,7 @@ bool log_has_gap(void);
 
 /* Logs how many lines were dropped since the last report. log_full() does the same first. Returns
  * false if the reader has no room for this line either: call again a moment later. */
-bool log_tell_dropped(void);
+bool log_report_dropped(void);
 
 /* True if messages go to the journal. */
 bool log_goes_to_journal(void);

@@ -26,7 +26,7 @@ bool scan_number(Scan *s, uint64_t max, uint64_t *ret);
  * digits. ret gets the text and a NUL; one that does not fit into capacity is refused. */
 bool scan_string(Scan *s, char *ret, size_t capacity);
 
-/* The reverse; they write no terminator, and return the end of what they have written. */
+/* Write the same forms, without a terminator. Return the end of the written text. */
 #define SCAN_HEX64_LENGTH 16
 #define SCAN_NUMBER_LENGTH_MAX 20
 char *scan_write_hex64(char *p, uint64_t value);

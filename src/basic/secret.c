@@ -19,8 +19,8 @@ int secret_memory_init(void)
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &no_core) < 0)
         return -errno;
 #ifdef M_PERTURB
-    /* A second line behind our own wiping: glibc overwrites what libraries free, but for blocks of
-     * up to 1032 bytes, which its thread cache takes as they are. */
+    /* A second line after our own wiping: glibc overwrites memory that libraries free, except for
+     * blocks of up to 1032 bytes, which its thread cache takes unchanged. */
     mallopt(M_PERTURB, 0xff);
 #endif
     /* 1: locked and guarded; 2: mapped, but mlock() or madvise() failed; 0: no memory. */
@@ -79,7 +79,7 @@ bool secret_equal(const Secret *a, const Secret *b)
 
 int secret_read_fd(int fd, size_t max, uint64_t deadline_usec, Secret **ret)
 {
-    /* One byte more than allowed tells "full" from "too long" without a second read. */
+    /* One byte more than allowed distinguishes "full" from "too long" without a second read. */
     _cleanup_(secret_freep) Secret *buffer = secret_new(max + 1);
     size_t have = 0;
 

@@ -4,7 +4,7 @@
 
 #include "keyring/links.h"
 
-/* The keyring may grow between two calls: ask until what it holds fits. */
+/* The keyring may grow between two calls, so ask until the result fits. */
 int links_read(int32_t keyring, int32_t **ret, size_t *ret_n)
 {
     _cleanup_(freep) int32_t *serials = NULL;

@@ -22,7 +22,7 @@
  * anyway; add_key(2) never sets it. */
 #define OWNER_PERM KEY_USR_SETATTR
 #define HANDED_IN_PERM KEY_GRP_VIEW
-/* What add_key(2) gives a readable key, as permissions of the possessor and of the owner. */
+/* The permissions that add_key(2) gives a readable key, for its possessor and its owner. */
 #define DEFAULT_PERM (KEY_POS_ALL | KEY_USR_VIEW)
 
 struct Ring {
@@ -36,8 +36,7 @@ int32_t ring_serial(const Ring *r)
     return r->serial;
 }
 
-/* As the kernel protects `.nvme`: everything but changing its attributes, for root and possessors.
- */
+/* The permissions of `.nvme`: root and possessors may do everything but change its attributes. */
 #define STAND_IN_PERMISSIONS                                                                       \
     ((KEY_POS_ALL | KEY_USR_ALL) & ~(key_perm_t)(KEY_POS_SETATTR | KEY_USR_SETATTR))
 

@@ -7,7 +7,7 @@
 
 #define SESSION_INVOCATION_SIZE 16
 
-/* What a service's session keyring leads to. */
+/* The end of the links in a service's session keyring. */
 typedef enum SessionLinks {
     SESSION_NEITHER,
     SESSION_REVOKED, /* to no keyring but a revoked one of the same name */

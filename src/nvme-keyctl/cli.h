@@ -79,7 +79,7 @@ void cli_print_json(const Options *o, json_object *object);
 /* Prints rows of n_columns borrowed strings as a table, with the head in the first of them. */
 void cli_print_table(const Options *o, const char *const *cells, size_t n_columns, size_t n_rows);
 
-/* The host NQN of the options, or else that of this machine, checked. */
+/* The host NQN of the options or, by default, of this machine, checked. */
 int cli_hostnqn(const Options *o, char ret[static NQN_LENGTH_MAX + 2]);
 
 /* secret-input.c: reads a configured PSK for a pair from --key-file=, from a prompt when standard

@@ -6,7 +6,7 @@
 
 /* Messages in the journal about the state of the daemon. */
 
-/* What has been logged already, so that each trouble is logged once. Starts as zeroes. */
+/* The troubles that were logged, so that each is logged once. Starts as zeroes. */
 typedef struct DaemonLog {
     char *unavailable; /* why the store does not open */
     bool absent;       /* the ring is missing */

@@ -287,7 +287,7 @@ static int on_dispatched(_unused_ sd_event_source *source, void *userdata)
 
 static int on_gap(_unused_ sd_event_source *source, _unused_ uint64_t usec, _unused_ void *userdata)
 {
-    (void)log_tell_dropped();
+    (void)log_report_dropped();
     return 0;
 }
 

@@ -18,7 +18,7 @@
 #include "nvme-keyd/handed/handed.h"
 #include "nvme-keyd/host-key-setup.h"
 
-/* Where systemd finds the sealed credentials that a unit imports. */
+/* The directories in which systemd finds the sealed credentials that a unit imports. */
 static const char *const sealed_places[] = {
     "/run/credentials/@encrypted",  "/run/credstore.encrypted",
     "/etc/credstore.encrypted",     "/usr/local/lib/credstore.encrypted",

@@ -14,12 +14,12 @@
 typedef struct Entry {
     uid_t uid;
     uint64_t end_usec; /* CLOCK_MONOTONIC, end of its minute; 0: unused */
-    unsigned told, untold;
+    unsigned logged, unlogged;
 } Entry;
 
 struct Refusals {
     sd_event_source *timer;
-    Entry all; /* all users together; untold: refusals that no other notice counts */
+    Entry all; /* all users together; unlogged: refusals that no other notice counts */
     Entry entries[REFUSALS_USERS_MAX];
 };
 
@@ -27,16 +27,16 @@ static const LogFields fields = {.message_id = MESSAGE_CALL_REFUSED};
 
 static void end_minute_of_all(Refusals *r)
 {
-    if (r->all.untold > 0)
+    if (r->all.unlogged > 0)
         (void)log_full(LOG_NOTICE, 0, &fields,
                        "Refused %u more calls or connections of several users within a minute",
-                       r->all.untold);
+                       r->all.unlogged);
     r->all = (Entry){0};
 }
 
 /* True if all users together have a notice left; otherwise counts the refusals that it would
  * report. */
-static bool may_tell(Refusals *r, unsigned refusals)
+static bool may_log(Refusals *r, unsigned refusals)
 {
     uint64_t now = now_monotonic();
 
@@ -44,20 +44,20 @@ static bool may_tell(Refusals *r, unsigned refusals)
         end_minute_of_all(r);
         r->all.end_usec = now + MINUTE_USEC;
     }
-    if (r->all.told >= REFUSALS_ALL_PER_MINUTE) {
-        r->all.untold += refusals;
+    if (r->all.logged >= REFUSALS_ALL_PER_MINUTE) {
+        r->all.unlogged += refusals;
         return false;
     }
-    r->all.told++;
+    r->all.logged++;
     return true;
 }
 
 /* Reports the refusals without a notice and frees the entry. */
 static void end_minute(Refusals *r, Entry *e)
 {
-    if (e->untold > 0 && may_tell(r, e->untold))
+    if (e->unlogged > 0 && may_log(r, e->unlogged))
         (void)log_full(LOG_NOTICE, 0, &fields, "Refused %u more calls of uid %u within a minute",
-                       e->untold, (unsigned)e->uid);
+                       e->unlogged, (unsigned)e->uid);
     *e = (Entry){0};
 }
 
@@ -138,12 +138,12 @@ void refusals_add(Refusals *r, uid_t uid, const char *method)
     Entry *e = find_entry(r, uid);
     bool tell;
 
-    if (e->told >= REFUSALS_PER_MINUTE) {
-        e->untold++;
+    if (e->logged >= REFUSALS_PER_MINUTE) {
+        e->unlogged++;
         return;
     }
-    e->told++;
-    tell = may_tell(r, 1);
+    e->logged++;
+    tell = may_log(r, 1);
     arm(r);
     if (!tell)
         return;

@@ -27,7 +27,7 @@ typedef struct PskSource {
     const char *subsysnqn;
 } PskSource;
 
-/* What the kernel holds: the identity is a key's description, the TLS PSK its payload. */
+/* A key of the kernel: the identity is its description, the TLS PSK its payload. */
 typedef struct TlsPsk {
     char identity[PSK_IDENTITY_MAX + 1];
     Secret *key; /* 32 or 48 bytes */

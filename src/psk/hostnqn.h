@@ -5,12 +5,12 @@
 #include "basic/names.h"
 #include "psk/limits.h"
 
-/* What to do where this machine has no host NQN. */
+/* Advice for a machine without a host NQN. */
 #define HOSTNQN_ADVICE                                                                             \
     "write there what nvme show-hostnqn prints, or a new one, nvme gen-hostnqn "                   \
     ">" NAMES_HOSTNQN_FILE
 
-/* Reads the first line of NAMES_HOSTNQN_FILE, which may be a symbolic link; it is not checked. One
- * that is longer than an NQN by one is told as it is. On failure, the error of io_read_line() and a
- * line for people, to be freed, or NULL. */
+/* Reads the first line of NAMES_HOSTNQN_FILE, which may be a symbolic link, without a check. A line
+ * that is one character too long for an NQN is returned as well. On failure, the error of
+ * io_read_line() and a line for people, to be freed, or NULL. */
 int hostnqn_read(char ret[static NQN_LENGTH_MAX + 2], char **reterr_detail) _must_check_;

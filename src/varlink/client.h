@@ -8,7 +8,7 @@
 
 /*
  * A blocking client of one service, for programs that have nothing else to do meanwhile. Calls and
- * replies may hold secrets: only what is returned stays in memory.
+ * replies may hold secrets: only the returned reply stays in memory.
  */
 typedef struct VarlinkClient VarlinkClient;
 

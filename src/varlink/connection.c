@@ -9,7 +9,7 @@
 
 static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdata);
 
-/* Also bounds in the kernel what a peer other than root leaves unread. */
+/* Also bounds in the kernel the output that a peer other than root does not read. */
 static void bound_buffers(VarlinkConnection *c)
 {
     static const int size = VARLINK_OTHERS_SNDBUF;

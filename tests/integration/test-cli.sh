@@ -231,9 +231,9 @@ done
 swapped() {
     refused_with "swapped NQNs: $1" 3 "seem to be swapped \\($2\\): if they are right, force it" "$good" ctl add --hostnqn="$3" --subsysnqn="$4"
 }
-swapped "the form of a host" "that of the subsystem is of a form that hosts have.*" "$SUBSYSTEM" "$HOST"
+swapped "the form of a host" "the subsystem NQN has the form of a host NQN.*" "$SUBSYSTEM" "$HOST"
 swapped "the same twice" "both are the same" "$HOST" "$HOST"
-swapped "discovery" "that of the host is the one of discovery.*" nqn.2014-08.org.nvmexpress.discovery "$SUBSYSTEM"
+swapped "discovery" "the host NQN is that of discovery.*" nqn.2014-08.org.nvmexpress.discovery "$SUBSYSTEM"
 run ctl add --hostnqn=nqn.2026-11.org.example:h --subsysnqn=nqn.2014-08.org.nvmexpress:uuid:1 --force <<<"$good"
 is "swapped NQNs: forced" "$status$err" 0
 ctl remove "$out"

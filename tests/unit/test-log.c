@@ -325,15 +325,15 @@ TEST(journal_full)
     }
     log_debug("hidden");
     ASSERT_EQ(log_dropped() - before, 3);
-    ASSERT_TRUE(log_has_gap() && !log_tell_dropped());
+    ASSERT_TRUE(log_has_gap() && !log_report_dropped());
     ASSERT_EQ(log_dropped() - before, 3);
 
     drain_journal(journal, entry, sizeof(entry));
-    ASSERT_TRUE(log_tell_dropped() && !log_has_gap());
+    ASSERT_TRUE(log_report_dropped() && !log_has_gap());
     drain_journal(journal, entry, sizeof(entry));
     ASSERT_TRUE(strstr(entry, "MESSAGE=3 log lines were dropped"));
     ASSERT_TRUE(has_line(entry, "MESSAGE_ID=" MESSAGE_LOG_DROPPED));
-    ASSERT_TRUE(log_tell_dropped());
+    ASSERT_TRUE(log_report_dropped());
     ASSERT_EQ(recv(journal, entry, sizeof(entry), MSG_DONTWAIT), -1);
 
     /* The next line follows the one with the count. */

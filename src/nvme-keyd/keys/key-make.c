@@ -35,11 +35,11 @@ static int check_sides(const KeyRequest *q, const char *hostnqn, char **reterr_d
     if (strcmp(hostnqn, q->subsysnqn) == 0)
         why = "both are the same";
     else if (strcmp(hostnqn, DISCOVERY_NQN) == 0)
-        why = "that of the host is the one of discovery subsystems";
+        why = "the host NQN is that of discovery subsystems";
     else if (text_after(q->subsysnqn, UUID_PREFIX) && !text_after(hostnqn, UUID_PREFIX))
-        why = "that of the subsystem is of a form that hosts have, and that of the host is not";
+        why = "the subsystem NQN has the form of a host NQN, and the host NQN does not";
     else if (hostnqn_read(own, &detail) == 0 && strcmp(q->subsysnqn, own) == 0)
-        why = "that of the subsystem is the NQN of this host";
+        why = "the subsystem NQN is that of this host";
     return why ? detail_set(reterr_detail, -EINVAL,
                             "host and subsystem NQN seem to be swapped (%s): if they are right, "
                             "force it",
@@ -91,7 +91,7 @@ int key_prepare(const KeyRequest *q, Key **ret, char **reterr_detail)
     if (!hostnqn && q->role == KEY_ROLE_TARGET)
         return detail_set(reterr_detail, -ENODATA,
                           "a target needs the NQN of the host that connects, --hostnqn=: that of "
-                          "this machine would match no host");
+                          "this machine matches no other host");
     if (!hostnqn && (r = key_read_hostnqn(own, reterr_detail)) < 0)
         return r;
     if (!hostnqn)

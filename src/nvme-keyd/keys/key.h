@@ -86,8 +86,8 @@ struct Key {
     /* Of a handed-in key: the name of its systemd credential, and the place of its line in it. */
     char *handed_by;
     size_t handed_offset, handed_length;
-    bool override_told; /* the override has been logged */
-    bool expired;       /* uptime_deadline_usec has passed */
+    bool override_logged; /* the override has been logged */
+    bool expired;         /* uptime_deadline_usec has passed */
 
     Key *next_of_pair; /* other keys of the same host and subsystem NQN */
 };

@@ -29,11 +29,11 @@ static void count_keys(const Manager *m, ManagerLook *look)
     }
 }
 
-const ManagerLook *manager_look(Manager *m, bool anew)
+const ManagerLook *manager_look(Manager *m, bool fresh)
 {
     uint64_t start = now_monotonic(), cost;
 
-    if (!anew && start < m->look_usec && m->look_revision == publisher_revision(m->publisher))
+    if (!fresh && start < m->look_usec && m->look_revision == publisher_revision(m->publisher))
         return &m->look;
     m->look = (ManagerLook){.ring = publisher_refresh(m->publisher),
                             .on_demand_sec = publisher_on_demand_sec(m->publisher)};

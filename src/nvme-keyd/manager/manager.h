@@ -134,10 +134,10 @@ typedef struct ManagerLook {
     TlshdStatus tlshd; /* see manager_look_tlshd() */
 } ManagerLook;
 
-/* Calls publisher_refresh(), linear in the number of keys. Unless anew is true, returns the result
+/* Calls publisher_refresh(), linear in the number of keys. Unless fresh is true, returns the result
  * of an earlier look while it is recent (LOOK_SHARED_USEC) and nothing was published or withdrawn
  * since. Valid until the next call. */
-const ManagerLook *manager_look(Manager *m, bool anew);
+const ManagerLook *manager_look(Manager *m, bool fresh);
 
 /* The earliest deadline of a retiring key (CLOCK_REALTIME), even if past; 0 for none. */
 uint64_t manager_deadline(const Manager *m);

@@ -85,7 +85,7 @@ static int on_key(Key *k, size_t line, void *userdata)
         return r;
     (void)TAKE_PTR(owned);
     m->n_credentials++;
-    /* Published all the same: an administrator who hands in both may connect with --tls-key. */
+    /* Still published, because an administrator who hands in both may connect with --tls-key=. */
     shadow = publisher_kernel_is_exact() ? NULL : key_table_find_shadow(&m->keys, k);
     if (shadow) {
         (void)detail_set(
@@ -132,8 +132,8 @@ static void update_override(Manager *m, const Key *first, Key *k)
 {
     bool overridden = is_overridden(first, k);
 
-    m->overrides_pending |= overridden && !k->override_told;
-    k->override_told &= overridden;
+    m->overrides_pending |= overridden && !k->override_logged;
+    k->override_logged &= overridden;
     k->state = overridden ? KEY_OVERRIDDEN : KEY_ACTIVE;
 }
 
@@ -187,8 +187,8 @@ const Key *manager_next_overridden(Manager *m)
         return NULL;
     KEY_TABLE_FOREACH(&m->keys, k)
     {
-        if (k->state == KEY_OVERRIDDEN && !k->override_told) {
-            k->override_told = true;
+        if (k->state == KEY_OVERRIDDEN && !k->override_logged) {
+            k->override_logged = true;
             return k;
         }
     }

@@ -14,7 +14,7 @@
 typedef struct Guard {
     const ControllerList *controllers;
     const KeyTable *table;
-    const RingList *list;   /* what is in the ring */
+    const RingList *list;   /* the keys in the ring */
     unsigned on_demand_sec; /* as for key_lifetime(): the kernel asks for missing keys */
 } Guard;
 

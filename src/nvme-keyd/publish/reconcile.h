@@ -45,8 +45,8 @@ int sync_publish(const Ring *ring, Key *k, const Secret *payload, unsigned versi
  * so any key with such a name is unlinked, even a foreign one. */
 int sync_withdraw(const Ring *ring, Key *k, unsigned versions) _must_check_;
 
-/* Removes the timeouts of all keys that we ever published, for when there is no store to tell them
- * apart. Linear. */
+/* Removes the timeouts of all keys that we ever published, because without a store they cannot be
+ * told apart. Linear. */
 int sync_keep(const Ring *ring) _must_check_;
 
 /* Counts the keys of ours in the ring, known to the table or not. Linear. */

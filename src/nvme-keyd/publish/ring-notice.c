@@ -38,7 +38,7 @@ void ring_notices_replace(RingNotices *l, RingNotices *new)
     for (size_t i = 0; i < new->n; i++)
         for (size_t k = 0; k < l->n; k++)
             if (new->items[i].serial == l->items[k].serial &&new->items[i].kind == l->items[k].kind)
-                new->items[i].told = l->items[k].told;
+                new->items[i].logged = l->items[k].logged;
     ring_notices_done(l);
     *l = *new;
     *new = (RingNotices){NULL, 0, 0};
@@ -56,8 +56,8 @@ size_t ring_notices_count(const RingNotices *l, RingNoticeKind kind)
 const RingNotice *ring_notices_next(RingNotices *l)
 {
     for (size_t i = 0; i < l->n; i++)
-        if (!l->items[i].told) {
-            l->items[i].told = true;
+        if (!l->items[i].logged) {
+            l->items[i].logged = true;
             return &l->items[i];
         }
     return NULL;

@@ -22,7 +22,7 @@ typedef struct RingNotice {
     char hostnqn[NQN_LENGTH_MAX + 1];
     char subsysnqn[NQN_LENGTH_MAX + 1];
     char controller[32]; /* of RING_NOTICE_HELD */
-    bool told;           /* it has been logged */
+    bool logged;         /* it has been logged */
 } RingNotice;
 
 /* Starts as zeroes. */
@@ -38,12 +38,12 @@ void ring_notices_done(RingNotices *l);
 void ring_notices_add(RingNotices *l, RingNoticeKind kind, int32_t serial,
                       const PskIdentity *identity, const char *controller);
 
-/* Replaces l by new, which is emptied. Notices in both stay told. */
+/* Replaces l by new, which is emptied. Notices in both stay logged. */
 void ring_notices_replace(RingNotices *l, RingNotices *new);
 
 size_t ring_notices_count(const RingNotices *l, RingNoticeKind kind);
 
-/* Returns a notice that has not been logged and marks it as told, or NULL. */
+/* Returns a notice that has not been logged and marks it as logged, or NULL. */
 const RingNotice *ring_notices_next(RingNotices *l);
 
 /* Returns a line for people, to be freed; NULL without memory. */
