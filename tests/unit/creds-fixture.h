@@ -13,22 +13,22 @@
 #include "credstore/seal/seal-type.h"
 
 /*
- * systemd's service and its program, both made up: which of them is asked, and for what. What
- * stands in for a credential is its type, eight bytes, and the key in plain text.
+ * A made-up service and program of systemd, which record the calls that they get. A made-up
+ * credential is its type, eight bytes, and the key in plain text.
  */
 
 #define ID_SIZE 16
 
 extern const uint8_t host_id[ID_SIZE], null_id[ID_SIZE];
-/* The keys that the two give. */
+/* The keys that service and program return. */
 extern const char service_key[STORE_KEY_SIZE + 1], program_key[STORE_KEY_SIZE + 1];
 
-/* How the service behaves. start_service() copies it into a child. */
+/* The behaviour of the service. start_service() copies it into a child. */
 typedef struct Service {
     const uint8_t *id;
-    const char *error; /* instead of any reply */
+    const char *error; /* replaces any reply */
     int error_number;
-    json_object *reply; /* the same */
+    json_object *reply; /* replaces any reply */
     bool without_methods, old;
 } Service;
 
@@ -41,8 +41,8 @@ typedef struct Fake {
     Creds creds;
 } Fake;
 
-/* Makes the directory; neither service nor program is there yet. abort()s on errors, as those below
- * do. */
+/* Makes the directory, without service and program. Like the functions below, abort()s on
+ * errors. */
 void fake_init(Fake *f);
 void fake_done(Fake *f);
 
@@ -50,11 +50,10 @@ void fake_done(Fake *f);
 void open_socket(Fake *f);
 void start_service(Fake *f);
 
-/* Makes a program that writes down how it is called, and does what body says with $1 as the verb.
- */
+/* Makes a program that records its arguments and runs body, with the verb in $1. */
 void write_program(const Fake *f, const char *body);
 void write_file(const Fake *f, const char *name, const char *text, mode_t mode);
-/* True when the file is there and is exactly this; NULL for one that is not there. */
+/* True if the file has exactly this text; text NULL: if there is no such file. */
 bool file_is(const Fake *f, const char *name, const char *text);
 
 #define CALL_ENCRYPT(key) "encrypt --name=nvme-keyd.kek --with-key=" key " --tpm2-pcrs= - -\n"

@@ -5,9 +5,9 @@
 #include <stddef.h>
 
 /*
- * In a test that is linked with this, these functions of the C library are ours: all by which a
- * program changes a directory tree, and pread(2). They fail at a chosen call, and an observer sees
- * what they have done. Parts of all files can be unreadable, in pages as on a disk.
+ * A program that is linked with this calls these functions instead of those of the C library: all
+ * that change a directory tree, and pread(2). They fail at a chosen call, and an observer sees what
+ * they have done. Pages of all files can be unreadable, as on a disk.
  */
 
 #define SHIM_PAGE 4096
@@ -25,28 +25,28 @@ typedef enum ShimCall {
 
 typedef struct ShimEvent {
     ShimCall call;
-    int fd; /* of the directory, or of what is written or synced */
+    int fd; /* of the directory, or of the file that is written or synced */
     const char *name;
     const char *to;   /* rename: the new name */
     int opened;       /* open: the new descriptor */
-    bool created;     /* open: it has made a file */
+    bool created;     /* open: a file was made */
     const void *data; /* write */
     size_t size;
 } ShimEvent;
 
 typedef struct Shim {
     int calls;
-    int from; /* the first call to fail, 0: none */
-    int n;    /* how many */
+    int from; /* the first call to fail; 0 for none */
+    int n;    /* number of calls to fail */
     int error;
-    bool reads;              /* pread(2) is one of the calls */
-    size_t bad_from, bad_to; /* bytes of a file whose pages cannot be read */
-    int bad_reads;           /* that have failed for that */
-    bool read_only; /* every change fails with EROFS, as on a file system that is mounted so */
-    void (*observe)(const ShimEvent *event); /* of what has succeeded */
+    bool reads;              /* also count pread(2) */
+    size_t bad_from, bad_to; /* unreadable bytes of each file */
+    int bad_reads;           /* reads that failed because of these */
+    bool read_only;          /* every change fails with EROFS, as on a read-only file system */
+    void (*observe)(const ShimEvent *event); /* called after each call that succeeded */
 } Shim;
 
 extern Shim shim;
 
-/* Lets n calls fail with an error, beginning with the fromth from now on; 0: none. */
+/* Makes n calls fail with an error, beginning with number from, counted from now on; 0 for none. */
 void shim_inject(int from, int n, int error);

@@ -50,12 +50,12 @@ static int write_text(const char *path, const char *text)
     return fd < 0 ? -errno : io_write_all(fd, text, strlen(text));
 }
 
-/* Only who has CAP_SETUID in the outer namespace may map more than one id: a child does it. */
+/* Only a process with CAP_SETUID in the outer namespace may map several ids, so a child does it. */
 static _Noreturn void map_ids(pid_t pid, const int go[2], const int done[2])
 {
     char path[64], c;
 
-    /* A pipe whose other end is open here would never end. */
+    /* Otherwise the pipe would never end. */
     close(go[1]);
     close(done[0]);
     if (read(go[0], &c, 1) != 1)
@@ -112,7 +112,7 @@ void fixture_done(Fixture *f)
     if (ring >= 0)
         (void)keyctl_unlink(ring, KEY_SPEC_USER_KEYRING);
     tree_remove(f->dir);
-    /* setegid(2) made the process undumpable, which LeakSanitizer cannot bear. */
+    /* setegid(2) made the process undumpable, and LeakSanitizer does not work then. */
     (void)prctl(PR_SET_DUMPABLE, 1);
 }
 
@@ -179,7 +179,7 @@ bool fixture_break(const Fixture *f, const char *id)
 
 int fixture_new_manager(Fixture *f, const char *dir, Manager **ret)
 {
-    /* A loop is of no use to a child of the process that made it. */
+    /* A child process cannot use the loop of its parent. */
     if (sd_event_get_state(f->event) == -ECHILD) {
         f->event = NULL;
         if (!fixture_new_loop(&f->event))
@@ -262,7 +262,7 @@ int fixture_sync_manager(const Fixture *f, Manager *m, SyncResult *ret)
     int r;
 
     *ret = (SyncResult){0};
-    /* What was changed before is no part of the result. */
+    /* Earlier changes do not belong to the result. */
     publisher_take_changes(manager_publisher(m), ret);
     *ret = (SyncResult){0};
     while (!manager_await_sync(m))

@@ -20,8 +20,8 @@
 
 /*
  * A manager with a store of its own and the stand-in keyring, on an event loop that runs until the
- * vault is settled. The test program goes into a user namespace where root has a user keyring of
- * its own: no key of this machine is touched, and tests may run side by side. It takes root, and
+ * vault is settled. The test program enters a user namespace in which root has another user
+ * keyring, so it touches no key of this machine, and tests may run side by side. Needs root, and
  * systemd-creds with the host key.
  */
 typedef struct Fixture {
@@ -37,14 +37,14 @@ typedef struct Fixture {
 /* The group that marks the daemon's keys as its own. */
 #define MARK 12345
 
-/* How far the clock on the wall is ahead of the machine's, for the whole program: a deadline passes
- * when a test says so, and not before that on a machine that is slow. */
+/* Time by which the wall clock is ahead of the machine's, for the whole program. A deadline passes
+ * when a test sets this, and not earlier on a slow machine. */
 extern uint64_t clock_ahead_usec;
-/* How much longer the machine has been up than it was. */
+/* Time that is added to the uptime. */
 extern uint64_t uptime_ahead_usec;
 extern bool clock_unsynchronized;
 
-/* A loop that learns of its children, as the daemon's does. */
+/* SIGCHLD is blocked, so that the loop reaps the children, as in the daemon. */
 bool fixture_new_loop(sd_event **ret);
 
 /* Returns NULL, or why the test cannot run. */
@@ -58,9 +58,9 @@ void fixture_done(Fixture *f);
     if (cannot)                                                                                    \
     TEST_SKIP(cannot)
 
-/* Another manager, on the same loop, or in a child process on a new one. */
+/* Makes another manager, on the same loop, or in a child process on a new one. */
 int fixture_new_manager(Fixture *f, const char *dir, Manager **ret);
-/* As the next instance of the daemon: nothing is left but the store and the ring. */
+/* Starts the next instance of the daemon, for which only store and ring are left. */
 bool fixture_restart(Fixture *f);
 
 /* Changes a byte of a record in the file of the store. */
@@ -69,8 +69,8 @@ bool fixture_break(const Fixture *f, const char *id);
 /* Opens the store of a manager on this loop. Returns vault_error(). */
 int fixture_open(const Fixture *f, Manager *m);
 
-/* The next five have the store opened, or made, as the daemon does, and then do what a manager
- * does. Errors are those of the manager. */
+/* The next five have the store opened or made first, as the daemon does. They return the errors of
+ * the manager. */
 int fixture_try(Fixture *f, const KeyRequest *q, Key **ret, char **reterr_detail);
 int fixture_try_add(Fixture *f, const char *subsysnqn, KeyRole role, unsigned versions,
                     uint8_t seed, Key **ret);
@@ -79,11 +79,11 @@ int fixture_remove(Fixture *f, const char *id);
 int fixture_sync_manager(const Fixture *f, Manager *m, SyncResult *ret);
 
 int fixture_sync(Fixture *f, SyncResult *ret);
-/* A key of two versions on a target, of version 1 on a host. */
+/* Adds a key, of two versions on a target, of version 1 on a host. */
 Key *fixture_add(Fixture *f, const char *subsysnqn, KeyRole role, uint8_t seed);
 Secret *fixture_psk(uint8_t seed);
 
-/* The store has a sound record of a key that the manager knows. */
+/* True if the store has a sound record of the key. */
 bool fixture_keeps(const Fixture *f, const Key *k);
 size_t fixture_keys(const Fixture *f);
 
@@ -92,13 +92,13 @@ key_serial_t fixture_ring(void);
 /* Makes the stand-in beforehand, so that it can be made read-only. */
 bool ring_make(void);
 bool ring_set_writable(bool writable);
-/* Links in the ring, of whatever type. */
+/* Number of links in the ring, of any type. */
 size_t ring_size(void);
-/* The key of exactly this description that the ring has, or 0. Looks without possessing it. */
+/* The key of exactly this description in the ring, or 0. Looks without possessing it. */
 key_serial_t ring_find(const char *description);
-/* Seconds that a key of the ring still has, as /proc/keys tells; 0: it has no timeout. */
+/* Seconds until a key expires, from /proc/keys; 0 without a timeout. */
 unsigned seconds_left(int32_t serial);
-/* Adds what another process with that group would have added. */
+/* Adds a key as another process with that group would. */
 key_serial_t ring_put(gid_t gid, const char *description, const char *payload);
-/* The ring has this version of the key, with the bytes that the store holds for it. */
+/* True if the ring has this version of the key, with the bytes in the store. */
 bool ring_has_key(const Key *k, unsigned version);

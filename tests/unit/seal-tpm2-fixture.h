@@ -5,11 +5,11 @@
 #include "basic/secret.h"
 #include "credstore/seal/seal-type.h"
 
-/* A KEK, and the slot that the TPM seals it in. Starts as {}. */
+/* A KEK, and the slot in which the TPM seals it. Starts as {}. */
 typedef struct Fixture {
     SlotOptions options;
     Secret *kek;
-    Secret *again; /* the last one that was unsealed */
+    Secret *again; /* the last unsealed one */
     json_object *slot;
     char *detail;
 } Fixture;
@@ -17,8 +17,7 @@ typedef struct Fixture {
 /* Frees it and prints the last detail as a diagnostic. */
 void fixture_done(Fixture *f);
 
-/* Seals the KEK, a random one if there is none, in a new slot. Errors are those of the seal type.
- */
+/* Seals the KEK, by default a random one, in a new slot. Returns errors of the slot type. */
 int fixture_seal(Fixture *f);
 int fixture_unseal(Fixture *f);
 

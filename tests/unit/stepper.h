@@ -2,16 +2,16 @@
 #pragma once
 
 /*
- * Runs a function in a child, which is killed at a chosen system call: at each there are two stops,
- * one before and one after it takes effect.
+ * Runs a function in a child and kills it at a chosen system call. Each call has two stops, one
+ * before and one after it takes effect.
  */
 
-/* What a child does. It calls stepper_begin() before the first call at which it may be killed, and
- * returns 0 when all went well. */
+/* The function. It calls stepper_begin() before the first call at which it may be killed, and
+ * returns 0 on success. */
 typedef int (*Deed)(void *userdata);
 
 void stepper_begin(void);
 
-/* Runs deed up to its nth stop and kills it there, n > 0. Returns 1, 0 when it came to its end
- * before, -EPERM where tracing is forbidden, -EIO when it failed. */
+/* Runs deed up to its nth stop and kills it there, n > 0. Returns 1, 0 if it ended before, -EPERM
+ * if tracing is forbidden, -EIO if it failed. */
 int stepper_kill(Deed deed, void *userdata, int n);

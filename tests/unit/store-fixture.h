@@ -9,38 +9,38 @@
 #include "credstore/store.h"
 
 /*
- * An empty store in a directory of its own. Its one slot is of type systemd-creds and opens with
- * the KEK that $CREDENTIALS_DIRECTORY holds, as in a unit with LoadCredentialEncrypted=: this needs
- * neither root nor systemd-creds. All that returns int returns a negative errno.
+ * An empty store in a directory of its own. Its one slot is of type systemd-creds and opens by the
+ * KEK in $CREDENTIALS_DIRECTORY, as in a unit with LoadCredentialEncrypted=, so this needs neither
+ * root nor systemd-creds. Functions that return int return a negative errno.
  */
 typedef struct Fixture {
     char top[64];
     char dir[80];
 } Fixture;
 
-/* Makes it where a sync costs nothing, unless $TMPDIR says where: the tests commit thousands of
+/* Makes it where a sync costs nothing, unless $TMPDIR is set, because the tests commit thousands of
  * times. */
 int fixture_new(Fixture *f);
 int fixture_new_in(const char *below, Fixture *f);
 void fixture_done(Fixture *f);
-/* Makes another empty store in dir, for a new key that is wrapped by the same KEK; slot_members are
- * added to the slot. */
+/* Makes another empty store in dir, with a new key that is wrapped by the same KEK; slot_members
+ * are added to the slot. */
 int fixture_write_store(const char *dir, const char *slot_members);
 
-/* Replaces a file, without a sync: the tests change thousands. */
+/* Replaces a file without a sync, because the tests change thousands. */
 int fixture_write(const char *path, const void *data, size_t size);
 /* The caller frees the data. */
 int fixture_read(const char *path, char **ret, size_t *ret_size);
 /* The path of a file of the store. */
 void fixture_path(const Fixture *f, const char *name, char ret[static 160]);
 bool fixture_exists(const Fixture *f, const char *name);
-/* Whether dir has the file of a commit that is not complete. */
+/* True if dir has the file of an incomplete commit. */
 bool fixture_has_new(const char *dir);
 
-/* The line of a record in the text of a store, and its length without the newline; NULL where there
- * is none. */
+/* The line of a record in the text of a store, and its length without the newline; NULL if there is
+ * none. */
 char *fixture_find_line(const char *text, size_t size, const char *id, size_t *ret_size);
-/* Where the records begin. */
+/* The size of the head, after which the records begin. */
 size_t fixture_head_size(const char *text, size_t size);
 
 /* The metadata of a record with this name. The caller frees it. */
@@ -51,9 +51,9 @@ int fixture_add(Store *s, const char *name, const char *secret, char ret_id[stat
 int fixture_replace(Store *s, const char *id, const char *name, const char *secret);
 int fixture_delete(Store *s, const char *id);
 
-/* The name of a record, until the next call; NULL where there is none. */
+/* The name of a record, valid until the next call; NULL if there is none. */
 const char *fixture_name(const StoreRecord *record);
-/* Whether the record is sound and has this name and secret. */
+/* True if the record is sound and has this name and secret. */
 bool fixture_has(Store *s, const char *id, const char *name, const char *secret);
 /* Counts the sound and the broken records. */
 void fixture_count(Store *s, size_t *ret_sound, size_t *ret_broken);

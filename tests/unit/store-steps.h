@@ -4,8 +4,8 @@
 #include "credstore/keyslots.h"
 #include "credstore/store.h"
 
-/* Changes of each kind to a store of two records and two slots, for tests that break them off at
- * some point; and a dump of a store. */
+/* Changes of each kind to a store of two records and two slots, for tests that cut them short; and
+ * a dump of a store. */
 
 #define STEPS_BATCH 100
 #define STEPS_NAMED 9
@@ -38,9 +38,9 @@ typedef struct NamedStep {
     Step step;
 } NamedStep;
 
-/* Each of them alone, after steps_begin(). */
+/* Each step alone, after steps_begin(). */
 extern const NamedStep named_steps[STEPS_NAMED];
 
-/* All that is in the store; without ids it is the same for a step that is taken twice. The caller
- * frees it. NULL when a record is broken. */
+/* The whole content of the store; without ids it is the same after a step that is taken twice. The
+ * caller frees it. NULL if a record is broken. */
 char *steps_dump(Store *s, bool ids);

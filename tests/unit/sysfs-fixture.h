@@ -10,10 +10,10 @@ typedef struct Sysfs {
 Sysfs sysfs_new(void);
 void sysfs_done(const Sysfs *s);
 
-/* Puts a controller there, or changes it. An attribute that is NULL is missing. */
+/* Adds or changes a controller. An attribute that is NULL is missing. */
 void sysfs_put(const Sysfs *s, const char *controller, const char *state, const char *hostnqn,
                const char *subsysnqn, const char *tls_key, const char *tls_configured_key);
-/* The same for a controller that uses the key of a serial. */
+/* As above, for a controller that uses the key with this serial. */
 void sysfs_put_live(const Sysfs *s, const char *controller, const char *hostnqn,
                     const char *subsysnqn, int serial);
 /* Changes one attribute of a controller. */

@@ -40,7 +40,7 @@ static int ping(VarlinkCall *call, json_object *parameters, void *userdata)
     return varlink_call_reply(call, NULL);
 }
 
-/* {n, size}: n replies, of which each holds a text of that size. */
+/* {n, size}: n replies, each with a text of that size. */
 typedef struct Counter {
     Fixture *fixture;
     uint64_t i, n, size;
@@ -67,7 +67,7 @@ static int read_counter(VarlinkCall *call, json_object *parameters, Counter *c)
     return 1;
 }
 
-/* Without regard to who reads them. */
+/* Replies whether the peer reads or not. */
 static int burst(VarlinkCall *call, json_object *parameters, void *userdata)
 {
     Counter c = {.fixture = userdata};
@@ -156,7 +156,7 @@ static int twice(VarlinkCall *call, json_object *parameters, void *userdata)
     return r;
 }
 
-/* Takes a secret and answers with one. */
+/* Takes a secret and replies with one. */
 static int exchange(VarlinkCall *call, json_object *parameters, void *userdata)
 {
     json_object *o = json_object_new_object();

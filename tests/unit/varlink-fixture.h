@@ -11,7 +11,7 @@
 #include "varlink/json-wire.h"
 #include "varlink/varlink.h"
 
-/* Users are told apart by their uid modulo this. */
+/* Users are distinguished by their uid modulo this. */
 #define USERS 16
 
 /* A service of org.example.test on a socket in a directory of its own. */
@@ -22,22 +22,22 @@ typedef struct Fixture {
     unsigned noticed, echoed, pinged, waited;
     bool ready; /* the gate of Wait is open */
     VarlinkCall *held;
-    int twice; /* what the second answer to a call returned */
+    int twice; /* result of the second answer to a call */
     int authorized;
     int last_stream;
     unsigned pinged_by[USERS];
     unsigned streamed; /* steps of all streams */
-    int streams;       /* there are */
+    int streams;       /* number of streams */
     unsigned refused;
     char last_refused[64];
 } Fixture;
 
 extern const VarlinkInterface interface;
 
-/* How often pump() may turn before a connection counts as spinning. */
+/* pump() gives up after this many turns, because a connection is spinning. */
 #define TURNS_MAX 50000
 
-/* The text of a secret is made where a test needs it, so that it is nowhere else. */
+/* A secret text is generated in place, so that memory has no other copy of it. */
 #define SECRET_LENGTH 84
 char secret_char(size_t i);
 void secret_text(char ret[static SECRET_LENGTH]);
@@ -48,20 +48,20 @@ void fixture_freep(Fixture **f);
 
 /* A new connection. */
 int client_socket(const Fixture *f);
-/* As another user where this one is root; else as this one. */
+/* As another user if this one is root, otherwise as this one. */
 int user_socket(const Fixture *f, uid_t uid);
 
-/* Turns the loop until nothing is left to do; false when that does not come. */
+/* Turns the loop until nothing is left to do; returns false if that does not happen. */
 bool pump(Fixture *f);
 
-/* Sends all of it, and lets the server read meanwhile. */
+/* Sends all of it; the server reads meanwhile. */
 void send_text(Fixture *f, int fd, const char *text, size_t size);
 /* With the NUL of the literal. */
 #define SEND(f, fd, literal) send_text(f, fd, literal, sizeof(literal))
 
-/* The next message to fd, or NULL; the result is good until the next use of b. */
+/* The next message to fd, or NULL; valid until the next use of b. */
 const char *next_text(Fixture *f, int fd, VarlinkBuffer *b);
-/* True when the server has closed and nothing unread is left. */
+/* True if the server has closed the connection and nothing unread is left. */
 bool is_closed(Fixture *f, int fd);
 
 void varlink_buffer_donep(VarlinkBuffer *b);
