@@ -6,7 +6,6 @@
 
 #include "basic/json.h"
 #include "basic/macro.h"
-#include "store-fixture.h"
 #include "store-steps.h"
 
 /* A slot that opens by a recovery key, which is dropped: new, or in the place of one. */
@@ -19,13 +18,17 @@ static int steps_put_slot(Subject *x, Store *s, const char *id)
     return r < 0 ? r : store_put_slot(s, slot, x->slot);
 }
 
-int steps_begin(Subject *x, Store *s)
+int steps_new(Fixture *f, Subject *x, Store **ret)
 {
-    int r = fixture_add(s, "a", "first", x->a);
+    int r = fixture_new(f);
 
     if (r == 0)
-        r = fixture_add(s, "b", "other", x->b);
-    return r < 0 ? r : steps_put_slot(x, s, NULL);
+        r = store_open(f->dir, ret, NULL);
+    if (r == 0)
+        r = fixture_add(*ret, "a", "first", x->a);
+    if (r == 0)
+        r = fixture_add(*ret, "b", "other", x->b);
+    return r < 0 ? r : steps_put_slot(x, *ret, NULL);
 }
 
 static int step_add(Subject *x, Store *s)

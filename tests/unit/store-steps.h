@@ -3,6 +3,7 @@
 
 #include "credstore/keyslots.h"
 #include "credstore/store.h"
+#include "store-fixture.h"
 
 /* Changes of each kind to a store of two records and two slots, for tests that cut them short; and
  * a dump of a store. */
@@ -19,8 +20,8 @@ typedef struct Subject {
 /* Returns an errno of the store. */
 typedef int (*Step)(Subject *x, Store *s);
 
-/* Makes the two records and the second slot. */
-int steps_begin(Subject *x, Store *s);
+/* Makes a store with the two records and the second slot, and opens it. */
+int steps_new(Fixture *f, Subject *x, Store **ret);
 
 int step_replace(Subject *x, Store *s);
 int step_replace_meta(Subject *x, Store *s);
@@ -38,7 +39,7 @@ typedef struct NamedStep {
     Step step;
 } NamedStep;
 
-/* Each step alone, after steps_begin(). */
+/* Each step alone, after steps_new(). */
 extern const NamedStep named_steps[STEPS_NAMED];
 
 /* The whole content of the store; without ids it is the same after a step that is taken twice. The

@@ -42,12 +42,8 @@ static int copy(const Scenario *x)
 static int scenario_new(Scenario *x)
 {
     _cleanup_(store_closep) Store *s = NULL;
-    int r = fixture_new(&x->f);
+    int r = steps_new(&x->f, &x->subject, &s);
 
-    if (r == 0)
-        r = store_open(x->f.dir, &s, NULL);
-    if (r == 0)
-        r = steps_begin(&x->subject, s);
     if (r == 0)
         x->before = steps_dump(s, false);
     snprintf(x->work, sizeof(x->work), "%s/work", x->f.top);

@@ -221,7 +221,7 @@ TEST(the_disk_goes_away_twice)
     ASSERT_TRUE(runs > 40);
 }
 
-/* A store with the two records and two slots of steps_begin(). */
+/* A store by steps_new(). */
 typedef struct Begun {
     Base base;
     Subject subject;
@@ -240,11 +240,7 @@ static int begun_new(Begun *x)
     int r;
 
     inject(0, 0);
-    r = fixture_new(&x->base.f);
-    if (r == 0)
-        r = store_open(x->base.f.dir, &s, NULL);
-    if (r == 0)
-        r = steps_begin(&x->subject, s);
+    r = steps_new(&x->base.f, &x->subject, &s);
     snprintf(x->base.work, sizeof(x->base.work), "%s/work", x->base.f.top);
     snprintf(x->copy, sizeof(x->copy), "%s/copy", x->base.f.top);
     return r;

@@ -58,12 +58,8 @@ static void row_done(Row *x)
 static int row_new(Row *x)
 {
     _cleanup_(store_closep) Store *s = NULL;
-    int r = fixture_new(&x->f);
+    int r = steps_new(&x->f, &x->subject, &s);
 
-    if (r == 0)
-        r = store_open(x->f.dir, &s, NULL);
-    if (r == 0)
-        r = steps_begin(&x->subject, s);
     snprintf(x->work, sizeof(x->work), "%s/work", x->f.top);
     snprintf(x->cut, sizeof(x->cut), "%s/cut", x->f.top);
     x->seen = calloc(SEEN_SIZE, sizeof(*x->seen));
