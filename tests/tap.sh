@@ -161,7 +161,7 @@ skip_all() {
     exit 0
 }
 
-# hand_over STATUS: ends the test after another process gave its results.
+# hand_over STATUS: ends the test with no result of its own, as another process gives them.
 hand_over() {
     tap_over=yes
     exit "$1"
