@@ -33,9 +33,9 @@ make_initrd() {
         --modules 'nvme-keyd bash base dracut-systemd udev-rules' --add-drivers 'virtio_blk virtio_pci ext4' \
         --include "$root" / "$HOST/initrd.img" "$(uname -r)"
 }
-# result NAME [FIELD]: payload or error, milliseconds
-result() { sed -n "s/^$1|//p" "$results/results" | cut -d'|' -f "${2:-1}"; }
-in_time() { [ "$(result "$1" 2)" -lt 60000 ]; }
+# answer_of NAME [FIELD]: payload or error, milliseconds
+answer_of() { sed -n "s/^$1|//p" "$results/results" | cut -d'|' -f "${2:-1}"; }
+in_time() { [ "$(answer_of "$1" 2)" -lt 60000 ]; }
 
 case $VM_PHASE in
 1)
@@ -58,15 +58,15 @@ case $VM_PHASE in
     [ -e "$results/results" ] || bail "nothing has asked: $(ls -R $results 2>&1)"
     sed 's/^/# initramfs: /' "$results/results"
     diag "$(journalctl --boot --quiet --output=short-monotonic --identifier=request-key-shim | tail -n 5)"
-    is "psk: the right bytes" "$(result psk)" ":hex:$(cat "$VM_STATE/hex")"
-    is "psk, nvme-keyd was not running: the right bytes" "$(result psk-cold)" ":hex:$(cat "$VM_STATE/hex")"
-    is "user: a serial" "$(result user | grep -cxE '[0-9]+')" 1
-    is "user: the key is in .nvme" "$(result user)" "$(key_serial "$(record_identity "$(cat "$VM_STATE/id")")")"
-    check "unknown, psk: ENOKEY" grep -q 'Required key not available' <(result psk-unknown)
-    check "unknown, user: ENOKEY" grep -q 'Required key not available' <(result user-unknown)
-    check "nobody answers: ENOKEY" grep -q 'Required key not available' <(result nobody)
+    is "psk: the right bytes" "$(answer_of psk)" ":hex:$(cat "$VM_STATE/hex")"
+    is "psk, nvme-keyd was not running: the right bytes" "$(answer_of psk-cold)" ":hex:$(cat "$VM_STATE/hex")"
+    is "user: a serial" "$(answer_of user | grep -cxE '[0-9]+')" 1
+    is "user: the key is in .nvme" "$(answer_of user)" "$(key_serial "$(record_identity "$(cat "$VM_STATE/id")")")"
+    check "unknown, psk: ENOKEY" grep -q 'Required key not available' <(answer_of psk-unknown)
+    check "unknown, user: ENOKEY" grep -q 'Required key not available' <(answer_of user-unknown)
+    check "nobody answers: ENOKEY" grep -q 'Required key not available' <(answer_of nobody)
     for request in psk psk-cold user psk-unknown user-unknown nobody; do
-        check "$request: in less than 14 s ($(result "$request" 2) ms)" in_time "$request"
+        check "$request: in less than 14 s ($(answer_of "$request" 2) ms)" in_time "$request"
     done
     is "the real root has the key, once" "$(ring_count)" 1
     ;;
