@@ -32,12 +32,19 @@ void daemon_load_config(const char *path, Config *ret, ConfigProblems *ret_probl
         (void)log_full(LOG_WARNING, 0, &invalid, "%s", line);
 }
 
+static void log_store(const Vault *v, int level, const char *detail)
+{
+    static const LogFields unavailable = {.message_id = MESSAGE_STORE_UNAVAILABLE},
+                           refused = {.message_id = MESSAGE_STORE_REFUSED};
+
+    daemon_log_lines(level, vault_is_refused(v) ? &refused : &unavailable, "Cannot open the store",
+                     detail);
+}
+
 /* Opening is retried again and again, so each cause is logged once, and at debug level after that.
  */
 static void log_unavailable(DaemonLog *l, const Manager *m)
 {
-    static const LogFields unavailable = {.message_id = MESSAGE_STORE_UNAVAILABLE},
-                           refused = {.message_id = MESSAGE_STORE_REFUSED};
     const Vault *v = manager_vault(m);
     const char *detail = vault_detail(v) ? vault_detail(v) : vault_make_detail(v);
     bool known;
@@ -45,8 +52,7 @@ static void log_unavailable(DaemonLog *l, const Manager *m)
     if (!detail)
         detail = "out of memory";
     known = l->unavailable && strcmp(l->unavailable, detail) == 0;
-    daemon_log_lines(known ? LOG_DEBUG : LOG_ERR, vault_is_refused(v) ? &refused : &unavailable,
-                     "Cannot open the store", detail);
+    log_store(v, known ? LOG_DEBUG : LOG_ERR, detail);
     if (known)
         return;
     free(l->unavailable);
@@ -96,23 +102,32 @@ void daemon_log_ring(Manager *m)
     }
 }
 
+static void log_failed(int error, const SyncResult *s)
+{
+    _cleanup_(freep) char *why = s->unreadable ? broken_explain(s->unreadable, error) : NULL;
+
+    log_error("Cannot publish %zu of the keys: %s", s->failed, why ? why : ring_error_text(error));
+}
+
+static void log_reconciled(const SyncResult *s)
+{
+    log_info("Keyring reconciled: %zu keys kept, %zu added, %zu removed", s->kept, s->added,
+             s->removed);
+}
+
 static void log_publishing(DaemonLog *l, const Manager *m, int error, const SyncResult *s)
 {
     static const LogFields absent = {.message_id = MESSAGE_RING_ABSENT};
-    _cleanup_(freep) char *why = s->unreadable ? broken_explain(s->unreadable, error) : NULL;
 
     if (error < 0 && vault_error(manager_vault(m)) < 0)
         log_unavailable(l, m);
     else if (error == -ENOKEY)
         (void)log_full(l->absent ? LOG_DEBUG : LOG_NOTICE, 0, &absent,
                        "Nothing published: " PUBLISHER_NO_RING_YET);
-    else if (error < 0 && why)
-        log_error("Cannot publish %zu of the keys: %s", s->failed, why);
     else if (error < 0)
-        log_error("Cannot publish %zu of the keys: %s", s->failed, ring_error_text(error));
+        log_failed(error, s);
     else if (error == 0)
-        log_info("Keyring reconciled: %zu keys kept, %zu added, %zu removed", s->kept, s->added,
-                 s->removed);
+        log_reconciled(s);
     l->absent = error == -ENOKEY;
 }
 
@@ -128,6 +143,45 @@ void daemon_log_sync(DaemonLog *l, const Manager *m, size_t n_before, int error,
     log_publishing(l, m, error, s);
     if (n_after < n_before)
         log_info("%zu retired keys removed", n_before - n_after);
+}
+
+static ExitCode log_published(Manager *m, const char *state_dir, const SyncResult *s)
+{
+    const KeyTable *keys = manager_keys(m);
+    size_t broken;
+
+    if (!manager_store(m) && key_table_size(keys) == 0) {
+        log_error("No store in %s, so there are no keys to publish", state_dir);
+        return EXIT_STORE;
+    }
+    broken = broken_log(keys);
+    daemon_log_ring(m);
+    log_reconciled(s);
+    return broken > 0 ? EXIT_STORE : EXIT_OK;
+}
+
+ExitCode daemon_log_result(Manager *m, const char *state_dir, int error, const SyncResult *s)
+{
+    static const LogFields absent = {.message_id = MESSAGE_RING_ABSENT};
+    const Vault *v = manager_vault(m);
+    const char *detail = vault_detail(v);
+
+    if (error == -ENOKEY) {
+        (void)log_full(LOG_ERR, 0, &absent, "Nothing published: " PUBLISHER_NO_RING);
+        return EXIT_NO_KEYRING;
+    }
+    if (vault_error(v) < 0) {
+        if (vault_is_opening(v))
+            detail = "a TPM or systemd-creds has not answered in time";
+        log_store(v, LOG_ERR, detail ? detail : strerror(-vault_error(v)));
+        return EXIT_STORE;
+    }
+    if (error < 0) {
+        (void)broken_log(manager_keys(m));
+        log_failed(error, s);
+        return EXIT_KEYRING;
+    }
+    return log_published(m, state_dir, s);
 }
 
 void daemon_log_provision(const Manager *m)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "basic/exit-code.h"
 #include "basic/log.h"
 #include "nvme-keyd/manager/manager.h"
 
@@ -25,6 +26,11 @@ void daemon_log_lines(int level, const LogFields *fields, const char *what, cons
 /* Logs the result of a manager_sync(). n_before: the number of keys before it. */
 void daemon_log_sync(DaemonLog *l, const Manager *m, size_t n_before, int error,
                      const SyncResult *s);
+
+/* Logs the result of --preload: in one line, and one line for each broken record (broken_log()) and
+ * each notice about the ring. error, s: as manager_publish_all() returned them last, or -ENOKEY
+ * without a ring. A store that is still being opened has not answered in time. */
+ExitCode daemon_log_result(Manager *m, const char *state_dir, int error, const SyncResult *s);
 
 /* Logs an event of the store. */
 void daemon_log_store(DaemonLog *l, const Manager *m, VaultEvent event);

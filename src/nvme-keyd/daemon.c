@@ -25,11 +25,14 @@
  * moment later, and a TPM that never appears should cost little. */
 #define RETRY_USEC (10 * USEC_PER_SEC)
 #define RETRY_MAX_USEC (60 * USEC_PER_SEC)
+/* With --preload, because a boot waits for it. */
+#define PRELOAD_RETRY_USEC (USEC_PER_SEC / 5)
 /* Delay before the number of dropped log lines is logged, and between two attempts. */
 #define GAP_USEC USEC_PER_SEC
 
 struct Daemon {
     const char *config_path;
+    const char *state_dir;
     sd_event *event;
     Manager *manager;
     VarlinkServer *varlink;
@@ -45,8 +48,11 @@ struct Daemon {
     sd_event_source *gap_check;
     uint64_t retry_usec; /* until the next retry */
     DaemonLog log;
-    bool retry; /* publishing has to be retried */
-    bool ready; /* READY=1 was sent */
+    bool retry;   /* publishing has to be retried */
+    bool ready;   /* READY=1 was sent */
+    bool preload; /* daemon_preload() has started it */
+    int result;   /* of the last publish_all() */
+    SyncResult sync;
 };
 
 Daemon *daemon_free(Daemon *d)
@@ -89,15 +95,17 @@ static void hold(const Daemon *d)
 }
 
 /* Reconciles the ring. Failures are logged and retried, not fatal: a daemon that can say why is
- * more useful than none. */
+ * more useful than none. --preload changes no store and logs its result at the end. */
 static void publish_all(Daemon *d)
 {
     size_t before = key_table_size(manager_keys(d->manager));
-    SyncResult s = {0};
-    int r = manager_sync(d->manager, &s);
+    int r =
+        d->preload ? manager_publish_all(d->manager, &d->sync) : manager_sync(d->manager, &d->sync);
 
-    publisher_take_changes(manager_publisher(d->manager), &s);
-    daemon_log_sync(&d->log, d->manager, before, r, &s);
+    d->result = r;
+    publisher_take_changes(manager_publisher(d->manager), &d->sync);
+    if (!d->preload)
+        daemon_log_sync(&d->log, d->manager, before, r, &d->sync);
     if (r > 0)
         return;
     if (r < 0 && !manager_store(d->manager))
@@ -134,7 +142,8 @@ static void on_vault(VaultEvent event, void *userdata)
 {
     Daemon *d = userdata;
 
-    daemon_log_store(&d->log, d->manager, event);
+    if (!d->preload)
+        daemon_log_store(&d->log, d->manager, event);
     if (event == VAULT_OPENED)
         publish_all(d);
     else if (event == VAULT_FAILED)
@@ -212,11 +221,36 @@ static void plan_idle_exit(Daemon *d)
     arm(d->idle, span == UINT64_MAX ? 0 : now_monotonic() + span);
 }
 
+/* The end of --preload. */
+static int exit_preload(const Daemon *d)
+{
+    return sd_event_exit(d->event,
+                         (int)daemon_log_result(d->manager, d->state_dir, d->result, &d->sync));
+}
+
+/* Waits for a store that is being opened, that another process has open, or whose TPM has no driver
+ * yet. */
+static void plan_preload(const Daemon *d)
+{
+    const Vault *vault = manager_vault(d->manager);
+
+    if (vault_is_opening(vault))
+        return;
+    if (vault_error(vault) == -EBUSY || vault_error(vault) == -ENODEV)
+        arm(d->again, now_monotonic() + PRELOAD_RETRY_USEC);
+    else
+        (void)exit_preload(d);
+}
+
 /* Restarts the idle time and updates all deadlines after any event. */
 static void on_activity(void *userdata)
 {
     Daemon *d = userdata;
 
+    if (d->preload) {
+        plan_preload(d);
+        return;
+    }
     daemon_log_overridden(d->manager);
     daemon_log_ring(d->manager);
     daemon_log_clock(&d->log, d->manager);
@@ -243,11 +277,13 @@ static void on_refused(const struct ucred *peer, const char *method, void *userd
 }
 
 /* Checked at each expiry: not everything that keeps the daemon running sends an event when it ends.
- */
+ * With --preload it is the deadline. */
 static int on_idle(sd_event_source *source, _unused_ uint64_t usec, void *userdata)
 {
     Daemon *d = userdata;
 
+    if (d->preload)
+        return exit_preload(d);
     if (is_needed(d)) {
         plan_idle_exit(d);
         return 0;
@@ -312,12 +348,24 @@ static void reload_config(const Daemon *d)
     manager_set_config_problems(d->manager, &problems, refused);
 }
 
+/* From here on no request is answered, and during a shutdown no new instance starts. */
+static int on_end(_unused_ sd_event_source *source, _unused_ const struct signalfd_siginfo *si,
+                  void *userdata)
+{
+    Daemon *d = userdata;
+    int r = manager_leave(d->manager);
+
+    if (r < 0 && r != -ENOKEY)
+        (void)log_error_errno(r, "Cannot make on-demand keys resident before exiting");
+    return d->preload ? exit_preload(d) : sd_event_exit(d->event, 0);
+}
+
 static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
 {
     Daemon *d = userdata;
 
-    (void)source;
-    (void)si;
+    if (d->preload)
+        return on_end(source, si, userdata);
     notifier_reloading(d->notifier);
     reload_config(d);
     daemon_log_provision(d->manager);
@@ -326,18 +374,6 @@ static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si,
     notifier_ready(d->notifier);
     on_activity(d);
     return 0;
-}
-
-/* From here on no request is answered, and during a shutdown no new instance starts. */
-static int on_end(sd_event_source *source, _unused_ const struct signalfd_siginfo *si,
-                  void *userdata)
-{
-    Daemon *d = userdata;
-    int r = manager_leave(d->manager);
-
-    if (r < 0 && r != -ENOKEY)
-        (void)log_error_errno(r, "Cannot make on-demand keys resident before exiting");
-    return sd_event_exit(sd_event_source_get_event(source), 0);
 }
 
 /* Root may call everything. Members of the group that the daemon runs with, which also owns the
@@ -463,6 +499,7 @@ int daemon_new(sd_event *event, const Config *config, const char *config_path,
         return -ENOMEM;
     d->event = sd_event_ref(event);
     d->config_path = config_path;
+    d->state_dir = state_dir;
     d->retry_usec = RETRY_USEC;
     r = setup(d, config, state_dir);
     if (r < 0)
@@ -478,6 +515,16 @@ void daemon_start(Daemon *d)
     publish_all(d);
     if (!vault_is_opening(manager_vault(d->manager)))
         become_ready(d);
+    on_activity(d);
+}
+
+void daemon_preload(Daemon *d, uint64_t timeout_usec)
+{
+    d->preload = true;
+    arm(d->idle, now_monotonic() + timeout_usec);
+    /* Without a ring there is no need to wait for a TPM. */
+    if (publisher_ring(manager_publisher(d->manager), &d->result))
+        publish_all(d);
     on_activity(d);
 }
 

@@ -38,15 +38,6 @@ static void print_help(void)
            PRELOAD_TIMEOUT_SEC);
 }
 
-static int preload(const char *config_path, uint64_t timeout_usec)
-{
-    _cleanup_(config_problems_done) ConfigProblems problems = {.n = 0};
-    Config config;
-
-    daemon_load_config(config_path, &config, &problems);
-    return (int)preload_run(&config, state_directory(), timeout_usec);
-}
-
 /* With --config=, the file or its directory must exist. */
 static bool is_missing(const char *path)
 {
@@ -172,6 +163,6 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
     if (a.preload)
-        return preload(a.config_path, a.timeout_usec);
+        return (int)preload_run(a.config_path, state_directory(), a.timeout_usec);
     return daemon_run(a.config_path, state_directory()) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -101,6 +101,16 @@ wait_for 60 is_held
 took_ms refused "a lock that is kept: 8" 8 "another process has the store open" preload --timeout=2
 { [ "$took" -ge 1900 ] && [ "$took" -lt 40000 ]; }
 result $? "a lock that is kept: given up in time" || diag "$took ms"
+for signal in TERM HUP; do
+    setpriv --regid "$GROUP" --clear-groups env STATE_DIRECTORY="$state" "$build/nvme-keyd" -c "$conf" --preload \
+        --timeout=600 2>"$tmp/waiting" &
+    waiting=$!
+    wait_for 60 grep -q '^SigBlk:[[:space:]]0*[1-9a-f]' "/proc/$waiting/status"
+    kill -s "$signal" "$waiting"
+    wait "$waiting"
+    is "SIG$signal while it waits: 8, and why" "$?$(<"$tmp/waiting")" \
+        "8nvme-keyd: Cannot open the store: $state: another process has the store open"
+done
 kill "$holder"
 wait "$holder" 2>/dev/null
 
@@ -203,6 +213,18 @@ sleep 2
 tpm_start
 wait "$waiting"
 is "a TPM that comes later: 0" "$?$(<"$tmp/waiting")" "0nvme-keyd: Keyring reconciled: 0 keys kept, 1 added, 0 removed"
+daemon_start -E "NVME_KEYD_TCTI=$NVME_KEYD_TCTI"
+ctl slot add systemd-creds >/dev/null 2>&1 || bail "slot add"
+daemon_stop
+tpm_stop
+keyctl clear "$(ring)"
+run preload
+is "no TPM, and a slot that needs none: one line" "$status$err" \
+    "0nvme-keyd: Keyring reconciled: 0 keys kept, 1 added, 0 removed"
+tpm_start
+daemon_start -E "NVME_KEYD_TCTI=$NVME_KEYD_TCTI"
+ctl slot remove --force "$(ctl slot list --no-legend | grep systemd-creds | cut -d ' ' -f 1)" || bail "slot remove"
+daemon_stop
 kill -STOP "$tpm"
 keyctl clear "$(ring)"
 took_ms refused "a TPM that does not answer: 8" 8 \

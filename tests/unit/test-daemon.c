@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "basic/exit-code.h"
 #include "basic/limits.h"
 #include "basic/log.h"
 #include "keyd-fixture.h"
 #include "nvme-keyd/daemon.h"
 
-/* The idle exit of the service, and the conditions that delay it. The idle time is short here,
- * because a configuration file allows no less than 30 s. */
+/* The idle exit of the service, the conditions that delay it, and the result of --preload. The idle
+ * time is short here, because a configuration file allows no less than 30 s. */
 #define IDLE_USEC (USEC_PER_SEC / 4)
 /* several times IDLE_USEC */
 #define LONG_USEC (2 * USEC_PER_SEC)
@@ -23,7 +24,7 @@ static void service_done(Service *s)
     sd_event_unref(s->event);
 }
 
-static int service_start(Fixture *f, Service *s)
+static int service_new(Fixture *f, Service *s)
 {
     int r;
 
@@ -35,9 +36,16 @@ static int service_start(Fixture *f, Service *s)
     r = sd_event_new(&s->event);
     if (r >= 0)
         r = daemon_new(s->event, &f->config, "/nonexistent", f->dir, &s->daemon);
-    if (r >= 0)
-        daemon_start(s->daemon);
     return r < 0 ? r : 0;
+}
+
+static int service_start(Fixture *f, Service *s)
+{
+    int r = service_new(f, s);
+
+    if (r == 0)
+        daemon_start(s->daemon);
+    return r;
 }
 
 /* True if the service ends within that time. */
@@ -143,4 +151,64 @@ TEST(not_withdrawn)
     ASSERT_TRUE(ring_set_writable(true));
     ASSERT_OK(fixture_sync(&f, &synced));
     ASSERT_TRUE(!publisher_has_unpublished(manager_publisher(f.m)));
+}
+
+/* Runs --preload to its end. Returns its ExitCode, or an error. */
+static int preload(Fixture *f)
+{
+    _cleanup_(service_done) Service s = {NULL, NULL};
+    int r = service_new(f, &s);
+
+    if (r < 0)
+        return r;
+    daemon_preload(s.daemon, LIMIT_USEC);
+    return sd_event_loop(s.event);
+}
+
+TEST(preload_changes_no_store)
+{
+    Key *k;
+    FIXTURE;
+
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_TARGET, 1);
+    ASSERT_TRUE(k && fixture_rotate(&f, k->id, 2));
+    clock_ahead_usec += f.config.retire_usec + USEC_PER_SEC;
+    ASSERT_OK(keyctl_clear(fixture_ring()));
+    ASSERT_EQ(preload(&f), EXIT_OK);
+    ASSERT_EQ(ring_size(), 2);
+    ASSERT_TRUE(fixture_restart(&f));
+    ASSERT_OK(fixture_open(&f, f.m));
+    ASSERT_EQ(fixture_keys(&f), 2);
+
+    /* The service removes the old key. */
+    _cleanup_(service_done) Service s = {NULL, NULL};
+    ASSERT_OK(service_start(&f, &s));
+    ASSERT_TRUE(ends(&s, LIMIT_USEC));
+    service_done(&s);
+    s = (Service){NULL, NULL};
+    ASSERT_TRUE(fixture_restart(&f));
+    ASSERT_OK(fixture_open(&f, f.m));
+    ASSERT_EQ(fixture_keys(&f), 1);
+}
+
+TEST(preload_status)
+{
+    char path[128];
+    Key *k;
+    FIXTURE;
+
+    ASSERT_EQ(preload(&f), EXIT_STORE);
+    ASSERT_TRUE(fixture_restart(&f) && ring_make());
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1);
+    ASSERT_TRUE(k && keyctl_clear(fixture_ring()) == 0);
+    ASSERT_TRUE(ring_set_writable(false));
+    ASSERT_EQ(preload(&f), EXIT_KEYRING);
+    ASSERT_TRUE(ring_set_writable(true));
+    ASSERT_EQ(preload(&f), EXIT_OK);
+    ASSERT_EQ(ring_size(), 1);
+
+    ASSERT_TRUE(rename_store(&f, "", ".away") && store_path(&f, path, sizeof(path), ""));
+    ASSERT_OK(close(creat(path, 0600)));
+    ASSERT_EQ(preload(&f), EXIT_STORE);
+    ASSERT_TRUE(rename_store(&f, ".away", ""));
 }
