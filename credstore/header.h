@@ -29,9 +29,11 @@ typedef struct Header {
     uint64_t generation;
     json_object *slots; /* array of objects */
     RollbackCounter counter;
-    /* Counters of this store that are not needed any more and that the TPM may still have. */
+    /* Counters of this store that are not needed any more, or not yet, and that the TPM may have.
+     */
     Tpm2Counter orphans[STORE_ORPHANS_MAX];
     size_t n_orphans;
+    size_t orphans_tried; /* how many of them were tried since the store was opened; not written */
     /* Distinguishes an export for a boot image from all others; empty in the store itself. */
     char image[HEADER_ID_SIZE];
 } Header;

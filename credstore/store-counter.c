@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "basic/detail.h"
-#include "basic/log.h"
 #include "credstore/seal/limits.h"
 #include "credstore/store-counter.h"
 
@@ -95,16 +94,41 @@ int store_counted(Store *s, const Secret *value)
 /* Past the limit the oldest is dropped: its TPM may be gone. */
 static void add_orphan(Header *header, const Tpm2Counter *counter)
 {
-    if (header->n_orphans == STORE_ORPHANS_MAX)
+    if (header->n_orphans == STORE_ORPHANS_MAX) {
         memmove(header->orphans, header->orphans + 1,
                 --header->n_orphans * sizeof(*header->orphans));
+        header->orphans_tried -= header->orphans_tried > 0;
+    }
     header->orphans[header->n_orphans++] = *counter;
+}
+
+static void remove_orphan(Header *header, size_t i)
+{
+    memmove(header->orphans + i, header->orphans + i + 1,
+            (--header->n_orphans - i) * sizeof(*header->orphans));
+    header->orphans_tried -= header->orphans_tried > i;
+}
+
+static bool is_same_place(const Tpm2Counter *a, const Tpm2Counter *b)
+{
+    return a->index == b->index && a->srk_name.size == b->srk_name.size &&
+           memcmp(a->srk_name.data, b->srk_name.data, a->srk_name.size) == 0;
+}
+
+/* An index has one counter at a time, so other orphans at the index of counter are gone. */
+static void remove_orphans_at(Header *header, const Tpm2Counter *counter)
+{
+    for (size_t i = header->n_orphans; i-- > 0;)
+        if (is_same_place(&header->orphans[i], counter))
+            remove_orphan(header, i);
 }
 
 void transaction_set_counter(StoreTransaction *t, const RollbackCounter *counter)
 {
     if (t->header.counter.present)
         add_orphan(&t->header, &t->header.counter.tpm);
+    if (counter->present)
+        remove_orphans_at(&t->header, &counter->tpm);
     t->header.counter = *counter;
     t->header_changed = true;
     t->new_counter = true;
@@ -122,45 +146,64 @@ static int commit_orphans(Store *s)
     return store_commit(t);
 }
 
-void store_drop_counter(Store *s, const RollbackCounter *counter)
+/* The final name comes first: after a removal by that, the other one needs no job. */
+int store_counter_plan(Store *s, const Tpm2Name *srk_name, Secret **ret)
 {
-    if (!counter->present)
-        return;
-    add_orphan(&s->header, &counter->tpm);
-    if (commit_orphans(s) < 0)
-        log_debug("the list of unused rollback counters could not be written yet");
+    _cleanup_(store_endp) StoreTransaction *t = NULL;
+    RollbackCounter counter = {.present = true};
+    Tpm2CounterPlan plan;
+    int r = tpm2_counter_plan(srk_name, s->identity, &plan);
+
+    if (r < 0)
+        return r;
+    r = store_begin(s, &t);
+    if (r < 0)
+        return r;
+    add_orphan(&t->header, &plan.counter);
+    add_orphan(&t->header, &plan.unwritten);
+    t->header_changed = true;
+    r = store_commit(t);
+    if (r < 0)
+        return r;
+    counter.tpm = plan.counter;
+    counter.value = plan.nonce;
+    return store_counter_request(s, s->key, SEAL_WORK_COUNTER_CREATE, &counter, ret);
 }
 
 bool store_has_orphan(const Store *s)
 {
-    return s->orphans_tried < s->header.n_orphans;
+    return s->header.orphans_tried < s->header.n_orphans;
 }
 
 int store_request_orphan(const Store *s, Secret **ret)
 {
     const SealRequest q = {.work = SEAL_WORK_COUNTER_REMOVE,
-                           .counter = s->header.orphans[s->orphans_tried]};
+                           .counter = s->header.orphans[s->header.orphans_tried]};
 
     return seal_request_pack(&q, ret);
 }
 
 int store_remove_orphan(const Store *s, char **reterr_detail)
 {
-    return tpm2_counter_remove(&s->header.orphans[s->orphans_tried], reterr_detail);
+    return tpm2_counter_remove(&s->header.orphans[s->header.orphans_tried], reterr_detail);
 }
 
 int store_forget_orphan(Store *s, int error)
 {
     Header *header = &s->header;
-    size_t i = s->orphans_tried;
+    size_t i = header->orphans_tried;
 
     if (i >= header->n_orphans)
         return -EINVAL;
     if (error < 0 && error != -ENOENT) {
-        s->orphans_tried++;
+        header->orphans_tried++;
         return 0;
     }
-    memmove(header->orphans + i, header->orphans + i + 1,
-            (--header->n_orphans - i) * sizeof(*header->orphans));
+    if (error == 0) {
+        const Tpm2Counter removed = header->orphans[i];
+
+        remove_orphans_at(header, &removed);
+    } else
+        remove_orphan(header, i);
     return commit_orphans(s);
 }

@@ -13,9 +13,11 @@ int store_counter_request(const Store *s, const Secret *key, SealWork work,
 /* Compares the value that was read with the authentic header. Returns 0, or -ESTALE. */
 int store_counter_compare(const Store *s, char **reterr_detail) _must_check_;
 
-/* Makes counter, possibly none, the counter of the store; the one before becomes an orphan. */
+/* Makes counter, possibly none, the counter of the store; the one before becomes an orphan. A
+ * planned counter leaves the list of orphans. */
 void transaction_set_counter(StoreTransaction *t, const RollbackCounter *counter);
 
-/* Makes an orphan of a counter that was made in vain, if there is one. If the header cannot be
- * written now, the next commit writes it. */
-void store_drop_counter(Store *s, const RollbackCounter *counter);
+/* Plans a counter and lists it as an orphan by a commit, so that it is removed even if the process
+ * that makes it is killed. *ret: the request to make it. Returns an error of tpm2_counter_plan() or
+ * store_commit(). */
+int store_counter_plan(Store *s, const Tpm2Name *srk_name, Secret **ret) _must_check_;

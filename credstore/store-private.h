@@ -29,7 +29,6 @@ struct Store {
     bool damaged;     /* the disk could not read a part of the file */
     Record **records; /* sorted by id */
     size_t n_records;
-    size_t orphans_tried; /* how many of header.orphans were tried since the store was opened */
     bool in_transaction;
 };
 

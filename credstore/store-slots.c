@@ -132,17 +132,15 @@ int store_wrap_slot(const Store *s, const Secret *sealed, const Secret *kek, Sec
     return r < 0 ? r : slots_pack(slot, ret);
 }
 
-int store_request_new_counter(const Store *s, const Secret *slot, Secret **ret)
+int store_request_new_counter(Store *s, const Secret *slot, Secret **ret)
 {
     _cleanup_(json_putp) json_object *o = NULL;
-    RollbackCounter counter = {.present = true};
+    Tpm2Name srk_name;
     int r = slots_unpack(slot, &o);
 
     if (r < 0)
         return r;
-    if (!read_srk_name(o, &counter.tpm.srk_name))
-        return -EBADMSG;
-    return store_counter_request(s, s->key, SEAL_WORK_COUNTER_CREATE, &counter, ret);
+    return read_srk_name(o, &srk_name) ? store_counter_plan(s, &srk_name, ret) : -EBADMSG;
 }
 
 int store_add_counter(const Secret *slot, const Secret *made, Secret **ret)
@@ -167,7 +165,7 @@ int store_add_counter(const Secret *slot, const Secret *made, Secret **ret)
     return r < 0 ? r : slots_pack(o, ret);
 }
 
-static int seal_with_counter(const Store *s, const Secret *slot, Secret **ret, char **reterr_detail)
+static int seal_with_counter(Store *s, const Secret *slot, Secret **ret, char **reterr_detail)
 {
     _cleanup_(secret_freep) Secret *request = NULL, *made = NULL;
     int r = store_request_new_counter(s, slot, &request);
@@ -177,7 +175,7 @@ static int seal_with_counter(const Store *s, const Secret *slot, Secret **ret, c
     return r < 0 ? r : store_add_counter(slot, made, ret);
 }
 
-int store_seal_slot(const Store *s, const char *type, const char *id, const SlotOptions *options,
+int store_seal_slot(Store *s, const char *type, const char *id, const SlotOptions *options,
                     Secret **ret, Secret **ret_recovery_key, char **reterr_detail)
 {
     _cleanup_(secret_freep) Secret *request = NULL, *kek = NULL, *sealed = NULL, *slot = NULL;
@@ -259,23 +257,10 @@ int store_put_slot(Store *s, const Secret *slot, char ret_id[static SLOT_ID_SIZE
         return -EBADMSG;
     json_object_object_del(o, COUNTER_MEMBER);
     r = commit_slots(s, o, id, counter.present ? &counter : NULL);
-    if (r < 0) {
-        store_drop_counter(s, &counter);
+    if (r < 0)
         return r;
-    }
     strcpy(ret_id, id);
     return slots_prove(s, id);
-}
-
-void store_drop_slot(Store *s, const Secret *slot)
-{
-    _cleanup_(json_putp) json_object *o = NULL;
-    json_object *made = NULL;
-    RollbackCounter counter;
-
-    if (slots_unpack(slot, &o) == 0 && json_get_object(o, COUNTER_MEMBER, &made) > 0 &&
-        rollback_counter_parse(made, &counter) == 0)
-        store_drop_counter(s, &counter);
 }
 
 int slots_prove(Store *s, const char *id)

@@ -100,8 +100,10 @@ int store_request_seal(const Store *s, const char *type, const char *id, const S
 int store_wrap_slot(const Store *s, const Secret *sealed, const Secret *kek, Secret **ret)
     _must_check_;
 /* Makes a request for a counter in the TPM that sealed a wrapped slot; store_add_counter() then
- * puts it into that slot. */
-int store_request_new_counter(const Store *s, const Secret *slot, Secret **ret) _must_check_;
+ * puts it into that slot. A commit lists the counter as an orphan until store_put_slot() makes it
+ * the counter of the store. The work returns -EADDRINUSE if the index is taken: request another.
+ * Returns errors of store_commit() as well. */
+int store_request_new_counter(Store *s, const Secret *slot, Secret **ret) _must_check_;
 int store_add_counter(const Secret *slot, const Secret *made, Secret **ret) _must_check_;
 
 int store_request_count(const Store *s, Secret **ret) _must_check_;
@@ -154,7 +156,7 @@ bool store_has_slot_type(const char *type);
  * NULL. *ret_recovery_key is set for type "recovery", else NULL. A TPM that the store does not know
  * is refused unless options->new_tpm is set. Returns -EINVAL (unknown type or invalid option), or
  * an error of the type, with a detail. */
-int store_seal_slot(const Store *s, const char *type, const char *id, const SlotOptions *options,
+int store_seal_slot(Store *s, const char *type, const char *id, const SlotOptions *options,
                     Secret **ret, Secret **ret_recovery_key, char **reterr_detail) _must_check_;
 
 /* True if a slot is sealed by a TPM that the store does not know. */
@@ -163,9 +165,6 @@ bool store_is_new_tpm(const Store *s, const Secret *slot);
 /* Adds a sealed slot, or replaces the slot with its id. Returns -E2BIG past STORE_SLOTS_MAX, -EBUSY
  * during a transaction, or as store_commit(). */
 int store_put_slot(Store *s, const Secret *slot, char ret_id[static SLOT_ID_SIZE]) _must_check_;
-
-/* Drops a sealed slot; a counter that was made with it becomes an orphan. */
-void store_drop_slot(Store *s, const Secret *slot);
 
 /* Removes a slot. This does not revoke the store key: an old header with the KEK of the slot still
  * yields it. Returns -ENOENT; -EPERM for the last slot or, unless force is true, for the last slot
@@ -190,8 +189,9 @@ bool store_counter_lost(const Store *s);
 int store_count(const Store *s, Secret **ret, char **reterr_detail) _must_check_;
 int store_counted(Store *s, const Secret *value) _must_check_;
 
-/* Orphans are counters that are not needed any more, but take room in the TPM. The header lists
- * them until they are removed.
+/* Orphans are counters that are not needed any more, but take room in the TPM, and a requested
+ * counter that does not belong to the store yet. The header lists them until they are removed. Do
+ * not remove any between store_request_new_counter() and store_put_slot().
  *
  *     store_has_orphan(), store_remove_orphan() [slow], store_forget_orphan() */
 
@@ -200,9 +200,9 @@ bool store_has_orphan(const Store *s);
 /* Removes an orphan from the TPM. Returns an error of tpm2_counter_remove(); -ENOENT if it is gone
  * already. */
 int store_remove_orphan(const Store *s, char **reterr_detail) _must_check_;
-/* Removes it from the list by a commit. If removing it from the TPM failed, except with -ENOENT, it
- * stays listed and is not tried again until the store is opened the next time. Returns errors of
- * store_commit(). */
+/* Removes it from the list by a commit, with its other name if the TPM has removed it. If removing
+ * it from the TPM failed, except with -ENOENT, it stays listed and is not tried again until the
+ * store is opened the next time. Returns errors of store_commit(). */
 int store_forget_orphan(Store *s, int error) _must_check_;
 
 /* The slots, borrowed until one changes: an array of objects, see docs/CREDSTORE.md. */

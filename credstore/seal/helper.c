@@ -266,9 +266,9 @@ static int return_bytes(int error, const void *data, size_t size, Secret **ret)
 
 static int create_counter(const Unpacked *u, Secret **ret, char **reterr_detail)
 {
-    SealedCounter made = {.value = 0};
-    int r = tpm2_counter_create(&u->head.counter.srk_name, u->head.owner, u->secret, &made.counter,
-                                reterr_detail);
+    SealedCounter made = {.counter = u->head.counter};
+    int r =
+        tpm2_counter_create(&made.counter, u->head.value, u->head.owner, u->secret, reterr_detail);
 
     if (r < 0)
         return r;

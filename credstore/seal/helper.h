@@ -37,8 +37,8 @@ typedef struct SealRequest {
     SlotOptions options;
     json_object *slot;    /* has a type and an id at least */
     const Secret *secret; /* a KEK, or the password of a counter */
-    Tpm2Counter counter;  /* to create one: its srk_name; to remove a marked one: its index */
-    uint64_t value;
+    Tpm2Counter counter;  /* to create one: the planned one; to remove a marked one: its index */
+    uint64_t value;       /* to count up to; to create one: the nonce of its plan */
     char owner[TPM2_COUNTER_OWNER_SIZE];
 } SealRequest;
 

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <tss2/tss2_esys.h>
 
 #include "basic/io.h"
+#include "basic/json.h"
 #include "basic/macro.h"
 #include "basic/secret.h"
 #include "credstore/keyslots.h"
@@ -12,12 +15,28 @@
 #include "credstore/seal/tpm2/context.h"
 #include "credstore/store-private.h"
 #include "credstore/store.h"
+#include "stepper.h"
 #include "store-fixture.h"
 #include "swtpm.h"
 #include "test.h"
 #include "tree.h"
 
 /* The rollback counter of a store, with swtpm. */
+
+/* A child that makes a counter is killed at a system call from here on. */
+static bool kill_from_here;
+
+TSS2_RC Esys_NV_DefineSpace(ESYS_CONTEXT *esys, ESYS_TR owner, ESYS_TR session1, ESYS_TR session2,
+                            ESYS_TR session3, const TPM2B_AUTH *auth, const TPM2B_NV_PUBLIC *public,
+                            ESYS_TR *ret)
+{
+    __typeof__(Esys_NV_DefineSpace) *real;
+
+    *(void **)&real = dlsym(RTLD_NEXT, "Esys_NV_DefineSpace");
+    if (kill_from_here)
+        stepper_begin();
+    return real(esys, owner, session1, session2, session3, auth, public, ret);
+}
 
 static const SlotOptions with_counter = {.rollback_counter = true};
 
@@ -167,21 +186,20 @@ TEST(orphans_are_listed_in_the_header)
 
     ASSERT_OK(fixture_new(&f));
     ASSERT_OK(store_open(f.dir, &s, NULL));
-    /* Two were made for a client that hung up. */
+    /* Two were made for a client that hung up. The list has both names of each. */
     for (int i = 0; i < 2; i++) {
         ASSERT_OK(store_seal_slot(s, "tpm2", NULL, &with_counter, &sealed, &none, NULL));
-        store_drop_slot(s, sealed);
         sealed = secret_free(sealed);
         s = store_close(s);
         ASSERT_OK(store_open(f.dir, &s, NULL));
     }
-    ASSERT_EQ(s->header.n_orphans, 2);
+    ASSERT_EQ(s->header.n_orphans, 4);
     /* The third one goes with its slot. */
     ASSERT_OK(add_slot(s, "tpm2", &with_counter, &none, slot, NULL));
     ASSERT_OK(store_remove_slot(s, slot, true));
     s = store_close(s);
     ASSERT_OK(store_open(f.dir, &s, NULL));
-    ASSERT_EQ(s->header.n_orphans, 3);
+    ASSERT_EQ(s->header.n_orphans, 5);
     ASSERT_EQ(count_handles(NV_INDICES), 3);
 
     ASSERT_OK(store_remove_orphan(s, NULL));
@@ -190,10 +208,12 @@ TEST(orphans_are_listed_in_the_header)
     ASSERT_OK(store_remove_orphan(s, NULL));
     s = store_close(s);
     ASSERT_OK(store_open(f.dir, &s, NULL));
-    ASSERT_EQ(s->header.n_orphans, 2);
-    ASSERT_EQ(store_remove_orphan(s, NULL), -ENOENT);
-    ASSERT_OK(store_forget_orphan(s, -ENOENT));
-    ASSERT_TRUE(store_has_orphan(s));
+    ASSERT_EQ(s->header.n_orphans, 3);
+    for (int i = 0; i < 2; i++) {
+        ASSERT_EQ(store_remove_orphan(s, NULL), -ENOENT);
+        ASSERT_OK(store_forget_orphan(s, -ENOENT));
+        ASSERT_TRUE(store_has_orphan(s));
+    }
     swtpm_stop(&tpm);
 
     /* Without its TPM a counter stays listed, and is tried once in each run. */
@@ -306,7 +326,7 @@ TEST(another_tpm_is_taken_when_asked_for)
     ASSERT_OK(add_slot(s, "tpm2", &plain, &none, slot, NULL));
 }
 
-/* Dropped slots leave no counter, however many there are. */
+/* Slots that are not added leave no counter, however many there are. */
 TEST(dropped_slots)
 {
     _cleanup_(store_closep) Store *s = NULL;
@@ -319,10 +339,8 @@ TEST(dropped_slots)
     for (size_t i = 0; i < 3; i++)
         ASSERT_OK(store_seal_slot(s, "tpm2", NULL, &with_counter, &slots[i], &none, NULL));
     ASSERT_EQ(count_handles(NV_INDICES), 3);
-    for (size_t i = 0; i < 3; i++) {
-        store_drop_slot(s, slots[i]);
+    for (size_t i = 0; i < 3; i++)
         secret_free(slots[i]);
-    }
     for (size_t i = 0; i < 3; i++) {
         ASSERT_TRUE(store_has_orphan(s));
         ASSERT_OK(store_remove_orphan(s, NULL));
@@ -330,4 +348,92 @@ TEST(dropped_slots)
     }
     ASSERT_TRUE(!store_has_orphan(s));
     ASSERT_EQ(count_handles(NV_INDICES), 0);
+}
+
+/* A full list drops its oldest entries, and each of the others is tried once. */
+TEST(orphans_past_the_limit)
+{
+    _cleanup_(store_closep) Store *s = NULL;
+    _cleanup_(fixture_done) Fixture f = {.dir = ""};
+    Secret *slot = NULL, *none = NULL;
+    size_t tried = 0;
+    SWTPM(tpm);
+
+    ASSERT_OK(fixture_new(&f));
+    ASSERT_OK(store_open(f.dir, &s, NULL));
+    for (size_t i = 0; i < STORE_ORPHANS_MAX / 2; i++) {
+        ASSERT_OK(store_seal_slot(s, "tpm2", NULL, &with_counter, &slot, &none, NULL));
+        slot = secret_free(slot);
+    }
+    ASSERT_EQ(s->header.n_orphans, STORE_ORPHANS_MAX);
+    for (; store_has_orphan(s); tried++)
+        ASSERT_OK(store_forget_orphan(s, -EIO));
+    ASSERT_EQ(tried, STORE_ORPHANS_MAX);
+    ASSERT_OK(store_seal_slot(s, "tpm2", NULL, &with_counter, &slot, &none, NULL));
+    slot = secret_free(slot);
+    ASSERT_EQ(s->header.n_orphans, STORE_ORPHANS_MAX);
+    ASSERT_TRUE(store_has_orphan(s));
+    ASSERT_OK(store_remove_orphan(s, NULL));
+    ASSERT_OK(store_forget_orphan(s, 0));
+    ASSERT_TRUE(!store_has_orphan(s));
+    ASSERT_EQ(s->header.n_orphans, STORE_ORPHANS_MAX - 2);
+}
+
+static int make_slot(void *userdata)
+{
+    _cleanup_(secret_freep) Secret *none = NULL;
+    char slot[SLOT_ID_SIZE];
+
+    kill_from_here = true;
+    return add_slot(userdata, "tpm2", &with_counter, &none, slot, NULL);
+}
+
+/* Removes the counter of the store, if there is one, and all orphans. */
+static int clean_up(Store *s)
+{
+    int r = 0;
+
+    if (store_has_counter(s)) {
+        json_object *slots = store_slots(s);
+        json_object *last = json_object_array_get_idx(slots, json_object_array_length(slots) - 1);
+        const char *id = NULL;
+
+        (void)json_get_string(last, "id", &id);
+        r = store_remove_slot(s, id, true);
+    }
+    while (r == 0 && store_has_orphan(s)) {
+        r = store_remove_orphan(s, NULL);
+        if (r == 0 || r == -ENOENT)
+            r = store_forget_orphan(s, r);
+    }
+    return r;
+}
+
+/* A process that makes a counter is killed at any moment. After that, the counter belongs to the
+ * store or is removed. */
+TEST(killed_while_it_is_made)
+{
+    _cleanup_(store_closep) Store *s = NULL;
+    _cleanup_(fixture_done) Fixture f = {};
+    int r = 1, leaked = 0, n = 1;
+    SWTPM(tpm);
+
+    ASSERT_OK(fixture_new(&f));
+    for (; r == 1; n += 3) {
+        ASSERT_OK(store_open(f.dir, &s, NULL));
+        r = stepper_kill(make_slot, s, n);
+        if (r == -EPERM)
+            TEST_SKIP("needs ptrace");
+        ASSERT_TRUE(r >= 0);
+        s = store_close(s);
+        flush_sessions();
+        ASSERT_OK(store_open(f.dir, &s, NULL));
+        leaked += r == 1 && !store_has_counter(s) && count_handles(NV_INDICES) == 1;
+        ASSERT_OK(clean_up(s));
+        ASSERT_EQ(count_handles(NV_INDICES), 0);
+        ASSERT_EQ(s->header.n_orphans, 0);
+        s = store_close(s);
+    }
+    printf("# killed %d times, %d of them with a counter in the TPM alone\n", n / 3, leaked);
+    ASSERT_TRUE(leaked > 0);
 }

@@ -1,27 +1,29 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <dlfcn.h>
 #include <errno.h>
+#include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <tss2/tss2_esys.h>
 
 #include "basic/io.h"
-#include "basic/json.h"
 #include "basic/limits.h"
 #include "basic/macro.h"
 #include "basic/secret.h"
 #include "credstore/seal/limits.h"
 #include "credstore/seal/tpm2/context.h"
+#include "credstore/seal/tpm2/counter-public.h"
 #include "credstore/seal/tpm2/counter.h"
 #include "credstore/seal/tpm2/srk.h"
 #include "swtpm.h"
 #include "test.h"
 #include "tpm2-interposer.h"
 
-/* Orders for the ESYS functions below, which are linked before those of the library. */
+/* Orders for the functions of ESYS and libcrypto below, which are linked before those of the
+ * libraries. */
 typedef struct Meddling {
-    uint32_t index;    /* define at this index */
+    uint32_t index;    /* choose this index */
     int taken;         /* define other counters at so many indices just before ours */
     TSS2_RC define;    /* return this instead of defining */
     TSS2_RC increment; /* return this instead of incrementing */
@@ -34,7 +36,6 @@ TSS2_RC Esys_NV_DefineSpace(ESYS_CONTEXT *esys, ESYS_TR owner, ESYS_TR session1,
                             ESYS_TR *ret)
 {
     __typeof__(Esys_NV_DefineSpace) *real;
-    TPM2B_NV_PUBLIC changed = *public;
 
     *(void **)&real = dlsym(RTLD_NEXT, "Esys_NV_DefineSpace");
     if (meddling.define)
@@ -43,9 +44,19 @@ TSS2_RC Esys_NV_DefineSpace(ESYS_CONTEXT *esys, ESYS_TR owner, ESYS_TR session1,
         meddling.taken--;
         (void)real(esys, owner, session1, session2, session3, auth, public, ret);
     }
-    if (meddling.index)
-        changed.nvPublic.nvIndex = meddling.index;
-    return real(esys, owner, session1, session2, session3, auth, &changed, ret);
+    return real(esys, owner, session1, session2, session3, auth, public, ret);
+}
+
+int RAND_bytes(unsigned char *buffer, int n)
+{
+    const uint16_t offset = (uint16_t)(meddling.index - TPM2_COUNTER_FIRST);
+    __typeof__(RAND_bytes) *real;
+
+    *(void **)&real = dlsym(RTLD_NEXT, "RAND_bytes");
+    if (!meddling.index || n != sizeof(offset))
+        return real(buffer, n);
+    memcpy(buffer, &offset, sizeof(offset));
+    return 1;
 }
 
 TSS2_RC Esys_NV_Increment(ESYS_CONTEXT *esys, ESYS_TR auth, ESYS_TR nv, ESYS_TR session1,
@@ -98,12 +109,20 @@ static int find_srk_name(Tpm2Name *ret)
 
 static int fixture_create(Fixture *f)
 {
+    const char *owner = f->owner[0] ? f->owner : OWNER;
+    Tpm2CounterPlan plan;
+    int r;
+
     if (f->srk_name.size == 0 && find_srk_name(&f->srk_name) < 0)
         f->srk_name.size = 1;
     if (!f->auth && secret_random(STORE_KEY_SIZE, &f->auth) < 0)
         return -ENOMEM;
-    return tpm2_counter_create(&f->srk_name, f->owner[0] ? f->owner : OWNER, f->auth, &f->counter,
-                               &f->detail);
+    r = tpm2_counter_plan(&f->srk_name, owner, &plan);
+    if (r == 0)
+        r = tpm2_counter_create(&plan.counter, plan.nonce, owner, f->auth, &f->detail);
+    if (r == 0)
+        f->counter = plan.counter;
+    return r;
 }
 
 static int fixture_read(Fixture *f)
@@ -116,6 +135,21 @@ static int fixture_increment(Fixture *f)
 {
     f->value = 0;
     return tpm2_counter_increment(&f->counter, f->auth, &f->value, &f->detail);
+}
+
+/* Leaves the counter of a process that is killed before the first increment. */
+static TSS2_RC define_unwritten(const Tpm2CounterPlan *plan)
+{
+    static const TPM2B_AUTH password = {.size = 4, .buffer = "mine"};
+    _cleanup_(tpm2_context_closep) Tpm2Context *c = NULL;
+    TPM2B_NV_PUBLIC public;
+    ESYS_TR nv;
+
+    if (tpm2_context_open(NULL, &c) < 0 ||
+        tpm2_counter_public(OWNER, plan->counter.index, plan->nonce, &public) < 0)
+        return TSS2_ESYS_RC_IO_ERROR;
+    return Esys_NV_DefineSpace(c->esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE,
+                               ESYS_TR_NONE, &password, &public, &nv);
 }
 
 TEST(counts)
@@ -161,7 +195,6 @@ TEST(made_in_the_tpm_that_is_meant)
     _cleanup_(fixture_done) Fixture f = {}, g = {};
 
     ASSERT_OK(fixture_create(&f));
-    ASSERT_OK(memcmp(&f.counter.srk_name, &f.srk_name, sizeof(f.srk_name)));
     g.srk_name = f.srk_name;
     swtpm_stop(&tpm);
 
@@ -353,7 +386,6 @@ TEST(replaced)
     g.auth = secret_new_copy(f.auth->data, f.auth->size);
     meddling.index = f.counter.index;
     ASSERT_OK(fixture_create(&g));
-    g.counter.index = f.counter.index;
     ASSERT_OK(fixture_read(&g));
     ASSERT_TRUE(g.value > last);
     ASSERT_EQ(fixture_read(&f), -EKEYREJECTED);
@@ -439,16 +471,13 @@ TEST(index_is_taken)
     SWTPM(tpm);
     _cleanup_(fixture_done) Fixture f = {};
 
-    meddling.taken = 3;
+    meddling.taken = 1;
+    ASSERT_EQ(fixture_create(&f), -EADDRINUSE);
+    ASSERT_DETAIL(f, "of the TPM is taken");
+    ASSERT_EQ(count_handles(NV_INDICES), 1);
     ASSERT_OK(fixture_create(&f));
-    ASSERT_EQ(meddling.taken, 0);
-    ASSERT_EQ(count_handles(NV_INDICES), 4);
+    ASSERT_EQ(count_handles(NV_INDICES), 2);
     ASSERT_OK(fixture_increment(&f));
-    ASSERT_TRUE(!f.detail);
-
-    meddling.define = TPM2_RC_NV_DEFINED;
-    ASSERT_EQ(fixture_create(&f), -EIO);
-    ASSERT_DETAIL(f, "no index is free");
 }
 
 TEST(failures_leave_nothing)
@@ -464,6 +493,44 @@ TEST(failures_leave_nothing)
     ASSERT_EQ(f.counter.index, 0);
     ASSERT_EQ(count_handles(NV_INDICES), 0);
     ASSERT_TRUE(tpm_is_clean());
+}
+
+/* A planned counter is removed by its name at that moment, and nothing else is. */
+TEST(planned)
+{
+    SWTPM(tpm);
+    _cleanup_(fixture_done) Fixture f = {}, g = {};
+    Tpm2CounterPlan plan, other;
+
+    ASSERT_OK(fixture_create(&f));
+    ASSERT_OK(tpm2_counter_plan(&f.srk_name, OWNER, &plan));
+    ASSERT_EQ(tpm2_counter_plan(&f.srk_name, "0011223344556677 899aabbccddeeff", &other), -EINVAL);
+    ASSERT_EQ(tpm2_counter_remove(&plan.counter, NULL), -ENOENT);
+    ASSERT_EQ(tpm2_counter_remove(&plan.unwritten, NULL), -ENOENT);
+
+    ASSERT_OK(tpm2_counter_create(&plan.counter, plan.nonce, OWNER, f.auth, &f.detail));
+    ASSERT_EQ(tpm2_counter_remove(&plan.unwritten, &g.detail), -ENOENT);
+    ASSERT_DETAIL(g, "replaced it");
+    ASSERT_OK(tpm2_counter_remove(&plan.counter, &f.detail));
+    ASSERT_EQ(count_handles(NV_INDICES), 1);
+
+    ASSERT_EQ(define_unwritten(&plan), TSS2_RC_SUCCESS);
+    ASSERT_EQ(tpm2_counter_remove(&plan.counter, NULL), -ENOENT);
+    /* A counter with other random bytes at the same index stays. */
+    other = plan;
+    other.nonce++;
+    ASSERT_OK(tpm2_counter_remove(&plan.unwritten, &f.detail));
+    ASSERT_EQ(define_unwritten(&other), TSS2_RC_SUCCESS);
+    ASSERT_EQ(tpm2_counter_remove(&plan.unwritten, NULL), -ENOENT);
+    ASSERT_EQ(tpm2_counter_remove(&plan.counter, NULL), -ENOENT);
+    ASSERT_EQ(count_handles(NV_INDICES), 2);
+    ASSERT_OK(fixture_read(&f));
+
+    /* Another nonce gives another name than the planned one. */
+    ASSERT_OK(tpm2_counter_plan(&f.srk_name, OWNER, &plan));
+    ASSERT_EQ(tpm2_counter_create(&plan.counter, plan.nonce + 1, OWNER, f.auth, &f.detail), -EIO);
+    ASSERT_DETAIL(f, "unexpected name");
+    ASSERT_EQ(count_handles(NV_INDICES), 2);
 }
 
 /* An interposer that changes any byte of the response is noticed, or has no effect. */
@@ -512,71 +579,6 @@ TEST(password_is_never_on_the_wire)
     ASSERT_TRUE(file_contains(wire, f.counter.name.data, f.counter.name.size));
     for (size_t i = 0; i + 8 <= f.auth->size; i += 8)
         ASSERT_TRUE(!file_contains(wire, f.auth->data + i, 8));
-}
-
-static Tpm2Counter sample(void)
-{
-    return (Tpm2Counter){.index = TPM2_COUNTER_FIRST + 7,
-                         .name = {.size = 34, .data = {0x00, 0x0b, 1}},
-                         .srk_name = {.size = 34, .data = {0x00, 0x0b, 2}}};
-}
-
-static int parse_with(const char *key, const char *json)
-{
-    _cleanup_(json_putp) json_object *object = json_object_new_object();
-    Tpm2Counter counter = sample();
-
-    if (tpm2_counter_format(&counter, object) < 0)
-        return -ENOMEM;
-    json_object_object_del(object, key);
-    if (json && json_object_object_add(object, key, json_tokener_parse(json)) < 0)
-        return -ENOMEM;
-    return tpm2_counter_parse(object, &counter);
-}
-
-TEST(parse)
-{
-    _cleanup_(json_putp) json_object *object = json_object_new_object();
-    Tpm2Counter counter = sample(), again = {};
-
-    ASSERT_OK(tpm2_counter_format(&counter, object));
-    ASSERT_EQ(json_object_object_length(object), 3);
-    ASSERT_OK(tpm2_counter_parse(object, &again));
-    ASSERT_MEM(&counter, &again, sizeof(counter));
-    ASSERT_OK(parse_with("nvIndex", "27262976"));
-    ASSERT_OK(parse_with("nvIndex", "27328511"));
-    ASSERT_OK(parse_with("srkName", "\"AAwB\""));
-    ASSERT_OK(parse_with("other", "1"));
-}
-
-TEST(parse_refuses)
-{
-    static const char *const keys[] = {"nvIndex", "nvName", "srkName"};
-    static const char *const values[] = {"null", "{}", "\"\"", "-1", "\"A\"", "[1]"};
-    static const char *const indices[] = {"0",          "25165824",     "27262975",  "27328512",
-                                          "27262976.0", "\"27262976\"", "4322230272"};
-    /* Short, another algorithm, long. */
-    static const char *const names[] = {"\"AAsBAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"",
-                                        "\"AAwBAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==\"",
-                                        "\"AAsBAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\""};
-    Tpm2Counter counter = sample();
-
-    for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
-        ASSERT_EQ(parse_with(keys[i], NULL), -EBADMSG);
-        for (size_t j = 0; j < ARRAY_SIZE(values); j++)
-            ASSERT_EQ(parse_with(keys[i], values[j]), -EBADMSG);
-    }
-    for (size_t i = 0; i < ARRAY_SIZE(indices); i++)
-        ASSERT_EQ(parse_with("nvIndex", indices[i]), -EBADMSG);
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-        ASSERT_EQ(parse_with("nvName", names[i]), -EBADMSG);
-
-    _cleanup_(json_putp) json_object *object = json_object_new_object();
-    counter.srk_name.size = 0;
-    ASSERT_EQ(tpm2_counter_format(&counter, object), -EINVAL);
-    counter = sample();
-    counter.index = 0x01c00000;
-    ASSERT_EQ(tpm2_counter_format(&counter, object), -EINVAL);
 }
 
 TEST(time_to_count)

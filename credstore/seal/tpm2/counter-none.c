@@ -11,10 +11,16 @@ static int unsupported(char **reterr_detail)
     return detail_set(reterr_detail, -EOPNOTSUPP, "built without TPM2 support");
 }
 
-int tpm2_counter_create(_unused_ const Tpm2Name *srk_name,
+int tpm2_counter_plan(_unused_ const Tpm2Name *srk_name,
+                      _unused_ const char owner[static TPM2_COUNTER_OWNER_SIZE],
+                      _unused_ Tpm2CounterPlan *ret)
+{
+    return -EOPNOTSUPP;
+}
+
+int tpm2_counter_create(_unused_ const Tpm2Counter *planned, _unused_ uint64_t nonce,
                         _unused_ const char owner[static TPM2_COUNTER_OWNER_SIZE],
-                        _unused_ const Secret *auth, _unused_ Tpm2Counter *ret,
-                        char **reterr_detail)
+                        _unused_ const Secret *auth, char **reterr_detail)
 {
     return unsupported(reterr_detail);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
-#include <openssl/rand.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -44,7 +43,7 @@ static int read_owner(const char *owner, uint8_t ret[static OWNER_BYTES])
     return strcmp(owner, again) == 0 ? 0 : -EINVAL;
 }
 
-int tpm2_counter_public(const char *owner, uint32_t index, TPM2B_NV_PUBLIC *ret)
+int tpm2_counter_public(const char *owner, uint32_t index, uint64_t nonce, TPM2B_NV_PUBLIC *ret)
 {
     TPM2B_NV_PUBLIC public = {.nvPublic = {.nvIndex = index,
                                            .nameAlg = TPM2_ALG_SHA256,
@@ -58,8 +57,8 @@ int tpm2_counter_public(const char *owner, uint32_t index, TPM2B_NV_PUBLIC *ret)
     r = read_owner(owner, policy + MARK_SIZE);
     if (r < 0)
         return r;
-    if (RAND_bytes(policy + RANDOM_OFFSET, TPM2_SHA256_DIGEST_SIZE - (int)RANDOM_OFFSET) != 1)
-        return -EIO;
+    _Static_assert(RANDOM_OFFSET + sizeof(nonce) == TPM2_SHA256_DIGEST_SIZE, "nonce has its size");
+    memcpy(policy + RANDOM_OFFSET, &nonce, sizeof(nonce));
     *ret = public;
     return 0;
 }

@@ -9,5 +9,6 @@
  * identity of the store and random bytes. So no two counters have the same name, and nothing
  * satisfies the policy. */
 
-/* Returns -EINVAL (owner is no id), -EIO. */
-int tpm2_counter_public(const char *owner, uint32_t index, TPM2B_NV_PUBLIC *ret) _must_check_;
+/* nonce: the random bytes. Returns -EINVAL (owner is no id). */
+int tpm2_counter_public(const char *owner, uint32_t index, uint64_t nonce, TPM2B_NV_PUBLIC *ret)
+    _must_check_;

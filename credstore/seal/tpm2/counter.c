@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <endian.h>
 #include <errno.h>
+#include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <string.h>
+#include <tss2/tss2_mu.h>
 
 #include "basic/detail.h"
 #include "credstore/seal/limits.h"
@@ -11,8 +13,45 @@
 #include "credstore/seal/tpm2/counter.h"
 #include "credstore/seal/tpm2/srk.h"
 
-/* A random index may be taken, but hardly this many. */
-#define DEFINE_TRIES 16
+/* The name of an index: the algorithm, and the digest of its public area. */
+static int compute_name(const TPMS_NV_PUBLIC *public, Tpm2Name *ret)
+{
+    uint8_t area[sizeof(*public)];
+    size_t size = 0, n = 0;
+
+    if (Tss2_MU_TPMS_NV_PUBLIC_Marshal(public, area, sizeof(area), &size) != TSS2_RC_SUCCESS ||
+        Tss2_MU_UINT16_Marshal(public->nameAlg, ret->data, sizeof(ret->data), &n) !=
+            TSS2_RC_SUCCESS ||
+        EVP_Digest(area, size, ret->data + n, NULL, EVP_sha256(), NULL) != 1)
+        return -EIO;
+    ret->size = n + TPM2_SHA256_DIGEST_SIZE;
+    return 0;
+}
+
+int tpm2_counter_plan(const Tpm2Name *srk_name, const char owner[static TPM2_COUNTER_OWNER_SIZE],
+                      Tpm2CounterPlan *ret)
+{
+    Tpm2CounterPlan plan = {.counter.srk_name = *srk_name};
+    TPM2B_NV_PUBLIC public;
+    uint16_t offset;
+    int r;
+
+    _Static_assert(TPM2_COUNTER_LAST - TPM2_COUNTER_FIRST == UINT16_MAX, "offset has 16 bits");
+    if (RAND_bytes((uint8_t *)&offset, sizeof(offset)) != 1 ||
+        RAND_bytes((uint8_t *)&plan.nonce, sizeof(plan.nonce)) != 1)
+        return -EIO;
+    plan.counter.index = TPM2_COUNTER_FIRST + offset;
+    plan.unwritten = plan.counter;
+    r = tpm2_counter_public(owner, plan.counter.index, plan.nonce, &public);
+    if (r == 0)
+        r = compute_name(&public.nvPublic, &plan.unwritten.name);
+    public.nvPublic.attributes |= TPMA_NV_WRITTEN;
+    if (r == 0)
+        r = compute_name(&public.nvPublic, &plan.counter.name);
+    if (r == 0)
+        *ret = plan;
+    return r;
+}
 
 /* A conversation with the TPM about one counter. */
 typedef struct Talk {
@@ -37,15 +76,9 @@ static void password_from_secret(const Secret *secret, TPM2B_AUTH *ret)
 
 static void name_to_tss(const Tpm2Name *name, TPM2B_NAME *ret)
 {
+    _Static_assert(sizeof(ret->name) <= sizeof(name->data), "TPM2_NAME_MAX is too small");
     *ret = (TPM2B_NAME){.size = (uint16_t)name->size};
     memcpy(ret->name, name->data, name->size);
-}
-
-static void name_from_tss(const TPM2B_NAME *name, Tpm2Name *ret)
-{
-    _Static_assert(sizeof(name->name) <= sizeof(ret->data), "TPM2_NAME_MAX is too small");
-    *ret = (Tpm2Name){.size = name->size};
-    memcpy(ret->data, name->name, name->size);
 }
 
 /* As tpm2_check(), for commands that the password of the counter authorizes. */
@@ -62,37 +95,16 @@ static int owner_check(Tpm2Context *c, TSS2_RC rc, const char *what)
     return tpm2_owner_check(c, rc, what, "a counter needs a hierarchy without one");
 }
 
-/* Returns -EEXIST if the index is taken. */
-static int define_at(Talk *t, const char *owner, const TPM2B_AUTH *password, uint32_t index)
+static int define(Talk *t, const TPM2B_NV_PUBLIC *public, const TPM2B_AUTH *password)
 {
-    TPM2B_NV_PUBLIC public;
-    TSS2_RC rc;
-    int r = tpm2_counter_public(owner, index, &public);
+    TSS2_RC rc = Esys_NV_DefineSpace(t->context->esys, ESYS_TR_RH_OWNER, t->session.tr,
+                                     ESYS_TR_NONE, ESYS_TR_NONE, password, public, &t->nv);
 
-    if (r < 0)
-        return r;
-    rc = Esys_NV_DefineSpace(t->context->esys, ESYS_TR_RH_OWNER, t->session.tr, ESYS_TR_NONE,
-                             ESYS_TR_NONE, password, &public, &t->nv);
-    return tpm2_rc_is(rc, TPM2_RC_NV_DEFINED) ? -EEXIST
-                                              : owner_check(t->context, rc, "define a counter");
-}
-
-static int define(Talk *t, const char *owner, const TPM2B_AUTH *password, uint32_t *ret_index)
-{
-    for (int i = 0; i < DEFINE_TRIES; i++) {
-        uint16_t offset;
-        int r;
-
-        _Static_assert(TPM2_COUNTER_LAST - TPM2_COUNTER_FIRST == UINT16_MAX, "offset has 16 bits");
-        if (RAND_bytes((uint8_t *)&offset, sizeof(offset)) != 1)
-            return -EIO;
-        r = define_at(t, owner, password, TPM2_COUNTER_FIRST + offset);
-        if (r != -EEXIST) {
-            *ret_index = TPM2_COUNTER_FIRST + offset;
-            return r;
-        }
-    }
-    return detail_set(t->context->reterr_detail, -EIO, "cannot define a counter: no index is free");
+    if (tpm2_rc_is(rc, TPM2_RC_NV_DEFINED))
+        return detail_set(t->context->reterr_detail, -EADDRINUSE,
+                          "cannot define a counter: the index 0x%x of the TPM is taken",
+                          public->nvPublic.nvIndex);
+    return owner_check(t->context, rc, "define a counter");
 }
 
 static int undefine(Talk *t)
@@ -212,10 +224,11 @@ static int talk_start(Talk *t, const Tpm2Counter *counter, const Secret *auth, c
     return tpm2_session_start(t->context, t->srk, TPM2_SESSION_ENCRYPT, &t->session);
 }
 
-/* Gives the counter its first value, which changes its name for the last time. */
-static int start_counting(Talk *t, Tpm2Counter *ret)
+/* Gives the counter its first value, which changes its name for the last time. Under another name
+ * than the planned one it could not be found again. */
+static int start_counting(Talk *t, const Tpm2Counter *planned)
 {
-    TPM2B_NAME name;
+    TPM2B_NAME name, expected;
     int r;
 
     r = increment(t);
@@ -224,48 +237,50 @@ static int start_counting(Talk *t, Tpm2Counter *ret)
     r = nv_name(t, &name);
     if (r < 0)
         return r;
-    name_from_tss(&name, &ret->name);
-    return 0;
+    name_to_tss(&planned->name, &expected);
+    return tpm2_name_equal(&name, &expected)
+               ? 0
+               : detail_set(t->context->reterr_detail, -EIO,
+                            "the TPM gave the counter an unexpected name");
 }
 
 /* The name of the storage root key is pinned first, so the password goes to no other TPM. */
-static int create(Talk *t, const char *owner, const TPM2B_AUTH *password, Tpm2Counter *ret,
-                  char **reterr_detail)
+static int create(Talk *t, const TPM2B_NV_PUBLIC *public, const TPM2B_AUTH *password,
+                  const Tpm2Counter *planned, char **reterr_detail)
 {
-    int r = open_pinned(t, &ret->srk_name, reterr_detail);
+    int r = open_pinned(t, &planned->srk_name, reterr_detail);
 
     if (r < 0)
         return r;
     r = tpm2_session_start(t->context, t->srk, TPM2_SESSION_ENCRYPT, &t->session);
     if (r < 0)
         return r;
-    r = define(t, owner, password, &ret->index);
+    r = define(t, public, password);
     if (r < 0)
         return r;
-    r = start_counting(t, ret);
+    r = start_counting(t, planned);
     if (r < 0)
         (void)undefine(t);
     return r;
 }
 
-int tpm2_counter_create(const Tpm2Name *srk_name, const char owner[static TPM2_COUNTER_OWNER_SIZE],
-                        const Secret *auth, Tpm2Counter *ret, char **reterr_detail)
+int tpm2_counter_create(const Tpm2Counter *planned, uint64_t nonce,
+                        const char owner[static TPM2_COUNTER_OWNER_SIZE], const Secret *auth,
+                        char **reterr_detail)
 {
     _cleanup_(talk_done) Talk talk = {};
+    TPM2B_NV_PUBLIC public;
     TPM2B_AUTH password;
     CLEANUP_ERASE(password);
-    Tpm2Counter counter = {.srk_name = *srk_name};
     int r;
 
     if (auth->size != STORE_KEY_SIZE)
         return -EINVAL;
-    password_from_secret(auth, &password);
-    r = create(&talk, owner, &password, &counter, reterr_detail);
+    r = tpm2_counter_public(owner, planned->index, nonce, &public);
     if (r < 0)
         return r;
-
-    *ret = counter;
-    return 0;
+    password_from_secret(auth, &password);
+    return create(&talk, &public, &password, planned, reterr_detail);
 }
 
 int tpm2_counter_read(const Tpm2Counter *counter, const Secret *auth, uint64_t *ret_value,

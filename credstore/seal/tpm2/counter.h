@@ -42,14 +42,29 @@ typedef struct Tpm2CounterMark {
     char owner[TPM2_COUNTER_OWNER_SIZE];
 } Tpm2CounterMark;
 
-/* Makes a counter of the store owner in the TPM whose storage root key has the name srk_name, at a
- * free index, with auth as its password, and increments it once, because it has no value before.
- * Removes it again on failure. *reterr_detail, here and below, if not NULL, gets a line for people
- * about the failure, to be freed. Returns -EINVAL (auth is not of STORE_KEY_SIZE), -ENODEV (no
- * TPM), -EACCES, -EKEYREJECTED (another TPM, or the owner hierarchy has a password), -ENOSPC (no
- * room in the TPM), -EBUSY (it limits writing), -ETIMEDOUT, -ENOMEM, -EOPNOTSUPP, -EIO. */
-int tpm2_counter_create(const Tpm2Name *srk_name, const char owner[static TPM2_COUNTER_OWNER_SIZE],
-                        const Secret *auth, Tpm2Counter *ret, char **reterr_detail) _must_check_;
+/* A counter before it is made. The first increment changes its name. With both names,
+ * tpm2_counter_remove() can remove the counter at any moment. */
+typedef struct Tpm2CounterPlan {
+    Tpm2Counter counter;
+    Tpm2Counter unwritten; /* the same before the first increment */
+    uint64_t nonce;        /* the random part of the names */
+} Tpm2CounterPlan;
+
+/* Chooses the index and the names of a counter of the store owner, in the TPM whose storage root
+ * key has the name srk_name. Does not talk to the TPM. Returns -EINVAL (owner is no identity),
+ * -EOPNOTSUPP, -EIO. */
+int tpm2_counter_plan(const Tpm2Name *srk_name, const char owner[static TPM2_COUNTER_OWNER_SIZE],
+                      Tpm2CounterPlan *ret) _must_check_;
+
+/* Makes a planned counter with auth as its password, and increments it once, because it has no
+ * value before. Removes it again on failure. *reterr_detail, here and below, if not NULL, gets a
+ * line for people about the failure, to be freed. Returns -EINVAL (auth is not of STORE_KEY_SIZE),
+ * -EADDRINUSE (its index is taken: plan another), -ENODEV (no TPM), -EACCES, -EKEYREJECTED (another
+ * TPM, or the owner hierarchy has a password), -ENOSPC (no room in the TPM), -EBUSY (it limits
+ * writing), -ETIMEDOUT, -ENOMEM, -EOPNOTSUPP, -EIO. */
+int tpm2_counter_create(const Tpm2Counter *planned, uint64_t nonce,
+                        const char owner[static TPM2_COUNTER_OWNER_SIZE], const Secret *auth,
+                        char **reterr_detail) _must_check_;
 
 /* Finds a counter of another store than owner. The result is not authentic: the owner of the TPM,
  * and an attacker on its bus, can hide or forge one. Returns -ENOENT, or an error of the TPM. */

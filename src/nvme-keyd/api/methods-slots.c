@@ -291,8 +291,6 @@ static void on_sealed(int error, const Secret *slot, const char *detail, void *u
     int r = 0;
 
     /* No other caller may get a slot that this one asked for. */
-    if (lost && slot)
-        vault_drop_slot(manager_vault(h->manager), slot);
     if (!lost)
         r = slot ? put_and_reply(h, slot) : reply_slot_failure(h->call, h->manager, error, detail);
     varlink_held_call_end(h->call, r);

@@ -7,6 +7,9 @@
 /* Slots of the store. Sealing one is slow, so it is a request; adding the sealed slot is a
  * commit. */
 
+/* The random index of a counter may be taken, but hardly so many of them. */
+#define COUNTER_TRIES 4
+
 static int no_store(char **reterr_detail)
 {
     return detail_set(reterr_detail, -ENOMEDIUM, "there is no store yet");
@@ -55,38 +58,49 @@ static void end_sealing(Vault *v, int error, const Secret *slot, const char *det
     vault_notify(v, VAULT_IDLE);
 }
 
+static int make_counter(Vault *v, char **reterr_detail);
+
 static void on_counter_made(int error, const Secret *output, const char *detail, void *userdata)
 {
     _cleanup_(secret_freep) Secret *slot = NULL;
+    _cleanup_(freep) char *why = NULL;
     Vault *v = userdata;
 
+    if (error == -EADDRINUSE && ++v->counter_tries < COUNTER_TRIES) {
+        error = make_counter(v, &why);
+        if (error == 0)
+            return;
+    }
     if (error == 0)
         error = output ? store_add_counter(v->slot, output, &slot) : -EBADMSG;
-    end_sealing(v, error, slot, detail);
+    end_sealing(v, error, slot, why ? why : detail);
 }
 
-static int make_counter(Vault *v)
+static int make_counter(Vault *v, char **reterr_detail)
 {
     _cleanup_(secret_freep) Secret *request = NULL;
     int r = store_request_new_counter(v->store, v->slot, &request);
 
-    return r < 0 ? r : vault_start_job(v, SEAL_TIMEOUT_USEC, request, on_counter_made);
+    return r < 0 ? cannot_write(r, reterr_detail)
+                 : vault_start_job(v, SEAL_TIMEOUT_USEC, request, on_counter_made);
 }
 
 static void on_sealed(int error, const Secret *output, const char *detail, void *userdata)
 {
     _cleanup_(secret_freep) Secret *slot = NULL;
+    _cleanup_(freep) char *why = NULL;
     Vault *v = userdata;
 
     if (error == 0)
         error = output ? store_wrap_slot(v->store, output, v->kek, &slot) : -EBADMSG;
     if (error == 0 && STAILQ_FIRST(&v->requests)->options.rollback_counter) {
         v->slot = TAKE_PTR(slot);
-        error = make_counter(v);
+        v->counter_tries = 0;
+        error = make_counter(v, &why);
         if (error == 0)
             return;
     }
-    end_sealing(v, error, error == 0 ? slot : NULL, detail);
+    end_sealing(v, error, error == 0 ? slot : NULL, why ? why : detail);
 }
 
 int vault_start_sealing(Vault *v, char **reterr_detail)
@@ -119,11 +133,6 @@ int vault_put_slot(Vault *v, const Secret *slot, SealedSlot *ret, char **reterr_
     if (r == -E2BIG)
         return too_many(reterr_detail);
     return r < 0 ? cannot_write(r, reterr_detail) : 0;
-}
-
-void vault_drop_slot(Vault *v, const Secret *slot)
-{
-    store_drop_slot(v->store, slot);
 }
 
 int vault_add_recovery(Vault *v, const SlotRequest *q, SealedSlot *ret, char **reterr_detail)

@@ -61,6 +61,7 @@ struct Vault {
     Secret *found;   /* opens the store; kept while the TPM is asked for counters */
     Secret *kek;     /* the one that the job seals */
     Secret *slot;    /* the sealed one, while its counter is made */
+    unsigned counter_tries;
     uint64_t start_usec;
     sd_event_source *slow;
     json_object *passed_over; /* lines: types that failed to seal the new store, and why */

@@ -148,8 +148,8 @@ int vault_add_recovery(Vault *v, const SlotRequest *request, SealedSlot *ret, ch
 /* The end of a request. error: -ENOENT (no slot to replace, or no such counter), -EINVAL, -E2BIG
  * (too many slots), -EBUSY (the counter belongs to the store here), -ECANCELED, -ENOMEDIUM (the
  * store is closed by now), an error of the slot type or of the TPM, or -EIO for one of the store.
- * detail may be NULL. slot: the sealed slot, for vault_put_slot() or vault_drop_slot(); NULL after
- * an error and for a counter. */
+ * detail may be NULL. slot: the sealed slot; NULL after an error and for a counter. Unless done
+ * adds the slot with vault_put_slot(), a counter that was made with it is removed. */
 typedef void (*VaultDone)(int error, const Secret *slot, const char *detail, void *userdata);
 
 /* Queues a request to seal the store key by another slot; requests run one at a time. done is
@@ -158,8 +158,6 @@ void vault_seal_slot(Vault *v, const SlotRequest *request, VaultDone done, void 
 /* Adds a sealed slot to the store. Returns an error as VaultDone gets it, with a detail. */
 int vault_put_slot(Vault *v, const Secret *slot, SealedSlot *ret, char **reterr_detail)
     _must_check_;
-/* Drops a sealed slot that is not to be added, and has a counter that was made with it removed. */
-void vault_drop_slot(Vault *v, const Secret *slot);
 
 /* Removes a slot. Returns -ENOENT, -EPERM (see store_remove_slot()), or -EIO; with a detail. */
 int vault_remove_slot(Vault *v, const char *id, bool force, char **reterr_detail) _must_check_;
