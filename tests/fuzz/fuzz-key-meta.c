@@ -6,7 +6,7 @@
 
 #include "nvme-keyd/keys/key.h"
 
-/* The metadata of a record: what is accepted is what its key is written as. */
+/* The metadata of a record: an accepted text is the one that its key is written as. */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -66,7 +66,7 @@ int openat(int dirfd, const char *name, int flags, ...)
                                           .created = flags & O_CREAT});
 }
 
-/* One that fails has written half of it. */
+/* A write that fails has written half of its data. */
 ssize_t write(int fd, const void *data, size_t size)
 {
     bool failed = fd > STDERR_FILENO && shim_fails();
@@ -80,12 +80,13 @@ ssize_t write(int fd, const void *data, size_t size)
     return shim_done(n, (ShimEvent){.call = SHIM_WRITE, .fd = fd, .data = data, .size = (size_t)n});
 }
 
-/* With _FORTIFY_SOURCE glibc declares pread() inline. gcc knows no such warning. */
+/* With _FORTIFY_SOURCE glibc declares pread() inline, and clang warns; gcc knows no such
+ * warning. */
 #ifdef __clang__
 
 #endif
 
-/* Reads up to the first page that cannot be read, as a kernel does; one that starts there fails. */
+/* Reads up to the first unreadable page, as a kernel does; a read that starts there fails. */
 ssize_t pread(int fd, void *data, size_t size, off_t offset)
 {
     size_t from = (size_t)offset / SHIM_PAGE * SHIM_PAGE,

@@ -20,7 +20,7 @@
 typedef struct LostInode {
     char *data;
     size_t size;
-    size_t written; /* at a point of the recording, as is what follows */
+    size_t written; /* at a point of the recording, like the next members */
     size_t durable;
 } LostInode;
 
@@ -32,7 +32,7 @@ typedef enum LostKind {
     LOST_SYNC_FILE,
     LOST_SYNC_DIR,
     LOST_SYNC_ALL,
-    LOST_MARK, /* which states are right from here on */
+    LOST_MARK, /* the states that are right from here on */
 } LostKind;
 
 typedef struct LostOp {
@@ -57,15 +57,15 @@ typedef struct LostDisk {
 static struct {
     LostInode inodes[LOST_INODES_MAX];
     int n_inodes;
-    int n_base; /* those that are there before */
+    int n_base; /* those that exist before */
     LostOp ops[LOST_OPS_MAX];
     size_t n_ops;
-    LostDisk base; /* where the recording begins, all of it durable */
-    LostDisk now;  /* where it is */
+    LostDisk base; /* the beginning of the recording, all of it durable */
+    LostDisk now;  /* the end of the recording so far */
     char path[128];
     struct stat dir;
     int inode_of_fd[1024];
-    bool confused; /* it does not fit, or something was not seen */
+    bool confused; /* it does not fit, or an operation was missed */
 } lost;
 
 static LostEntry *lost_find(LostDisk *d, const char *name)
@@ -100,7 +100,7 @@ static void lost_set(LostDisk *d, const char *name, int inode)
     e->inode = inode;
 }
 
-/* Lets an operation on the directory come about. */
+/* Carries out an operation on the directory. */
 static void lost_apply(LostDisk *d, const LostOp *op)
 {
     if (op->kind == LOST_CREATE)
@@ -161,7 +161,7 @@ static void lost_note_write(const ShimEvent *e, int inode)
     op->size = e->size;
 }
 
-/* A creation, renaming, removal. */
+/* Records a creation, renaming or removal. */
 static void lost_note_name(const ShimEvent *e)
 {
     LostKind kind = e->call == SHIM_OPEN     ? LOST_CREATE
@@ -249,7 +249,7 @@ int lost_stop(void)
     return lost.confused ? -ENOBUFS : 0;
 }
 
-/* A point of the recording, and what has become durable until there. */
+/* A point of the recording, and the data that is durable there. */
 static struct {
     size_t at; /* operations before it */
     LostDisk durable;
@@ -258,16 +258,16 @@ static struct {
     unsigned states;
 } cut;
 
-/* What the cut leaves. */
+/* The disk after the cut. */
 static struct {
     LostDisk disk;
     size_t size[LOST_ENTRIES_MAX];
-    size_t kept[LOST_ENTRIES_MAX]; /* after these many bytes there are zeros */
+    size_t kept[LOST_ENTRIES_MAX]; /* from this byte on there are zeros */
 } tree;
 
 static uint64_t lost_seed = 88172645463325252;
 
-/* The same in each run. */
+/* Gives the same numbers in each run. */
 static uint64_t lost_random(void)
 {
     lost_seed ^= lost_seed << 13;
@@ -324,7 +324,7 @@ unsigned lost_states(void)
     return cut.states;
 }
 
-/* What has been written of a file and is not durable is there, cut off, or zeros. */
+/* Data that was written and is not durable is there, cut short, or zeros. */
 static void lost_pick_data(const LostInode *file, LostLuck luck, size_t *ret_size, size_t *ret_kept)
 {
     size_t uncertain = file->written - file->durable;

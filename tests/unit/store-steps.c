@@ -8,7 +8,7 @@
 #include "basic/macro.h"
 #include "store-steps.h"
 
-/* A slot that opens by a recovery key, which is dropped: new, or in the place of one. */
+/* Adds a slot, or replaces one, that opens by a recovery key, which is dropped. */
 static int steps_put_slot(Subject *x, Store *s, const char *id)
 {
     static const SlotOptions options = {.pcrs_given = false};
@@ -153,7 +153,7 @@ static int steps_compare_lines(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Sorts the lines: where ids are random, so is the order of the records. */
+/* Sorts the lines, because random ids put the records in random order. */
 static char *steps_sort(char *text)
 {
     char *sorted = calloc(1, strlen(text) + 2), *lines[4096], *rest = text;

@@ -55,7 +55,7 @@ static void swtpm_exec(const char *dir)
         server[2 * SWTPM_DIRECTORY_MAX];
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-    /* A test that crashes leaves none, frozen or busy as it may be. */
+    /* If the test crashes, the kernel kills swtpm, even if it is frozen or busy. */
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     snprintf(state, sizeof(state), "dir=%s", dir);
     snprintf(control, sizeof(control), "type=unixio,path=%s/tpm.ctrl", dir);
@@ -210,7 +210,7 @@ TSS2_RC lock_out(ESYS_CONTEXT *esys)
     return Esys_FlushContext(esys, object);
 }
 
-/* From the next start on, that is the only PCR bank. */
+/* Makes this the only PCR bank from the next start on. */
 static TSS2_RC allocate_bank(ESYS_CONTEXT *esys, TPMI_ALG_HASH bank)
 {
     static const TPMI_ALG_HASH all[] = {TPM2_ALG_SHA1, TPM2_ALG_SHA256, TPM2_ALG_SHA384,
@@ -274,7 +274,8 @@ void flush_sessions(void)
         return;
     for (uint32_t i = 0; i < data->data.handles.count; i++) {
         TPM2_HANDLE handle = data->data.handles.handle[i];
-        /* ESYS takes only its own: tag, size, TPM2_FlushContext, handle. */
+        /* ESYS flushes only handles of its own, so this sends the command: tag, size,
+         * TPM2_FlushContext, handle. */
         uint8_t command[] = {0x80,
                              0x01,
                              0,

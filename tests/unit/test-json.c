@@ -301,7 +301,7 @@ TEST(string_erase)
 static size_t fail_at, n_calls;
 #else
 #define CANNOT_FAIL false
-/* The call of realloc() that fails, counted from 1; 0: none. */
+/* The call of realloc() that fails, counted from 1; 0 for none. */
 static size_t fail_at, n_calls;
 
 void *__libc_realloc(void *p, size_t size);
@@ -312,7 +312,7 @@ void *realloc(void *p, size_t size)
 }
 #endif
 
-/* json-c's printer leaves out what it has no memory for, and reports nothing. */
+/* Without memory json-c's printer omits parts of the text and returns no error. */
 TEST(format_without_memory)
 {
     static const char text[] =

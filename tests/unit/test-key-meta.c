@@ -9,7 +9,7 @@
 #define DIGEST_32 "AQgPFh0kKzI5QEdOVVxjanF4f4aNlJuiqbC3vsXM09o="
 #define DIGEST_48 "AQgPFh0kKzI5QEdOVVxjanF4f4aNlJuiqbC3vsXM09rh6O/2/QQLEhkgJy41PENK"
 
-/* The form that docs/CREDSTORE.md gives, with all members. */
+/* The form in docs/CREDSTORE.md, with all members. */
 #define ALL                                                                                        \
     "{\"kind\":\"configured\",\"hostNQN\":\"" HOST "\",\"subsystemNQN\":\"nqn.a:b\","              \
     "\"role\":\"target\",\"state\":\"retiring\",\"hash\":\"sha256\",\"derivation\":\"rfc8446\","   \
@@ -21,11 +21,11 @@ static bool is_accepted(const char *text, size_t size)
     _cleanup_(key_freep) Key *k = NULL;
     int r = key_from_meta(text, size, &k);
 
-    /* An error that nothing expects makes the test fail as a text that is accepted. */
+    /* Any other error counts as accepted text, so the test fails. */
     return r != -EBADMSG || k;
 }
 
-/* A key has one text, so what is accepted is what is written again. */
+/* A key has one text only, so an accepted text is written again unchanged. */
 static bool is_canonical(const char *text, size_t size)
 {
     _cleanup_(freep) char *again = NULL;
@@ -148,7 +148,7 @@ TEST(random_keys_come_back)
     }
 }
 
-/* Each byte with each other value, left out, and there twice. */
+/* Each byte is replaced by each other value, left out, and repeated. */
 TEST(each_byte)
 {
     char text[sizeof(ALL) + 1];
@@ -171,7 +171,8 @@ TEST(each_byte)
     }
 }
 
-/* A copy of its own for each length, so that valgrind and sanitizers see a read past it. */
+/* Each length gets a copy of its own, so that valgrind and sanitizers detect a read past its
+ * end. */
 TEST(each_length)
 {
     for (size_t size = 0; size < strlen(ALL); size++) {
@@ -186,7 +187,7 @@ TEST(each_length)
     ASSERT_TRUE(!is_accepted(ALL "}", sizeof(ALL)));
 }
 
-/* Whether ALL with this part, which it has once, replaced is accepted. */
+/* True if ALL is accepted with this part, which occurs once, replaced. */
 static bool accepts(const char *part, const char *by)
 {
     const char *at = strstr(ALL, part);

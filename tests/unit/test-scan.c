@@ -101,7 +101,7 @@ TEST(a_number_ends)
 TEST(strings)
 {
     static const struct {
-        const char *text, *value; /* NULL: not canonical */
+        const char *text, *value; /* NULL if not canonical */
     } cases[] = {
         {"\"\"", ""},
         {"\"abc\"", "abc"},
@@ -147,7 +147,7 @@ TEST(strings)
     }
 }
 
-/* Of all escapes, one for each character that has one. */
+/* Each character that has an escape has one only. */
 TEST(each_escape)
 {
     size_t n = 0;

@@ -22,7 +22,7 @@ void tree_remove(const char *path)
         (void)nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-/* nftw(3) has no argument for its function. */
+/* nftw(3) passes no argument to its function. */
 static const char *copy_from, *copy_to;
 
 static int copy_one(const char *path, const struct stat *st, _unused_ int type,
