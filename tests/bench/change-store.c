@@ -16,7 +16,7 @@
 
 #define RUNS_MAX 1000
 
-/* As long as what is known of a key. */
+/* As long as the metadata of a real key. */
 static int add(Store *s, size_t n)
 {
     static char meta[300] = "{\"name\":\"";

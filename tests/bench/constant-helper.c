@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* constant-helper KEY: answers an upcall with a constant. The least that a helper of request-key(8)
- * can do, so what the real one is measured against: linked statically, or it refuses. */
+/* constant-helper KEY: answers an upcall with a constant. This is the least that a helper of
+ * request-key(8) can do, so the real one is measured against it. Must be linked statically. */
 
 #include <linux/keyctl.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* open-store DIRECTORY: opens a store as the daemon does, and one of its records. Prints how many
- * microseconds that took, and by which type of slot. */
+/* open-store DIRECTORY: opens a store as the daemon does, and one of its records. Prints the time
+ * in microseconds, and the type of the slot that opened it. */
 
 #include <errno.h>
 #include <stdio.h>

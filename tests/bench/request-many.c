@@ -42,7 +42,7 @@ typedef struct Line {
     char *description;
     uint8_t answer[ANSWER_MAX];
     size_t answer_size;
-    int error; /* that is expected, or 0 */
+    int error; /* the expected error, or 0 */
 } Line;
 
 typedef enum Outcome {
@@ -124,7 +124,7 @@ static void read_list(const char *path, Plan *p)
         die("calloc");
     while (p->n_lines < LINES_MAX && fgets(text, sizeof(text), f)) {
         if (!parse_line(text, &p->lines[p->n_lines++])) {
-            fprintf(stderr, "%s: line %zu makes no sense\n", path, p->n_lines);
+            fprintf(stderr, "%s: line %zu is malformed\n", path, p->n_lines);
             exit(EXIT_FAILURE);
         }
     }
@@ -135,7 +135,7 @@ static void read_list(const char *path, Plan *p)
     }
 }
 
-/* Puts the number in the place of each "#". */
+/* Replaces each "#" by the number. */
 static void describe(const Line *l, size_t number, char *ret, size_t size)
 {
     size_t used = 0;
@@ -166,7 +166,7 @@ static void ask(const Plan *p, size_t line, size_t number)
     int64_t start;
 
     describe(l, number, description, sizeof(description));
-    /* What an earlier request has left goes with the keyring it is in. */
+    /* Results of earlier requests stay in the old session keyring. */
     if (keyctl_join_session_keyring(NULL) < 0)
         die("keyctl_join_session_keyring");
 
@@ -182,7 +182,7 @@ static void ask(const Plan *p, size_t line, size_t number)
         result->outcome = l->error == 0 && is_answer(l, key) ? OK : WRONG;
 }
 
-/* One process; the gate opens when the last one is there. */
+/* One process; the gate opens when all of them are ready. */
 static _Noreturn void work(const Plan *p, size_t process, int gate)
 {
     char byte;
@@ -194,7 +194,7 @@ static _Noreturn void work(const Plan *p, size_t process, int gate)
     _exit(EXIT_SUCCESS);
 }
 
-/* Returns how long all took. */
+/* Returns the duration of all requests. */
 static int64_t run(const Plan *p)
 {
     int64_t start;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* wake SOCKET: connects to the daemon's request socket, asks nothing, and prints how many
- * microseconds it took until the daemon had taken note. With nobody running and no store that is
- * what a start takes. */
+/* wake SOCKET: connects to the daemon's request socket without a request, and prints the
+ * microseconds until the daemon has noticed. If no daemon is running and there is no store, this is
+ * the cost of a start. */
 
 #include <stdint.h>
 #include <stdio.h>
@@ -39,7 +39,7 @@ int main(int argc, char **argv)
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 
     start = now_usec();
-    /* Who has nothing to say is not answered: the daemon closes its end. */
+    /* The daemon answers a connection without a request by closing it. */
     if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
         shutdown(fd, SHUT_WR) < 0 || recv(fd, &byte, 1, 0) != 0) {
         perror(argv[1]);
