@@ -71,14 +71,6 @@ int store_request_count(const Store *s, Secret **ret)
     return store_counter_request(s, s->key, SEAL_WORK_COUNTER_COUNT, &s->header.counter, ret);
 }
 
-int store_count(const Store *s, Secret **ret, char **reterr_detail)
-{
-    _cleanup_(secret_freep) Secret *request = NULL;
-    int r = store_request_count(s, &request);
-
-    return r < 0 ? r : seal_work(request->data, request->size, ret, reterr_detail);
-}
-
 int store_counted(Store *s, const Secret *value)
 {
     uint64_t seen;
@@ -181,11 +173,6 @@ int store_request_orphan(const Store *s, Secret **ret)
                            .counter = s->header.orphans[s->header.orphans_tried]};
 
     return seal_request_pack(&q, ret);
-}
-
-int store_remove_orphan(const Store *s, char **reterr_detail)
-{
-    return tpm2_counter_remove(&s->header.orphans[s->header.orphans_tried], reterr_detail);
 }
 
 int store_forget_orphan(Store *s, int error)

@@ -78,17 +78,6 @@ int store_request_enrol(const Store *s, size_t nth, const SlotOptions *options, 
     return r;
 }
 
-int store_enrol(const Store *s, size_t nth, const SlotOptions *options, Secret **ret,
-                char **reterr_detail)
-{
-    _cleanup_(secret_freep) Secret *request = NULL, *kek = NULL, *sealed = NULL;
-    int r = store_request_enrol(s, nth, options, &request, &kek);
-
-    if (r == 0)
-        r = seal_work(request->data, request->size, &sealed, reterr_detail);
-    return r < 0 ? r : store_wrap_slot(s, sealed, kek, ret);
-}
-
 const char *store_nth_enrol_type(size_t nth)
 {
     const SlotType *type = keyslots_automatic_type(nth);
@@ -120,50 +109,5 @@ int store_establish(Store *s, char **reterr_detail)
     r = store_write(s, &s->header, NULL, 0, &renamed);
     if (r < 0)
         return detail_set(reterr_detail, r, "cannot write the store: %s", strerror(-r));
-    return 0;
-}
-
-/* Makes a slot of each type that works; errors only matter if no type does. */
-static int enrol_all(Store *s, char **reterr_detail)
-{
-    static const SlotOptions options = {.pcrs_given = false};
-    _cleanup_(freep) char *detail = NULL;
-    int error = -EOPNOTSUPP, r = 0;
-
-    for (size_t n = 0; r != -ERANGE; n++) {
-        _cleanup_(secret_freep) Secret *slot = NULL;
-        _cleanup_(freep) char *why = NULL;
-
-        r = store_enrol(s, n, &options, &slot, &why);
-        if (r == 0)
-            r = store_adopt_slot(s, slot);
-        if (r < 0 && r != -ERANGE)
-            error = r;
-        if (why)
-            detail_append(&detail, why);
-    }
-    if (json_object_array_length(s->header.slots) > 0)
-        return 0;
-    if (reterr_detail)
-        *reterr_detail = TAKE_PTR(detail);
-    return error;
-}
-
-int store_create(const char *dir, Store **ret, char **reterr_detail)
-{
-    _cleanup_(store_closep) Store *s = NULL;
-    int r;
-
-    r = store_prepare(dir, &s, reterr_detail);
-    if (r < 0)
-        return r;
-    r = enrol_all(s, reterr_detail);
-    if (r < 0)
-        return r;
-    r = store_establish(s, reterr_detail);
-    if (r < 0)
-        return r;
-
-    *ret = TAKE_PTR(s);
     return 0;
 }

@@ -131,51 +131,6 @@ int store_take_counter(Secret *packed, const Secret *value)
     return 0;
 }
 
-static int find_kek_and_take(const Store *s, size_t nth, const SlotOptions *options, Secret **ret,
-                             bool *ret_not_its, char **reterr_detail)
-{
-    _cleanup_(secret_freep) Secret *request = NULL, *kek = NULL;
-    int r = store_request_unseal(s, nth, options, &request, reterr_detail);
-
-    *ret_not_its = false;
-    if (!request)
-        return r;
-    r = seal_work(request->data, request->size, &kek, reterr_detail);
-    if (!kek)
-        return r < 0 ? r : -EBADMSG;
-    r = store_take_kek(s, nth, kek, ret, reterr_detail);
-    *ret_not_its = r == -EKEYREJECTED;
-    return r;
-}
-
-int store_find_key(const Store *s, size_t nth, const SlotOptions *options, Secret **ret,
-                   char **reterr_detail)
-{
-    _cleanup_(secret_freep) Secret *found = NULL, *request = NULL, *value = NULL;
-    SlotOptions own = *options;
-    bool not_its;
-    int r = find_kek_and_take(s, nth, &own, &found, &not_its, reterr_detail);
-
-    if (not_its && !own.skip_given && store_may_have_been_given(s, nth)) {
-        _cleanup_(freep) char *why = NULL;
-
-        own.skip_given = true;
-        r = find_kek_and_take(s, nth, &own, &found, &not_its, &why);
-        if (r < 0 && reterr_detail && why)
-            detail_append(reterr_detail, why);
-    }
-    if (!found)
-        return r;
-    r = store_request_counter(s, found, &request);
-    if (r == 0 && request)
-        r = seal_work(request->data, request->size, &value, reterr_detail);
-    if (r == 0 && request)
-        r = store_take_counter(found, value);
-    if (r == 0)
-        *ret = TAKE_PTR(found);
-    return r;
-}
-
 int store_find_key_by_recovery(const Store *s, const Secret *recovery_key, Secret **ret)
 {
     _cleanup_(secret_freep) Secret *key = NULL;
@@ -241,53 +196,4 @@ int store_unlock(Store *s, const Secret *packed, char **reterr_detail)
         s->identity[0] = '\0';
     }
     return r;
-}
-
-/* Selects which of two slot errors to report: a transient one is more useful than a rejection. */
-static int worse(int error, int r)
-{
-    return r == -ENOMEM || r == -ETIMEDOUT ? r : error;
-}
-
-static int find_key(const Store *s, Secret **ret, char **reterr_detail)
-{
-    static const SlotOptions options = {.pcrs_given = false};
-    _cleanup_(freep) char *detail = NULL;
-    int error = -EKEYREJECTED, r;
-
-    for (size_t n = 0;; n++) {
-        _cleanup_(freep) char *why = NULL;
-
-        r = store_find_key(s, n, &options, ret, &why);
-        if (r == 0)
-            return 0;
-        if (r == -ERANGE)
-            break;
-        error = worse(error, r);
-        if (why)
-            detail_append(&detail, why);
-    }
-    if (reterr_detail)
-        *reterr_detail = TAKE_PTR(detail);
-    return error;
-}
-
-int store_open(const char *dir, Store **ret, char **reterr_detail)
-{
-    _cleanup_(store_closep) Store *s = NULL;
-    _cleanup_(secret_freep) Secret *found = NULL;
-    int r;
-
-    r = store_attach(dir, &s, reterr_detail);
-    if (r < 0)
-        return r;
-    r = find_key(s, &found, reterr_detail);
-    if (!found)
-        return r;
-    r = store_unlock(s, found, reterr_detail);
-    if (r < 0)
-        return r;
-
-    *ret = TAKE_PTR(s);
-    return 0;
 }

@@ -37,7 +37,7 @@ static bool needs_somebody(json_object *slot)
     return strcmp(slot_type(slot), "recovery") == 0;
 }
 
-int slots_pack(json_object *slot, Secret **ret)
+static int slots_pack(json_object *slot, Secret **ret)
 {
     _cleanup_(freep) char *text = NULL;
 
@@ -58,7 +58,7 @@ static bool read_srk_name(json_object *slot, Tpm2Name *ret)
            tpm2_blob_get(slot, "srkName", ret->data, sizeof(ret->data), &ret->size) == 0;
 }
 
-void slots_known_tpms(const Store *s, Tpm2Names *ret)
+static void slots_known_tpms(const Store *s, Tpm2Names *ret)
 {
     json_object *slots = s->header.slots;
 
@@ -163,35 +163,6 @@ int store_add_counter(const Secret *slot, const Secret *made, Secret **ret)
     if (r == 0)
         r = json_add_take(o, COUNTER_MEMBER, member);
     return r < 0 ? r : slots_pack(o, ret);
-}
-
-static int seal_with_counter(Store *s, const Secret *slot, Secret **ret, char **reterr_detail)
-{
-    _cleanup_(secret_freep) Secret *request = NULL, *made = NULL;
-    int r = store_request_new_counter(s, slot, &request);
-
-    if (r == 0)
-        r = seal_work(request->data, request->size, &made, reterr_detail);
-    return r < 0 ? r : store_add_counter(slot, made, ret);
-}
-
-int store_seal_slot(Store *s, const char *type, const char *id, const SlotOptions *options,
-                    Secret **ret, Secret **ret_recovery_key, char **reterr_detail)
-{
-    _cleanup_(secret_freep) Secret *request = NULL, *kek = NULL, *sealed = NULL, *slot = NULL;
-    int r = store_request_seal(s, type, id, options, &request, &kek, reterr_detail);
-
-    if (r == 0)
-        r = seal_work(request->data, request->size, &sealed, reterr_detail);
-    if (r == 0)
-        r = store_wrap_slot(s, sealed, kek, &slot);
-    if (r < 0)
-        return r;
-    *ret_recovery_key = strcmp(type, "recovery") == 0 ? TAKE_PTR(kek) : NULL;
-    if (options->rollback_counter)
-        return seal_with_counter(s, slot, ret, reterr_detail);
-    *ret = TAKE_PTR(slot);
-    return 0;
 }
 
 /* Copies the slots with one replaced or appended, or with the one of an id left out. */
@@ -344,11 +315,6 @@ bool store_opens_by_itself(const Store *s)
             return true;
     }
     return false;
-}
-
-bool store_is_open(const Store *s)
-{
-    return s->key;
 }
 
 json_object *store_opened_by(const Store *s)

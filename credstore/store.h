@@ -42,23 +42,9 @@ typedef struct StoreRecord {
     int error;
 } StoreRecord;
 
-/* Opens the store in dir, which must exist: locks the directory, removes the remains of an
- * interrupted commit, unwraps the store key with the first slot that can, and checks header, index
- * and every record. Broken records are not an error. *reterr_detail, unless NULL, must point to
- * NULL and gets a line for people about a failure, to be freed. Returns -ENOENT (no store), -EPERM
- * (others have access to dir), -EBUSY (another process has the store open), -EBADMSG (header or
- * index not authentic), -EIO (header or index unreadable), -EPROTONOSUPPORT (a newer format),
- * -EKEYREJECTED (no slot opened it), -ETIMEDOUT, -ENOMEM, or an I/O error. */
-int store_open(const char *dir, Store **ret, char **reterr_detail) _must_check_;
-
-/* Makes and opens a store with a new key and a slot of each type that works on this machine.
- * Returns -EEXIST if there is one, -EOPNOTSUPP or the error of the last type if no type works here,
- * else as store_open(). */
-int store_create(const char *dir, Store **ret, char **reterr_detail) _must_check_;
-
 /*
- * The same in steps. Work for a TPM or systemd-creds is a request for seal_work() (seal/helper.h).
- * Another process can do it, and never gets the store key.
+ * A store is opened, made and sealed in steps. Work for a TPM or systemd-creds is a request for
+ * seal_work() (seal/helper.h). Another process can do it, and never gets the store key.
  *
  *     store_attach(), then for a slot: store_request_unseal(), work, store_take_kek(),
  *         store_request_counter(), work, store_take_counter(); store_unlock()
@@ -69,8 +55,8 @@ int store_create(const char *dir, Store **ret, char **reterr_detail) _must_check
  *     store_request_count(), work, store_counted()
  *     store_request_orphan(), work, store_forget_orphan()
  *
- * store_find_key(), store_enrol(), store_seal_slot() and store_count() do all steps in this
- * process.
+ * reterr_detail, unless NULL, must point to NULL and gets a line for people about a failure, to be
+ * freed.
  */
 
 /* Makes a request to unseal the KEK of the nth slot in the order of trying. Returns -ERANGE past
@@ -90,10 +76,14 @@ int store_request_counter(const Store *s, const Secret *found, Secret **ret) _mu
 int store_take_counter(Secret *found, const Secret *value) _must_check_;
 
 /* Makes a request to seal a new KEK by the nth type that works without a person. Returns -ERANGE
- * past the last. */
+ * past the last. After an error of the work, -ENODEV if this machine lacks the means, the next type
+ * may still work. */
 int store_request_enrol(const Store *s, size_t nth, const SlotOptions *options, Secret **ret,
                         Secret **ret_kek) _must_check_;
-/* Makes a request to seal a new KEK, the first step of store_seal_slot(). */
+/* Makes a request to seal a new KEK by a type; a KEK of type "recovery" is the recovery key. id:
+ * the slot to be replaced, or NULL. A TPM that the store does not know is refused unless
+ * options->new_tpm is set. Returns -EINVAL (unknown type, or options->rollback_counter without type
+ * "tpm2") or -EEXIST (there is a rollback counter that works), with a detail. */
 int store_request_seal(const Store *s, const char *type, const char *id, const SlotOptions *options,
                        Secret **ret, Secret **ret_kek, char **reterr_detail) _must_check_;
 /* Wraps the store key by a KEK that was sealed. */
@@ -106,17 +96,18 @@ int store_wrap_slot(const Store *s, const Secret *sealed, const Secret *kek, Sec
 int store_request_new_counter(Store *s, const Secret *slot, Secret **ret) _must_check_;
 int store_add_counter(const Secret *slot, const Secret *made, Secret **ret) _must_check_;
 
+/* Makes a request to increment the counter in the TPM up to the value in the header. */
 int store_request_count(const Store *s, Secret **ret) _must_check_;
+/* Makes a request to remove an orphan from the TPM; the work returns -ENOENT if it is gone already.
+ */
 int store_request_orphan(const Store *s, Secret **ret) _must_check_;
 
-/* Locks the directory and reads the store, which may still be forged. Until it is unlocked, such a
- * store only supports reading its slots and closing it. */
+/* Locks the directory, which must exist, and reads the store, which may still be forged. Until it
+ * is unlocked, such a store only supports reading its slots and closing it. Returns -ENOENT (no
+ * store), -EPERM (others have access to dir), -EBUSY (another process has the store open), -EBADMSG
+ * (header or index malformed), -EIO (header or index unreadable), -EPROTONOSUPPORT (a newer
+ * format), -ENOMEM, or an I/O error. */
 int store_attach(const char *dir, Store **ret, char **reterr_detail) _must_check_;
-
-/* Gets the store key by the nth slot in the order of trying. Returns -ERANGE past the last. After
- * any other error, which sets a detail with the type, the next slot may still work. */
-int store_find_key(const Store *s, size_t nth, const SlotOptions *options, Secret **ret,
-                   char **reterr_detail) _must_check_;
 
 /* Returns the type of the nth slot; NULL past the last. */
 const char *store_nth_slot_type(const Store *s, size_t nth);
@@ -126,19 +117,19 @@ const char *store_nth_slot_type(const Store *s, size_t nth);
 int store_find_key_by_recovery(const Store *s, const Secret *recovery_key, Secret **ret)
     _must_check_;
 
-/* Unlocks an attached store with a key that was found; after an error it is still attached. Returns
- * -ESTALE if the rollback counter shows that it is an old copy; a recovery key opens even that. */
+/* Unlocks an attached store with a key that was found: checks header, index and every record, and
+ * removes the remains of an interrupted commit. Broken records are not an error. After an error the
+ * store is still attached. Returns -EBADMSG (header or index not authentic), or -ESTALE if the
+ * rollback counter shows that it is an old copy; a recovery key opens even that. */
 int store_unlock(Store *s, const Secret *found, char **reterr_detail) _must_check_;
 
-/* Prepares a new store: the directory is locked, the key exists, and the disk is unchanged. */
+/* Prepares a new store: the directory is locked, the key exists, and the disk is unchanged. Returns
+ * -EEXIST if there is one, else as store_attach(). */
 int store_prepare(const char *dir, Store **ret, char **reterr_detail) _must_check_;
 
-/* Makes a slot for it by the nth type that works without a person. Returns -ERANGE past the last,
- * -ENODEV if this machine lacks the means. After any other error, too, which sets a detail with the
- * type, the next type may still work. */
-int store_enrol(const Store *s, size_t nth, const SlotOptions *options, Secret **ret,
-                char **reterr_detail) _must_check_;
+/* The nth type that works without a person; NULL past the last. */
 const char *store_nth_enrol_type(size_t nth);
+/* Takes a wrapped slot over into a prepared store. */
 int store_adopt_slot(Store *s, const Secret *slot) _must_check_;
 
 /* Writes the header, which opens the store. Returns -EOPNOTSUPP if it has no slot. */
@@ -150,14 +141,6 @@ int store_establish(Store *s, char **reterr_detail) _must_check_;
 
 /* True if this build has a slot type. */
 bool store_has_slot_type(const char *type);
-
-/* Seals the store key by a new slot of a type; with options->rollback_counter (tpm2 only) also
- * makes a rollback counter (-EEXIST if there is one that works). id: the slot to be replaced, or
- * NULL. *ret_recovery_key is set for type "recovery", else NULL. A TPM that the store does not know
- * is refused unless options->new_tpm is set. Returns -EINVAL (unknown type or invalid option), or
- * an error of the type, with a detail. */
-int store_seal_slot(Store *s, const char *type, const char *id, const SlotOptions *options,
-                    Secret **ret, Secret **ret_recovery_key, char **reterr_detail) _must_check_;
 
 /* True if a slot is sealed by a TPM that the store does not know. */
 bool store_is_new_tpm(const Store *s, const Secret *slot);
@@ -176,7 +159,7 @@ int store_remove_slot(Store *s, const char *id, bool force) _must_check_;
  * counter value of its own, ahead of the TPM until that has caught up. Counting takes some
  * milliseconds a value, and until it is done older states are accepted as well.
  *
- *     store_counter_behind(), store_count() [slow], store_counted()
+ *     store_counter_behind(), store_request_count(), work, store_counted()
  */
 bool store_has_counter(const Store *s);
 /* Its NV index; 0 without a counter. */
@@ -184,22 +167,17 @@ uint32_t store_counter_index(const Store *s);
 bool store_counter_behind(const Store *s);
 /* True if the store was opened although its counter could not be read. */
 bool store_counter_lost(const Store *s);
-/* Increments the counter in the TPM up to the value in the header. Returns an error of
- * tpm2_counter_increment(); the caller may try again. */
-int store_count(const Store *s, Secret **ret, char **reterr_detail) _must_check_;
+/* Notes the value to which the TPM has counted. */
 int store_counted(Store *s, const Secret *value) _must_check_;
 
 /* Orphans are counters that are not needed any more, but take room in the TPM, and a requested
  * counter that does not belong to the store yet. The header lists them until they are removed. Do
  * not remove any between store_request_new_counter() and store_put_slot().
  *
- *     store_has_orphan(), store_remove_orphan() [slow], store_forget_orphan() */
+ *     store_has_orphan(), store_request_orphan(), work, store_forget_orphan() */
 
 /* True if there is an orphan that was not tried since the store was opened. */
 bool store_has_orphan(const Store *s);
-/* Removes an orphan from the TPM. Returns an error of tpm2_counter_remove(); -ENOENT if it is gone
- * already. */
-int store_remove_orphan(const Store *s, char **reterr_detail) _must_check_;
 /* Removes it from the list by a commit, with its other name if the TPM has removed it. If removing
  * it from the TPM failed, except with -ENOENT, it stays listed and is not tried again until the
  * store is opened the next time. Returns errors of store_commit(). */
@@ -220,9 +198,6 @@ int store_identify(const Store *s, const Secret *found, char ret[static STORE_ID
 /* True if a slot is known to open the store without a person: it has done so, or was sealed since.
  */
 bool store_opens_by_itself(const Store *s);
-
-/* True if the store is unlocked. */
-bool store_is_open(const Store *s);
 
 /* The slot that opened the store, or the first slot of a new one. Borrowed as the slots are; NULL
  * if it was removed. */

@@ -48,9 +48,6 @@ typedef struct SealRequest {
 /* Packs a request. Returns -E2BIG, -ENOMEM. */
 int seal_request_pack(const SealRequest *request, Secret **ret) _must_check_;
 
-/* Whether bytes are a packed request. Returns 0, -EBADMSG or -ENOMEM. */
-int seal_request_check(const void *request, size_t size) _must_check_;
-
 /* Carries out a packed request; any bytes are safe. Returns -EBADMSG for malformed ones, or an
  * error of SlotType or tpm2/counter.h; with a detail that names the type of a slot. *ret_output is
  * NULL if there is none. */

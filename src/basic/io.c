@@ -10,6 +10,9 @@
 #include "basic/io.h"
 #include "basic/limits.h"
 
+/* A file of one line; those of sysfs claim this size. */
+#define TEXT_MAX 4096
+
 static uint64_t now(clockid_t clock)
 {
     struct timespec ts;
@@ -78,12 +81,10 @@ int io_write_all(int fd, const void *data, size_t size)
     return 0;
 }
 
-static int read_file_at(int dirfd, const char *name, int flags, size_t max, char **ret,
-                        size_t *ret_size)
+/* Reads a regular file of at most TEXT_MAX bytes. A file that grows meanwhile is cut. */
+static int read_text(const char *path, char ret[static TEXT_MAX + 1])
 {
-    _cleanup_(closep) int fd =
-        openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | flags);
-    _cleanup_(freep) char *buffer = NULL;
+    _cleanup_(closep) int fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     size_t have = 0;
     struct stat st;
 
@@ -91,15 +92,10 @@ static int read_file_at(int dirfd, const char *name, int flags, size_t max, char
         return -errno;
     if (!S_ISREG(st.st_mode))
         return -EINVAL;
-    if ((uint64_t)st.st_size > max)
+    if (st.st_size > TEXT_MAX)
         return -EFBIG;
-
-    /* One byte for the terminator; a file that grows meanwhile is cut at the size it had. */
-    buffer = malloc((size_t)st.st_size + 1);
-    if (!buffer)
-        return -ENOMEM;
     while (have < (size_t)st.st_size) {
-        ssize_t n = read(fd, buffer + have, (size_t)st.st_size - have);
+        ssize_t n = read(fd, ret + have, (size_t)st.st_size - have);
 
         if (n < 0 && errno == EINTR)
             continue;
@@ -109,27 +105,18 @@ static int read_file_at(int dirfd, const char *name, int flags, size_t max, char
             break;
         have += (size_t)n;
     }
-    buffer[have] = '\0';
-
-    *ret = TAKE_PTR(buffer);
-    *ret_size = have;
+    ret[have] = '\0';
     return 0;
-}
-
-int io_read_file_at(int dirfd, const char *name, size_t max, char **ret, size_t *ret_size)
-{
-    return read_file_at(dirfd, name, O_NOFOLLOW, max, ret, ret_size);
 }
 
 int io_read_line(const char *path, char *ret, size_t size)
 {
-    _cleanup_(freep) char *text = NULL;
-    size_t have, length;
+    char text[TEXT_MAX + 1];
     const char *line;
-    int r;
+    size_t length;
+    int r = read_text(path, text);
 
-    r = read_file_at(AT_FDCWD, path, 0, 4096, &text, &have);
-    if (!text)
+    if (r < 0)
         return r;
     line = text + strspn(text, " \t");
     length = strcspn(line, "\r\n");

@@ -19,15 +19,10 @@ int io_wait(int fd, short events, uint64_t deadline_usec) _must_check_;
 /* Writes all of data. Returns 0 or the error of write(2). */
 int io_write_all(int fd, const void *data, size_t size) _must_check_;
 
-/* Reads a regular file of at most max bytes below dirfd, never through a symbolic link. The result
- * has a NUL after its size bytes; the caller frees it. Not for secrets.
- * Returns -EFBIG, -ENOMEM, -EINVAL (not a regular file), or the error of open(2) or read(2). */
-int io_read_file_at(int dirfd, const char *name, size_t max, char **ret, size_t *ret_size)
-    _must_check_;
-
 /* Reads the first line of a small text file, which may be a symbolic link to one, without blanks
- * around it, as a NUL-terminated string of at most size - 1 bytes. Returns -ENODATA for an empty
- * line, -ENOBUFS for a longer one, or the error of io_read_file_at(). */
+ * around it, as a NUL-terminated string of at most size - 1 bytes. Not for secrets. Returns
+ * -ENODATA for an empty line, -ENOBUFS for a longer one, -EFBIG past 4096 bytes in the file,
+ * -EINVAL (not a regular file), or the error of open(2) or read(2). */
 int io_read_line(const char *path, char *ret, size_t size) _must_check_;
 
 /* Creates name below dirfd with mode 0600, writes data and syncs it. Unlinks an older file of that

@@ -12,7 +12,8 @@
 #include "nvme-keyd/handed/limits.h"
 #include "nvme-keyd/keys/broken.h"
 
-void daemon_log_lines(int level, const LogFields *fields, const char *what, const char *detail)
+/* Logs each line of detail as "what: line". */
+static void log_lines(int level, const LogFields *fields, const char *what, const char *detail)
 {
     while (*detail) {
         size_t n = strcspn(detail, "\n");
@@ -37,8 +38,8 @@ static void log_store(const Vault *v, int level, const char *detail)
     static const LogFields unavailable = {.message_id = MESSAGE_STORE_UNAVAILABLE},
                            refused = {.message_id = MESSAGE_STORE_REFUSED};
 
-    daemon_log_lines(level, vault_is_refused(v) ? &refused : &unavailable, "Cannot open the store",
-                     detail);
+    log_lines(level, vault_is_refused(v) ? &refused : &unavailable, "Cannot open the store",
+              detail);
 }
 
 /* Opening is retried again and again, so each cause is logged once, and at debug level after that.
@@ -202,8 +203,8 @@ static void log_opened(DaemonLog *l, const Manager *m)
                *why = vault_counters_unseen(manager_vault(m));
 
     if (detail)
-        daemon_log_lines(LOG_WARNING, &failed,
-                         "A slot does not open the store, see nvme-keyctl slot reseal", detail);
+        log_lines(LOG_WARNING, &failed,
+                  "A slot does not open the store, see nvme-keyctl slot reseal", detail);
     (void)log_full(LOG_INFO, 0, &opened, "Opened the store by its slot of type %s",
                    store_slot_type(manager_store(m)));
     if (why)

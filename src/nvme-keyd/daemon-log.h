@@ -20,9 +20,6 @@ void daemon_log_done(DaemonLog *l);
 /* Calls config_load() and logs each problem. */
 void daemon_load_config(const char *path, Config *ret, ConfigProblems *ret_problems);
 
-/* Logs each line of detail as "what: line". fields may be NULL. */
-void daemon_log_lines(int level, const LogFields *fields, const char *what, const char *detail);
-
 /* Logs the result of a manager_sync(). n_before: the number of keys before it. */
 void daemon_log_sync(DaemonLog *l, const Manager *m, size_t n_before, int error,
                      const SyncResult *s);

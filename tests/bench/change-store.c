@@ -10,9 +10,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../unit/store-direct.h"
+#include "../unit/tree.h"
 #include "basic/io.h"
 #include "basic/secret.h"
-#include "credstore/store.h"
 
 #define RUNS_MAX 1000
 
@@ -34,12 +35,12 @@ static int add(Store *s, size_t n)
     return r < 0 ? r : store_commit(t);
 }
 
-static int write_bare(int dirfd, uint64_t *ret_usec)
+static int write_bare(const char *path, int dirfd, uint64_t *ret_usec)
 {
     _cleanup_(freep) char *text = NULL;
     uint64_t start;
     size_t size;
-    int r = io_read_file_at(dirfd, "store", SIZE_MAX / 2, &text, &size);
+    int r = tree_read(path, &text, &size);
 
     if (r < 0)
         return r;
@@ -65,14 +66,16 @@ static int measure(const char *dir, Store *s, size_t n)
     static uint64_t adds[RUNS_MAX], bare[RUNS_MAX];
     _cleanup_(closep) int dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int r = dirfd < 0 ? -errno : 0;
+    char path[4096];
 
+    snprintf(path, sizeof(path), "%s/store", dir);
     for (size_t i = 0; r == 0 && i < n; i++) {
         uint64_t start = now_monotonic();
 
         r = add(s, 1);
         adds[i] = now_monotonic() - start;
         if (r == 0)
-            r = write_bare(dirfd, &bare[i]);
+            r = write_bare(path, dirfd, &bare[i]);
     }
     if (r < 0)
         return r;
@@ -97,9 +100,9 @@ int main(int argc, char **argv)
     }
     r = secret_memory_init();
     if (r == 0)
-        r = store_open(argv[1], &s, &detail);
+        r = direct_open(argv[1], &s, &detail);
     if (r == -ENOENT)
-        r = store_create(argv[1], &s, &detail);
+        r = direct_create(argv[1], &s, &detail);
     if (r == 0)
         r = strcmp(argv[2], "fill") == 0 ? add(s, n)
             : n > RUNS_MAX               ? -E2BIG

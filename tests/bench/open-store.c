@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../unit/store-direct.h"
 #include "basic/io.h"
 #include "basic/secret.h"
-#include "credstore/store.h"
 
 static int unseal(const StoreRecord *record, void *userdata)
 {
@@ -33,7 +33,7 @@ int main(int argc, char **argv)
     r = secret_memory_init();
     start = now_monotonic();
     if (r == 0)
-        r = store_open(argv[1], &s, &detail);
+        r = direct_open(argv[1], &s, &detail);
     if (r == 0)
         r = store_for_each(s, unseal, s);
     end = now_monotonic();

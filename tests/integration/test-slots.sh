@@ -130,6 +130,15 @@ is "list: says nothing else" "$status$err" 0
 is "list: JSON" "$(ctl slot list --json=short | json 'o["authentic"], [(s["id"], s["type"], s["withKey"], s["opened"]) for s in o["slots"]]')" \
     "(True, [('$creds', 'systemd-creds', 'host', True)])"
 
+# --- a KEK that the service manager hands in, of a slot that was resealed since
+
+mkdir "$tmp/given"
+head -c 32 /dev/urandom >"$tmp/given/nvme-keyd.kek"
+stop
+daemon_start "${daemon_environment[@]}" -E "CREDENTIALS_DIRECTORY=$tmp/given"
+is "a handed-in KEK of another slot is passed over" "$(store_state)" "open systemd-creds"
+restart
+
 # --- add and remove
 
 refused "the last slot stays" 5 "last slot" ctl slot remove "$creds"

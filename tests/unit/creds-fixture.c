@@ -17,6 +17,7 @@
 #include "basic/limits.h"
 #include "creds-fixture.h"
 #include "credstore/seal/creds/blob.h"
+#include "tree.h"
 #include "varlink/varlink.h"
 
 #define HEAD_SIZE 24
@@ -206,7 +207,7 @@ bool file_is(const Fake *f, const char *name, const char *text)
     size_t size;
 
     snprintf(path, sizeof(path), "%s/%s", f->dir, name);
-    if (io_read_file_at(AT_FDCWD, path, 10000, &got, &size) < 0)
+    if (tree_read(path, &got, &size) < 0)
         return !text;
     return text && size == strlen(text) && memcmp(got, text, size) == 0;
 }

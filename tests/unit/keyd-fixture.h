@@ -68,6 +68,8 @@ bool fixture_break(const Fixture *f, const char *id);
 
 /* Opens the store of a manager on this loop. Returns vault_error(). */
 int fixture_open(const Fixture *f, Manager *m);
+/* Has the manager close its store, as a reload does whose Id= is that of another one. */
+void fixture_close(const Fixture *f);
 
 /* The next five have the store opened or made first, as the daemon does. They return the errors of
  * the manager. */

@@ -35,7 +35,7 @@ int fixture_write(const char *path, const void *data, size_t size)
 
 int fixture_read(const char *path, char **ret, size_t *ret_size)
 {
-    return io_read_file_at(AT_FDCWD, path, (size_t)1 << 26, ret, ret_size);
+    return tree_read(path, ret, ret_size);
 }
 
 int fixture_write_store(const char *dir, const char *slot_members)

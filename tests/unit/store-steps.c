@@ -6,6 +6,7 @@
 
 #include "basic/json.h"
 #include "basic/macro.h"
+#include "store-direct.h"
 #include "store-steps.h"
 
 /* Adds a slot, or replaces one, that opens by a recovery key, which is dropped. */
@@ -13,7 +14,7 @@ static int steps_put_slot(Subject *x, Store *s, const char *id)
 {
     static const SlotOptions options = {.pcrs_given = false};
     _cleanup_(secret_freep) Secret *slot = NULL, *recovery_key = NULL;
-    int r = store_seal_slot(s, "recovery", id, &options, &slot, &recovery_key, NULL);
+    int r = direct_seal_slot(s, "recovery", id, &options, &slot, &recovery_key, NULL);
 
     return r < 0 ? r : store_put_slot(s, slot, x->slot);
 }
@@ -23,7 +24,7 @@ int steps_new(Fixture *f, Subject *x, Store **ret)
     int r = fixture_new(f);
 
     if (r == 0)
-        r = store_open(f->dir, ret, NULL);
+        r = direct_open(f->dir, ret, NULL);
     if (r == 0)
         r = fixture_add(*ret, "a", "first", x->a);
     if (r == 0)

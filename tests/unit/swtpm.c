@@ -303,6 +303,5 @@ bool file_contains(const char *path, const uint8_t *needle, size_t size)
     _cleanup_(freep) char *data = NULL;
     size_t n;
 
-    return io_read_file_at(AT_FDCWD, path, (size_t)16 << 20, &data, &n) == 0 &&
-           memmem(data, n, needle, size);
+    return tree_read(path, &data, &n) == 0 && memmem(data, n, needle, size);
 }

@@ -12,10 +12,10 @@
 #include "psk/limits.h"
 #include "psk/nqn.h"
 #include "test.h"
+#include "tree.h"
 
 /* An emptied or shortened file must not pass; change this together with psk-vectors.json. */
 #define VECTORS 13
-#define VECTORS_SIZE_MAX ((size_t)1024 * 1024)
 
 /* One entry of the file; a member that is absent or null stays NULL. */
 typedef struct Vector {
@@ -32,8 +32,7 @@ static json_object *load_vectors(void)
     json_object *o = NULL;
     size_t size;
 
-    if (!path || io_read_file_at(AT_FDCWD, path, VECTORS_SIZE_MAX, &text, &size) < 0 ||
-        json_parse(text, size, 8, &o) < 0)
+    if (!path || tree_read(path, &text, &size) < 0 || json_parse(text, size, 8, &o) < 0)
         return NULL;
     return o;
 }

@@ -316,7 +316,7 @@ TEST(store_locked)
     ASSERT_OK(fixture_new_manager(&f, f.dir, &other));
     ASSERT_EQ(fixture_open(&f, other), -EBUSY);
     ASSERT_TRUE(vault_detail(manager_vault(other)));
-    manager_close(f.m);
+    fixture_close(&f);
     ASSERT_EQ(fixture_keys(&f), 0);
     ASSERT_OK(fixture_open(&f, other));
     ASSERT_TRUE(!vault_detail(manager_vault(other)));

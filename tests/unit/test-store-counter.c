@@ -16,6 +16,7 @@
 #include "credstore/store-private.h"
 #include "credstore/store.h"
 #include "stepper.h"
+#include "store-direct.h"
 #include "store-fixture.h"
 #include "swtpm.h"
 #include "test.h"
@@ -44,17 +45,9 @@ static int add_slot(Store *s, const char *type, const SlotOptions *options, Secr
                     char ret_id[static SLOT_ID_SIZE], char **reterr_detail)
 {
     _cleanup_(secret_freep) Secret *slot = NULL;
-    int r = store_seal_slot(s, type, NULL, options, &slot, ret_key, reterr_detail);
+    int r = direct_seal_slot(s, type, NULL, options, &slot, ret_key, reterr_detail);
 
     return r < 0 ? r : store_put_slot(s, slot, ret_id);
-}
-
-static int count(Store *s)
-{
-    _cleanup_(secret_freep) Secret *value = NULL;
-    int r = store_count(s, &value, NULL);
-
-    return r < 0 ? r : store_counted(s, value);
 }
 
 TEST(an_old_copy_is_noticed)
@@ -67,44 +60,44 @@ TEST(an_old_copy_is_noticed)
     SWTPM(tpm);
 
     ASSERT_OK(fixture_new(&f));
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
     ASSERT_EQ(add_slot(s, "recovery", &with_counter, &key, slot, NULL), -EINVAL);
     ASSERT_OK(add_slot(s, "recovery", &(SlotOptions){.pcrs = 0}, &key, slot, NULL));
     ASSERT_OK(add_slot(s, "tpm2", &with_counter, &none, slot, NULL));
     ASSERT_TRUE(store_has_counter(s));
     ASSERT_TRUE(store_counter_behind(s));
-    ASSERT_OK(count(s));
+    ASSERT_OK(direct_count(s));
     ASSERT_TRUE(!store_counter_behind(s));
     ASSERT_EQ(add_slot(s, "tpm2", &with_counter, &none, slot, &detail), -EEXIST);
     s = store_close(s);
     snprintf(copy, sizeof(copy), "%s/copy", f.top);
     ASSERT_OK(tree_copy(f.dir, copy));
 
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
     ASSERT_OK(fixture_add(s, "a", "secret", id));
     ASSERT_TRUE(store_counter_behind(s));
     /* A cut before the counter has caught up does no harm. */
     s = store_close(s);
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
     ASSERT_TRUE(store_counter_behind(s));
-    ASSERT_OK(count(s));
-    ASSERT_OK(count(s));
+    ASSERT_OK(direct_count(s));
+    ASSERT_OK(direct_count(s));
     s = store_close(s);
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
     ASSERT_TRUE(!store_counter_behind(s));
     s = store_close(s);
 
     free(TAKE_PTR(detail));
-    ASSERT_EQ(store_open(copy, &s, &detail), -ESTALE);
+    ASSERT_EQ(direct_open(copy, &s, &detail), -ESTALE);
     ASSERT_TRUE(detail && strstr(detail, "old copy"));
     /* The recovery key opens an old copy, and the counter follows it from there. */
     ASSERT_OK(fixture_open_by_recovery(copy, key, &s));
     ASSERT_OK(fixture_add(s, "b", "other", id));
     ASSERT_TRUE(!store_counter_behind(s));
     ASSERT_OK(add_slot(s, "tpm2", &with_counter, &none, slot, NULL));
-    ASSERT_OK(count(s));
+    ASSERT_OK(direct_count(s));
     s = store_close(s);
-    ASSERT_OK(store_open(copy, &s, NULL));
+    ASSERT_OK(direct_open(copy, &s, NULL));
     ASSERT_TRUE(fixture_has(s, id, "b", "other"));
 }
 
@@ -115,10 +108,10 @@ static int counted_store(Fixture *f, Store **ret, char slot[static SLOT_ID_SIZE]
     int r = fixture_new(f);
 
     if (r == 0)
-        r = store_open(f->dir, ret, NULL);
+        r = direct_open(f->dir, ret, NULL);
     if (r == 0)
         r = add_slot(*ret, "tpm2", &with_counter, &none, slot, NULL);
-    return r < 0 ? r : count(*ret);
+    return r < 0 ? r : direct_count(*ret);
 }
 
 /* Each commit has its own value, even if the TPM has not counted it yet, so an earlier copy with a
@@ -142,12 +135,12 @@ TEST(a_copy_from_between_two_counts)
         ASSERT_OK(tree_copy(f.dir, copies[i]));
         ASSERT_EQ(s->header.counter.value, value + i + 1);
     }
-    ASSERT_OK(count(s));
+    ASSERT_OK(direct_count(s));
     ASSERT_TRUE(!store_counter_behind(s));
     s = store_close(s);
     for (size_t i = 0; i + 1 < ARRAY_SIZE(copies); i++)
-        ASSERT_EQ(store_open(copies[i], &s, NULL), -ESTALE);
-    ASSERT_OK(store_open(copies[ARRAY_SIZE(copies) - 1], &s, NULL));
+        ASSERT_EQ(direct_open(copies[i], &s, NULL), -ESTALE);
+    ASSERT_OK(direct_open(copies[ARRAY_SIZE(copies) - 1], &s, NULL));
     ASSERT_TRUE(fixture_has(s, id, "a", "secret"));
 }
 
@@ -165,12 +158,12 @@ TEST(a_store_far_ahead_of_the_tpm)
     for (uint64_t i = 1; i <= 4; i++) {
         ASSERT_OK(fixture_add(s, "a", "secret", id));
         s = store_close(s);
-        ASSERT_OK(store_open(f.dir, &s, NULL));
+        ASSERT_OK(direct_open(f.dir, &s, NULL));
         ASSERT_TRUE(store_counter_behind(s));
         ASSERT_EQ(s->header.counter.value, value + i);
     }
     /* One job counts up for all of them. */
-    ASSERT_OK(count(s));
+    ASSERT_OK(direct_count(s));
     ASSERT_TRUE(!store_counter_behind(s));
     ASSERT_EQ(s->counter_seen, value + 4);
 }
@@ -185,50 +178,50 @@ TEST(orphans_are_listed_in_the_header)
     SWTPM(tpm);
 
     ASSERT_OK(fixture_new(&f));
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
     /* Two were made for a client that hung up. The list has both names of each. */
     for (int i = 0; i < 2; i++) {
-        ASSERT_OK(store_seal_slot(s, "tpm2", NULL, &with_counter, &sealed, &none, NULL));
+        ASSERT_OK(direct_seal_slot(s, "tpm2", NULL, &with_counter, &sealed, &none, NULL));
         sealed = secret_free(sealed);
         s = store_close(s);
-        ASSERT_OK(store_open(f.dir, &s, NULL));
+        ASSERT_OK(direct_open(f.dir, &s, NULL));
     }
     ASSERT_EQ(s->header.n_orphans, 4);
     /* The third one goes with its slot. */
     ASSERT_OK(add_slot(s, "tpm2", &with_counter, &none, slot, NULL));
     ASSERT_OK(store_remove_slot(s, slot, true));
     s = store_close(s);
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
     ASSERT_EQ(s->header.n_orphans, 5);
     ASSERT_EQ(count_handles(NV_INDICES), 3);
 
-    ASSERT_OK(store_remove_orphan(s, NULL));
+    ASSERT_OK(direct_remove_orphan(s));
     ASSERT_OK(store_forget_orphan(s, 0));
     /* The TPM has removed one, and a cut came before the header was written. */
-    ASSERT_OK(store_remove_orphan(s, NULL));
+    ASSERT_OK(direct_remove_orphan(s));
     s = store_close(s);
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
     ASSERT_EQ(s->header.n_orphans, 3);
     for (int i = 0; i < 2; i++) {
-        ASSERT_EQ(store_remove_orphan(s, NULL), -ENOENT);
+        ASSERT_EQ(direct_remove_orphan(s), -ENOENT);
         ASSERT_OK(store_forget_orphan(s, -ENOENT));
         ASSERT_TRUE(store_has_orphan(s));
     }
     swtpm_stop(&tpm);
 
     /* Without its TPM a counter stays listed, and is tried once in each run. */
-    ASSERT_TRUE(store_remove_orphan(s, NULL) < 0);
+    ASSERT_TRUE(direct_remove_orphan(s) < 0);
     ASSERT_OK(store_forget_orphan(s, -ENODEV));
     ASSERT_TRUE(!store_has_orphan(s));
     s = store_close(s);
     ASSERT_OK(swtpm_start(&tpm));
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
     ASSERT_TRUE(store_has_orphan(s));
-    ASSERT_OK(store_remove_orphan(s, NULL));
+    ASSERT_OK(direct_remove_orphan(s));
     ASSERT_OK(store_forget_orphan(s, 0));
     ASSERT_EQ(count_handles(NV_INDICES), 0);
     s = store_close(s);
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
     ASSERT_TRUE(!store_has_orphan(s) && s->header.n_orphans == 0);
 }
 
@@ -242,15 +235,15 @@ TEST(without_the_tpm)
     SWTPM(tpm);
 
     ASSERT_OK(fixture_new(&f));
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
     ASSERT_OK(add_slot(s, "tpm2", &with_counter, &none, slot, NULL));
     s = store_close(s);
     /* The other slot could open the store, but then no counter would reveal an old copy. */
     swtpm_stop(&tpm);
-    ASSERT_TRUE(store_open(f.dir, &s, &detail) < 0);
+    ASSERT_TRUE(direct_open(f.dir, &s, &detail) < 0);
     ASSERT_TRUE(detail && strstr(detail, "rollback counter"));
     ASSERT_OK(swtpm_start(&tpm));
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
 
     /* The counter is removed with the last tpm2 slot. */
     ASSERT_EQ(store_remove_slot(s, slot, false), -EPERM);
@@ -258,13 +251,13 @@ TEST(without_the_tpm)
     ASSERT_TRUE(!store_has_counter(s));
     ASSERT_TRUE(store_has_orphan(s));
     ASSERT_EQ(count_handles(NV_INDICES), 1);
-    ASSERT_OK(store_remove_orphan(s, NULL));
+    ASSERT_OK(direct_remove_orphan(s));
     ASSERT_EQ(count_handles(NV_INDICES), 0);
     ASSERT_OK(store_forget_orphan(s, 0));
     ASSERT_TRUE(!store_has_orphan(s));
     s = store_close(s);
     swtpm_stop(&tpm);
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
 }
 
 /* A TPM that replaces the known one gets neither the KEK nor the counter. */
@@ -278,7 +271,7 @@ TEST(another_tpm_is_refused)
     SWTPM(tpm);
 
     ASSERT_OK(fixture_new(&f));
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
     ASSERT_OK(add_slot(s, "tpm2", &(SlotOptions){.pcrs = 0}, &none, slot, NULL));
     swtpm_stop(&tpm);
 
@@ -306,8 +299,8 @@ TEST(another_tpm_is_taken_when_asked_for)
     SWTPM(tpm);
 
     ASSERT_OK(fixture_new(&f));
-    ASSERT_OK(store_open(f.dir, &s, NULL));
-    ASSERT_OK(store_seal_slot(s, "tpm2", NULL, &plain, &sealed, &none, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_seal_slot(s, "tpm2", NULL, &plain, &sealed, &none, NULL));
     ASSERT_TRUE(!store_is_new_tpm(s, sealed));
     ASSERT_OK(store_put_slot(s, sealed, first));
     sealed = secret_free(sealed);
@@ -315,7 +308,7 @@ TEST(another_tpm_is_taken_when_asked_for)
 
     _cleanup_(swtpm_done) Swtpm other = {};
     ASSERT_OK(swtpm_start(&other));
-    ASSERT_OK(store_seal_slot(s, "tpm2", NULL, &take, &sealed, &none, NULL));
+    ASSERT_OK(direct_seal_slot(s, "tpm2", NULL, &take, &sealed, &none, NULL));
     ASSERT_TRUE(store_is_new_tpm(s, sealed));
     ASSERT_OK(store_put_slot(s, sealed, slot));
     /* From now on the store knows both TPMs. */
@@ -335,15 +328,15 @@ TEST(dropped_slots)
     SWTPM(tpm);
 
     ASSERT_OK(fixture_new(&f));
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
     for (size_t i = 0; i < 3; i++)
-        ASSERT_OK(store_seal_slot(s, "tpm2", NULL, &with_counter, &slots[i], &none, NULL));
+        ASSERT_OK(direct_seal_slot(s, "tpm2", NULL, &with_counter, &slots[i], &none, NULL));
     ASSERT_EQ(count_handles(NV_INDICES), 3);
     for (size_t i = 0; i < 3; i++)
         secret_free(slots[i]);
     for (size_t i = 0; i < 3; i++) {
         ASSERT_TRUE(store_has_orphan(s));
-        ASSERT_OK(store_remove_orphan(s, NULL));
+        ASSERT_OK(direct_remove_orphan(s));
         ASSERT_OK(store_forget_orphan(s, 0));
     }
     ASSERT_TRUE(!store_has_orphan(s));
@@ -360,20 +353,20 @@ TEST(orphans_past_the_limit)
     SWTPM(tpm);
 
     ASSERT_OK(fixture_new(&f));
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
     for (size_t i = 0; i < STORE_ORPHANS_MAX / 2; i++) {
-        ASSERT_OK(store_seal_slot(s, "tpm2", NULL, &with_counter, &slot, &none, NULL));
+        ASSERT_OK(direct_seal_slot(s, "tpm2", NULL, &with_counter, &slot, &none, NULL));
         slot = secret_free(slot);
     }
     ASSERT_EQ(s->header.n_orphans, STORE_ORPHANS_MAX);
     for (; store_has_orphan(s); tried++)
         ASSERT_OK(store_forget_orphan(s, -EIO));
     ASSERT_EQ(tried, STORE_ORPHANS_MAX);
-    ASSERT_OK(store_seal_slot(s, "tpm2", NULL, &with_counter, &slot, &none, NULL));
+    ASSERT_OK(direct_seal_slot(s, "tpm2", NULL, &with_counter, &slot, &none, NULL));
     slot = secret_free(slot);
     ASSERT_EQ(s->header.n_orphans, STORE_ORPHANS_MAX);
     ASSERT_TRUE(store_has_orphan(s));
-    ASSERT_OK(store_remove_orphan(s, NULL));
+    ASSERT_OK(direct_remove_orphan(s));
     ASSERT_OK(store_forget_orphan(s, 0));
     ASSERT_TRUE(!store_has_orphan(s));
     ASSERT_EQ(s->header.n_orphans, STORE_ORPHANS_MAX - 2);
@@ -402,7 +395,7 @@ static int clean_up(Store *s)
         r = store_remove_slot(s, id, true);
     }
     while (r == 0 && store_has_orphan(s)) {
-        r = store_remove_orphan(s, NULL);
+        r = direct_remove_orphan(s);
         if (r == 0 || r == -ENOENT)
             r = store_forget_orphan(s, r);
     }
@@ -420,14 +413,14 @@ TEST(killed_while_it_is_made)
 
     ASSERT_OK(fixture_new(&f));
     for (; r == 1; n += 3) {
-        ASSERT_OK(store_open(f.dir, &s, NULL));
+        ASSERT_OK(direct_open(f.dir, &s, NULL));
         r = stepper_kill(make_slot, s, n);
         if (r == -EPERM)
             TEST_SKIP("needs ptrace");
         ASSERT_TRUE(r >= 0);
         s = store_close(s);
         flush_sessions();
-        ASSERT_OK(store_open(f.dir, &s, NULL));
+        ASSERT_OK(direct_open(f.dir, &s, NULL));
         leaked += r == 1 && !store_has_counter(s) && count_handles(NV_INDICES) == 1;
         ASSERT_OK(clean_up(s));
         ASSERT_EQ(count_handles(NV_INDICES), 0);

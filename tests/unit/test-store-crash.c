@@ -8,6 +8,7 @@
 #include "basic/macro.h"
 #include "credstore/store.h"
 #include "stepper.h"
+#include "store-direct.h"
 #include "store-fixture.h"
 #include "store-steps.h"
 #include "test.h"
@@ -59,7 +60,7 @@ static int scenario_choose(Scenario *x, const NamedStep *step)
 
     x->step = step;
     if (r == 0)
-        r = store_open(x->work, &s, NULL);
+        r = direct_open(x->work, &s, NULL);
     if (r == 0)
         r = step->step(&subject, s);
     if (r < 0)
@@ -74,7 +75,7 @@ static int deed_step(void *userdata)
     Scenario *x = userdata;
     Store *s;
 
-    if (store_open(x->work, &s, NULL) < 0)
+    if (direct_open(x->work, &s, NULL) < 0)
         return -EIO;
     stepper_begin();
     return x->step->step(&x->subject, s);
@@ -86,7 +87,7 @@ static int deed_open(void *userdata)
     Store *s;
 
     stepper_begin();
-    return store_open(x->work, &s, NULL);
+    return direct_open(x->work, &s, NULL);
 }
 
 /* Returns the state on the disk: 0 for old, 1 for new, 2 for neither. */
@@ -94,11 +95,11 @@ static int read_state(const Scenario *x)
 {
     _cleanup_(freep) char *detail = NULL, *now = NULL;
     _cleanup_(store_closep) Store *s = NULL;
-    int r = store_open(x->work, &s, &detail), state;
+    int r = direct_open(x->work, &s, &detail), state;
     char id[STORE_ID_SIZE];
 
     if (r < 0) {
-        printf("# store_open: %s, %s\n", strerror(-r), detail);
+        printf("# direct_open: %s, %s\n", strerror(-r), detail);
         return 2;
     }
     now = steps_dump(s, false);

@@ -12,6 +12,7 @@
 #include "basic/macro.h"
 #include "basic/secret.h"
 #include "credstore/store.h"
+#include "store-direct.h"
 #include "store-fixture.h"
 #include "test.h"
 
@@ -89,7 +90,7 @@ static int find_need(const char *options, bool inodes)
         size_t sound, broken;
         int r;
 
-        if (mounted || fixture_new_in(MOUNT_POINT, &f) < 0 || store_open(f.dir, &s, NULL) < 0 ||
+        if (mounted || fixture_new_in(MOUNT_POINT, &f) < 0 || direct_open(f.dir, &s, NULL) < 0 ||
             fixture_add(s, "a", "first", a) < 0 || fill(left, inodes ? &left : NULL) < 0)
             return -1;
         r = change(s, a);
@@ -101,7 +102,7 @@ static int find_need(const char *options, bool inodes)
                 fixture_has_new(f.dir))
                 return -1;
             s = store_close(s);
-            if (store_open(f.dir, &s, NULL) < 0)
+            if (direct_open(f.dir, &s, NULL) < 0)
                 return -1;
         }
         /* Once there is room again, it works. */
@@ -148,13 +149,13 @@ TEST(read_only)
         TEST_SKIP("may not mount");
     _cleanup_(unmount_small) _unused_ const char *mounted = NULL;
     ASSERT_OK(fixture_new_in(MOUNT_POINT, &f));
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
     ASSERT_OK(fixture_add(s, "a", "first", a));
     ASSERT_OK(mount("none", MOUNT_POINT, NULL, MS_REMOUNT | MS_RDONLY, NULL));
     ASSERT_EQ(change(s, a), -EROFS);
     ASSERT_TRUE(fixture_has(s, a, "a", "first"));
     s = store_close(s);
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
     ASSERT_TRUE(fixture_has(s, a, "a", "first"));
     ASSERT_OK(mount("none", MOUNT_POINT, NULL, MS_REMOUNT, NULL));
     ASSERT_OK(change(s, a));
@@ -196,7 +197,7 @@ TEST(a_disk_that_cannot_write)
         TEST_SKIP(cannot);
     _cleanup_(unmount_image) _unused_ const char *mounted = NULL;
     ASSERT_OK(fixture_new_in(DISK, &f));
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
     ASSERT_OK(fixture_add(s, "a", "first", a));
     sync();
     ASSERT_OK(fill(0, NULL));
@@ -214,7 +215,7 @@ TEST(a_disk_that_cannot_write)
     /* Mounts it again, because the page cache proves nothing. */
     ASSERT_OK(umount(DISK));
     ASSERT_OK(system("mount -o loop " IMAGE " " DISK));
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
     ASSERT_TRUE(fixture_has(s, a, "a2", "second"));
     ASSERT_TRUE(!fixture_has_new(f.dir));
 }

@@ -11,6 +11,7 @@
 #include "credstore/limits.h"
 #include "credstore/store-private.h"
 #include "credstore/store.h"
+#include "store-direct.h"
 #include "store-fixture.h"
 #include "test.h"
 #include "tree.h"
@@ -53,7 +54,7 @@ static int original_new(Original *o)
     int r = fixture_new(&o->f);
 
     if (r == 0)
-        r = store_open(o->f.dir, &o->s, NULL);
+        r = direct_open(o->f.dir, &o->s, NULL);
     for (size_t i = 0; r == 0 && i < N_RECORDS; i++)
         r = fixture_add(o->s, name_of(i), secret_of(i), o->id[i]);
     /* Gives the records different generations. */
@@ -129,7 +130,7 @@ static bool opens_with(const char *dir, const Original *o, size_t nth)
 {
     _cleanup_(store_closep) Store *s = NULL;
 
-    return store_open(dir, &s, NULL) == 0 && store_is_export(s) && has_exactly(s, o, nth);
+    return direct_open(dir, &s, NULL) == 0 && store_is_export(s) && has_exactly(s, o, nth);
 }
 
 TEST(it_has_what_was_chosen)
@@ -147,7 +148,7 @@ TEST(it_has_what_was_chosen)
     }
     /* The store itself is unchanged. */
     o.s = store_close(o.s);
-    ASSERT_OK(store_open(o.f.dir, &o.s, NULL));
+    ASSERT_OK(direct_open(o.f.dir, &o.s, NULL));
     ASSERT_TRUE(has_exactly(o.s, &o, 1));
 }
 
@@ -220,7 +221,7 @@ TEST(it_comes_in_pieces)
     ASSERT_OK(export_to(&o, "export", 1, &e));
     ASSERT_TRUE(e.n_pieces > 4);
     o.s = store_close(o.s);
-    ASSERT_OK(store_open(e.dir, &o.s, NULL));
+    ASSERT_OK(direct_open(e.dir, &o.s, NULL));
     for (size_t i = 0; i < N_RECORDS; i++)
         ASSERT_TRUE(fixture_has(o.s, o.id[i], name_of(i), secret));
 }
@@ -249,7 +250,7 @@ TEST(it_cannot_be_changed)
 
     ASSERT_OK(original_new(&o));
     ASSERT_OK(export_to(&o, "export", 2, &e));
-    ASSERT_OK(store_open(e.dir, &s, NULL));
+    ASSERT_OK(direct_open(e.dir, &s, NULL));
     ASSERT_EQ(store_begin(s, &t), -EROFS);
     ASSERT_TRUE(t == NULL);
     ASSERT_EQ(fixture_add(s, "new", "new", id), -EROFS);
@@ -291,7 +292,7 @@ static bool heads_are_told_apart(const Original *o, const char *from, const char
     memcpy(mixed, text, head);
     memcpy(mixed + head, before + head_before, size_before - head_before);
     if (fixture_write(target, mixed, head + size_before - head_before) < 0 ||
-        store_open(to, &s, NULL) < 0)
+        direct_open(to, &s, NULL) < 0)
         return false;
     for (size_t i = 0; i < N_RECORDS; i += nth)
         noticed = noticed && store_find(s, o->id[i]);
@@ -316,7 +317,7 @@ TEST(no_head_hides_records)
 
     ASSERT_TRUE(opens_with(all.dir, &o, 1));
     ASSERT_TRUE(opens_with(some.dir, &o, 2));
-    ASSERT_OK(store_open(o.f.dir, &o.s, NULL));
+    ASSERT_OK(direct_open(o.f.dir, &o.s, NULL));
     ASSERT_TRUE(has_exactly(o.s, &o, 1));
 }
 
@@ -362,10 +363,10 @@ TEST(a_broken_record_stays_behind)
     ASSERT_OK(fixture_read(path, &text, &size));
     fixture_find_line(text, size, o.id[4], &line_size)[100] ^= 1;
     ASSERT_OK(fixture_write(path, text, size));
-    ASSERT_OK(store_open(o.f.dir, &o.s, NULL));
+    ASSERT_OK(direct_open(o.f.dir, &o.s, NULL));
     ASSERT_OK(export_to(&o, "export", 1, &e));
     o.s = store_close(o.s);
-    ASSERT_OK(store_open(e.dir, &o.s, NULL));
+    ASSERT_OK(direct_open(e.dir, &o.s, NULL));
     fixture_count(o.s, &sound, &broken);
     ASSERT_EQ(sound, N_RECORDS - 1);
     ASSERT_EQ(broken, 0);

@@ -12,6 +12,7 @@
 #include "credstore/seal/seal-type.h"
 #include "credstore/store.h"
 #include "fs-shim.h"
+#include "store-direct.h"
 #include "store-fixture.h"
 #include "store-steps.h"
 #include "test.h"
@@ -47,7 +48,7 @@ static int base_new(Base *x)
     inject(0, 0);
     r = fixture_new(&x->f);
     if (r == 0)
-        r = store_open(x->f.dir, &s, NULL);
+        r = direct_open(x->f.dir, &s, NULL);
     if (r == 0)
         r = fixture_add(s, "a", "first", x->a);
     if (r == 0)
@@ -107,7 +108,7 @@ static void check_single(int added)
         inject(0, 0);
         tree_remove(x.work);
         ASSERT_OK(tree_copy(x.f.dir, x.work));
-        ASSERT_OK(store_open(x.work, &s, NULL));
+        ASSERT_OK(direct_open(x.work, &s, NULL));
         inject(k, 1);
         r = change(&x, s, added);
         if (shim.calls < k)
@@ -119,7 +120,7 @@ static void check_single(int added)
         if (k % 2 == 0)
             ASSERT_OK(fixture_add(s, "b", "other", b));
         s = store_close(s);
-        ASSERT_OK(store_open(x.work, &s, NULL));
+        ASSERT_OK(direct_open(x.work, &s, NULL));
         ASSERT_EQ(state_of(&x, s, (size_t)added, k % 2 == 0), expected);
         ASSERT_TRUE(!fixture_has_new(x.work));
     }
@@ -153,14 +154,14 @@ TEST(some_calls_fail)
             inject(0, 0);
             tree_remove(x.work);
             ASSERT_OK(tree_copy(x.f.dir, x.work));
-            ASSERT_OK(store_open(x.work, &s, NULL));
+            ASSERT_OK(direct_open(x.work, &s, NULL));
             inject(k, n);
             r = change(&x, s, 1);
             end = shim.calls < k;
             inject(0, 0);
             ASSERT_EQ(state_of(&x, s, 1, 0), r == 0);
             s = store_close(s);
-            ASSERT_OK(store_open(x.work, &s, NULL));
+            ASSERT_OK(direct_open(x.work, &s, NULL));
             state = state_of(&x, s, 1, 0);
             ASSERT_TRUE(r == 0 ? state == 1 : state != 2);
         }
@@ -180,7 +181,7 @@ static void check_twice(const Base *x, int k1, int k2, bool *ret_end)
     inject(0, 0);
     tree_remove(x->work);
     ASSERT_OK(tree_copy(x->f.dir, x->work));
-    ASSERT_OK(store_open(x->work, &s, NULL));
+    ASSERT_OK(direct_open(x->work, &s, NULL));
     inject(k1, 1000);
     r1 = change(x, s, 1);
     ret_end[0] = shim.calls < k1;
@@ -191,7 +192,7 @@ static void check_twice(const Base *x, int k1, int k2, bool *ret_end)
     ASSERT_EQ(state_of(x, s, 1, r2 == 0), r1 == 0);
 
     s = store_close(s);
-    ASSERT_OK(store_open(x->work, &s, NULL));
+    ASSERT_OK(direct_open(x->work, &s, NULL));
     state = state_of(x, s, 1, store_find(s, b) != NULL);
     ASSERT_TRUE(state != 2);
     if (r2 == 0 || store_find(s, b)) {
@@ -252,7 +253,7 @@ static bool opens_as(const char *dir, const char *expected)
     _cleanup_(store_closep) Store *s = NULL;
     _cleanup_(freep) char *now = NULL;
 
-    if (store_open(dir, &s, NULL) < 0)
+    if (direct_open(dir, &s, NULL) < 0)
         return false;
     now = steps_dump(s, true);
     return now && strcmp(now, expected) == 0 && !fixture_has_new(dir);
@@ -269,7 +270,7 @@ static int fail_step(const Begun *x, const NamedStep *step, int k, int error)
 
     tree_remove(x->base.work);
     tree_remove(x->copy);
-    if (tree_copy(x->base.f.dir, x->base.work) < 0 || store_open(x->base.work, &s, NULL) < 0)
+    if (tree_copy(x->base.f.dir, x->base.work) < 0 || direct_open(x->base.work, &s, NULL) < 0)
         return -EIO;
     before = steps_dump(s, true);
     shim_inject(k, 1, error);
@@ -305,7 +306,7 @@ static int interrupt_step(const Begun *x, const NamedStep *step, int k)
     bool same;
 
     tree_remove(x->base.work);
-    if (tree_copy(x->base.f.dir, x->base.work) < 0 || store_open(x->base.work, &s, NULL) < 0)
+    if (tree_copy(x->base.f.dir, x->base.work) < 0 || direct_open(x->base.work, &s, NULL) < 0)
         return -EIO;
     before = steps_dump(s, true);
     shim_inject(k, 100000, EIO);
@@ -323,13 +324,13 @@ static int interrupt_step(const Begun *x, const NamedStep *step, int k)
     free(after);
     s = store_close(s);
     tree_remove(x->copy);
-    if (tree_copy(x->base.work, x->copy) < 0 || store_open(x->copy, &s, NULL) < 0)
+    if (tree_copy(x->base.work, x->copy) < 0 || direct_open(x->copy, &s, NULL) < 0)
         return -EIO;
     after = steps_dump(s, true);
     s = store_close(s);
 
     shim.read_only = true;
-    if (store_open(x->base.work, &s, NULL) == 0)
+    if (direct_open(x->base.work, &s, NULL) == 0)
         found = steps_dump(s, true);
     same =
         after && found && strcmp(after, found) == 0 && fixture_add(s, "more", "more", id) == -EROFS;
@@ -395,7 +396,7 @@ static int create(const char *dir, Secret **ret_recovery_key)
     int r = store_prepare(dir, &s, NULL);
 
     if (r == 0)
-        r = store_seal_slot(s, "recovery", NULL, &options, &slot, ret_recovery_key, NULL);
+        r = direct_seal_slot(s, "recovery", NULL, &options, &slot, ret_recovery_key, NULL);
     if (r == 0)
         r = store_adopt_slot(s, slot);
     return r < 0 ? r : store_establish(s, NULL);
@@ -463,7 +464,7 @@ static bool fail_opening(const char *dir, int k, int error, const char *expected
     int r, calls;
 
     shim_inject(k, 1, error);
-    r = store_open(dir, &s, NULL);
+    r = direct_open(dir, &s, NULL);
     calls = shim.calls;
     shim_inject(0, 0, 0);
     if (r < 0)
@@ -486,7 +487,7 @@ TEST(each_error_while_a_store_is_opened)
     int n = 0, k;
 
     ASSERT_OK(begun_new(&x));
-    ASSERT_OK(store_open(x.base.f.dir, &s, NULL));
+    ASSERT_OK(direct_open(x.base.f.dir, &s, NULL));
     expected = steps_dump(s, true);
     s = store_close(s);
     snprintf(path, sizeof(path), "%s/store.new", x.base.f.dir);

@@ -12,6 +12,7 @@
 #include "credstore/store.h"
 #include "fs-shim.h"
 #include "lost-writes.h"
+#include "store-direct.h"
 #include "store-fixture.h"
 #include "store-steps.h"
 #include "test.h"
@@ -85,10 +86,10 @@ static int state_of(const Row *x, const char *dir, unsigned states)
     _cleanup_(store_closep) Store *s = NULL;
     _cleanup_(freep) char *detail = NULL, *now = NULL;
     char id[STORE_ID_SIZE];
-    int r = store_open(dir, &s, &detail), state;
+    int r = direct_open(dir, &s, &detail), state;
 
     if (r < 0) {
-        printf("# store_open: %s, %s\n", strerror(-r), detail ? detail : "");
+        printf("# direct_open: %s, %s\n", strerror(-r), detail ? detail : "");
         return -1;
     }
     now = steps_dump(s, true);
@@ -153,7 +154,7 @@ static void cut_everywhere(Row *x, unsigned states, int tries, bool keep)
 static int record(Row *x, const Step *steps, int n)
 {
     _cleanup_(store_closep) Store *s = NULL;
-    int r = store_open(x->work, &s, NULL);
+    int r = direct_open(x->work, &s, NULL);
 
     if (r == 0) {
         x->dumps[0] = steps_dump(s, true);
@@ -214,7 +215,7 @@ TEST(cut_during_recovery)
 
         snprintf(path, sizeof(path), "%s/again-%zu", x.f.top, i);
         ASSERT_OK(lost_record(path));
-        ASSERT_OK(store_open(path, &s, NULL));
+        ASSERT_OK(direct_open(path, &s, NULL));
         ASSERT_OK(lost_stop());
         memset(x.seen, 0, SEEN_SIZE * sizeof(*x.seen));
         cut_everywhere(&x, x.again_states[i], TRIES, false);
@@ -250,7 +251,7 @@ static int record_creation(const Row *x, Secret **ret_recovery_key)
     int r = store_prepare(x->work, &s, NULL);
 
     if (r == 0)
-        r = store_seal_slot(s, "recovery", NULL, &options, &slot, ret_recovery_key, NULL);
+        r = direct_seal_slot(s, "recovery", NULL, &options, &slot, ret_recovery_key, NULL);
     if (r == 0)
         r = store_adopt_slot(s, slot);
     if (r == 0)
@@ -296,7 +297,7 @@ static int make_dumps(Row *x)
         tree_remove(x->work);
         r = tree_copy(x->f.dir, x->work);
         if (r == 0)
-            r = store_open(x->work, &s, NULL);
+            r = direct_open(x->work, &s, NULL);
         if (r == 0 && (state & 1))
             r = step_remove(&x->subject, s);
         if (r == 0 && (state & 2))
@@ -318,7 +319,7 @@ static int record_with_fault(Row *x, int k)
     tree_remove(x->work);
     r = tree_copy(x->f.dir, x->work);
     if (r == 0)
-        r = store_open(x->work, &s, NULL);
+        r = direct_open(x->work, &s, NULL);
     if (r == 0)
         r = lost_record(x->work);
     if (r < 0)

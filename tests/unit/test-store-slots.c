@@ -10,6 +10,7 @@
 #include "credstore/seal/limits.h"
 #include "credstore/seal/seal-type.h"
 #include "credstore/store.h"
+#include "store-direct.h"
 #include "store-fixture.h"
 #include "test.h"
 
@@ -25,7 +26,7 @@ static int add_recovery(Store *s, const char *id, Secret **ret_key,
                         char ret_id[static SLOT_ID_SIZE])
 {
     _cleanup_(secret_freep) Secret *slot = NULL;
-    int r = store_seal_slot(s, "recovery", id, &no_options, &slot, ret_key, NULL);
+    int r = direct_seal_slot(s, "recovery", id, &no_options, &slot, ret_key, NULL);
 
     return r < 0 ? r : store_put_slot(s, slot, ret_id);
 }
@@ -38,7 +39,7 @@ TEST(a_recovery_key_opens_the_store)
     _cleanup_(store_closep) Store *s = NULL;
 
     ASSERT_OK(fixture_new(&f));
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
     ASSERT_OK(fixture_add(s, "a", "secret", id));
     ASSERT_OK(secret_random(STORE_KEY_SIZE, &wrong));
     ASSERT_EQ(store_find_key_by_recovery(s, wrong, &found), -ENOENT);
@@ -49,7 +50,7 @@ TEST(a_recovery_key_opens_the_store)
 
     /* Takes the key of the other slot away. */
     unsetenv("CREDENTIALS_DIRECTORY");
-    ASSERT_EQ(store_open(f.dir, &s, NULL), -EKEYREJECTED);
+    ASSERT_EQ(direct_open(f.dir, &s, NULL), -EKEYREJECTED);
     ASSERT_OK(fixture_open_by_recovery(f.dir, key, &s));
     ASSERT_TRUE(fixture_has(s, id, "a", "secret"));
     ASSERT_STR(store_slot_type(s), "recovery");
@@ -69,7 +70,7 @@ TEST(a_slot_takes_the_place_of_another)
     _cleanup_(store_closep) Store *s = NULL;
 
     ASSERT_OK(fixture_new(&f));
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
     ASSERT_OK(add_recovery(s, NULL, &first, slot));
     ASSERT_OK(add_recovery(s, slot, &second, again));
     ASSERT_STR(again, slot);
@@ -87,7 +88,7 @@ TEST(the_last_slot_stays)
     _cleanup_(store_closep) Store *s = NULL;
 
     ASSERT_OK(fixture_new(&f));
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
     ASSERT_EQ(store_remove_slot(s, own, true), -EPERM);
     ASSERT_EQ(store_remove_slot(s, "ffffffff", false), -ENOENT);
     ASSERT_OK(add_recovery(s, NULL, &key, slot));
@@ -101,7 +102,7 @@ TEST(the_last_slot_stays)
     ASSERT_EQ(store_remove_slot(s, slot, true), -EPERM);
     s = store_close(s);
 
-    ASSERT_EQ(store_open(f.dir, &s, NULL), -EKEYREJECTED);
+    ASSERT_EQ(direct_open(f.dir, &s, NULL), -EKEYREJECTED);
     ASSERT_OK(fixture_open_by_recovery(f.dir, key, &s));
 }
 
@@ -114,7 +115,7 @@ TEST(the_one_that_works_stays)
     _cleanup_(store_closep) Store *s = NULL;
 
     ASSERT_OK(fixture_new(&f));
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
     ASSERT_OK(add_recovery(s, NULL, &key, slot));
     s = store_close(s);
     ASSERT_OK(fixture_open_by_recovery(f.dir, key, &s));
@@ -134,7 +135,7 @@ TEST(there_is_an_end_to_slots)
     int r = 0;
 
     ASSERT_OK(fixture_new(&f));
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
     for (size_t n = 1; n <= STORE_SLOTS_MAX && r == 0; n++) {
         _cleanup_(secret_freep) Secret *key = NULL;
 
@@ -152,8 +153,8 @@ TEST(a_slot_of_no_known_type)
     _cleanup_(store_closep) Store *s = NULL;
 
     ASSERT_OK(fixture_new(&f));
-    ASSERT_OK(store_open(f.dir, &s, NULL));
-    ASSERT_EQ(store_seal_slot(s, "tpm1", NULL, &no_options, &slot, &key, &detail), -EINVAL);
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
+    ASSERT_EQ(direct_seal_slot(s, "tpm1", NULL, &no_options, &slot, &key, &detail), -EINVAL);
     ASSERT_TRUE(detail && strstr(detail, "tpm1"));
 }
 
@@ -165,17 +166,17 @@ TEST(an_attached_store_tells_its_slots)
 
     ASSERT_OK(fixture_new(&f));
     ASSERT_OK(store_attach(f.dir, &s, NULL));
-    ASSERT_TRUE(!store_is_open(s));
+    ASSERT_STR(store_identity(s), "");
     ASSERT_EQ(count_slots(s), 1);
-    ASSERT_OK(store_find_key(s, 0, &no_options, &found, NULL));
+    ASSERT_OK(direct_find_key(s, 0, &found, NULL));
 
     /* By another key the header is not authentic, and the store stays as it is. */
     bad = secret_new_copy(found->data, found->size);
     bad->data[found->size - 1] ^= 1;
     ASSERT_EQ(store_unlock(s, bad, NULL), -EBADMSG);
-    ASSERT_TRUE(!store_is_open(s));
+    ASSERT_STR(store_identity(s), "");
     ASSERT_OK(store_unlock(s, found, NULL));
-    ASSERT_TRUE(store_is_open(s));
+    ASSERT_TRUE(store_identity(s)[0]);
     ASSERT_EQ(store_unlock(s, found, NULL), -EINVAL);
 }
 
@@ -187,14 +188,14 @@ TEST(identity)
     char first[STORE_IDENTITY_SIZE];
 
     ASSERT_OK(fixture_new(&f));
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
     ASSERT_EQ(strspn(store_identity(s), "0123456789abcdef"), STORE_IDENTITY_SIZE - 1);
     strcpy(first, store_identity(s));
     s = store_close(s);
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
     ASSERT_STR(store_identity(s), first);
     /* With the same id in its header. */
     ASSERT_OK(fixture_new(&g));
-    ASSERT_OK(store_open(g.dir, &t, NULL));
+    ASSERT_OK(direct_open(g.dir, &t, NULL));
     ASSERT_TRUE(strcmp(store_identity(t), first) != 0);
 }

@@ -12,6 +12,7 @@
 #include "credstore/head.h"
 #include "credstore/store-private.h"
 #include "credstore/store.h"
+#include "store-direct.h"
 #include "store-fixture.h"
 #include "test.h"
 
@@ -60,7 +61,7 @@ static int victim_new(Victim *v)
     int r = fixture_new(&v->f);
 
     if (r == 0)
-        r = store_open(v->f.dir, &s, NULL);
+        r = direct_open(v->f.dir, &s, NULL);
     /* Repeats until the ids are in rising order. */
     for (size_t i = 0; r == 0 && i < N;) {
         r = fixture_add(s, names[i], secrets[i], v->id[i]);
@@ -148,10 +149,10 @@ static bool opens_as(const Victim *v, const int errors[static N], size_t more)
 {
     _cleanup_(store_closep) Store *s = NULL;
     _cleanup_(freep) char *detail = NULL;
-    int r = store_open(v->f.dir, &s, &detail);
+    int r = direct_open(v->f.dir, &s, &detail);
 
     if (r < 0) {
-        printf("# store_open: %s, %s\n", strerror(-r), detail);
+        printf("# direct_open: %s, %s\n", strerror(-r), detail);
         return false;
     }
     return store_is(s, v, errors, more);
@@ -173,10 +174,10 @@ static bool is_refused(const Victim *v)
 {
     _cleanup_(store_closep) Store *s = NULL;
     _cleanup_(freep) char *detail = NULL;
-    int r = store_open(v->f.dir, &s, &detail);
+    int r = direct_open(v->f.dir, &s, &detail);
 
     if (!detail || (r != -EBADMSG && r != -EKEYREJECTED && r != -EPROTONOSUPPORT)) {
-        printf("# store_open: %s, %s\n", strerror(-r), detail ? detail : "no detail");
+        printf("# direct_open: %s, %s\n", strerror(-r), detail ? detail : "no detail");
         return false;
     }
     return true;
@@ -279,10 +280,10 @@ TEST(the_file_is_something_else)
         int r;
 
         ASSERT_OK(make_odd(path, which));
-        r = store_open(v.f.dir, &s, &detail);
+        r = direct_open(v.f.dir, &s, &detail);
         if (r >= 0 || r == -ENOENT || !detail)
             TEST_FAIL("%d: %d", which, r);
-        ASSERT_EQ(store_create(v.f.dir, &s, NULL), -EEXIST);
+        ASSERT_EQ(direct_create(v.f.dir, &s, NULL), -EEXIST);
         ASSERT_OK(remove(path));
     }
     ASSERT_OK(rename(old, path));
@@ -299,7 +300,7 @@ TEST(a_newer_format_is_told_apart)
     ASSERT_TRUE(version != NULL);
     version[10] = '2';
     ASSERT_OK(put_text(&v, v.text, v.size));
-    ASSERT_EQ(store_open(v.f.dir, &s, NULL), -EPROTONOSUPPORT);
+    ASSERT_EQ(direct_open(v.f.dir, &s, NULL), -EPROTONOSUPPORT);
 }
 
 /* The head lists the records, and each line names its own, so their order does not matter. */
@@ -356,7 +357,7 @@ TEST(a_record_is_missing)
     ASSERT_OK(put_pieces(&v, (const Piece[]){head_of(&v), line_of(&v, 0), line_of(&v, 2), end}));
     ASSERT_TRUE(only_one_has(&v, 1, -ENOENT));
 
-    ASSERT_OK(store_open(v.f.dir, &s, NULL));
+    ASSERT_OK(direct_open(v.f.dir, &s, NULL));
     ASSERT_EQ(fixture_replace(s, v.id[1], "two", NULL), -ENOENT);
     ASSERT_OK(fixture_replace(s, v.id[1], "two", "secret 2"));
     ASSERT_EQ(store_find(s, v.id[1])->generation, 2);
@@ -365,7 +366,7 @@ TEST(a_record_is_missing)
 
     ASSERT_OK(victim_read(&v));
     ASSERT_OK(put_pieces(&v, (const Piece[]){head_of(&v), line_of(&v, 0), line_of(&v, 2), end}));
-    ASSERT_OK(store_open(v.f.dir, &s, NULL));
+    ASSERT_OK(direct_open(v.f.dir, &s, NULL));
     ASSERT_OK(fixture_delete(s, v.id[1]));
     s = store_close(s);
     ASSERT_TRUE(only_one_has(&v, 1, 1));
@@ -389,11 +390,11 @@ TEST(a_record_is_there_twice)
                                              line_of(&v, 1), line_of(&v, 2), line_of(&v, 1), end}));
     ASSERT_TRUE(only_one_has(&v, 1, -EBADMSG));
     /* The record stays broken until it is replaced. */
-    ASSERT_OK(store_open(v.f.dir, &s, NULL));
+    ASSERT_OK(direct_open(v.f.dir, &s, NULL));
     ASSERT_OK(fixture_replace(s, v.id[0], names[0], secrets[0]));
     s = store_close(s);
     ASSERT_TRUE(only_one_has(&v, 1, -EBADMSG));
-    ASSERT_OK(store_open(v.f.dir, &s, NULL));
+    ASSERT_OK(direct_open(v.f.dir, &s, NULL));
     ASSERT_OK(fixture_replace(s, v.id[1], names[1], secrets[1]));
     s = store_close(s);
     ASSERT_TRUE(opens_as(&v, SOUND, 0));
@@ -407,7 +408,7 @@ static int change_one(Victim *v, Victim *before)
 
     *before = *v;
     v->text = NULL;
-    r = store_open(v->f.dir, &s, NULL);
+    r = direct_open(v->f.dir, &s, NULL);
     if (r == 0)
         r = fixture_replace(s, v->id[1], "new", "newer");
     return r < 0 ? r : victim_read(v);
@@ -436,7 +437,7 @@ TEST(an_older_record)
     ASSERT_OK(mix_generations(&v, false));
     ASSERT_TRUE(only_one_has(&v, 1, -ESTALE));
     /* The next generation is above both. */
-    ASSERT_OK(store_open(v.f.dir, &s, NULL));
+    ASSERT_OK(direct_open(v.f.dir, &s, NULL));
     ASSERT_OK(fixture_replace(s, v.id[1], "two", "secret 2"));
     ASSERT_EQ(store_find(s, v.id[1])->generation, 3);
     s = store_close(s);
@@ -452,11 +453,11 @@ TEST(an_older_head)
     ASSERT_OK(mix_generations(&v, true));
     ASSERT_TRUE(only_one_has(&v, 1, -ESTALE));
     /* A commit of another record does not repair it. */
-    ASSERT_OK(store_open(v.f.dir, &s, NULL));
+    ASSERT_OK(direct_open(v.f.dir, &s, NULL));
     ASSERT_OK(fixture_replace(s, v.id[0], names[0], secrets[0]));
     s = store_close(s);
     ASSERT_TRUE(only_one_has(&v, 1, -ESTALE));
-    ASSERT_OK(store_open(v.f.dir, &s, NULL));
+    ASSERT_OK(direct_open(v.f.dir, &s, NULL));
     ASSERT_OK(fixture_replace(s, v.id[1], "two", "secret 2"));
     ASSERT_EQ(store_find(s, v.id[1])->generation, 3);
     s = store_close(s);
@@ -497,7 +498,7 @@ TEST(a_removed_record_is_put_back)
     Victim after;
     VICTIM;
 
-    ASSERT_OK(store_open(v.f.dir, &s, NULL));
+    ASSERT_OK(direct_open(v.f.dir, &s, NULL));
     ASSERT_OK(fixture_delete(s, v.id[1]));
     s = store_close(s);
     after = v;
@@ -506,11 +507,11 @@ TEST(a_removed_record_is_put_back)
     ASSERT_OK(put_pieces(&v, (const Piece[]){{after.text, after.size}, line_of(&v, 1), end}));
     ASSERT_TRUE(only_one_has(&v, 1, -ESTALE));
     /* Commits of other records leave it as it is, until it is removed. */
-    ASSERT_OK(store_open(v.f.dir, &s, NULL));
+    ASSERT_OK(direct_open(v.f.dir, &s, NULL));
     ASSERT_OK(fixture_replace(s, v.id[0], names[0], secrets[0]));
     s = store_close(s);
     ASSERT_TRUE(only_one_has(&v, 1, -ESTALE));
-    ASSERT_OK(store_open(v.f.dir, &s, NULL));
+    ASSERT_OK(direct_open(v.f.dir, &s, NULL));
     ASSERT_OK(fixture_delete(s, v.id[1]));
     s = store_close(s);
     ASSERT_TRUE(only_one_has(&v, 1, 1));
@@ -527,7 +528,7 @@ TEST(a_foreign_record)
     setenv("CREDENTIALS_DIRECTORY", v.f.top, 1);
     ASSERT_OK(put_pieces(&v, (const Piece[]){{v.text, v.size}, line_of(&other, 1), end}));
     ASSERT_TRUE(opens_as(&v, SOUND, 1));
-    ASSERT_OK(store_open(v.f.dir, &s, NULL));
+    ASSERT_OK(direct_open(v.f.dir, &s, NULL));
     ASSERT_EQ(store_find(s, other.id[1])->error, -EBADMSG);
     ASSERT_OK(fixture_delete(s, other.id[1]));
     s = store_close(s);
@@ -548,7 +549,7 @@ TEST(a_broken_record_outlives_commits)
 
         v.text[at] = good == 'x' ? 'y' : 'x';
         ASSERT_OK(put_text(&v, v.text, v.size));
-        ASSERT_OK(store_open(v.f.dir, &s, NULL));
+        ASSERT_OK(direct_open(v.f.dir, &s, NULL));
         ASSERT_OK(fixture_add(s, "more", "more", id));
         ASSERT_OK(fixture_replace(s, v.id[0], names[0], secrets[0]));
         ASSERT_OK(fixture_delete(s, id));
@@ -567,7 +568,7 @@ TEST(a_broken_record_outlives_commits)
             TEST_FAIL("byte %zu is lost", at - v.line[1]);
         v.text[at] = good;
     }
-    ASSERT_OK(store_open(v.f.dir, &s, NULL));
+    ASSERT_OK(direct_open(v.f.dir, &s, NULL));
     ASSERT_OK(fixture_replace(s, v.id[1], names[1], secrets[1]));
     s = store_close(s);
     ASSERT_TRUE(opens_as(&v, SOUND, 0));
@@ -588,7 +589,7 @@ TEST(garbage)
                                              newline, line_of(&v, 1), newline, newline, long_line,
                                              line_of(&v, 2), long_line, end}));
     ASSERT_TRUE(opens_as(&v, SOUND, 0));
-    ASSERT_OK(store_open(v.f.dir, &s, NULL));
+    ASSERT_OK(direct_open(v.f.dir, &s, NULL));
     ASSERT_OK(fixture_replace(s, v.id[1], names[1], secrets[1]));
     s = store_close(s);
     ASSERT_TRUE(opens_as(&v, SOUND, 0));

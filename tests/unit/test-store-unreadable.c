@@ -10,6 +10,7 @@
 #include "basic/secret.h"
 #include "credstore/store.h"
 #include "fs-shim.h"
+#include "store-direct.h"
 #include "store-fixture.h"
 #include "test.h"
 
@@ -64,7 +65,7 @@ static int disk_new(Disk *d)
     name[sizeof(name) - 1] = '\0';
     meta = fixture_meta(name);
     if (r == 0)
-        r = store_open(d->f.dir, &s, NULL);
+        r = direct_open(d->f.dir, &s, NULL);
     if (r == 0)
         r = store_begin(s, &t);
     for (size_t i = 0; r == 0 && i < N; i++)
@@ -114,7 +115,7 @@ TEST(some_pages_cannot_be_read)
             shim.bad_from = from;
             shim.bad_to = to;
             shim.bad_reads = 0;
-            r = store_open(d.f.dir, &s, NULL);
+            r = direct_open(d.f.dir, &s, NULL);
             shim.bad_to = 0;
             ASSERT_TRUE(shim.bad_reads > 0);
             if (from < d.head)
@@ -138,13 +139,13 @@ TEST(a_commit_with_pages_that_cannot_be_read)
     ASSERT_OK(disk_new(&d));
     shim.bad_from = from;
     shim.bad_to = to;
-    ASSERT_OK(store_open(d.f.dir, &s, NULL));
+    ASSERT_OK(direct_open(d.f.dir, &s, NULL));
     ASSERT_TRUE(only_these_are_broken(&d, s, from, to, -EIO));
     ASSERT_OK(fixture_add(s, "more", "more", id));
     ASSERT_TRUE(only_these_are_broken(&d, s, from, to, -EIO));
     shim.bad_to = 0;
     s = store_close(s);
-    ASSERT_OK(store_open(d.f.dir, &s, NULL));
+    ASSERT_OK(direct_open(d.f.dir, &s, NULL));
     ASSERT_TRUE(only_these_are_broken(&d, s, from, to, -ENOENT));
     ASSERT_TRUE(fixture_has(s, id, "more", "more"));
     fixture_path(&d.f, "store.damaged", path);
@@ -161,7 +162,7 @@ TEST(a_commit_with_pages_that_cannot_be_read)
                 ASSERT_OK(fixture_delete(s, d.id[i]));
         }
     s = store_close(s);
-    ASSERT_OK(store_open(d.f.dir, &s, NULL));
+    ASSERT_OK(direct_open(d.f.dir, &s, NULL));
     fixture_count(s, &sound, &broken);
     ASSERT_EQ(broken, 0);
     ASSERT_TRUE(sound < N && sound > N - 10);
@@ -176,10 +177,10 @@ TEST(pages_that_can_be_read_again)
     ASSERT_OK(disk_new(&d));
     shim.bad_from = 2 * SHIM_PAGE;
     shim.bad_to = d.size;
-    ASSERT_OK(store_open(d.f.dir, &s, NULL));
+    ASSERT_OK(direct_open(d.f.dir, &s, NULL));
     shim.bad_to = 0;
     s = store_close(s);
-    ASSERT_OK(store_open(d.f.dir, &s, NULL));
+    ASSERT_OK(direct_open(d.f.dir, &s, NULL));
     ASSERT_TRUE(only_these_are_broken(&d, s, 0, 0, 0));
 }
 
@@ -198,7 +199,7 @@ TEST(each_read_fails_once)
             int r;
 
             shim_inject(k, 1, errors[e]);
-            r = store_open(d.f.dir, &s, NULL);
+            r = direct_open(d.f.dir, &s, NULL);
             end = shim.calls < k;
             shim_inject(0, 0, 0);
             if (r == 0)

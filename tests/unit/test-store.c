@@ -11,6 +11,7 @@
 #include "basic/secret.h"
 #include "credstore/limits.h"
 #include "credstore/store.h"
+#include "store-direct.h"
 #include "store-fixture.h"
 #include "test.h"
 
@@ -23,21 +24,21 @@ TEST(open_needs_a_private_directory_with_a_store)
 
     ASSERT_OK(fixture_new(&f));
     fixture_path(&f, "none", path);
-    ASSERT_EQ(store_open(path, &s, NULL), -ENOENT);
+    ASSERT_EQ(direct_open(path, &s, NULL), -ENOENT);
     fixture_path(&f, "store", path);
-    ASSERT_EQ(store_open(path, &s, NULL), -ENOTDIR);
+    ASSERT_EQ(direct_open(path, &s, NULL), -ENOTDIR);
 
     ASSERT_OK(chmod(f.dir, 0710));
-    ASSERT_EQ(store_open(f.dir, &s, &detail), -EPERM);
+    ASSERT_EQ(direct_open(f.dir, &s, &detail), -EPERM);
     ASSERT_TRUE(detail && strstr(detail, "0710"));
     ASSERT_OK(chmod(f.dir, 0700));
     ASSERT_TRUE(s == NULL);
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
     ASSERT_STR(store_slot_type(s), "systemd-creds");
     store_close(TAKE_PTR(s));
 
     ASSERT_OK(unlink(path));
-    ASSERT_EQ(store_open(f.dir, &s, NULL), -ENOENT);
+    ASSERT_EQ(direct_open(f.dir, &s, NULL), -ENOENT);
 }
 
 TEST(one_process_at_a_time)
@@ -47,11 +48,11 @@ TEST(one_process_at_a_time)
     _cleanup_(freep) char *detail = NULL;
 
     ASSERT_OK(fixture_new(&f));
-    ASSERT_OK(store_open(f.dir, &s, NULL));
-    ASSERT_EQ(store_open(f.dir, &second, &detail), -EBUSY);
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
+    ASSERT_EQ(direct_open(f.dir, &second, &detail), -EBUSY);
     ASSERT_TRUE(detail != NULL);
     store_close(TAKE_PTR(s));
-    ASSERT_OK(store_open(f.dir, &second, NULL));
+    ASSERT_OK(direct_open(f.dir, &second, NULL));
 }
 
 TEST(records_come_back)
@@ -62,7 +63,7 @@ TEST(records_come_back)
 
     ASSERT_OK(fixture_new(&f));
     for (int open = 0; open < 2; open++) {
-        ASSERT_OK(store_open(f.dir, &s, NULL));
+        ASSERT_OK(direct_open(f.dir, &s, NULL));
         if (open == 0) {
             ASSERT_OK(fixture_add(s, "a", "secret of a", a));
             ASSERT_OK(fixture_add(s, "b", "secret of b", b));
@@ -102,7 +103,7 @@ TEST(metadata_is_opaque)
     char id[STORE_ID_SIZE];
 
     ASSERT_OK(fixture_new(&f));
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
     ASSERT_OK(store_begin(s, &t));
     ASSERT_OK(store_add(t, meta, secret, id));
     ASSERT_OK(store_commit(t));
@@ -112,7 +113,7 @@ TEST(metadata_is_opaque)
     ASSERT_TRUE(has_meta(s, id, text));
 
     s = store_close(s);
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
     ASSERT_TRUE(has_meta(s, id, text));
 }
 
@@ -124,7 +125,7 @@ TEST(replace_and_remove)
     size_t sound, broken, size;
 
     ASSERT_OK(fixture_new(&f));
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
     ASSERT_OK(fixture_add(s, "a", "first", a));
     ASSERT_OK(fixture_add(s, "b", "other", b));
     ASSERT_OK(fixture_replace(s, a, "a2", NULL));
@@ -143,7 +144,7 @@ TEST(replace_and_remove)
         ASSERT_EQ(broken, 0);
         ASSERT_TRUE(fixture_has(s, a, "a3", "second"));
         s = store_close(s);
-        ASSERT_OK(store_open(f.dir, &s, NULL));
+        ASSERT_OK(direct_open(f.dir, &s, NULL));
     }
     fixture_path(&f, "store", path);
     ASSERT_OK(fixture_read(path, &text, &size));
@@ -161,7 +162,7 @@ TEST(nothing_before_the_commit)
     char id[STORE_ID_SIZE];
 
     ASSERT_OK(fixture_new(&f));
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
     ASSERT_OK(store_begin(s, &t));
     ASSERT_EQ(store_begin(s, &other), -EBUSY);
     ASSERT_OK(store_add(t, meta, secret, id));
@@ -187,7 +188,7 @@ TEST(a_transaction_sees_itself)
     size_t sound, broken;
 
     ASSERT_OK(fixture_new(&f));
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
     ASSERT_OK(fixture_add(s, "old", "o", old));
     ASSERT_OK(store_begin(s, &t));
     ASSERT_OK(store_add(t, one, x, a));
@@ -207,7 +208,7 @@ TEST(a_transaction_sees_itself)
         ASSERT_TRUE(fixture_has(s, old, "2", "y"));
         ASSERT_EQ(store_find(s, old)->generation, 2);
         s = store_close(s);
-        ASSERT_OK(store_open(f.dir, &s, NULL));
+        ASSERT_OK(direct_open(f.dir, &s, NULL));
     }
 
     ASSERT_OK(store_begin(s, &t));
@@ -241,7 +242,7 @@ TEST(what_cannot_be_stored_is_refused)
     memset(long_text, 'z', STORE_RECORD_MAX);
     big = fixture_meta(long_text);
     ASSERT_OK(fixture_new(&f));
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
     ASSERT_OK(store_begin(s, &t));
     ASSERT_EQ(store_add(t, meta, empty, id), -EINVAL);
     ASSERT_EQ(store_add(t, big, x, id), -E2BIG);
@@ -260,7 +261,7 @@ TEST(what_cannot_be_stored_is_refused)
     ASSERT_OK(store_commit(t));
     t = store_end(t);
     s = store_close(s);
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
     ASSERT_EQ(store_find(s, id)->error, 0);
 }
 
@@ -291,7 +292,7 @@ TEST(many_records_in_order)
     int visits = 0;
 
     ASSERT_OK(fixture_new(&f));
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
     for (size_t batch = 0; batch < 2; batch++) {
         _cleanup_(store_endp) StoreTransaction *t = NULL;
 
@@ -311,7 +312,7 @@ TEST(many_records_in_order)
         for (size_t i = 0; i < 1000; i++)
             ASSERT_EQ(store_find(s, id[i]) == NULL, i < 500 && i % 5 == 0);
         s = store_close(s);
-        ASSERT_OK(store_open(f.dir, &s, NULL));
+        ASSERT_OK(direct_open(f.dir, &s, NULL));
     }
     ASSERT_EQ(store_for_each(s, stop, &visits), -ECANCELED);
     ASSERT_EQ(visits, 1);
@@ -325,7 +326,7 @@ TEST(a_directory_in_the_place_of_the_store)
     char a[STORE_ID_SIZE], b[STORE_ID_SIZE], path[160];
 
     ASSERT_OK(fixture_new(&f));
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
     ASSERT_OK(fixture_add(s, "a", "first", a));
     fixture_path(&f, "store", path);
     ASSERT_OK(unlink(path));
@@ -339,7 +340,7 @@ TEST(a_directory_in_the_place_of_the_store)
     /* Memory has all of it, so a commit restores the file. */
     ASSERT_OK(fixture_add(s, "b", "other", b));
     s = store_close(s);
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
     ASSERT_TRUE(fixture_has(s, a, "a", "first"));
     ASSERT_TRUE(fixture_has(s, b, "b", "other"));
 }
@@ -355,7 +356,7 @@ TEST(commit_again)
     char id[STORE_ID_SIZE], path[160];
 
     ASSERT_OK(fixture_new(&f));
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
     fixture_path(&f, "store.new", path);
     ASSERT_OK(mkdir(path, 0700));
     ASSERT_OK(store_begin(s, &t));
@@ -382,7 +383,7 @@ TEST(open_sweeps_what_a_crash_left)
     }
     fixture_path(&f, "store.new", path);
     ASSERT_OK(fixture_write(path, "half a fi", 9));
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
     fixture_count(s, &sound, &broken);
     ASSERT_EQ(sound + broken, 0);
     ASSERT_TRUE(!fixture_has_new(f.dir));
@@ -393,7 +394,7 @@ TEST(open_sweeps_what_a_crash_left)
     for (size_t i = 0; i < ARRAY_SIZE(foreign); i++)
         ASSERT_TRUE(fixture_exists(&f, foreign[i]));
     s = store_close(s);
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
     ASSERT_TRUE(fixture_has(s, id, "a", "first"));
 }
 
@@ -404,13 +405,13 @@ TEST(create_keeps_what_is_there)
     char path[160];
 
     ASSERT_OK(fixture_new(&f));
-    ASSERT_EQ(store_create(f.dir, &s, NULL), -EEXIST);
+    ASSERT_EQ(direct_create(f.dir, &s, NULL), -EEXIST);
     /* Whatever file has its name. */
     fixture_path(&f, "store", path);
     ASSERT_OK(unlink(path));
     ASSERT_OK(symlink("nowhere", path));
-    ASSERT_EQ(store_create(f.dir, &s, NULL), -EEXIST);
-    ASSERT_EQ(store_open(f.dir, &s, NULL), -ELOOP);
+    ASSERT_EQ(direct_create(f.dir, &s, NULL), -EEXIST);
+    ASSERT_EQ(direct_open(f.dir, &s, NULL), -ELOOP);
 }
 
 TEST(the_file_is_private)
@@ -421,7 +422,7 @@ TEST(the_file_is_private)
     struct stat st;
 
     ASSERT_OK(fixture_new(&f));
-    ASSERT_OK(store_open(f.dir, &s, NULL));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
     ASSERT_OK(fixture_add(s, "a", "first", id));
     fixture_path(&f, "store", path);
     ASSERT_OK(stat(path, &st));

@@ -325,32 +325,23 @@ TEST(closed_at_work)
     const SlotRequest q = {.type = "systemd-creds"};
     Sealing first = {.done = false}, second = {.done = false};
     char id[STORE_IDENTITY_SIZE];
-    Config other;
     SyncResult s;
     FIXTURE;
 
-    for (int by_reload = 0; by_reload < 2; by_reload++) {
-        first = second = (Sealing){.done = false};
-        ASSERT_TRUE(by_reload || make_store(&f, id));
-        vault_seal_slot(manager_vault(f.m), &q, on_sealed, &first);
-        vault_seal_slot(manager_vault(f.m), &q, on_sealed, &second);
-        ASSERT_TRUE(!first.done && !second.done && vault_is_working(manager_vault(f.m)));
-        other = f.config;
-        ASSERT_TRUE(set(&other, "Id", OTHER_ID));
-        if (by_reload)
-            manager_set_config(f.m, &other);
-        else
-            manager_close(f.m);
-        ASSERT_TRUE(!manager_store(f.m) && !vault_is_working(manager_vault(f.m)));
-        ASSERT_EQ(first.error, -ECANCELED);
-        ASSERT_EQ(second.error, -ECANCELED);
-        ASSERT_EQ(fixture_keys(&f), 0);
-        free(first.detail);
-        free(second.detail);
-        manager_set_config(f.m, &f.config);
-        ASSERT_OK(fixture_sync(&f, &s));
-        ASSERT_EQ(s.kept, 1);
-    }
+    ASSERT_TRUE(make_store(&f, id));
+    vault_seal_slot(manager_vault(f.m), &q, on_sealed, &first);
+    vault_seal_slot(manager_vault(f.m), &q, on_sealed, &second);
+    ASSERT_TRUE(!first.done && !second.done && vault_is_working(manager_vault(f.m)));
+    fixture_close(&f);
+    ASSERT_TRUE(!manager_store(f.m) && !vault_is_working(manager_vault(f.m)));
+    ASSERT_EQ(first.error, -ECANCELED);
+    ASSERT_EQ(second.error, -ECANCELED);
+    ASSERT_EQ(fixture_keys(&f), 0);
+    free(first.detail);
+    free(second.detail);
+    manager_set_config(f.m, &f.config);
+    ASSERT_OK(fixture_sync(&f, &s));
+    ASSERT_EQ(s.kept, 1);
     vault_seal_slot(manager_vault(f.m), &q, on_sealed, &first);
     f.m = manager_free(f.m);
     ASSERT_EQ(first.error, -ECANCELED);

@@ -22,6 +22,27 @@ void tree_remove(const char *path)
         (void)nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+int tree_read(const char *path, char **ret, size_t *ret_size)
+{
+    _cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    _cleanup_(freep) char *data = NULL;
+    struct stat st;
+
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return -errno;
+    data = calloc(1, (size_t)st.st_size + 1);
+    if (!data)
+        return -ENOMEM;
+    for (ssize_t n, have = 0; have < st.st_size; have += n) {
+        n = read(fd, data + have, (size_t)(st.st_size - have));
+        if (n <= 0)
+            return n < 0 ? -errno : -EIO;
+    }
+    *ret = TAKE_PTR(data);
+    *ret_size = (size_t)st.st_size;
+    return 0;
+}
+
 /* nftw(3) passes no argument to its function. */
 static const char *copy_from, *copy_to;
 
@@ -37,8 +58,7 @@ static int copy_one(const char *path, const struct stat *st, _unused_ int type,
     if (S_ISDIR(st->st_mode))
         return mkdir(to, 0700);
     fd = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    return fd < 0 || io_read_file_at(AT_FDCWD, path, (size_t)1 << 26, &data, &size) < 0 ||
-           io_write_all(fd, data, size) < 0;
+    return fd < 0 || tree_read(path, &data, &size) < 0 || io_write_all(fd, data, size) < 0;
 }
 
 int tree_copy(const char *from, const char *to)

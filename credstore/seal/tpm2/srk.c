@@ -27,7 +27,8 @@ static const TPM2B_PUBLIC srk_template = {
         },
 };
 
-int tpm2_srk_find(Tpm2Context *c, ESYS_TR *ret)
+/* Returns -ENOENT without a detail if there is none, or as tpm2_check(). */
+static int find(Tpm2Context *c, ESYS_TR *ret)
 {
     ESYS_TR srk;
     TSS2_RC rc = Esys_TR_FromTPMPublic(c->esys, TPM2_SRK_HANDLE, ESYS_TR_NONE, ESYS_TR_NONE,
@@ -84,14 +85,14 @@ static int srk_create(Tpm2Context *c)
 
 int tpm2_srk_require(Tpm2Context *c, ESYS_TR *ret)
 {
-    int r = tpm2_srk_find(c, ret);
+    int r = find(c, ret);
 
     if (r != -ENOENT)
         return r;
     r = srk_create(c);
     if (r < 0)
         return r;
-    r = tpm2_srk_find(c, ret);
+    r = find(c, ret);
     if (r == -ENOENT)
         return detail_set(c->reterr_detail, -EIO,
                           "the TPM lost the storage root key that it just made");
@@ -124,7 +125,7 @@ int tpm2_srk_known(Tpm2Context *c, const Tpm2Names *known, ESYS_TR *ret)
     ESYS_TR srk;
     int r;
 
-    r = tpm2_srk_find(c, &srk);
+    r = find(c, &srk);
     if (r == -ENOENT)
         return detail_set(c->reterr_detail, -EKEYREJECTED,
                           "this is another TPM or it was cleared: it has no storage root key");

@@ -9,12 +9,9 @@
 /* Its handle in the TCG's provisioning guidance. */
 #define TPM2_SRK_HANDLE ((TPMI_DH_PERSISTENT)0x81000001)
 
-/* Finds the storage root key, of any algorithm. ret is valid until the context closes. Returns
- * -ENOENT without a detail if there is none, or as tpm2_check(). */
-int tpm2_srk_find(Tpm2Context *c, ESYS_TR *ret) _must_check_;
-
-/* Finds it, or makes and persists an ECC P-256 one. Returns -EKEYREJECTED if that needs the
- * password of the owner hierarchy, or as tpm2_check(). */
+/* Finds the storage root key, of any algorithm, or makes and persists an ECC P-256 one. ret is
+ * valid until the context closes. Returns -EKEYREJECTED if that needs the password of the owner
+ * hierarchy, or as tpm2_check(). */
 int tpm2_srk_require(Tpm2Context *c, ESYS_TR *ret) _must_check_;
 
 /* Returns the name of key, an algorithm and a digest. ESYS computes it from the very public key

@@ -56,9 +56,6 @@ const char *manager_credential_problem(const Manager *m, size_t n);
 /* Returns a handed-in key that has been overridden since the last call, or NULL. */
 const Key *manager_next_overridden(Manager *m);
 
-/* Closes the store and drops its keys from the table; the ring stays as it is. */
-void manager_close(Manager *m);
-
 /* To be called before manager_add(): like vault_await(), or like vault_await_new() if the key would
  * be added, so that no store is made for a key that is refused. */
 bool manager_await_add(Manager *m, const KeyRequest *request);

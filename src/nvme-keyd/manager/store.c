@@ -67,14 +67,6 @@ static void on_vault(VaultEvent event, void *userdata)
         m->handler(event, m->userdata);
 }
 
-void manager_close(Manager *m)
-{
-    key_table_remove_all(&m->keys, false);
-    vault_close(m->vault);
-    manager_update_overrides(m);
-    manager_update_complete(m);
-}
-
 static VaultRules rules_of(const Config *c)
 {
     VaultRules rules = {.closed_ways = c->closed_ways,

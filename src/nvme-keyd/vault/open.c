@@ -43,9 +43,10 @@ static bool is_initramfs(void)
     return value && *value ? strcmp(value, "1") == 0 : access("/etc/initrd-release", F_OK) == 0;
 }
 
-/* An export in the place of the real store would have old keys, or too few, and no rollback counter
- * that reveals it. */
-int vault_open_with(Vault *v, const Secret *found, char **reterr_detail)
+/* Opens the attached store with a key that was found. Returns as store_unlock(), -EXDEV (not the
+ * expected store), or -EROFS: an export in the place of the real store would have old keys, or too
+ * few, and no rollback counter that reveals it. */
+static int open_with(Vault *v, const Secret *found, char **reterr_detail)
 {
     int r = store_unlock(v->store, found, reterr_detail);
 
@@ -62,7 +63,7 @@ int vault_open_with(Vault *v, const Secret *found, char **reterr_detail)
 static void open_and_notify(Vault *v, const Secret *found)
 {
     _cleanup_(freep) char *why = NULL;
-    int r = vault_open_with(v, found, &why);
+    int r = open_with(v, found, &why);
 
     if (r < 0)
         vault_note_failure(v, &v->detail, r, "store", why);
@@ -249,7 +250,7 @@ int vault_unlock(Vault *v, const Secret *recovery_key, char **reterr_detail)
     if (r < 0)
         return r;
     v->request_at_work = false;
-    r = vault_open_with(v, found, reterr_detail);
+    r = open_with(v, found, reterr_detail);
     if (r < 0) {
         free(v->detail);
         v->detail = *reterr_detail ? strdup(*reterr_detail) : NULL;

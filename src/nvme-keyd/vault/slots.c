@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "credstore/seal/helper.h"
 #include "nvme-keyd/vault/vault-private.h"
 
 /* Slots of the store. Sealing one is slow, so it is a request; adding the sealed slot is a
@@ -137,12 +138,17 @@ int vault_put_slot(Vault *v, const Secret *slot, SealedSlot *ret, char **reterr_
 
 int vault_add_recovery(Vault *v, const SlotRequest *q, SealedSlot *ret, char **reterr_detail)
 {
-    _cleanup_(secret_freep) Secret *slot = NULL, *key = NULL;
+    _cleanup_(secret_freep) Secret *request = NULL, *key = NULL, *sealed = NULL, *slot = NULL;
     SlotOptions options = vault_slot_options(v);
     int r = check_request(v, q->type, q->replaces, reterr_detail);
 
     if (r == 0)
-        r = store_seal_slot(v->store, q->type, q->replaces, &options, &slot, &key, reterr_detail);
+        r = store_request_seal(v->store, q->type, q->replaces, &options, &request, &key,
+                               reterr_detail);
+    if (r == 0)
+        r = seal_work(request->data, request->size, &sealed, reterr_detail);
+    if (r == 0)
+        r = store_wrap_slot(v->store, sealed, key, &slot);
     if (r == 0)
         r = vault_put_slot(v, slot, ret, reterr_detail);
     if (r == 0)

@@ -100,11 +100,6 @@ void vault_note_failure(Vault *v, char **detail, int error, const char *type, co
  * memory. */
 char *vault_explain(const char *type, int error);
 
-/* open.c: opens the attached store with the result of store_take_kek() or
- * store_find_key_by_recovery(). Returns as store_unlock(), -EXDEV (not the expected store), or
- * -EROFS (an export outside of an initramfs). */
-int vault_open_with(Vault *v, const Secret *found, char **reterr_detail) _must_check_;
-
 /* trust.c: whether a store, or none (NULL), is the one that the rules expect. Returns 0, or
  * -EXDEV. */
 int vault_check_id(const Vault *v, const Store *s, char **reterr_detail) _must_check_;

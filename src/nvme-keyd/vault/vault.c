@@ -17,7 +17,7 @@
  *     creating -- no slot type seals, or the disk fails --> closed    VAULT_FAILED
  *     closed, opening -- vault_unlock() ------------------> open      VAULT_OPENED
  *     any ------- vault_set_rules() ----------------------> closed    VAULT_IDLE
- *     any ------- vault_close(), vault_fail() ------------> closed
+ *     any ------- vault_fail() ---------------------------> closed
  *
  * A closed Vault is one of three: untried; failed, with an error, so vault_await() makes no other
  * try for a while; or refused, a failure that lasts until the rules change.
@@ -51,19 +51,6 @@ int vault_new(sd_event *event, const char *state_dir, const VaultRules *rules, V
     return 0;
 }
 
-Vault *vault_free(Vault *v)
-{
-    if (!v)
-        return NULL;
-    vault_close(v);
-    free(v->detail);
-    free(v->make_detail);
-    free(v->counters_unseen);
-    json_object_put(v->passed_over);
-    free(v);
-    return NULL;
-}
-
 void vault_end_job(Vault *v)
 {
     v->job = job_free(v->job);
@@ -80,7 +67,7 @@ static void stop(Vault *v)
     v->request_at_work = false;
 }
 
-void vault_close(Vault *v)
+static void close_vault(Vault *v)
 {
     stop(v);
     v->store = store_close(v->store);
@@ -89,9 +76,22 @@ void vault_close(Vault *v)
         vault_end_request(v, -ECANCELED, NULL, "the store was closed meanwhile");
 }
 
+Vault *vault_free(Vault *v)
+{
+    if (!v)
+        return NULL;
+    close_vault(v);
+    free(v->detail);
+    free(v->make_detail);
+    free(v->counters_unseen);
+    json_object_put(v->passed_over);
+    free(v);
+    return NULL;
+}
+
 void vault_fail(Vault *v, int error)
 {
-    vault_close(v);
+    close_vault(v);
     v->error = error;
     v->retry_usec = vault_retry_time(v);
     free(v->detail);
@@ -117,7 +117,7 @@ void vault_set_rules(Vault *v, const VaultRules *rules)
     if (v->state == VAULT_STATE_OPEN && may_stay_open(v))
         stop(v); /* the job may have begun by the old rules */
     else
-        vault_close(v);
+        close_vault(v);
     vault_run_next(v);
     vault_notify(v, VAULT_IDLE);
 }
@@ -263,7 +263,7 @@ const char *vault_detail(const Vault *v)
     return v->detail;
 }
 
-int vault_make_error(const Vault *v)
+static int make_error(const Vault *v)
 {
     return v->make_error;
 }
@@ -323,6 +323,6 @@ int vault_require_store(const Vault *v, char **reterr_detail)
 
     if (r < 0 || vault_store(v))
         return r;
-    r = vault_make_error(v);
+    r = make_error(v);
     return not_open(r < 0 ? r : -ENOMEDIUM, vault_make_detail(v), reterr_detail);
 }

@@ -64,8 +64,7 @@ bool vault_await_new(Vault *v);
 int vault_error(const Vault *v);
 /* Lines for people about that error; NULL if there are none. */
 const char *vault_detail(const Vault *v);
-/* The same two for making a store; 0 and NULL where none was tried. */
-int vault_make_error(const Vault *v);
+/* The same lines for making a store; NULL where none was tried. */
 const char *vault_make_detail(const Vault *v);
 
 /* Checks for methods, each stricter than the one before: the store is open or absent; it may be
@@ -77,9 +76,8 @@ int vault_require_store(const Vault *v, char **reterr_detail) _must_check_;
 
 /* Returns NULL unless the store is open. */
 Store *vault_store(const Vault *v);
-/* Closes the store. Waiting requests end with -ECANCELED; no event follows. */
-void vault_close(Vault *v);
-/* As vault_close(), and records error as the reason that the store is not open. */
+/* Closes the store, and records error as the reason. Waiting requests end with -ECANCELED; no event
+ * follows. */
 void vault_fail(Vault *v, int error);
 
 /* True while the store is being opened or made. */
