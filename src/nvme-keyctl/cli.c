@@ -17,6 +17,7 @@
 #include "psk/nqn.h"
 #include "varlink/client.h"
 #include "varlink/json-wire.h"
+#include "varlink/message.h"
 
 /* nvme-keyd may wait for a TPM at each slot in turn, and at a new one, before it handles the call.
  * The rest is for 10,000 keys. */
@@ -100,8 +101,17 @@ int cli_fail_with_error(const char *where, const char *error, json_object *param
     return cli_fail(code, "%snvme-keyd answered with the error %s", where, error);
 }
 
+int cli_fail_too_long(void)
+{
+    return cli_fail(EXIT_INVALID,
+                    "nvme-keyd takes at most %zu MiB at once: nothing was sent; do it in parts",
+                    VARLINK_MESSAGE_MAX / 1024 / 1024);
+}
+
 static int fail_with_errno(int error, uint64_t timeout_usec)
 {
+    if (error == -EMSGSIZE)
+        return cli_fail_too_long();
     if (error == -ETIMEDOUT)
         return cli_fail(EXIT_UNREACHABLE,
                         "nvme-keyd has not answered within %llu s: see systemctl status "

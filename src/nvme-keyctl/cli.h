@@ -41,6 +41,8 @@ typedef struct Options {
 /* Prints one line on standard error. Returns code. */
 int cli_fail(ExitCode code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int cli_out_of_memory(void);
+/* For a call that would be longer than a message may be. */
+int cli_fail_too_long(void);
 
 /* Calls a method of org.nvmekeyd.Manager and takes parameters. Returns an exit code, after printing
  * the cause of a failure. The caller puts *ret, with varlink_json_erase_put() if it may hold a

@@ -7,15 +7,12 @@
 #include "nvme-keyctl/cli.h"
 #include "psk/keyfile.h"
 #include "varlink/json-wire.h"
+#include "varlink/message.h"
 
-/* import: sends the lines of a key file as they are read, in several calls on one connection. Only
- * the last call imports: if the connection ends before, nothing is imported. */
+/* import: reads a key file to its end, then sends its keys in one call. */
 
 /* The longest line of a key file has some 620 characters; comments may be longer. */
 #define BUFFER_SIZE 16384
-/* Two NQNs with each character escaped, a digest, a PSK and the member names take 1.2 KB, so this
- * many keys fit into a message. */
-#define BATCH_KEYS 48
 /* Enough to recognise a wrong file. */
 #define ERRORS_MAX 20
 
@@ -32,10 +29,10 @@ typedef struct Source {
 typedef struct ImportRun {
     const Options *o;
     Source source;
-    VarlinkClient *client; /* from the first call on */
-    json_object *keys;     /* of the next call */
-    size_t *lines;         /* of all keys, sent or not */
-    size_t n, n_max, n_sent;
+    json_object *keys;
+    size_t *lines; /* of all keys */
+    size_t n, n_max;
+    size_t size; /* of all these lines */
     size_t skipped, errors;
 } ImportRun;
 
@@ -44,7 +41,6 @@ static void run_done(const ImportRun *r)
     if (r->source.fd > STDERR_FILENO)
         close(r->source.fd);
     secret_free(r->source.buffer);
-    varlink_client_free(r->client);
     varlink_json_erase_put(r->keys);
     free(r->lines);
 }
@@ -116,7 +112,6 @@ static int open_source(const Options *o, Source *s)
     return EXIT_OK;
 }
 
-/* Adds a key to the next call. */
 static int add_key(ImportRun *run, const KeyfileLine *l)
 {
     _cleanup_(varlink_json_erase_putp) json_object *key = json_object_new_object();
@@ -172,14 +167,13 @@ static int fail_at_line(const ImportRun *run, const char *error, json_object *pa
     return r < 0 ? cli_out_of_memory() : cli_fail_with_error(where, error, parameters);
 }
 
-static int make_call(ImportRun *run, bool last, json_object **ret)
+static int make_call(ImportRun *run, json_object **ret)
 {
     _cleanup_(varlink_json_erase_putp) json_object *p = json_object_new_object();
     const Options *o = run->o;
     int r;
 
     if (!p || json_add_take(p, "keys", TAKE_PTR(run->keys)) < 0 ||
-        json_add_uint(p, "offset", run->n_sent) < 0 || json_add_bool(p, "continues", !last) < 0 ||
         json_add_bool(p, "dryRun", o->dry_run) < 0 || json_add_bool(p, "force", o->force) < 0 ||
         (o->role && json_add_string(p, "role", o->role) < 0) ||
         (o->derivation && json_add_string(p, "derivation", o->derivation) < 0))
@@ -190,24 +184,20 @@ static int make_call(ImportRun *run, bool last, json_object **ret)
     return r;
 }
 
-/* Sends the keys that have come since the last call. */
-static int send_keys(ImportRun *run, bool last, json_object **ret)
+static int send_keys(ImportRun *run, json_object **ret)
 {
+    _cleanup_(varlink_client_freep) VarlinkClient *client = NULL;
     _cleanup_(json_putp) json_object *reply = NULL;
     _cleanup_(freep) char *error = NULL;
     json_object *p = NULL;
     int r;
 
-    if (!run->client && (r = cli_connect(run->o, &run->client)) != EXIT_OK)
-        return r;
-    if ((r = make_call(run, last, &p)) != EXIT_OK ||
-        (r = cli_call_client(run->o, run->client, "Import", p, &reply, &error)) != EXIT_OK)
+    if ((r = cli_connect(run->o, &client)) != EXIT_OK || (r = make_call(run, &p)) != EXIT_OK ||
+        (r = cli_call_client(run->o, client, "Import", p, &reply, &error)) != EXIT_OK)
         return r;
     if (error)
         return fail_at_line(run, error, reply);
-    run->n_sent = run->n;
-    if (last)
-        *ret = TAKE_PTR(reply);
+    *ret = TAKE_PTR(reply);
     return EXIT_OK;
 }
 
@@ -225,11 +215,9 @@ static int take_line(ImportRun *run, const char *text, size_t length)
     /* After an error, further lines are only checked. */
     if (!l.psk || run->errors > 0)
         return EXIT_OK;
-    if (run->n - run->n_sent == BATCH_KEYS) {
-        r = send_keys(run, false, NULL);
-        if (r != EXIT_OK)
-            return r;
-    }
+    run->size += length;
+    if (run->size > VARLINK_MESSAGE_MAX)
+        return cli_fail_too_long();
     return note_line(run) < 0 || add_key(run, &l) < 0 ? cli_out_of_memory() : EXIT_OK;
 }
 
@@ -254,8 +242,6 @@ static int read_lines(ImportRun *run)
         return cli_fail(EXIT_OTHER, "cannot read %s: %s", run->source.name, strerror(-r));
     if (run->errors > 0)
         return cli_fail(EXIT_INVALID, "nothing was imported");
-    if (run->n == 0)
-        return cli_fail(EXIT_INVALID, "no PSK in %s", run->source.name);
     return EXIT_OK;
 }
 
@@ -292,8 +278,10 @@ int verb_import(const Options *o)
     _cleanup_(json_putp) json_object *reply = NULL;
     int r;
 
-    if ((r = open_source(o, &run.source)) != EXIT_OK || (r = read_lines(&run)) != EXIT_OK ||
-        (r = send_keys(&run, true, &reply)) != EXIT_OK)
+    if ((r = open_source(o, &run.source)) != EXIT_OK || (r = read_lines(&run)) != EXIT_OK)
         return r;
-    return print_result(&run, reply);
+    if (!run.lines)
+        return cli_fail(EXIT_INVALID, "no PSK in %s", run.source.name);
+    r = send_keys(&run, &reply);
+    return r == EXIT_OK ? print_result(&run, reply) : r;
 }

@@ -122,21 +122,6 @@ const struct ucred *varlink_call_peer(const VarlinkCall *call)
     return &call->peer;
 }
 
-void varlink_call_set_state(VarlinkCall *call, void *state, VarlinkDestroyFn destroy)
-{
-    VarlinkConnection *c = call->connection;
-
-    if (c->destroy)
-        c->destroy(c->state);
-    c->state = state;
-    c->destroy = destroy;
-}
-
-void *varlink_call_state(const VarlinkCall *call)
-{
-    return call->connection->state;
-}
-
 static int answer_errno(VarlinkCall *call, int error)
 {
     _cleanup_(json_putp) json_object *p = NULL;

@@ -47,8 +47,8 @@ int varlink_client_new(int fd, VarlinkClient **ret)
     c->fd = TAKE_FD(owned);
     c->patience = (VarlinkPatience){.slow_usec = 0};
     c->slow_at = 0;
-    c->output = VARLINK_BUFFER(VARLINK_REPLY_MAX);
-    c->input = VARLINK_BUFFER(VARLINK_REPLY_MAX);
+    c->output = VARLINK_BUFFER(VARLINK_MESSAGE_MAX + 1); /* with its NUL */
+    c->input = VARLINK_BUFFER(VARLINK_MESSAGE_MAX);
     *ret = c;
     return 0;
 }
@@ -174,11 +174,13 @@ static int receive_reply(VarlinkClient *c, uint64_t deadline, VarlinkReplyMessag
 static int queue_call(VarlinkClient *c, const char *method, json_object *parameters, bool more)
 {
     _cleanup_(varlink_json_erase_putp) json_object *p = parameters;
+    int r;
 
     if (c->fd < 0)
         return -ENOTCONN;
     c->slow_at = deadline_after(c->patience.slow_usec);
-    return varlink_message_append_call(&c->output, method, p, more);
+    r = varlink_message_append_call(&c->output, method, p, more);
+    return r == -ENOBUFS ? -EMSGSIZE : r;
 }
 
 /* Copies error and parameters of the last reply; the copy of the error may fail. */

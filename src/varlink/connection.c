@@ -15,7 +15,7 @@ static void bound_buffers(VarlinkConnection *c)
     static const int size = VARLINK_OTHERS_SNDBUF;
     bool root = c->peer.uid == 0;
 
-    c->input = VARLINK_BUFFER(root ? VARLINK_MESSAGE_MAX : VARLINK_OTHERS_MESSAGE_MAX);
+    c->input = VARLINK_BUFFER(root ? VARLINK_SHORT_MESSAGE_MAX : VARLINK_OTHERS_MESSAGE_MAX);
     c->output = VARLINK_BUFFER(root ? VARLINK_OUTPUT_MAX : VARLINK_OTHERS_OUTPUT_MAX);
     if (!root)
         (void)setsockopt(c->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
@@ -70,6 +70,40 @@ static void unpark(VarlinkConnection *c)
     c->parked = secret_free(c->parked);
 }
 
+/* Lets a connection send a long message: one at a time, because a message takes several times its
+ * size while it is handled. The others of root wait for their turn. Returns false for one that is
+ * longer than its peer may send. */
+static bool begin_long(VarlinkConnection *c)
+{
+    VarlinkServer *s = c->server;
+
+    if (c->peer.uid != 0 || c->refused || s->sends_long == c)
+        return false;
+    c->crowded = s->sends_long;
+    if (!c->crowded) {
+        s->sends_long = c;
+        c->input.max = VARLINK_MESSAGE_MAX;
+    }
+    return true;
+}
+
+static void end_long(VarlinkConnection *c)
+{
+    VarlinkConnection *oldest = NULL;
+
+    if (c->server->sends_long != c)
+        return;
+    c->server->sends_long = NULL;
+    c->input.max = VARLINK_SHORT_MESSAGE_MAX;
+    for (VarlinkConnection *other = c->server->connections; other; other = other->next)
+        if (other->crowded)
+            oldest = other;
+    if (!oldest)
+        return;
+    oldest->crowded = false;
+    varlink_schedule(oldest);
+}
+
 VarlinkConnection *varlink_connection_free(VarlinkConnection *c)
 {
     if (!c)
@@ -82,6 +116,7 @@ VarlinkConnection *varlink_connection_free(VarlinkConnection *c)
     else if (c->server->connections == c)
         c->server->connections = c->next;
 
+    end_long(c);
     varlink_dismiss(c);
     sd_event_source_disable_unref(c->source);
     close(c->fd);
@@ -91,19 +126,18 @@ VarlinkConnection *varlink_connection_free(VarlinkConnection *c)
     varlink_buffer_done(&c->input);
     unpark(c);
     varlink_buffer_done(&c->output);
-    if (c->destroy)
-        c->destroy(c->state);
     free(c);
     return NULL;
 }
 
-/* Keeps a call until its gate opens; one that may hold a secret goes into locked memory. */
+/* Keeps a call until its gate opens. One that may hold a secret goes into locked memory, which has
+ * no room for a long one. */
 static void park(VarlinkConnection *c, const char *data, size_t size, bool sensitive)
 {
     VarlinkServer *s = c->server;
 
     c->waiting = true;
-    if (!sensitive)
+    if (!sensitive || s->sends_long == c)
         return;
     if (s->parked + size <= VARLINK_PARKED_MAX)
         c->parked = secret_new_copy(data, size);
@@ -136,6 +170,8 @@ static bool handle_queued(VarlinkConnection *c)
     size_t size;
     int r = varlink_buffer_next(&c->input, &data, &size);
 
+    if (r == -EMSGSIZE && begin_long(c))
+        return c->crowded || handle_queued(c);
     if (r == -EMSGSIZE) {
         log_debug("varlink: message too long");
         c->ending = true;
@@ -147,6 +183,8 @@ static bool handle_queued(VarlinkConnection *c)
         return true;
     }
     varlink_buffer_consume(&c->input, size + 1);
+    if (varlink_buffer_size(&c->input) == 0)
+        end_long(c);
     varlink_server_notice(c->server);
     return true;
 }

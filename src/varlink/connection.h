@@ -49,7 +49,8 @@ struct VarlinkServer {
     VarlinkLane root, others;
     sd_event_source *idle_timer; /* armed while there are connections of others */
     uint64_t others_idle_usec;
-    size_t parked; /* bytes of all parked calls */
+    size_t parked;                 /* bytes of all parked calls */
+    VarlinkConnection *sends_long; /* the one that may, until all that it sent is handled */
     VarlinkAuthorizeFn authorize;
     void *authorize_userdata;
     VarlinkIdleFn idle;
@@ -72,6 +73,7 @@ typedef struct VarlinkStream {
  *                 set                            cleared                      effect
  *    ready        an event, or work is left      its turn begins              queued, source off
  *    waiting      the gate of a call is closed   varlink_server_resume()      no call, no input
+ *    crowded      another sends a long message   that is handled              no call, no input
  *    held         varlink_call_hold()            varlink_held_call_end()      no call, no input
  *    stream.next  varlink_call_stream()          its last reply               no call
  *    refused      by authorize, at the start     never                        calls are refused
@@ -93,13 +95,12 @@ struct VarlinkConnection {
     bool ready;
     TAILQ_ENTRY(VarlinkConnection) in_queue;
     bool refused, at_end, ending, broken;
-    bool waiting;      /* for the gate of the parked call, or else of the first queued one */
+    bool waiting; /* for the gate of the parked call, or else of the first queued one */
+    bool crowded;
     VarlinkCall *held; /* its method answers later */
     Secret *parked;    /* a waiting call that may hold a secret: the queue is no place for it */
     VarlinkBuffer input, output;
     VarlinkStream stream;
-    void *state; /* of a method */
-    VarlinkDestroyFn destroy;
 };
 
 struct VarlinkCall {
@@ -114,10 +115,10 @@ struct VarlinkCall {
 VarlinkConnection *varlink_connection_free(VarlinkConnection *c);
 DEFINE_CLEANUP(VarlinkConnection, varlink_connection_free)
 
-/* True while a call keeps later ones from being handled. */
+/* True while a call, or one of another connection, keeps later ones from being handled. */
 static inline bool varlink_connection_is_waiting(const VarlinkConnection *c)
 {
-    return c->waiting || c->held;
+    return c->waiting || c->crowded || c->held;
 }
 
 /* call.c: sends as much as the socket takes; notes a lost peer. */

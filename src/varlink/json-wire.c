@@ -33,6 +33,21 @@ static int overwrite_text(json_tokener *t, const char *filler, size_t size)
     return o ? 0 : -ENOMEM;
 }
 
+static bool has_too_many_values(const char *data, size_t size)
+{
+    bool in_string = false;
+    size_t n = 0;
+
+    for (size_t i = 0; i < size; i++) {
+        in_string ^= data[i] == '"';
+        if (in_string)
+            i += data[i] == '\\';
+        else
+            n += data[i] == '{' || data[i] == '[' ? 8 : data[i] == ',';
+    }
+    return n > VARLINK_JSON_VALUES_MAX;
+}
+
 int varlink_json_parse(const char *data, size_t size, json_object **ret)
 {
     _cleanup_(json_tokener_freep) json_tokener *t = NULL;
@@ -41,7 +56,8 @@ int varlink_json_parse(const char *data, size_t size, json_object **ret)
     enum json_tokener_error error;
 
     /* The check of json-c accepts overlong forms and surrogates. */
-    if (size == 0 || size > INT_MAX - 2 || memchr(data, '\0', size) || !utf8_is_valid(data, size))
+    if (size == 0 || size > INT_MAX - 2 || memchr(data, '\0', size) ||
+        has_too_many_values(data, size) || !utf8_is_valid(data, size))
         return -EBADMSG;
 
     t = json_tokener_new_ex(VARLINK_JSON_DEPTH_MAX);

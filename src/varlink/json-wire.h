@@ -13,9 +13,9 @@
  * readable in the free lists of the C library.
  */
 
-/* Parses exactly size bytes as one JSON object, nested at most VARLINK_JSON_DEPTH_MAX deep. The
- * caller puts the result, with varlink_json_erase_put() if it may hold a secret. Returns -EBADMSG,
- * -ENOMEM. */
+/* Parses exactly size bytes as one JSON object, nested at most VARLINK_JSON_DEPTH_MAX deep and with
+ * at most VARLINK_JSON_VALUES_MAX values. The caller puts the result, with varlink_json_erase_put()
+ * if it may hold a secret. Returns -EBADMSG, -ENOMEM. */
 int varlink_json_parse(const char *data, size_t size, json_object **ret) _must_check_;
 
 /* Overwrites all string values of o, at any depth; accepts NULL. No other reference may exist. */

@@ -5,8 +5,9 @@
 
 #include "basic/limits.h"
 
-/* A call carries two NQNs, a PSK and a comment: 64 KiB leave room and bound the cost of a peer. */
-#define VARLINK_MESSAGE_MAX ((size_t)64 * 1024)
+/* Most calls carry two NQNs, a PSK and a comment at most: 64 KiB leave room and bound the cost of a
+ * peer. One connection of root at a time may send more, up to VARLINK_MESSAGE_MAX. */
+#define VARLINK_SHORT_MESSAGE_MAX ((size_t)64 * 1024)
 /* The longest reply is the head of an export of the store: an index of some 40,000 records, with
  * its escapes. A peer with more unread is dropped, so a method with a longer reply has to stream
  * it. */
@@ -42,3 +43,6 @@
 #define VARLINK_PARKED_MAX (SECRET_ARENA_SIZE / 2)
 
 #define VARLINK_JSON_DEPTH_MAX 16
+/* Values in a text, an object or array counted as eight: they cost memory alike, and the largest
+ * import has 12 for each of its 65536 keys. The tree takes 100 MiB then. */
+#define VARLINK_JSON_VALUES_MAX (1024 * 1024)

@@ -172,7 +172,7 @@ static int append_members(VarlinkBuffer *b, const char *key, const char *name,
 }
 
 static int append_message(VarlinkBuffer *b, const char *key, const char *name,
-                          json_object *parameters, const char *suffix, size_t max)
+                          json_object *parameters, const char *suffix)
 {
     size_t before = varlink_buffer_size(b);
     int r;
@@ -180,7 +180,7 @@ static int append_message(VarlinkBuffer *b, const char *key, const char *name,
     if (parameters && !json_object_is_type(parameters, json_type_object))
         return -EINVAL;
     r = append_members(b, key, name, parameters, suffix);
-    if (r == 0 && varlink_buffer_size(b) - before > max + 1)
+    if (r == 0 && varlink_buffer_size(b) - before > VARLINK_MESSAGE_MAX + 1)
         r = -EMSGSIZE;
     if (r < 0)
         varlink_buffer_truncate(b, before);
@@ -190,17 +190,15 @@ static int append_message(VarlinkBuffer *b, const char *key, const char *name,
 int varlink_message_append_call(VarlinkBuffer *b, const char *method, json_object *parameters,
                                 bool more)
 {
-    return append_message(b, "method", method, parameters, more ? ",\"more\":true" : "",
-                          VARLINK_MESSAGE_MAX);
+    return append_message(b, "method", method, parameters, more ? ",\"more\":true" : "");
 }
 
 int varlink_message_append_reply(VarlinkBuffer *b, json_object *parameters, bool continues)
 {
-    return append_message(b, NULL, NULL, parameters, continues ? ",\"continues\":true" : "",
-                          VARLINK_REPLY_MAX);
+    return append_message(b, NULL, NULL, parameters, continues ? ",\"continues\":true" : "");
 }
 
 int varlink_message_append_error(VarlinkBuffer *b, const char *error, json_object *parameters)
 {
-    return append_message(b, "error", error, parameters, "", VARLINK_REPLY_MAX);
+    return append_message(b, "error", error, parameters, "");
 }

@@ -8,8 +8,8 @@
 #include "basic/macro.h"
 #include "varlink/frame.h"
 
-/* The longest reply that sd-varlink accepts. */
-#define VARLINK_REPLY_MAX ((size_t)16 * 1024 * 1024)
+/* The longest message that sd-varlink accepts, a call or a reply. */
+#define VARLINK_MESSAGE_MAX ((size_t)16 * 1024 * 1024)
 
 /* Errors of any service. */
 #define VARLINK_ERROR_INTERFACE_NOT_FOUND "org.varlink.service.InterfaceNotFound"
@@ -50,8 +50,8 @@ int varlink_reply_message_parse(const char *data, size_t size, VarlinkReplyMessa
     _must_check_;
 
 /* Queue one message with its NUL. parameters are borrowed: an object, or NULL for an empty one.
- * Return -EINVAL for other parameters, -EMSGSIZE if the message is longer than a peer accepts
- * (VARLINK_MESSAGE_MAX, VARLINK_REPLY_MAX), -ENOBUFS, -ENOMEM; nothing is queued then. */
+ * Return -EINVAL for other parameters, -EMSGSIZE if the message is longer than
+ * VARLINK_MESSAGE_MAX, -ENOBUFS, -ENOMEM; nothing is queued then. */
 int varlink_message_append_call(VarlinkBuffer *b, const char *method, json_object *parameters,
                                 bool more) _must_check_;
 int varlink_message_append_reply(VarlinkBuffer *b, json_object *parameters, bool continues)

@@ -113,8 +113,8 @@ size_t varlink_server_connections(const VarlinkServer *s);
 /*
  * For methods. The answering functions take parameters (NULL for none) even on error. They return 0
  * (and send nothing for a oneway call), -EPROTO if the call is answered already, -EINVAL if
- * parameters are no object, -EMSGSIZE past VARLINK_REPLY_MAX (another answer is possible then), and
- * -ENOBUFS, -ENOMEM or a socket error if the connection is lost, so that no answer is possible.
+ * parameters are no object, -EMSGSIZE past VARLINK_MESSAGE_MAX (another answer is possible then),
+ * and -ENOBUFS, -ENOMEM or a socket error if the connection is lost, so that no answer is possible.
  */
 
 /* Sends the answer, or the last one to a call with more. */
@@ -157,8 +157,3 @@ int varlink_call_invalid_parameter(VarlinkCall *call, const char *name) _must_ch
 
 /* The peer of the connection (SO_PEERCRED). */
 const struct ucred *varlink_call_peer(const VarlinkCall *call);
-
-/* One object that a method keeps for later calls on the connection, NULL at first. destroy is
- * called when it is replaced and when the connection is closed. */
-void varlink_call_set_state(VarlinkCall *call, void *state, VarlinkDestroyFn destroy);
-void *varlink_call_state(const VarlinkCall *call);

@@ -52,8 +52,8 @@ static const VarlinkInterface interface = {"a.b", "interface a.b\n", methods};
 /* Parsed JSON can be written, and parses to the same. */
 static void check_json(const char *data, size_t size)
 {
-    VarlinkBuffer first = VARLINK_BUFFER(VARLINK_REPLY_MAX),
-                  second = VARLINK_BUFFER(VARLINK_REPLY_MAX);
+    VarlinkBuffer first = VARLINK_BUFFER(VARLINK_MESSAGE_MAX),
+                  second = VARLINK_BUFFER(VARLINK_MESSAGE_MAX);
     json_object *o, *again;
 
     if (varlink_json_parse(data, size, &o) < 0)
@@ -133,7 +133,7 @@ static void turn(sd_event *event)
 static void check_server(const char *data, size_t size, size_t piece)
 {
     static const VarlinkServiceInfo info = {"v", "p", "1", "u"};
-    VarlinkBuffer out = VARLINK_BUFFER(size), in = VARLINK_BUFFER(VARLINK_REPLY_MAX);
+    VarlinkBuffer out = VARLINK_BUFFER(size), in = VARLINK_BUFFER(VARLINK_MESSAGE_MAX);
     VarlinkServer *s;
     sd_event *event;
     int fds[2];

@@ -168,15 +168,29 @@ head -c 300000 /dev/urandom | make_file
 run ctl import "$file"
 is "anything else" "$status" 3
 
-# --- what its calls may look like
+# more_than_fits LENGTH N: N lines, each NQN has that length
+more_than_fits() {
+    "$python" -c 'import sys
+for i in range(int(sys.argv[2])):
+    print(f"nqn.2026-11.x:h{i:06d}".ljust(int(sys.argv[1]), "x"), f"nqn.2026-11.x:s{i:06d}".ljust(int(sys.argv[1]), "x"), sys.argv[3])' \
+        "$@" "${v1##* }" | make_file
+}
+more_than_fits 220 40000
+refused "a file with more than fits into one call" 3 "at most 16 MiB at once: nothing was sent" ctl import "$file"
+more_than_fits 21 130000
+refused "keys that need more as a message" 3 "at most 16 MiB at once: nothing was sent" ctl import "$file"
+
+# --- what its call may look like
 
 cat >"$tmp/calls.py" <<'PY'
+import subprocess
 import sys
+import time
 
 sys.path.insert(0, sys.argv[1])
 from varlink import Connection
 
-path, first, second = sys.argv[2], sys.argv[3].rsplit(" ", 1), sys.argv[4].rsplit(" ", 1)
+path, first, second, *command = sys.argv[2], sys.argv[3].rsplit(" ", 1), sys.argv[4].rsplit(" ", 1), *sys.argv[5:]
 IMPORT = "org.nvmekeyd.Manager.Import"
 
 
@@ -196,60 +210,32 @@ def check(text, good, *details):
 
 with Connection(path) as c:
     base = count(c)
-    reply = c.ask(IMPORT, {"keys": [key(first)], "continues": True})
-    check("staged", reply.get("parameters", {}).get("added") == 0 and count(c) == base, reply)
-with Connection(path) as c:
-    check("dropped when the connection is closed", count(c) == base)
-    reply = c.ask(IMPORT, {"keys": [key(second)], "offset": 1})
-    check("another connection cannot go on with it", reply.get("parameters") == {"parameter": "offset"}, reply)
-    c.ask(IMPORT, {"keys": [key(first)], "continues": True})
-    # All three are under way before the client knows of the second's failure.
-    c.call(IMPORT, {"keys": [{"identity": "x", "psk": first[1]}], "offset": 1, "continues": True})
-    c.call(IMPORT, {"keys": [key(second)], "offset": 2})
-    replies = [c.reply(), c.reply()]
-    check("a failure ends the import", replies[0].get("error") == "org.nvmekeyd.Manager.InvalidKey" and
-          replies[0]["parameters"]["index"] == 1, replies)
-    check("what comes behind it is no import", "error" in replies[1] and count(c) == base, replies)
+    reply = c.ask(IMPORT, {"keys": [key(first), {"identity": "x", "psk": first[1]}]})
+    check("a key that is wrong is told by its place", reply.get("error") == "org.nvmekeyd.Manager.InvalidKey" and
+          reply["parameters"]["index"] == 1, reply)
     for keys in (None, {}, [1], [{}], [{"identity": second[0]}], [{**key(second), "hostNQN": "nqn.a", "subsystemNQN": "nqn.b"}],
                  [{"hostNQN": "nqn.host", "psk": first[1]}]):
         reply = c.ask(IMPORT, {"keys": keys})
         check(f"bad keys {str(keys)[:20]}", reply.get("parameters") == {"parameter": "keys"}, reply)
-    c.ask(IMPORT, {"keys": [key(first)], "continues": True})
-    reply = c.ask(IMPORT, {"keys": [key(second)], "offset": 1, "dryRun": True})
-    check("a dry run of two calls", reply.get("parameters") == {"added": 2, "unchanged": 0, "unpublished": 0} and
+    reply = c.ask(IMPORT, {"keys": [key(first), key(second)], "dryRun": True})
+    check("a dry run", reply.get("parameters") == {"added": 2, "unchanged": 0, "unpublished": 0} and
           count(c) == base, reply)
-    c.ask(IMPORT, {"keys": [key(first)], "continues": True})
-    c.ask(IMPORT, {"keys": [key(second)], "offset": 1, "continues": True})
-    reply = c.ask(IMPORT, {"keys": [], "offset": 2})
-    check("the last call may be empty", reply.get("parameters", {}).get("added") == 2 and count(c) == base + 2, reply)
+    reply = c.ask(IMPORT, {"keys": []})
+    check("no key is no error", reply.get("parameters", {}).get("added") == 0 and count(c) == base, reply)
+    reply = c.ask(IMPORT, {"keys": [key(first), key(second)]})
+    check("two keys", reply.get("parameters", {}).get("added") == 2 and count(c) == base + 2, reply)
+    with Connection(path) as long:
+        long.send(b'{"method":"' + IMPORT.encode() + b'","parameters":{"keys":[]' + b" " * 1000000)
+        with subprocess.Popen(command) as other:
+            time.sleep(1)
+            check("another import waits while one is being sent", other.poll() is None and count(c) == base + 2)
+            long.send(b"}}\0")
+            check("the first one is answered", long.reply().get("parameters", {}).get("added") == 0)
+            check("and then the other", other.wait(60) == 0)
 PY
-relay python3 "$tmp/calls.py" "$source/tests/integration" "$varlink" "$(line v1 ten g)" "$(line v0 eleven h)"
-
-# --- staged keys are sealed
-
-staged=$(line v1 twelve i)
-"$python" - "$source/tests/integration" "$varlink" "$staged" <<'PY' >"$tmp/staging" &
-import sys, time
-sys.path.insert(0, sys.argv[1])
-from varlink import Connection
-words = sys.argv[3].rsplit(" ", 1)
-with Connection(sys.argv[2]) as c:
-    c.ask("org.nvmekeyd.Manager.Import", {"keys": [{"identity": words[0], "psk": words[1]}], "continues": True})
-    print("ready", flush=True)
-    time.sleep(600)
-PY
-client=$!
-wait_for 60 grep -qs ready "$tmp/staging"
-{
-    echo "raw $(line_hex "$staged")"
-    echo "text $(printf %s "${staged##* }" | cut -c 17-56 | tr -d '\n' | od -An -v -tx1 | tr -d ' \n')"
-} >"$tmp/secrets"
-staged_in_memory() {
-    "$python" "$source/tests/integration/memory.py" "$daemon" <"$tmp/secrets" 2>/dev/null
-}
-becomes "a staged PSK is nowhere in memory" "" staged_in_memory
-kill "$client"
-wait "$client" 2>/dev/null
+line many 1000 | make_file
+relay python3 "$tmp/calls.py" "$source/tests/integration" "$varlink" "$(line v1 ten g)" "$(line v0 eleven h)" \
+    "$build/nvme-keyctl" --socket="$varlink" import --dry-run --no-legend "$file"
 
 # --- many
 

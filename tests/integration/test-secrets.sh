@@ -121,6 +121,16 @@ ring_forms tls-4 >>"$tmp/secrets"
 sleep 1
 nowhere "generate, and tell" "$daemon"
 
+# More than a short message holds, with one TLS PSK for all.
+for i in {1..500}; do
+    echo "NVMe0R01 $HOST nqn.2026-11.org.example:import:$i: $three"
+done >"$tmp/import"
+chmod 600 "$tmp/import"
+check "an import" ctl import --no-legend "$tmp/import"
+rm "$tmp/import"
+sleep 1
+nowhere "import" "$daemon"
+
 check "a key is removed" ctl remove "$(ctl list --no-legend | awk 'NR == 1 { print $1 }')"
 sleep 1
 nowhere "remove" "$daemon"

@@ -187,20 +187,18 @@ static int run_remove(Manager *m, const char *id, _unused_ const Secret *psk)
 
 static int run_import(Manager *m, _unused_ const char *id, const Secret *psk)
 {
-    KeyRequest q = {.hostnqn = HOST, .role = KEY_ROLE_BOTH, .configured = psk};
-    _cleanup_(import_freep) Import *i = NULL;
+    _cleanup_(secret_freep) Secret *text = NULL;
     _cleanup_(freep) char *detail = NULL;
+    ImportKey keys[ARRAY_SIZE(added)];
+    const ImportRequest q = {
+        .common = {.role = KEY_ROLE_BOTH, .force = true}, .keys = keys, .n = ARRAY_SIZE(keys)};
     ImportResult result;
     ImportFault fault;
-    int r = import_new(&i);
+    int r = psk_interchange_format(PSK_HASH_SHA256, psk, &text);
 
-    q.hash = PSK_HASH_SHA256;
-    q.force = true;
-    for (size_t n = 0; n < ARRAY_SIZE(added) && r == 0; n++) {
-        q.subsysnqn = added[n];
-        r = import_stage(i, &q, NULL, &detail);
-    }
-    return r < 0 ? r : manager_import(m, i, false, &result, &fault, &detail);
+    for (size_t n = 0; n < q.n && r == 0; n++)
+        keys[n] = (ImportKey){.hostnqn = HOST, .subsysnqn = added[n], .psk = (char *)text->data};
+    return r < 0 ? r : manager_import(m, &q, &result, &fault, &detail);
 }
 
 /* Runs the change with its nth allocation failing. Returns false if it has fewer. */

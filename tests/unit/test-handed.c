@@ -433,13 +433,8 @@ TEST(add_refused_by_ring)
 /* An import stores a key although the same one is handed in. */
 TEST(import)
 {
-    _cleanup_(import_freep) Import *i = NULL;
-    _cleanup_(secret_freep) Secret *psk = fixture_psk(0);
-    const KeyRequest q = {.hostnqn = HOST,
-                          .subsysnqn = SUBSYSTEM,
-                          .role = KEY_ROLE_HOST,
-                          .hash = PSK_HASH_SHA256,
-                          .configured = psk};
+    ImportKey key = {.hostnqn = HOST, .subsysnqn = SUBSYSTEM, .psk = PSK_A};
+    const ImportRequest q = {.common = {.role = KEY_ROLE_HOST}, .keys = &key, .n = 1};
     _cleanup_(freep) char *detail = NULL;
     ImportFault fault;
     ImportResult result;
@@ -448,11 +443,9 @@ TEST(import)
 
     ASSERT_TRUE(give("nvme-keyd.psk", HOST " " SUBSYSTEM " " PSK_A));
     ASSERT_OK(read_again(&f, &s));
-    ASSERT_OK(import_new(&i));
-    ASSERT_OK(import_stage(i, &q, NULL, &detail));
-    while (!manager_await_import(f.m, i))
+    while (!manager_await_import(f.m, &q))
         ASSERT_TRUE(sd_event_run(f.event, UINT64_MAX) >= 0);
-    ASSERT_OK(manager_import(f.m, i, false, &result, &fault, &detail));
+    ASSERT_OK(manager_import(f.m, &q, &result, &fault, &detail));
     ASSERT_EQ(result.added, 1);
     ASSERT_EQ(find(&f, SUBSYSTEM, true)->state, KEY_OVERRIDDEN);
     ASSERT_EQ(ring_size(), 1);

@@ -11,40 +11,42 @@
 #define DIGEST_B "66GuqV08TsAGII39teWUfwQwizjv06Jy8jOcX3NAAzM="
 
 typedef struct Run {
-    Import *import;
+    ImportKey keys[3];
+    Secret *texts[3];
+    ImportRequest request;
     ImportResult result;
     ImportFault fault;
     char *detail;
 } Run;
 
-static void run_done(const Run *r)
+static void run_done(Run *r)
 {
-    import_free(r->import);
-    free(r->detail);
+    while (r->request.n > 0)
+        secret_free(r->texts[--r->request.n]);
+    free(TAKE_PTR(r->detail));
 }
 
-static int stage(Run *r, const char *identity, const char *subsysnqn, KeyRole role, uint8_t seed)
+/* Adds a key to the import. */
+static int put(Run *r, const char *identity, const char *subsysnqn, KeyRole role, uint8_t seed)
 {
     _cleanup_(secret_freep) Secret *psk = fixture_psk(seed);
-    const KeyRequest q = {.hostnqn = HOST,
-                          .subsysnqn = subsysnqn,
-                          .role = role,
-                          .hash = PSK_HASH_SHA256,
-                          .configured = psk};
+    size_t n = r->request.n++;
 
-    if (!r->import && import_new(&r->import) < 0)
+    r->request.common.role = role;
+    r->request.keys = r->keys;
+    if (psk_interchange_format(PSK_HASH_SHA256, psk, &r->texts[n]) != 0)
         return -ENOMEM;
-    return import_stage(r->import, &q, identity, &r->detail);
+    r->keys[n] = (ImportKey){identity, HOST, subsysnqn, (const char *)r->texts[n]->data};
+    return 0;
 }
 
 static int import(const Fixture *f, Run *r)
 {
     int error = fixture_open(f, f->m);
 
-    while (error == 0 && !manager_await_import(f->m, r->import))
+    while (error == 0 && !manager_await_import(f->m, &r->request))
         error = sd_event_run(f->event, UINT64_MAX) < 0 ? -ENOTRECOVERABLE : 0;
-    return error < 0 ? error
-                     : manager_import(f->m, r->import, false, &r->result, &r->fault, &r->detail);
+    return error < 0 ? error : manager_import(f->m, &r->request, &r->result, &r->fault, &r->detail);
 }
 
 static Key *pair_of(const Fixture *f, const char *subsysnqn)
@@ -68,10 +70,9 @@ TEST(both_kinds)
     Key *k;
     FIXTURE;
 
-    ASSERT_OK(stage(&r, "NVMe0R01 " PAIR, NULL, KEY_ROLE_HOST, 1));
-    ASSERT_OK(stage(&r, "NVMe1R01 " PAIR " " DIGEST_A, NULL, KEY_ROLE_HOST, 2));
-    ASSERT_OK(stage(&r, NULL, "nqn.2026-11.org.example:b", KEY_ROLE_HOST, 3));
-    ASSERT_EQ(import_size(r.import), 3);
+    ASSERT_OK(put(&r, "NVMe0R01 " PAIR, NULL, KEY_ROLE_HOST, 1));
+    ASSERT_OK(put(&r, "NVMe1R01 " PAIR " " DIGEST_A, NULL, KEY_ROLE_HOST, 2));
+    ASSERT_OK(put(&r, NULL, "nqn.2026-11.org.example:b", KEY_ROLE_HOST, 3));
     ASSERT_TRUE(!manager_store(f.m));
     ASSERT_OK(import(&f, &r));
     ASSERT_EQ(r.result.added, 3);
@@ -107,15 +108,15 @@ TEST(json_of_derived)
     Key *k;
     FIXTURE;
 
-    ASSERT_OK(stage(&r, "NVMe0R01 " PAIR, NULL, KEY_ROLE_TARGET, 1));
+    ASSERT_OK(put(&r, "NVMe0R01 " PAIR, NULL, KEY_ROLE_TARGET, 1));
     ASSERT_OK(import(&f, &r));
     k = pair_of(&f, SUBSYSTEM);
     ASSERT_OK(key_to_json(k, &v0));
     ASSERT_STR(member(v0, "kind"), "derived");
     ASSERT_STR(member(v0, "hash"), "sha256");
     ASSERT_TRUE(!member(v0, "fingerprint") && !member(v0, "derivation"));
-    r.import = import_free(r.import);
-    ASSERT_OK(stage(&r, "NVMe1R01 " PAIR " " DIGEST_A, NULL, KEY_ROLE_TARGET, 1));
+    run_done(&r);
+    ASSERT_OK(put(&r, "NVMe1R01 " PAIR " " DIGEST_A, NULL, KEY_ROLE_TARGET, 1));
     ASSERT_OK(import(&f, &r));
     ASSERT_OK(key_to_json(pair_of(&f, SUBSYSTEM)->next_of_pair, &v1));
     ASSERT_STR(member(v1, "fingerprint"), "iSbjiStwJ/1T");
@@ -128,15 +129,15 @@ TEST(unchanged)
     FIXTURE;
 
     ASSERT_TRUE(fixture_add(&f, "nqn.2026-11.org.example:b", KEY_ROLE_BOTH, 3));
-    ASSERT_OK(stage(&first, "NVMe0R01 " PAIR, NULL, KEY_ROLE_HOST, 1));
-    ASSERT_OK(stage(&first, "NVMe0R01 " PAIR, NULL, KEY_ROLE_HOST, 1));
-    ASSERT_OK(stage(&first, NULL, "nqn.2026-11.org.example:b", KEY_ROLE_HOST, 3));
+    ASSERT_OK(put(&first, "NVMe0R01 " PAIR, NULL, KEY_ROLE_HOST, 1));
+    ASSERT_OK(put(&first, "NVMe0R01 " PAIR, NULL, KEY_ROLE_HOST, 1));
+    ASSERT_OK(put(&first, NULL, "nqn.2026-11.org.example:b", KEY_ROLE_HOST, 3));
     ASSERT_OK(import(&f, &first));
     ASSERT_EQ(first.result.added, 1);
     ASSERT_EQ(first.result.unchanged, 2);
     ASSERT_EQ(fixture_keys(&f), 2);
 
-    ASSERT_OK(stage(&again, "NVMe0R01 " PAIR, NULL, KEY_ROLE_HOST, 1));
+    ASSERT_OK(put(&again, "NVMe0R01 " PAIR, NULL, KEY_ROLE_HOST, 1));
     ASSERT_OK(import(&f, &again));
     ASSERT_EQ(again.result.added, 0);
     ASSERT_EQ(again.result.unchanged, 1);
@@ -149,9 +150,9 @@ TEST(other_role)
     _cleanup_(run_done) Run host = {.detail = NULL}, target = {.detail = NULL};
     FIXTURE;
 
-    ASSERT_OK(stage(&host, "NVMe0R01 " PAIR, NULL, KEY_ROLE_HOST, 1));
+    ASSERT_OK(put(&host, "NVMe0R01 " PAIR, NULL, KEY_ROLE_HOST, 1));
     ASSERT_OK(import(&f, &host));
-    ASSERT_OK(stage(&target, "NVMe0R01 " PAIR, NULL, KEY_ROLE_TARGET, 1));
+    ASSERT_OK(put(&target, "NVMe0R01 " PAIR, NULL, KEY_ROLE_TARGET, 1));
     ASSERT_EQ(import(&f, &target), -EEXIST);
     ASSERT_TRUE(strstr(target.detail, "role both"));
 }
@@ -162,8 +163,9 @@ TEST(dry_run)
     _cleanup_(run_done) Run r = {.detail = NULL};
     FIXTURE;
 
-    ASSERT_OK(stage(&r, "NVMe0R01 " PAIR, NULL, KEY_ROLE_HOST, 1));
-    ASSERT_OK(manager_import(f.m, r.import, true, &r.result, &r.fault, &r.detail));
+    ASSERT_OK(put(&r, "NVMe0R01 " PAIR, NULL, KEY_ROLE_HOST, 1));
+    r.request.common.dry_run = true;
+    ASSERT_OK(import(&f, &r));
     ASSERT_EQ(r.result.added, 1);
     ASSERT_TRUE(!manager_store(f.m));
     ASSERT_EQ(fixture_keys(&f), 0);
@@ -191,7 +193,7 @@ static bool is_refused(Fixture *f, const Refusal *c)
 
     for (size_t i = 0; i < ARRAY_SIZE(c->lines) && (c->lines[i].identity || c->lines[i].subsysnqn);
          i++)
-        if (stage(&r, c->lines[i].identity, c->lines[i].subsysnqn, c->role, c->lines[i].seed) < 0)
+        if (put(&r, c->lines[i].identity, c->lines[i].subsysnqn, c->role, c->lines[i].seed) < 0)
             return false;
     error = import(f, &r);
     if (error == 0)
@@ -256,8 +258,8 @@ TEST(two_on_a_target)
     _cleanup_(run_done) Run r = {.detail = NULL};
     FIXTURE;
 
-    ASSERT_OK(stage(&r, "NVMe1R01 " PAIR " " DIGEST_A, NULL, KEY_ROLE_TARGET, 1));
-    ASSERT_OK(stage(&r, "NVMe1R01 " PAIR " " DIGEST_B, NULL, KEY_ROLE_TARGET, 2));
+    ASSERT_OK(put(&r, "NVMe1R01 " PAIR " " DIGEST_A, NULL, KEY_ROLE_TARGET, 1));
+    ASSERT_OK(put(&r, "NVMe1R01 " PAIR " " DIGEST_B, NULL, KEY_ROLE_TARGET, 2));
     ASSERT_OK(import(&f, &r));
     ASSERT_EQ(r.result.added, 2);
     ASSERT_TRUE(ring_has("NVMe1R01 " PAIR " " DIGEST_A, 1));
@@ -267,46 +269,46 @@ TEST(two_on_a_target)
 TEST(bad_keys)
 {
     static const struct {
-        const char *identity, *hostnqn, *text;
+        const char *identity, *hostnqn, *psk, *text;
     } cases[] = {
-        {"NVMe1R01 " PAIR, NULL, "ends with a PSK digest"},
-        {"NVMe1G01 " PAIR " " DIGEST_A, NULL, "generated key"},
-        {"NVMe0R02 " PAIR, NULL, "SHA-384"},
-        {"NVMe0R01 " HOST, NULL, "not an identity"},
-        {"", NULL, "not an identity"},
-        {NULL, "nqn.a b", "host NQN has a blank"},
+        {"NVMe1R01 " PAIR, NULL, NULL, "ends with a PSK digest"},
+        {"NVMe1G01 " PAIR " " DIGEST_A, NULL, NULL, "generated key"},
+        {"NVMe0R02 " PAIR, NULL, NULL, "SHA-384"},
+        {"NVMe0R01 " HOST, NULL, NULL, "not an identity"},
+        {"", NULL, NULL, "not an identity"},
+        {NULL, "nqn.a b", NULL, "host NQN has a blank"},
+        {NULL, HOST, "NVMeTLSkey-1:01:", "PSK"},
     };
-    _cleanup_(secret_freep) Secret *psk = fixture_psk(1);
-    _cleanup_(import_freep) Import *i = NULL;
+    FIXTURE;
 
-    ASSERT_OK(import_new(&i));
     for (size_t c = 0; c < ARRAY_SIZE(cases); c++) {
-        const KeyRequest q = {.hostnqn = cases[c].hostnqn,
-                              .subsysnqn = SUBSYSTEM,
-                              .role = KEY_ROLE_HOST,
-                              .hash = PSK_HASH_SHA256,
-                              .configured = psk};
-        _cleanup_(freep) char *detail = NULL;
+        _cleanup_(run_done) Run r = {.detail = NULL};
 
-        ASSERT_EQ(import_stage(i, &q, cases[c].identity, &detail), -EINVAL);
-        ASSERT_TRUE(detail && strstr(detail, cases[c].text));
-        ASSERT_EQ(import_size(i), 0);
+        ASSERT_OK(put(&r, NULL, "nqn.x:a", KEY_ROLE_HOST, 1));
+        ASSERT_OK(put(&r, cases[c].identity, SUBSYSTEM, KEY_ROLE_HOST, 1));
+        r.keys[1].hostnqn = cases[c].hostnqn;
+        if (cases[c].psk)
+            r.keys[1].psk = cases[c].psk;
+        ASSERT_EQ(import(&f, &r), -EINVAL);
+        ASSERT_TRUE(r.detail && strstr(r.detail, cases[c].text));
+        ASSERT_EQ(r.fault.index, 1);
+        ASSERT_TRUE(!manager_store(f.m));
     }
 }
 
-TEST(truncate)
+TEST(too_many)
 {
     _cleanup_(run_done) Run r = {.detail = NULL};
+    ImportRequest q = {.n = IMPORT_KEYS_MAX + 1};
     FIXTURE;
 
-    ASSERT_OK(stage(&r, NULL, "nqn.x:a", KEY_ROLE_HOST, 1));
-    ASSERT_OK(stage(&r, NULL, "nqn.x:b", KEY_ROLE_HOST, 1));
-    import_truncate(r.import, 1);
-    ASSERT_EQ(import_size(r.import), 1);
-    ASSERT_OK(stage(&r, NULL, "nqn.x:c", KEY_ROLE_HOST, 1));
-    ASSERT_OK(import(&f, &r));
-    ASSERT_EQ(r.result.added, 2);
-    ASSERT_TRUE(pair_of(&f, "nqn.x:a") && pair_of(&f, "nqn.x:c") && !pair_of(&f, "nqn.x:b"));
+    ASSERT_OK(put(&r, "NVMe0R01 " PAIR, NULL, KEY_ROLE_HOST, 1));
+    q.keys = calloc(q.n, sizeof(*q.keys));
+    for (size_t i = 0; i < q.n; i++)
+        q.keys[i] = r.keys[0];
+    ASSERT_EQ(manager_import(f.m, &q, &r.result, &r.fault, &r.detail), -E2BIG);
+    ASSERT_EQ(r.fault.index, IMPORT_KEYS_MAX);
+    free(q.keys);
 }
 
 /* A configured PSK replaces a derived key: the result is a configured key of the same version. */
@@ -318,7 +320,7 @@ static void rotate(KeyRole role, unsigned version, const char *identity)
     Key *new;
     FIXTURE;
 
-    ASSERT_OK(stage(&r, identity, NULL, role, 1));
+    ASSERT_OK(put(&r, identity, NULL, role, 1));
     ASSERT_OK(import(&f, &r));
     strcpy(old_id, pair_of(&f, SUBSYSTEM)->id);
     new = fixture_rotate(&f, old_id, 9);

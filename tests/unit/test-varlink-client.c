@@ -70,7 +70,9 @@ static int call_methods(VarlinkClient *c)
     CHECK(varlink_client_call(c, "org.example.test.Ping", json_object_new_int(1), TIMEOUT, &out,
                               &error) == -EINVAL);
     in = json_object_new_object();
-    CHECK(json_add_take(in, "a", json_object_new_string_len(calloc(1, 70000), 70000)) == 0);
+    CHECK(json_add_take(in, "a",
+                        json_object_new_string_len(calloc(1, VARLINK_MESSAGE_MAX),
+                                                   VARLINK_MESSAGE_MAX)) == 0);
     CHECK(varlink_client_call(c, "org.example.test.Ping", in, TIMEOUT, &out, &error) == -EMSGSIZE);
     CHECK(varlink_client_call(c, "org.example.test.Ping", NULL, 0, &out, &error) == 0 && !error);
     json_object_put(out);
@@ -172,7 +174,7 @@ TEST(bad_service)
 
 TEST(reply_size)
 {
-    _cleanup_(freep) char *text = malloc(VARLINK_REPLY_MAX + 2);
+    _cleanup_(freep) char *text = malloc(VARLINK_MESSAGE_MAX + 2);
     pid_t pid;
 
     /* The socket has no room for that much at once, so the child writes. */
@@ -182,14 +184,14 @@ TEST(reply_size)
         json_object *out = NULL;
         int fds[2];
 
-        memset(text, ' ', VARLINK_REPLY_MAX + 1);
+        memset(text, ' ', VARLINK_MESSAGE_MAX + 1);
         text[0] = '{';
-        text[VARLINK_REPLY_MAX - 1 + extra] = '}';
-        text[VARLINK_REPLY_MAX + extra] = '\0';
+        text[VARLINK_MESSAGE_MAX - 1 + extra] = '}';
+        text[VARLINK_MESSAGE_MAX + extra] = '\0';
         ASSERT_OK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds));
         pid = fork();
         if (pid == 0)
-            _exit(io_write_all(fds[1], text, VARLINK_REPLY_MAX + 1 + extra) < 0);
+            _exit(io_write_all(fds[1], text, VARLINK_MESSAGE_MAX + 1 + extra) < 0);
         close(fds[1]);
         ASSERT_OK(varlink_client_new(fds[0], &c));
         ASSERT_EQ(varlink_client_call(c, "a.b.C", NULL, TIMEOUT, &out, &error),

@@ -387,7 +387,7 @@ TEST(stream_ends)
 /* Users other than root have short messages, so an unfinished one costs little. */
 TEST(message_of_others)
 {
-    _cleanup_(varlink_buffer_donep) VarlinkBuffer in = VARLINK_BUFFER(VARLINK_REPLY_MAX);
+    _cleanup_(varlink_buffer_donep) VarlinkBuffer in = VARLINK_BUFFER(VARLINK_MESSAGE_MAX);
     char text[VARLINK_OTHERS_MESSAGE_MAX + 2];
     _cleanup_(fixture_freep) Fixture *f = fixture_new();
     int fd;
@@ -434,4 +434,89 @@ TEST(parked_calls)
     ASSERT_TRUE(pump(f));
     ASSERT_EQ(f->echoed, FIT);
     close_all(fds, FIT + 1);
+}
+
+#define LONG_SIZE ((size_t)1024 * 1024)
+
+/* Sends as much as the server takes. Returns how much is left. */
+static size_t push(Fixture *f, int fd, const char *text, size_t size)
+{
+    ssize_t n;
+
+    while (pump(f) && size > 0 && (n = send(fd, text, size, MSG_NOSIGNAL)) > 0) {
+        text += n;
+        size -= (size_t)n;
+    }
+    return size;
+}
+
+/* Root may send long messages, but all its connections together hold one of them. */
+TEST(long_messages)
+{
+    _cleanup_(varlink_buffer_donep) VarlinkBuffer in = VARLINK_BUFFER(VARLINK_MESSAGE_MAX);
+    _cleanup_(freep) char *text = malloc(LONG_SIZE + 1);
+    _cleanup_(fixture_freep) Fixture *f = fixture_new();
+    size_t left[3];
+    int fds[4];
+
+    NEEDS_ROOT;
+    memset(text, ' ', LONG_SIZE);
+    memcpy(text, "{\"method\":\"org.example.test.Wait\"}", 34);
+    text[LONG_SIZE] = '\0';
+    open_all(f, fds, 4, 0);
+    /* The first one is there but for its end, so there is no room for the others. */
+    ASSERT_EQ(push(f, fds[0], text, LONG_SIZE), 0);
+    for (int i = 1; i < 3; i++) {
+        left[i] = push(f, fds[i], text, LONG_SIZE + 1);
+        ASSERT_TRUE(left[i] > 0);
+    }
+    for (VarlinkConnection *c = f->server->connections; c; c = c->next)
+        ASSERT_TRUE(c == f->server->sends_long ||
+                    c->input.capacity <= 2 * VARLINK_SHORT_MESSAGE_MAX);
+    send_pings(fds[3], 1);
+    ASSERT_STR(next_text(f, fds[3], &in), PONG);
+    close(fds[1]);
+    ASSERT_TRUE(pump(f));
+    ASSERT_EQ(varlink_server_connections(f->server), 3);
+
+    /* While its gate is closed it stays where it is. */
+    ASSERT_EQ(push(f, fds[0], "", 1), 0);
+    ASSERT_EQ(f->waited, 1);
+    ASSERT_EQ(f->server->parked, 0);
+    f->ready = true;
+    varlink_server_resume(f->server);
+    ASSERT_STR(next_text(f, fds[0], &in), PONG);
+    ASSERT_EQ(push(f, fds[2], text + LONG_SIZE + 1 - left[2], left[2]), 0);
+    ASSERT_STR(next_text(f, fds[2], &in), PONG);
+    ASSERT_TRUE(!f->server->sends_long);
+
+    /* So does a message that never ends, until its peer hangs up. */
+    ASSERT_EQ(push(f, fds[0], text, LONG_SIZE), 0);
+    left[2] = push(f, fds[2], text, LONG_SIZE + 1);
+    ASSERT_TRUE(left[2] > 0);
+    close(fds[0]);
+    ASSERT_EQ(push(f, fds[2], text + LONG_SIZE + 1 - left[2], left[2]), 0);
+    ASSERT_STR(next_text(f, fds[2], &in), PONG);
+    close_all(fds + 2, 2);
+}
+
+/* A tree takes more memory than its text. */
+TEST(too_many_values)
+{
+    static const char start[] = "{\"method\":\"org.example.test.Ping\",\"parameters\":{\"a\":[{}";
+    const size_t n = VARLINK_JSON_VALUES_MAX / 9 - 10;
+    _cleanup_(freep) char *text = malloc(sizeof(start) + 3 * (n + 20) + 10);
+    _cleanup_(fixture_freep) Fixture *f = fixture_new();
+
+    NEEDS_ROOT;
+    for (size_t extra = 0; extra <= 20; extra += 20) {
+        _cleanup_(closep) int fd = client_socket(f);
+        char *end = stpcpy(text, start);
+
+        for (size_t i = 0; i < n + extra; i++)
+            end = stpcpy(end, ",{}");
+        end = stpcpy(end, "]}}");
+        ASSERT_EQ(push(f, fd, text, (size_t)(end - text) + 1), 0);
+        ASSERT_TRUE(pinged(f, 0, 1));
+    }
 }

@@ -289,7 +289,7 @@ TEST(message_size)
 TEST(refused_peer)
 {
     _cleanup_(fixture_freep) Fixture *f = fixture_new();
-    VarlinkBuffer in = VARLINK_BUFFER(VARLINK_REPLY_MAX);
+    VarlinkBuffer in = VARLINK_BUFFER(VARLINK_MESSAGE_MAX);
     int fd;
 
     f->authorized = -EACCES;
@@ -357,7 +357,7 @@ TEST(accept_pause)
 TEST(later)
 {
     FIXTURE;
-    _cleanup_(varlink_buffer_donep) VarlinkBuffer other = VARLINK_BUFFER(VARLINK_REPLY_MAX);
+    _cleanup_(varlink_buffer_donep) VarlinkBuffer other = VARLINK_BUFFER(VARLINK_MESSAGE_MAX);
     _cleanup_(closep) int second = client_socket(f);
 
     SEND(f, fd, WAIT "\0" PING);
@@ -416,7 +416,7 @@ TEST(later_is_too_late)
 TEST(held)
 {
     FIXTURE;
-    _cleanup_(varlink_buffer_donep) VarlinkBuffer other = VARLINK_BUFFER(VARLINK_REPLY_MAX);
+    _cleanup_(varlink_buffer_donep) VarlinkBuffer other = VARLINK_BUFFER(VARLINK_MESSAGE_MAX);
     _cleanup_(closep) int second = client_socket(f);
 
     SEND(f, fd, HOLD "\0" PING);

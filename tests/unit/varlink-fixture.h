@@ -69,4 +69,4 @@ void varlink_buffer_donep(VarlinkBuffer *b);
 #define FIXTURE                                                                                    \
     _cleanup_(fixture_freep) Fixture *f = fixture_new();                                           \
     _cleanup_(closep) int fd = client_socket(f);                                                   \
-    _cleanup_(varlink_buffer_donep) _unused_ VarlinkBuffer in = VARLINK_BUFFER(VARLINK_REPLY_MAX)
+    _cleanup_(varlink_buffer_donep) _unused_ VarlinkBuffer in = VARLINK_BUFFER(VARLINK_MESSAGE_MAX)

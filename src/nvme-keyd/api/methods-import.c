@@ -8,98 +8,52 @@
 #include "nvme-keyd/api/methods-private.h"
 #include "nvme-keyd/manager/import.h"
 
-/*
- * Import: the keys of its calls are staged in the connection's state, until one comes that does not
- * say that others follow. Any failure drops them; offset keeps a call that was sent before its
- * client knew from being taken for the beginning of another import.
- */
+/* Import: all keys in one call. It waits at its gate as bytes of a message, which is parsed each
+ * time that the gate is asked. */
 
-/* What one call asks for. */
-typedef struct ImportCall {
-    KeyRequest request; /* what goes for each of its keys */
-    json_object *keys;
-    uint64_t offset;
-    bool continues, dry_run;
-} ImportCall;
-
-static int read_call(json_object *p, ImportCall *c, const char **reterr_member)
+static void request_done(const ImportRequest *q)
 {
-    if (methods_read_request(p, &c->request, reterr_member) < 0)
-        return -EINVAL;
-    *reterr_member = "keys";
-    if (json_get_array(p, "keys", &c->keys) <= 0)
-        return -EINVAL;
-    *reterr_member = "offset";
-    if (json_get_uint(p, "offset", IMPORT_KEYS_MAX, &c->offset) < 0)
-        return -EINVAL;
-    *reterr_member = "continues";
-    if (json_get_bool(p, "continues", &c->continues) < 0)
+    free(q->keys);
+}
+
+/* Reads one ImportedKey. */
+static int read_key(json_object *o, ImportKey *k)
+{
+    return json_object_is_type(o, json_type_object) &&
+                   json_get_string(o, "identity", &k->identity) >= 0 &&
+                   json_get_string(o, "hostNQN", &k->hostnqn) >= 0 &&
+                   json_get_string(o, "subsystemNQN", &k->subsysnqn) >= 0 &&
+                   json_get_string(o, "psk", &k->psk) > 0 &&
+                   !k->identity == (k->hostnqn && k->subsysnqn)
+               ? 0
+               : -EINVAL;
+}
+
+static int read_keys(json_object *array, ImportRequest *q)
+{
+    size_t n = json_object_array_length(array);
+
+    q->keys = calloc(n + 1, sizeof(*q->keys));
+    if (!q->keys)
+        return -ENOMEM;
+    for (; q->n < n; q->n++)
+        if (read_key(json_object_array_get_idx(array, q->n), &q->keys[q->n]) < 0)
+            return -EINVAL;
+    return 0;
+}
+
+static int read_call(json_object *p, ImportRequest *q, const char **reterr_member)
+{
+    json_object *keys;
+
+    q->common.role = KEY_ROLE_HOST;
+    if (methods_read_request(p, &q->common, reterr_member) < 0)
         return -EINVAL;
     *reterr_member = "dryRun";
-    return json_get_bool(p, "dryRun", &c->dry_run) < 0 ? -EINVAL : 0;
-}
-
-static void destroy_import(void *state)
-{
-    import_free(state);
-}
-
-/* The import that this call goes on with, or a new one. */
-static int find_import(VarlinkCall *call, uint64_t offset, Import **ret)
-{
-    Import *i = varlink_call_state(call);
-    int r;
-
-    if (offset > 0) {
-        if (!i || import_size(i) != offset)
-            return -EINVAL;
-        *ret = i;
-        return 0;
-    }
-    r = import_new(&i);
-    if (r < 0)
-        return r;
-    varlink_call_set_state(call, i, destroy_import);
-    *ret = i;
-    return 0;
-}
-
-/* Stages one member of keys. Returns -EBADMSG for one that is no ImportedKey, else as
- * import_stage(). */
-static int stage_key(Import *i, const KeyRequest *common, json_object *key, char **reterr_detail)
-{
-    _cleanup_(secret_freep) Secret *psk = NULL;
-    const char *text, *identity = NULL;
-    KeyRequest q = *common;
-    int r;
-
-    if (!json_object_is_type(key, json_type_object) ||
-        json_get_string(key, "identity", &identity) < 0 ||
-        json_get_string(key, "hostNQN", &q.hostnqn) < 0 ||
-        json_get_string(key, "subsystemNQN", &q.subsysnqn) < 0 ||
-        json_get_string(key, "psk", &text) <= 0 || !identity == (!q.hostnqn || !q.subsysnqn))
-        return -EBADMSG;
-    r = psk_interchange_parse(text, strlen(text), &q.hash, &psk);
-    if (r > 0) {
-        *reterr_detail = strdup(psk_error_text(r));
-        return *reterr_detail ? -EINVAL : -ENOMEM;
-    }
-    q.configured = psk;
-    return r < 0 ? r : import_stage(i, &q, identity, reterr_detail);
-}
-
-static int stage_keys(Import *i, const ImportCall *c, ImportFault *reterr_fault,
-                      char **reterr_detail)
-{
-    for (size_t j = 0; j < json_object_array_length(c->keys); j++) {
-        int r = stage_key(i, &c->request, json_object_array_get_idx(c->keys, j), reterr_detail);
-
-        if (r < 0) {
-            *reterr_fault = (ImportFault){c->offset + j, SIZE_MAX, NULL};
-            return r;
-        }
-    }
-    return 0;
+    if (json_get_bool(p, "dryRun", &q->common.dry_run) < 0)
+        return -EINVAL;
+    *reterr_member = "keys";
+    return json_get_array(p, "keys", &keys) <= 0 ? -EINVAL : read_keys(keys, q);
 }
 
 /* Errors that are one key's, and tell which. */
@@ -120,8 +74,6 @@ static int reply_import_failure(VarlinkCall *call, int error, const ImportFault 
                                 const char *detail)
 {
     switch (error) {
-    case -EBADMSG:
-        return varlink_call_invalid_parameter(call, "keys");
     case -EINVAL:
     case -E2BIG:
         return reply_fault(call, NAMES_MANAGER_INTERFACE ".InvalidKey", fault, detail);
@@ -154,73 +106,29 @@ static void log_import(VarlinkCall *call, const ImportResult *result)
                     result->unpublished);
 }
 
-/* The last call of an import. */
-static int finish_import(VarlinkCall *call, Manager *m, Import *i, const ImportCall *c)
+bool gate_import(_unused_ const VarlinkCall *call, json_object *p, void *userdata)
 {
-    _cleanup_(freep) char *detail = NULL;
-    ImportResult result;
-    ImportFault fault;
-    int r = manager_import(m, i, c->dry_run, &result, &fault, &detail);
-
-    varlink_call_set_state(call, NULL, NULL);
-    if (r < 0)
-        return reply_import_failure(call, r, &fault, detail);
-    if (!c->dry_run)
-        log_import(call, &result);
-    return reply_result(call, m, &result);
-}
-
-bool gate_import(const VarlinkCall *call, json_object *p, void *userdata)
-{
-    _cleanup_(import_freep) Import *own = NULL;
-    _cleanup_(freep) char *detail = NULL;
-    ImportCall c = {.request = {.role = KEY_ROLE_HOST}};
-    Import *i = varlink_call_state(call);
-    ImportFault fault;
+    _cleanup_(request_done) ImportRequest q = {.n = 0};
     const char *bad;
-    bool open;
 
-    if (read_call(p, &c, &bad) < 0 || c.continues)
-        return true;
-    if (!vault_await(manager_vault(userdata)))
-        return false;
-    if (manager_store(userdata) || c.dry_run)
-        return true;
-    if (c.offset == 0)
-        i = import_new(&own) == 0 ? own : NULL;
-    if (!i || import_size(i) != c.offset)
-        return true;
-    open = stage_keys(i, &c, &fault, &detail) < 0 || manager_await_import(userdata, i);
-    import_truncate(i, c.offset);
-    return open;
+    return read_call(p, &q, &bad) < 0 || manager_await_import(userdata, &q);
 }
 
 int method_import(VarlinkCall *call, json_object *p, void *userdata)
 {
+    _cleanup_(request_done) ImportRequest q = {.n = 0};
     _cleanup_(freep) char *detail = NULL;
-    ImportCall c = {.request = {.role = KEY_ROLE_HOST}};
+    ImportResult result;
     ImportFault fault;
-    Import *i = NULL;
     const char *bad;
-    int r;
+    int r = read_call(p, &q, &bad);
 
-    r = read_call(p, &c, &bad);
-    if (r == 0) {
-        bad = "offset";
-        r = find_import(call, c.offset, &i);
-    }
-    if (r == -EINVAL) {
-        varlink_call_set_state(call, NULL, NULL);
-        return varlink_call_invalid_parameter(call, bad);
-    }
     if (r < 0)
-        return r;
-    r = stage_keys(i, &c, &fault, &detail);
-    if (r < 0) {
-        varlink_call_set_state(call, NULL, NULL);
+        return r == -EINVAL ? varlink_call_invalid_parameter(call, bad) : r;
+    r = manager_import(userdata, &q, &result, &fault, &detail);
+    if (r < 0)
         return reply_import_failure(call, r, &fault, detail);
-    }
-    if (c.continues)
-        return reply_result(call, userdata, &(ImportResult){0});
-    return finish_import(call, userdata, i, &c);
+    if (!q.common.dry_run)
+        log_import(call, &result);
+    return reply_result(call, userdata, &result);
 }

@@ -374,8 +374,7 @@ static const char *const add_parameters[] = {NEW_KEY, "psk", "dryRun", NULL};
 static const char *const generate_parameters[] = {NEW_KEY, "hash", "returnPSK", NULL};
 static const char *const rotate_parameters[] = {"id",        "psk",    "hash", "comment",
                                                 "returnPSK", "dryRun", NULL};
-static const char *const import_parameters[] = {"keys",       "offset", "continues",
-                                                "dryRun",     "role",   "identityVersions",
+static const char *const import_parameters[] = {"keys",       "dryRun", "role", "identityVersions",
                                                 "derivation", "force",  NULL};
 static const char *const export_store_parameters[] = {"subsystemNQNs", NULL};
 static const char *const id_parameters[] = {"id", NULL};

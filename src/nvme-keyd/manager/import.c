@@ -5,8 +5,6 @@
 #include <string.h>
 
 #include "basic/detail.h"
-#include "credstore/aead.h"
-#include "credstore/seal/limits.h"
 #include "nvme-keyd/keys/key-neighbours.h"
 #include "nvme-keyd/keys/key-rules.h"
 #include "nvme-keyd/manager/import.h"
@@ -14,102 +12,73 @@
 #include "psk/limits.h"
 
 typedef struct Staged {
-    Key *key; /* its id is its index in the import, until the store gives it one */
-    SealedBox *box;
-    bool force;
+    Key *key;       /* its id is its index in the import, until the store gives it one */
     bool unchanged; /* the store has it already, or an earlier key covers it */
     bool kept;      /* the manager owns the key */
 } Staged;
 
-struct Import {
+typedef struct Import {
+    const ImportRequest *request;
     Staged *keys;
-    size_t n, n_max;
-    Sealer *sealer;
-    Secret *seal_key;
-};
+    size_t n;
+} Import;
 
-static void staged_done(const Staged *s)
+static void import_done(const Import *i)
 {
-    if (!s->kept)
-        key_free(s->key);
-    free(s->box);
-}
-
-void import_truncate(Import *i, size_t n)
-{
-    while (i->n > n)
-        staged_done(&i->keys[--i->n]);
-}
-
-Import *import_free(Import *i)
-{
-    if (!i)
-        return NULL;
-    import_truncate(i, 0);
+    for (size_t j = 0; j < i->n; j++)
+        if (!i->keys[j].kept)
+            key_free(i->keys[j].key);
     free(i->keys);
-    sealer_free(i->sealer);
-    secret_free(i->seal_key);
-    free(i);
-    return NULL;
 }
 
-int import_new(Import **ret)
+/* Makes the key of an index, and its payload. */
+static int make(const Import *i, size_t index, Key **ret, Secret **ret_payload,
+                char **reterr_detail)
 {
-    _cleanup_(import_freep) Import *i = calloc(1, sizeof(*i));
-    int r;
+    _cleanup_(secret_freep) Secret *psk = NULL;
+    const ImportKey *k = &i->request->keys[index];
+    KeyRequest q = i->request->common;
+    int r = psk_interchange_parse(k->psk, strlen(k->psk), &q.hash, &psk);
 
-    if (!i)
-        return -ENOMEM;
-    if ((r = sealer_new(&i->sealer)) < 0 || (r = secret_random(STORE_KEY_SIZE, &i->seal_key)) < 0)
-        return r;
-    *ret = TAKE_PTR(i);
-    return 0;
-}
-
-size_t import_size(const Import *i)
-{
-    return i->n;
-}
-
-static int make_room(Import *i)
-{
-    size_t n_max = 2 * i->n_max + 64;
-    Staged *keys;
-
-    if (i->n < i->n_max)
-        return 0;
-    keys = reallocarray(i->keys, n_max, sizeof(*keys));
-    if (!keys)
-        return -ENOMEM;
-    i->keys = keys;
-    i->n_max = n_max;
-    return 0;
-}
-
-int import_stage(Import *i, const KeyRequest *request, const char *identity, char **reterr_detail)
-{
-    _cleanup_(secret_freep) Secret *payload = NULL;
-    _cleanup_(key_freep) Key *k = NULL;
-    SealedBox *box;
-    int r;
-
-    if (i->n >= IMPORT_KEYS_MAX)
-        return detail_set(reterr_detail, -E2BIG, "more than %d keys at once", IMPORT_KEYS_MAX);
-    r = key_make(request, identity, &k, &payload, reterr_detail);
-    if (r < 0 || (r = make_room(i)) < 0)
-        return r;
-    (void)snprintf(k->id, sizeof(k->id), "%016zx", i->n);
-    r = sealer_seal(i->sealer, i->seal_key->data, k->id, sizeof(k->id), payload, &box);
+    if (r > 0)
+        return detail_set(reterr_detail, -EINVAL, "%s", psk_error_text(r));
     if (r < 0)
         return r;
-
-    i->keys[i->n++] = (Staged){.key = TAKE_PTR(k), .box = box, .force = request->force};
-    return 0;
+    q.hostnqn = k->hostnqn;
+    q.subsysnqn = k->subsysnqn;
+    q.configured = psk;
+    return key_make(&q, k->identity, ret, ret_payload, reterr_detail);
 }
 
-static int unseal(const Import *i, const Staged *s, Secret **ret)
+static int make_payload(const Import *i, const Staged *s, Secret **ret)
 {
-    return sealer_unseal(i->sealer, i->seal_key->data, s->key->id, sizeof(s->key->id), s->box, ret);
+    _cleanup_(key_freep) Key *again = NULL;
+    _cleanup_(freep) char *detail = NULL;
+
+    return make(i, (size_t)(s - i->keys), &again, ret, &detail);
+}
+
+static int make_keys(Import *i, ImportFault *reterr_fault, char **reterr_detail)
+{
+    size_t n = CONST_MIN(i->request->n, (size_t)IMPORT_KEYS_MAX);
+
+    i->keys = calloc(n + 1, sizeof(*i->keys));
+    if (!i->keys)
+        return -ENOMEM;
+    while (i->n < i->request->n) {
+        _cleanup_(secret_freep) Secret *payload = NULL;
+        Staged *s = &i->keys[i->n];
+        int r;
+
+        *reterr_fault = (ImportFault){i->n, SIZE_MAX, NULL};
+        if (i->n == n)
+            return detail_set(reterr_detail, -E2BIG, "more than %d keys at once", IMPORT_KEYS_MAX);
+        r = make(i, i->n, &s->key, &payload, reterr_detail);
+        if (r < 0)
+            return r;
+        (void)snprintf(s->key->id, sizeof(s->key->id), "%016zx", i->n++);
+    }
+    return 0;
 }
 
 static Staged *find_staged(const Import *i, const Key *k)
@@ -139,7 +108,7 @@ static int is_repeated(const Import *i, const Staged *have, const Staged *s)
 
     if (!key_covers(have->key, s->key))
         return 0;
-    if ((r = unseal(i, have, &a)) < 0 || (r = unseal(i, s, &b)) < 0)
+    if ((r = make_payload(i, have, &a)) < 0 || (r = make_payload(i, s, &b)) < 0)
         return r;
     return same_bytes(s->key, a, b);
 }
@@ -156,7 +125,7 @@ static int is_kept(const Key *have, const Import *i, const Staged *s)
     /* A key that cannot be unsealed is not the same. */
     if ((r = key_unseal(have, &a)) < 0)
         return r == -ENOMEM ? r : 0;
-    r = unseal(i, s, &b);
+    r = make_payload(i, s, &b);
     return r < 0 ? r : same_bytes(s->key, a, b);
 }
 
@@ -180,7 +149,7 @@ static int check_pair(const Import *i, const KeyOrder *order, size_t at, ImportF
                               "another PSK for the host and subsystem NQN of an earlier key: leave "
                               "one of them out");
         }
-        if (!s->force && key_rivals(have->key, s->key)) {
+        if (!i->request->common.force && key_rivals(have->key, s->key)) {
             *reterr_fault = (ImportFault){(size_t)(s - i->keys), (size_t)(have - i->keys), NULL};
             return detail_set(reterr_detail, -EEXIST, "an earlier key" KEY_RIVAL_TEXT);
         }
@@ -191,7 +160,8 @@ static int check_pair(const Import *i, const KeyOrder *order, size_t at, ImportF
 static int check_shadow(const Import *i, KeyOrder *order, const Staged *s,
                         ImportFault *reterr_fault, char **reterr_detail)
 {
-    const Key *other = s->force || s->unchanged ? NULL : key_order_find_shadow(order, s->key);
+    const Key *other =
+        i->request->common.force || s->unchanged ? NULL : key_order_find_shadow(order, s->key);
 
     if (!other)
         return 0;
@@ -207,10 +177,8 @@ static int check_staged(const Import *i, ImportFault *reterr_fault, char **reter
     bool exact;
     int r = 0;
 
-    for (size_t j = 0; j < i->n && r == 0; j++) {
-        i->keys[j].unchanged = false;
+    for (size_t j = 0; j < i->n && r == 0; j++)
         r = key_order_insert(&order, i->keys[j].key);
-    }
     key_order_sort(&order);
     for (size_t j = 0; j < i->n && r == 0; j++)
         r = check_pair(i, &order, j, reterr_fault, reterr_detail);
@@ -236,7 +204,8 @@ static int check_kept(Manager *m, const Import *i, Staged *s, ImportFault *reter
         s->unchanged = r > 0;
         return r > 0 ? 0 : r;
     }
-    r = key_check_neighbours(&m->keys, k, &(KeyCheck){s->force, publisher_kernel_is_exact()},
+    r = key_check_neighbours(&m->keys, k,
+                             &(KeyCheck){i->request->common.force, publisher_kernel_is_exact()},
                              &other, reterr_detail);
     if (r < 0)
         *reterr_fault = (ImportFault){(size_t)(s - i->keys), SIZE_MAX, other};
@@ -254,7 +223,7 @@ static int stage_all(Manager *m, Import *i, StoreTransaction *t)
 
         if (s->unchanged)
             continue;
-        r = unseal(i, s, &payload);
+        r = make_payload(i, s, &payload);
         if (r == 0)
             r = manager_stage(m, t, s->key, payload);
         s->kept = r == 0;
@@ -299,27 +268,30 @@ static int keep_all(Manager *m, Import *i, ImportResult *result, char **reterr_d
     return 0;
 }
 
-int manager_import(Manager *m, Import *i, bool dry_run, ImportResult *ret,
-                   ImportFault *reterr_fault, char **reterr_detail)
+int manager_import(Manager *m, const ImportRequest *q, ImportResult *ret, ImportFault *reterr_fault,
+                   char **reterr_detail)
 {
+    _cleanup_(import_done) Import i = {.request = q};
+    bool dry_run = q->common.dry_run;
     ImportResult result = {0};
     int r;
 
-    if ((r = check_staged(i, reterr_fault, reterr_detail)) < 0 ||
+    if ((r = make_keys(&i, reterr_fault, reterr_detail)) < 0 ||
+        (r = check_staged(&i, reterr_fault, reterr_detail)) < 0 ||
         (r = dry_run ? vault_require_open(m->vault, reterr_detail)
                      : vault_require_writable(m->vault, reterr_detail)) < 0)
         return r;
-    for (size_t j = 0; j < i->n; j++) {
-        if (!i->keys[j].unchanged)
-            r = check_kept(m, i, &i->keys[j], reterr_fault, reterr_detail);
+    for (size_t j = 0; j < i.n; j++) {
+        if (!i.keys[j].unchanged)
+            r = check_kept(m, &i, &i.keys[j], reterr_fault, reterr_detail);
         if (r < 0)
             return r;
-        result.unchanged += i->keys[j].unchanged;
+        result.unchanged += i.keys[j].unchanged;
     }
-    result.added = i->n - result.unchanged;
+    result.added = i.n - result.unchanged;
     /* No store is made for keys that cannot be stored. */
     if (result.added > 0 && !dry_run && (r = vault_require_store(m->vault, reterr_detail)) == 0)
-        r = keep_all(m, i, &result, reterr_detail);
+        r = keep_all(m, &i, &result, reterr_detail);
     if (r < 0)
         return r;
 

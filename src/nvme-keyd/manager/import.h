@@ -5,32 +5,22 @@
 
 #include "nvme-keyd/manager/manager.h"
 
-/*
- * Keys to be stored all at once or not at all, staged until the last of them has arrived. Only
- * their names are in plain memory: each PSK is sealed as it arrives, by a key that lives as long as
- * the Import. No transaction is open meanwhile, so other calls need not wait.
- */
-typedef struct Import Import;
-
-/* The kernel's quota for root, 25,000,000 bytes, is enough for some 40,000 keys. A staged key takes
- * about 1.5 KiB. */
+/* The kernel's quota for root, 25,000,000 bytes, is enough for some 40,000 keys. */
 #define IMPORT_KEYS_MAX 65536
 
-int import_new(Import **ret) _must_check_;
-/* Accepts NULL; returns NULL. */
-Import *import_free(Import *i);
-DEFINE_CLEANUP(Import, import_free)
+/* One key of an import, with a PSK in the interchange format: of an identity, its TLS PSK, or else
+ * of two NQNs. Borrows its texts. */
+typedef struct ImportKey {
+    const char *identity, *hostnqn, *subsysnqn, *psk;
+} ImportKey;
 
-size_t import_size(const Import *i);
-/* Drops all but the first n keys. */
-void import_truncate(Import *i, size_t n);
-
-/* Stages one key. Without identity, request is as for manager_add(), with a host NQN and a PSK.
- * With one, the key is kept as that identity and its TLS PSK (request->configured), and the names,
- * versions and hash of request do not matter.
- * Returns -EINVAL or -E2BIG (detail says what), -ENOMEM, -EIO. */
-int import_stage(Import *i, const KeyRequest *request, const char *identity, char **reterr_detail)
-    _must_check_;
+/* Keys to be stored all at once or not at all. common is what all have in common; its names, hash
+ * and PSK do not matter. keys are borrowed. */
+typedef struct ImportRequest {
+    KeyRequest common;
+    ImportKey *keys;
+    size_t n;
+} ImportRequest;
 
 typedef struct ImportResult {
     size_t added;
@@ -45,12 +35,13 @@ typedef struct ImportFault {
     const Key *key; /* a stored or handed-in key, or NULL */
 } ImportFault;
 
-/* Stores all keys of i in one commit and publishes them; with dry_run it only finds out what would
- * be done. The rules are those of manager_add(), also between the keys of i. Takes n log n time for
- * n keys in store and import together. Returns -EEXIST or -ENOTUNIQ (see *reterr_fault), or another
- * error of manager_add(). i can be used again only after a dry run. */
-int manager_import(Manager *m, Import *i, bool dry_run, ImportResult *ret,
-                   ImportFault *reterr_fault, char **reterr_detail) _must_check_;
+/* Stores all keys in one commit and publishes them; with common.dry_run it only finds out what
+ * would be done. The rules are those of manager_add(), also between the keys of the import. Only
+ * names are kept in between: each PSK is derived again where it is needed. Takes n log n time for n
+ * keys in store and import together. Returns -E2BIG past IMPORT_KEYS_MAX, -EEXIST or -ENOTUNIQ (see
+ * *reterr_fault, as for -EINVAL and -E2BIG), or another error of manager_add(). */
+int manager_import(Manager *m, const ImportRequest *q, ImportResult *ret, ImportFault *reterr_fault,
+                   char **reterr_detail) _must_check_;
 
 /* As manager_await_add(), for an import. */
-bool manager_await_import(Manager *m, Import *i);
+bool manager_await_import(Manager *m, const ImportRequest *q);

@@ -117,14 +117,18 @@ bool manager_await_add(Manager *m, const KeyRequest *request)
     return manager_add(m, &q, &other, &detail) < 0 || vault_await_new(m->vault);
 }
 
-bool manager_await_import(Manager *m, Import *i)
+bool manager_await_import(Manager *m, const ImportRequest *request)
 {
     _cleanup_(freep) char *detail = NULL;
+    ImportRequest q = *request;
     ImportResult result;
     ImportFault fault;
 
     if (!vault_await(m->vault))
         return false;
-    return vault_store(m->vault) || manager_import(m, i, true, &result, &fault, &detail) < 0 ||
-           result.added == 0 || vault_await_new(m->vault);
+    if (vault_store(m->vault) || q.common.dry_run)
+        return true;
+    q.common.dry_run = true;
+    return manager_import(m, &q, &result, &fault, &detail) < 0 || result.added == 0 ||
+           vault_await_new(m->vault);
 }
