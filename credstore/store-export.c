@@ -10,7 +10,7 @@
 
 /* A piece has at most this much of the head, which grows with the index, because each peer that
  * does not read holds one piece. */
-#define HEAD_PIECE_SIZE ((size_t)16 * 1024)
+#define HEAD_PIECE_SIZE ((size_t)2 * 1024)
 
 struct StoreExport {
     char *head;

@@ -12,9 +12,9 @@
  * its escapes. A peer with more unread is dropped, so a method with a longer reply has to stream
  * it. */
 #define VARLINK_OUTPUT_MAX ((size_t)16 * 1024 * 1024)
-/* With more output than this, neither calls nor streams of a peer continue: room for some pieces of
- * a stream, and little enough for all connections together. */
-#define VARLINK_OUTPUT_PAUSE ((size_t)16 * 1024)
+/* With more output than this, neither calls nor streams of a peer continue. With one more piece of
+ * a stream it fits into a block of 16 KiB, little enough for all connections together. */
+#define VARLINK_OUTPUT_PAUSE ((size_t)12 * 1024)
 /* For root. Each verb of the CLI uses one connection; a machine that runs 256 at once is stuck. */
 #define VARLINK_CONNECTIONS_MAX 256
 
