@@ -32,7 +32,7 @@ static const char *slot_type(json_object *slot)
     return json_get_string(slot, "type", &type) > 0 ? type : "";
 }
 
-static bool needs_somebody(json_object *slot)
+static bool needs_person(json_object *slot)
 {
     return strcmp(slot_type(slot), "recovery") == 0;
 }
@@ -250,12 +250,12 @@ static bool is_proven(const Store *s, json_object *slot)
  * person, the other one must be too. */
 static bool is_dispensable(const Store *s, json_object *slot)
 {
-    bool automatic = is_proven(s, slot) && !needs_somebody(slot);
+    bool automatic = is_proven(s, slot) && !needs_person(slot);
 
     for (size_t i = 0; i < json_object_array_length(s->header.slots); i++) {
         json_object *other = json_object_array_get_idx(s->header.slots, i);
 
-        if (other != slot && is_proven(s, other) && !(automatic && needs_somebody(other)))
+        if (other != slot && is_proven(s, other) && !(automatic && needs_person(other)))
             return true;
     }
     return false;
@@ -311,7 +311,7 @@ bool store_opens_by_itself(const Store *s)
     for (size_t i = 0; i < json_object_array_length(s->header.slots); i++) {
         json_object *slot = json_object_array_get_idx(s->header.slots, i);
 
-        if (is_proven(s, slot) && !needs_somebody(slot))
+        if (is_proven(s, slot) && !needs_person(slot))
             return true;
     }
     return false;

@@ -62,15 +62,15 @@ static void log_unavailable(DaemonLog *l, const Manager *m)
 
 void daemon_log_problems(const Manager *m)
 {
-    static const LogFields fields = {.message_id = MESSAGE_CREDENTIAL_UNUSABLE};
-    size_t n = manager_credentials(m).problems;
+    static const LogFields fields = {.message_id = MESSAGE_HANDED_IN_UNUSABLE};
+    size_t n = manager_handed_in(m).problems;
     const char *problem;
 
-    for (size_t i = 0; (problem = manager_credential_problem(m, i)); i++)
+    for (size_t i = 0; (problem = manager_handed_problem(m, i)); i++)
         (void)log_full(LOG_WARNING, 0, &fields, "Ignored: %s", problem);
-    if (n > CREDENTIAL_PROBLEMS_MAX)
+    if (n > HANDED_PROBLEMS_MAX)
         (void)log_full(LOG_WARNING, 0, &fields, "Ignored: %zu more lines of credentials",
-                       n - CREDENTIAL_PROBLEMS_MAX);
+                       n - HANDED_PROBLEMS_MAX);
 }
 
 void daemon_log_overridden(Manager *m)
@@ -78,7 +78,7 @@ void daemon_log_overridden(Manager *m)
     const Key *k;
 
     while ((k = manager_next_overridden(m))) {
-        const LogFields fields = {MESSAGE_CREDENTIAL_OVERRIDDEN, k->hostnqn, k->subsysnqn, k->id};
+        const LogFields fields = {MESSAGE_HANDED_IN_OVERRIDDEN, k->hostnqn, k->subsysnqn, k->id};
 
         (void)log_full(
             LOG_WARNING, 0, &fields,
@@ -103,20 +103,43 @@ void daemon_log_ring(Manager *m)
     }
 }
 
-static void log_failed(int error, const SyncResult *s)
+/* In an initramfs these lines go to a console. */
+#define BROKEN_LOGGED_MAX 20
+
+/* Logs the first broken keys, then their number and what to do. Returns the number. */
+static size_t log_broken(const KeyTable *keys)
+{
+    size_t n = 0;
+    const Key *k;
+
+    KEY_TABLE_FOREACH(keys, k)
+    {
+        const LogFields fields = {.message_id = MESSAGE_RECORD_BROKEN, .key_id = k->id};
+
+        if (k->state == KEY_BROKEN && n++ < BROKEN_LOGGED_MAX)
+            (void)log_full(LOG_ERR, 0, &fields, "Record %s: %s", k->id, key_error_text(k));
+    }
+    if (n > 0)
+        log_error("%zu records of the store are broken: restore the store from a backup, or "
+                  "remove these keys (see nvme-keyctl list) and add them again",
+                  n);
+    return n;
+}
+
+static void log_failed(int error, const ReconcileResult *s)
 {
     _cleanup_(freep) char *why = s->unreadable ? broken_explain(s->unreadable, error) : NULL;
 
     log_error("Cannot publish %zu of the keys: %s", s->failed, why ? why : ring_error_text(error));
 }
 
-static void log_reconciled(const SyncResult *s)
+static void log_reconciled(const ReconcileResult *s)
 {
     log_info("Keyring reconciled: %zu keys kept, %zu added, %zu removed", s->kept, s->added,
              s->removed);
 }
 
-static void log_publishing(DaemonLog *l, const Manager *m, int error, const SyncResult *s)
+static void log_publishing(DaemonLog *l, const Manager *m, int error, const ReconcileResult *s)
 {
     static const LogFields absent = {.message_id = MESSAGE_RING_ABSENT};
 
@@ -133,7 +156,7 @@ static void log_publishing(DaemonLog *l, const Manager *m, int error, const Sync
 }
 
 void daemon_log_sync(DaemonLog *l, const Manager *m, size_t n_before, int error,
-                     const SyncResult *s)
+                     const ReconcileResult *s)
 {
     size_t n_after = key_table_size(manager_keys(m));
 
@@ -146,7 +169,7 @@ void daemon_log_sync(DaemonLog *l, const Manager *m, size_t n_before, int error,
         log_info("%zu retired keys removed", n_before - n_after);
 }
 
-static ExitCode log_published(Manager *m, const char *state_dir, const SyncResult *s)
+static ExitCode log_published(Manager *m, const char *state_dir, const ReconcileResult *s)
 {
     const KeyTable *keys = manager_keys(m);
     size_t broken;
@@ -155,13 +178,13 @@ static ExitCode log_published(Manager *m, const char *state_dir, const SyncResul
         log_error("No store in %s, so there are no keys to publish", state_dir);
         return EXIT_STORE;
     }
-    broken = broken_log(keys);
+    broken = log_broken(keys);
     daemon_log_ring(m);
     log_reconciled(s);
     return broken > 0 ? EXIT_STORE : EXIT_OK;
 }
 
-ExitCode daemon_log_result(Manager *m, const char *state_dir, int error, const SyncResult *s)
+ExitCode daemon_log_result(Manager *m, const char *state_dir, int error, const ReconcileResult *s)
 {
     static const LogFields absent = {.message_id = MESSAGE_RING_ABSENT};
     const Vault *v = manager_vault(m);
@@ -178,7 +201,7 @@ ExitCode daemon_log_result(Manager *m, const char *state_dir, int error, const S
         return EXIT_STORE;
     }
     if (error < 0) {
-        (void)broken_log(manager_keys(m));
+        (void)log_broken(manager_keys(m));
         log_failed(error, s);
         return EXIT_KEYRING;
     }
@@ -213,7 +236,7 @@ static void log_opened(DaemonLog *l, const Manager *m)
             "Cannot check the TPM for the rollback counter of another store: %s; set Id= in "
             "nvme-keyd.conf to accept only the right store without this check",
             why);
-    (void)broken_log(manager_keys(m));
+    (void)log_broken(manager_keys(m));
     free(TAKE_PTR(l->unavailable));
     l->slow = false;
 }

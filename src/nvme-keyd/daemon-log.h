@@ -22,12 +22,12 @@ void daemon_load_config(const char *path, Config *ret, ConfigProblems *ret_probl
 
 /* Logs the result of a manager_sync(). n_before: the number of keys before it. */
 void daemon_log_sync(DaemonLog *l, const Manager *m, size_t n_before, int error,
-                     const SyncResult *s);
+                     const ReconcileResult *s);
 
-/* Logs the result of --preload: in one line, and one line for each broken record (broken_log()) and
- * each notice about the ring. error, s: as manager_publish_all() returned them last, or -ENOKEY
- * without a ring. A store that is still being opened has not answered in time. */
-ExitCode daemon_log_result(Manager *m, const char *state_dir, int error, const SyncResult *s);
+/* Logs the result of --preload: in one line, and one line for each broken record and each notice
+ * about the ring. error, s: as manager_reconcile() returned them last, or -ENOKEY without a ring. A
+ * store that is still being opened has not answered in time. */
+ExitCode daemon_log_result(Manager *m, const char *state_dir, int error, const ReconcileResult *s);
 
 /* Logs an event of the store. */
 void daemon_log_store(DaemonLog *l, const Manager *m, VaultEvent event);

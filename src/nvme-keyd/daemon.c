@@ -19,7 +19,7 @@
 #include "nvme-keyd/refusals.h"
 #include "nvme-keyd/retire-timer.h"
 #include "nvme-keyd/tlshd/watch.h"
-#include "nvme-keyd/upcall/upcall.h"
+#include "nvme-keyd/upcall/server.h"
 
 /* Pause between retries when store, ring or disk refuse. It doubles: at boot a TPM may appear a
  * moment later, and a TPM that never appears should cost little. */
@@ -52,7 +52,7 @@ struct Daemon {
     bool ready;   /* READY=1 was sent */
     bool preload; /* daemon_preload() has started it */
     int result;   /* of the last publish_all() */
-    SyncResult sync;
+    ReconcileResult sync;
 };
 
 Daemon *daemon_free(Daemon *d)
@@ -79,7 +79,7 @@ Daemon *daemon_free(Daemon *d)
 
 static void read_credentials(const Daemon *d)
 {
-    int r = manager_read_credentials(d->manager);
+    int r = manager_read_handed_in(d->manager);
 
     if (r < 0)
         (void)log_error_errno(r, "Cannot read the credentials");
@@ -100,7 +100,7 @@ static void publish_all(Daemon *d)
 {
     size_t before = key_table_size(manager_keys(d->manager));
     int r =
-        d->preload ? manager_publish_all(d->manager, &d->sync) : manager_sync(d->manager, &d->sync);
+        d->preload ? manager_reconcile(d->manager, &d->sync) : manager_sync(d->manager, &d->sync);
 
     d->result = r;
     publisher_take_changes(manager_publisher(d->manager), &d->sync);

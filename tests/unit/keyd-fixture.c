@@ -260,19 +260,19 @@ int fixture_remove(Fixture *f, const char *id)
     return manager_remove(f->m, id, false, &detail);
 }
 
-int fixture_sync(Fixture *f, SyncResult *ret)
+int fixture_sync(Fixture *f, ReconcileResult *ret)
 {
     return fixture_sync_manager(f, f->m, ret);
 }
 
-int fixture_sync_manager(const Fixture *f, Manager *m, SyncResult *ret)
+int fixture_sync_manager(const Fixture *f, Manager *m, ReconcileResult *ret)
 {
     int r;
 
-    *ret = (SyncResult){0};
+    *ret = (ReconcileResult){0};
     /* Earlier changes do not belong to the result. */
     publisher_take_changes(manager_publisher(m), ret);
-    *ret = (SyncResult){0};
+    *ret = (ReconcileResult){0};
     while (!manager_await_sync(m))
         if (sd_event_run(f->event, UINT64_MAX) < 0)
             return -ENOTRECOVERABLE;

@@ -78,9 +78,9 @@ int fixture_try_add(Fixture *f, const char *subsysnqn, KeyRole role, unsigned ve
                     uint8_t seed, Key **ret);
 Key *fixture_rotate(Fixture *f, const char *id, uint8_t seed);
 int fixture_remove(Fixture *f, const char *id);
-int fixture_sync_manager(const Fixture *f, Manager *m, SyncResult *ret);
+int fixture_sync_manager(const Fixture *f, Manager *m, ReconcileResult *ret);
 
-int fixture_sync(Fixture *f, SyncResult *ret);
+int fixture_sync(Fixture *f, ReconcileResult *ret);
 /* Adds a key, of two versions on a target, of version 1 on a host. */
 Key *fixture_add(Fixture *f, const char *subsysnqn, KeyRole role, uint8_t seed);
 Secret *fixture_psk(uint8_t seed);

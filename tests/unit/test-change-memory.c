@@ -110,7 +110,7 @@ static bool agrees_with_store(const Fixture *f)
 static bool agrees_with_ring(Fixture *f)
 {
     size_t n = 0;
-    SyncResult s;
+    ReconcileResult s;
     const Key *k;
 
     if (fixture_sync(f, &s) < 0)

@@ -60,7 +60,7 @@ TEST(rotate_target)
 {
     uint64_t before = now_realtime();
     Key *k, *new;
-    SyncResult s;
+    ReconcileResult s;
     FIXTURE;
 
     k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_TARGET, 1);
@@ -85,7 +85,7 @@ TEST(deadline)
 {
     char id[STORE_ID_SIZE];
     Key *k, *new;
-    SyncResult s;
+    ReconcileResult s;
     FIXTURE;
 
     f.config.retire_usec = RETIRE_USEC;
@@ -140,7 +140,7 @@ TEST(deadline_earliest)
 /* A deadline that passes without a ring must not wake the daemon again and again. */
 TEST(deadline_without_ring)
 {
-    SyncResult s;
+    ReconcileResult s;
     Key *k;
     FIXTURE;
 
@@ -164,7 +164,7 @@ TEST(deadline_without_ring)
  * of them is removed. */
 TEST(rotate_back)
 {
-    SyncResult s;
+    ReconcileResult s;
     Key *k, *l;
     FIXTURE;
 
@@ -341,7 +341,7 @@ static bool prepare_crash(Fixture *f)
 
 TEST(crash_after_commit)
 {
-    SyncResult s;
+    ReconcileResult s;
     Key *k;
     FIXTURE;
 
@@ -362,7 +362,7 @@ TEST(crash_after_publish)
     _cleanup_(secret_freep) Secret *payload = NULL;
     const uint8_t *bytes;
     key_serial_t serial;
-    SyncResult s;
+    ReconcileResult s;
     size_t size;
     Key *k;
     FIXTURE;
@@ -388,7 +388,7 @@ TEST(crash_after_publish)
  * accepts the new one. */
 TEST(rotate_read_only)
 {
-    SyncResult s;
+    ReconcileResult s;
     Key *k, *new;
     FIXTURE;
 

@@ -122,7 +122,7 @@ TEST(ring_refuses)
 /* A key that the ring refused keeps the service running. */
 TEST(unpublished)
 {
-    SyncResult synced;
+    ReconcileResult synced;
     FIXTURE;
 
     ASSERT_TRUE(ring_make() && fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1));
@@ -139,7 +139,7 @@ TEST(unpublished)
 /* So does a key that was removed from the store and could not be withdrawn. */
 TEST(not_withdrawn)
 {
-    SyncResult synced;
+    ReconcileResult synced;
     Key *k;
     FIXTURE;
 

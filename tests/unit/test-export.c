@@ -69,7 +69,7 @@ TEST(keys_of_some_subsystems)
     _cleanup_(manager_freep) Manager *m = NULL;
     _cleanup_(place_done) Place p = {.dir = ""};
     char a[STORE_ID_SIZE], b[STORE_ID_SIZE];
-    SyncResult s = {0};
+    ReconcileResult s = {0};
     Key *k;
     FIXTURE;
 
@@ -149,7 +149,7 @@ TEST(it_is_left_as_it_is)
     Fixture initramfs = {.dir = ""};
     _cleanup_(freep) char *detail = NULL;
     char old[STORE_ID_SIZE];
-    SyncResult s = {0};
+    ReconcileResult s = {0};
     Key *k = NULL;
     int r;
     FIXTURE;

@@ -8,7 +8,7 @@
 /* The group of the daemon may have had another number in the initramfs. */
 #define OTHER_MARK 23456
 
-static SyncResult result;
+static ReconcileResult result;
 
 static int sync_now(Fixture *f)
 {

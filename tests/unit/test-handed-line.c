@@ -11,9 +11,9 @@
     "NVMe0R01 " HOST " " OTHER " NVMeTLSkey-1:01:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh+"      \
     "KfiaR:"
 
-static int line(const char *text, CredentialLine *ret)
+static int line(const char *text, HandedLine *ret)
 {
-    return credential_line_parse(text, strlen(text), ret);
+    return handed_line_parse(text, strlen(text), ret);
 }
 
 TEST(lines)
@@ -22,13 +22,13 @@ TEST(lines)
         const char *text;
         int result;
     } bad[] = {
-        {"role=hosts " SUBSYSTEM " " PSK_A, CREDENTIAL_E_OPTION},
-        {"role= " SUBSYSTEM " " PSK_A, CREDENTIAL_E_OPTION},
-        {"roles=host " SUBSYSTEM " " PSK_A, CREDENTIAL_E_OPTION},
-        {"identity-version=2 " SUBSYSTEM " " PSK_A, CREDENTIAL_E_OPTION},
-        {"identity-version=0000000000000001 " SUBSYSTEM " " PSK_A, CREDENTIAL_E_OPTION},
-        {"identity-version=0 " DERIVED, CREDENTIAL_E_OPTION},
-        {"derivation=compat " DERIVED, CREDENTIAL_E_OPTION},
+        {"role=hosts " SUBSYSTEM " " PSK_A, HANDED_E_OPTION},
+        {"role= " SUBSYSTEM " " PSK_A, HANDED_E_OPTION},
+        {"roles=host " SUBSYSTEM " " PSK_A, HANDED_E_OPTION},
+        {"identity-version=2 " SUBSYSTEM " " PSK_A, HANDED_E_OPTION},
+        {"identity-version=0000000000000001 " SUBSYSTEM " " PSK_A, HANDED_E_OPTION},
+        {"identity-version=0 " DERIVED, HANDED_E_OPTION},
+        {"derivation=compat " DERIVED, HANDED_E_OPTION},
         {"role=host", PSK_E_LINE},
         {"role=host # of no key", PSK_E_LINE},
         {SUBSYSTEM, PSK_E_LINE},
@@ -42,17 +42,17 @@ TEST(lines)
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-        _cleanup_(credential_line_done) CredentialLine l = {.role = KEY_ROLE_HOST};
+        _cleanup_(handed_line_done) HandedLine l = {.role = KEY_ROLE_HOST};
 
         ASSERT_EQ(line(bad[i].text, &l), bad[i].result);
         ASSERT_TRUE(!l.key.psk);
-        ASSERT_TRUE(strlen(credential_line_error_text(bad[i].result)) > 0);
+        ASSERT_TRUE(strlen(handed_line_error_text(bad[i].result)) > 0);
     }
 }
 
 TEST(options)
 {
-    _cleanup_(credential_line_done) CredentialLine own = {.versions = 9}, all = own, derived = own;
+    _cleanup_(handed_line_done) HandedLine own = {.versions = 9}, all = own, derived = own;
 
     ASSERT_EQ(line(SUBSYSTEM " " PSK_A "\r", &own), 0);
     ASSERT_TRUE(own.key.psk && !own.key.hostnqn);

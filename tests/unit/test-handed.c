@@ -45,9 +45,9 @@ static bool give(const char *name, const char *text)
 }
 
 /* Starts the next instance, which reads the credentials, and reconciles. */
-static int read_again(Fixture *f, SyncResult *ret)
+static int read_again(Fixture *f, ReconcileResult *ret)
 {
-    int r = fixture_restart(f) ? manager_read_credentials(f->m) : -ENOMEM;
+    int r = fixture_restart(f) ? manager_read_handed_in(f->m) : -ENOMEM;
 
     return r < 0 ? r : fixture_sync(f, ret);
 }
@@ -88,7 +88,7 @@ static bool no_store(const Fixture *f)
 TEST(without_store)
 {
     char id[STORE_ID_SIZE];
-    SyncResult s;
+    ReconcileResult s;
     const Key *k;
     int32_t serial;
     GIVEN;
@@ -99,8 +99,8 @@ TEST(without_store)
     ASSERT_OK(read_again(&f, &s));
     ASSERT_EQ(s.added, 2);
     ASSERT_EQ(fixture_keys(&f), 2);
-    ASSERT_EQ(manager_credentials(f.m).keys, 2);
-    ASSERT_EQ(manager_credentials(f.m).problems, 0);
+    ASSERT_EQ(manager_handed_in(f.m).keys, 2);
+    ASSERT_EQ(manager_handed_in(f.m).problems, 0);
     k = find(&f, OTHER, true);
     ASSERT_TRUE(k && ring_has_key(k, 0));
     ASSERT_STR(k->handed_by, "nvme-keyd.psk.more");
@@ -127,7 +127,7 @@ TEST(without_store)
  * unknown. */
 TEST(gone)
 {
-    SyncResult s;
+    ReconcileResult s;
     GIVEN;
 
     ASSERT_TRUE(setegid(MARK) == 0);
@@ -148,7 +148,7 @@ TEST(gone)
     ASSERT_OK(read_again(&f, &s));
     ASSERT_EQ(s.removed, 0);
     ASSERT_EQ(s.kept, 1);
-    ASSERT_EQ(manager_credentials(f.m).problems, 1);
+    ASSERT_EQ(manager_handed_in(f.m).problems, 1);
 
     ASSERT_TRUE(give("nvme-keyd.psk.a", "\n"));
     ASSERT_OK(read_again(&f, &s));
@@ -164,7 +164,7 @@ TEST(gone)
 
 static bool problem_is(const Fixture *f, size_t n, const char *begin)
 {
-    const char *text = manager_credential_problem(f->m, n);
+    const char *text = manager_handed_problem(f->m, n);
 
     if (text && strncmp(text, begin, strlen(begin)) == 0)
         return true;
@@ -175,7 +175,7 @@ static bool problem_is(const Fixture *f, size_t n, const char *begin)
 /* Each bad line is reported by its number and without its content; the other lines count. */
 TEST(problems)
 {
-    SyncResult s;
+    ReconcileResult s;
     GIVEN;
 
     ASSERT_TRUE(give("nvme-keyd.psk.1", "x\n\n" HOST " " SUBSYSTEM " " PSK_A "\nrole=x y z"));
@@ -184,7 +184,7 @@ TEST(problems)
     ASSERT_TRUE(give("nvme-keyd.psk.3", HOST " " OTHER "b " PSK_A));
     ASSERT_TRUE(give("nvme-keyd.psk.\n", HOST " " OTHER "c " PSK_A));
     ASSERT_OK(read_again(&f, &s));
-    ASSERT_EQ(manager_credentials(f.m).problems, 5);
+    ASSERT_EQ(manager_handed_in(f.m).problems, 5);
     ASSERT_TRUE(problem_is(&f, 0, "credentials: "));
     ASSERT_TRUE(problem_is(&f, 1, "credential nvme-keyd.psk.1, line 1: not a line"));
     ASSERT_TRUE(problem_is(&f, 2, "credential nvme-keyd.psk.1, line 4: options are"));
@@ -192,32 +192,32 @@ TEST(problems)
                            "credential nvme-keyd.psk.2, line 1: a key for this host and "
                            "subsystem NQN is in nvme-keyd.psk.1 already"));
     ASSERT_TRUE(problem_is(&f, 4, "credential nvme-keyd.psk.3, line 1: the kernel may confuse"));
-    ASSERT_TRUE(!manager_credential_problem(f.m, 5));
-    ASSERT_EQ(manager_credentials(f.m).keys, 3);
+    ASSERT_TRUE(!manager_handed_problem(f.m, 5));
+    ASSERT_EQ(manager_handed_in(f.m).keys, 3);
     ASSERT_EQ(s.added, 3);
     remove_directory();
 }
 
 TEST(limits)
 {
-    _cleanup_(freep) char *text = calloc(1, CREDENTIAL_SIZE_MAX + 2);
-    SyncResult s;
+    _cleanup_(freep) char *text = calloc(1, HANDED_SIZE_MAX + 2);
+    ReconcileResult s;
     GIVEN;
 
     ASSERT_TRUE(text);
-    memset(text, '\n', CREDENTIAL_SIZE_MAX + 1);
+    memset(text, '\n', HANDED_SIZE_MAX + 1);
     ASSERT_TRUE(give("nvme-keyd.psk.1", text));
-    for (size_t i = 0; i < CREDENTIAL_SIZE_MAX; i += 2)
+    for (size_t i = 0; i < HANDED_SIZE_MAX; i += 2)
         text[i] = 'x';
-    text[CREDENTIAL_SIZE_MAX] = '\0';
+    text[HANDED_SIZE_MAX] = '\0';
     ASSERT_TRUE(give("nvme-keyd.psk.2", text));
     ASSERT_TRUE(give("nvme-keyd.psk.3", ""));
     ASSERT_OK(read_again(&f, &s));
     ASSERT_TRUE(problem_is(&f, 0, "credential nvme-keyd.psk.1: more than"));
     ASSERT_TRUE(problem_is(&f, 1, "credential nvme-keyd.psk.2, line 1: "));
-    ASSERT_TRUE(problem_is(&f, CREDENTIAL_PROBLEMS_MAX - 1, "credential nvme-keyd.psk.2"));
-    ASSERT_TRUE(!manager_credential_problem(f.m, CREDENTIAL_PROBLEMS_MAX));
-    ASSERT_EQ(manager_credentials(f.m).problems, CREDENTIAL_SIZE_MAX / 2 + 1);
+    ASSERT_TRUE(problem_is(&f, HANDED_PROBLEMS_MAX - 1, "credential nvme-keyd.psk.2"));
+    ASSERT_TRUE(!manager_handed_problem(f.m, HANDED_PROBLEMS_MAX));
+    ASSERT_EQ(manager_handed_in(f.m).problems, HANDED_SIZE_MAX / 2 + 1);
     remove_directory();
 }
 
@@ -234,8 +234,8 @@ TEST(still_sealed)
 
     ASSERT_TRUE(give("nvme-keyd.psk", "Whxqht+dQJax1aZeCGLxmiAAAAAB\nAAAADAAAABAAAAA=\n"));
     ASSERT_TRUE(give("nvme-keyd.psk.x", "1AYt+3GtTIaAS0DvEYDx/CAAAAABAAAADAAAABAAAAA=\n"));
-    ASSERT_OK(manager_read_credentials(f.m));
-    ASSERT_EQ(manager_credentials(f.m).problems, 2);
+    ASSERT_OK(manager_read_handed_in(f.m));
+    ASSERT_EQ(manager_handed_in(f.m).problems, 2);
     ASSERT_TRUE(problem_is(&f, 0, "credential nvme-keyd.psk: still sealed (by host): "));
     ASSERT_TRUE(problem_is(&f, 1, "credential nvme-keyd.psk.x: still sealed (by tpm2): "));
     remove_directory();
@@ -252,14 +252,14 @@ TEST(own_host)
     static const char text[] = "role=both " SUBSYSTEM " " PSK_A;
     _cleanup_(key_freep) Key *k = NULL;
     const char *problem = NULL;
-    const CredentialVisitor named = {take_key, take_problem, HOST, &k},
-                            unnamed = {take_key, take_problem, NULL, &problem};
+    const HandedVisitor named = {take_key, take_problem, HOST, &k},
+                        unnamed = {take_key, take_problem, NULL, &problem};
 
-    ASSERT_OK(credential_read_text("x", text, strlen(text), &named));
+    ASSERT_OK(handed_read_text("x", text, strlen(text), &named));
     ASSERT_TRUE(k);
     ASSERT_STR(k->hostnqn, HOST);
     ASSERT_TRUE(k->identities[0] && k->identities[1]);
-    ASSERT_OK(credential_read_text("x", text, strlen(text), &unnamed));
+    ASSERT_OK(handed_read_text("x", text, strlen(text), &unnamed));
     ASSERT_TRUE(problem);
 }
 
@@ -269,7 +269,7 @@ TEST(store_late)
     _cleanup_(store_closep) Store *other = NULL;
     char id[STORE_ID_SIZE];
     const Key *k;
-    SyncResult s;
+    ReconcileResult s;
     GIVEN;
 
     k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 7);
@@ -296,7 +296,7 @@ TEST(store_late)
     ASSERT_EQ(k->serials[1], 0);
     ASSERT_TRUE(manager_next_overridden(f.m) == k);
     ASSERT_TRUE(!manager_next_overridden(f.m));
-    ASSERT_EQ(manager_credentials(f.m).overridden, 1);
+    ASSERT_EQ(manager_handed_in(f.m).overridden, 1);
     k = key_table_find(manager_keys(f.m), id);
     ASSERT_TRUE(k && ring_has_key(k, 1));
     ASSERT_EQ(ring_size(), 2);
@@ -312,7 +312,7 @@ TEST(store_late)
 TEST(store_locked_later)
 {
     _cleanup_(store_closep) Store *other = NULL;
-    SyncResult s;
+    ReconcileResult s;
     GIVEN;
 
     ASSERT_TRUE(setegid(MARK) == 0);
@@ -333,7 +333,7 @@ TEST(same_psk)
 {
     _cleanup_(store_closep) Store *other = NULL;
     int32_t serial;
-    SyncResult s;
+    ReconcileResult s;
     Key *k;
     GIVEN;
 
@@ -368,7 +368,7 @@ TEST(add_and_remove)
     char id[STORE_ID_SIZE];
     const Key *k;
     Key *added;
-    SyncResult s;
+    ReconcileResult s;
     GIVEN;
 
     ASSERT_TRUE(give("nvme-keyd.psk", HOST " " SUBSYSTEM " " PSK_A));
@@ -411,7 +411,7 @@ TEST(add_and_remove)
 TEST(add_refused_by_ring)
 {
     const Key *k;
-    SyncResult s;
+    ReconcileResult s;
     GIVEN;
 
     ASSERT_TRUE(ring_make());
@@ -438,7 +438,7 @@ TEST(import)
     _cleanup_(freep) char *detail = NULL;
     ImportFault fault;
     ImportResult result;
-    SyncResult s;
+    ReconcileResult s;
     GIVEN;
 
     ASSERT_TRUE(give("nvme-keyd.psk", HOST " " SUBSYSTEM " " PSK_A));
@@ -458,7 +458,7 @@ TEST(refused)
     const KeyRequest q = {.hash = PSK_HASH_SHA256};
     char id[STORE_ID_SIZE];
     Key *k = NULL;
-    SyncResult s;
+    ReconcileResult s;
     GIVEN;
 
     ASSERT_TRUE(give("nvme-keyd.psk.x", HOST " " SUBSYSTEM " " PSK_A));
@@ -478,7 +478,7 @@ TEST(changed_below)
 {
     _cleanup_(secret_freep) Secret *payload = NULL;
     const Key *k;
-    SyncResult s;
+    ReconcileResult s;
     GIVEN;
 
     ASSERT_TRUE(give("nvme-keyd.psk", "\n" HOST " " SUBSYSTEM " " PSK_A));
@@ -499,7 +499,7 @@ TEST(changed_below)
 TEST(two_places)
 {
     char second[64] = "/tmp/test-handed-XXXXXX";
-    SyncResult s;
+    ReconcileResult s;
     const Key *k;
     bool given;
     GIVEN;
@@ -512,7 +512,7 @@ TEST(two_places)
     ASSERT_TRUE(given);
     ASSERT_OK(read_again(&f, &s));
     ASSERT_EQ(s.added, 2);
-    ASSERT_EQ(manager_credentials(f.m).problems, 0);
+    ASSERT_EQ(manager_handed_in(f.m).problems, 0);
     k = find(&f, OTHER, true);
     ASSERT_TRUE(k && ring_has_key(k, 1));
 
@@ -520,7 +520,7 @@ TEST(two_places)
     ASSERT_TRUE(put_in(second, "nvme-keyd.psk.b", "\n"));
     ASSERT_OK(read_again(&f, &s));
     ASSERT_EQ(s.removed, 0);
-    ASSERT_EQ(manager_credentials(f.m).problems, 0);
+    ASSERT_EQ(manager_handed_in(f.m).problems, 0);
     ASSERT_TRUE(put_in(second, NAMES_FETCHED_CREDENTIAL, "yes"));
     ASSERT_OK(read_again(&f, &s));
     ASSERT_EQ(s.removed, 1);
@@ -543,7 +543,7 @@ TEST(requests)
 {
     _cleanup_(store_closep) Store *other = NULL;
     UpcallReply reply;
-    SyncResult s;
+    ReconcileResult s;
     const Key *k;
     GIVEN;
 

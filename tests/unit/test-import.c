@@ -66,7 +66,7 @@ static bool ring_has(const char *identity, uint8_t seed)
 TEST(both_kinds)
 {
     _cleanup_(run_done) Run r = {.detail = NULL};
-    SyncResult s;
+    ReconcileResult s;
     Key *k;
     FIXTURE;
 
@@ -316,7 +316,7 @@ static void rotate(KeyRole role, unsigned version, const char *identity)
 {
     _cleanup_(run_done) Run r = {.detail = NULL};
     char old_id[STORE_ID_SIZE];
-    SyncResult s;
+    ReconcileResult s;
     Key *new;
     FIXTURE;
 

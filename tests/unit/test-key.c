@@ -281,7 +281,6 @@ TEST(json_broken)
     } cases[] = {
         {-ENOENT, 1, "the record is missing"},
         {-ESTALE, 1, "older than the index says"},
-        {-ESTALE, 0, "its index is older than the header says"},
         {-EIO, 1, "the disk cannot read it"},
         {-EBADMSG, 1, "authentication failed"},
     };

@@ -9,7 +9,7 @@
 /* An empty directory: no store is made before there is a key for it. */
 TEST(empty)
 {
-    SyncResult s;
+    ReconcileResult s;
     FIXTURE;
 
     ASSERT_OK(fixture_open(&f, f.m));
@@ -49,7 +49,7 @@ TEST(restart)
 {
     int32_t serials[KEY_VERSIONS];
     char id[STORE_ID_SIZE];
-    SyncResult s;
+    ReconcileResult s;
     Key *k;
     FIXTURE;
 
@@ -290,7 +290,7 @@ TEST(remove)
 TEST(store_unreadable)
 {
     char path[96];
-    SyncResult s;
+    ReconcileResult s;
     FIXTURE;
 
     ASSERT_TRUE(fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1));

@@ -11,11 +11,11 @@
 #define GENERATED "NVMe1G01 " HOST " " SUBSYSTEM " VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwM="
 #define PAYLOAD "0123456789abcdef0123456789abcdef"
 
-static SyncResult result;
+static ReconcileResult result;
 
 static int sync_now(Fixture *f)
 {
-    result = (SyncResult){0};
+    result = (ReconcileResult){0};
     return fixture_sync(f, &result);
 }
 
@@ -317,10 +317,10 @@ TEST(withdraw_twice)
     k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_TARGET, 1);
     ASSERT_TRUE(k);
     ring = publisher_ring(manager_publisher(f.m), &r);
-    ASSERT_OK(sync_withdraw(ring, k, ~0u));
+    ASSERT_OK(reconcile_withdraw(ring, k, ~0u));
     ASSERT_EQ(k->serials[0] | k->serials[1], 0);
     ASSERT_EQ(ring_size(), 0);
-    ASSERT_OK(sync_withdraw(ring, k, ~0u));
+    ASSERT_OK(reconcile_withdraw(ring, k, ~0u));
 }
 
 static void set_on_demand(Fixture *f, bool on_demand)

@@ -36,7 +36,7 @@ static bool prepare(Fixture *f, char id[static STORE_ID_SIZE])
  * state. */
 static int looks(Fixture *f, const char *id)
 {
-    SyncResult s;
+    ReconcileResult s;
     const Key *k;
     int r = fixture_sync(f, &s);
 
@@ -61,7 +61,7 @@ int renameat(int olddir, const char *old, int newdir, const char *new)
 TEST(one_commit)
 {
     const char *names[] = {"nqn.x:a", "nqn.x:b", "nqn.x:c"};
-    SyncResult s;
+    ReconcileResult s;
     FIXTURE;
 
     set_clocks(0, 0, true);

@@ -67,7 +67,7 @@ static bool start(Crash *x)
 /* Restores store and ring from before the change. */
 static int begin(Crash *x)
 {
-    SyncResult s;
+    ReconcileResult s;
     int r;
 
     x->f.m = manager_free(x->f.m);
@@ -161,7 +161,7 @@ static bool ring_is_right(const Crash *x)
 /* Starts the next manager and reconciles. Returns the keys, or -1 if anything is wrong. */
 static int recover(Crash *x)
 {
-    SyncResult s;
+    ReconcileResult s;
     int found;
 
     if (!start(x) || fixture_sync(&x->f, &s) < 0)

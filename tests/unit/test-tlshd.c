@@ -518,7 +518,7 @@ TEST(another_user)
 /* The manager looks for its own ring, if handshakes use that one or a test says so. */
 TEST(manager)
 {
-    SyncResult result;
+    ReconcileResult result;
     TlshdStatus h;
     SERVICE;
 

@@ -32,7 +32,7 @@ static bool make_store(Fixture *f, char ret_id[static STORE_IDENTITY_SIZE])
 TEST(id)
 {
     char id[STORE_IDENTITY_SIZE];
-    SyncResult s;
+    ReconcileResult s;
     FIXTURE;
 
     ASSERT_TRUE(make_store(&f, id));
@@ -60,7 +60,7 @@ TEST(id)
 
 TEST(id_of_a_store_that_is_gone)
 {
-    SyncResult s;
+    ReconcileResult s;
     char id[STORE_IDENTITY_SIZE], path[128];
     FIXTURE;
 
@@ -90,7 +90,7 @@ TEST(open_by)
     static const char *const bad[] = {"tpm2 recovery",
                                       "systemd-creds:host+tpm2 systemd-creds:given"};
     char id[STORE_IDENTITY_SIZE];
-    SyncResult s;
+    ReconcileResult s;
     FIXTURE;
 
     ASSERT_TRUE(make_store(&f, id));
@@ -139,7 +139,7 @@ TEST(open_by_holds_for_new_slots)
 {
     static const char *const types[] = {"systemd-creds", "recovery"};
     char id[STORE_IDENTITY_SIZE];
-    SyncResult s;
+    ReconcileResult s;
     FIXTURE;
 
     ASSERT_TRUE(set(&f.config, "OpenBy", "tpm2"));
@@ -184,7 +184,7 @@ TEST(bad_values)
         {"Id", "0123456789ABCDEF0123456789ABCDEF", "is not the id"},
     };
     char id[STORE_IDENTITY_SIZE];
-    SyncResult s;
+    ReconcileResult s;
     FIXTURE;
 
     ASSERT_TRUE(make_store(&f, id));
@@ -203,7 +203,7 @@ TEST(reload)
 {
     char id[STORE_IDENTITY_SIZE];
     Config other;
-    SyncResult s;
+    ReconcileResult s;
     FIXTURE;
 
     ASSERT_TRUE(make_store(&f, id));
@@ -299,7 +299,7 @@ TEST(unlock_with_a_wrong_key_beside_a_task)
     _cleanup_(secret_freep) Secret *key = NULL;
     _cleanup_(freep) char *why = NULL;
     char id[STORE_IDENTITY_SIZE];
-    SyncResult s;
+    ReconcileResult s;
     _cleanup_(waiting_done) Waiting w = {.tpm_fd = -1};
     Sealing removal = {.done = false};
     FIXTURE;
@@ -325,7 +325,7 @@ TEST(closed_at_work)
     const SlotRequest q = {.type = "systemd-creds"};
     Sealing first = {.done = false}, second = {.done = false};
     char id[STORE_IDENTITY_SIZE];
-    SyncResult s;
+    ReconcileResult s;
     FIXTURE;
 
     ASSERT_TRUE(make_store(&f, id));

@@ -117,14 +117,14 @@ static int add_tlshd(json_object *status, const ManagerLook *look)
 static json_object *credentials_status(const Manager *m)
 {
     _cleanup_(json_putp) json_object *o = json_object_new_object();
-    CredentialCounts c = manager_credentials(m);
+    HandedCounts c = manager_handed_in(m);
     json_object *problems = json_object_new_array();
     const char *text;
 
     if (json_add_take(o, "problems", problems) < 0 || json_add_uint(o, "keys", c.keys) < 0 ||
         json_add_uint(o, "overridden", c.overridden) < 0)
         return NULL;
-    for (size_t i = 0; (text = manager_credential_problem(m, i)); i++)
+    for (size_t i = 0; (text = manager_handed_problem(m, i)); i++)
         if (json_append_take(problems, json_object_new_string(text)) < 0)
             return NULL;
     return TAKE_PTR(o);

@@ -299,7 +299,7 @@ static int method_sync(VarlinkCall *call, json_object *p, void *userdata)
     _cleanup_(json_putp) json_object *o = json_object_new_object();
     const Vault *vault = manager_vault(userdata);
     _cleanup_(freep) char *why = NULL;
-    SyncResult s = {0};
+    ReconcileResult s = {0};
     int r = manager_sync(userdata, &s);
 
     publisher_take_changes(manager_publisher(userdata), &s);

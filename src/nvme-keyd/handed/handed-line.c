@@ -34,7 +34,7 @@ static int versions_from_string(const char *s, unsigned *ret)
 }
 
 /* *ret_configured is set for an option that only configured PSKs have. */
-static int set_option(CredentialLine *l, const char *name, size_t n, const char *value,
+static int set_option(HandedLine *l, const char *name, size_t n, const char *value,
                       bool *ret_configured)
 {
     if (n == strlen("role") && memcmp(name, "role", n) == 0)
@@ -47,8 +47,8 @@ static int set_option(CredentialLine *l, const char *name, size_t n, const char 
     return -EINVAL;
 }
 
-/* Returns 1 for an option, 0 for any other word, or CREDENTIAL_E_OPTION. */
-static int parse_option(CredentialLine *l, const char *word, size_t length, bool *ret_configured)
+/* Returns 1 for an option, 0 for any other word, or HANDED_E_OPTION. */
+static int parse_option(HandedLine *l, const char *word, size_t length, bool *ret_configured)
 {
     const char *equals = memchr(word, '=', length);
     char value[VALUE_MAX + 1] = "";
@@ -58,11 +58,10 @@ static int parse_option(CredentialLine *l, const char *word, size_t length, bool
         return 0;
     n = length - (size_t)(equals + 1 - word);
     if (n >= sizeof(value))
-        return CREDENTIAL_E_OPTION;
+        return HANDED_E_OPTION;
     memcpy(value, equals + 1, n);
-    return set_option(l, word, (size_t)(equals - word), value, ret_configured) < 0
-               ? CREDENTIAL_E_OPTION
-               : 1;
+    return set_option(l, word, (size_t)(equals - word), value, ret_configured) < 0 ? HANDED_E_OPTION
+                                                                                   : 1;
 }
 
 /* SUBSYSNQN KEY. */
@@ -90,9 +89,9 @@ static int parse_key(const char *text, size_t length, KeyfileLine *ret)
     return keyfile_line_parse(text, length, ret);
 }
 
-int credential_line_parse(const char *text, size_t length, CredentialLine *ret)
+int handed_line_parse(const char *text, size_t length, HandedLine *ret)
 {
-    _cleanup_(credential_line_done) CredentialLine l = {.role = KEY_ROLE_HOST};
+    _cleanup_(handed_line_done) HandedLine l = {.role = KEY_ROLE_HOST};
     const char *end = text + length;
     bool any = false, configured = false;
     int r;
@@ -120,16 +119,16 @@ int credential_line_parse(const char *text, size_t length, CredentialLine *ret)
     if (any && l.key.kind == KEYFILE_NOTHING)
         return PSK_E_LINE;
     if (configured && l.key.kind != KEYFILE_CONFIGURED)
-        return CREDENTIAL_E_OPTION;
+        return HANDED_E_OPTION;
 
     *ret = l;
     l.key.psk = NULL;
     return 0;
 }
 
-const char *credential_line_error_text(int error)
+const char *handed_line_error_text(int error)
 {
-    if (error == CREDENTIAL_E_OPTION)
+    if (error == HANDED_E_OPTION)
         return "options are role=host|target|both, and for a configured PSK "
                "identity-version=0|1|0,1 and derivation=rfc8446|compat";
     return psk_error_text(error);

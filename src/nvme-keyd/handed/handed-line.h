@@ -16,25 +16,25 @@
  * derivation=rfc8446|compat, each followed by blanks or tabs. An option has a '=', and neither an
  * NQN ("nqn.") nor an identity ("NVMe") begins like one.
  */
-typedef struct CredentialLine {
+typedef struct HandedLine {
     KeyRole role;      /* host, unless an option says otherwise */
     unsigned versions; /* KEY_VERSION_BIT()s; 0: the default of the role */
     PskDerivation derivation;
     KeyfileLine key; /* its hostnqn is NULL for the host NQN of this machine */
-} CredentialLine;
+} HandedLine;
 
-static inline void credential_line_done(const CredentialLine *l)
+static inline void handed_line_done(const HandedLine *l)
 {
     keyfile_line_done(&l->key);
 }
 
 /* An unknown option, an invalid value, or an option that this kind of key does not have. Differs
  * from any PskError. */
-#define CREDENTIAL_E_OPTION 1000
+#define HANDED_E_OPTION 1000
 
-/* Parses a line without its newline. The caller releases *ret with credential_line_done().
- * Returns 0, -ENOMEM, CREDENTIAL_E_OPTION or a PskError. */
-int credential_line_parse(const char *text, size_t length, CredentialLine *ret) _must_check_;
+/* Parses a line without its newline. The caller releases *ret with handed_line_done().
+ * Returns 0, -ENOMEM, HANDED_E_OPTION or a PskError. */
+int handed_line_parse(const char *text, size_t length, HandedLine *ret) _must_check_;
 
 /* As psk_error_text(). */
-const char *credential_line_error_text(int error);
+const char *handed_line_error_text(int error);

@@ -58,7 +58,7 @@ static int set_id(Key *k)
 
 /* Makes the key that an import of the line would make. own: the host NQN for a line that names
  * none. */
-static int make_key(const CredentialLine *l, const char *own, Key **ret, Secret **ret_payload,
+static int make_key(const HandedLine *l, const char *own, Key **ret, Secret **ret_payload,
                     char **reterr_detail)
 {
     char hostnqn[NQN_LENGTH_MAX + 1], subsysnqn[NQN_LENGTH_MAX + 1], identity[PSK_IDENTITY_MAX + 1];
@@ -131,7 +131,7 @@ static bool same_identities(const Key *a, const Key *b)
 
 static int derive_again(const Key *k, _unused_ void *userdata, Secret **ret_payload)
 {
-    _cleanup_(credential_line_done) CredentialLine l = {.role = KEY_ROLE_HOST};
+    _cleanup_(handed_line_done) HandedLine l = {.role = KEY_ROLE_HOST};
     _cleanup_(secret_freep) Secret *line = NULL, *payload = NULL;
     _cleanup_(key_freep) Key *again = NULL;
     _cleanup_(freep) char *detail = NULL;
@@ -139,7 +139,7 @@ static int derive_again(const Key *k, _unused_ void *userdata, Secret **ret_payl
 
     if (r < 0 || !line)
         return r;
-    r = credential_line_parse((const char *)line->data, line->size, &l);
+    r = handed_line_parse((const char *)line->data, line->size, &l);
     if (r == 0 && !l.key.psk)
         r = -ESTALE;
     if (r == 0)
@@ -159,13 +159,13 @@ static const KeySource handed_source = {.unseal = derive_again, .is_persistent =
 static int read_line(const char *name, const char *line, size_t length, const char *hostnqn,
                      Key **ret, char **reterr_detail)
 {
-    _cleanup_(credential_line_done) CredentialLine l = {.role = KEY_ROLE_HOST};
+    _cleanup_(handed_line_done) HandedLine l = {.role = KEY_ROLE_HOST};
     _cleanup_(secret_freep) Secret *payload = NULL;
     _cleanup_(key_freep) Key *k = NULL;
-    int r = credential_line_parse(line, length, &l);
+    int r = handed_line_parse(line, length, &l);
 
     if (r > 0)
-        return detail_set(reterr_detail, -EINVAL, "%s", credential_line_error_text(r));
+        return detail_set(reterr_detail, -EINVAL, "%s", handed_line_error_text(r));
     if (r < 0 || !l.key.psk)
         return r;
     if (!l.key.hostnqn && l.role == KEY_ROLE_TARGET)
@@ -192,8 +192,7 @@ static int read_line(const char *name, const char *line, size_t length, const ch
 }
 
 /* Reports a credential that systemd handed in still sealed as one problem instead of one a line. */
-static bool is_still_sealed(const char *name, const char *text, size_t size,
-                            const CredentialVisitor *v)
+static bool is_still_sealed(const char *name, const char *text, size_t size, const HandedVisitor *v)
 {
     const CredsKeyType *type = creds_blob_find_key_type(text, size);
     _cleanup_(freep) char *detail = NULL;
@@ -208,8 +207,7 @@ static bool is_still_sealed(const char *name, const char *text, size_t size,
     return true;
 }
 
-int credential_read_text(const char *name, const char *text, size_t size,
-                         const CredentialVisitor *v)
+int handed_read_text(const char *name, const char *text, size_t size, const HandedVisitor *v)
 {
     const char *end = text + size, *next;
     int r = 0;
@@ -264,7 +262,7 @@ static int find_in(size_t place, FoundList *l)
     while (errno = 0, (e = readdir(dir))) {
         if (!handed_is_credential(e->d_name) || is_found(&before, e->d_name))
             continue;
-        if (l->n == CREDENTIALS_MAX)
+        if (l->n == HANDED_FILES_MAX)
             return -E2BIG;
         l->items[l->n].name = strdup(e->d_name);
         if (!l->items[l->n].name)
@@ -280,7 +278,7 @@ static int compare_names(const void *a, const void *b)
 }
 
 /* Reads one credential. Its own problems go to on_problem(); an error concerns all credentials. */
-static int read_credential(const Found *f, const CredentialVisitor *v)
+static int read_credential(const Found *f, const HandedVisitor *v)
 {
     _cleanup_(secret_freep) Secret *text = NULL;
     _cleanup_(closep) int fd = -EBADF;
@@ -291,14 +289,14 @@ static int read_credential(const Found *f, const CredentialVisitor *v)
         return 0;
     }
     fd = open_credential(secure_getenv(places[f->place]), f->name);
-    r = fd < 0 ? fd : secret_read_fd(fd, CREDENTIAL_SIZE_MAX, 0, &text);
+    r = fd < 0 ? fd : secret_read_fd(fd, HANDED_SIZE_MAX, 0, &text);
     if (r == -ENOMEM || r == -ENODATA)
         return r == -ENODATA ? 0 : r;
     if (r < 0)
         v->on_problem(f->name, 0,
                       r == -EFBIG ? "more than 32000 bytes: split the credential" : strerror(-r),
                       v->userdata);
-    return text ? credential_read_text(f->name, (const char *)text->data, text->size, v) : 0;
+    return text ? handed_read_text(f->name, (const char *)text->data, text->size, v) : 0;
 }
 
 /* This mark is handed in together with the credentials, so without it some may be missing. */
@@ -310,12 +308,12 @@ static bool were_fetched(void)
     return !dir || fd >= 0;
 }
 
-int credentials_read(const CredentialVisitor *v)
+int handed_read(const HandedVisitor *v)
 {
     _cleanup_(found_list_done) FoundList l = {NULL, 0};
     int r = 0;
 
-    l.items = calloc(CREDENTIALS_MAX, sizeof(*l.items));
+    l.items = calloc(HANDED_FILES_MAX, sizeof(*l.items));
     if (!l.items)
         return -ENOMEM;
     for (size_t i = 0; i < ARRAY_SIZE(places); i++) {

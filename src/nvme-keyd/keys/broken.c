@@ -3,8 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "basic/log.h"
-#include "basic/names.h"
 #include "nvme-keyd/keys/broken.h"
 
 size_t broken_count(const KeyTable *keys)
@@ -16,25 +14,6 @@ size_t broken_count(const KeyTable *keys)
     {
         n += k->state == KEY_BROKEN;
     }
-    return n;
-}
-
-size_t broken_log(const KeyTable *keys)
-{
-    size_t n = 0;
-    const Key *k;
-
-    KEY_TABLE_FOREACH(keys, k)
-    {
-        const LogFields fields = {.message_id = MESSAGE_RECORD_BROKEN, .key_id = k->id};
-
-        if (k->state == KEY_BROKEN && n++ < BROKEN_LOGGED_MAX)
-            (void)log_full(LOG_ERR, 0, &fields, "Record %s: %s", k->id, key_error_text(k));
-    }
-    if (n > 0)
-        log_error("%zu records of the store are broken: restore the store from a backup, or "
-                  "remove these keys (see nvme-keyctl list) and add them again",
-                  n);
     return n;
 }
 

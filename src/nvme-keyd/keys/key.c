@@ -35,9 +35,7 @@ const char *key_error_text(const Key *k)
     case -ENOENT:
         return "the record is missing";
     case -ESTALE:
-        /* With a stale index, the generation of the record is unknown. */
-        return k->generation > 0 ? "older than the index says"
-                                 : "its index is older than the header says";
+        return "older than the index says";
     case -EIO:
         return "the disk cannot read it";
     default:

@@ -269,7 +269,7 @@ static int check_needed(Manager *m, const Key *k, char **reterr_detail)
 int manager_remove(Manager *m, const char *id, bool force, char **reterr_detail)
 {
     _cleanup_(store_endp) StoreTransaction *t = NULL;
-    SyncResult result;
+    ReconcileResult result;
     bool broken;
     Key *k;
     int r;
@@ -297,7 +297,7 @@ int manager_remove(Manager *m, const char *id, bool force, char **reterr_detail)
     /* A broken record has no names, so its key in the ring is only found by looking at all of them.
      */
     if (broken && publisher_ring_serial(m->publisher))
-        r = manager_reconcile(m, &result);
+        r = manager_reconcile_now(m, &result);
     if (r < 0 && r != -ENOKEY && r != -EKEYREVOKED)
         return detail_set(reterr_detail, -ENOTCONN, "removed, but still in the keyring: %s",
                           ring_error_text(r));

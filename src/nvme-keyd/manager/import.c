@@ -255,13 +255,13 @@ static int commit_all(Manager *m, Import *i)
 static int keep_all(Manager *m, Import *i, ImportResult *result, char **reterr_detail)
 {
     unsigned on_demand_sec;
-    SyncResult synced;
+    ReconcileResult synced;
     int r = commit_all(m, i);
 
     if (r < 0)
         return manager_store_failed(r, reterr_detail);
     /* The keys are kept in any case; their serials say whether they are in the ring. */
-    r = manager_reconcile(m, &synced);
+    r = manager_reconcile_now(m, &synced);
     on_demand_sec = publisher_on_demand_sec(m->publisher);
     for (size_t j = 0; j < i->n; j++)
         result->unpublished += i->keys[j].kept && key_is_missing(i->keys[j].key, on_demand_sec);

@@ -39,7 +39,7 @@ const ManagerLook *manager_look(Manager *m, bool fresh)
                             .on_demand_sec = publisher_on_demand_sec(m->publisher)};
     count_keys(m, &m->look);
     m->look.knows_ours = !vault_store(m->vault) &&
-                         (!m->look.ring || sync_count_ours(m->look.ring, &m->look.ours) == 0);
+                         (!m->look.ring || reconcile_count_ours(m->look.ring, &m->look.ours) == 0);
     m->look.has_tlshd = manager_look_tlshd(m, &m->look.tlshd);
     m->look_revision = publisher_revision(m->publisher);
     cost = now_monotonic() - start;

@@ -26,9 +26,9 @@ struct Manager {
     uint64_t look_usec; /* CLOCK_MONOTONIC, until when look is valid; 0: it is not */
     KeyTable keys;
     KeySource records;      /* source of the keys that the store has */
-    size_t n_credentials;   /* keys without a record: the handed-in ones */
+    size_t n_handed_in;     /* keys without a record: the handed-in ones */
     bool overrides_pending; /* a handed-in key has been overridden */
-    char **problems;        /* CREDENTIAL_PROBLEMS_MAX, NULL for none */
+    char **problems;        /* HANDED_PROBLEMS_MAX, NULL for none */
     size_t n_problems;
     bool incomplete; /* a credential or line could not be read, so its previous keys are unknown */
     uint64_t deadline_usec; /* the earliest deadline of a retiring key, 0 for none */
@@ -36,7 +36,7 @@ struct Manager {
 };
 
 /* Reconciles the ring with the keys as they are now. Frees no key. */
-int manager_reconcile(Manager *m, SyncResult *ret) _must_check_;
+int manager_reconcile_now(Manager *m, ReconcileResult *ret) _must_check_;
 /* Passes on to the Publisher whether all keys are known. To be called when that may have changed.
  */
 void manager_update_complete(Manager *m);

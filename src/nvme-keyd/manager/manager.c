@@ -125,7 +125,7 @@ void manager_update_complete(Manager *m)
     publisher_set_complete(m->publisher, vault_store(m->vault), !m->incomplete);
 }
 
-int manager_reconcile(Manager *m, SyncResult *ret)
+int manager_reconcile_now(Manager *m, ReconcileResult *ret)
 {
     manager_update_deadline(m);
     manager_update_overrides(m);
@@ -140,31 +140,31 @@ Publisher *manager_publisher(const Manager *m)
 
 bool manager_await_sync(Manager *m)
 {
-    SyncResult early = {0};
+    ReconcileResult early = {0};
 
     /* Handed-in keys do not wait for a TPM. */
-    if (!vault_store(m->vault) && !vault_is_opening(m->vault) && m->n_credentials > 0) {
-        (void)!manager_reconcile(m, &early);
+    if (!vault_store(m->vault) && !vault_is_opening(m->vault) && m->n_handed_in > 0) {
+        (void)!manager_reconcile_now(m, &early);
         publisher_note_changes(m->publisher, &early);
     }
     return vault_await(m->vault);
 }
 
-int manager_publish_all(Manager *m, SyncResult *ret)
+int manager_reconcile(Manager *m, ReconcileResult *ret)
 {
     int r;
 
-    *ret = (SyncResult){0};
+    *ret = (ReconcileResult){0};
     if (!manager_await_sync(m))
         return 1;
     /* Even without the store, handed-in keys that are gone can be withdrawn. */
-    r = manager_reconcile(m, ret);
+    r = manager_reconcile_now(m, ret);
     return r != -ENOMEM && vault_error(m->vault) < 0 ? vault_error(m->vault) : r;
 }
 
-int manager_sync(Manager *m, SyncResult *ret)
+int manager_sync(Manager *m, ReconcileResult *ret)
 {
-    int r = manager_publish_all(m, ret), settled;
+    int r = manager_reconcile(m, ret), settled;
 
     /* A retiring key may cover for a key that could not be published. Without a ring there is
      * nothing to cover. */
@@ -176,15 +176,15 @@ int manager_sync(Manager *m, SyncResult *ret)
 
 int manager_leave(Manager *m)
 {
-    SyncResult result;
+    ReconcileResult result;
     int r = 0, held = 0;
 
     if (publisher_on_demand_sec(m->publisher) == 0)
         return 0;
     m->config.on_demand = false;
     set_publisher_rules(m);
-    if (vault_store(m->vault) || m->n_credentials > 0)
-        r = manager_reconcile(m, &result);
+    if (vault_store(m->vault) || m->n_handed_in > 0)
+        r = manager_reconcile_now(m, &result);
     if (!vault_store(m->vault) || r < 0)
         held = publisher_keep(m->publisher);
     return r < 0 ? r : held;

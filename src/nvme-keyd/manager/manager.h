@@ -41,18 +41,18 @@ bool manager_config_is_refused(const Manager *m);
 /* Reads all credentials (handed/handed.h), replacing those read before. Handed-in keys live in
  * memory only and are never stored; a key of the store for the same pair overrides them while it
  * exists. The next manager_sync() publishes them. Problems are available from
- * manager_credential_problem(). Returns -ENOMEM. */
-int manager_read_credentials(Manager *m) _must_check_;
+ * manager_handed_problem(). Returns -ENOMEM. */
+int manager_read_handed_in(Manager *m) _must_check_;
 
-typedef struct CredentialCounts {
+typedef struct HandedCounts {
     size_t keys;
     size_t overridden; /* of keys */
     size_t problems;   /* ignored lines and ignored whole credentials */
-} CredentialCounts;
-CredentialCounts manager_credentials(const Manager *m);
+} HandedCounts;
+HandedCounts manager_handed_in(const Manager *m);
 /* The nth problem, from 0, as a line for people; NULL past the last, or past
- * CREDENTIAL_PROBLEMS_MAX. */
-const char *manager_credential_problem(const Manager *m, size_t n);
+ * HANDED_PROBLEMS_MAX. */
+const char *manager_handed_problem(const Manager *m, size_t n);
 /* Returns a handed-in key that has been overridden since the last call, or NULL. */
 const Key *manager_next_overridden(Manager *m);
 
@@ -108,9 +108,9 @@ int manager_remove(Manager *m, const char *id, bool force, char **reterr_detail)
 /* Reconciles the ring with the known keys, and begins to open the store if it is not open. Does not
  * change the store. Returns 1 while the store is being opened (the ring has the handed-in keys at
  * most), -ENOKEY without a ring, or an error of the store. */
-int manager_publish_all(Manager *m, SyncResult *ret) _must_check_;
+int manager_reconcile(Manager *m, ReconcileResult *ret) _must_check_;
 /* Same, then drops retiring keys past their deadline. */
-int manager_sync(Manager *m, SyncResult *ret) _must_check_;
+int manager_sync(Manager *m, ReconcileResult *ret) _must_check_;
 
 /* To be called before exiting: makes on-demand keys resident, because no service will answer
  * requests from then on, and a controller may still reconnect. Without a store, keys that are in

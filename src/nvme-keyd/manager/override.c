@@ -17,7 +17,7 @@
 
 void manager_forget_problems(Manager *m)
 {
-    for (size_t i = 0; m->problems && i < CREDENTIAL_PROBLEMS_MAX; i++)
+    for (size_t i = 0; m->problems && i < HANDED_PROBLEMS_MAX; i++)
         free(m->problems[i]);
     free(m->problems);
     m->problems = NULL;
@@ -30,8 +30,8 @@ static void note_problem(Manager *m, const char *credential, size_t line, const 
     size_t n = m->n_problems++;
 
     if (!m->problems)
-        m->problems = calloc(CREDENTIAL_PROBLEMS_MAX, sizeof(*m->problems));
-    if (!m->problems || n >= CREDENTIAL_PROBLEMS_MAX)
+        m->problems = calloc(HANDED_PROBLEMS_MAX, sizeof(*m->problems));
+    if (!m->problems || n >= HANDED_PROBLEMS_MAX)
         return;
     if (!credential)
         (void)detail_set(&m->problems[n], 0, "credentials: %s", text);
@@ -72,8 +72,8 @@ static int on_key(Key *k, size_t line, void *userdata)
     if (other)
         (void)detail_set(&why, 0, "a key for this host and subsystem NQN is in %s already",
                          other->handed_by);
-    else if (m->n_credentials == CREDENTIAL_KEYS_MAX)
-        (void)detail_set(&why, 0, "more than %d keys", CREDENTIAL_KEYS_MAX);
+    else if (m->n_handed_in == HANDED_KEYS_MAX)
+        (void)detail_set(&why, 0, "more than %d keys", HANDED_KEYS_MAX);
     else if (key_table_find(&m->keys, k->id))
         (void)detail_set(&why, 0, "another key has its id %s", k->id);
     if (why || other) {
@@ -84,7 +84,7 @@ static int on_key(Key *k, size_t line, void *userdata)
     if (r < 0)
         return r;
     (void)TAKE_PTR(owned);
-    m->n_credentials++;
+    m->n_handed_in++;
     /* Still published, because an administrator who hands in both may connect with --tls-key=. */
     shadow = publisher_kernel_is_exact() ? NULL : key_table_find_shadow(&m->keys, k);
     if (shadow) {
@@ -98,19 +98,19 @@ static int on_key(Key *k, size_t line, void *userdata)
     return 0;
 }
 
-int manager_read_credentials(Manager *m)
+int manager_read_handed_in(Manager *m)
 {
     _cleanup_(freep) char *detail = NULL;
     char hostnqn[NQN_LENGTH_MAX + 2];
-    CredentialVisitor v = {.on_key = on_key, .on_problem = on_problem, .userdata = m};
+    HandedVisitor v = {.on_key = on_key, .on_problem = on_problem, .userdata = m};
     int r;
 
     key_table_remove_all(&m->keys, true);
-    m->n_credentials = 0;
+    m->n_handed_in = 0;
     manager_forget_problems(m);
     if (key_read_hostnqn(hostnqn, &detail) == 0)
         v.hostnqn = hostnqn;
-    r = credentials_read(&v);
+    r = handed_read(&v);
     if (r == -EIO)
         on_problem(NULL, 0, "cannot derive keys", m);
     m->incomplete |= r == 0;
@@ -150,7 +150,7 @@ void manager_update_overrides(Manager *m)
 {
     Key *k;
 
-    if (m->n_credentials == 0)
+    if (m->n_handed_in == 0)
         return;
     KEY_TABLE_FOREACH(&m->keys, k)
     {
@@ -162,9 +162,9 @@ void manager_update_overrides(Manager *m)
     }
 }
 
-CredentialCounts manager_credentials(const Manager *m)
+HandedCounts manager_handed_in(const Manager *m)
 {
-    CredentialCounts c = {.keys = m->n_credentials, .problems = m->n_problems};
+    HandedCounts c = {.keys = m->n_handed_in, .problems = m->n_problems};
     const Key *k;
 
     KEY_TABLE_FOREACH(&m->keys, k)
@@ -174,9 +174,9 @@ CredentialCounts manager_credentials(const Manager *m)
     return c;
 }
 
-const char *manager_credential_problem(const Manager *m, size_t n)
+const char *manager_handed_problem(const Manager *m, size_t n)
 {
-    return m->problems && n < CREDENTIAL_PROBLEMS_MAX ? m->problems[n] : NULL;
+    return m->problems && n < HANDED_PROBLEMS_MAX ? m->problems[n] : NULL;
 }
 
 const Key *manager_next_overridden(Manager *m)

@@ -17,11 +17,11 @@ struct Publisher {
     bool all_handed_in; /* and all handed-in keys */
 
     Ring *ring;
-    RingNotices notices;    /* as of the last reconciling */
-    int error;              /* error of the last attempt to publish, or 0 */
-    bool unpublished;       /* the ring has refused to add or to unlink a key */
-    unsigned on_demand_sec; /* as of the last reconciling */
-    SyncResult untold;      /* changes in the ring since the last report */
+    RingNotices notices;        /* as of the last reconciling */
+    int error;                  /* error of the last attempt to publish, or 0 */
+    bool unpublished;           /* the ring has refused to add or to unlink a key */
+    unsigned on_demand_sec;     /* as of the last reconciling */
+    ReconcileResult unreported; /* changes in the ring since the last report */
     uint64_t revision;
 };
 
@@ -157,12 +157,12 @@ unsigned publisher_own_versions(const Publisher *p, const Key *k)
     return versions;
 }
 
-static int reconcile(Publisher *p, SyncResult *ret)
+static int reconcile(Publisher *p, ReconcileResult *ret)
 {
-    const SyncOptions options = {.on_demand_sec = publisher_on_demand_sec(p),
-                                 .all_records = p->all_records,
-                                 .all_credentials = p->all_handed_in,
-                                 .controllers = publisher_controllers(p)};
+    const ReconcileOptions options = {.on_demand_sec = publisher_on_demand_sec(p),
+                                      .all_records = p->all_records,
+                                      .all_handed_in = p->all_handed_in,
+                                      .controllers = publisher_controllers(p)};
     int r = 0;
 
     for (int attempt = 0; attempt < 2; attempt++) {
@@ -171,8 +171,8 @@ static int reconcile(Publisher *p, SyncResult *ret)
 
         if (!ring)
             return r;
-        *ret = (SyncResult){0};
-        r = sync_all(ring, p->keys, &options, &notices, ret);
+        *ret = (ReconcileResult){0};
+        r = reconcile_ring(ring, p->keys, &options, &notices, ret);
         if (r == 0)
             ring_notices_replace(&p->notices, &notices);
         if (r == 0)
@@ -188,7 +188,7 @@ static int reconcile(Publisher *p, SyncResult *ret)
     return r;
 }
 
-int publisher_reconcile(Publisher *p, SyncResult *ret)
+int publisher_reconcile(Publisher *p, ReconcileResult *ret)
 {
     int r = reconcile(p, ret);
 
@@ -204,25 +204,25 @@ bool publisher_has_unpublished(const Publisher *p)
     return p->unpublished;
 }
 
-void publisher_note_changes(Publisher *p, const SyncResult *s)
+void publisher_note_changes(Publisher *p, const ReconcileResult *s)
 {
-    p->untold.added += s->added;
-    p->untold.removed += s->removed;
+    p->unreported.added += s->added;
+    p->unreported.removed += s->removed;
 }
 
-void publisher_take_changes(Publisher *p, SyncResult *s)
+void publisher_take_changes(Publisher *p, ReconcileResult *s)
 {
     /* Keys added before are among those kept now. */
-    s->kept -= CONST_MIN(s->kept, p->untold.added);
-    s->added += p->untold.added;
-    s->removed += p->untold.removed;
-    p->untold = (SyncResult){0};
+    s->kept -= CONST_MIN(s->kept, p->unreported.added);
+    s->added += p->unreported.added;
+    s->removed += p->unreported.removed;
+    p->unreported = (ReconcileResult){0};
 }
 
 /* Reconciles outside of a report, and remembers the changes. */
 static int reconcile_unasked(Publisher *p)
 {
-    SyncResult result = {0};
+    ReconcileResult result = {0};
     int r = publisher_reconcile(p, &result);
 
     publisher_note_changes(p, &result);
@@ -240,7 +240,7 @@ static int publish(Publisher *p, Key *k, const Secret *payload, unsigned on_dema
     ring = publisher_ring(p, &r);
     if (!ring)
         return p->error = r;
-    r = sync_publish(ring, k, payload, versions, on_demand_sec);
+    r = reconcile_publish(ring, k, payload, versions, on_demand_sec);
     if (r < 0)
         p->error = r;
     if (r != -EKEYREVOKED && r != -ENOKEY)
@@ -248,7 +248,7 @@ static int publish(Publisher *p, Key *k, const Secret *payload, unsigned on_dema
     r = reconcile_unasked(p);
     /* Reconciling does not add on-demand keys. */
     return r == 0 && key_lifetime(k, on_demand_sec) > 0
-               ? sync_publish(p->ring, k, payload, versions, on_demand_sec)
+               ? reconcile_publish(p->ring, k, payload, versions, on_demand_sec)
                : r;
 }
 
@@ -302,7 +302,7 @@ int publisher_withdraw(Publisher *p, Key *k)
         /* A key under a name that we never used belongs to another program. */
         if ((k->serials[v] || lifetime > 0) && !shares_identity(p, k, v))
             sole |= KEY_VERSION_BIT(v);
-    r = sync_withdraw(p->ring, k, sole);
+    r = reconcile_withdraw(p->ring, k, sole);
     p->unpublished |= r < 0 && r != -ENOKEY && r != -EKEYREVOKED;
     return r;
 }
@@ -315,7 +315,7 @@ int publisher_keep(Publisher *p)
     if (publisher_on_demand_sec(p) > 0)
         return 0;
     ring = shared_ring(p, &r);
-    return ring ? sync_keep(ring) : r;
+    return ring ? reconcile_keep(ring) : r;
 }
 
 bool publisher_is_stale(const Publisher *p)
@@ -346,7 +346,7 @@ const Ring *publisher_refresh(Publisher *p)
     for (int attempt = 0; attempt < 2; attempt++) {
         const Ring *ring = publisher_ring(p, &r);
 
-        if (ring && sync_refresh(ring, p->keys) == 0)
+        if (ring && reconcile_refresh(ring, p->keys) == 0)
             return ring;
         p->ring = ring_close(p->ring);
     }
@@ -409,7 +409,7 @@ int publisher_needed_by(Publisher *p, PublisherGuard *g, const Key *k, char ret[
 
 void publisher_release_held(Publisher *p)
 {
-    SyncResult result;
+    ReconcileResult result;
     int r;
 
     if (ring_notices_count(&p->notices, RING_NOTICE_HELD) == 0 || !p->ring)

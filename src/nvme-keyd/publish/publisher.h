@@ -75,9 +75,10 @@ bool publisher_lacks(const Publisher *p, const Key *k);
  * two keys of a pair, the version 0 identity belongs to the active one. */
 unsigned publisher_own_versions(const Publisher *p, const Key *k);
 
-/* Reconciles the ring, opening it if necessary; see sync_all(). If nvme_keyring was reloaded, the
- * new ring gets the keys. Frees no key. Returns -ENOKEY without a ring, or the error of a key. */
-int publisher_reconcile(Publisher *p, SyncResult *ret) _must_check_;
+/* Reconciles the ring, opening it if necessary; see reconcile_ring(). If nvme_keyring was reloaded,
+ * the new ring gets the keys. Frees no key. Returns -ENOKEY without a ring, or the error of a key.
+ */
+int publisher_reconcile(Publisher *p, ReconcileResult *ret) _must_check_;
 
 /* Publishes the missing identities of one key. payload: of the key, or NULL to unseal it here. If
  * the ring is gone, the new one gets all keys. Frees no key. */
@@ -117,9 +118,9 @@ const Ring *publisher_refresh(Publisher *p);
 uint64_t publisher_revision(const Publisher *p);
 
 /* Remembers changes to the ring for the next report. */
-void publisher_note_changes(Publisher *p, const SyncResult *s);
+void publisher_note_changes(Publisher *p, const ReconcileResult *s);
 /* Adds the remembered changes to the result of reconciling. */
-void publisher_take_changes(Publisher *p, SyncResult *s);
+void publisher_take_changes(Publisher *p, ReconcileResult *s);
 
 /* Keys in the ring that need a person's attention, as of the last reconciling. */
 const RingNotices *publisher_ring_notices(const Publisher *p);

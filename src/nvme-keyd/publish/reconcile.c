@@ -253,7 +253,8 @@ static bool keep(const Want *want, unsigned lifetime)
     return want->found != 0 && (k->lifetimes[v] == lifetime || set_lifetime(k, v, lifetime) == 0);
 }
 
-static void plan_apply(const Plan *p, const Ring *ring, unsigned on_demand_sec, SyncResult *result)
+static void plan_apply(const Plan *p, const Ring *ring, unsigned on_demand_sec,
+                       ReconcileResult *result)
 {
     /* The versions of a key are adjacent and sealed together, so they are unsealed once. */
     _cleanup_(secret_freep) Secret *payload = NULL;
@@ -321,7 +322,7 @@ static bool is_held(const Plan *p, const Guard *g, const RingKey *have, RingNoti
 }
 
 static void plan_remove_stale(const Plan *p, const Ring *ring, const Guard *g, RingNotices *notices,
-                              SyncResult *result)
+                              ReconcileResult *result)
 {
     const RingList *list = g->list;
 
@@ -378,23 +379,23 @@ static void plan_find_rivals(const Plan *p, const RingList *list, const KeyTable
 }
 
 /* Without knowing the controllers, nothing may be unlinked. */
-static int read_controllers(const Plan *p, const SyncOptions *options, ControllerList *ret)
+static int read_controllers(const Plan *p, const ReconcileOptions *options, ControllerList *ret)
 {
     return p->n_stale > 0 && options->controllers ? controllers_read(options->controllers, ret) : 0;
 }
 
-int sync_all(const Ring *ring, const KeyTable *table, const SyncOptions *options,
-             RingNotices *notices, SyncResult *ret)
+int reconcile_ring(const Ring *ring, const KeyTable *table, const ReconcileOptions *options,
+                   RingNotices *notices, ReconcileResult *ret)
 {
     _cleanup_(controller_list_done) ControllerList controllers = {NULL, 0};
     _cleanup_(ring_list_done) RingList list = {NULL, 0};
     _cleanup_(plan_done) Plan plan = {.wants = NULL};
-    SyncResult result = {0};
+    ReconcileResult result = {0};
     int r;
 
     /* Without a store, an unknown key may still be wanted. */
     plan.keep_unknown = !options->all_records;
-    plan.keep_marked = !options->all_credentials;
+    plan.keep_marked = !options->all_handed_in;
     if ((r = ring_list(ring, &list)) < 0 || (r = plan_collect(&plan, table)) < 0 ||
         (r = plan_match(&plan, options->all_records, table, &list)) < 0)
         return r;
@@ -422,8 +423,8 @@ static bool is_there(const Ring *ring, Key *k, unsigned version, unsigned lifeti
             set_lifetime(k, version, lifetime) == 0);
 }
 
-int sync_publish(const Ring *ring, Key *k, const Secret *payload, unsigned versions,
-                 unsigned on_demand_sec)
+int reconcile_publish(const Ring *ring, Key *k, const Secret *payload, unsigned versions,
+                      unsigned on_demand_sec)
 {
     _cleanup_(secret_freep) Secret *unsealed = NULL;
     unsigned lifetime = key_lifetime(k, on_demand_sec);
@@ -447,7 +448,7 @@ static int compare_serials(const void *a, const void *b)
     return (*x > *y) - (*x < *y);
 }
 
-int sync_refresh(const Ring *ring, const KeyTable *table)
+int reconcile_refresh(const Ring *ring, const KeyTable *table)
 {
     _cleanup_(ring_list_done) RingList list = {NULL, 0};
     _cleanup_(freep) int32_t *serials = NULL;
@@ -473,7 +474,7 @@ int sync_refresh(const Ring *ring, const KeyTable *table)
     return 0;
 }
 
-int sync_count_ours(const Ring *ring, size_t *ret)
+int reconcile_count_ours(const Ring *ring, size_t *ret)
 {
     _cleanup_(ring_list_done) RingList list = {NULL, 0};
     size_t n = 0;
@@ -487,7 +488,7 @@ int sync_count_ours(const Ring *ring, size_t *ret)
     return 0;
 }
 
-int sync_keep(const Ring *ring)
+int reconcile_keep(const Ring *ring)
 {
     _cleanup_(ring_list_done) RingList list = {NULL, 0};
     int r = ring_list(ring, &list), error = 0;
@@ -505,7 +506,7 @@ int sync_keep(const Ring *ring)
     return error;
 }
 
-int sync_withdraw(const Ring *ring, Key *k, unsigned versions)
+int reconcile_withdraw(const Ring *ring, Key *k, unsigned versions)
 {
     for (unsigned v = 0; v < KEY_VERSIONS; v++) {
         int32_t found = 0;

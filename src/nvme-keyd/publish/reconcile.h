@@ -12,7 +12,7 @@
  * step, so a wanted key is never missing.
  */
 
-typedef struct SyncResult {
+typedef struct ReconcileResult {
     size_t added;   /* were missing, or had other bytes */
     size_t kept;    /* were right */
     size_t removed; /* ours, but no longer wanted */
@@ -21,36 +21,36 @@ typedef struct SyncResult {
     int error;      /* of the last failure */
     /* The last key whose secret could not be read, for that error; borrowed from the table. */
     const Key *unreadable;
-} SyncResult;
+} ReconcileResult;
 
-typedef struct SyncOptions {
+typedef struct ReconcileOptions {
     unsigned on_demand_sec;
     bool all_records;        /* the table has all keys of the store; else unknown ones stay */
-    bool all_credentials;    /* the table has all handed-in keys; else unknown ones stay */
+    bool all_handed_in;      /* the table has all handed-in keys; else unknown ones stay */
     const char *controllers; /* the directory for controllers_read(), or NULL for no controller */
-} SyncOptions;
+} ReconcileOptions;
 
 /* Reconciles the whole ring; linear in the number of keys in it and in the table. Updates the
  * serials of the keys. Adds keys that need attention to notices. Returns 0 (failures of single keys
  * are in *ret), -ENOMEM, or the error of a ring that is gone. */
-int sync_all(const Ring *ring, const KeyTable *table, const SyncOptions *options,
-             RingNotices *notices, SyncResult *ret) _must_check_;
+int reconcile_ring(const Ring *ring, const KeyTable *table, const ReconcileOptions *options,
+                   RingNotices *notices, ReconcileResult *ret) _must_check_;
 
 /* Adds the missing TLS PSKs of one key, of the given versions. Restarts timeouts. payload: of the
  * key, or NULL to unseal it here. */
-int sync_publish(const Ring *ring, Key *k, const Secret *payload, unsigned versions,
-                 unsigned on_demand_sec) _must_check_;
+int reconcile_publish(const Ring *ring, Key *k, const Secret *payload, unsigned versions,
+                      unsigned on_demand_sec) _must_check_;
 
 /* Unlinks one key and sets its serials to 0. No other key has its identities of the given versions,
  * so any key with such a name is unlinked, even a foreign one. */
-int sync_withdraw(const Ring *ring, Key *k, unsigned versions) _must_check_;
+int reconcile_withdraw(const Ring *ring, Key *k, unsigned versions) _must_check_;
 
 /* Removes the timeouts of all keys that we ever published, because without a store they cannot be
  * told apart. Linear. */
-int sync_keep(const Ring *ring) _must_check_;
+int reconcile_keep(const Ring *ring) _must_check_;
 
 /* Counts the keys of ours in the ring, known to the table or not. Linear. */
-int sync_count_ours(const Ring *ring, size_t *ret) _must_check_;
+int reconcile_count_ours(const Ring *ring, size_t *ret) _must_check_;
 
 /* Sets the serials of keys that are not in the ring any more to 0. Linear. */
-int sync_refresh(const Ring *ring, const KeyTable *table) _must_check_;
+int reconcile_refresh(const Ring *ring, const KeyTable *table) _must_check_;

@@ -18,7 +18,7 @@ typedef struct Text {
 /* The line of a key lies within the text and between newlines, and gives the same key by itself. */
 static int on_key(Key *k, size_t line, void *userdata)
 {
-    _cleanup_(credential_line_done) CredentialLine l = {.role = KEY_ROLE_HOST};
+    _cleanup_(handed_line_done) HandedLine l = {.role = KEY_ROLE_HOST};
     _cleanup_(key_freep) _unused_ Key *owned = k;
     Text *t = userdata;
     size_t begin = k->handed_offset, end = begin + k->handed_length;
@@ -28,7 +28,7 @@ static int on_key(Key *k, size_t line, void *userdata)
         memchr(t->text + begin, '\n', end - begin))
         abort();
     t->line = line;
-    if (credential_line_parse(t->text + begin, end - begin, &l) != 0 || !l.key.psk ||
+    if (handed_line_parse(t->text + begin, end - begin, &l) != 0 || !l.key.psk ||
         l.role != k->role ||
         (l.key.hostnqn == NULL) != (strcmp(k->hostnqn, OWN) == 0 && l.key.hostnqn_length == 0) ||
         strlen(k->subsysnqn) != l.key.subsysnqn_length ||
@@ -54,8 +54,8 @@ static void on_problem(const char *credential, size_t line, const char *text, vo
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     Text t = {(const char *)data, size, 0};
-    const CredentialVisitor v = {on_key, on_problem, OWN, &t};
-    int r = credential_read_text("fuzz", t.text, size, &v);
+    const HandedVisitor v = {on_key, on_problem, OWN, &t};
+    int r = handed_read_text("fuzz", t.text, size, &v);
 
     if (r != 0)
         abort();

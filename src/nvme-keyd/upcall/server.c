@@ -8,7 +8,7 @@
 #include "basic/pause.h"
 #include "nvme-keyd/upcall/answer.h"
 #include "nvme-keyd/upcall/limits.h"
-#include "nvme-keyd/upcall/upcall.h"
+#include "nvme-keyd/upcall/server.h"
 
 /* A handshake in the kernel waits for the answer, so requests come before everything else. */
 #define UPCALL_PRIORITY SD_EVENT_PRIORITY_IMPORTANT

@@ -379,7 +379,7 @@ static void set_on_demand(Fixture *f, bool force)
 /* Keys of hosts are published by a request, for a time; those of targets always. */
 TEST(on_demand)
 {
-    SyncResult result;
+    ReconcileResult result;
     Key *host, *target;
     UPCALL_FIXTURE;
 
@@ -422,7 +422,7 @@ TEST(on_demand)
 /* When keys become resident they lose their timeouts, whichever process has set them. */
 TEST(on_demand_ends)
 {
-    SyncResult result;
+    ReconcileResult result;
     Key *k;
     UPCALL_FIXTURE;
 
@@ -473,7 +473,7 @@ TEST(on_demand_rotate)
 /* A key with the identity of ours and other bytes does not stay. */
 TEST(on_demand_displaces)
 {
-    SyncResult result;
+    ReconcileResult result;
     Key *k;
     UPCALL_FIXTURE;
 
