@@ -74,7 +74,7 @@ static int make_keys(Import *i, ImportFault *reterr_fault, char **reterr_detail)
         if (i->n == n)
             return detail_set(reterr_detail, -E2BIG, "more than %d keys at once", IMPORT_KEYS_MAX);
         r = make(i, i->n, &s->key, &payload, reterr_detail);
-        if (r < 0)
+        if (!s->key)
             return r;
         (void)snprintf(s->key->id, sizeof(s->key->id), "%016zx", i->n++);
     }
