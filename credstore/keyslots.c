@@ -66,9 +66,10 @@ static int unwrap(Sealer *s, const char *store_id, json_object *slot, const Secr
     if (n < 0 || json_get_object(slot, "wrapped", &wrapped) <= 0 || kek->size != STORE_KEY_SIZE)
         return -EBADMSG;
     r = json_format(wrapped, &text);
-    if (r == 0)
-        r = box_parse(text, strlen(text), &box);
-    if (r < 0)
+    if (!text)
+        return r;
+    r = box_parse(text, strlen(text), &box);
+    if (!box)
         return r;
     if (box->size != STORE_KEY_SIZE)
         return -EBADMSG;

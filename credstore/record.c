@@ -207,7 +207,9 @@ int record_new_sealed(Sealer *s, const Secret *key, uint64_t id, uint64_t genera
     if (r < 0)
         return r;
     p = mempcpy(p, BOX_KEY, strlen(BOX_KEY));
-    memcpy(box_write(p, box), "}\n", 2);
+    p = box_write(p, box);
+    *p++ = '}';
+    *p = '\n';
     *ret = TAKE_PTR(record);
     return 0;
 }

@@ -45,7 +45,7 @@ static int seal(const UnpackedRequest *u, Secret **ret, char **reterr_detail)
         r = check_seal(u, reterr_detail);
     if (r == 0)
         r = json_format(u->slot, &text);
-    if (r < 0)
+    if (!text)
         return r;
     *ret = secret_new_copy(text, strlen(text));
     return *ret ? 0 : -ENOMEM;
