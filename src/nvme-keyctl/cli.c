@@ -156,8 +156,8 @@ int cli_connect(const Options *o, VarlinkClient **ret)
     const char *path = o->socket ? o->socket : NAMES_MANAGER_SOCKET;
     /* Quiet with --no-legend, which programs use, and with a short time limit, after which the
      * result follows soon. */
-    bool tells = o->legend && (o->timeout_usec == 0 || o->timeout_usec > CLI_STATUS_TIMEOUT_USEC);
-    VarlinkPatience patience = {tells ? SLOW_USEC : 0, say_slow, NULL};
+    bool reports = o->legend && (o->timeout_usec == 0 || o->timeout_usec > CLI_STATUS_TIMEOUT_USEC);
+    VarlinkPatience patience = {reports ? SLOW_USEC : 0, say_slow, NULL};
     int r = varlink_client_connect(path, &patience, connect_timeout(o), ret);
 
     if (r == -EACCES)

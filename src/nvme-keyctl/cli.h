@@ -69,7 +69,7 @@ int cli_fail_with_error(const char *where, const char *error, json_object *param
 /* store-notes.c: prints the warnings of a reply on standard error. */
 void cli_print_warnings(json_object *reply);
 /* Prints that a call has made the store, and how to add a recovery key. */
-void cli_tell_new_store(json_object *reply);
+void cli_print_new_store(json_object *reply);
 
 /* Adds --identity-version=, "0", "1" or "0,1", to the parameters of a call. NULL adds nothing.
  * Returns an exit code as cli_call() does, like all that follow. */

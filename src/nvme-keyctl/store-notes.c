@@ -16,7 +16,7 @@ void cli_print_warnings(json_object *reply)
     }
 }
 
-void cli_tell_new_store(json_object *reply)
+void cli_print_new_store(json_object *reply)
 {
     const char *first = "", *second = NULL;
     json_object *types;

@@ -148,7 +148,7 @@ static void warn_unpublished(json_object *key, const char *id)
 }
 
 /* A target accepts both versions by default, which long NQNs prevent. */
-static void tell_version(const Options *o, json_object *key)
+static void print_version_limit(const Options *o, json_object *key)
 {
     json_object *versions;
 
@@ -203,9 +203,9 @@ static int print_key(const Options *o, json_object *reply)
     r = o->print_key ? output_flush() : 0;
     if (r < 0)
         return o->generate ? lost_rotation(o, id, r) : undo_generate(o, id, r);
-    tell_version(o, key);
+    print_version_limit(o, key);
     warn_unpublished(key, id);
-    cli_tell_new_store(reply);
+    cli_print_new_store(reply);
     cli_print_warnings(reply);
     return EXIT_OK;
 }

@@ -262,7 +262,7 @@ static int print_result(const ImportRun *run, json_object *reply)
                run->o->dry_run ? "to import" : "imported", (unsigned long long)unchanged,
                run->skipped);
     }
-    cli_tell_new_store(reply);
+    cli_print_new_store(reply);
     cli_print_warnings(reply);
     if (unpublished > 0)
         (void)cli_fail(EXIT_OK,

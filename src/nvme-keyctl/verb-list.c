@@ -51,7 +51,7 @@ static void fill_row(json_object *key, Row *row)
 }
 
 /* On standard error, because programs read the table. */
-static void tell_broken(json_object *keys)
+static void print_broken(json_object *keys)
 {
     for (size_t i = 0; i < json_object_array_length(keys); i++) {
         json_object *key = json_object_array_get_idx(keys, i);
@@ -101,7 +101,7 @@ static int print_list(const Options *o, json_object *keys)
             *c++ = json_string_or(key, "credential", "-");
     }
     cli_print_table(o, cells, n_columns, n + 1);
-    tell_broken(keys);
+    print_broken(keys);
     if (o->legend)
         printf("\n%zu key%s listed.\n", n, n == 1 ? "" : "s");
     return EXIT_OK;

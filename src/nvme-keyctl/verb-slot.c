@@ -180,7 +180,7 @@ static int print_slot(const Options *o, json_object *reply, bool is_new)
         cli_print_json(o, reply);
     else
         printf("%s\n%s%s", id, key ? key : "", key ? "\n" : "");
-    cli_tell_new_store(reply);
+    cli_print_new_store(reply);
     cli_print_warnings(reply);
     r = key ? output_flush() : 0;
     if (r < 0)

@@ -180,7 +180,7 @@ static void plan_retry(Daemon *d, bool wanted)
     }
 }
 
-static void tell_status(const Daemon *d)
+static void notify_status(const Daemon *d)
 {
     char text[64] = "Opening the store";
 
@@ -260,7 +260,7 @@ static void on_activity(void *userdata)
     retire_timer_update(d->retire);
     plan_retry(d, has_failed(d) || vault_has_to_count(manager_vault(d->manager)));
     plan_idle_exit(d);
-    tell_status(d);
+    notify_status(d);
 }
 
 static void on_varlink_activity(VarlinkServer *s, void *userdata)

@@ -136,16 +136,16 @@ static Entry *find_entry(Refusals *r, uid_t uid)
 void refusals_add(Refusals *r, uid_t uid, const char *method)
 {
     Entry *e = find_entry(r, uid);
-    bool tell;
+    bool allowed;
 
     if (e->logged >= REFUSALS_PER_MINUTE) {
         e->unlogged++;
         return;
     }
     e->logged++;
-    tell = may_log(r, 1);
+    allowed = may_log(r, 1);
     arm(r);
-    if (!tell)
+    if (!allowed)
         return;
     if (method)
         (void)log_full(LOG_NOTICE, 0, &fields, "Refused uid %u to call %s", (unsigned)uid, method);

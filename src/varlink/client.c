@@ -77,10 +77,10 @@ static int connect_patiently(int fd, const struct sockaddr_un *address, VarlinkP
                              uint64_t timeout_usec)
 {
     uint64_t slow_usec = patience->slow_usec;
-    bool tells = slow_usec > 0 && (timeout_usec == 0 || slow_usec < timeout_usec);
-    int r = connect_within(fd, address, tells ? slow_usec : timeout_usec);
+    bool reports = slow_usec > 0 && (timeout_usec == 0 || slow_usec < timeout_usec);
+    int r = connect_within(fd, address, reports ? slow_usec : timeout_usec);
 
-    if (r != -ETIMEDOUT || !tells)
+    if (r != -ETIMEDOUT || !reports)
         return r;
     patience->slow_usec = 0;
     patience->on_slow(patience->userdata);
