@@ -347,7 +347,7 @@ static int check_arguments(const Verb *verb, int n)
 {
     int most = verb->argument ? 1 : 0;
 
-    if (n < most && verb->argument[0] != '[')
+    if (verb->argument && n == 0 && verb->argument[0] != '[')
         return cli_fail(EXIT_USAGE, "%s needs %s", verb->name, verb->argument);
     /* The argument may be a PSK, so it is not repeated. */
     if (n > most)

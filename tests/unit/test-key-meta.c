@@ -161,11 +161,11 @@ TEST(each_byte)
             if (is_accepted(text, size) && !is_canonical(text, size))
                 TEST_FAIL("byte %zu is %d", i, c);
         }
-        memcpy(text + i, ALL + i + 1, size - i);
+        memcpy(text + i, &ALL[i + 1], size - i);
         if (is_accepted(text, size - 1) && !is_canonical(text, size - 1))
             TEST_FAIL("without byte %zu", i);
         memcpy(text, ALL, i + 1);
-        memcpy(text + i + 1, ALL + i, size - i);
+        memcpy(text + i + 1, &ALL[i], size - i);
         if (is_accepted(text, size + 1) && !is_canonical(text, size + 1))
             TEST_FAIL("byte %zu twice", i);
     }
