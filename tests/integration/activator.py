@@ -2,7 +2,7 @@
 """usage: activator.py DIRECTORY PROGRAM ARGUMENT...
 
 What the service manager does for the daemon: holds DIRECTORY/varlink and DIRECTORY/request, starts
-PROGRAM with them when somebody connects, again after each exit, and listens to its notifications.
+PROGRAM with them when a client connects, again after each exit, and listens to its notifications.
 Events go to standard output: "start PID", "notify PID TEXT", "exit PID STATUS", each with the time in
 seconds before it. The environment of PROGRAM is what is in DIRECTORY/environment; GID there is the
 group it runs with.
@@ -28,7 +28,7 @@ def listen(kind, name):
 
 
 def event(*texts):
-    """Who reads them sees all or none."""
+    """One write, so that a reader sees all of them or none."""
     os.write(1, "".join(f"{time.monotonic():.3f} {text}\n" for text in texts).encode())
 
 

@@ -16,7 +16,7 @@ import sys
 
 
 def base64_inside(secret, before):
-    """What is in the Base64 text of something that has the secret behind so many bytes."""
+    """The Base64 digits that the secret alone decides, where it follows so many other bytes."""
     text = base64.b64encode(bytes(before) + secret + bytes(2)).rstrip(b"=")
     first = -(-before * 8 // 6)
     last = (before + len(secret)) * 8 // 6

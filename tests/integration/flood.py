@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What members of the group do to the service, and what others notice of it. For test-flood.sh, which
+"""Members of the group flood the service, and others measure the effect. For test-flood.sh, which
 gives the sockets, the process id of the daemon, the group, and what to do; prints "ok" or "not ok" lines.
 
     flood.py VARLINK REQUEST PID GROUP order|memory|listing|lockout|refused|measure
@@ -30,7 +30,7 @@ def check(text, good, *details):
 
 
 def connect(path, uid=0, kind=socket.SOCK_STREAM):
-    """The kernel notes who connects as it happens."""
+    """The kernel records the uid of a peer when it connects."""
     s = socket.socket(socket.AF_UNIX, kind)
     s.settimeout(ENDS)
     if uid:
@@ -52,7 +52,7 @@ def call(method, more=False, **parameters):
 
 
 def read_reply(s):
-    """One reply, where nothing comes behind it; None at the end."""
+    """One reply, where nothing follows it; None at the end."""
     data = b""
     while not data.endswith(b"\0"):
         try:

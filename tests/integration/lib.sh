@@ -50,9 +50,10 @@ enter() {
     gate=$(mktemp -u)
     mkfifo -m 600 "$gate"
     [ -z "$id" ] || chown "$id" "$gate"
-    # Until the maps are there it is nobody, who loses all capabilities by an exec; the last one brings
-    # them back. The session leads to the user keyring, as one of a login does.
-    # A signal that was ignored when the test was started, by nohup(1) for example, is not ignored by what it kills.
+    # Before the maps are written the process runs as the overflow user and loses all capabilities by
+    # an exec; the exec after that restores them. The session keyring links the user keyring, as the
+    # session keyring of a login does. If the caller ignores a signal, as nohup(1) does, the processes
+    # that the test kills must not ignore it, too.
     # shellcheck disable=SC2016 # expands inside
     KEYD_TEST_INSIDE=1 "${as[@]}" env --default-signal unshare --user bash -c '
         read -r _ <"$1" && rm "$1" && shift &&
@@ -80,9 +81,9 @@ mkdir -m 700 "$state"
 printf '[Keyring]\nStandIn=yes\n' >"$conf"
 
 daemon= # process id, first of the activator, then of the daemon itself
-as=()   # what it is started by: setpriv(1) with a group, say
+as=()   # a command that starts it: setpriv(1) with a group, say
 
-# leave STATUS: the log is all that tells why a test ended too early.
+# leave STATUS: shows the log after a failure, because only the log says why a test ended too early.
 leave() {
     [ "$1" -eq 0 ] || [ ! -f "$log" ] || diag "$(tail -n 20 "$log")"
     daemon_stop
@@ -116,7 +117,8 @@ daemon_listen() {
     wait_for 60 is_listening "$varlink" || bail "systemd-socket-activate"
 }
 
-# is_listening SOCKET: it has its name before it can be connected to: 00010000 says that it can.
+# is_listening SOCKET: a socket has its name before it accepts connections; the flag 00010000 says that
+# it does.
 is_listening() {
     grep -qE "^([^ ]+ ){3}00010000 .* $1\$" /proc/net/unix
 }
@@ -157,8 +159,8 @@ ctl() {
     "$build/nvme-keyctl" --socket="$varlink" "$@"
 }
 
-# Waits until the daemon works no more: a child that is killed in the middle of a talk leaves its
-# sessions in a TPM without a resource manager.
+# Waits until the daemon is idle: a child that is killed while it uses a TPM without a resource manager
+# leaves its sessions there.
 daemon_rest() {
     wait_for 120 is_settled
     wait_for 120 has_no_child
@@ -191,7 +193,7 @@ tpm_stop() {
     rm -f "$TPM"
 }
 
-# tpm_replace: the next one is another.
+# tpm_replace: the next tpm_start makes another TPM.
 tpm_replace() {
     tpm_stop
     rm -rf "$TPM-state"
@@ -199,9 +201,9 @@ tpm_replace() {
 
 # --- the upcall: a machine has one
 
-# take_turn: waits for the others that have request-key(8) start a shim of theirs, until this process ends.
-# Whose turn it is has the machine's files alone, so those that are there are of one that was killed with
-# all its processes.
+# take_turn: waits for other tests that have request-key(8) start a shim of theirs, and keeps the turn
+# until this process ends. Only the test that has the turn uses the machine's files, so files that are
+# there already were left by a test that was killed with all its processes.
 take_turn() {
     local dir=/etc/request-key.d socket=/run/nvme-keyd/request
     [ -x /sbin/request-key ] && [ -d "$dir" ] || skip_all "no request-key(8)"
@@ -213,7 +215,7 @@ take_turn() {
         rm -f "$socket"
         rmdir --ignore-fail-on-non-empty "${socket%/*}"
     fi
-    # Elsewhere it is a symbolic link, or somebody has it.
+    # Elsewhere it is a symbolic link, or a program listens on it.
     if [ -S /dev/log ] && [ ! -L /dev/log ] && ! grep -q ' /dev/log$' /proc/net/unix; then
         rm -f /dev/log
     fi
@@ -226,7 +228,7 @@ take_turn() {
 run() {
     "$@" >"$tmp/out" 2>"$tmp/err"
     status=$?
-    # What a slow machine adds.
+    # A slow machine adds these lines.
     sed -i '/^nvme-keyctl: waiting for nvme-keyd/d' "$tmp/err"
     out=$(<"$tmp/out")
     err=$(<"$tmp/err")

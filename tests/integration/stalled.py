@@ -36,8 +36,7 @@ def listen(kind, path):
 
 
 def fill(path):
-    """Sends until the queue takes no more. A socket that has sent as much as it may is full as well, so
-    it takes several."""
+    """Fills the queue, by several sockets because each may send only so much."""
     sent = True
     while sent:
         sent = False
@@ -120,7 +119,7 @@ def start(sockets):
 
 
 def request(n):
-    """What the shim sends for a key that nobody has; each is a line in the journal."""
+    """A packet as the shim sends it, for an unknown key; each is a line in the journal."""
     text = f"nvme-tls-psk:nqn.2026-11.org.example:host nqn.2026-11.org.example:none{n}"
     return struct.pack("=I32s", 0x324D564E, b"user") + text.encode()
 
@@ -188,7 +187,7 @@ def stalled_journal(journal, notify):
     result(add_and_remove(5) == 5, "changes are made and answered")
     dropped = status().get("droppedMessages", 0)
     result(dropped >= CALLS, f"status counts what was dropped: {dropped}")
-    result("lines lost" in status_text(), "and tells people")
+    result("lines lost" in status_text(), "and the text of status says so")
     lines = drain_until(journal, "lines were dropped")
     told = [line for line in lines if "lines were dropped" in line]
     result(len(told) == 1 and f"MESSAGE={dropped} log lines were dropped" in told[0],

@@ -6,20 +6,20 @@
 # cannot be below 30 s, so several daemons wait for it side by side.
 . "$(dirname "$0")/lib.sh"
 
-# --- what ends it before it begins
+# --- starts that are refused
 
 refused "no sockets" 1 "^nvme-keyd: No sockets were passed: start nvme-keyd.socket instead" \
     env -u LISTEN_FDS -u LISTEN_PID "$build/nvme-keyd" -c "$conf"
 refused "sockets of another process" 1 "No sockets were passed" \
     env LISTEN_FDS=1 LISTEN_PID=1 "$build/nvme-keyd" -c "$conf"
-refused "a word too many" 1 'unexpected argument "x"' "$build/nvme-keyd" x
+refused "an unexpected argument" 1 'unexpected argument "x"' "$build/nvme-keyd" x
 refused "an unknown option" 1 "option" "$build/nvme-keyd" --nonsense
 run "$build/nvme-keyd" --version
 like "--version" "$status$out" '^0nvme-keyd [0-9]'
 run "$build/nvme-keyd" --help
 like "--help" "$status$out" '^0nvme-keyd \[OPTIONS\]'
 
-# --- --check tells all that is wrong with a configuration, and starts nothing
+# --- --check reports every mistake in a configuration, and starts nothing
 
 mkdir -p "$tmp/bad.conf.d/30-directory.conf"
 printf '[Manager]\nIdleExitSec=29\nRetireSec=1h\nnonsense\n[Keyring]\nStandIn=yes\n' >"$tmp/bad.conf"
@@ -29,14 +29,14 @@ $tmp/bad.conf:4: not an option: give OPTION=VALUE, [SECTION], or a comment after
 $tmp/bad.conf.d/20-a.conf:2: NegativeTimeoutSec= in [Upcall] cannot be \"\": give a time from 1s to 1h
 $tmp/bad.conf.d/30-directory.conf: cannot be read, ignored: is a directory"
 run "$build/nvme-keyd" --check --config="$tmp/bad.conf"
-is "--check: all lines, and 3" "$status$out$err" "3$problems"
+is "--check: every mistake is reported, and the status is 3" "$status$out$err" "3$problems"
 run "$build/nvme-keyd" --check --config="$conf"
-is "--check: all is right, and 0" "$status$out$err" "0$conf: configuration is fine"
+is "--check: a good configuration is reported, and the status is 0" "$status$out$err" "0$conf: configuration is fine"
 printf '[Manager]\nRetireSecs=1h\n' >"$tmp/unknown.conf"
 run "$build/nvme-keyd" --check --config="$tmp/unknown.conf"
-is "--check: what another version may know is told, and 0" "$status$out$err" "0$tmp/unknown.conf:2: unknown option RetireSecs= in section [Manager], ignored
+is "--check: an unknown option is reported, and the status is 0" "$status$out$err" "0$tmp/unknown.conf:2: unknown option RetireSecs= in section [Manager], ignored
 $tmp/unknown.conf: configuration is fine, except for unknown options"
-refused "--check: a file that is named is there" 3 "^nvme-keyd: $tmp/nowhere.conf does not exist" \
+refused "--check: a named file must exist" 3 "^nvme-keyd: $tmp/nowhere.conf does not exist" \
     "$build/nvme-keyd" --check --config="$tmp/nowhere.conf"
 
 # --- service managers, each in a directory of its own
@@ -133,10 +133,10 @@ like "reload, bad: in words too" "$(ask a status)" "Configuration: not reloaded,
 is "reload, bad: the old configuration" "$(ask a status --json=short | json 'o["keyring"]["name"]')" .nvme
 cp "$conf" "$tmp/a/conf"
 kill -HUP "$first"
-check "reload: back" happens a 4 "notify [0-9]+ READY=1"
-is "reload: nothing is wrong any more" "$(ask a status --json=short | json 'o["configuration"]')" "{'problems': [], 'inForce': True}"
-check "reload: and nothing is said of it" test -z "$(ask a status | grep Configuration)"
-is "reload: what should be published is" "$(ask a status --json=short | json 'o["published"]')" 1
+check "reload, repaired: READY=1 again" happens a 4 "notify [0-9]+ READY=1"
+is "reload, repaired: no problem is left" "$(ask a status --json=short | json 'o["configuration"]')" "{'problems': [], 'inForce': True}"
+check "reload, repaired: status does not mention the configuration" test -z "$(ask a status | grep Configuration)"
+is "reload: the key is published" "$(ask a status --json=short | json 'o["published"]')" 1
 is "reload: the same process" "$(main_pid a)" "$first"
 
 # --- a start with mistakes in the configuration
@@ -179,7 +179,7 @@ short() {
     printf '[Manager]\nIdleExitSec=30\nRetireSec=%s\n[Keyring]\nStandIn=%s\n' "$2" "$3" >"$tmp/$1/conf"
 }
 
-# idle: nothing happens. held: somebody is connected. waiting: a deadline is pending. due: a deadline
+# idle: nothing happens. held: a client is connected. waiting: a deadline is pending. due: a deadline
 # passes, not before we have looked. absent: a deadline passes, and there is no keyring. demand: keys on demand.
 short idle 1d yes
 short held 1d yes
@@ -216,13 +216,13 @@ is_gone() {
 check "retiring: is out of the ring and the store after its deadline, without a call" wait_for 60 is_gone
 
 idle=$(main_pid idle)
-check "idle: it goes" happens idle 1 "exit $idle 0"
+check "idle: it exits" happens idle 1 "exit $idle 0"
 is "idle: STOPPING=1" "$(event idle "notify $idle STOPPING=1")" 1
 took=$(($(at idle "exit $idle") - idle_since))
 { [ "$took" -ge 28000 ] && [ "$took" -le 200000 ]; }
 result $? "idle: after 30 s" || diag "$took ms"
 is "idle: the next call starts it" "$(ask idle list --json=short | json 'o["keys"][0]["id"]')" "$idle_id"
-is "somebody is connected: it stays" "$(event held exit)" 0
+is "a client is connected: it stays" "$(event held exit)" 0
 is "keys are on demand: it stays, since a shutdown starts no other" "$(event demand exit)" 0
 is "a deadline is pending: it stays" "$(event waiting exit)" 0
 ask waiting list >/dev/null
@@ -235,7 +235,7 @@ else
     used=$(($(cpu "$absent" "$absent_used") - absent_used))
     check "no keyring and a deadline that has passed: the daemon rests" test "$used" -lt 100 ||
         diag "$used hundredths of a second"
-    is "no keyring and a deadline that has passed: it is told once" \
+    is "no keyring and a deadline that has passed: it is logged once" \
         "$(grep -c "Nothing published" "$tmp/absent/log")" 1
 fi
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck source-path=SCRIPTDIR
-# Every verb of nvme-keyctl, what it prints, and each line for what cannot be.
+# Every verb of nvme-keyctl: its output, and the line that it prints for each kind of failure.
 . "$(dirname "$0")/lib.sh"
 
 unset NO_COLOR SYSTEMD_COLORS
@@ -136,8 +136,8 @@ no_word() {
 }
 recovery=$(printf 'ABCD0-%.0s' {1..13})
 no_word "an unknown option" ctl add --psk="$(psk one)"
-no_word "behind the verb" ctl add "$(psk one)"
-no_word "another value of another kind" ctl add "DHHC-1:00:${id}${id}${id}:"
+no_word "after the verb" ctl add "$(psk one)"
+no_word "a secret of another kind" ctl add "DHHC-1:00:${id}${id}${id}:"
 no_word "a file" ctl add --subsysnqn=nqn.2026-11.org.example:z --hostnqn="$HOST" --key-file="$(psk one)"
 no_word "a comment" ctl add --subsysnqn=nqn.2026-11.org.example:z --hostnqn="$HOST" --comment="its PSK is $(psk one)"
 no_word "an id" ctl rotate "$(psk one)" --generate
@@ -183,7 +183,7 @@ no_psk "no Base64" "not a PSK: base64" "${good:0:20}!${good:21}"
 no_psk "a character mistyped" "not a PSK: CRC" "${good:0:20}$other${good:21}"
 no_psk "a hash of another size" "not a PSK: length: hash 02 takes|not a PSK: length: hash 01 takes" "NVMeTLSkey-1:02:${good:16}"
 no_psk "two lines" "not a PSK: more than one word: .* without a second line" "$good"$'\n'"$good"
-no_psk "a comment behind it" "not a PSK: more than one word" "$good # of disk1"
+no_psk "a comment after it" "not a PSK: more than one word" "$good # of disk1"
 no_psk "a byte order mark" "not a PSK: a byte order mark stands at the beginning" $'\xef\xbb\xbf'"$good"
 no_psk "quotes" "not a PSK: quotes stand around it" "\"$good\""
 no_psk "an id that is none" "not a PSK: prefix" "${id}0"$'\n'"$good"
@@ -192,7 +192,7 @@ refused "PSK: no such file" 3 "cannot open /nonexistent: No such file" \
     ctl add --subsysnqn=nqn.2026-11.org.example:z --hostnqn="$HOST" --key-file=/nonexistent
 refused "PSK: a directory" 1 "cannot read the PSK from /" \
     ctl add --subsysnqn=nqn.2026-11.org.example:z --hostnqn="$HOST" --key-file=/
-no_psk "with a hint of itself in the message" "[^:]*: [^+/]*$" "${good:0:20}!${good:21}"
+no_psk "the message shows no part of it" "[^:]*: [^+/]*$" "${good:0:20}!${good:21}"
 refused_with "rotate: not a PSK" 3 "not a PSK: CRC" "${good:0:20}$other${good:21}" ctl rotate "$id"
 refused_with "rotate: to the same PSK" 3 "the new PSK is the one that key $id has already" "$good" ctl rotate "$id"
 refused_with "identity: not a PSK" 3 "not a PSK: CRC" "${good:0:20}$other${good:21}" \
@@ -216,7 +216,7 @@ long=nqn.$(printf 'x%.0s' {1..219})
 refused_with "NQN: too long for version 0" 3 "too long for identity version 0" "$good" \
     ctl add --hostnqn="$long" --subsysnqn="${long%x}" --identity-version=0
 run ctl add --role=target --hostnqn="$long" --subsysnqn="${long%x}" <<<"$good"
-is "NQN: too long for version 0, on a target: version 1 alone, told" "$status $err" \
+is "NQN: too long for version 0, on a target: a line says that it accepts version 1 only" "$status $err" \
     "0 nvme-keyctl: the NQNs are too long for identity version 0, so the target accepts version 1 only"
 is "NQN: too long for version 0, on a target: it has version 1" "$(ctl show "$out" --json=short | json 'o["key"]["identityVersions"]')" "[1]"
 ctl remove "$out"
@@ -240,7 +240,7 @@ ctl remove "$out"
 run ctl add --hostnqn="$HOST" --subsysnqn=nqn.2014-08.org.nvmexpress:uuid:1 <<<"$good"
 is "a subsystem of the form of a host, for such a host" "$status$err" 0
 ctl remove "$out"
-# Whether this machine has one is not ours to change, so the file is another one for the command.
+# The test must not change the file of this machine, so the command gets another one in its place.
 if unshare --mount true 2>/dev/null; then
     mkdir -p "$tmp/etc/nvme"
     without_hostnqn() {
@@ -267,10 +267,10 @@ fi
 
 refused "show: an unknown id" 4 'no key has the id "0000000000000000"' ctl show 0000000000000000
 refused "remove: an unknown id" 4 'no key has the id "0000000000000000"' ctl remove 0000000000000000
-refused "remove: no id at all" 4 'no key has the id "\.\./header"' ctl remove ../header
+refused "remove: a path is not an id" 4 'no key has the id "\.\./header"' ctl remove ../header
 refused "rotate: an unknown id" 4 'no key has the id "0000000000000000"' ctl rotate 0000000000000000 --generate
-refused_with "rotate: told before the PSK is read" 4 'no key has the id' nonsense ctl rotate 0000000000000000
-refused_with "add: told before the PSK is read" 5 "key $id is already active" nonsense \
+refused_with "rotate: refused before the PSK is read" 4 'no key has the id' nonsense ctl rotate 0000000000000000
+refused_with "add: refused before the PSK is read" 5 "key $id is already active" nonsense \
     ctl add --hostnqn="$HOST" --subsysnqn="$SUBSYSTEM"
 refused_with "add: twice" 5 "key $id is already active .*: rotate or remove it" "$(psk other)" \
     ctl add --hostnqn="$HOST" --subsysnqn="$SUBSYSTEM"
@@ -307,10 +307,10 @@ secrets_in() {
 no_secrets() {
     ! "$@" | secrets_in
 }
-check "list tells no secret" no_secrets ctl list --json=short
-check "show tells no secret" no_secrets ctl show "$id" --json=short
-check "status tells no secret" no_secrets ctl status --json=short
-check "help knows no option for a PSK" no_secrets ctl --help
+check "list prints no secret" no_secrets ctl list --json=short
+check "show prints no secret" no_secrets ctl show "$id" --json=short
+check "status prints no secret" no_secrets ctl status --json=short
+check "help has no option for a PSK" no_secrets ctl --help
 
 # --- permissions
 
@@ -341,8 +341,8 @@ refused "store: rotate" 8 "store file" ctl rotate "$id" --generate
 refused "store: remove" 8 "store file" ctl remove "$id"
 refused "store: sync" 8 "store file" ctl sync
 run ctl status
-like "store: status tells why" "$out" $'Store: unavailable\n *: store file'
-like "store: status does not call unknown what is not zero" "$out" "Keys: unknown while .*Published: $(wc -l <<<"$before") identities of stored or handed-in keys"
+like "store: status says why" "$out" $'Store: unavailable\n *: store file'
+like "store: status calls the number of keys unknown" "$out" "Keys: unknown while .*Published: $(wc -l <<<"$before") identities of stored or handed-in keys"
 is "store: the same, JSON" "$(ctl status --json=short | json 'o["inKeyring"], [m for m in ("keys", "broken", "identities", "published", "missing") if m in o]')" "($(wc -l <<<"$before"), [])"
 run ctl status --check
 like "store: status --check" "$status $out" "^8 CRITICAL: the store does not open: store file"
@@ -365,8 +365,8 @@ like "store: a broken record is listed" "$out" "(^|"$'\n'")$id broken +- +- +- +
 like "store: the others work" "$out" " active "
 is "store: status --check" "$(ctl status --check)"$'\n'"$?" $'CRITICAL: 1 records of the store are broken\n8'
 run ctl show "$id"
-like "store: show tells what is wrong" "$out" "State: broken"$'\n'" +Error: authentication failed"
-like "store: the journal has it, and what to do" "$(<"$log")" "Record $id: authentication failed.*1 records of the store are broken: restore"
+like "store: show names the error" "$out" "State: broken"$'\n'" +Error: authentication failed"
+like "store: the log names the record, and says what to do" "$(<"$log")" "Record $id: authentication failed.*1 records of the store are broken: restore"
 keyctl clear "$(ring)"
 run ctl sync
 is "store: sync: it fails" "$status $err" "8 nvme-keyctl: 1 records of the store are broken: restore the store from a backup, or remove these keys (see nvme-keyctl list) and add them again"
@@ -381,9 +381,9 @@ check "store: sync: then it does not fail" ctl sync --no-legend
 
 daemon_stop
 refused "no socket" 7 "cannot reach nvme-keyd at $varlink" ctl list
-# A socket that nobody serves any more.
+# A socket file that a dead server left.
 python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$tmp/dead"
-refused "nobody listens" 7 "cannot reach nvme-keyd at $tmp/dead" "$build/nvme-keyctl" --socket="$tmp/dead" list
+refused "no process listens" 7 "cannot reach nvme-keyd at $tmp/dead" "$build/nvme-keyctl" --socket="$tmp/dead" list
 refused "a path that is too long" 7 "cannot reach nvme-keyd" "$build/nvme-keyctl" --socket="/$(printf 'x%.0s' {1..200})" list
 python3 - "$tmp/rude" <<'PY' &
 import socket, sys

@@ -7,7 +7,7 @@
 
 readonly own=$tmp/own fetched=$tmp/fetched
 mkdir -m 700 "$own" "$fetched"
-# Nobody else's TPM, and no systemd with another host key.
+# The test must not use the machine's TPM, nor its systemd, which has another host key.
 each=(-E "CREDENTIALS_DIRECTORY=$own" -E "NVME_KEYD_CREDENTIALS_DIRECTORY=$fetched"
     -E "NVME_KEYD_TCTI=swtpm:path=$tmp/none" -E "NVME_KEYD_CREDS_SOCKET=$tmp/none")
 
@@ -50,7 +50,7 @@ is "show: it has no times" "$(ctl show "$id" --json=short | json '"created" in o
 run ctl status
 like "status: still no store" "$out" "Store: absent"
 like "status: credentials" "$out" "Credentials: 3 keys, 0 overridden by the store"$'\n'
-like "status: what is of no use" "$out" "credential nvme-keyd\.psk\.bad, line 1: not a line of a key file"
+like "status: the ignored line" "$out" "credential nvme-keyd\.psk\.bad, line 1: not a line of a key file"
 like "status: options" "$out" "credential nvme-keyd\.psk\.bad, line 2: options are role="
 is "one warning for each line" "$(logged 'Ignored: credential nvme-keyd\.psk\.bad, line [12]: ')" 2
 check "no store was made" test ! -e "$state/store"
@@ -67,25 +67,25 @@ is "the next instance leaves them alone" "$(keyctl rlist "$(ring)")" "$before"
 is "and calls them by the same ids" "$(ctl list --json=short | json "'$id' in [k['id'] for k in o['keys']]")" True
 rm "$own/nvme-keyd.psk.bad" "$fetched/nvme-keyd.psk.f"
 daemon_restart "${each[@]}"
-is "one whose credential is gone goes" "$(ring_names | grep -c 'example:f')" 0
+is "a key whose credential is gone is withdrawn" "$(ring_names | grep -c 'example:f')" 0
 is "the others stay" "$(ring_names | wc -l)" 3
 
-# --- one that vanishes while it is in use
+# --- a credential that vanishes while it is in use
 
 text=$(<"$own/nvme-keyd.psk")
 rm "$own/nvme-keyd.psk"
 keyctl clear "$(ring)"
-refused "a vanished one: sync says which, and what to do" 8 \
+refused "a vanished one: sync names it, and says what to do" 8 \
     "cannot read the handed-in PSK for [^ ]+ from credential nvme-keyd\.psk any more \(No such file or directory\): hand it in again, or drop the key" \
     ctl sync
 echo "$text" >"$own/nvme-keyd.psk"
 run ctl sync
-is "a vanished one: it is back" "$status $out" "0 0 right, 3 added, 0 removed"
+is "a vanished one: its keys are published once it is back" "$status $out" "0 0 right, 3 added, 0 removed"
 rm "$own/nvme-keyd.psk"
 keyctl clear "$(ring)"
 kill -HUP "$daemon"
 no_keys() { [ "$(ctl list --json=short | json 'len(o["keys"])')" = 0 ]; }
-check "a vanished one: a reload forgets it" wait_for 10 no_keys
+check "a vanished one: a reload drops its keys" wait_for 10 no_keys
 check "and then sync does not fail" ctl sync --no-legend
 echo "$text" >"$own/nvme-keyd.psk"
 kill -HUP "$daemon"
@@ -94,12 +94,12 @@ becomes "a vanished one: after a reload it is back, too" 3 eval 'ring_names | wc
 # --- beside a store
 
 stored=$(add other a) || bail "add"
-is "a key of the store takes the place of a credential's" "$(ring_names | grep -c "$SUBSYSTEM ")" 1
-is "which is overridden" "$(state_of "$id") $(state_of "$stored")" "overridden active"
+is "a stored key and a handed-in one: one of them is published" "$(ring_names | grep -c "$SUBSYSTEM ")" 1
+is "the stored key overrides the handed-in one" "$(state_of "$id") $(state_of "$stored")" "overridden active"
 is "one warning says so" "$(logged "handed-in key for $SUBSYSTEM of credential nvme-keyd\.psk is not used")" 1
-like "and status" "$(ctl status)" "Credentials: 2 keys, 1 overridden"
+like "status counts it" "$(ctl status)" "Credentials: 2 keys, 1 overridden"
 run ctl remove "$stored"
-is "without that one it is back" "$(state_of "$id") $(ring_names | grep -c "$SUBSYSTEM ")" "active 1"
+is "the handed-in key is back when the stored one is removed" "$(state_of "$id") $(ring_names | grep -c "$SUBSYSTEM ")" "active 1"
 stored=$(add other a)
 digest=$(ring_names | grep "$SUBSYSTEM ")
 
@@ -113,16 +113,16 @@ flock -n "$lock" || bail "flock"
 daemon_start "${each[@]}"
 run ctl list --no-legend
 is "a locked store: list fails" "$status" 8
-like "and tells those of credentials all the same" "$out" "active host .* $SUBSYSTEM .* nvme-keyd\.psk"
-is "they are in the ring" "$(ring_names | wc -l)" 3
+like "a locked store: list still has the handed-in keys" "$out" "active host .* $SUBSYSTEM .* nvme-keyd\.psk"
+is "a locked store: the handed-in keys are published" "$(ring_names | wc -l)" 3
 run ctl sync
-is "sync fails" "$status" 8
-like "show needs no store for them" "$(ctl show "$id")" "State: active"
-refused "nor does refusing" 5 "is a handed-in key" ctl remove "$id"
+is "a locked store: sync fails" "$status" 8
+like "a locked store: show works for a handed-in key" "$(ctl show "$id")" "State: active"
+refused "a locked store: remove refuses a handed-in key" 5 "is a handed-in key" ctl remove "$id"
 exec {lock}<&-
 sleep 1.1
 run ctl sync
-is "the store opens: its key takes the place" "$status $(ring_names | grep "$SUBSYSTEM ")" "0 $digest"
+is "the store opens: its key overrides the handed-in one" "$status $(ring_names | grep "$SUBSYSTEM ")" "0 $digest"
 is "one warning in this instance" "$(logged "key for $SUBSYSTEM of credential")" $((told + 1))
 
 # --- while a store takes its time
@@ -145,7 +145,7 @@ daemon_stop
 kill "$silent"
 rm "$tmp/none"
 
-# --- the key of the store
+# --- the KEK of the store
 
 head -n 1 "$state/store" | json '[s for s in o["slots"] if s["type"] == "systemd-creds"][0]["credential"]' |
     systemd-creds decrypt --name=nvme-keyd.kek - "$fetched/nvme-keyd.kek" || bail "systemd-creds"
@@ -153,11 +153,11 @@ secret=$host_key/credential.secret
 chattr -i "$secret" 2>/dev/null
 mv "$secret" "$tmp/secret"
 daemon_restart "${each[@]}"
-like "the key of the store, fetched, opens it" "$(ctl status)" "Sealed by: systemd-creds"
+like "a handed-in KEK opens the store" "$(ctl status)" "Sealed by: systemd-creds"
 head -c 32 /dev/urandom >"$own/nvme-keyd.kek"
 daemon_restart "${each[@]}"
 run ctl list
-is "another one does not, and nothing stops" "$status" 8
+is "another KEK does not open it, and the daemon goes on" "$status" 8
 rm "$own/nvme-keyd.kek" "$fetched/nvme-keyd.kek"
 mv "$tmp/secret" "$secret"
 
@@ -166,7 +166,7 @@ mv "$tmp/secret" "$secret"
 echo "$HOST nqn.2026-11.org.example:new $three" >"$own/nvme-keyd.psk.new"
 kill -HUP "$daemon"
 is_new() { ring_names | grep -q example:new; }
-check "a reload reads them again" wait_for 10 is_new
+check "a reload reads the credentials again" wait_for 10 is_new
 
 # --- nothing leaks
 

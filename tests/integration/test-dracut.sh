@@ -257,7 +257,7 @@ spare() {
         grep "$2.*This image does without" "$tmp/$1.log"
 }
 
-# How long it waits for what may pass.
+# The module's time limit for an error that may pass.
 echo nvme_keyd_wait=1 >"$root/etc/dracut.conf.d/80-test.conf"
 echo '# a hook of ours connects' >"$root/etc/nvme-keyd/connect.conf"
 for f in tlshd nvme; do
@@ -445,12 +445,12 @@ service=
 check "a store with a rollback counter, and no service" refuses 'rollback counter.*\(cannot reach\|the group .* is missing\).*nvme-keyctl status.* Then run: dracut'
 check "a rescue image is made without its keys" spare initramfs-0-rescue-4567 'rollback counter.*\(cannot reach\|the group .* is missing\)'
 rm "$root/etc/dracut.conf.d/80-test.conf"
-# what it says the first time it is asked
+# a stand-in whose first call says that the store is locked
 mv "$root$bin/nvme-keyctl" "$root$bin/nvme-keyctl.real"
 printf '#!/bin/sh\n[ -e /run/asked ] || { : >/run/asked; echo "the store is locked" >&2; exit 8; }\nfor dir; do :; done\nmkdir -p "$dir" && echo {} >"$dir/store"\n' \
     >"$root$bin/nvme-keyctl"
 chmod 755 "$root$bin/nvme-keyctl"
-check "a service that cannot say it yet is asked again" make_image again --hostonly --modules nvme-keyd
+check "while the store is locked the module asks again" make_image again --hostonly --modules nvme-keyd
 check "again: its copy is there" cmp "$root/var/tmp/again/var/lib/nvme-keyd/store" <(echo '{}')
 mv "$root$bin/nvme-keyctl.real" "$root$bin/nvme-keyctl"
 echo nvme_keyd_wait=1 >"$root/etc/dracut.conf.d/80-test.conf"

@@ -69,7 +69,7 @@ refused "no place" 1 "No such file" ctl store export "$tmp/none/copy"
 refused "an unknown subsystem" 4 "no key is for the subsystem NQN \"nqn.x\"" ctl store export "$tmp/new" --subsysnqn="$A" --subsysnqn=nqn.x
 refused "no directory" 2 "store export needs DIR" ctl store export
 check "nothing is left of what failed" test ! -e "$tmp/new"
-like "the service tells who got it" "$(cat "$log")" "3 keys of the store were exported for uid 0"
+like "the log names the user of the export" "$(cat "$log")" "3 keys of the store were exported for uid 0"
 
 # --- what may call it
 
@@ -77,7 +77,7 @@ run ctl store export "$tmp/new" --no-legend
 check "as root" test "$status" -eq 0
 chmod 666 "$varlink" && chmod 755 "$tmp"
 run setpriv --reuid=65534 --regid=65534 --clear-groups "$build/nvme-keyctl" --socket="$varlink" store export /tmp/keyd-nobody.$$
-is "nobody else" "$status" 6
+is "another user is refused" "$status" 6
 chmod 700 "$tmp"
 
 # --- a copy as a store
@@ -112,7 +112,7 @@ kill -STOP "$daemon"
 ended() { ! kill -0 "$victim" 2>/dev/null || [[ $(ps -o stat= -p "$victim") == Z* ]]; }
 begun() { find "/proc/$victim/fd" -lname 'socket:*' 2>/dev/null | grep -q .; }
 for signal in TERM HUP KILL; do
-    # Not by ctl(): it is this process that is to be killed, and not a shell of it.
+    # Without ctl(), because the test must kill nvme-keyctl and not the shell that runs it.
     "$build/nvme-keyctl" --socket="$varlink" store export "$tmp/killed" >/dev/null 2>&1 &
     victim=$!
     wait_for 60 begun || bail "an export does not begin"
@@ -128,7 +128,7 @@ daemon_stop
 edit_store flip "$c"
 daemon_start
 run ctl store export "$tmp/broken" --no-legend
-like "a broken key is left out, and told" "$status$out$err" "^0nvme-keyctl: warning: 1 keys are broken and left out"
+like "a broken key is left out, and a warning says so" "$status$out$err" "^0nvme-keyctl: warning: 1 keys are broken and left out"
 is "the others are there" "$(ids_in "$tmp/broken")" "$(sorted "$a" "$b" "$b2")"
 refused "the only key of a subsystem is broken" 4 "except possibly a broken one" ctl store export "$tmp/none" --subsysnqn="$C"
 ctl remove "$c" >/dev/null
@@ -172,5 +172,5 @@ is "each is a line" "$(grep -c '^{"id":' "$tmp/many/store")" 3003
 daemon_stop
 edit_store flip
 run preload
-is "3,003 broken records: they are told, but not one by one" "$status $(wc -l <"$tmp/err") $(grep -c 'Record .*: authentication failed' "$tmp/err") $(grep -c '3003 records of the store are broken' "$tmp/err")" "8 22 20 1"
+is "3,003 broken records: a few lines name some and count all" "$status $(wc -l <"$tmp/err") $(grep -c 'Record .*: authentication failed' "$tmp/err") $(grep -c '3003 records of the store are broken' "$tmp/err")" "8 22 20 1"
 finish

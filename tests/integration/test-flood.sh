@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck source-path=SCRIPTDIR
-# Members of the group that do what they can: others are served before them, root always gets in, and the
-# daemon does not grow. With the word "measure" behind the build directory it prints times for people.
+# Members of the group that send all they can: others are served before them, root always gets in, and the
+# daemon does not grow. With the word "measure" after the build directory it prints times for people.
 . "$(dirname "$0")/lib.sh"
 
 readonly group=4242 keys=${KEYD_TEST_KEYS:-1000}

@@ -23,7 +23,7 @@ restart() {
     daemon_stop
     start
 }
-# machine_id FILE: for whoever reads it from now on.
+# machine_id FILE: mounts it over /etc/machine-id.
 machine_id() {
     umount /etc/machine-id
     mount --bind "$1" /etc/machine-id
@@ -89,23 +89,23 @@ untouched "making a store"
 daemon_stop
 state=$old_state
 
-said "setup: another machine id is told" 0 "Not touching the host key: the host key $secret was made under another machine id"
+said "setup: another machine id is reported" 0 "Not touching the host key: the host key $secret was made under another machine id"
 untouched "setup"
 systemd-creds encrypt --with-key=tpm2-absent --name=nvme-keyd.psk "$tmp/psk" "$sealed/nvme-keyd.psk" 2>/dev/null
 said "setup: a credential that does not need the host key may be opened" 0 "Not touching the host key"
 rm "$sealed/nvme-keyd.psk"
 printf 'Whxqht+dQJax1aZeCGLxmiAAAAABAAAADAAAABAAAAA=\n' >"$sealed/another"
-said "setup: one that is not ours is not our business" 0 "Not touching the host key"
+said "setup: a credential of another service is ignored" 0 "Not touching the host key"
 for name in nvme-keyd.psk nvme-keyd.psk.disk1 nvme-keyd.kek; do
     mv "$sealed/"* "$sealed/$name"
     said "setup: $name that needs it must not be opened" 8 "No credentials are fetched, because $sealed/$name needs the host key: .*another machine id"
 done
 echo future >"$sealed/nvme-keyd.kek"
-said "setup: nor one of a kind that nobody knows" 8 "because $sealed/nvme-keyd.kek"
+said "setup: nor may one of an unknown kind be opened" 8 "because $sealed/nvme-keyd.kek"
 rm "$sealed/nvme-keyd.kek"
 untouched "setup"
 
-# The recipe of the manual page, on the host key that is there; what systemd hands in, the name being that of the file.
+# The recipe of the manual page, with the host key that is there. systemd names the credential after the file.
 machine_id "$host_key/first-id"
 recipes=$(grep -h '^systemd-creds encrypt' "$source/man/nvme-keyd.service.8.scd" "$source/README.md")
 is "the recipe for a sealed credential is the same in both places" "$(sort -u <<<"$recipes" | wc -l)" 1
@@ -131,7 +131,7 @@ start
 is "the old machine id is back: the store opens" "$(state_of_store)" open
 untouched "then"
 
-# --- what the manual page says for those who cannot have the old one back
+# --- the steps of the manual page for a machine id that is lost
 
 key=$(ctl slot add recovery | tail -n 1)
 creds=$(slots | awk '$2 == "systemd-creds" { print $1 }')
@@ -161,7 +161,7 @@ is "a machine id in memory: a warning at the start" "$(grep -c 'Only the host ke
 ctl slot reseal >/dev/null
 is "a machine id in memory: and with each change of a slot" "$(grep -c 'Only the host key opens the store' "$log")" 2
 
-# --- what seals a slot stays what it is: a systemd-creds that seals as it is told
+# --- a reseal keeps the type of key: a stand-in for systemd-creds that records --with-key=
 
 daemon_stop
 rm -rf "$state"
@@ -213,7 +213,7 @@ run ctl slot reseal
 is "a type of the future: reseal of all asks, and seals the others" "$status $(wc -l <<<"$out")" "3 1"
 head_is d4062dfb71ad4c86804b40ef1180f1fc
 check "a type of the future: reseal with --with-key=" test "$(ctl slot reseal "$slot" --with-key=tpm2)" = "$slot"
-is "a type of the future: it is another one now" "$(slots | grep "^$slot")" "$slot systemd-creds tpm2 -"
+is "a type of the future: the slot has the chosen type" "$(slots | grep "^$slot")" "$slot systemd-creds tpm2 -"
 ctl slot remove --force "$(slots | grep -v "^$slot" | cut -d ' ' -f 1)"
 touch "$host_key/old"
 restart

@@ -75,11 +75,11 @@ done
 refused "a timeout that is none" 2 "--timeout= needs a time" ctl status --timeout=soon
 refused "a timeout without end" 2 "--timeout= needs a time" ctl status --timeout=infinity
 
-# --- nobody listens
+# --- no process listens
 
 refused "no socket" 7 "nvme-keyd.socket" ctl status
 python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$varlink"
-refused "a socket on which nobody listens" 7 "Connection refused.*systemctl status nvme-keyd.socket" ctl status
+refused "a socket on which no process listens" 7 "Connection refused.*systemctl status nvme-keyd.socket" ctl status
 if [ ! -e /run/nvme-keyd/org.nvmekeyd.Manager ]; then
     # without GROUP...: the machine's own socket, with the lines of /etc/group that are given.
     with_groups() {

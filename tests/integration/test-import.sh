@@ -138,7 +138,7 @@ bad() {
 bad "a generated key" 3 "$file:2: .*generated key" "$(line generated x y)"
 bad "a line of one word" 3 "$file:2: not a line of a key file" "hello"
 bad "version 1 without digest" 3 "$file:2: .*ends with a PSK digest" "NVMe1R01 $HOST $SUBSYSTEM ${v0##* }"
-bad "two errors are both told" 3 "$file:2: .*$file:4: " "x" "$(line v1 seven f)" "y"
+bad "two errors are both reported" 3 "$file:2: .*$file:4: " "x" "$(line v1 seven f)" "y"
 bad "another PSK for a pair that is kept" 5 "$file:2: key [0-9a-f]{16} is already active" "$(line v1 other a)"
 bad "two PSKs for one pair" 5 "$file:3: see line 2: another PSK" "$(line v1 seven f)" "$(line v1 eight f)"
 bad "one NQN begins with another" 5 "$file:2: .*one subsystem NQN begins with the other" "$(line v1 nine aa)"
@@ -146,8 +146,8 @@ bad "one NQN of the file begins with another" 5 "$file:[12]: see line [12]: " "$
 printf '%s\n' "$good" "$(line v1 nine ee)" | make_file
 run ctl import --force --dry-run "$file"
 is "a dry run, forced" "$status $out$err $(count)" "0 2 to import, 0 unchanged, 0 skipped $base"
-bad "many errors: not all are told" 3 "too many errors" {1..30}
-is "many errors: how many are" "$(wc -l <"$tmp/err")" 21
+bad "many errors: not all are reported" 3 "too many errors" {1..30}
+is "many errors: 20 are reported, and a line says that there are more" "$(wc -l <"$tmp/err")" 21
 refused_with "an empty file" 3 "no PSK in standard input" "# nothing" ctl import
 rivals="NVMe0R01 $HOST nqn.2026-11.org.example:rivals $(psk one)
 NVMe0R02 $HOST nqn.2026-11.org.example:rivals $(psk two 2)"
@@ -166,7 +166,7 @@ head -c 20000 /dev/zero | tr '\0' x | make_file
 refused "a line too long" 3 "$file:1: longer than" ctl import "$file"
 head -c 300000 /dev/urandom | make_file
 run ctl import "$file"
-is "anything else" "$status" 3
+is "random bytes" "$status" 3
 
 # more_than_fits LENGTH N: N lines, each NQN has that length
 more_than_fits() {
@@ -211,7 +211,7 @@ def check(text, good, *details):
 with Connection(path) as c:
     base = count(c)
     reply = c.ask(IMPORT, {"keys": [key(first), {"identity": "x", "psk": first[1]}]})
-    check("a key that is wrong is told by its place", reply.get("error") == "org.nvmekeyd.Manager.InvalidKey" and
+    check("a wrong key is named by its place", reply.get("error") == "org.nvmekeyd.Manager.InvalidKey" and
           reply["parameters"]["index"] == 1, reply)
     for keys in (None, {}, [1], [{}], [{"identity": second[0]}], [{**key(second), "hostNQN": "nqn.a", "subsystemNQN": "nqn.b"}],
                  [{"hostNQN": "nqn.host", "psk": first[1]}]):
@@ -270,15 +270,15 @@ again() {
 again
 { cat "$file" && echo "the last line"; } >"$file.bad"
 run ctl import "$file.bad"
-is "an error in the last line: none" "$status $(count)" "3 $base"
+is "an error in the last line: no key is imported" "$status $(count)" "3 $base"
 line v1 other many:000000 >>"$file"
 run ctl import "$file"
-is "another PSK for the first in the last line: none" "$status $(count)" "5 $base"
-like "it is told" "$err" "$file:$((many + 1)): see line 1: "
+is "the last line has another PSK for the first pair: no key is imported" "$status $(count)" "5 $base"
+like "the error names both lines" "$err" "$file:$((many + 1)): see line 1: "
 sed -i '$d' "$file"
 
-# killed WHEN...: imports, kills the daemon when the command WHEN has come to its end, and notes what the
-# next one finds.
+# killed WHEN...: imports, kills the daemon when the command WHEN has ended, and notes what the next
+# daemon finds.
 outcomes=() wrong=()
 killed() {
     local found left
@@ -296,12 +296,12 @@ killed() {
     "($((base + many)), 0, True)") found=all ;;
     *) wrong+=("$found") ;;
     esac
-    # The file of a commit that is in force has the name of the store.
+    # A commit renames its file to the name of the store, so a new file means that it is not in force.
     [ -z "$left" ] || [ "$found" = none ] || wrong+=("a new file was left, $found was found")
     outcomes+=("$found${left:+!}")
 }
 
-# there PATTERN: waits for a file, as long as there is hope.
+# there PATTERN: waits for a file, while the import runs.
 there() {
     until compgen -G "$state/$1" >/dev/null || ! kill -0 "$client" 2>/dev/null; do :; done
 }

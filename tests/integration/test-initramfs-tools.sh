@@ -161,17 +161,17 @@ echo NVME_KEYD_KDUMP=yes >"$root/etc/nvme-keyd/initramfs.conf"
 check "an image for kdump that asks for the keys" make_kdump_image kdump-keys /var/lib/kdump/initramfs-tools
 check "kdump-keys: the store is there" in_image /var/lib/nvme-keyd/store
 
-# How long it waits for what may pass.
+# The hook's time limit for an error that may pass.
 settings() { printf '%s\n' "$@" >"$root/etc/nvme-keyd/initramfs.conf"; }
 settings 'NVME_KEYD_SUBSYSTEMS="nqn.a nqn.b"' NVME_KEYD_WAIT=1
 check "no image where the service has no copy of some keys" refuses 'there is no export of the store.*nvme-keyctl status.* Then run: update-initramfs'
 settings 'NVME_KEYD_SUBSYSTEMS="nqn.a nqn.b"'
 cp "$root$bin/nvme-keyctl" "$tmp/nvme-keyctl"
 printf '#!/bin/sh\n[ -e /var/tmp/asked ] || { : >/var/tmp/asked; echo "the store is locked" >&2; exit 8; }\nfor dir; do :; done\necho {} >"$dir/store"\n' >"$root$bin/nvme-keyctl"
-check "a service that cannot say it yet is asked again" make_image again
+check "while the store is locked the hook asks again" make_image again
 check "again: its copy is there" in_image /var/lib/nvme-keyd/store
 printf '#!/bin/sh\necho "no key is for it" >&2\nexit 4\n' >"$root$bin/nvme-keyctl"
-check "what does not pass is not waited for" refuses 'no key is for it. Then run'
+check "for an error that cannot pass the hook does not wait" refuses 'no key is for it. Then run'
 printf '#!/bin/sh\nfor dir; do :; done\necho "$@" >"$dir/store"\n' >"$root$bin/nvme-keyctl"
 check "an image with the keys of some subsystems" make_image some
 check "some: these are what was asked for" grep '^store export --no-legend --subsysnqn=nqn.a --subsysnqn=nqn.b /' \
@@ -179,17 +179,17 @@ check "some: these are what was asked for" grep '^store export --no-legend --sub
 check "some: there is nothing else" test "$(find "$image/var/lib/nvme-keyd" -type f | wc -l)" = 1
 echo 'NVME_KEYD_SUBSYSTEMS="nqn.a *"' >"$root/etc/nvme-keyd/initramfs.conf"
 check "an image with a copy of all keys" make_image all
-check "all: the star is no pattern of files" grep '^store export --no-legend /' "$image/var/lib/nvme-keyd/store"
+check "all: the star is not expanded to file names" grep '^store export --no-legend /' "$image/var/lib/nvme-keyd/store"
 rm "$root/etc/nvme-keyd/initramfs.conf"
 cp "$root/var/lib/nvme-keyd/store" "$tmp/header"
 echo '{"slots":[{"type":"tpm2"}],"rollbackCounter":{}}' >"$root/var/lib/nvme-keyd/store"
 check "an image with a store that has a rollback counter" make_image counter
-check "counter: its files stay away" grep '^store export --no-legend /' "$image/var/lib/nvme-keyd/store"
+check "counter: the image has an export, not the file of the store" grep '^store export --no-legend /' "$image/var/lib/nvme-keyd/store"
 cp "$tmp/header" "$root/var/lib/nvme-keyd/store"
 
 printf '#!/bin/sh\necho "the store is locked" >&2\nexit 8\n' >"$root$bin/nvme-keyctl"
 settings NVME_KEYD_WAIT=1 'NVME_KEYD_SUBSYSTEMS="nqn.a"'
-check "no image while the service cannot say it" refuses 'the store is locked.* Then run: update-initramfs -u -k'
+check "no image while the store stays locked" refuses 'the store is locked.* Then run: update-initramfs -u -k'
 # As kdump-tools has it made.
 mkdir -p "$root/var/lib/kdump"
 cp -a "$root/etc/initramfs-tools" "$root/var/lib/kdump/"
@@ -240,7 +240,7 @@ mknod -m 666 "$image/dev/null" c 1 3
 mkfifo "$image/dev/kmsg"
 cat <>"$image/dev/kmsg" >"$tmp/kmsg" &
 
-# run_script NAME: as the init of the initramfs does it, with a network that somebody else has set up
+# run_script NAME: as the init of the initramfs does it, with a network that is up already (IP=none)
 run_script() {
     env -i PATH=/sbin:/usr/sbin:/bin:/usr/bin quiet=y IP=none ROOT=/dev/null \
         chroot "$image" /bin/sh -c "exec /scripts/$1/nvme-keyd"
@@ -273,9 +273,9 @@ if ! grep -q ' keyring *\.nvme: ' /proc/keys; then
     check "no target: one line" said '^<3>nvme-keyd: .*connect.conf: line 1: no such target$'
     check "the handshake daemon's tree" test -x "$image$tree/usr/sbin/tlshd"
     check "is in memory" test "$(stat -f -c %T "$image$tree" 2>/dev/null)" = tmpfs
-    check "something of that name looks after it" soon runs
-    check "there" in_tree
-    check "and holds nothing of the initramfs" \
+    check "the handshake daemon runs" soon runs
+    check "it runs in the tree" in_tree
+    check "it holds no file of the initramfs" \
         bash -c '! find "/proc/$1"/{exe,cwd,fd} -type l -printf "%l\n" | grep -vE "^($2(/|$)|.*/dev/(null|kmsg)$|pipe:)"' \
         bash "$(daemons)" "$image$tree"
     run_script local-block
@@ -298,13 +298,13 @@ if ! grep -q ' keyring *\.nvme: ' /proc/keys; then
         timeout 20 chroot "$image$tree" $start
     check "before that of the unit begins" ended
     # shellcheck disable=SC2086
-    check "where there is none it does not wait" env -i PATH=/sbin:/usr/sbin:/bin:/usr/bin LD_LIBRARY_PATH=/lib \
+    check "without a daemon of the initramfs it does not wait" env -i PATH=/sbin:/usr/sbin:/bin:/usr/bin LD_LIBRARY_PATH=/lib \
         timeout 20 chroot "$image$tree" $start
 
     has_connections() { chroot "$image" /bin/sh -c '. /scripts/nvme-keyd-functions && nvme_keyd_has_connections'; }
     check "there is something to connect" has_connections
     printf '# nothing\n\n' >"$image/etc/nvme-keyd/connect.conf"
-    check "but not by comments" bash -c '! "$@"' bash chroot "$image" /bin/sh -c \
+    check "comments are no connections" bash -c '! "$@"' bash chroot "$image" /bin/sh -c \
         '. /scripts/nvme-keyd-functions && nvme_keyd_has_connections'
 else
     skip "the scripts" "this kernel has .nvme"

@@ -52,7 +52,7 @@ said() {
 check "a file that is not there: it fails" ends_with 2 "$conf"
 check "and says which" said 1 "$conf: cannot be read"
 check "--once as well" ends_with 2 --once "$conf"
-check "nor is it a directory" ends_with 2 "$tmp"
+check "a directory is refused" ends_with 2 "$tmp"
 printf '# nothing\n\n' >"$conf"
 check "a file of comments: all is connected" ends_with 0 "$conf"
 check "and nothing said" [ ! -s "$tmp/out" ]
@@ -80,7 +80,7 @@ in_namespace() { unshare --mount --propagation private env TLSHD=/bin/true tree=
 
 check "a tree: one file system" in_namespace '$make "$tree"; [ "$(grep -c " $tree " /proc/mounts)" = 1 ] && test -x "$tree/usr/sbin/tlshd"'
 check "a second time it is there" in_namespace '$make "$tree"; $make "$tree"; [ "$(grep -c " $tree " /proc/mounts)" = 1 ]'
-check "what was left half done is made anew" in_namespace '
+check "a half-made tree is made again" in_namespace '
         mkdir -p "$tree"; mount -t tmpfs tmpfs "$tree"; mkdir -p "$tree"/{proc,usr/sbin,half}
         : >"$tree/proc/keys"; mount -o bind /proc/keys "$tree/proc/keys"; : >"$tree/usr/sbin/@tlshd"
         $make "$tree"; [ "$(grep -c " $tree " /proc/mounts)" = 1 ] && [ ! -e "$tree/half" ] && test -s "$tree/usr/sbin/tlshd"'

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck source-path=SCRIPTDIR
-# What meson install puts where: every file that a distribution wants, and nothing else. With all that
-# can be left out left out, too.
+# meson install installs every file that a distribution wants, and nothing else, with all options on and
+# with all options off.
 . "$(dirname "$0")/lib.sh"
 
 # variable PACKAGE NAME DEFAULT: a directory as pkg-config knows it, without a slash before it.
@@ -154,7 +154,7 @@ shim=src/request-key-shim/request-key-shim
 is "the shim loads nothing" "$(readelf -d "$tmp/full/$shim" | grep -c NEEDED)" 0
 is "least: the shim loads libc only" "$(readelf -d "$tmp/least/$shim" | sed -n 's/.*NEEDED.*\[\(.*\)\.so.*/\1/p')" libc
 
-# --- the preset enables what the manual says is to be enabled
+# --- the preset enables the units that the manual names
 
 root=$tmp/root
 mkdir -p "$root/etc/systemd/system"
@@ -179,7 +179,7 @@ like "sysusers: a failure is a warning" "$status$err" "^0warning: systemd-sysuse
 rm "$tmp/sysusers"
 (PATH=$tmp/bin:$PATH DESTDIR=$tmp/dest meson install -C "$tmp/least" --no-rebuild --quiet) >/dev/null 2>&1
 check "sysusers: not with DESTDIR" test ! -e "$tmp/sysusers"
-is "sysusers: but without" "$(meson introspect --install-plan "$tmp/least" >/dev/null && grep -c 'run-sysusers.sh' "$tmp/least/meson-private/install.dat")" 1
+is "sysusers: meson runs it without DESTDIR" "$(meson introspect --install-plan "$tmp/least" >/dev/null && grep -c 'run-sysusers.sh' "$tmp/least/meson-private/install.dat")" 1
 
 fresh "$tmp/local" --prefix=/opt/keyd -Dtpm2=disabled -Dman=disabled -Dtests=false -Dkernel=false -Ddracut=false -Dinitramfs-tools=false -Dgroup=keyring
 rm -rf "$tmp/root"

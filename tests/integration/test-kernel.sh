@@ -20,12 +20,12 @@ check "a rule of request-key is for that name" \
 is "the daemon looks for this module" \
     "$(defined "$names" NAMES_LIVEPATCH_ENABLED)" "/sys/kernel/livepatch/$module/enabled"
 
-# The deadline of who answers ends before that of who waits for it.
+# The shim must give up before the kernel does, or its answer comes too late.
 wait_sec=$(sed -n 's/^#define WAIT_SECONDS //p' "$code")
 shim_sec=$(sed -n 's/^#define UPCALL_DEADLINE_USEC (\([0-9]*\) \* USEC_PER_SEC)$/\1/p' "$source/src/nvme-keyd/upcall/limits.h")
 check "the kernel waits longer ($wait_sec s) than the shim ($shim_sec s)" test "$wait_sec" -gt "$shim_sec"
 
-# dkms.conf is a script; DKMS takes from it what is to be built where.
+# dkms.conf is a script that sets variables for DKMS.
 dkms=$tmp/dkms.conf
 sed 's/@VERSION@/1.2.3/' "$source/kernel/dkms.conf.in" >"$dkms"
 is "DKMS builds the module that the Makefile makes" \

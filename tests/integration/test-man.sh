@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # usage: test-man.sh BUILD_DIRECTORY
-# Programs, manual pages and shell completion tell of the same commands, options, exit codes and ids.
+# Programs, manual pages and shell completion have the same commands, options, exit codes and ids.
 set -uo pipefail
 
 readonly BUILD=${1:?usage: $0 BUILD_DIRECTORY}

@@ -47,16 +47,16 @@ late='(local-fs|local-fs-pre|sysinit|basic|network-online|remote-fs.*)\.target|s
 for unit in nvme-keyd.service nvme-keyd.socket nvme-keyd-request.socket nvme-keyd-host-key.service nvme-keyd-credentials.service nvme-keyd-preload.service; do
     is "$unit waits for no local mount" "$(reaches together After "$unit" "$late")" ""
 done
-# A namespace that is made while the root is still read-only keeps it so. One has StateDirectory=, for which systemd sees
-# to it; that others come after it, too, is nothing to rely on.
+# A mount namespace that is made while the root is still read-only stays read-only. systemd orders a unit with
+# StateDirectory= after the remount. The order must not depend on other units that come after it, too.
 others_after=(systemd-sysusers.service systemd-modules-load.service modprobe@nvme_keyring.service nvme-keyd-host-key.service)
 for unit in nvme-keyd.service nvme-keyd-host-key.service; do
-    is "$unit: has the root as it is to be" \
+    is "$unit: comes after the root is remounted" \
         "$(reaches together After "$unit" 'systemd-remount-fs\.service' "${others_after[@]}")" systemd-remount-fs.service
 done
-is "but for that of the store, where it has one" "$(reaches separate After nvme-keyd.service 'var\.mount')" var.mount
+is "nvme-keyd.service waits for the mount of the store, where it has one" "$(reaches separate After nvme-keyd.service 'var\.mount')" var.mount
 for dump in together separate; do
-    is "$dump: what connects before local mounts is not held back by us" \
+    is "$dump: an early connection does not wait for our units" \
         "$(reaches "$dump" After "$early" 'nvme-keyd.*\.service|tlshd\.service')" ""
     is "$dump: no cycle" "$(grep -c 'ordering cycle' "$tmp/$dump")" 0
 done

@@ -12,8 +12,8 @@ target=$(add two t --role=target)
 slot=$(ctl slot list --no-legend | cut -d ' ' -f 1)
 readonly NEW=(--hostnqn="$HOST" --subsysnqn=nqn.2026-11.org.example:n)
 
-# What a command leaves in stderr and status where its standard output is of no use; a descriptor that
-# is missing must not become one of its sockets.
+# Each of these runs a command whose standard output cannot be written, and sets status and err. The
+# command must not use the number of a missing descriptor for one of its sockets.
 closed() {
     "$@" 2>"$tmp/err" >&-
     status=$?
@@ -29,7 +29,7 @@ read_only() {
     status=$?
     err=$(<"$tmp/err")
 }
-# The end of a pipe that nobody reads.
+# A pipe without a reader.
 deaf() {
     python3 - "$@" <<'PY' 2>"$tmp/err"
 import os, subprocess, sys
@@ -41,7 +41,7 @@ PY
     status=$?
     err=$(<"$tmp/err")
 }
-# What cannot be known before: a file that may not grow, though its disk has room.
+# A failure that shows only when the output is written: the file may not grow, though its disk has room.
 no_growth() {
     err=$(
         ulimit -f 0
@@ -51,7 +51,7 @@ no_growth() {
     status=$?
 }
 
-# --- what only looks, or changes what is there to be seen
+# --- verbs that print no secret
 
 ways=(closed full read_only)
 for way in "${ways[@]}"; do
@@ -72,7 +72,7 @@ full ctl add "${NEW[@]}" <<<"$(psk new)"
 is "add: full" "$status $err" "1 nvme-keyctl: standard output is full (No space left on device), but the change was made: see nvme-keyctl list"
 new=$(ctl list --json=short | json '[k["id"] for k in o["keys"] if k["subsystemNQN"].endswith(":n")][0]')
 closed ctl remove "$new"
-is "remove: what prints nothing needs no place" "$status$err" 0
+is "remove: it prints nothing, so it succeeds" "$status$err" 0
 
 # --- without standard input, or standard error
 
@@ -101,7 +101,7 @@ for way in closed full read_only deaf; do
     refused_secret $way "$build/nvme-keyctl" --socket="$varlink" slot reseal "$slot"
 done
 
-# --- secrets: what was made all the same
+# --- secrets: the change is made before the output fails
 
 # A process that ignores the signal, and one that would be killed by it.
 for signal in "" SIGXFSZ; do
@@ -119,18 +119,18 @@ trap - SIGXFSZ
 
 for key in "$id" "$target"; do
     no_growth rotate "$key" --generate --print-key
-    like "rotate: tells what helps" "$status $err" \
+    like "rotate: the error names the remedy" "$status $err" \
         "^1 nvme-keyctl: key [0-9a-f]{16} replaced $key, but its PSK is lost, .*: run nvme-keyctl rotate [0-9a-f]{16} --generate --print-key$"
     read -ra advice <<<"${err##*: run nvme-keyctl }"
     run ctl "${advice[@]}"
-    like "rotate: it does help" "$status $out" "^0 [0-9a-f]{16}"$'\n'"NVMeTLSkey-1:"
+    like "rotate: the remedy works" "$status $out" "^0 [0-9a-f]{16}"$'\n'"NVMeTLSkey-1:"
 done
 run ctl slot add recovery
 recovery=${out%%$'\n'*}
 no_growth slot reseal "$recovery"
-like "slot reseal: tells what helps" "$status $err" \
+like "slot reseal: the error names the remedy" "$status $err" \
     "^1 nvme-keyctl: slot $recovery has a new recovery key, which is lost, .*: run nvme-keyctl slot reseal $recovery$"
 run ctl slot reseal "$recovery"
-like "slot reseal: it does help" "$status $out" "^0 $recovery"$'\n'"[0-9A-Z]{5}-"
+like "slot reseal: the remedy works" "$status $out" "^0 $recovery"$'\n'"[0-9A-Z]{5}-"
 
 finish

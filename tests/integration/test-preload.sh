@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck source-path=SCRIPTDIR
 # nvme-keyd --preload: all keys once, without sockets, as an initramfs without a service manager does it.
-# Whoever waits for it waits a boot, so each failure is one line, in time.
+# A boot waits for it, so each failure is one line, in time.
 . "$(dirname "$0")/lib.sh"
 
 readonly GROUP=12345
 
-# preload [OPTION...]: as in an image, where /etc/group is all there is to tell the group by.
+# preload [OPTION...]: as in an image, where only /etc/group has the number of the group.
 printf 'root:x:0:\nnvme-keyd:x:%s:\n' "$GROUP" >"$tmp/group"
 preload() {
     # shellcheck disable=SC2016 # expands inside
@@ -59,7 +59,7 @@ keyctl clear "$(ring)"
 printf '[Manager]\nIdleExitSec=29\n[Keyring]\nStandIn=yes\nnonsense\n' >"$tmp/bad.conf"
 run preload -c "$tmp/bad.conf"
 is "mistakes in the configuration: 0" "$status" 0
-like "mistakes in the configuration: each is told" "$err" "$tmp/bad.conf:2: IdleExitSec= .*$tmp/bad.conf:5: not an option"
+like "mistakes in the configuration: each is reported" "$err" "$tmp/bad.conf:2: IdleExitSec= .*$tmp/bad.conf:5: not an option"
 is "mistakes in the configuration: the keys are there" "$(ring_names)" "$names"
 keyctl clear "$(ring)"
 run preload
@@ -87,7 +87,7 @@ is "a group that the caller has set is taken" "$status$err" \
     "0nvme-keyd: Keyring reconciled: 3 keys kept, 0 added, 0 removed"
 printf 'root:x:0:\nnvme-keyd:x:%s:\n' "$GROUP" >"$tmp/group"
 
-# --- somebody else has the store, for a moment
+# --- another process has the store, for a moment
 
 keyctl clear "$(ring)"
 flock --close "$state" sleep 2 &

@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck source-path=SCRIPTDIR
-# A store that cannot be opened when the daemon starts: what is in the ring stays, every verb says so,
-# and as soon as it can be opened, an upcall is answered and the keys are published. And one that
-# opens, but was changed by somebody else: what is wrong is listed, and the rest is of use.
+# A store that cannot be opened when the daemon starts: the keys in the ring stay, every verb says so, and
+# as soon as it can be opened, an upcall is answered and the keys are published. A store that opens, but
+# was changed by another program: the broken keys are listed, and the others work.
 . "$(dirname "$0")/lib.sh"
 
 # upcall DESCRIPTION: what the daemon answers a shim: "ERROR PAYLOAD".
@@ -35,7 +35,7 @@ is "what is in the ring stays" "$(ring_names | wc -l)" 1
 refused "list says so" 8 "can be accessed|permission|mode|group" ctl list
 refused "remove says so" 8 "." ctl remove "$id"
 like "status says so" "$(ctl status)" "unavailable"
-is "an upcall is to come again" "$(upcall "nvme-tls-psk:$HOST $SUBSYSTEM")" "$REJECTED "
+is "an upcall gets EKEYREJECTED" "$(upcall "nvme-tls-psk:$HOST $SUBSYSTEM")" "$REJECTED "
 keyctl unlink "$serial" "$(ring)"
 chmod 700 "$state"
 answer=$(upcall "nvme-tls-psk:$HOST $SUBSYSTEM")
@@ -51,7 +51,7 @@ check "list opens it" test -n "$(ctl list --no-legend)"
 is "and publishes" "$(ring_names | wc -l)" 1
 daemon_stop
 
-# --- changed by somebody else
+# --- changed by another program
 
 # Four keys, of one of which there are two versions.
 rm -rf "$state" && mkdir -m 700 "$state"
@@ -87,7 +87,7 @@ tampered "a record that is there twice" "authentication failed" edit_store twice
 tampered "an older record" ".*older than " edit_store from "$tmp/before/store" "$victim"
 tampered "a missing record" "the record is missing" edit_store drop "$victim"
 
-# refused_store TEXT REGEX COMMAND...: after the command no key is listed, and the reason is told.
+# refused_store TEXT REGEX COMMAND...: after the command list fails and says why.
 refused_store() {
     local text=$1 regex=$2
     shift 2
@@ -101,7 +101,7 @@ refused_store "a changed head" "store file: not authentic" edit_store flip-head
 refused_store "a cut head" "store file: not authentic" truncate -s 100 store
 refused_store "a file that is something else" "store file: " ln -sf /etc/passwd store
 
-# Of an older head all is broken that was changed since: the key and the one it was rotated to.
+# With an older head every key that was changed since is broken: the rotated one and its successor.
 rm -rf "$state" && cp -a "$tmp/now" "$state" && edit_store head "$tmp/before/store"
 daemon_start
 is "an older head: what is listed" "$(ctl list --no-legend | awk '{ print $1, $2 }' | sort)" \

@@ -38,7 +38,7 @@ finds_nothing() {
     [ -z "$found" ]
 }
 
-# nowhere TEXT PROCESS: the same, as soon as it has done what comes behind the answer to a call.
+# nowhere TEXT PROCESS: the same, as soon as the process has finished its work after the answer to a call.
 nowhere() {
     local found
     wait_for 10 finds_nothing "$2"
@@ -119,7 +119,7 @@ made=$(ctl generate --subsysnqn=nqn.2026-11.org.example:g --hostnqn="$HOST" --pr
 forms generated "$made" >>"$tmp/secrets"
 ring_forms tls-4 >>"$tmp/secrets"
 sleep 1
-nowhere "generate, and tell" "$daemon"
+nowhere "generate, and print the PSK" "$daemon"
 
 # More than a short message holds, with one TLS PSK for all.
 for i in {1..500}; do

@@ -5,7 +5,7 @@
 # slot does. The host key and the TPM are the test's own.
 . "$(dirname "$0")/host-key.sh"
 
-# Nobody else's TPM, and no systemd with another host key.
+# The test must not use the machine's TPM, nor its systemd, which has another host key.
 daemon_environment=(-E "NVME_KEYD_TCTI=swtpm:path=$TPM" -E "NVME_KEYD_CREDS_SOCKET=$tmp/none")
 
 start() {
@@ -22,7 +22,7 @@ slot_of() {
     slots | awk -v t="$1" '$2 == t { id = $1 } END { print id }'
 }
 
-# Each call tries anew to open a store that is locked.
+# Each call tries again to open a locked store.
 store_status() {
     wait_for 120 is_settled
     cat "$tmp/status"
@@ -163,7 +163,7 @@ like "recovery: prints id and key" "$status $out" $'^0 [0-9a-f]{8}\n([0-9A-HJKMN
 is "recovery: no note where no human reads" "$err" ""
 nowhere "recovery" "$key"
 is "recovery: listed" "$(slots | grep recovery)" "$recovery recovery - -"
-is "recovery: the key is not told again" "$(ctl slot list -j | grep -c "${key%%-*}")" 0
+is "recovery: the key is not shown again" "$(ctl slot list -j | grep -c "${key%%-*}")" 0
 refused "the last slot that opens by itself stays" 5 "no other slot is known to open" ctl slot remove "$creds"
 like "recovery: a note for humans" "$(on_terminal "" "$build/nvme-keyctl" --socket="$varlink" slot add recovery)" \
     $'^[0-9a-f]{8}\n[0-9A-Z-]{77}\nnvme-keyctl: keep this recovery key in a safe place: it is not shown again\nstatus 0$'
@@ -188,14 +188,14 @@ told=$(grep -c "Cannot open the store: systemd-creds" "$log")
 start
 is "another host key: the store is locked" "$(store_state)" "unavailable -"
 run store_status
-like "another host key: status tells why, and what to do" "$out" \
+like "another host key: status says why, and what to do" "$out" \
     $'Store: unavailable\n +: systemd-creds: [^\n]+\n +: recovery: needs the recovery key [^\n]*nvme-keyctl slot unlock[^\\n]*\\n'
 is "another host key: nothing is published" "$(ring_names)" ""
 run ctl slot list
-like "locked: the slots are told" "$status $out" "^0 .*$creds +systemd-creds +host +-"$'\n'"$recovery +recovery +- +-"
-is "locked: but not as the truth" "$err" "nvme-keyctl: warning: the store is locked, so its slots are not verified"
+like "locked: the slots are listed" "$status $out" "^0 .*$creds +systemd-creds +host +-"$'\n'"$recovery +recovery +- +-"
+is "locked: a warning says that they are not verified" "$err" "nvme-keyctl: warning: the store is locked, so its slots are not verified"
 is "locked: JSON" "$(ctl slot list --json=short 2>/dev/null | json 'o["authentic"]')" False
-# locked COMMAND...: a line for each slot, and nothing else comes of it.
+# locked COMMAND...: it prints a line for each slot and changes nothing.
 locked() {
     before=$(store_digest)
     run ctl "$@"
@@ -245,10 +245,10 @@ printf '%s\n' "$recovery" "$(tr - ' ' <<<"$key")" >"$tmp/key" # as "slot add" pr
 run ctl slot unlock --key-file="$tmp/key" --json=short
 is "unlock: from a file, JSON" "$status$err $(json 'o["slot"]' <<<"$out")" "0 {'id': '$recovery', 'type': 'recovery', 'opened': True}"
 
-# --- sealed anew
+# --- reseal
 
 run ctl slot reseal
-is "reseal: tells which" "$status$err $out" "0 $creds"
+is "reseal: prints the slot" "$status$err $out" "0 $creds"
 is "reseal: status does not ask for it any more" "$(ctl status | grep -c 'slot reseal') $(ctl status --check | cut -d : -f 1)" "0 OK"
 is "reseal: the same slots" "$(slots | cut -d ' ' -f 1-3 | sort)" "$(printf '%s\n' "$creds systemd-creds host" "$recovery recovery -" | sort)"
 restart
@@ -329,7 +329,7 @@ tpm2=$out
 like "a TPM: slot add" "$status $out" '^0 [0-9a-f]{8}$'
 like "a TPM: a warning: nothing is measured" "$err" "warning: slot $tpm2 \\(tpm2\\) was sealed while nothing was measured into PCRs 7, 14 \\(sha256\\), so it is not bound to what this machine boots"
 like "a TPM: a warning: another slot is bound to no PCR" "$err" "warning: slot $creds \\(systemd-creds\\) is bound to no PCR: any boot of this machine opens the store by it, whatever slot $tpm2 \\(tpm2\\) is bound to"
-is "a TPM: no more of them" "$(wc -l <<<"$err")" 2
+is "a TPM: there are two warnings" "$(wc -l <<<"$err")" 2
 run ctl slot list
 is "a TPM: slot list warns" "$(grep -c ': warning: slot ' <<<"$err")" 2
 is "a TPM: slot list: JSON" "$(ctl slot list --json=short | json 'len(o["warnings"]), [s.get("unmeasured") for s in o["slots"] if s["type"] == "tpm2"]')" "(2, [[7, 14]])"
@@ -343,7 +343,7 @@ check "firmware measures" pcr_extend 7
 check "and the next" pcr_extend 14
 run ctl slot reseal "$tpm2"
 is "a TPM: sealed to what was measured: no warning" "$status$err $out" "0 $tpm2"
-is "a TPM: slot list: no warning of that" "$(ctl slot list 2>&1 | grep -c 'nothing was measured')" 0
+is "a TPM: slot list has no such warning" "$(ctl slot list 2>&1 | grep -c 'nothing was measured')" 0
 is "a TPM: listed" "$(slots | grep tpm2)" "$tpm2 tpm2 7+14:sha256 -"
 is "a TPM: JSON" "$(ctl slot list --json=short | json '[(s["pcrs"], s["bank"]) for s in o["slots"] if s["type"] == "tpm2"]')" "[([7, 14], 'sha256')]"
 restart
@@ -369,14 +369,14 @@ refused "reseal: no --with-key= for a TPM" 3 "withKey" ctl slot reseal "$tpm2" -
 tpm_stop
 run ctl slot reseal
 is "reseal without a TPM: the other one is done" "$status $out" "8 $creds"
-like "reseal without a TPM: tells which is not" "$err" "^nvme-keyctl: slot $tpm2 \(tpm2\): [^"$'\n'"]+$"
+like "reseal without a TPM: names the slot that it cannot reseal" "$err" "^nvme-keyctl: slot $tpm2 \(tpm2\): [^"$'\n'"]+$"
 tpm_replace
 tpm_start
 restart
 is "another TPM: the next slot opens it" "$(store_state)" "open systemd-creds"
 run ctl slot reseal
 is "another TPM: reseal: the other slot is done" "$status $out" "8 $creds"
-like "another TPM: reseal: not unseen" "$err" "^nvme-keyctl: slot $tpm2 \\(tpm2\\): this is another TPM [^"$'\n'"]+ --new-tpm$"
+like "another TPM: reseal asks for --new-tpm" "$err" "^nvme-keyctl: slot $tpm2 \\(tpm2\\): this is another TPM [^"$'\n'"]+ --new-tpm$"
 refused "another TPM: slot add" 8 "another TPM .* --new-tpm" ctl slot add tpm2 --rollback-counter
 is "another TPM: no notice" "$(grep -c "another TPM than the store knew" "$log")" 0
 refused "another TPM: not for another type" 2 "need type tpm2" ctl slot add systemd-creds --new-tpm
@@ -390,7 +390,7 @@ is "another TPM: it opens the store" "$(store_state)" "open tpm2"
 
 run ctl slot reseal --rollback-counter
 is "a rollback counter: reseal" "$status$err $(wc -l <<<"$out")" "0 2"
-like "a rollback counter: told" "$(ctl slot list)" "slots listed\. A counter of the TPM detects old copies of the store\.$"
+like "a rollback counter: slot list mentions it" "$(ctl slot list)" "slots listed\. A counter of the TPM detects old copies of the store\.$"
 is "a rollback counter: JSON" "$(ctl slot list --json=short | json 'o["rollbackCounter"]')" True
 refused "a rollback counter: one is enough" 3 "has a rollback counter already" ctl slot add tpm2 --rollback-counter
 restart

@@ -12,7 +12,7 @@ tcti=(-E "NVME_KEYD_TCTI=swtpm:path=$TPM")
 
 daemon_start "${tcti[@]}"
 add one a >/dev/null 2>"$tmp/hint" || bail "add"
-like "the first key tells what to do about the day when nothing opens the store" "$(<"$tmp/hint")" \
+like "the first key advises a recovery key" "$(<"$tmp/hint")" \
     "sealed by tpm2 and systemd-creds: add a recovery key with nvme-keyctl slot add recovery"
 like "the store is made with both" "$(ctl slot list --no-legend)" "tpm2.*systemd-creds"
 recovery=$(ctl slot add recovery | tail -n 1)
@@ -71,22 +71,22 @@ fi
 begin=$SECONDS
 daemon_pid=$daemon
 daemon_stop
-check "it ends when told to" test $((SECONDS - begin)) -lt 40
-is "and well" "$daemon_status" 0
+check "it ends on SIGTERM" test $((SECONDS - begin)) -lt 40
+is "with status 0" "$daemon_status" 0
 wait "$waiting"
-result $((!$?)) "who waited is told"
+result $((!$?)) "the waiting call fails"
 wait "$adding"
-result $((!$?)) "and has added nothing"
+result $((!$?)) "the waiting add fails, too"
 wait_for 60 sh -c "! pgrep -P $daemon_pid >/dev/null"
 result $? "no process is left"
 
-# Who has the recovery key does not wait.
+# A recovery key opens the store without a wait for the TPM.
 daemon_listen "${tcti[@]}"
 wait_for 40 is_waiting
 begin=$SECONDS
 run ctl slot unlock <<<"$recovery"
 is "unlock does not wait for the TPM" "$status" 0
-check "nor long" test $((SECONDS - begin)) -lt 40
+check "unlock takes less than 40 s" test $((SECONDS - begin)) -lt 40
 like "unlock: the store is open" "$(ctl status)" "Sealed by: recovery"
 daemon_stop
 
@@ -98,7 +98,7 @@ like "the next slot opens it in the end" "$out" "example:a"
 is "and the keys are published" "$(ring_names | wc -l)" 1
 like "status says which" "$(ctl status)" "systemd-creds"
 
-# A slot that was sealed for a caller who has gone meanwhile is no other caller's.
+# A slot that was sealed for a caller that is gone must not go to another caller.
 kill -CONT "$tpm"
 daemon_restart "${tcti[@]}"
 wait_for 60 opened_by_tpm
@@ -108,6 +108,6 @@ timeout 2 "$build/nvme-keyctl" --socket="$varlink" slot add tpm2 >/dev/null 2>&1
 is "slot add waits for the TPM" "$?" 124
 kill -CONT "$tpm"
 run ctl slot add tpm2
-is "another caller has a slot" "$status" 0
-is "the first one has none" "$(ctl slot list --no-legend | wc -l)" $((before + 1))
+is "another caller gets a slot" "$status" 0
+is "the caller that is gone has none" "$(ctl slot list --no-legend | wc -l)" $((before + 1))
 finish

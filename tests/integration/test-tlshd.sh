@@ -60,21 +60,21 @@ mv "$units/invocation:nvme-keyd-tlshd.service" "$units/invocation:tlshd.service"
 ln -sfn 0123456789abcdef0123456789abcdef "$units/invocation:tlshd.service"
 is "another invocation" "$(state)" "('tlshd.service', 'unknown')"
 ln -sfn "$invocation" "$units/invocation:tlshd.service"
-is "nothing was told so far" "$(told)" 0
+is "there is no warning so far" "$(told)" 0
 check "it unlinks the keyring" tlshd_unlinks
-is "it has let go of it by itself: ready" "$(state) $(remedy)" "('tlshd.service', 'ready') None"
+is "tlshd has unlinked the keyring itself: ready" "$(state) $(remedy)" "('tlshd.service', 'ready') None"
 tlshd_start "$(ring)"
 is "another one" "$(state)" "('tlshd.service', 'ready')"
 
 # What unloading the module does.
 keyctl revoke "$(ring)"
-is "it has not the new one" "$(state)" "('tlshd.service', 'stale')"
-check "the journal tells" wait_for 60 tells 1
+is "it does not have the new one" "$(state)" "('tlshd.service', 'stale')"
+check "the log has a warning" wait_for 60 tells 1
 run ctl status
 like "status: what to do" "$out" $'Handshakes: tlshd.service, stale\n.*\n +systemctl restart tlshd.service\n +Provision:'
 ctl sync >/dev/null
-is "it tells once" "$(told)" 1
-is "nobody was asked to restart it" "$(grep -cE "Cannot restart|Restarting" "$log")" 0
+is "there is one warning" "$(told)" 1
+is "no restart was tried" "$(grep -cE "Cannot restart|Restarting" "$log")" 0
 daemon_stop
 
 # Without any link it may have been started this moment, so it gets 5 seconds. A machine may be too slow to look within
@@ -96,16 +96,16 @@ sleep 6
 kill -CONT "$daemon"
 is "it has by now" "$(state)" "('tlshd.service', 'ready')"
 sleep 0.5
-is "nothing was told" "$(unlinked)" "$before"
+is "no message was logged" "$(unlinked)" "$before"
 daemon_stop
 tlshd_start
 daemon_start "${start[@]}"
-check "it never links it: the journal has that" wait_for 60 has_unlinked "$((before + 1))"
+check "it never links it: a message says so" wait_for 60 has_unlinked "$((before + 1))"
 is "that is no warning" "$(told)" 1
 run ctl status
-like "status: whom that concerns" "$out" $'Handshakes: tlshd.service, unknown\n.*1\\.1 and newer need none.*\n +systemctl restart tlshd.service\n'
+like "status: says which versions of tlshd need a link" "$out" $'Handshakes: tlshd.service, unknown\n.*1\\.1 and newer need none.*\n +systemctl restart tlshd.service\n'
 
-# --- a restart that does not help: before 0.12 tlshd links only what it is told to
+# --- a restart that does not help: before 0.12 tlshd links only the keyrings of its configuration
 
 tlshd_start
 is "restarted in vain" "$(state) $(remedy)" "('tlshd.service', 'unknown') configure"
@@ -115,7 +115,7 @@ cp "$conf" "$tmp/conf"
 printf '[Manager]\nRestartTlshd=yes\n' >>"$conf"
 kill -HUP "$daemon"
 configured() { grep -q "tlshd.service was restarted, but has not linked the keyring .nvme: .*keyrings=.nvme" "$log"; }
-check "the journal tells" wait_for 60 configured
+check "the log says what to configure" wait_for 60 configured
 is "it is not restarted again" "$(grep -cE "Cannot restart|Restarting" "$log")" 0
 daemon_stop
 
@@ -130,12 +130,12 @@ check "stale" wait_for 60 tells "$((before + 1))"
 printf '[Manager]\nRestartTlshd=yes\n' >>"$conf"
 kill -HUP "$daemon"
 restarts() { [ "$(grep -c "Cannot restart tlshd.service: " "$log")" -eq "$1" ]; }
-check "the reload has it restarted; no service manager: that is told" wait_for 60 restarts 1
+check "the reload tries a restart; without a service manager a message says that it failed" wait_for 60 restarts 1
 is "and the daemon goes on" "$(state)" "('tlshd.service', 'stale')"
 ctl sync >/dev/null
 kill -HUP "$daemon"
 ctl sync >/dev/null
-is "once" "$(grep -c "Cannot restart tlshd.service: " "$log") $(told)" "1 $((before + 1))"
+is "each message is there once" "$(grep -c "Cannot restart tlshd.service: " "$log") $(told)" "1 $((before + 1))"
 daemon_stop
 
 # --- and at the start

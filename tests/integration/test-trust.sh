@@ -38,7 +38,7 @@ put_in_place() {
     cp -a "$tmp/$1" "$state"
 }
 
-# is_kept_out WHAT DETAIL: nothing is published of a store, nothing is taken away, and people are told.
+# is_kept_out WHAT DETAIL: no key of the store is published, none is withdrawn, and all messages say why.
 is_kept_out() {
     is "$1: not opened" "$(store_field Store)" unavailable
     is "$1: nothing is published, nothing removed" "$(ring_names | cut -d' ' -f3)" "$OURS"
@@ -168,7 +168,7 @@ run ctl store forget "$counter"
 is "a counter of a store that is gone: removed" "$status$out$err" 0
 is "a counter of a store that is gone: the other is opened" "$(store_field Store)" open
 like "its keys are published" "$(ring_names)" "$THEIRS"
-# owner_password: as somebody sets it who keeps the TPM for himself.
+# owner_password: sets one, so that only its owner can use the TPM.
 owner_password() {
     python3 - "$TPM" <<'PY'
 import socket, struct, sys
@@ -207,7 +207,7 @@ tpm_start
 check "the owner of the TPM has a password" owner_password
 new_store
 is "a TPM that is passed over: the other slot" "$status $(json 'o["storeMadeBy"]' <<<"$out")" "0 ['systemd-creds']"
-like "a TPM that is passed over: told, and why" "$err" "warning: the store has no slot by tpm2: cannot make a storage root key: the TPM's owner hierarchy has a password; .*nvme-keyctl slot add tpm2"
+like "a TPM that is passed over: a warning says why" "$err" "warning: the store has no slot by tpm2: cannot make a storage root key: the TPM's owner hierarchy has a password; .*nvme-keyctl slot add tpm2"
 check "a TPM that is passed over: the log says so too" grep -q "Slot warning: the store has no slot by tpm2: cannot make a storage root key" "$log"
 stop
 tpm_stop

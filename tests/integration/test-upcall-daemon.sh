@@ -39,11 +39,11 @@ sleep 1
 kill -CONT "$daemon"
 wait "$asking"
 read -r took result flags expiry held answer <"$tmp/answers"
-is "a daemon that goes on: who waits has the answer" "$result $answer" "OK $bytes"
-right "a daemon that goes on: who comes, too"
+is "a daemon that goes on: the waiting request is answered" "$result $answer" "OK $bytes"
+right "a daemon that goes on: the next request is answered, too"
 daemon_stop
-gets "nobody listens" ENOKEY "$name"
-between "nobody listens: at once" 0 "$AT_ONCE"
+gets "no process listens" ENOKEY "$name"
+between "no process listens: at once" 0 "$AT_ONCE"
 rm -f "$request"
 gets "no socket" ENOKEY "$name"
 between "no socket: at once" 0 "$AT_ONCE"
@@ -63,7 +63,7 @@ daemon_wait() {
 }
 
 daemon_wait
-check "nobody has started it" eval '! is_daemon'
+check "it is not running yet" eval '! is_daemon'
 right "a cold daemon answers an identity"
 check "it was started" is_daemon
 daemon_stop
@@ -98,7 +98,7 @@ wait_for 60 grep -qs ready "$tmp/activator.out" || bail "activator"
 right "killed with the request in its hands: the next one answers it"
 daemon_stop
 
-# --- 200 identities at once, and nobody there yet
+# --- 200 identities at once, before the daemon is started
 
 "$interpreter" - "$HOST" >"$tmp/keys" <<'PY'
 import base64, hashlib, sys, zlib
@@ -117,7 +117,7 @@ for serial in $(keyctl rlist "$(ring)"); do
     printf '%s\t%s\n' "$(keyctl rdescribe "$serial" | cut -d ';' -f 5-)" "$(keyctl pipe "$serial" | od -An -v -tx1 | tr -d ' \n')"
 done | sort >"$tmp/expected"
 daemon_stop
-# A machine that does something else for 8 seconds is none that shows it, but not three times.
+# A machine that is busy for 8 seconds fails this, but not three times.
 for _ in 1 2 3; do
     daemon_wait
     sed 's/^/user\t/' <(cut -f 1 "$tmp/expected") | requester --lines --together >"$tmp/answers"
@@ -128,7 +128,7 @@ is "all are answered" "$(cut -d ' ' -f 2 "$tmp/answers" | sort | uniq -c | tr -s
 is "with their own bytes" "$(cut -d ' ' -f 6 "$tmp/answers")" "$(cut -f 2 "$tmp/expected")"
 diag "the slowest took $(cut -d ' ' -f 1 "$tmp/answers" | sort -n | tail -n 1) ms"
 check "by one daemon" is_daemon
-is "which lives" "$(ctl status --json=short | json 'o["keys"]')" 200
+is "the daemon lives" "$(ctl status --json=short | json 'o["keys"]')" 200
 daemon_stop
 
 # --- without its store
@@ -139,12 +139,12 @@ daemon_wait
 gets "a store that is refused" EKEYREJECTED "$name"
 like "for two seconds" "$expiry" '^([012]s|expd)$'
 gets "a store that is refused: a pair" EKEYREJECTED "$pair"
-gets "a store that is refused: what is not there" EKEYREJECTED "nvme-tls-psk:$HOST nqn.2026-11.org.example:none"
+gets "a store that is refused: an unknown pair" EKEYREJECTED "nvme-tls-psk:$HOST nqn.2026-11.org.example:none"
 as=(setpriv --reuid=65534 --regid=65534 --clear-groups)
 gets "a store that is refused: another user" EACCES "$name"
 as=()
 chmod 700 "$state"
-right "and as soon as it is not"
+right "the store is accepted again: an answer at once"
 daemon_stop
 
 # systemd's service for credentials, which does not answer.
@@ -163,5 +163,5 @@ between "a store that cannot be opened in time: after 8 seconds" 7000 "$LATEST"
 like "a store that cannot be opened in time: for a second" "$expiry" '^([01]s|expd)$'
 daemon_stop
 daemon_wait
-right "and when it can be"
+right "the store can be opened again: an answer"
 finish

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck source-path=SCRIPTDIR
-# What may be asked of request_key(2), what the answer is, for how long, and what a miss is.
+# The requests that request_key(2) may make, their answers, the time these last, and misses.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/upcall.sh"
 
@@ -29,7 +29,7 @@ is "callout words are not for an identity" "$result $answer" "OK $(ring_hex "${n
 
 # --- all keys of a pair
 
-# serials [KEY]: those that nvme-keyctl tells, the first version first.
+# serials [KEY]: those that nvme-keyctl prints, the first version first.
 serials() {
     ctl show "${1:-$id}" --json=short | json '" ".join(str(i["serial"]) for i in o["key"]["identities"])'
 }
@@ -53,7 +53,7 @@ new=$(psk two 2 | ctl rotate "$id" --json=short | json 'o["key"]["id"]') || bail
 read -r new0 new1 <<<"$(serials "$new")"
 old0=$(ring_serials "${names[0]}") old1=$(ring_serials "${names[1]}")
 all=$(lines "$old0" "$old1" "$new0" "$new1")
-# sorted CALLOUT: what is told, the lowest first.
+# sorted CALLOUT: the serials of the answer, the lowest first.
 sorted() {
     request user "$pair" "$1"
     text "$answer" | tr ' ' '\n' | sort | tr '\n' ' '
@@ -67,7 +67,7 @@ is "callout: the other hash" "$(sorted hash=sha384)" "$(lines "$new0" "$new1")"
 is "callout: both" "$(sorted "version=1 hash=sha384")" "$(lines "$new1")"
 is "callout: in the other order, with blanks" "$(sorted "  hash=sha384   version=1 ")" "$(lines "$new1")"
 for words in keyring=1 x versio version0 " " = VERSION=0 nversion=0 "a=b c=d e" "hash256 versions=0"; do
-    is "callout: \"$words\" is nothing we know" "$(sorted "$words")" "$all"
+    is "callout: \"$words\" is ignored" "$(sorted "$words")" "$all"
 done
 is "callout: among others" "$(sorted "x=y version=0 z hash=sha384 q")" "$(lines "$new0")"
 for words in version version= version=2 version=01 hash hash=md5 hash=sha3840 "version=1 hash=x"; do
@@ -110,7 +110,7 @@ out=$(keyctl session - bash -c '
     ask && ask && "$@" >/dev/null && sleep 5.1 && ask' "nvme-tls-psk:$HOST $later" \
     "$build/nvme-keyctl" --socket="$varlink" add --hostnqn="$HOST" --subsysnqn="$later" <<<"$(psk three)" 2>/dev/null)
 is "a key that comes after a miss is found when that is forgotten" "$out" $'missed\nmissed\nfound'
-is "and not asked for before" "$(grep -c "not here: nvme-tls-psk:$HOST $later" "$log")" 1
+is "until then the daemon is asked once" "$(grep -c "not here: nvme-tls-psk:$HOST $later" "$log")" 1
 
 # --- at once
 

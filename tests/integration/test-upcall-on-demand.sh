@@ -53,7 +53,7 @@ is "under its name" "$(ring_serials "$(ctl show "$id" --json=short | json 'o["ke
 run ctl remove "$id"
 is "remove takes it out" "$(ring_names | grep -c " $SUBSYSTEM ")" 0
 
-# --- the end: a request finds nobody then, so what was on demand is resident
+# --- the end: a request finds no daemon then, so a key on demand becomes resident
 
 id=$(add four a)
 is "the key is not in the ring" "$(ring_names | grep -c " $SUBSYSTEM ")" 0
@@ -75,13 +75,13 @@ wait_for 60 grep -q "^$(printf '%08x' "$serial") .* perm " /proc/keys
 result $? "after a reload it does not end"
 daemon_stop
 
-# --- under construction: who reads such a key waits for whoever makes it
+# --- under construction: a process that reads such a key waits until it is made
 
-# Nobody else sleeps for just that long.
+# The number makes the command unique, so that pgrep finds no other.
 maker="/bin/sleep 60.$$"
 printf 'create\tuser\tNVMe*\t*\t%s\n' "$maker" >"$rule"
 name=$(ring_names | grep " $SUBSYSTEM ")
-# in a session that does not lead to the ring, or the kernel would find ours
+# in a session without a link to the ring, or the kernel would find our key
 keyctl session - keyctl request2 user "$name" "" "$(ring)" >/dev/null 2>&1 &
 asker=$!
 wait_for 60 grep -qE "^[0-9a-f]+ .{4}U.*$SUBSYSTEM " /proc/keys || bail "no key is under construction"

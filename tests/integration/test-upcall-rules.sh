@@ -5,7 +5,7 @@
 # order the files are read, and nothing else.
 . "$(dirname "$0")/lib.sh"
 
-# As one leaves it that is killed with all its processes; another test may well be the one to clear it.
+# Files as a test leaves them that is killed with all its processes; another test may remove them first.
 readonly left_rule=/etc/request-key.d/00-keyd-test-0.conf left_socket=/run/nvme-keyd/request
 leave_behind() {
     flock -w 1500 9 || return
@@ -32,7 +32,7 @@ chosen() {
     /sbin/request-key -d -n -v -D "$1;0;0;1f0000;$2" create 4711 0 0 1 2 3 "$3" 2>&1 |
         sed -n 's/^Run /run /p; s/^- argv/argv/p'
 }
-# ours TYPE DESCRIPTION CALLOUT: what it is to run.
+# ours TYPE DESCRIPTION CALLOUT: the command that it should run.
 ours() {
     echo "run $shim"
     local words=("${shim##*/}" 4711 0 "$@") i
@@ -78,8 +78,8 @@ END
 request user "$pair"
 is "the pair is answered" "$result $(text "$answer")" "OK $serial"
 request user "$name"
-is "an identity of type user is nobody's" "$result" ENOKEY
-is "nor has the daemon heard of it" "$(grep -c "not here" "$log")" 0
+is "no rule is for an identity of type user" "$result" ENOKEY
+is "the daemon was not asked for it" "$(grep -c "not here" "$log")" 0
 
 # --- with the rules of keyutils
 
@@ -119,7 +119,7 @@ else
     like "debug: rejects" "$(<"$tmp/with")" "rejected: EKEYREJECTED.*expired: EKEYEXPIRED.*revoked: EKEYREVOKED"
     like "debug: pipes" "$(<"$tmp/with")" "debug:loop: OK abc def"
     like "dns_resolver: its own program" "$(<"$tmp/with")" "run /sbin/key.dns_resolver"
-    like "nobody's is nobody's" "$(<"$tmp/with")" "nobody's: ENOKEY"
+    like "no rule for it: ENOKEY" "$(<"$tmp/with")" "nobody's: ENOKEY"
 fi
 
 # --- with those of others
@@ -131,14 +131,14 @@ order() {
 readonly theirs=$rules/0-keyd-test-$$-theirs.conf
 reject="/bin/keyctl reject %k 1 revoked 0"
 
-# both TEXT TYPE DESCRIPTION RESULT: by the kernel, with our file before theirs and behind it.
+# both TEXT TYPE DESCRIPTION RESULT: by the kernel, with our file before theirs and after it.
 both() {
-    local n where file seen_before='' seen_behind=''
+    local n where file seen_before='' seen_after=''
     for n in {a..z}; do
         file=$rules/$n-keyd-test-$$-ours.conf
         install_rules "$file"
         where=before
-        [ "$(order | head -n 1)" = ours.conf ] || where=behind
+        [ "$(order | head -n 1)" = ours.conf ] || where=after
         local -n seen=seen_$where
         if [ -z "$seen" ]; then
             seen=yes
@@ -146,7 +146,7 @@ both() {
             is "$1, ours $where theirs" "$result" "$4"
         fi
         rm "$file"
-        [ "$seen_before$seen_behind" != yesyes ] || return 0
+        [ "$seen_before$seen_after" != yesyes ] || return 0
     done
     skip "$1, the other order" "no name of 26 has it here"
 }

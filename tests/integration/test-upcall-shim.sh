@@ -6,7 +6,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/upcall.sh"
 
-# description MODE: one that nobody else asks for.
+# description MODE: one that no other test asks for.
 description() {
     echo "nvme-tls-psk:mode:$1:$$"
 }
@@ -19,7 +19,7 @@ is_none_left() {
     ! is_left
 }
 
-# Elsewhere it is somebody else's.
+# Elsewhere it belongs to another program.
 if [ ! -e /dev/log ]; then
     in_background dev-log.py /dev/log
     dev_log=$started
@@ -77,7 +77,7 @@ fake=$started
 lines | head -n 11 | requester --lines --together >"$tmp/results"
 lines | tail -n +12 | requester --lines --together >>"$tmp/results" &
 asking=$!
-# is_waiting: all have asked, and of late and mute one at least has no answer yet, but nobody else.
+# is_waiting: all have asked, and only late, mute or both have no answer yet.
 is_waiting() {
     local n
     n=$(shims "mode:.*:$$")
@@ -95,7 +95,7 @@ while read -r mode expected lifetime minimum maximum; do
     result $? "answer \"$mode\": $expected" ||
         diag "got $result for $expiry, flags $flags, after $took ms, expected $lifetime, $minimum to $maximum ms"
 done <<<"$CASES"
-is "each was asked, once, and again who hung up" "$(sort "$tmp/fake-keyd.out" | uniq -c | awk '$1 > 1 { print $1, $2 }')" "2 hangup"
+is "each request came once, and that for hangup twice" "$(sort "$tmp/fake-keyd.out" | uniq -c | awk '$1 > 1 { print $1, $2 }')" "2 hangup"
 logs "what is no answer is logged" 11 '^<27>request-key-shim\[[0-9]+\]: nvme-keyd did not answer: Bad message$'
 logs "and the end of the connection" 1 'nvme-keyd did not answer: Connection reset by peer$'
 logs "and that there was none" 1 'nvme-keyd did not answer: Connection timed out$'
@@ -142,7 +142,7 @@ traced() {
     request user "nvme-tls-psk:traced:mode:$1:$$"
     wait_for 20 grep -q '^+++ exited' "$tmp/strace"
 }
-# order REGEX...: each is found, and behind the one before.
+# order REGEX...: each is found, and after the one before.
 order() {
     local regex line=0 next
     for regex in "$@"; do
@@ -175,15 +175,15 @@ end "$fake" "$request"
 # --- a queue that is full
 
 in_background fake-keyd.py "$request" full
-gets "nobody accepts, and the queue is full" ENOKEY "$(description x)"
+gets "no connection is accepted, and the queue is full" ENOKEY "$(description x)"
 between "for 8 seconds" 7000 "$LATEST"
 like "and for a second" "$expiry" '^([01]s|expd)$'
 end "$started" "$request"
 
 in_background fake-keyd.py "$request" shut
-gets "everybody is hung up on" ENOKEY "$(description x)"
-between "everybody is hung up on: at once" 0 "$AT_ONCE"
-like "everybody is hung up on: for a second" "$expiry" '^([01]s|expd)$'
+gets "every connection is closed" ENOKEY "$(description x)"
+between "every connection is closed: at once" 0 "$AT_ONCE"
+like "every connection is closed: for a second" "$expiry" '^([01]s|expd)$'
 end "$started" "$request"
 
 # --- no socket

@@ -9,7 +9,7 @@
 daemon_start
 add one a >/dev/null || bail "add"
 name=$(ring_names)
-# What is there and what is not, by identity and by pair.
+# Keys that are there and keys that are not, by identity and by pair.
 declare -rA asked=(
     [identity]=$name
     ["missing identity"]="${name%% *} $HOST $SUBSYSTEM:missing ${name##* }"
@@ -18,12 +18,12 @@ declare -rA asked=(
     ["missing pair"]="nvme-tls-psk:$HOST $SUBSYSTEM:missing"
 )
 
-# In each: a command that becomes somebody who is not uid 0, and what the kernel calls them.
-nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups)
-somebody=(setpriv --reuid=1000 --regid=1000 --clear-groups)
-ambient=("${somebody[@]}" --inh-caps=+all --ambient-caps=+all)
-own_root=("${somebody[@]}" unshare --user --map-root-user)
-readonly WHO="nobody somebody ambient own_root fsuid"
+# Each is a command that becomes a user other than uid 0.
+uid_65534=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+uid_1000=(setpriv --reuid=1000 --regid=1000 --clear-groups)
+ambient=("${uid_1000[@]}" --inh-caps=+all --ambient-caps=+all)
+own_root=("${uid_1000[@]}" unshare --user --map-root-user)
+readonly WHO="uid_65534 uid_1000 ambient own_root fsuid"
 
 become() {
     options=()
@@ -37,7 +37,7 @@ become() {
     esac
 }
 
-# --- nothing for anybody
+# --- no key for another user
 
 gets "uid 0: the identity" OK "$name"
 gets "uid 0: the pair" OK "${asked[pair]}"
@@ -56,23 +56,23 @@ for who in $WHO; do
         "$(cut -d ' ' -f 2,5- "$tmp/answers" | uniq -c | tr -s ' ')" " $((${#asked[@]} * 6)) EACCES 0 "
     check "$who is refused: at once" awk -v l="$AT_ONCE" '$1 > l { bad = 1 } END { exit bad }' "$tmp/answers"
 done
-become nobody
+become uid_65534
 gets "a callout that is too long, of another user" EACCES "${asked[pair]}" "$(printf 'x%.0s' {1..300})"
 become none
 is "nothing was published for them" "$(ring_names)" ""
-is "the daemon has not heard of a miss" "$(grep -c "not here" "$log")" 0
-become nobody
+is "the daemon was not asked for a missing key" "$(grep -c "not here" "$log")" 0
+become uid_65534
 request user "${asked[pair]}"
 like "it is remembered for 5 seconds" "$expiry" '^[2-5]s$'
 become none
 gets "uid 0: a miss" ENOKEY "${asked["missing pair"]}"
-is "the daemon has heard of that" "$(grep -c "not here" "$log")" 1
+is "the daemon was asked for that one" "$(grep -c "not here" "$log")" 1
 
-# --- the socket is not for others, whoever holds its door open
+# --- the socket refuses other users, even with mode 0666
 
 chmod 666 "$request"
 refused_by_socket() {
-    "${nobody[@]}" "$interpreter" -c '
+    "${uid_65534[@]}" "$interpreter" -c '
 import socket, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 s.settimeout(60)
@@ -108,13 +108,13 @@ try_alike() {
     [ "$ratio" -ge 67 ] && [ "$ratio" -le 150 ]
 }
 
-# alike TEXT DESCRIPTION DESCRIPTION: a difference is there each time, who else is on the machine is not.
+# alike TEXT DESCRIPTION DESCRIPTION: a real difference shows each time, the load of a machine does not.
 alike() {
     try_alike "${@:2}" || try_alike "${@:2}" || try_alike "${@:2}"
     result $? "$1: as fast"
     is "$1: the same errors" "$(cut -d ' ' -f 2 "$tmp/times" | sort | uniq -c | tr -s ' ')" " 200 EACCES"
 }
-become nobody
+become uid_65534
 alike "an identity that is there, and one that is not" "$name" "${asked["missing identity"]}"
 alike "a pair that is there, and one that is not" "${asked[pair]}" "${asked["missing pair"]}"
 
@@ -131,18 +131,18 @@ rm -f "$request"
 gets "no daemon" EACCES "${asked[pair]}"
 become none
 in_background fake-keyd.py "$request"
-become nobody
+become uid_65534
 gets "a daemon that counts" EACCES "nvme-tls-psk:mode:good:x"
 gets "a daemon that counts, for an identity" EACCES "$name"
 become none
-is "it counts none" "$(grep -c good "$tmp/fake-keyd.out")" 0
+is "it got no request" "$(grep -c good "$tmp/fake-keyd.out")" 0
 gets "uid 0" OK "nvme-tls-psk:mode:good:x"
-is "and one of uid 0" "$(grep -c good "$tmp/fake-keyd.out")" 1
+is "it got one request of uid 0" "$(grep -c good "$tmp/fake-keyd.out")" 1
 
 # --- syslog
 
 if [ -e /dev/log ]; then
-    skip "what is logged" "/dev/log is somebody else's"
+    skip "what is logged" "/dev/log belongs to another program"
     finish
 fi
 in_background dev-log.py /dev/log
@@ -154,13 +154,13 @@ has_refusals() {
 }
 for who in 65534 1000; do
     sleep 0.2
-    if [ $who = 1000 ]; then become own_root; else become nobody; fi
+    if [ $who = 1000 ]; then become own_root; else become uid_65534; fi
     request user "nvme-tls-psk:$HOST secret-$who"
     check "uid $who is logged" wait_for 20 has_refusals "$who" 1
 done
 is "once each" "$(grep -c request-key-shim "$tmp/dev-log.out")" 2
 
-become nobody
+become uid_65534
 : >"$tmp/dev-log.out"
 begin=$(date +%s%N)
 for i in {1..500}; do

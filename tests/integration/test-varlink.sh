@@ -134,7 +134,7 @@ for method, (takes, _) in manager.methods.items():
 
 made = ask(f"{MANAGER}.Generate", {**base["Generate"], "returnPSK": True})
 check("Generate answers as described", not as_described("Generate", made), as_described("Generate", made))
-check("Generate tells the PSK when asked", made["parameters"].get("psk", "").startswith("NVMeTLSkey-1:01:"))
+check("Generate returns the PSK when asked", made["parameters"].get("psk", "").startswith("NVMeTLSkey-1:01:"))
 made = made["parameters"]["key"]["id"]
 for method, parameters in (
     ("Describe", {"id": made}),
@@ -197,7 +197,7 @@ closes(b"\0", "an empty message")
 closes(b"garbage\0", "garbage")
 closes(bytes(range(1, 256)) + b"\0", "every byte")
 closes(b"[]\0", "an array")
-closes(b'{"method":"org.varlink.service.GetInfo"}{}\0', "something behind the object")
+closes(b'{"method":"org.varlink.service.GetInfo"}{}\0', "something after the object")
 closes(b'{"method":"\xff\xfe"}\0', "no UTF-8")
 closes(b"[" * 60000 + b"\0", "deeply nested arrays")
 closes(b'{"parameters":' * 4000 + b"\0", "deeply nested objects")
@@ -228,7 +228,7 @@ with Connection(path) as c:
 survives("a caller that does not wait for its answer", True)
 with Connection(path) as slow:
     slow.send(b'{"method":')
-    survives("one that never ends keeps nobody waiting", True)
+    survives("a call that never ends delays no other", True)
     for byte in b'"org.varlink.service.GetInfo"}\0':
         slow.send(bytes([byte]))
     check("byte by byte", "interfaces" in slow.reply()["parameters"])
@@ -241,16 +241,16 @@ except OSError:
     pass
 for c in crowd:
     c.close()
-# Until it has seen that they are closed, nobody else gets in.
+# Until it has seen that they are closed, it refuses another connection.
 end = time.monotonic() + 60
 while not (lives := alive()) and time.monotonic() < end:
     time.sleep(0.1)
-check("400 connections at once, and it lives", len(crowd) > 200 and lives, len(crowd))
+check("400 connections at once, and the daemon lives", len(crowd) > 200 and lives, len(crowd))
 PY
 relay python3 "$tmp/checks.py" "$source/tests/integration" "$varlink" "$id" "$(psk two)" "$pid" "$(psk none 0)" "$(psk long 2)"
 check "all checks were made" test "$tap_results" -gt 100
 
-# --- who is not root
+# --- a user who is not root
 
 cat >"$tmp/nobody.py" <<'PY'
 import sys

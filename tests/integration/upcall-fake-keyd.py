@@ -2,8 +2,8 @@
 """usage: fake-keyd.py SOCKET [full|shut]
 
 A daemon that answers badly. How it does is a word in the request, "mode:WORD", one of those below. With
-"full" it accepts nobody, and nobody else gets into its queue; with "shut" it hears nobody. Prints "ready",
-and a line for each packet.
+"full" it accepts no connection and its queue is full; with "shut" it closes each connection unread.
+Prints "ready", and a line for each packet.
 """
 
 import os

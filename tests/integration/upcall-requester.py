@@ -50,7 +50,7 @@ def held():
     return sum(kind(k) != b"keyring" and read(k) is not None for k in keys)
 
 
-# Serial, flags, expiry, description. Where one has a newline, what is behind that is on a line of its own.
+# Serial, flags, expiry, description. A description with a newline goes on in the next line.
 LINE = re.compile(rb"([0-9a-f]{8}) (\S+) +\d+ +(\S+) [0-9a-f]{8} +\d+ +-?\d+ \S+ +(.*)")
 
 
@@ -81,7 +81,7 @@ def ask(options, words):
     if call(keyutils.keyctl_join_session_keyring, None)[0] < 0:
         sys.exit("no session keyring")
     key, error, took = call(keyutils.request_key, key_type, description, callout, options.to)
-    # One that was rejected is where the other would be.
+    # A rejected key is in the keyring that an answered one would be in.
     flags, expiry = state([key] if key >= 0 else members(options.to or SESSION), description)
     payload = (read(key) or b"") if key >= 0 else b""
     result = "OK" if key >= 0 else errno.errorcode[error]

@@ -4,7 +4,7 @@
 # What the tests of the upcall share, to be read after lib.sh: request_key(2), /sbin/request-key and the
 # shim of this build, as the kernel starts them. A machine has one of each, so these tests wait for one
 # another, and leave it as it was even when they are killed.
-# shellcheck disable=SC2154,SC2120 # of lib.sh, and for who reads this
+# shellcheck disable=SC2154,SC2120 # of lib.sh, and for scripts that source this
 readonly rules=/etc/request-key.d run_dir=/run/nvme-keyd
 readonly rule=$rules/keyd-test-$$.conf
 readonly shim=$build/src/request-key-shim/request-key-shim
@@ -69,7 +69,7 @@ chmod 711 "$tmp"
 for script in requester fake-keyd dev-log; do
     install -m 644 "$source/tests/integration/upcall-$script.py" "$tmp/$script.py"
 done
-as=() # as whom: a command, or options of the script behind it
+as=() # the user of the requests: a command, or options of the script after it
 
 requester() {
     "${as[@]}" "$interpreter" "$tmp/requester.py" "$@" 2>>"$log"
@@ -122,7 +122,7 @@ ring_hex() {
     keyctl pipe "$(ring_serials "$1")" | od -An -v -tx1 | tr -d ' \n'
 }
 
-# Shims that work for a description, which is to be of this test alone.
+# Shims that work for a description, which only this test may use.
 shims() {
     pgrep -fc "^request-key-shim [0-9]+ [0-9]+ user .*$1"
 }

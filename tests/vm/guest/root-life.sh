@@ -63,7 +63,7 @@ came_over() {
     check "host: in its tree" same_directory "/proc/$pid/root" $tree
     is "host: all that it has mapped is there" "$(devices_of "$pid")" "$(device_of $tree)"
     is "host: it has nothing of the root open" "$(on_the_root "$pid")" ""
-    is "host: that of the real root leaves the field to it" "$(unit_property tlshd.service ActiveState)" inactive
+    is "host: tlshd.service of the real root is not started" "$(unit_property tlshd.service ActiveState)" inactive
     is "host: there is one" "$(pgrep --count --full '^[^ ]*tlshd( |$)')" 1
     diag "tree: $(du -sk $tree | cut -f 1) KiB, $(findmnt --noheadings --output OPTIONS $tree)"
 }

@@ -71,7 +71,7 @@ case $VM_PHASE in
         sed 's/^/# /' "$tmp/client"
     identity=$(record_of "$before" | jq -r '.identities[0].identity')
     hex=$(key_hex "$identity")
-    check_fails "control: an identity that nobody knows is refused" \
+    check_fails "control: an unknown identity is refused" \
         accepts 4420 "${identity/another-host/a-stranger}" "$hex" $sha256
     check_fails "control: another PSK is refused" \
         accepts 4420 "$identity" "$(tr 0-9a-f a-f0-9 <<<"$hex")" $sha256

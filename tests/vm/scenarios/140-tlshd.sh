@@ -62,8 +62,8 @@ check "unload nvme_keyring, and load it" reload_keyring || bail "no keyring"
 is "it has the new one" "$(tlshd_status)" "tlshd.service ready"
 check "a target with TLS" target_up "$sub"
 check "a connect succeeds without a restart" connect_tls "$sub"
-is "nothing is told" "$(messages "$mark")" 0
-is "in the place of the old one" "$(keyctl rlist @u | wc -w)" 1
+is "there is no warning" "$(messages "$mark")" 0
+is "the user keyring links no other" "$(keyctl rlist @u | wc -w)" 1
 
 # --- another keyring, for a daemon that has its own session alone
 
@@ -73,13 +73,13 @@ check "it has the keyring" wait_until 20 tlshd_is "tlshd.service ready"
 mark=$(journal_mark)
 check "unload nvme_keyring, and load it" reload_keyring || bail "no keyring"
 check "it does not have the new one" wait_until 10 tlshd_is "tlshd.service stale"
-check "the journal tells" wait_until 20 told "$mark"
+check "the journal has a warning" wait_until 20 told "$mark"
 nvme-keyctl status >"$tmp/status"
 check "status says what to do" grep -q 'systemctl restart tlshd.service' "$tmp/status"
 nvme-keyctl sync >/dev/null
 nvme-keyctl status >/dev/null
 sleep 6
-is "it tells once" "$(messages "$mark")" 1
+is "there is one warning" "$(messages "$mark")" 1
 is "with the unit" "$(journal_since "$mark" -u nvme-keyd.service MESSAGE_ID=$MESSAGE_TLSHD_STALE | grep -c '^tlshd.service ')" 1
 is "and with an explanation" "$(journalctl --after-cursor="$mark" -x MESSAGE_ID=$MESSAGE_TLSHD_STALE | grep -c RestartTlshd=)" 1
 check "a target with TLS" target_up "$sub"
@@ -102,10 +102,10 @@ check "RestartTlshd=yes" systemctl reload-or-restart nvme-keyd.service
 before=$(tlshd_invocation)
 mark=$(journal_mark)
 check "unload nvme_keyring, and load it again" reload_keyring || bail "no keyring"
-check "tlshd is another one" wait_until 20 tlshd_is_another "$before"
+check "tlshd has been restarted" wait_until 20 tlshd_is_another "$before"
 check "it has the keyring by itself" wait_until 20 tlshd_is "tlshd.service ready"
-check "the journal tells once more" wait_until 10 told "$mark"
-check "and of the restart" grep -q 'Restarting tlshd.service' <(journal_since "$mark" -u nvme-keyd.service)
+check "the journal has a warning again" wait_until 10 told "$mark"
+check "and says that tlshd is restarted" grep -q 'Restarting tlshd.service' <(journal_since "$mark" -u nvme-keyd.service)
 check "a target with TLS again" target_up "$sub"
 check "a connect succeeds by itself" connect_tls "$sub"
 before=$(tlshd_invocation)

@@ -69,7 +69,7 @@ case $VM_PHASE in
     reboot_into 2
     ;;
 2)
-    [ -e $LOOKED ] || bail "nobody has looked"
+    [ -e $LOOKED ] || bail "the initramfs has written no list of .nvme"
     identity=$(cat "$VM_STATE/identity")
     is "initramfs: one key" "$(wc -l <$LOOKED)" 1
     check "initramfs: that of the subsystem" grep -qF "$identity" $LOOKED

@@ -81,7 +81,7 @@ case $VM_PHASE in
     is "one handshake daemon" "$(wc -w <<<"$pid")" 1
     is "nvme-keyd-tlshd.service has taken it over" "$(unit_property nvme-keyd-tlshd.service MainPID)" "$pid"
     is "which has the keyring" "$(nvme-keyctl status --json=short | jq -r '.tlshd | "\(.unit) \(.state)"')" "nvme-keyd-tlshd.service ready"
-    is "that of the real root leaves the field to it" "$(unit_property tlshd.service ActiveState)" inactive
+    is "tlshd.service of the real root is not started" "$(unit_property tlshd.service ActiveState)" inactive
     is "it is in its tree" "$(readlink "/proc/$pid/root")" "$tree"
     is "all that it has mapped is there" "$(mapped_devices "$pid")" "$(device_of $tree)"
     is "it has nothing else open" "$(files_elsewhere "$pid")" ""
@@ -94,6 +94,6 @@ case $VM_PHASE in
     kill -KILL "$pid"
     check "one that ends is started again" wait_until 20 eval '[ -n "$(daemons)" ]'
     check "and serves" connect_tls "$sub"
-    is "still not that of the real root" "$(unit_property tlshd.service ActiveState)" inactive
+    is "tlshd.service of the real root is still not started" "$(unit_property tlshd.service ActiveState)" inactive
     ;;
 esac

@@ -71,7 +71,7 @@ fw_cfg nvme-keyd.psk.disk2=$(base64 -w0 <<<"$by_fw_cfg $(new_psk)")"
         "$by_fw_cfg $HOSTNQN nvme-keyd.psk.disk2
 $sub $HOSTNQN nvme-keyd.psk.disk1"
     is "in the keyring" "$(ring_count)" 2
-    check "the line that is of no use is told, by its number" test 1 = "$(journalctl --boot --quiet --output=cat \
+    check "the ignored line is reported by its number" test 1 = "$(journalctl --boot --quiet --output=cat \
         MESSAGE_ID=4c3bd2f6a0e74a1f8f65b0d1c1f7a9e2 | grep -c 'nvme-keyd\.psk\.disk1, line 3: ')"
     check "in an initramfs it would be published as well" runs_in_initramfs
     check_connect "$sub"
@@ -110,7 +110,7 @@ $sub $HOSTNQN nvme-keyd.psk.disk1"
     rm "$sealed"
 
     journalctl --sync
-    is "no word of a host key that was there" "$(journalctl --boot --quiet --output=cat | grep -c 'credentials host key set up')" 0
+    is "no message about a host key that was there" "$(journalctl --boot --quiet --output=cat | grep -c 'credentials host key set up')" 0
     check "the PSK is nowhere in the journal" test 0 = "$(journalctl --quiet --output=export | grep -acF "$(psk_part)")"
     check "nor in the kernel's log" test 0 = "$(dmesg | grep -cF "$(psk_part)")"
     # The credentials of this boot, and the host key that sealed the store.

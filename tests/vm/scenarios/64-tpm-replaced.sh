@@ -32,7 +32,7 @@ case $VM_PHASE in
     check "the store does not open" wait_until 60 store_is unavailable
     nvme-keyctl status >"$tmp/status"
     check "the status says that it is another TPM" grep -q 'another TPM' "$tmp/status"
-    check "and of systemd-creds, that it does not open either" grep -q systemd-creds: "$tmp/status"
+    check "and that systemd-creds does not open it either" grep -q systemd-creds: "$tmp/status"
     journalctl --sync
     journalctl -b -o cat MESSAGE_ID="$MESSAGE_STORE_UNAVAILABLE" >"$tmp/journal"
     check "the journal says so" grep -q 'another TPM' "$tmp/journal"
@@ -45,7 +45,7 @@ case $VM_PHASE in
     reboot_into 3
     ;;
 3)
-    is "the keys are there without anybody" "$(ring_list | cut -d' ' -f2-)" "$(cat "$VM_STATE/keys")"
+    is "the keys are published without help" "$(ring_list | cut -d' ' -f2-)" "$(cat "$VM_STATE/keys")"
     is "the new TPM has opened the store" "$(store_slot)" tpm2
     is "the slots" "$(header_slots)" "tpm2 systemd-creds recovery"
     is "systemd-creds uses the new TPM" "$(header_slot systemd-creds | jq -r .withKey)" host+tpm2

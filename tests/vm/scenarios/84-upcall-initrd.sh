@@ -64,7 +64,7 @@ case $VM_PHASE in
     is "user: the key is in .nvme" "$(answer_of user)" "$(key_serial "$(record_identity "$(cat "$VM_STATE/id")")")"
     check "unknown, psk: ENOKEY" grep -q 'Required key not available' <(answer_of psk-unknown)
     check "unknown, user: ENOKEY" grep -q 'Required key not available' <(answer_of user-unknown)
-    check "nobody answers: ENOKEY" grep -q 'Required key not available' <(answer_of nobody)
+    check "no answer: ENOKEY" grep -q 'Required key not available' <(answer_of nobody)
     for request in psk psk-cold user psk-unknown user-unknown nobody; do
         check "$request: in less than 14 s ($(answer_of "$request" 2) ms)" in_time "$request"
     done

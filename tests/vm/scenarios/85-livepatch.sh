@@ -137,9 +137,9 @@ id=$(nvme-keyctl add --subsysnqn="$sub" <<<"$(new_psk)") || bail "nvme-keyctl ad
 systemctl stop nvme-keyd.socket nvme-keyd-request.socket nvme-keyd.service
 forget_keys
 start=$(now_ms)
-check_fails "nobody answers: connect fails" connect_tls "$sub"
+check_fails "no service: connect fails" connect_tls "$sub"
 took=$(($(now_ms) - start))
-check "nobody answers: in bounded time ($took ms)" test "$took" -lt 60000
+check "no service: in bounded time ($took ms)" test "$took" -lt 60000
 systemctl start nvme-keyd.socket nvme-keyd-request.socket
 # the kernel remembers the refusal of the shim for one second
 sleep 2

@@ -65,7 +65,7 @@ defer "disconnect $sub; patch_unload"
 systemctl restart nvme-keyd.service
 is "the mode" "$(provision mode) $(provision timeoutSec)" "on_demand $lifetime"
 left=$(key_lifetime "$(record_serial "$id")")
-check "the key that was resident is that no longer (${left:-for ever})" test "${left:-999}" -le "$lifetime"
+check "the resident key has a timeout now (${left:-for ever})" test "${left:-999}" -le "$lifetime"
 systemctl stop nvme-keyd.service 2>/dev/null
 forget_keys
 systemctl start nvme-keyd.service

@@ -37,7 +37,7 @@ defer nvme disconnect-all
 # On a machine with little memory the kernel queues few handshakes and refuses the others (-EAGAIN), so they are tried again.
 options=(--nr-io-queues=1 --reconnect-delay=1)
 check "connect" connect_tls "$sub" "${options[@]}"
-is "a handshake is behind it, and it is ready" "$(tlshd_status)" "tlshd.service ready"
+is "tlshd is ready after a handshake" "$(tlshd_status)" "tlshd.service ready"
 connected=1
 while [ $connected -lt $n ] && connect_tls "$sub" "${options[@]}" --duplicate-connect >/dev/null; do
     connected=$((connected + 1))
