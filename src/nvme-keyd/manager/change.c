@@ -14,13 +14,14 @@
  *
  * A rotation, manager_rotate():
  *    1. key_new(), key_fill()    make a key with the names and options of the old one
- *    2. commit_new()             in one commit: the new key is active, the old one retiring, with a
- *                                deadline of now on a host and after RetireSec= on a target
+ *    2. commit_new()             in one commit: the new key is active; the record of the old one is
+ *                                retiring until RetireSec= has passed on a target, gone on a host
  *    3. publisher_publish_new()  adds the new key to the ring; in version 0, where both have one
  *                                identity, this displaces the old key
  *    4. manager_retire_due()     withdraws and removes keys past their deadline
  * A failure in 1 or 2 leaves everything as it was. After a failure in 3 the old key stays in ring
- * and store, and manager_sync() tries again. Without a ring 4 follows at once.
+ * and table, even without a record, and manager_sync() tries again. Without a ring 4 follows at
+ * once.
  */
 
 int manager_stage(Manager *m, StoreTransaction *t, Key *k, const Secret *payload)
@@ -91,8 +92,9 @@ static int prepare(Manager *m, const KeyRequest *q, Key **ret, Key **ret_other,
     return 0;
 }
 
-/* Commits the record of the rotated key. On a host its deadline is now: the kernel takes any key
- * that matches, so there must not be two. */
+/* Commits the end of the rotated key's time. On a host it has come: the kernel takes any key that
+ * matches, so there must not be two, and the key never returns to the ring, so its record is not
+ * needed. */
 static int commit_retiring(Manager *m, StoreTransaction *t, Key *k)
 {
     _cleanup_(freep) char *meta = NULL;
@@ -103,12 +105,14 @@ static int commit_retiring(Manager *m, StoreTransaction *t, Key *k)
     k->state = KEY_RETIRING;
     k->changed_usec = now_realtime();
     k->deadline_usec = k->changed_usec;
-    if (k->role == KEY_ROLE_TARGET &&
-        __builtin_add_overflow(k->changed_usec, m->config.retire_usec, &k->deadline_usec))
-        k->deadline_usec = 0;
-
-    meta = key_to_meta(k);
-    r = meta ? store_replace(t, k->id, meta, NULL) : -ENOMEM;
+    if (k->role != KEY_ROLE_TARGET) {
+        r = store_remove(t, k->id);
+    } else {
+        if (__builtin_add_overflow(k->changed_usec, m->config.retire_usec, &k->deadline_usec))
+            k->deadline_usec = 0;
+        meta = key_to_meta(k);
+        r = meta ? store_replace(t, k->id, meta, NULL) : -ENOMEM;
+    }
     if (r == 0)
         r = store_commit(t);
     if (r < 0) {
@@ -124,6 +128,7 @@ static int commit_retiring(Manager *m, StoreTransaction *t, Key *k)
 static int commit_new(Manager *m, Key **k, const Secret *payload, Key *old, Key **ret)
 {
     _cleanup_(store_endp) StoreTransaction *t = NULL;
+    const StoreRecord *record;
     Key *new = *k;
     int r;
 
@@ -137,8 +142,8 @@ static int commit_new(Manager *m, Key **k, const Secret *payload, Key *old, Key 
         return r;
     }
     new->generation = store_find(vault_store(m->vault), new->id)->generation;
-    if (old)
-        old->generation = store_find(vault_store(m->vault), old->id)->generation;
+    if (old && (record = store_find(vault_store(m->vault), old->id)))
+        old->generation = record->generation;
     *ret = new;
     return 0;
 }
@@ -266,9 +271,22 @@ static int check_needed(Manager *m, const Key *k, char **reterr_detail)
         k->id, controller);
 }
 
-int manager_remove(Manager *m, const char *id, bool force, char **reterr_detail)
+/* A key that was rotated on a host, and is still in the ring, has no record any more. */
+static int commit_removal(Manager *m, const char *id)
 {
     _cleanup_(store_endp) StoreTransaction *t = NULL;
+    int r;
+
+    if (!store_find(vault_store(m->vault), id))
+        return 0;
+    r = store_begin(vault_store(m->vault), &t);
+    if (r == 0)
+        r = store_remove(t, id);
+    return r < 0 ? r : store_commit(t);
+}
+
+int manager_remove(Manager *m, const char *id, bool force, char **reterr_detail)
+{
     ReconcileResult result;
     bool broken;
     Key *k;
@@ -283,8 +301,8 @@ int manager_remove(Manager *m, const char *id, bool force, char **reterr_detail)
     if (!force && (r = check_needed(m, k, reterr_detail)) < 0)
         return r;
 
-    if ((r = store_begin(vault_store(m->vault), &t)) < 0 || (r = store_remove(t, id)) < 0 ||
-        (r = store_commit(t)) < 0)
+    r = commit_removal(m, id);
+    if (r < 0)
         return manager_store_failed(r, reterr_detail);
     if (publisher_ring(m->publisher, &r)) {
         if (k->hostnqn)
