@@ -162,7 +162,7 @@ kill -TERM "$first"
 check "SIGTERM: ends with 0" happens a 1 "exit $first 0"
 is "SIGTERM: STOPPING=1" "$(event a "notify $first STOPPING=1")" 1
 is "the next call starts it" "$(ask a list --json=short | json 'o["keys"][0]["id"]')" "$id"
-check "as another process" test "$(main_pid a)" != "$first"
+check "the next call starts another process" test "$(main_pid a)" != "$first"
 second=$(main_pid a)
 kill -INT "$second"
 check "SIGINT: ends with 0" happens a 1 "exit $second 0"
@@ -170,7 +170,7 @@ ask a list >/dev/null
 third=$(main_pid a)
 kill -KILL "$third"
 check "SIGKILL: is dead" happens a 1 "exit $third -9"
-is "and the store is as it was" "$(ask a list --json=short | json 'o["keys"][0]["id"]')" "$id"
+is "SIGKILL: the next process has the same key" "$(ask a list --json=short | json 'o["keys"][0]["id"]')" "$id"
 
 # --- idle
 

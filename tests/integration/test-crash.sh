@@ -223,7 +223,7 @@ check("changes were confirmed between them", changes.confirmed >= kills // 2, ch
 print(f"{changes.confirmed} changes confirmed; lives of {longest:.2f} s at most; died in {died_in}")
 PY
 relay python3 "$tmp/crash.py" "$source/tests/integration" "$tmp" "$kills" "$seed"
-is "it came to the end" "$tap_results" 3
+is "the test came to its end" "$tap_results" 3
 is "nothing half-written is left" "$(find "$state" -name '*.new')" ""
 # LeakSanitizer says the last when the daemon is killed during its look for leaks.
 is "the daemon logged no error" "$(grep -v -e 'not in the keyring' -e 'Unable to get registers' "$tmp/log" 2>/dev/null)" ""

@@ -38,37 +38,37 @@ echo yes >"$fetched/nvme-keyd.fetched"
 echo "$HOST nqn.2026-11.org.example:no $three" >"$fetched/nvme-keyd.other"
 daemon_start "${each[@]}"
 
-is "they are published at the start" "$(ring_names | cut -c 1-8 | sort | uniq -c | awk '{ print $1 $2 }' | xargs)" "1NVMe0R02 2NVMe1R01 1NVMe1R02"
+is "the handed-in keys are published at the start" "$(ring_names | cut -c 1-8 | sort | uniq -c | awk '{ print $1 $2 }' | xargs)" "1NVMe0R02 2NVMe1R01 1NVMe1R02"
 run ctl list
-like "list: where they are from" "$out" "FINGERPRINT +CREDENTIAL"$'\n'
-like "list: each of them" "$out" " $HOST +$SUBSYSTEM +1 +[^ ]+ +nvme-keyd\.psk"$'\n'
-like "list: those that were fetched, too" "$out" " nvme-keyd\.psk\.f"$'\n'
-like "list: no others" "$out" $'\n\n'"3 keys listed\.$"
+like "list: a column for the credential" "$out" "FINGERPRINT +CREDENTIAL"$'\n'
+like "list: a handed-in key, with its credential" "$out" " $HOST +$SUBSYSTEM +1 +[^ ]+ +nvme-keyd\.psk"$'\n'
+like "list: a key of a fetched credential, too" "$out" " nvme-keyd\.psk\.f"$'\n'
+like "list: three keys in all" "$out" $'\n\n'"3 keys listed\.$"
 id=$(ctl list --json=short | json '[k["id"] for k in o["keys"] if k["credential"] == "nvme-keyd.psk" and k["role"] == "host"][0]')
-like "show: where it is from" "$(ctl show "$id")" "Credential: nvme-keyd\.psk"
+like "show: names the credential" "$(ctl show "$id")" "Credential: nvme-keyd\.psk"
 is "show: it has no times" "$(ctl show "$id" --json=short | json '"created" in o["key"]')" False
 run ctl status
 like "status: still no store" "$out" "Store: absent"
 like "status: credentials" "$out" "Credentials: 3 keys, 0 overridden by the store"$'\n'
 like "status: the ignored line" "$out" "credential nvme-keyd\.psk\.bad, line 1: not a line of a key file"
-like "status: options" "$out" "credential nvme-keyd\.psk\.bad, line 2: options are role="
+like "status: the line with a wrong option" "$out" "credential nvme-keyd\.psk\.bad, line 2: options are role="
 is "one warning for each line" "$(logged 'Ignored: credential nvme-keyd\.psk\.bad, line [12]: ')" 2
 check "no store was made" test ! -e "$state/store"
 refused "rotate" 5 "$id is a handed-in key: change its credential nvme-keyd\.psk at its source" ctl rotate "$id" --generate
 refused "remove" 5 "$id is a handed-in key" ctl remove "$id"
 run ctl sync
-is "sync: they are right" "$out" "4 right, 0 added, 0 removed"
+is "sync: all identities are right" "$out" "4 right, 0 added, 0 removed"
 
 # --- the next instance
 
 before=$(keyctl rlist "$(ring)")
 daemon_restart "${each[@]}"
-is "the next instance leaves them alone" "$(keyctl rlist "$(ring)")" "$before"
-is "and calls them by the same ids" "$(ctl list --json=short | json "'$id' in [k['id'] for k in o['keys']]")" True
+is "the next instance leaves the keys alone" "$(keyctl rlist "$(ring)")" "$before"
+is "the next instance gives them the same ids" "$(ctl list --json=short | json "'$id' in [k['id'] for k in o['keys']]")" True
 rm "$own/nvme-keyd.psk.bad" "$fetched/nvme-keyd.psk.f"
 daemon_restart "${each[@]}"
 is "a key whose credential is gone is withdrawn" "$(ring_names | grep -c 'example:f')" 0
-is "the others stay" "$(ring_names | wc -l)" 3
+is "the keys of the other credentials stay" "$(ring_names | wc -l)" 3
 
 # --- a credential that vanishes while it is in use
 
@@ -86,7 +86,7 @@ keyctl clear "$(ring)"
 kill -HUP "$daemon"
 no_keys() { [ "$(ctl list --json=short | json 'len(o["keys"])')" = 0 ]; }
 check "a vanished one: a reload drops its keys" wait_for 10 no_keys
-check "and then sync does not fail" ctl sync --no-legend
+check "a vanished one: sync succeeds after the reload" ctl sync --no-legend
 echo "$text" >"$own/nvme-keyd.psk"
 kill -HUP "$daemon"
 becomes "a vanished one: after a reload it is back, too" 3 eval 'ring_names | wc -l'
@@ -96,7 +96,7 @@ becomes "a vanished one: after a reload it is back, too" 3 eval 'ring_names | wc
 stored=$(add other a) || bail "add"
 is "a stored key and a handed-in one: one of them is published" "$(ring_names | grep -c "$SUBSYSTEM ")" 1
 is "the stored key overrides the handed-in one" "$(state_of "$id") $(state_of "$stored")" "overridden active"
-is "one warning says so" "$(logged "handed-in key for $SUBSYSTEM of credential nvme-keyd\.psk is not used")" 1
+is "one warning says that the handed-in key is not used" "$(logged "handed-in key for $SUBSYSTEM of credential nvme-keyd\.psk is not used")" 1
 like "status counts it" "$(ctl status)" "Credentials: 2 keys, 1 overridden"
 run ctl remove "$stored"
 is "the handed-in key is back when the stored one is removed" "$(state_of "$id") $(ring_names | grep -c "$SUBSYSTEM ")" "active 1"
@@ -140,7 +140,7 @@ keyctl clear "$(ring)"
 daemon_restart "${each[@]}"
 is_slow() { ctl status >"$tmp/status" && grep -q "Store: opening" "$tmp/status"; }
 check "a store that is being opened" wait_for 20 is_slow
-is "they do not wait for it" "$(ring_names | wc -l)" 3
+is "handed-in keys do not wait for a store that is being opened" "$(ring_names | wc -l)" 3
 daemon_stop
 kill "$silent"
 rm "$tmp/none"
@@ -173,9 +173,9 @@ check "a reload reads the credentials again" wait_for 10 is_new
 for s in "${secrets[@]}"; do
     is "no PSK in the log" "$(grep -cF "$(cut -d : -f 3 <<<"$s")" "$log")" 0
 done
-check "nor in the store" test -z "$(grep -rF -e "$(cut -d : -f 3 <<<"$one")" "$state")"
+check "no PSK in the store" test -z "$(grep -rF -e "$(cut -d : -f 3 <<<"$one")" "$state")"
 if grep -q __asan_init "$build/nvme-keyd"; then
-    skip "nor in memory" "a sanitizer keeps what was freed"
+    skip "no PSK in memory" "a sanitizer keeps what was freed"
 else
     python3 - "${secrets[@]}" >"$tmp/secrets" <<'PY'
 import base64, sys
@@ -188,8 +188,8 @@ PY
         echo "tls-$serial $(keyctl pipe "$serial" | od -An -v -tx1 | tr -d ' \n')" >>"$tmp/secrets"
     done
     sleep 1
-    is "nor in memory" "$(python3 "$source/tests/integration/memory.py" "$daemon" <"$tmp/secrets" 2>"$tmp/scan.err")" ""
+    is "no PSK in memory" "$(python3 "$source/tests/integration/memory.py" "$daemon" <"$tmp/secrets" 2>"$tmp/scan.err")" ""
 fi
 daemon_stop
-is "ends well" "$daemon_status" 0
+is "the daemon ends with status 0" "$daemon_status" 0
 finish

@@ -178,7 +178,7 @@ mv "$root/var/lib/nvme-keyd" "$tmp/away"
 check "without store and credentials there is nothing to publish" preload_stays_away
 for f in /var/lib/nvme-keyd/store /run/credentials/@system/nvme-keyd.psk.a /etc/credstore/nvme-keyd.psk \
     /etc/credstore.encrypted/nvme-keyd.psk.a /run/credstore/nvme-keyd.psk.a /usr/lib/credstore/nvme-keyd.psk; do
-    check "with $f there is" preload_starts "$f"
+    check "with $f there is something to publish" preload_starts "$f"
 done
 rm -r "$root/var/lib/nvme-keyd"
 mv "$tmp/away" "$root/var/lib/nvme-keyd"
@@ -375,7 +375,7 @@ for f in "$A host" "$B target" "$C host"; do
 done
 list_secrets >"$tmp/secrets"
 check "secrets to look for" [ "$(wc -l <"$tmp/secrets")" -ge 11 ]
-check "they are found where they are" bash -c '! "$@"' bash "$here/find-plaintext.py" "$root/var/lib/systemd" "$tmp/psk" <"$tmp/secrets"
+check "the search finds them where they are" bash -c '! "$@"' bash "$here/find-plaintext.py" "$root/var/lib/systemd" "$tmp/psk" <"$tmp/secrets"
 
 # image_of NAME TEXT DRACUT-OPTIONS...: an image with keys or without, in which there is no secret.
 image_of() {

@@ -61,11 +61,11 @@ check "no secret of the keys in it" lacks "$copy" "$(psk one)" "$(psk one | cut 
 is "the store is as it was" "$(store_digest)" "$before"
 
 refused "a directory that is not empty" 5 "$copy is not empty" ctl store export "$copy" --subsysnqn="$A"
-is "and stays as it is" "$(ids_in "$copy" | wc -l)" 4
+is "a directory that is not empty: it stays as it is" "$(ids_in "$copy" | wc -l)" 4
 refused "a file" 1 "Not a directory" ctl store export "$tmp/keyd.conf"
 ln -s "$tmp/elsewhere" "$tmp/link"
 refused "a symbolic link" 1 "cannot make $tmp/link" ctl store export "$tmp/link"
-refused "no place" 1 "No such file" ctl store export "$tmp/none/copy"
+refused "a directory whose parent is missing" 1 "No such file" ctl store export "$tmp/none/copy"
 refused "an unknown subsystem" 4 "no key is for the subsystem NQN \"nqn.x\"" ctl store export "$tmp/new" --subsysnqn="$A" --subsysnqn=nqn.x
 refused "no directory" 2 "store export needs DIR" ctl store export
 check "nothing is left of what failed" test ! -e "$tmp/new"

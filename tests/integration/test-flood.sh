@@ -51,9 +51,9 @@ flood lockout
 flood refused
 notices=$(grep "uid 70000 to call" "$log")
 like "a refused call leaves a line with user and method" "$notices" "Refused uid 70000 to call org.nvmekeyd.Manager.Add"
-is "no more than ten in a minute" "$(grep -c . <<<"$notices")" 10
-is "and none of what was sent" "$(grep -c secret "$log")" 0
-is "it is the same process to the end" "$(readlink "/proc/$daemon/exe")" "$build/nvme-keyd"
+is "at most ten such lines in a minute" "$(grep -c . <<<"$notices")" 10
+is "the log has nothing of what was sent" "$(grep -c secret "$log")" 0
+is "the daemon is the same process to the end" "$(readlink "/proc/$daemon/exe")" "$build/nvme-keyd"
 daemon_stop
-like "what was left out is counted" "$(<"$log")" "Refused 22 more calls of uid 70000"
+like "a line counts the refusals that were not logged" "$(<"$log")" "Refused 22 more calls of uid 70000"
 finish

@@ -231,7 +231,7 @@ with Connection(path) as c:
             check("another import waits while one is being sent", other.poll() is None and count(c) == base + 2)
             long.send(b"}}\0")
             check("the first one is answered", long.reply().get("parameters", {}).get("added") == 0)
-            check("and then the other", other.wait(60) == 0)
+            check("then the other import is answered", other.wait(60) == 0)
 PY
 line many 1000 | make_file
 relay python3 "$tmp/calls.py" "$source/tests/integration" "$varlink" "$(line v1 ten g)" "$(line v0 eleven h)" \
@@ -256,7 +256,7 @@ before=$(store_digest)
 run ctl import "$file"
 is "$many keys again: nothing changes" "$out $(store_digest)" "0 imported, $many unchanged, 0 skipped $before"
 add one more >/dev/null
-is "one more" "$(count)" $((base + many + 1))
+is "one more key after the import" "$(count)" $((base + many + 1))
 
 # again: the store and the ring as they were before.
 again() {

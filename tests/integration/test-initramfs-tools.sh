@@ -207,7 +207,7 @@ printf '#!/bin/sh\necho "$*" >>/var/tmp/modprobe\n' >"$root/sbin/modprobe"
 chmod 755 "$root/sbin/modprobe"
 settings NVME_KEYD_WAIT=1 NVME_KEYD_KDUMP=yes 'NVME_KEYD_SUBSYSTEMS="nqn.a"'
 check "the image of a crash kernel that asks for keys is made without them" spare
-check "spare: it says so" grep 'the store is locked.*This image does without' "$tmp/spare.log"
+check "spare: the log says so" grep 'the store is locked.*This image does without' "$tmp/spare.log"
 for f in of:bus0 bus0:nic0; do
     check "a driver for $f is asked for" grep -E "(^| )$f( |\$)" "$root/var/tmp/modprobe"
 done
@@ -223,7 +223,7 @@ modules_of() {
 }
 modules_of "$root/usr/share/initramfs-tools/hooks/nvme-keyd" >"$tmp/modules"
 check "modules are asked for" grep -x nvme-tcp "$tmp/modules"
-check "they are those of the dracut module" diff "$tmp/modules" <(modules_of "$source/dracut/50nvme-keyd/module-setup.sh.in")
+check "the hook asks for the same modules as the dracut module" diff "$tmp/modules" <(modules_of "$source/dracut/50nvme-keyd/module-setup.sh.in")
 sed -i '/^nvme-keyd:/d' "$root/usr/lib/group"
 check "no image without the group" refuses 'there is no group nvme-keyd'
 
@@ -271,8 +271,8 @@ if ! grep -q ' keyring *\.nvme: ' /proc/keys; then
     check "local-top goes on, whatever fails" run_script local-top
     check "no keyring: one line, that is always shown" said '^<3>nvme-keyd: Nothing published: the kernel has no keyring'
     check "no target: one line" said '^<3>nvme-keyd: .*connect.conf: line 1: no such target$'
-    check "the handshake daemon's tree" test -x "$image$tree/usr/sbin/tlshd"
-    check "is in memory" test "$(stat -f -c %T "$image$tree" 2>/dev/null)" = tmpfs
+    check "the handshake daemon has a tree" test -x "$image$tree/usr/sbin/tlshd"
+    check "the tree is in memory" test "$(stat -f -c %T "$image$tree" 2>/dev/null)" = tmpfs
     check "the handshake daemon runs" soon runs
     check "it runs in the tree" in_tree
     check "it holds no file of the initramfs" \
@@ -282,27 +282,27 @@ if ! grep -q ' keyring *\.nvme: ' /proc/keys; then
     check "local-block does not say it again" said 'no such target'
     printf '#!/bin/sh\necho "another reason" >&2\nexit 1\n' >"$image/usr/sbin/nvme"
     run_script local-block
-    check "but it says something else" said 'another reason'
+    check "local-block says another reason" said 'another reason'
     printf '#!/bin/sh\nprintf "long %%02000d" 0 >&2\nexit 1\n' >"$image/usr/sbin/nvme"
     run_script local-block
-    check "not more than the kernel takes in a line" said '^.{900,950}$'
+    check "a line is no longer than the kernel takes" said '^.{900,950}$'
 
     # What systemd of the real root does.
     unit=$image/run/systemd/system/nvme-keyd-tlshd.service.d/10-initramfs.conf
     start=$(sed -n 's/^ExecStart=@\([^ ]*\) @tlshd /\1 /p' "$unit")
-    check "the unit takes over, by what is in the tree" test -x "$image$tree${start%% *}"
-    check "by a program that systemd finds in the real root, where it looks" test -x "$root${start%% *}"
-    check "at boot" test -L "$image/run/systemd/system/sysinit.target.wants/nvme-keyd-tlshd.service"
+    check "the unit runs a program of the tree" test -x "$image$tree${start%% *}"
+    check "the same program is in the real root, where systemd looks for it" test -x "$root${start%% *}"
+    check "the unit starts at boot" test -L "$image/run/systemd/system/sysinit.target.wants/nvme-keyd-tlshd.service"
     # shellcheck disable=SC2086 # words
-    check "the one of the initramfs is ended" env -i PATH=/sbin:/usr/sbin:/bin:/usr/bin LD_LIBRARY_PATH=/lib \
+    check "the unit ends the daemon of the initramfs" env -i PATH=/sbin:/usr/sbin:/bin:/usr/bin LD_LIBRARY_PATH=/lib \
         timeout 20 chroot "$image$tree" $start
-    check "before that of the unit begins" ended
+    check "that daemon is gone before the unit's begins" ended
     # shellcheck disable=SC2086
     check "without a daemon of the initramfs it does not wait" env -i PATH=/sbin:/usr/sbin:/bin:/usr/bin LD_LIBRARY_PATH=/lib \
         timeout 20 chroot "$image$tree" $start
 
     has_connections() { chroot "$image" /bin/sh -c '. /scripts/nvme-keyd-functions && nvme_keyd_has_connections'; }
-    check "there is something to connect" has_connections
+    check "a line of connect.conf is a connection" has_connections
     printf '# nothing\n\n' >"$image/etc/nvme-keyd/connect.conf"
     check "comments are no connections" bash -c '! "$@"' bash chroot "$image" /bin/sh -c \
         '. /scripts/nvme-keyd-functions && nvme_keyd_has_connections'

@@ -49,26 +49,26 @@ said() {
     [ "$(grep -cF "$2" "$tmp/out")" = "$1" ]
 }
 
-check "a file that is not there: it fails" ends_with 2 "$conf"
-check "and says which" said 1 "$conf: cannot be read"
-check "--once as well" ends_with 2 --once "$conf"
+check "a missing file: it fails" ends_with 2 "$conf"
+check "a missing file: it says which" said 1 "$conf: cannot be read"
+check "a missing file: --once fails, too" ends_with 2 --once "$conf"
 check "a directory is refused" ends_with 2 "$tmp"
 printf '# nothing\n\n' >"$conf"
 check "a file of comments: all is connected" ends_with 0 "$conf"
-check "and nothing said" [ ! -s "$tmp/out" ]
+check "a file of comments: nothing is said" [ ! -s "$tmp/out" ]
 printf '%s\n' '# two' --traddr=192.0.2.1 --traddr=192.0.2.2 >"$conf"
 check "both lines connect" ends_with 0 "$conf"
-check "line 2" said 1 "line 2 is connected"
-check "line 3" said 1 "line 3 is connected"
+check "both lines connect: line 2 is reported" said 1 "line 2 is connected"
+check "both lines connect: line 3 is reported" said 1 "line 3 is connected"
 echo "no route" >"$tmp/answer.192.0.2.1"
-check "one does not" ends_with 1 --once "$conf"
-check "the other does" said 1 "line 3 is connected"
+check "one of two fails: --once says so by its status" ends_with 1 --once "$conf"
+check "one of two fails: the other is connected" said 1 "line 3 is connected"
 echo "no target" >"$tmp/answer.192.0.2.2"
 check "two that fail for ever: it ends when it cannot wait" ends_with 2 "$conf"
-check "it tried more than once" [ "$(wc -l <"$tmp/pauses")" = 4 ]
-check "each is said once" said 1 "line 2: no route"
-check "the other too" said 1 "line 3: no target"
-check "and that it cannot wait" said 1 "cannot wait"
+check "two that fail for ever: it tried more than once" [ "$(wc -l <"$tmp/pauses")" = 4 ]
+check "two that fail for ever: the first reason is printed once" said 1 "line 2: no route"
+check "two that fail for ever: the second reason is printed once" said 1 "line 3: no target"
+check "two that fail for ever: it says that it cannot wait" said 1 "cannot wait"
 
 # --- handshake-tree
 
@@ -79,7 +79,7 @@ unshare --mount --propagation private mount -t tmpfs tmpfs "$tmp" 2>/dev/null ||
 in_namespace() { unshare --mount --propagation private env TLSHD=/bin/true tree="$tmp/tree" make="sh $scripts/handshake-tree.sh" bash -euc "$1"; }
 
 check "a tree: one file system" in_namespace '$make "$tree"; [ "$(grep -c " $tree " /proc/mounts)" = 1 ] && test -x "$tree/usr/sbin/tlshd"'
-check "a second time it is there" in_namespace '$make "$tree"; $make "$tree"; [ "$(grep -c " $tree " /proc/mounts)" = 1 ]'
+check "a tree that is there is kept" in_namespace '$make "$tree"; $make "$tree"; [ "$(grep -c " $tree " /proc/mounts)" = 1 ]'
 check "a half-made tree is made again" in_namespace '
         mkdir -p "$tree"; mount -t tmpfs tmpfs "$tree"; mkdir -p "$tree"/{proc,usr/sbin,half}
         : >"$tree/proc/keys"; mount -o bind /proc/keys "$tree/proc/keys"; : >"$tree/usr/sbin/@tlshd"
@@ -88,8 +88,8 @@ mkdir "$tmp/slow"
 printf '#!/bin/sh\n/bin/sleep 0.5\nexec /bin/cp "$@"\n' >"$tmp/slow/cp"
 chmod 755 "$tmp/slow/cp"
 export slow="$tmp/slow"
-check "two at once make one" in_namespace 'PATH=$slow:$PATH
+check "two at once make one tree" in_namespace 'PATH=$slow:$PATH
         $make "$tree" & $make "$tree" & wait; [ "$(grep -c " $tree " /proc/mounts)" = 1 ]'
-check "one that cannot be made leaves nothing" in_namespace '
+check "a tree that cannot be made leaves nothing" in_namespace '
         ! TLSHD=/bin/false $make "$tree"; [ "$(grep -c " $tree " /proc/mounts)" = 0 ] && [ ! -e "$tree" ]'
 finish

@@ -185,9 +185,9 @@ fresh "$tmp/local" --prefix=/opt/keyd -Dtpm2=disabled -Dman=disabled -Dtests=fal
 rm -rf "$tmp/root"
 DESTDIR=$tmp/root meson install -C "$tmp/local" --no-rebuild --quiet >/dev/null 2>&1
 check "another prefix: the daemon" test -x "$tmp/root/opt/keyd/lib/nvme-keyd/nvme-keyd"
-is "another prefix: the unit knows" "$(grep -rh ^ExecStart=/ "$tmp/root" | sort | tr '\n' ' ')" \
+is "another prefix: the units have it" "$(grep -rh ^ExecStart=/ "$tmp/root" | sort | tr '\n' ' ')" \
     "ExecStart=/bin/sleep infinity ExecStart=/opt/keyd/bin/nvme-keyctl sync --no-legend ExecStart=/opt/keyd/lib/nvme-keyd/nvme-keyd ExecStart=/opt/keyd/lib/nvme-keyd/nvme-keyd --setup-host-key "
-check "another prefix: request-key knows" grep -rq "/opt/keyd/lib/nvme-keyd/request-key-shim %k" "$tmp/root"
-is "another group: everywhere" "$(grep -rlE '^(Group=|SocketGroup=|g )keyring' "$tmp/root" | wc -l)" 3
+check "another prefix: the rule of request-key has it" grep -rq "/opt/keyd/lib/nvme-keyd/request-key-shim %k" "$tmp/root"
+is "another group: every file has it" "$(grep -rlE '^(Group=|SocketGroup=|g )keyring' "$tmp/root" | wc -l)" 3
 
 finish

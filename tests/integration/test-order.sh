@@ -70,10 +70,10 @@ for unit in nvme-keyd.service nvme-keyd.socket nvme-keyd-request.socket nvme-key
     done
 done
 # A target is active at once, and long before the service is started.
-is "but while it starts no mount waits for it" \
+is "no network mount waits for the start of the service" \
     "$(sed -n 's/^Before=//p' "$units/nvme-keyd.service" | tr ' ' '\n' | grep -x 'remote-fs.*')" ""
 like "the target between them comes with the sockets" "$(<"$units/nvme-keyd.socket")" 'Wants=[^=]* ?nvme-keyd-stop\.target'
-is "and waits for nothing but the service" \
+is "that target waits for nothing but the service" \
     "$(reaches separate After nvme-keyd-stop.target "$late" nvme-keyd.service)" ""
 
 # --- what holds back an instance of nvmf-connect@
@@ -107,5 +107,5 @@ for transport in '--transport\x3dfc' '--transport\x3drdma'; do
     is "$transport waits for nothing" "$(wait_for_keys "--device\x3dnone\t$transport\t--traddr\x3dtcp")" "0 "
 done
 like "the wait has an end, shorter than that of others for local mounts" "$(<"$helper")" 'exec timeout "\$\{2:-[1-5]?[0-9]}" '
-is "that of the preload too" "$(sed -n 's/^TimeoutStartSec=//p' "$units/nvme-keyd-preload.service")" 1min
+is "the preload has a time limit, too" "$(sed -n 's/^TimeoutStartSec=//p' "$units/nvme-keyd-preload.service")" 1min
 finish

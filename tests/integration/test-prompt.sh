@@ -75,11 +75,11 @@ def check(good, text, *details):
 shown, status, silent, back = session(psk.encode() + b"\n")
 check(shown.startswith("PSK of host nqn.host") and "subsystem nqn.sub (NVMeTLSkey-1:...): " in shown, "asks for the PSK of the pair", shown)
 check(silent and psk not in shown, "shows nothing of the answer", shown)
-check(status == 0 and "NVMe1R01 nqn.host nqn.sub" in shown, "takes the answer", status, shown)
+check(status == 0 and "NVMe1R01 nqn.host nqn.sub" in shown, "accepts the answer", status, shown)
 check(back, "the echo is back")
 shown, status, silent, back = session(b"\x03")
 check(status == -2, "an interrupt ends it", status)
-check(silent and back, "and the echo is back")
+check(silent and back, "the echo is back after an interrupt")
 for name, command in ("alone", COMMAND), ("in a shell", SHELL):
     shown, status, silent, back = session(psk.encode() + b"\n", command, b"\x1a")
     check(status == 0 and shown.count("PSK of host") == 2 and "NVMe1R01 nqn.host nqn.sub" in shown,

@@ -31,7 +31,7 @@ daemon_stop
 # A directory that others may enter is one that the store refuses.
 chmod 755 "$state"
 daemon_start
-is "what is in the ring stays" "$(ring_names | wc -l)" 1
+is "the keys in the ring stay" "$(ring_names | wc -l)" 1
 refused "list says so" 8 "can be accessed|permission|mode|group" ctl list
 refused "remove says so" 8 "." ctl remove "$id"
 like "status says so" "$(ctl status)" "unavailable"
@@ -48,7 +48,7 @@ daemon_start
 keyctl clear "$(ring)"
 chmod 700 "$state"
 check "list opens it" test -n "$(ctl list --no-legend)"
-is "and publishes" "$(ring_names | wc -l)" 1
+is "list publishes the key" "$(ring_names | wc -l)" 1
 daemon_stop
 
 # --- changed by another program

@@ -206,7 +206,7 @@ wait "$waiting"
 grep -rlaF -e "${one:16:20}" -e "${two:16:20}" -e "${three:16:20}" -e "${made:16:20}" "$state" "$log" >"$tmp/found"
 is "nothing in the store's files and the log" "$(<"$tmp/found")" ""
 raw=$(python3 -c 'import base64, sys; print("".join(f"\\x{b:02x}" for b in base64.b64decode(sys.argv[1].split(":")[2])[:12]))' "$one")
-is "nothing raw in them either" "$(LC_ALL=C grep -rlaP "$raw" "$state" "$log")" ""
+is "no raw secret in the store's files and the log" "$(LC_ALL=C grep -rlaP "$raw" "$state" "$log")" ""
 
 if command -v strace >/dev/null; then
     calls=execve,execveat,write,writev,pwrite64,pwritev,sendto,sendmsg,sendmmsg

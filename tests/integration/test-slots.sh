@@ -340,7 +340,7 @@ is "a TPM: reseal: the bank stays" "$(ctl slot reseal "$out" 2>/dev/null) $(slot
 ctl slot remove "$out" 2>/dev/null
 refused "a TPM: no such bank" 2 "a bank, such as 7\\+14:sha384" ctl slot add tpm2 --tpm2-pcrs=7:sha512
 check "firmware measures" pcr_extend 7
-check "and the next" pcr_extend 14
+check "firmware measures into the next PCR" pcr_extend 14
 run ctl slot reseal "$tpm2"
 is "a TPM: sealed to what was measured: no warning" "$status$err $out" "0 $tpm2"
 is "a TPM: slot list has no such warning" "$(ctl slot list 2>&1 | grep -c 'nothing was measured')" 0
@@ -348,7 +348,7 @@ is "a TPM: listed" "$(slots | grep tpm2)" "$tpm2 tpm2 7+14:sha256 -"
 is "a TPM: JSON" "$(ctl slot list --json=short | json '[(s["pcrs"], s["bank"]) for s in o["slots"] if s["type"] == "tpm2"]')" "[([7, 14], 'sha256')]"
 restart
 is "a TPM: it opens the store" "$(store_state)" "open tpm2"
-is "a TPM: and is marked" "$(slots | awk '$4 == "yes" { print $1 }')" "$tpm2"
+is "a TPM: slot list marks it as the opener" "$(slots | awk '$4 == "yes" { print $1 }')" "$tpm2"
 check "a PCR changes" pcr_extend 14
 restart
 is "a PCR changed: the next slot opens it" "$(store_state)" "open systemd-creds"
@@ -362,20 +362,20 @@ is "reseal: to other PCRs, by name" "$(ctl slot reseal --tpm2-pcrs=secure-boot-p
     "2 $tpm2 tpm2 7+11:sha256 yes"
 check "a PCR that it is not bound to changes" pcr_extend 14
 restart
-is "it does not matter" "$(store_state)" "open tpm2"
+is "a PCR that it is not bound to changes: it opens the store all the same" "$(store_state)" "open tpm2"
 is "reseal: to no PCR" "$(ctl slot reseal "$tpm2" --tpm2-pcrs=) $(slots | grep tpm2)" "$tpm2 $tpm2 tpm2 none yes"
 refused "reseal: no --with-key= for a TPM" 3 "withKey" ctl slot reseal "$tpm2" --with-key=host
 
 tpm_stop
 run ctl slot reseal
-is "reseal without a TPM: the other one is done" "$status $out" "8 $creds"
+is "reseal without a TPM: the other slot is resealed" "$status $out" "8 $creds"
 like "reseal without a TPM: names the slot that it cannot reseal" "$err" "^nvme-keyctl: slot $tpm2 \(tpm2\): [^"$'\n'"]+$"
 tpm_replace
 tpm_start
 restart
-is "another TPM: the next slot opens it" "$(store_state)" "open systemd-creds"
+is "another TPM: the next slot opens the store" "$(store_state)" "open systemd-creds"
 run ctl slot reseal
-is "another TPM: reseal: the other slot is done" "$status $out" "8 $creds"
+is "another TPM: reseal: the other slot is resealed" "$status $out" "8 $creds"
 like "another TPM: reseal asks for --new-tpm" "$err" "^nvme-keyctl: slot $tpm2 \\(tpm2\\): this is another TPM [^"$'\n'"]+ --new-tpm$"
 refused "another TPM: slot add" 8 "another TPM .* --new-tpm" ctl slot add tpm2 --rollback-counter
 is "another TPM: no notice" "$(grep -c "another TPM than the store knew" "$log")" 0

@@ -72,7 +72,7 @@ begin=$SECONDS
 daemon_pid=$daemon
 daemon_stop
 check "it ends on SIGTERM" test $((SECONDS - begin)) -lt 40
-is "with status 0" "$daemon_status" 0
+is "it ends with status 0" "$daemon_status" 0
 wait "$waiting"
 result $((!$?)) "the waiting call fails"
 wait "$adding"
@@ -95,8 +95,8 @@ daemon_listen "${tcti[@]}"
 keyctl clear "$(ring)" 2>/dev/null
 out=$(timeout 300 "$build/nvme-keyctl" --socket="$varlink" list --no-legend 2>&1)
 like "the next slot opens it in the end" "$out" "example:a"
-is "and the keys are published" "$(ring_names | wc -l)" 1
-like "status says which" "$(ctl status)" "systemd-creds"
+is "the next slot: the keys are published" "$(ring_names | wc -l)" 1
+like "the next slot: status names it" "$(ctl status)" "systemd-creds"
 
 # A slot that was sealed for a caller that is gone must not go to another caller.
 kill -CONT "$tpm"

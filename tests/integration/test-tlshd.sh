@@ -50,25 +50,25 @@ daemon_stop
 daemon_start "${start[@]}"
 is "nothing is running" "$(state)" "('tlshd.service', 'stopped')"
 tlshd_start "$(ring)"
-is "it has the keyring" "$(state)" "('tlshd.service', 'ready')"
+is "tlshd has the keyring: ready" "$(state)" "('tlshd.service', 'ready')"
 run ctl status
 like "status: the service" "$out" $'Handshakes: tlshd.service, ready\n +Provision:'
 # The one from memory, which takes the place of the other.
 mv "$units/invocation:tlshd.service" "$units/invocation:nvme-keyd-tlshd.service"
-is "it has the keyring, from memory" "$(state)" "('nvme-keyd-tlshd.service', 'ready')"
+is "the tlshd in memory has the keyring: ready" "$(state)" "('nvme-keyd-tlshd.service', 'ready')"
 mv "$units/invocation:nvme-keyd-tlshd.service" "$units/invocation:tlshd.service"
 ln -sfn 0123456789abcdef0123456789abcdef "$units/invocation:tlshd.service"
-is "another invocation" "$(state)" "('tlshd.service', 'unknown')"
+is "another invocation of the unit: unknown" "$(state)" "('tlshd.service', 'unknown')"
 ln -sfn "$invocation" "$units/invocation:tlshd.service"
 is "there is no warning so far" "$(told)" 0
-check "it unlinks the keyring" tlshd_unlinks
+check "tlshd unlinks the keyring" tlshd_unlinks
 is "tlshd has unlinked the keyring itself: ready" "$(state) $(remedy)" "('tlshd.service', 'ready') None"
 tlshd_start "$(ring)"
-is "another one" "$(state)" "('tlshd.service', 'ready')"
+is "another tlshd has the keyring: ready" "$(state)" "('tlshd.service', 'ready')"
 
 # What unloading the module does.
 keyctl revoke "$(ring)"
-is "it does not have the new one" "$(state)" "('tlshd.service', 'stale')"
+is "tlshd does not have the new keyring: stale" "$(state)" "('tlshd.service', 'stale')"
 check "the log has a warning" wait_for 60 tells 1
 run ctl status
 like "status: what to do" "$out" $'Handshakes: tlshd.service, stale\n.*\n +systemctl restart tlshd.service\n +Provision:'
@@ -90,18 +90,18 @@ for _ in 1 2 3; do
     ! [ "$(unlinked)" -gt "$before" ] || { kill -CONT "$daemon" && daemon_stop && continue; }
     break
 done
-is "it has no link yet" "$early" "('tlshd.service', 'unknown')"
+is "a new tlshd has no link yet: unknown" "$early" "('tlshd.service', 'unknown')"
 tlshd_start "$(ring)"
 sleep 6
 kill -CONT "$daemon"
-is "it has by now" "$(state)" "('tlshd.service', 'ready')"
+is "a new tlshd has a link by now: ready" "$(state)" "('tlshd.service', 'ready')"
 sleep 0.5
 is "no message was logged" "$(unlinked)" "$before"
 daemon_stop
 tlshd_start
 daemon_start "${start[@]}"
 check "it never links it: a message says so" wait_for 60 has_unlinked "$((before + 1))"
-is "that is no warning" "$(told)" 1
+is "a missing link is no warning" "$(told)" 1
 run ctl status
 like "status: says which versions of tlshd need a link" "$out" $'Handshakes: tlshd.service, unknown\n.*1\\.1 and newer need none.*\n +systemctl restart tlshd.service\n'
 
@@ -131,7 +131,7 @@ printf '[Manager]\nRestartTlshd=yes\n' >>"$conf"
 kill -HUP "$daemon"
 restarts() { [ "$(grep -c "Cannot restart tlshd.service: " "$log")" -eq "$1" ]; }
 check "the reload tries a restart; without a service manager a message says that it failed" wait_for 60 restarts 1
-is "and the daemon goes on" "$(state)" "('tlshd.service', 'stale')"
+is "after a failed restart the daemon goes on" "$(state)" "('tlshd.service', 'stale')"
 ctl sync >/dev/null
 kill -HUP "$daemon"
 ctl sync >/dev/null

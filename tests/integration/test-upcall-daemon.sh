@@ -65,7 +65,7 @@ daemon_wait() {
 daemon_wait
 check "it is not running yet" eval '! is_daemon'
 right "a cold daemon answers an identity"
-check "it was started" is_daemon
+check "the request has started it" is_daemon
 daemon_stop
 daemon_wait
 keyctl clear "$(ring)"
@@ -124,11 +124,11 @@ for _ in 1 2 3; do
     [ "$(grep -c " OK " "$tmp/answers")" -lt 200 ] || break
     daemon_stop
 done
-is "all are answered" "$(cut -d ' ' -f 2 "$tmp/answers" | sort | uniq -c | tr -s ' ')" " 200 OK"
-is "with their own bytes" "$(cut -d ' ' -f 6 "$tmp/answers")" "$(cut -f 2 "$tmp/expected")"
+is "200 identities: all are answered" "$(cut -d ' ' -f 2 "$tmp/answers" | sort | uniq -c | tr -s ' ')" " 200 OK"
+is "200 identities: with their own bytes" "$(cut -d ' ' -f 6 "$tmp/answers")" "$(cut -f 2 "$tmp/expected")"
 diag "the slowest took $(cut -d ' ' -f 1 "$tmp/answers" | sort -n | tail -n 1) ms"
-check "by one daemon" is_daemon
-is "the daemon lives" "$(ctl status --json=short | json 'o["keys"]')" 200
+check "200 identities: by one daemon" is_daemon
+is "200 identities: the daemon lives" "$(ctl status --json=short | json 'o["keys"]')" 200
 daemon_stop
 
 # --- without its store
@@ -137,7 +137,7 @@ daemon_stop
 chmod 755 "$state"
 daemon_wait
 gets "a store that is refused" EKEYREJECTED "$name"
-like "for two seconds" "$expiry" '^([012]s|expd)$'
+like "a store that is refused: for two seconds" "$expiry" '^([012]s|expd)$'
 gets "a store that is refused: a pair" EKEYREJECTED "$pair"
 gets "a store that is refused: an unknown pair" EKEYREJECTED "nvme-tls-psk:$HOST nqn.2026-11.org.example:none"
 as=(setpriv --reuid=65534 --regid=65534 --clear-groups)

@@ -87,7 +87,7 @@ gets "a key that was removed" ENOKEY "nvme-tls-psk:$HOST nqn.2026-11.org.example
 gets "unknown pair" ENOKEY "nvme-tls-psk:$HOST $other"
 like "a miss is remembered as configured" "$expiry" '^[1234]s$'
 check "a miss is logged" log_has "The kernel asked for a PSK that is not here: nvme-tls-psk:$HOST $other\$"
-is "once" "$(grep -c "not here: nvme-tls-psk:$HOST $other" "$log")" 1
+is "a miss is logged once" "$(grep -c "not here: nvme-tls-psk:$HOST $other" "$log")" 1
 gets "unknown identity" ENOKEY "NVMe0R01 $HOST $other"
 gets "no pair" ENOKEY "nvme-tls-psk:"
 gets "no identity" ENOKEY "NVMe"
@@ -110,7 +110,7 @@ out=$(keyctl session - bash -c '
     ask && ask && "$@" >/dev/null && sleep 5.1 && ask' "nvme-tls-psk:$HOST $later" \
     "$build/nvme-keyctl" --socket="$varlink" add --hostnqn="$HOST" --subsysnqn="$later" <<<"$(psk three)" 2>/dev/null)
 is "a key that comes after a miss is found when that is forgotten" "$out" $'missed\nmissed\nfound'
-is "until then the daemon is asked once" "$(grep -c "not here: nvme-tls-psk:$HOST $later" "$log")" 1
+is "until then the daemon is asked for it once" "$(grep -c "not here: nvme-tls-psk:$HOST $later" "$log")" 1
 
 # --- at once
 

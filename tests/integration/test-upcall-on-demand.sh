@@ -24,46 +24,46 @@ daemon_stop
 printf '[Manager]\nOnDemandForce=yes\nOnDemandTimeoutSec=55\n' >>"$conf"
 daemon_start
 run ctl status
-like "the status" "$out" "Provision: on demand, for 55 s"
+like "on demand: status says so" "$out" "Provision: on demand, for 55 s"
 # left SERIAL: seconds until its end
 left() {
     awk -v s="$(printf '%08x' "$1")" '$1 == s && $4 ~ /s$/ { print $4 + 0 }' /proc/keys
 }
 name=$(ring_names)
 between_ends() { [ "${1:-99}" -ge 10 ] && [ "${1:-99}" -le 55 ]; }
-check "the key that was there ends" between_ends "$(left "$(ring_serials "$name")")"
+check "on demand: a resident key gets a timeout" between_ends "$(left "$(ring_serials "$name")")"
 keyctl clear "$(ring)"
 
 run ctl rotate "$id" < <(psk two)
-is "rotate: rc" "$status" 0
+is "rotate: succeeds" "$status" 0
 is "rotate: no warning" "$err" ""
 id=$(tail -n 1 <<<"$out")
 is "rotate: nothing is published" "$(ring_names)" ""
 like "list: no serial" "$(ctl list --no-legend)" "$id +active +host +- "
 like "show: until it is asked for" "$(ctl show "$id")" "not in the keyring, until the kernel asks for it"
-is "as JSON" "$(ctl show "$id" --json=short | json 'o["key"]["lifetimeSec"]')" 55
+is "show: the lifetime, JSON" "$(ctl show "$id" --json=short | json 'o["key"]["lifetimeSec"]')" 55
 run add three t --role=target
 is "a target's key: no warning" "$err" ""
 is "a target's key is resident" "$(ring_names | grep -c " $target")" 2
 
 gets "a request" OK "$pair"
 serial=$(text "$answer")
-check "publishes it for a while" between_ends "$(left "$serial")"
-is "under its name" "$(ring_serials "$(ctl show "$id" --json=short | json 'o["key"]["identities"][0]["identity"]')")" "$serial"
+check "a request publishes the key for a while" between_ends "$(left "$serial")"
+is "a request publishes the key under its identity" "$(ring_serials "$(ctl show "$id" --json=short | json 'o["key"]["identities"][0]["identity"]')")" "$serial"
 run ctl remove "$id"
-is "remove takes it out" "$(ring_names | grep -c " $SUBSYSTEM ")" 0
+is "remove withdraws the key" "$(ring_names | grep -c " $SUBSYSTEM ")" 0
 
 # --- the end: a request finds no daemon then, so a key on demand becomes resident
 
 id=$(add four a)
-is "the key is not in the ring" "$(ring_names | grep -c " $SUBSYSTEM ")" 0
+is "before the end: the key is not in the ring" "$(ring_names | grep -c " $SUBSYSTEM ")" 0
 daemon_stop
 name=$(ring_names | grep " $SUBSYSTEM ")
 serial=$(ring_serials "$name")
-check "after SIGTERM it is" test -n "$serial"
-is "and does not end" "$(left "${serial:-0}")" ""
+check "after SIGTERM the key is in the ring" test -n "$serial"
+is "after SIGTERM the key has no timeout" "$(left "${serial:-0}")" ""
 daemon_start
-check "after the next start it ends" between_ends "$(left "$(ring_serials "$name")")"
+check "after the next start the key has a timeout" between_ends "$(left "$(ring_serials "$name")")"
 
 # --- resident again
 
@@ -72,7 +72,7 @@ serial=$(text "$answer")
 sed -i '/^Provision/d' "$conf"
 kill -HUP "$daemon"
 wait_for 60 grep -q "^$(printf '%08x' "$serial") .* perm " /proc/keys
-result $? "after a reload it does not end"
+result $? "after a reload the key has no timeout"
 daemon_stop
 
 # --- under construction: a process that reads such a key waits until it is made
@@ -87,13 +87,13 @@ asker=$!
 wait_for 60 grep -qE "^[0-9a-f]+ .{4}U.*$SUBSYSTEM " /proc/keys || bail "no key is under construction"
 begin=$(date +%s%N)
 daemon_start
-check "start and sync while a key is under construction" ctl sync --no-legend
+check "while a key is under construction: start and sync succeed" ctl sync --no-legend
 took=$((($(date +%s%N) - begin) / 1000000))
-check "do not wait for it ($took ms)" test "$took" -lt 30000
-is "and ours is there" "$(ring_hex "$name" | wc -c)" 64
+check "while a key is under construction: they do not wait for it ($took ms)" test "$took" -lt 30000
+is "while a key is under construction: our key is published" "$(ring_hex "$name" | wc -c)" 64
 kill "$(pgrep -fx "${maker##*/}|$maker")"
 wait "$asker"
-is "and stays there" "$(ring_hex "$name" | wc -c)" 64
+is "when its maker has been killed: our key is still published" "$(ring_hex "$name" | wc -c)" 64
 install_rules
 
 # --- a uid that the kernel prints as a negative number

@@ -25,7 +25,7 @@ else
     like "position-independent" "$(readelf -hW "$shim")" 'Type: +DYN'
     like "relocations are read-only at once" "$(readelf -lWd "$shim")" 'GNU_RELRO.*(BIND_NOW|FLAGS_1.* NOW)'
     like "no stack is executable" "$(readelf -lW "$shim" | grep GNU_STACK)" ' RW +0x'
-    is "nor anything that is writable" "$(readelf -lW "$shim" | grep -c ' RWE ')" 0
+    is "no segment is writable and executable" "$(readelf -lW "$shim" | grep -c ' RWE ')" 0
     is "no run path" "$(readelf -dW "$shim" | grep -c 'RPATH\|RUNPATH')" 0
     is "no text relocations" "$(readelf -dW "$shim" | grep -c TEXTREL)" 0
 fi
@@ -90,7 +90,7 @@ sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))' "$shim"
 is "no argument at all" "$status$out$err" 1
 exec 8>&1
 (exec 0<&- 1>&- 2>&- && exec "$shim" "$key" 0 user "$pair")
-is "nothing is open" $? 1
+is "without open descriptors it fails" $? 1
 
 # --- a key that is not under construction
 
@@ -107,6 +107,6 @@ other=$(keyctl newring "keyd-test-ring $$" @u)
 fails "a keyring" "$other" 0 user "$pair"
 keyctl revoke "$key"
 fails "a key that was revoked" "$key" 0 user "$pair"
-like "is still that" "$(keyctl pipe "$key" 2>&1)" "revoked"
+like "a revoked key stays revoked" "$(keyctl pipe "$key" 2>&1)" "revoked"
 fails "a key that is not there" 2147483647 0 user "$pair"
 finish

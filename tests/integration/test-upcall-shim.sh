@@ -155,17 +155,17 @@ if [ -z "$strace" ] || grep -q __asan_init "$shim"; then
     skip "what it does for an answer" "no strace, or a sanitizer's"
 else
     traced good
-    is "it is answered" "$result" OK
+    is "a good answer: OK" "$result" OK
     diag "$(wc -l <"$tmp/strace") system calls"
-    check "few system calls" test "$(wc -l <"$tmp/strace")" -lt 60
-    check "locked before it is filled" order 'prctl\(PR_SET_DUMPABLE, ' '^mlock' '^recv' 'KEYCTL_INSTANTIATE'
-    is "no message" "$(grep -c '/dev/log' "$tmp/strace")" 0
+    check "a good answer: few system calls" test "$(wc -l <"$tmp/strace")" -lt 60
+    check "a good answer: memory is locked before it is filled" order 'prctl\(PR_SET_DUMPABLE, ' '^mlock' '^recv' 'KEYCTL_INSTANTIATE'
+    is "a good answer: no message to syslog" "$(grep -c '/dev/log' "$tmp/strace")" 0
     traced garbage
-    check "the kernel hears of it before syslog does" order 'KEYCTL_REJECT' '/dev/log'
+    check "a bad answer: the kernel gets the result before syslog gets a message" order 'KEYCTL_REJECT' '/dev/log'
     as=(setpriv --reuid=65534 --regid=65534 --clear-groups)
     traced good
     is "another user" "$result" EACCES
-    check "another user: the kernel hears of it before syslog does" order 'KEYCTL_REJECT' 'refused' '/dev/log'
+    check "another user: the kernel gets the result before syslog gets a message" order 'KEYCTL_REJECT' 'refused' '/dev/log'
     is "another user: no connection" "$(grep -c '^connect' "$tmp/strace")" 0
     as=()
 fi
@@ -176,8 +176,8 @@ end "$fake" "$request"
 
 in_background fake-keyd.py "$request" full
 gets "no connection is accepted, and the queue is full" ENOKEY "$(description x)"
-between "for 8 seconds" 7000 "$LATEST"
-like "and for a second" "$expiry" '^([01]s|expd)$'
+between "no connection is accepted: for 8 seconds" 7000 "$LATEST"
+like "no connection is accepted: a refusal for a second" "$expiry" '^([01]s|expd)$'
 end "$started" "$request"
 
 in_background fake-keyd.py "$request" shut

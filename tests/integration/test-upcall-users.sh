@@ -63,7 +63,7 @@ is "nothing was published for them" "$(ring_names)" ""
 is "the daemon was not asked for a missing key" "$(grep -c "not here" "$log")" 0
 become uid_65534
 request user "${asked[pair]}"
-like "it is remembered for 5 seconds" "$expiry" '^[2-5]s$'
+like "a refusal is remembered for 5 seconds" "$expiry" '^[2-5]s$'
 become none
 gets "uid 0: a miss" ENOKEY "${asked["missing pair"]}"
 is "the daemon was asked for that one" "$(grep -c "not here" "$log")" 1
@@ -158,7 +158,7 @@ for who in 65534 1000; do
     request user "nvme-tls-psk:$HOST secret-$who"
     check "uid $who is logged" wait_for 20 has_refusals "$who" 1
 done
-is "once each" "$(grep -c request-key-shim "$tmp/dev-log.out")" 2
+is "each uid is logged once" "$(grep -c request-key-shim "$tmp/dev-log.out")" 2
 
 become uid_65534
 : >"$tmp/dev-log.out"

@@ -56,9 +56,9 @@ for garbage in b"\0", b"x" * 200000, b'{"method":1}\0', b'{"method":"org.nvmekey
 PY
 kill -HUP "$daemon"
 check "remove" ctl remove "$new"
-check "still there" quiet ctl status
+check "the daemon still answers" quiet ctl status
 daemon_stop
-is "ends well" "$daemon_status" 0
+is "the daemon ends with status 0" "$daemon_status" 0
 # Its own complaints begin with dashes.
-is "valgrind has nothing to say" "$(grep -v "^--" "$tmp/valgrind")" ""
+is "valgrind reports nothing" "$(grep -v "^--" "$tmp/valgrind")" ""
 finish

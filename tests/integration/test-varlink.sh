@@ -275,7 +275,7 @@ relay setpriv --reuid=65534 --regid=65534 --clear-groups \
     "$python" "$tmp/nobody.py" "$varlink" "${methods[@]}"
 chmod 700 "$tmp"
 
-is "it is the same process to the end" "$(readlink "/proc/$pid/exe")" "$build/nvme-keyd"
+is "the daemon is the same process to the end" "$(readlink "/proc/$pid/exe")" "$build/nvme-keyd"
 if command -v varlinkctl >/dev/null; then
     check "varlinkctl: info" varlinkctl info "$varlink"
     check "varlinkctl: introspect" varlinkctl introspect "$varlink" org.nvmekeyd.Manager
@@ -283,6 +283,6 @@ else
     skip "varlinkctl" "not on this system"
 fi
 daemon_stop
-is "and ends well" "$daemon_status" 0
+is "the daemon ends with status 0" "$daemon_status" 0
 
 finish

@@ -53,7 +53,7 @@ case $VM_PHASE in
         fi
     done
     is "of $n first connects these succeeded" "$good" "$n"
-    is "by the key of nvme-keyd" "$(tls_key_of "$sub")" "$(record_serial "$(record_of "$sub" | jq -r .id)")"
+    is "the connection uses the key of nvme-keyd" "$(tls_key_of "$sub")" "$(record_serial "$(record_of "$sub" | jq -r .id)")"
 
     # The control: the same without nvme-keyd, by the rule of nvme-cli.
     check "nvme-cli has a udev rule" grep -q nvme_tcp.*tls-keys /usr/lib/udev/rules.d/70-nvmf-keys.rules

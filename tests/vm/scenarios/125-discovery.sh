@@ -23,19 +23,19 @@ defer "nvme disconnect-all; target_down"
 check_fails "without a PSK nvme discover fails" with_tls discover
 
 id=$(nvme-keyctl add --subsysnqn="$discovery" <<<"$(new_psk)") || bail "nvme-keyctl add"
-check "with one for the discovery NQN it succeeds" with_tls discover
+check "with a PSK for the discovery NQN nvme discover succeeds" with_tls discover
 cp "$tmp/check.out" "$tmp/log"
-check "and finds the subsystem" grep -qE "^subnqn: +$sub\$" "$tmp/log"
-check "which wants TLS" grep -qE '^sectype: +tls13' "$tmp/log" || sed 's/^/# /' "$tmp/log"
+check "nvme discover finds the subsystem" grep -qE "^subnqn: +$sub\$" "$tmp/log"
+check "the subsystem requires TLS" grep -qE '^sectype: +tls13' "$tmp/log" || sed 's/^/# /' "$tmp/log"
 
 with_tls connect-all >/dev/null 2>&1
 check_fails "the subsystem has a PSK of its own" wait_until 2 bdev_of "$sub"
 check "nvme-keyctl add" nvme-keyctl add --subsysnqn="$sub" <<<"$(new_psk)"
 check "nvme connect-all" with_tls connect-all
 check "the namespace is there" wait_until 20 bdev_of "$sub" || bail "no namespace"
-is "by its key" "$(tls_key_of "$sub")" "$(record_serial "$(record_of "$sub" | jq -r .id)")"
+is "the connection uses the key of the subsystem" "$(tls_key_of "$sub")" "$(record_serial "$(record_of "$sub" | jq -r .id)")"
 check "data comes back" data_check "$(bdev_of "$sub")"
 
 nvme disconnect-all
 check "nvme-keyctl remove" nvme-keyctl remove "$id"
-check_fails "without the key it fails again" with_tls discover
+check_fails "without the key nvme discover fails again" with_tls discover

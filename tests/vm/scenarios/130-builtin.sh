@@ -67,7 +67,7 @@ boot-*)
     ring=$(nvme_ring)
     keyctl link "$ring" @s
     check "the key in /etc/nvme/tls-keys" nvme tls-key --export --keyfile=/etc/nvme/tls-keys
-    check "it is one" grep -c '^NVMe' /etc/nvme/tls-keys
+    check "the file has a key" grep -c '^NVMe' /etc/nvme/tls-keys
     check "the rule is for it" grep -q 'SUBSYSTEM=="module".*tls-keys' /usr/lib/udev/rules.d/70-nvmf-keys.rules
     systemctl mask "${units[@]}" 2>/dev/null
     reboot_into control

@@ -80,8 +80,8 @@ nvme-keyctl sync >/dev/null
 nvme-keyctl status >/dev/null
 sleep 6
 is "there is one warning" "$(messages "$mark")" 1
-is "with the unit" "$(journal_since "$mark" -u nvme-keyd.service MESSAGE_ID=$MESSAGE_TLSHD_STALE | grep -c '^tlshd.service ')" 1
-is "and with an explanation" "$(journalctl --after-cursor="$mark" -x MESSAGE_ID=$MESSAGE_TLSHD_STALE | grep -c RestartTlshd=)" 1
+is "the warning names the unit" "$(journal_since "$mark" -u nvme-keyd.service MESSAGE_ID=$MESSAGE_TLSHD_STALE | grep -c '^tlshd.service ')" 1
+is "the warning has an explanation in the catalog" "$(journalctl --after-cursor="$mark" -x MESSAGE_ID=$MESSAGE_TLSHD_STALE | grep -c RestartTlshd=)" 1
 check "a target with TLS" target_up "$sub"
 check_fails "a connect fails" connect_tls "$sub"
 check "restart tlshd" systemctl restart tlshd

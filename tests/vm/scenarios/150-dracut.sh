@@ -88,7 +88,7 @@ case $VM_PHASE in
     dmesg >"$VM_STATE/dmesg"
     check "no plaintext in /run, in the journal, on the console" no_plaintext /run "$VM_STATE/journal" "$VM_STATE/dmesg"
     sed -n 's/^root-tls //p' "$VM_STATE/secrets" >/run/vm-planted
-    check_fails "it would be found" no_plaintext /run
+    check_fails "control: a plaintext would be found" no_plaintext /run
     rm /run/vm-planted
     ;;
 esac

@@ -62,7 +62,7 @@ case $VM_PHASE in
     diag "$(stat -c %s "$HOST/initrd.img") bytes, of which nvme-keyd's part unpacked is:" \
         "$(cd "$HOST/image" && du -shc var/lib/nvme-keyd usr/lib/nvme-keyd usr/sbin/tlshd usr/lib/*/lib{crypto,gnutls,tss2}* 2>/dev/null | tail -n 1)"
     is "an image without a warning" "$(grep nvme-keyd "$HOST/initrd.log")" ""
-    is "for root only" "$(stat -c %a "$HOST/initrd.img")" 600
+    is "the image is for root only" "$(stat -c %a "$HOST/initrd.img")" 600
     check "the sealed store is in it" test -e "$HOST/image/var/lib/nvme-keyd/store"
     check "no plaintext in it" no_plaintext_in "$HOST/image"
     check "the search finds what is there" plaintext_in "$VM_STATE/text"
@@ -71,29 +71,29 @@ case $VM_PHASE in
     is "the TPM opened the store in the initramfs" \
         "$(dmesg | grep -c 'nvme-keyd: Keyring reconciled: 0 keys kept, 1 added, 0 removed')" 1
     is "the key was there before the real root" "$(noted_serials | wc -l)" 1
-    is "with the mark of the service" "$(noted_owners)" "0:$(getent group nvme-keyd | cut -d: -f3)"
-    is "the real root has run its own" "$(unit_property nvme-keyd-preload.service Result)" success
-    is "and the key is the same" "$(now_serials)" "$(noted_serials)"
+    is "the key has the mark of the service" "$(noted_owners)" "0:$(getent group nvme-keyd | cut -d: -f3)"
+    is "the real root has run its preload" "$(unit_property nvme-keyd-preload.service Result)" success
+    is "the real root has the same key" "$(now_serials)" "$(noted_serials)"
     nvme-keyctl sync >"$tmp/sync"
-    is "it is the service's own" "$(now_serials)" "$(noted_serials)"
+    is "sync keeps that key" "$(now_serials)" "$(noted_serials)"
 
     pid=$(daemons)
     is "one handshake daemon" "$(wc -w <<<"$pid")" 1
     is "nvme-keyd-tlshd.service has taken it over" "$(unit_property nvme-keyd-tlshd.service MainPID)" "$pid"
-    is "which has the keyring" "$(nvme-keyctl status --json=short | jq -r '.tlshd | "\(.unit) \(.state)"')" "nvme-keyd-tlshd.service ready"
+    is "nvme-keyd-tlshd.service has the keyring" "$(nvme-keyctl status --json=short | jq -r '.tlshd | "\(.unit) \(.state)"')" "nvme-keyd-tlshd.service ready"
     is "tlshd.service of the real root is not started" "$(unit_property tlshd.service ActiveState)" inactive
-    is "it is in its tree" "$(readlink "/proc/$pid/root")" "$tree"
-    is "all that it has mapped is there" "$(mapped_devices "$pid")" "$(device_of $tree)"
-    is "it has nothing else open" "$(files_elsewhere "$pid")" ""
+    is "the handshake daemon has its tree as root" "$(readlink "/proc/$pid/root")" "$tree"
+    is "the handshake daemon maps files of its tree only" "$(mapped_devices "$pid")" "$(device_of $tree)"
+    is "the handshake daemon has no other file open" "$(files_elsewhere "$pid")" ""
     diag "tree: $(du -sk $tree | cut -f 1) KiB, $(findmnt --noheadings --output OPTIONS $tree)"
 
     target_up "$sub" || bail "target"
     check "nvme connect --tls" connect_tls "$sub"
-    is "over TLS, with that key" "$(printf '%x' "$(tls_key_of "$sub")")" "$(now_serials | sed 's/^0*//')"
+    is "the connection uses that key" "$(printf '%x' "$(tls_key_of "$sub")")" "$(now_serials | sed 's/^0*//')"
     disconnect "$sub" >/dev/null
     kill -KILL "$pid"
-    check "one that ends is started again" wait_until 20 eval '[ -n "$(daemons)" ]'
-    check "and serves" connect_tls "$sub"
+    check "a killed handshake daemon is started again" wait_until 20 eval '[ -n "$(daemons)" ]'
+    check "the restarted handshake daemon serves" connect_tls "$sub"
     is "tlshd.service of the real root is still not started" "$(unit_property tlshd.service ActiveState)" inactive
     ;;
 esac

@@ -44,16 +44,16 @@ case $VM_PHASE in
 2)
     defer "cp $VM_STATE/fstab /etc/fstab; cp $VM_STATE/discovery.conf $config; rm -f $file; boot_unit_gone vm-target.service"
     defer "umount $mount; nvme disconnect-all; target_down"
-    check "it is mounted" wait_until 60 mountpoint -q "$mount" || diag "$(systemctl status --no-pager -n 5 mnt-vm\\x2dtls.mount nvmf-autoconnect.service 2>&1)"
-    is "and has what was written" "$(cat "$mount/file")" content
-    is "from a connection with our key" "$(tls_key_of "$sub")" "$(record_serial "$(record_of "$sub" | jq -r .id)")"
+    check "the file system is mounted" wait_until 60 mountpoint -q "$mount" || diag "$(systemctl status --no-pager -n 5 mnt-vm\\x2dtls.mount nvmf-autoconnect.service 2>&1)"
+    is "the file system has the written content" "$(cat "$mount/file")" content
+    is "the connection uses our key" "$(tls_key_of "$sub")" "$(record_serial "$(record_of "$sub" | jq -r .id)")"
     is "no unit has failed" "$(failed_units)" ""
     check "the boot goes on" boot_went_on
     check "remote-fs.target is reached" systemctl is-active remote-fs.target
     mounted=$(unit_property 'mnt-vm\x2dtls.mount' ActiveEnterTimestampMonotonic)
     read -r _ loaded < <(preload_times)
     diag "keys at $loaded us, nvmf-autoconnect at $(unit_property nvmf-autoconnect.service ExecMainStartTimestampMonotonic) us, mounted at $mounted us"
-    check "by its unit, after the keys" test 0 -lt "$loaded" -a "$loaded" -lt "$mounted"
+    check "it was mounted after the keys were published" test 0 -lt "$loaded" -a "$loaded" -lt "$mounted"
     head -c 1M /dev/urandom >"$tmp/random"
     check "data comes back" eval 'cp "$tmp/random" "$mount/data" && umount "$mount" && mount "$mount" && cmp "$tmp/random" "$mount/data"'
     ;;

@@ -28,11 +28,11 @@ case $VM_PHASE in
     check "the boot goes on" boot_went_on
     is "no unit has failed" "$(failed_units)" ""
     check_fails "the keys took their time: $(preload_ms) ms" preload_within 20
-    check "and no longer than documented" preload_within 60
-    is "they are there" "$(ring_list | cut -d' ' -f2-)" "$(cat "$VM_STATE/keys")"
+    check "the keys took no longer than documented" preload_within 60
+    is "the keys are published" "$(ring_list | cut -d' ' -f2-)" "$(cat "$VM_STATE/keys")"
     read -r _ done_at < <(preload_times)
     started=$(unit_property tlshd.service ExecMainStartTimestampMonotonic)
-    check "before tlshd" test 0 -lt "$done_at" -a "$done_at" -lt "$started"
+    check "the preload unit ran before tlshd" test 0 -lt "$done_at" -a "$done_at" -lt "$started"
     complains_once "the journal has it once" "$MESSAGE_STORE_SLOW"
     is "the TPM has opened the store" "$(store_slot)" tpm2
     ;;

@@ -44,11 +44,11 @@ case $VM_PHASE in
     # The same again, but the cause goes away without a notice to the service.
     forget_keys
     systemctl restart nvme-keyd.service
-    check "it is locked again" wait_until 60 store_is unavailable
+    check "the store is locked again" wait_until 60 store_is unavailable
     is "no key is published" "$(ring_count)" 0
     chattr -i "$host_key" 2>/dev/null
     cp "$VM_STATE/credential.secret" "$host_key"
     check "with the host key back the keys are published" wait_until 90 has_keys
-    is "by the slot of systemd-creds" "$(store_slot)" systemd-creds
+    is "the slot of systemd-creds opened the store" "$(store_slot)" systemd-creds
     ;;
 esac

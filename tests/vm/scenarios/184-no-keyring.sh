@@ -30,7 +30,7 @@ case $VM_PHASE in
     ;;
 2)
     check "there is no keyring .nvme" eval '! nvme_ring'
-    check "and no module for it" eval '! modprobe -n nvme-keyring'
+    check "there is no module for .nvme" eval '! modprobe -n nvme-keyring'
     check "the boot goes on" boot_went_on
     # the unit of nvme-cli that connects at boot fails without its module
     is "no unit but one of nvme-cli has failed" "$(failed_units | grep -v '^nvmf-')" ""
@@ -39,7 +39,7 @@ case $VM_PHASE in
     check "the store is open" store_is open
 
     check "the module is back" show_modules
-    check "and loads" modprobe nvme-keyring
+    check "the module loads" modprobe nvme-keyring
     check "the key is published by itself" wait_until 30 has_key
     # configfs is a module as well, and tlshd links .nvme only when it starts
     systemctl start modprobe@configfs.service sys-kernel-config.mount

@@ -49,7 +49,7 @@ case $VM_PHASE in
     ;;
 2)
     check "the initramfs has published the key" published_in_initramfs
-    check "it is there" keys_are keys
+    check "the key is published" keys_are keys
     is "no unit has failed" "$(failed_units)" ""
     host_request tpm-remove
     reboot_into 3
@@ -59,7 +59,7 @@ case $VM_PHASE in
     is "the initramfs has said once why it has no key" "$(in_initramfs "$MESSAGE_STORE_UNAVAILABLE")" 1
     check "it did not wait: $(preload_ms) ms" preload_within 90
     check "the real root has it by its host key" wait_until 60 keys_are keys
-    is "and said that once" "$(keyd_complaints | grep -c "^$MESSAGE_SLOTS_FAILED ")" 1
+    is "the real root logs once that the TPM's slot failed" "$(keyd_complaints | grep -c "^$MESSAGE_SLOTS_FAILED ")" 1
     is "its unit is fine" "$(unit_property $preload Result)" success
 
     mv /var/lib/nvme-keyd "$VM_STATE/store"
@@ -75,14 +75,14 @@ stub nvme-keyd.psk.sealed=$(base64 -w0 "$VM_STATE/sealed")"
     check "the image is a new one, and has no store" \
         test -e "$HOST/image/etc/request-key.d/nvme-keyd.conf" -a ! -e "$HOST/image/var/lib/nvme-keyd/store"
     check "its initramfs has published keys" published_in_initramfs
-    is "that of the credential of the hypervisor" "$(looked_at "$given")" 1
-    is "and that of the sealed one, as systemd-stub adds it" "$(looked_at "$sealed")" 1
-    is "and no other" "$(wc -l <$LOOKED)" 2
+    is "the initramfs has the key from the hypervisor" "$(looked_at "$given")" 1
+    is "the initramfs has the key of a sealed credential, as systemd-stub adds it" "$(looked_at "$sealed")" 1
+    is "the initramfs has no other key" "$(wc -l <$LOOKED)" 2
     is "the real root has both credentials" \
         "$(nvme-keyctl list --json=short | jq -r '.keys[] | "\(.subsystemNQN) \(.credential)"' | sort)" \
         "$given nvme-keyd.psk.given
 $sealed nvme-keyd.psk.sealed"
-    is "whose keys the kernel has" "$(ring_count)" 2
+    is "the kernel has both keys" "$(ring_count)" 2
 
     systemctl stop nvme-keyd.socket nvme-keyd-request.socket nvme-keyd.service
     rm -rf /var/lib/nvme-keyd $initrd_conf
@@ -93,6 +93,6 @@ $sealed nvme-keyd.psk.sealed"
     reboot_into 5
     ;;
 5)
-    check "with the store back its key is" wait_until 60 keys_are keys
+    check "with the store back its key is published" wait_until 60 keys_are keys
     ;;
 esac

@@ -16,8 +16,8 @@ defer "nvme-keyctl remove $id"
 keys=$(ring_list)
 
 check "stop the service" systemctl stop nvme-keyd.service
-is "it is inactive" "$(systemctl is-active nvme-keyd.service)" inactive
-check "the socket is not" systemctl is-active nvme-keyd.socket
+is "the service is inactive" "$(systemctl is-active nvme-keyd.service)" inactive
+check "the socket is active" systemctl is-active nvme-keyd.socket
 is "the keys are all there" "$(ring_list)" "$keys"
 check "connect" connect_tls "$sub" || bail "no connection"
 defer "disconnect $sub"
@@ -25,6 +25,6 @@ check "data comes back" data_check "$(bdev_of "$sub")"
 is "nothing started the service" "$(systemctl is-active nvme-keyd.service)" inactive
 
 check "nvme-keyctl list" nvme-keyctl list
-is "it started the service" "$(systemctl is-active nvme-keyd.service)" active
-is "with the same record" "$(record_of "$sub" | jq -r .id)" "$id"
-is "and the keys are the same ones" "$(ring_list)" "$keys"
+is "nvme-keyctl list started the service" "$(systemctl is-active nvme-keyd.service)" active
+is "the service has the same record" "$(record_of "$sub" | jq -r .id)" "$id"
+is "the kernel's keys are the same ones" "$(ring_list)" "$keys"

@@ -24,7 +24,7 @@ case $VM_PHASE in
     for unit in tlshd.service nvmf-autoconnect.service; do
         started=$(unit_property "$unit" ExecMainStartTimestampMonotonic)
         diag "nvme-keyd-preload done at $done_at us, $unit started at $started us"
-        check "before $unit" test 0 -lt "$done_at" -a "$done_at" -lt "$started"
+        check "the preload unit ran before $unit" test 0 -lt "$done_at" -a "$done_at" -lt "$started"
     done
     check "nvme_tcp is not loaded yet" test ! -e /sys/module/nvme_tcp
     target_up "$sub"

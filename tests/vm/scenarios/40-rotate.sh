@@ -51,12 +51,12 @@ diag "rotate: $(($(now_ms) - start)) ms"
 defer "nvme-keyctl remove $new_id"
 check "the new key is published" wait_until 60 record_serial "$new_id"
 new_serial=$(record_serial "$new_id")
-check "it is another key" test "$new_serial" != "$old_serial"
+check "the new key is another one" test "$new_serial" != "$old_serial"
 old_is_gone() { [ -z "$(key_serial "$old_identity")" ]; }
 check "the old key is no longer in .nvme" wait_until 60 old_is_gone
 
 check "reset the controller" bash -c "echo 1 >/sys/class/nvme/$ctrl/reset_controller"
-check "it comes back" wait_until 60 ctrl_live "$ctrl"
+check "the controller comes back after the reset" wait_until 60 ctrl_live "$ctrl"
 rounds=$(cat "$tmp/io.rounds")
 more_io() { [ "$(cat "$tmp/io.rounds")" -gt $((rounds + 1)) ]; }
 check "I/O goes on" wait_until 60 more_io

@@ -33,13 +33,13 @@ start=$(now_ms)
 check_fails "connect with the wrong key fails" connect_with "$sub" "keyring=$ring"
 took=$(($(now_ms) - start))
 diag "after $took ms"
-check "in bounded time" test "$took" -lt 50000
-check "it was the handshake" grep -q 'Handshake with .* failed' <(journal_since "$mark" -t tlshd)
-check_fails "and there is no controller" ctrl_of "$sub"
+check "connect with the wrong key fails in bounded time" test "$took" -lt 50000
+check "the handshake failed" grep -q 'Handshake with .* failed' <(journal_since "$mark" -t tlshd)
+check_fails "there is no controller" ctrl_of "$sub"
 
 is "the keys are unharmed" "$(ring_list)" "$keys"
 check "the other connection lives" ctrl_live "$(ctrl_of "$other")"
-check "and works" data_check "$(bdev_of "$other")"
+check "the other connection works" data_check "$(bdev_of "$other")"
 check "the right key connects" connect_tls "$sub"
 defer "disconnect $sub"
 check "data comes back" data_check "$(bdev_of "$sub")"

@@ -17,7 +17,7 @@ case $VM_PHASE in
     check "there is a TPM" test -c /dev/tpmrm0 || bail "no TPM"
     check "nvme-keyctl add" nvme-keyctl add --subsysnqn="$sub" <<<"$(new_psk)"
     check "the store has a slot for the TPM" grep -qw tpm2 <(header_slots)
-    check "and one of systemd-creds" grep -qw systemd-creds <(header_slots)
+    check "the store has a slot of systemd-creds" grep -qw systemd-creds <(header_slots)
     is "the TPM's is bound to PCR 7" "$(header_slot tpm2 | jq -c .pcrs)" "[7]"
     check "restart the service" systemctl restart nvme-keyd.service
     is "the TPM opens it" "$(store_slot)" tpm2
@@ -30,7 +30,7 @@ case $VM_PHASE in
     read -r _ done_at < <(preload_times)
     started=$(unit_property tlshd.service ExecMainStartTimestampMonotonic)
     diag "nvme-keyd-preload done at $done_at us, tlshd.service started at $started us"
-    check "before tlshd" test 0 -lt "$done_at" -a "$done_at" -lt "$started"
+    check "the preload unit ran before tlshd" test 0 -lt "$done_at" -a "$done_at" -lt "$started"
     is "the TPM has opened the store" "$(store_slot)" tpm2
     check "a target with TLS" target_up "$sub"
     defer target_down

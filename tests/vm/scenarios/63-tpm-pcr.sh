@@ -17,9 +17,9 @@ check "nvme-keyctl add" nvme-keyctl add --subsysnqn="$sub" <<<"$(new_psk)"
 keys=$(ring_list | cut -d' ' -f2-)
 check "nvme-keyctl slot add recovery" nvme-keyctl slot add recovery
 { read -r wrong_id && read -r wrong; } <"$tmp/check.out"
-check "and another" nvme-keyctl slot add recovery || bail "no recovery key"
+check "a second recovery key is added" nvme-keyctl slot add recovery || bail "no recovery key"
 { read -r _ && read -r recovery; } <"$tmp/check.out"
-check "of which the first is removed" nvme-keyctl slot remove "$wrong_id"
+check "the first recovery key is removed" nvme-keyctl slot remove "$wrong_id"
 is "the slots" "$(header_slots)" "tpm2 systemd-creds recovery"
 systemctl restart nvme-keyd.service
 is "the TPM opens the store" "$(store_slot)" tpm2
@@ -30,8 +30,8 @@ systemctl restart nvme-keyd.service
 is "the next slot opens it" "$(store_slot)" systemd-creds
 journal_since "$mark" MESSAGE_ID=$MESSAGE_SLOTS_FAILED >"$tmp/journal"
 is "the journal says once that another did not" "$(wc -l <"$tmp/journal")" 1
-check "and that it is the TPM's" grep -q ': tpm2: .*PCRs\? 7' "$tmp/journal"
-check "which can be removed by force" nvme-keyctl slot remove --force "$(header_slot systemd-creds | jq -r .id)"
+check "the journal names the TPM's slot" grep -q ': tpm2: .*PCRs\? 7' "$tmp/journal"
+check "the slot of systemd-creds is removed by force" nvme-keyctl slot remove --force "$(header_slot systemd-creds | jq -r .id)"
 
 mark=$(journal_mark)
 keyctl clear "$(nvme_ring)"
@@ -48,9 +48,9 @@ is "nvme-keyctl list fails with status" "$?" 8
 
 check_fails "a removed recovery key is refused" nvme-keyctl slot unlock <<<"$wrong"
 cp "$tmp/check.out" "$tmp/refused"
-check "and that is why" grep -q 'not the recovery key of this store' "$tmp/refused"
+check "the error says that it is not the recovery key of this store" grep -q 'not the recovery key of this store' "$tmp/refused"
 check "the right one opens the store" nvme-keyctl slot unlock <<<"$recovery"
-is "which the status says" "$(store_slot)" recovery
+is "status names the recovery key" "$(store_slot)" recovery
 is "the keys are published" "$(ring_list | cut -d' ' -f2-)" "$keys"
 
 check "nvme-keyctl slot reseal" nvme-keyctl slot reseal "$(header_slot tpm2 | jq -r .id)"
@@ -59,5 +59,5 @@ systemctl restart nvme-keyd.service
 is "the TPM opens the store again" "$(store_slot)" tpm2
 check "PCR 7 is extended again" /opt/vm/pcr-extend.py 7
 systemctl restart nvme-keyd.service
-check "and is what it was sealed to" wait_until 60 store_is unavailable
+check "then nothing opens the store" wait_until 60 store_is unavailable
 check "the recovery key still opens it" nvme-keyctl slot unlock <<<"$recovery"

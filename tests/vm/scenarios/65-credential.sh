@@ -40,15 +40,15 @@ mark=$(journal_mark)
 check "without the program a store is made" fresh_store
 is "sealed by the service" "$(header_slots)" systemd-creds
 systemctl restart nvme-keyd.service
-is "and opened by it" "$(store_slot)" systemd-creds
-check "that is, by the service" creds_service_ran
+is "the slot of systemd-creds opens the store" "$(store_slot)" systemd-creds
+check "the service opened it" creds_service_ran
 
 with "$service"
 is "without the service the program opens it" "$(store_slot)" systemd-creds
 check "without the service a store is made" fresh_store
 is "sealed by the program" "$(header_slots)" systemd-creds
 with "$program"
-is "which the service opens" "$(store_slot)" systemd-creds
+is "the service opens the store of the program" "$(store_slot)" systemd-creds
 
 with "$program" "$service"
 check "without both nothing opens it" wait_until 60 store_is unavailable
@@ -59,8 +59,8 @@ mkdir -p "$(dirname "$credential")"
 header_slot systemd-creds | jq -r .credential >"$credential"
 keyctl clear "$(nvme_ring)"
 with "$program" "$service" LoadCredentialEncrypted=nvme-keyd.kek
-is "with a credential in the unit it opens" "$(store_slot)" systemd-creds
-is "and the key is published" "$(ring_count)" 1
+is "with a credential in the unit the store opens" "$(store_slot)" systemd-creds
+is "the key is published" "$(ring_count)" 1
 check "a target with TLS" target_up "$sub"
 defer target_down
 check "connect" connect_tls "$sub"
@@ -68,5 +68,5 @@ defer "disconnect $sub"
 
 check "another credential" systemd-creds encrypt --name=nvme-keyd.kek - "$credential" < <(head -c 32 /dev/urandom)
 with "$program" "$service" LoadCredentialEncrypted=nvme-keyd.kek
-check "with that one it does not" wait_until 60 store_is unavailable
+check "with another credential the store does not open" wait_until 60 store_is unavailable
 diag "$(nvme-keyctl status --json=short | jq -r .store.detail)"

@@ -54,7 +54,7 @@ is "the store is opened by the slot that made it" "$slot" "$(cat "$HOST/slot" 2>
     cat "$tmp/slot"
     exit 1
 }
-is "and nothing is left of what was cut off" "$(left)" nothing >"$tmp/left" || {
+is "no incomplete change is left" "$(left)" nothing >"$tmp/left" || {
     cat "$tmp/left"
     exit 1
 }

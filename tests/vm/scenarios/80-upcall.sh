@@ -97,6 +97,6 @@ done
 check "the socket is not for another user" grep -q PermissionError <("${as_user[@]}" python3 -c '
 import socket
 socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET).connect("/run/nvme-keyd/request")' 2>&1)
-check "but for root" python3 -c '
+check "the socket is open for root" python3 -c '
 import socket
 socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET).connect("/run/nvme-keyd/request")'

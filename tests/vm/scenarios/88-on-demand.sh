@@ -70,15 +70,15 @@ systemctl stop nvme-keyd.service 2>/dev/null
 forget_keys
 systemctl start nvme-keyd.service
 check "after the start the host's key is not in .nvme" not_published "$id"
-check "that of a target is" published "$target_id"
-is "for ever" "$(key_lifetime "$(record_serial "$target_id")")" ""
+check "the key of a target is in .nvme" published "$target_id"
+is "the key of a target has no timeout" "$(key_lifetime "$(record_serial "$target_id")")" ""
 
 check "connect" connect_tls "$sub" || bail "no connection"
 published_for_a_while "connect"
 check "data comes back" data_check "$(bdev_of "$sub")"
 
 check "after $lifetime s it is gone" wait_until $((lifetime + 60)) not_published "$id"
-check "that of the target is not" published "$target_id"
+check "the key of the target is still in .nvme" published "$target_id"
 ctrl=$(ctrl_of "$sub")
 check "the connection is alive without it" data_check "$(bdev_of "$sub")"
 check "reset" nvme reset "/dev/$ctrl"
@@ -91,4 +91,4 @@ disconnect "$sub" >/dev/null
 
 check "the livepatch is taken out" patch_unload
 check "the key is resident again" published "$id"
-is "for ever again" "$(key_lifetime "$(record_serial "$id")")" ""
+is "the resident key has no timeout" "$(key_lifetime "$(record_serial "$id")")" ""

@@ -42,7 +42,7 @@ connected=1
 while [ $connected -lt $n ] && connect_tls "$sub" "${options[@]}" --duplicate-connect >/dev/null; do
     connected=$((connected + 1))
 done
-is "as many controllers" "$connected" $n
+is "$n controllers are connected" "$connected" $n
 check "all live" wait_until 20 all_live
 
 # reset FILE: fails if the handshake is refused, too
@@ -55,5 +55,5 @@ for round in 1 2; do
 done
 is "no handshake missed its key" \
     "$(journal_since "$mark" -u tlshd.service --grep='failed to search|Failed to read TLS psk' | wc -l)" 0
-is "it is ready" "$(tlshd_status)" "tlshd.service ready"
+is "tlshd is ready at the end" "$(tlshd_status)" "tlshd.service ready"
 check "data" data_check "$(bdev_of "$sub")"
