@@ -289,7 +289,7 @@ def lockout():
 
 
 def refused():
-    """What is refused leaves a line: some a minute, and the others counted."""
+    """A refused call leaves a line: some lines a minute, and a count of the others."""
     denied = {"error": "org.varlink.service.PermissionDenied", "parameters": {}}
     with connect(varlink, MEMBER) as s:
         for method in "Add", "Remove":

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=bash
 #
-# What the integration tests share; each is called with the build directory and prints TAP. They run
-# in a user namespace of their own, where root has other keyrings than outside: the stand-in keyring
-# is theirs alone, no key of this machine is touched, and they may run side by side.
+# The functions that all integration tests use. A test is called with the build directory and prints TAP.
+# It runs in a user namespace of its own, where root has other keyrings than outside: the stand-in keyring
+# belongs to this test, no key of this machine is touched, and tests may run side by side.
 set -uo pipefail
 export LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1
 
@@ -222,7 +222,7 @@ take_turn() {
     ! grep -qs request-key-shim "$dir"/* || skip_all "$dir has rules for the shim already"
 }
 
-# --- what commands do
+# --- the effects of commands
 
 # run COMMAND...: sets status, out and err.
 run() {

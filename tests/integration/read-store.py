@@ -36,7 +36,7 @@ OPTIONAL = META[-3:]
 
 
 class Bad(Exception):
-    """What is wrong with a store or with a record."""
+    """An error in a store or in a record."""
 
 
 def load_libcrypto():
@@ -176,7 +176,7 @@ def id_of(line):
 
 
 def tails(line):
-    """What may be a record after a damaged newline."""
+    """The parts of a line that may be a record after a damaged newline."""
     text = line.decode("latin-1")
     return [line[m.start():] for m in BEGINNING.finditer(text) if m.start() > 0]
 

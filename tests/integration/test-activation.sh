@@ -153,7 +153,7 @@ is "a start with mistakes: status has each" \
     "$(ask b status --json=short | json '"{} {}".format(o["configuration"]["inForce"], "\n".join(o["configuration"]["problems"]))')" "True $problems"
 like "a start with mistakes: in words too" "$(ask b status)" "Configuration: loaded, except for these lines:
  +: $tmp/b/conf:2: "
-is "a start with mistakes: what is right counts" "$(ask b status --json=short | json 'o["keyring"]["name"]')" nvme-keyd-stand-in
+is "a start with mistakes: the correct lines are in force" "$(ask b status --json=short | json 'o["keyring"]["name"]')" nvme-keyd-stand-in
 
 # --- watchdog, end, start
 

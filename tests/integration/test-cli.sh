@@ -81,14 +81,14 @@ is "rotate: target" "$(ctl list --json=short | json "sorted(k['state'] for k in 
 check "rotate: the old one has a deadline" test "$(ctl show "$two" --json=short | json '"deadline" in o["key"]')" = True
 is "rotate: the comment stays" "$(ctl show "$new" --json=short | json 'o["key"]["comment"]')" "a shelf"
 
-# What was printed may be kept as it is, and read again.
+# The printed lines, saved as they are, can be read as a key file.
 run ctl generate --subsysnqn=nqn.2026-11.org.example:saved --hostnqn="$HOST" --print-key
 saved=${out%%$'\n'*}
 printf '%s\r\n' "${out%%$'\n'*}" "${out#*$'\n'}" >"$tmp/saved"
 chmod 600 "$tmp/saved"
 is "generate: the output it printed is a key file" \
     "$("$build/nvme-keyctl" identity --no-legend --subsysnqn=nqn.2026-11.org.example:saved --hostnqn="$HOST" --key-file="$tmp/saved" | grep -cF "$(ctl show "$saved" --json=short | json 'o["key"]["identities"][0]["identity"]')")" 1
-check "generate: and is gone" ctl remove "$saved"
+check "generate: the saved key is removed again" ctl remove "$saved"
 
 # --- remove, sync, status
 
@@ -117,7 +117,7 @@ check "status --check: and right again" ctl sync --no-legend
 # --- identity, without the daemon
 
 run "$build/nvme-keyctl" --socket=/nonexistent identity --subsysnqn="$SUBSYSTEM" --hostnqn="$HOST" <<<"$(psk one)"
-check "identity: what is in the keyring" grep -qxF "1       rfc8446    $identity" <<<"$out"
+check "identity: prints the identity that is in the keyring" grep -qxF "1       rfc8446    $identity" <<<"$out"
 is "identity: JSON" "$("$build/nvme-keyctl" identity --json=short --subsysnqn="$SUBSYSTEM" --hostnqn="$HOST" <<<"$(psk one)" | json 'len(o["identities"])')" 4
 
 # --- help and usage
@@ -288,7 +288,7 @@ refused_with "add: a comment with a control character" 3 "the comment must be on
 refused_with "add: a comment that is too long" 3 "the comment has 257 bytes, but may have at most 256" "$good" \
     ctl add --subsysnqn=nqn.2026-11.org.example:z --hostnqn="$HOST" --comment="$(printf 'x%.0s' {1..257})"
 
-# --- what the journal has
+# --- the log
 
 pair="for host $HOST and subsystem nqn\.2026-11\.org\.example:r"
 for what in "Key $target $pair added by uid 0" "Key $newer $pair replaces $target, rotated by uid 0" "Key $newer $pair removed by uid 0"; do
@@ -346,7 +346,7 @@ like "store: status calls the number of keys unknown" "$out" "Keys: unknown whil
 is "store: the same, JSON" "$(ctl status --json=short | json 'o["inKeyring"], [m for m in ("keys", "broken", "identities", "published", "missing") if m in o]')" "($(wc -l <<<"$before"), [])"
 run ctl status --check
 like "store: status --check" "$status $out" "^8 CRITICAL: the store does not open: store file"
-is "store: what is published stays" "$(ring_names)" "$before"
+is "store: the published keys stay" "$(ring_names)" "$before"
 cp "$tmp/store" "$state/store"
 run ctl list --no-legend
 is "store: it is tried again with the next call" "$status" 0

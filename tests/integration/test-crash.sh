@@ -80,7 +80,7 @@ def main_pid():
 
 
 class Changes:
-    """What was confirmed: names of subsystems and the id of their active key."""
+    """The confirmed changes: names of subsystems and the id of their active key."""
 
     def __init__(self):
         self.active, self.gone, self.pending = {}, set(), None

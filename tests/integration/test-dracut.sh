@@ -3,8 +3,8 @@
 #
 # test-dracut.sh BUILD-DIRECTORY: makes initramfs images with the dracut module and looks at what is in them.
 #
-# What the build installs is laid over the machine's own files, in a mount namespace that goes with the test, so
-# that dracut finds nvme-keyd installed. Kernel modules are left out (--no-kernel).
+# The files that the build installs are laid over the machine's own, in a mount namespace that ends with the test,
+# so dracut finds nvme-keyd installed. Kernel modules are left out (--no-kernel).
 
 # Functions are called by check(), and the text in quotes is for another shell.
 # shellcheck disable=SC2016,SC2317
@@ -45,7 +45,7 @@ units=$(dirname "$(find "$tmp/dest" -name nvme-keyd.socket -printf '/%P')")
 modules=$(dirname "$(find "$tmp/dest" -path '*/50nvme-keyd/module-setup.sh' -printf '/%P')")
 rules=$(find "$tmp/dest" -path '*request-key.d/nvme-keyd.conf' -printf '/%P')
 
-# What a machine in use has. Only the store, sealed as it is, may go into an image.
+# The files of a machine in use. Of its secrets only the sealed store may go into an image.
 declare -A groups=()
 while read -r group; do
     groups[$group]=$((46711 + ${#groups[@]}))
@@ -458,7 +458,7 @@ sed -i '1s/"rollbackCounter":{},//' "$root/var/lib/nvme-keyd/store"
 image_of alone "the whole store, without the service" --hostonly
 has_keys alone "${keys[@]}"
 
-# --- what it takes
+# --- the size of an image
 
 # Without the kernel's modules, which are the same in most images.
 size_of() { printf '%s bytes, %s with gzip' "$(stat -c %s "$root/var/tmp/$1.img")" "$(gzip -6 <"$root/var/tmp/$1.img" | wc -c)"; }

@@ -71,7 +71,7 @@ refused "no directory" 2 "store export needs DIR" ctl store export
 check "nothing is left of what failed" test ! -e "$tmp/new"
 like "the log names the user of the export" "$(cat "$log")" "3 keys of the store were exported for uid 0"
 
-# --- what may call it
+# --- the users that may call it
 
 run ctl store export "$tmp/new" --no-legend
 check "as root" test "$status" -eq 0

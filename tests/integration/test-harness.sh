@@ -43,7 +43,7 @@ rm "$guest/tap.log"
 run tap_tail "$guest"
 is "no restart: the end of the last start alone" "$(grep -c 'silent\|words' <<<"$out") $(grep -c '^#   last' <<<"$out")" "0 59"
 
-# --- what a boot has said
+# --- the results of a boot
 
 # boot_gives TEXT RESULTS STATUS LINE...: of a boot of 10-harness and 20-connect, QEMU ending with STATUS
 boot_gives() {
@@ -64,7 +64,7 @@ boot_gives "no word at all" $'not ok - 10-harness: did not finish (QEMU ended wi
 not ok - 20-connect: did not finish (QEMU ended with status 1)
 not ok - shared: the boot did not end well (QEMU ended with status 1)' 1
 
-# --- what a scenario says
+# --- the results of a scenario
 
 unshare --mount mount -t tmpfs tmpfs /opt 2>/dev/null || { skip "scenarios" "nothing may be mounted here" && finish; }
 

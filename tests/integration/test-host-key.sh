@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck source-path=SCRIPTDIR
-# The host key of systemd-creds outlives a boot under another machine id, and what sealed a slot stays
-# what it was. Host key and machine id are the test's own.
+# The host key of systemd-creds outlives a boot under another machine id, and a slot keeps the type of key
+# that sealed it. Host key and machine id are the test's own.
 . "$(dirname "$0")/host-key.sh"
 [ -e /etc/machine-id ] || skip_all "this machine has no machine id"
 

@@ -96,11 +96,11 @@ fi
 # --- completion
 
 mkdir "$tmp/bin"
-# What systemctl says, and a nvme-keyctl of which it is known that it was called.
+# Stand-ins: a systemctl that answers as the test says, and a nvme-keyctl that notes each call.
 printf '#!/bin/sh\nexec test -e "%s/active"\n' "$tmp" >"$tmp/bin/systemctl"
 printf '#!/bin/sh\necho >>"%s/called"\nexec "%s/nvme-keyctl" --socket="%s" "$@"\n' "$tmp" "$build" "$tmp/mute" >"$tmp/bin/nvme-keyctl"
 chmod +x "$tmp/bin/"*
-# complete LINE: what is offered.
+# complete_line LINE: prints the completions.
 complete_line() {
     # shellcheck disable=SC2016 # expands inside
     PATH=$tmp/bin:$PATH timeout 60 bash -c '. "$1"; COMP_LINE=$2 COMP_POINT=${#2}; _nvme_keyctl; echo "${COMPREPLY[*]}"' \

@@ -6,7 +6,7 @@
 
 readonly many=${KEYD_TEST_KEYS:-10000}
 file=$tmp/keys
-# Thousands of files, several times: where a sync costs nothing.
+# The test writes thousands of keys several times, so the store is where a sync costs nothing.
 if [ -w /dev/shm ]; then
     state=$(mktemp -d /dev/shm/keyd-test.XXXXXX)
     defer "rm -rf '$state'"
@@ -98,7 +98,7 @@ for text in "$v0" "$v1" "$big"; do
     is "nvme-cli: the bytes of ${text:0:8}" "$(ring_hex "${text% *}")" "$(line_hex "$text")"
 done
 id=$(ctl list --no-legend | awk '/ 0 +-$/ { print $1 }')
-is "nvme-cli: what the key of version 0 is" "$(ctl show "$id" --json=short |
+is "nvme-cli: the properties of the key of version 0" "$(ctl show "$id" --json=short |
     json '(o["key"]["kind"], o["key"]["hash"], o["key"]["identityVersions"], "derivation" in o["key"])')" \
     "('derived', 'sha256', [0], False)"
 run ctl import - <"$file"
@@ -180,7 +180,7 @@ refused "a file with more than fits into one call" 3 "at most 16 MiB at once: no
 more_than_fits 21 130000
 refused "keys that need more as a message" 3 "at most 16 MiB at once: nothing was sent" ctl import "$file"
 
-# --- what its call may look like
+# --- the call of an import on the wire
 
 cat >"$tmp/calls.py" <<'PY'
 import subprocess

@@ -4,8 +4,8 @@
 # test-initramfs-tools.sh BUILD-DIRECTORY: has mkinitramfs make images, looks at what is in them, and
 # runs the scripts of one, by klibc's shell, as far as that goes without its kernel.
 #
-# What the build installs is laid over the machine's own files, in a mount namespace that goes with the
-# test. There are no kernel modules.
+# The files that the build installs are laid over the machine's own, in a mount namespace that ends with
+# the test. There are no kernel modules.
 
 # Functions are called by check(), and the text in quotes is for another shell.
 # shellcheck disable=SC2016,SC2317
@@ -39,13 +39,13 @@ mkdir -p "$root/usr/lib/modules/$version" "$root/boot"
 echo CONFIG_RD_GZIP=y >"$root/boot/config-$version"
 rm -f "$root"/etc/initramfs-tools/conf.d/* "$root"/etc/nvme-keyd/*.conf
 printf '%s\n' MODULES=list COMPRESS=gzip BUSYBOX=n >"$root/etc/initramfs-tools/conf.d/test"
-# One that ends at once, and is started again.
+# A handshake daemon that ends at once, and is started again.
 cp /usr/bin/true "$root/usr/sbin/tlshd"
 printf '#!/bin/sh\necho "no such target" >&2\nexit 1\n' >"$root/usr/sbin/nvme"
 chmod 755 "$root/usr/sbin/nvme"
 
-# What a machine in use has. Only the store, sealed as it is, may go into an image.
-# As an image of a system has it (ostree, bootc).
+# The files of a machine in use. Of its secrets only the sealed store may go into an image. The group is in
+# /usr/lib, as in an image-based system (ostree, bootc).
 sed -i '/^nvme-keyd:/d' "$root/etc/group"
 echo "$group" >>"$root/usr/lib/group"
 rm -rf "$root/var/lib/nvme-keyd"
@@ -107,7 +107,7 @@ for f in "$root"/usr/lib/*/libtss2-tcti-device.so.0; do
     [ ! -e "$f" ] || check "host: the library for the TPM's device" in_image "${f#"$root"}"
 done
 
-# What an image cannot do without.
+# The programs that an image must have.
 for f in "$helpers"/{nvme-keyd,handshake-tree,handshake-loop,initrd-connect} /usr/bin/{keyctl,timeout} /usr/sbin/{tlshd,nvme}; do
     mv "$root$f" "$tmp/away"
     case $f in
@@ -287,7 +287,7 @@ if ! grep -q ' keyring *\.nvme: ' /proc/keys; then
     run_script local-block
     check "a line is no longer than the kernel takes" said '^.{900,950}$'
 
-    # What systemd of the real root does.
+    # The steps of systemd in the real root.
     unit=$image/run/systemd/system/nvme-keyd-tlshd.service.d/10-initramfs.conf
     start=$(sed -n 's/^ExecStart=@\([^ ]*\) @tlshd /\1 /p' "$unit")
     check "the unit runs a program of the tree" test -x "$image$tree${start%% *}"

@@ -125,7 +125,7 @@ version=$(meson introspect --projectinfo "$build" | json 'o["version"]')
 fresh() {
     local directory=$1
     shift
-    # What is installed where does not depend on it, and it is much faster.
+    # Without optimisation, because it does not change which files are installed, and is much faster.
     meson setup "$directory" "$source" -Doptimization=0 "$@" >"$tmp/setup.log" 2>&1 && ninja -C "$directory" >>"$tmp/setup.log" 2>&1
     result $? "builds with $*" || diag "$(grep -E 'error|ERROR|FAILED' "$tmp/setup.log" | head -n 20)"
 }

@@ -76,9 +76,10 @@ like "the target between them comes with the sockets" "$(<"$units/nvme-keyd.sock
 is "that target waits for nothing but the service" \
     "$(reaches separate After nvme-keyd-stop.target "$late" nvme-keyd.service)" ""
 
-# --- what holds back an instance of nvmf-connect@
+# --- the wait of an instance of nvmf-connect@
 
-# wait_for_keys INSTANCE: what it asks of the others, in one line. tlshd.service has a job at first.
+# wait_for_keys INSTANCE: prints its status and the commands that it runs, in one line. tlshd.service has a
+# job at first.
 helper=$tmp/wait-for-keys
 mkdir "$tmp/bin"
 sed "s|^PATH=|&$tmp/bin:|" "$(find "$root" -name wait-for-keys)" >"$helper"

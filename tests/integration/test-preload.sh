@@ -137,7 +137,7 @@ cp "$tmp/long.conf" "$conf"
 rm -rf "$state"
 cp -a "$tmp/good" "$state"
 
-# --- what does not open
+# --- a store that does not open
 
 python3 - "$state/store" <<'PY'
 import json, sys

@@ -72,7 +72,7 @@ tampered() {
     daemon_start
     keyctl clear "$(ring)"
     ctl sync >/dev/null 2>&1
-    is "$text: what is listed" "$(ctl list --no-legend | awk '{ print $1, $2 }' | sort)" \
+    is "$text: list shows which key is broken" "$(ctl list --no-legend | awk '{ print $1, $2 }' | sort)" \
         "$(printf '%s\n' "$victim broken" "${others[@]/%/ active}" | sort)"
     like "$text: why" "$(ctl show "$victim")" "Error: $error"
     is "$text: the others are published" "$(ring_names | wc -l)" 4
@@ -104,7 +104,7 @@ refused_store "a file that is something else" "store file: " ln -sf /etc/passwd 
 # With an older head every key that was changed since is broken: the rotated one and its successor.
 rm -rf "$state" && cp -a "$tmp/now" "$state" && edit_store head "$tmp/before/store"
 daemon_start
-is "an older head: what is listed" "$(ctl list --no-legend | awk '{ print $1, $2 }' | sort)" \
+is "an older head: list shows which keys are broken" "$(ctl list --no-legend | awk '{ print $1, $2 }' | sort)" \
     "$(printf '%s\n' "$victim broken" "${others[0]} active" "${others[1]} active" "${others[2]} broken" | sort)"
 like "an older head: why" "$(ctl show "$victim")" "Error: .*older than "
 finish

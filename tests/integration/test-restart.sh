@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck source-path=SCRIPTDIR
-# What a crash loop of the service, and many starts of the preload, do to the units, in a service manager
-# of this machine's systemd: nothing that a reboot or an administrator has to undo.
+# A crash loop of the service, or many starts of the preload, must not leave a unit in a state that only a
+# reboot or an administrator can undo. The units run in a service manager of this machine's systemd.
 . "$(dirname "$0")/lib.sh"
 
 # It runs as the manager of a user, in a /run of its own, with our units and no others.
@@ -16,8 +16,8 @@ mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/system /run/manager
 export XDG_RUNTIME_DIR=/run/manager HOME=$tmp SYSTEMD_UNIT_PATH=$units
 systemctl() { timeout -s KILL 60 systemctl --user "$@"; }
 
-# unit NAME COMMAND: when and how often it is started again is taken from the unit, the rest is not. It
-# loops without a pause.
+# unit NAME COMMAND: a unit with the restarts and start limits of the real one, and little else of it. It
+# restarts after 1 ms.
 unit() {
     local kept='^\[(Unit|Service|Socket)\]|^(DefaultDependencies|StartLimit.*|TriggerLimit.*|Restart.*|SuccessExitStatus)='
     {
@@ -33,7 +33,7 @@ unit nvme-keyd.service 'exit 1'
 unit nvme-keyd.socket ''
 unit nvme-keyd-request.socket ''
 unit nvme-keyd-preload.service 'exit 0'
-# What nothing names is forgotten, with how often it was started, when it ends.
+# systemd forgets an ended unit, and how often it was started, if no other unit names it.
 printf '[Unit]\nDefaultDependencies=no\nAfter=nvme-keyd-preload.service\n' >"$units/start.target"
 
 /lib/systemd/systemd --user --unit=start.target </dev/null >"$log" 2>&1 &
@@ -90,7 +90,7 @@ becomes "reload, bad: did not reach the service" 2 reloads
 
 # --- a start before /var is mounted, below a root that is read-only: nothing can be made in there
 
-# sandboxed NAME: the unit's view of the file system is taken from it, the program is not
+# sandboxed NAME: starts another program with the unit's view of the file system
 sandboxed() {
     {
         printf '[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\nExecStart=/bin/true\n'
@@ -102,23 +102,23 @@ sandboxed() {
 }
 mkdir -p /run/systemd/inaccessible/dir # as the manager of the system makes it
 mount -t tmpfs -o ro tmpfs /var
-# The others ask for /var/lib/systemd.
+# The other units need /var/lib/systemd.
 is "no /var yet: nvme-keyd-preload.service starts" "$(sandboxed nvme-keyd-preload.service)" "0 0"
 mount -o remount,rw /var && mkdir -p /var/lib && mount -o remount,ro /var && mount -t tmpfs tmpfs /var/lib && mkdir /var/lib/systemd
 for unit in nvme-keyd.service nvme-keyd-host-key.service nvme-keyd-credentials.service nvme-keyd-preload.service; do
     is "/var/lib alone is mounted: $unit starts" "$(sandboxed "$unit")" "0 0"
 done
 
-# --- what holds a crash loop back
+# --- the pauses in a crash loop
 
 service=$(<"$build/units/nvme-keyd.service")
 pause=$(sed -n 's/^RestartSec=//p' "$build/units/nvme-keyd.service")
 like "the service: pauses before a restart" "$pause" '^[0-9]+(s|ms)$'
-# Before 254 these are a warning at each boot, and nothing else.
+# systemd before 254 ignores these, with a warning at each boot.
 if [ "$(pkg-config --modversion libsystemd | cut -d . -f 1)" -ge 254 ]; then
-    like "the service: ever longer" "$service" $'\nRestartSteps=[0-9]+\nRestartMaxDelaySec=[0-9]+s\n'
+    like "the service: the pauses become longer" "$service" $'\nRestartSteps=[0-9]+\nRestartMaxDelaySec=[0-9]+s\n'
 else
-    check "the service: with nothing that this systemd does not know" test -z "$(grep -E '^Restart(Steps|MaxDelaySec)=' <<<"$service")"
+    check "the service: has no option that this systemd does not know" test -z "$(grep -E '^Restart(Steps|MaxDelaySec)=' <<<"$service")"
 fi
 
 finish

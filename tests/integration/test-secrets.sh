@@ -141,7 +141,7 @@ sleep 1
 store_keys "with a new slot"
 nowhere "slot add" "$daemon"
 
-# What is refused is a secret all the same.
+# A refused PSK is a secret all the same.
 bad=${one:0:70}
 [ "${one:20:1}" = A ] && bad=${one:0:20}B${one:21} || bad=${one:0:20}A${one:21}
 "$python" - "$source/tests/integration" "$varlink" "$bad" "$two" <<'PY'
@@ -166,7 +166,7 @@ with Connection(sys.argv[2]) as c:
     c.reply()
 PY
 sleep 1
-nowhere "what was refused" "$daemon"
+nowhere "a refused PSK" "$daemon"
 
 printf '\x00' | ctl add --hostnqn="$HOST" --subsysnqn=nqn.2026-11.org.example:z 2>/dev/null
 kill -HUP "$daemon"
@@ -200,11 +200,11 @@ check "the daemon: not in its words or environment" not_in_process "$daemon"
 kill -CONT "$daemon"
 wait "$waiting"
 
-# --- what they write and execute
+# --- the files and programs of both
 
 # The files where a secret of either program would be.
 grep -rlaF -e "${one:16:20}" -e "${two:16:20}" -e "${three:16:20}" -e "${made:16:20}" "$state" "$log" >"$tmp/found"
-is "nothing in the store's files and the log" "$(<"$tmp/found")" ""
+is "no secret in the store's files and the log" "$(<"$tmp/found")" ""
 raw=$(python3 -c 'import base64, sys; print("".join(f"\\x{b:02x}" for b in base64.b64decode(sys.argv[1].split(":")[2])[:12]))' "$one")
 is "no raw secret in the store's files and the log" "$(LC_ALL=C grep -rlaP "$raw" "$state" "$log")" ""
 
@@ -234,7 +234,7 @@ if command -v strace >/dev/null; then
         is "$trace: no PSK in what it writes or executes" "$(grep -cF -e "$text" -e "$raw" "$tmp/$trace.trace")" 0
     done
 else
-    skip "what they write and execute" "no strace"
+    skip "no secret in the programs' writes and arguments" "no strace"
 fi
 
 finish

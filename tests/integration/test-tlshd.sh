@@ -66,7 +66,7 @@ is "tlshd has unlinked the keyring itself: ready" "$(state) $(remedy)" "('tlshd.
 tlshd_start "$(ring)"
 is "another tlshd has the keyring: ready" "$(state)" "('tlshd.service', 'ready')"
 
-# What unloading the module does.
+# Unloading the module revokes the keyring.
 keyctl revoke "$(ring)"
 is "tlshd does not have the new keyring: stale" "$(state)" "('tlshd.service', 'stale')"
 check "the log has a warning" wait_for 60 tells 1

@@ -185,7 +185,7 @@ PY
 check "the log has it" grep -q "Rollback counter $counter of another store removed from the TPM by uid 0" "$log"
 stop
 
-# --- what a new store does not promise
+# --- the warnings about a new store
 
 new_store() {
     rm -rf "$state"

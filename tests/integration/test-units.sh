@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck source-path=SCRIPTDIR
-# What is installed for systemd, udev and request-key(8), as their own tools see it.
+# The installed files for systemd, udev and request-key(8), checked by their own tools.
 . "$(dirname "$0")/lib.sh"
 
 root=$tmp/root
@@ -24,7 +24,7 @@ quiet() {
 # --- units
 
 units=$(dirname "$(one /nvme-keyd.service)")
-# What they name of others: systemd's own units, and two programs.
+# The files of others that our units name: systemd's own units, and two programs.
 mkdir -p "$root/usr/lib/systemd/system" "$root/bin"
 cp -an /usr/lib/systemd/system/. "$root/usr/lib/systemd/system/"
 install -m 755 /dev/null "$root/bin/kill"

@@ -44,7 +44,7 @@ like "pair: for 5 seconds" "$expiry" '^[2-5]s$'
 keyctl clear "$(ring)"
 request user "$pair"
 like "pair: published again" "$(text "$answer")" '^[0-9]+ [0-9]+$'
-is "pair: what is in the ring" "$(ring_names | tr '\n' '|')" "$(printf '%s|' "${names[@]}")"
+is "pair: the same identities are in the ring" "$(ring_names | tr '\n' '|')" "$(printf '%s|' "${names[@]}")"
 
 lines() {
     printf '%s\n' "$@" | sort | tr '\n' ' '

@@ -14,7 +14,7 @@ sanitized() {
 # --- as it is linked
 
 if sanitized || ! command -v readelf >/dev/null; then
-    skip "what is linked" "a sanitizer's, or no readelf"
+    skip "the linked libraries" "a sanitizer's, or no readelf"
 else
     needed=$(readelf -dW "$shim" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | tr '\n' ' ')
     like "nothing but libc is loaded" "$needed" '^(libc\.so\.[0-9.]+ )?$'
@@ -37,7 +37,7 @@ calls() {
 }
 key=$(keyctl add user "keyd-test $$" payload @u)
 if sanitized || ! strace -o "$tmp/strace" true 2>/dev/null; then
-    skip "what it does" "a sanitizer's, or no strace"
+    skip "system calls of the shim" "a sanitizer's, or no strace"
 else
     for words in "" "x" "4711" "$key" "$key 0 user $pair" "$key 65534 user $pair"; do
         # shellcheck disable=SC2086 # words
@@ -78,7 +78,7 @@ fails "a description of 4096 bytes" "$key" 0 user "${long:1}"
 fails "a description of 100000 bytes" "$key" 0 user "$(printf 'x%.0s' {1..100000})"
 fails "a callout of 256 bytes" "$key" 0 user "$pair" "${long:0:256}"
 fails "a callout of 100000 bytes" "$key" 0 user "$pair" "$(printf 'x%.0s' {1..100000})"
-# What is not there in C, either.
+# Without argv[0], as only a program in C can start it.
 fails "no argv[0]" "$key"
 run "$python" -c '
 import ctypes, os, sys

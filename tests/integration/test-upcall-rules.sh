@@ -16,7 +16,7 @@ leave_behind() {
 }
 [ ! -d "${left_rule%/*}" ] || leave_behind 9<"${left_rule%/*}"
 . "$(dirname "$0")/upcall.sh"
-check "what a killed test left is gone" test ! -e "$left_rule" -a ! -e "$left_socket"
+check "the files that a killed test left are gone" test ! -e "$left_rule" -a ! -e "$left_socket"
 
 readonly stock=/etc/request-key.conf
 readonly pair="nvme-tls-psk:$HOST $SUBSYSTEM"
@@ -122,7 +122,7 @@ else
     like "no rule for it: ENOKEY" "$(<"$tmp/with")" "nobody's: ENOKEY"
 fi
 
-# --- with those of others
+# --- with the rules of others
 
 # In the order in which they are read.
 order() {

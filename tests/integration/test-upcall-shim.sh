@@ -39,7 +39,7 @@ logs() {
 
 # --- answers
 
-# What the daemon does; the result, for how long, and how many milliseconds that takes.
+# The mode of the daemon, the result, its lifetime, and the least and most milliseconds that it takes.
 readonly CASES="
 good     OK     perm        0    $AT_ONCE
 whole    OK     perm        0    $AT_ONCE
@@ -96,9 +96,9 @@ while read -r mode expected lifetime minimum maximum; do
         diag "got $result for $expiry, flags $flags, after $took ms, expected $lifetime, $minimum to $maximum ms"
 done <<<"$CASES"
 is "each request came once, and that for hangup twice" "$(sort "$tmp/fake-keyd.out" | uniq -c | awk '$1 > 1 { print $1, $2 }')" "2 hangup"
-logs "what is no answer is logged" 11 '^<27>request-key-shim\[[0-9]+\]: nvme-keyd did not answer: Bad message$'
-logs "and the end of the connection" 1 'nvme-keyd did not answer: Connection reset by peer$'
-logs "and that there was none" 1 'nvme-keyd did not answer: Connection timed out$'
+logs "a malformed answer is logged" 11 '^<27>request-key-shim\[[0-9]+\]: nvme-keyd did not answer: Bad message$'
+logs "a closed connection is logged" 1 'nvme-keyd did not answer: Connection reset by peer$'
+logs "a missing answer is logged" 1 'nvme-keyd did not answer: Connection timed out$'
 
 # As a daemon that dies with the request in its hands.
 request user "$(description mute)" &
@@ -152,7 +152,7 @@ order() {
     done
 }
 if [ -z "$strace" ] || grep -q __asan_init "$shim"; then
-    skip "what it does for an answer" "no strace, or a sanitizer's"
+    skip "system calls for an answer" "no strace, or a sanitizer's"
 else
     traced good
     is "a good answer: OK" "$result" OK

@@ -142,7 +142,7 @@ is "it got one request of uid 0" "$(grep -c good "$tmp/fake-keyd.out")" 1
 # --- syslog
 
 if [ -e /dev/log ]; then
-    skip "what is logged" "/dev/log belongs to another program"
+    skip "the log of refusals" "/dev/log belongs to another program"
     finish
 fi
 in_background dev-log.py /dev/log

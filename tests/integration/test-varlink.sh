@@ -182,7 +182,7 @@ with Connection(path) as c:
     check("200 calls at once", all(c.reply()["parameters"]["key"]["id"] == key for _ in range(200)))
 
 
-# --- what is no call
+# --- messages that are no calls
 
 def closes(data, text):
     with Connection(path) as c:

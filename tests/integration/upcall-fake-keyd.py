@@ -22,7 +22,7 @@ def reply(magic, error=0, timeout=0, size=1):
     return magic + struct.pack("III", error, timeout, size) + b"1".ljust(PAYLOAD, b"\0")
 
 
-# What to send, of the magic number of the request.
+# The answer of each mode, made from the magic number of the request.
 ANSWERS = {
     "good": reply,
     "garbage": lambda m: os.urandom(len(reply(m))),

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=bash
 #
-# What the tests of the upcall share, to be read after lib.sh: request_key(2), /sbin/request-key and the
-# shim of this build, as the kernel starts them. A machine has one of each, so these tests wait for one
+# The functions that all tests of the upcall use, sourced after lib.sh. They use request_key(2), and
+# /sbin/request-key and the shim of this build, as the kernel starts them. A machine has one of each, so these tests wait for one
 # another, and leave it as it was even when they are killed.
 # shellcheck disable=SC2154,SC2120 # of lib.sh, and for scripts that source this
 readonly rules=/etc/request-key.d run_dir=/run/nvme-keyd
@@ -62,7 +62,7 @@ end() {
 
 # --- requests
 
-# What any user may start and read.
+# The scripts that any user may start and read.
 interpreter=$(PATH=/usr/bin:/bin command -v python3 || echo "$python")
 readonly interpreter
 chmod 711 "$tmp"
@@ -117,7 +117,7 @@ ring_serials() {
     done
 }
 
-# What the ring has under a description.
+# The payload in the ring under a description, in hex.
 ring_hex() {
     keyctl pipe "$(ring_serials "$1")" | od -An -v -tx1 | tr -d ' \n'
 }

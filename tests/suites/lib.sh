@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=bash
-# What the suites share.
+# The functions that all suites use.
 set -uo pipefail
 . tests/tap.sh
 
 readonly BUILD=build
 
-# The one test of the suite that should run, if not all.
+# The test of the suite that should run; empty for all.
 only=${1-}
 
 # part TEXT COMMAND...: check(), if it is the one that should run.

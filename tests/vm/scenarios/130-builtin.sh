@@ -79,7 +79,7 @@ control)
     is "control: with the rule alone .nvme is empty" "$(ring_count)" 0
     check "control: a target with TLS" target_up "$sub"
     check_fails "control: and the first connect fails" connect_tls "$sub"
-    check "control: what the rule would have run" nvme tls-key --import --keyfile=/etc/nvme/tls-keys
-    check "control: makes it work, so a key is all that was missing" connect_tls "$sub"
+    check "control: the command of the rule succeeds" nvme tls-key --import --keyfile=/etc/nvme/tls-keys
+    check "control: then the connect succeeds, so only the key was missing" connect_tls "$sub"
     ;;
 esac

@@ -72,7 +72,7 @@ case $VM_PHASE in
     [ -e $LOOKED ] || bail "the initramfs has written no list of .nvme"
     identity=$(cat "$VM_STATE/identity")
     is "initramfs: one key" "$(wc -l <$LOOKED)" 1
-    check "initramfs: that of the subsystem" grep -qF "$identity" $LOOKED
+    check "initramfs: it is the key of the subsystem" grep -qF "$identity" $LOOKED
     published=$(first_message nvme-keyd-preload.service 39f53479d3a045ac8e11786248231fbf)
     queue=$(first_message dracut-initqueue.service 7d4958e842da4a758f6c1cdc7b36dcc5)
     diag "initramfs: keys at $published us, the queue of dracut at $queue us"

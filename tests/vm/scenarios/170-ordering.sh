@@ -88,7 +88,7 @@ systemd-analyze blame --no-pager 2>/dev/null | grep -E 'nvme-keyd|tlshd|modules-
 # shellcheck disable=SC2086
 ordered "nvme-cli 2" $connectors
 not_held_back() { ! lists "$(unit_property "$early" After)" "$preload" && ! lists "$(unit_property "$early" After)" tlshd.service; }
-check "nvme-cli 2: what local mounts wait for is not ordered so" not_held_back
+check "nvme-cli 2: a connection that local mounts wait for does not wait for the keys" not_held_back
 check "remote-fs-pre.target comes after the keys" lists "$(unit_property remote-fs-pre.target After)" "$preload"
 check "a mount of the network comes after that" lists "$(unit_property "$preload" Before)" remote-fs-pre.target
 check "the keys come with the boot" lists "$(unit_property sysinit.target Wants)" "$preload"
@@ -102,7 +102,7 @@ is "these are the units of the other versions" "$(unit_property nvmf-autoconnect
     "$copies/nvmf-autoconnect.service"
 # shellcheck disable=SC2086
 ordered "nvme-cli 3 and nvme-stas" $connectors $others
-check "nvme-cli 3: what local mounts wait for is not ordered so" not_held_back
+check "nvme-cli 3: a connection that local mounts wait for does not wait for the keys" not_held_back
 # shellcheck disable=SC2086
 check "systemd-analyze verify, with those" verify $ours
 

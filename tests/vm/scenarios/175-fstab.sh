@@ -35,7 +35,7 @@ case $VM_PHASE in
         Wants=sys-kernel-config.mount 'After=sys-kernel-config.mount local-fs.target' \
         'Before=nvmf-autoconnect.service remote-fs-pre.target'
     cp /etc/fstab "$config" "$VM_STATE/"
-    # what nvmf-autoconnect.service connects
+    # the connections of nvmf-autoconnect.service
     echo "--transport=tcp --traddr=127.0.0.1 --trsvcid=4420 --keep-alive-tmo=30 --tls" >"$config"
     # the time is for slow guests
     echo "LABEL=vm-tls $mount ext4 _netdev,x-systemd.device-timeout=10min 0 2" >>/etc/fstab

@@ -16,7 +16,7 @@ sub=nqn.2026-11.org.example:replaced
 case $VM_PHASE in
 1)
     check "nvme-keyctl add" nvme-keyctl add --subsysnqn="$sub" <<<"$(new_psk)"
-    # What systemd-creds chooses by itself need not be the TPM.
+    # By itself systemd-creds may choose another key than the TPM's.
     check "systemd-creds uses the TPM too" \
         nvme-keyctl slot reseal "$(header_slot systemd-creds | jq -r .id)" --with-key=host+tpm2
     systemctl restart nvme-keyd.service
