@@ -41,7 +41,7 @@ enter() {
     keyctl show @u >/dev/null 2>&1 || skip_all "needs keyctl(1) and keyrings"
     local id=${KEYD_TEST_ID-} map="0 0 4294967295"
     local -a as=()
-    # Another user than root of this machine is root there, whose key quota is a small one.
+    # With KEYD_TEST_ID another user of this machine is root in the namespace, because its key quota is small.
     if [ -n "$id" ]; then
         as=(setpriv --reuid="$id" --regid="$id" --clear-groups)
         map="0 $id 1"
@@ -105,8 +105,8 @@ wait_for() {
     done
 }
 
-# daemon_listen [OPTION...]: of systemd-socket-activate. The daemon starts with the first connection to
-# $varlink. Two activators, because one makes sockets of one type only.
+# daemon_listen [OPTION...]: passes the options to systemd-socket-activate. The daemon starts with the first
+# connection to $varlink. There are two activators, because one makes sockets of one type only.
 daemon_listen() {
     local each=(-E "STATE_DIRECTORY=$state" -E "NVME_KEYD_LOG_LEVEL=${log_level:-info}" "$@")
     rm -f "$varlink" "$request"
@@ -133,7 +133,7 @@ is_settled() {
     ! grep -q 'Store: opening' "$tmp/status"
 }
 
-# daemon_start [OPTION...]: until it has opened the store, or knows that it cannot.
+# daemon_start [OPTION...]: waits until the daemon has opened the store, or knows that it cannot.
 daemon_start() {
     daemon_listen "$@"
     wait_for 120 is_settled || bail "the store is opened for ever"
@@ -175,7 +175,7 @@ has_no_child() {
 readonly TPM=$tmp/tpm # its socket
 tpm=                  # its process
 
-# tpm_start: on the state that it had, if any.
+# tpm_start: starts the TPM with the state that it had, if any.
 tpm_start() {
     mkdir -p "$TPM-state"
     swtpm socket --tpm2 --tpmstate "dir=$TPM-state" --ctrl "type=unixio,path=$TPM.ctrl" \

@@ -85,7 +85,7 @@ main_pid() {
     grep -E "^[0-9.]+ start" "$tmp/$1/events" | tail -n 1 | cut -d ' ' -f 3
 }
 
-# cpu PROCESS [HAD]: user and system time, in hundredths of a second; of one that is gone what it had.
+# cpu PROCESS [HAD]: user and system time, in hundredths of a second; HAD if the process is gone.
 cpu() {
     local times
     if read -r -a times <"/proc/$1/stat"; then
@@ -180,7 +180,7 @@ short() {
 }
 
 # idle: nothing happens. held: a client is connected. waiting: a deadline is pending. due: a deadline
-# passes, not before we have looked. absent: a deadline passes, and there is no keyring. demand: keys on demand.
+# passes, but not before the test has looked at the ring. absent: a deadline passes, and there is no keyring. demand: keys on demand.
 short idle 1d yes
 short held 1d yes
 short waiting 1d yes

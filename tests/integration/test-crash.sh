@@ -11,7 +11,7 @@ readonly seed=${KEYD_TEST_SEED:-$RANDOM}
 diag "KEYD_TEST_SEED=$seed"
 
 printf '[Manager]\nRetireSec=100ms\n[Keyring]\nStandIn=yes\n' >"$conf"
-# By its group it knows the keys of the one that died.
+# The group lets the daemon know the keys of the one that died.
 printf '%s\n' "STATE_DIRECTORY=$state" "NVME_KEYD_LOG_LEVEL=warning" "PATH=$PATH" GID=12345 >"$tmp/environment"
 python3 "$source/tests/integration/activator.py" "$tmp" "$build/nvme-keyd" -c "$conf" >"$tmp/events" &
 defer "kill $! && wait $! 2>/dev/null"
@@ -225,7 +225,7 @@ PY
 relay python3 "$tmp/crash.py" "$source/tests/integration" "$tmp" "$kills" "$seed"
 is "the test came to its end" "$tap_results" 3
 is "nothing half-written is left" "$(find "$state" -name '*.new')" ""
-# LeakSanitizer says the last when the daemon is killed during its look for leaks.
+# LeakSanitizer prints the second text if the daemon is killed while it looks for leaks.
 is "the daemon logged no error" "$(grep -v -e 'not in the keyring' -e 'Unable to get registers' "$tmp/log" 2>/dev/null)" ""
 
 finish

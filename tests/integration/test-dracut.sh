@@ -87,7 +87,7 @@ mode_of() { [ "$(stat -c %a "$image$1")" = "$2" ]; }
 wanted_by() { [ -L "$image/etc/systemd/system/$1.wants/$2" ] || [ -L "$image$units/$1.wants/$2" ]; }
 no_canary() { ! grep -rqF "$canary" "$image"; }
 
-# check_tree: by what is in the image, made where the unit wants it, and complete
+# check_tree: the programs of the image make the tree where the unit looks for it, and it is complete
 check_tree() {
     local tree status=0
 
@@ -162,7 +162,7 @@ for name in host any; do
         not_in_image "$units/nvme-keyd-tlshd.service"
 done
 
-# preload_starts FILE: with nothing but this; with an empty name nothing
+# preload_starts FILE: whether the preload unit would start if only this file were there; "" for none
 preload_starts() {
     local conditions status=0
 
@@ -205,7 +205,7 @@ check "by itself, for a machine with a controller over TLS" check_is 0 -h ''
 check "not by itself, for any machine" check_is 255 '' ''
 check "by itself, for any machine, when keys are asked for" check_is 0 '' '' 'nvme_keyd_subsystems="*"'
 check "by itself, for any machine, when the store is asked for" check_is 0 '' '' nvme_keyd_store=yes
-# In memory as long as the machine runs: mkdumprd says so in the environment, others by their module.
+# An image for kdump stays in memory while the machine runs. mkdumprd sets a variable, other tools add their module.
 for kdump in 'IN_KDUMP=1' 'add_dracutmodules=" kdumpbase "' 'add_dracutmodules=" kdump "' 'dracutmodules="base kdumpbase"' \
     'mods_to_load=" base kdumpbase "'; do
     check "not for kdump: $kdump" check_is 255 -h '' "$kdump; nvme_keyd_subsystems='*' nvme_keyd_store=yes"
@@ -283,7 +283,7 @@ for group in "${!groups[@]}"; do
     check "no image without group $group" refuses "there is no group $group"
     cp "$tmp/group" "$root/etc/group"
 done
-# As an image of a system has them (ostree, bootc).
+# As in an image-based system (ostree, bootc).
 for group in "${!groups[@]}"; do
     grep "^$group:" "$root/etc/group" >>"$root/usr/lib/group"
     sed -i "/^$group:/d" "$root/etc/group"

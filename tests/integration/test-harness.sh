@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck source-path=SCRIPTDIR
-# The harness of the guests: a guest or a scenario that ends too early has failed, and the output has
-# all that is known of it, because logs of CI are all that is left.
+# The harness of the guests: a guest or a scenario that ends too early has failed, and the output shows
+# all that is known of it, because CI keeps nothing but its log.
 . "$(dirname "$0")/lib.sh"
 vm_dir=$source/tests/vm
 . "$vm_dir/host/scenario.sh"

@@ -10,7 +10,7 @@ secret=/var/lib/systemd/credential.secret
 printf '%032x\n' 1 >"$host_key/first-id"
 printf '%032x\n' 2 >"$host_key/other-id"
 mount --bind "$host_key/first-id" /etc/machine-id
-# Somewhere for sealed credentials.
+# A place for sealed credentials.
 sealed=/run/credstore.encrypted
 mount -t tmpfs tmpfs /run
 mkdir "$sealed"

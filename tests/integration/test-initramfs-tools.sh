@@ -26,7 +26,7 @@ if [ "${2:-}" != --in-namespace ]; then
     command -v mkinitramfs >/dev/null || skip_rest "initramfs-tools is not installed"
     [ -x /usr/lib/klibc/bin/sh ] || skip_rest "klibc-utils is not installed"
     [ "$(id -u)" = 0 ] || skip_rest "needs root"
-    # The PID namespace takes the daemon with it that the script leaves running.
+    # The script leaves a daemon running, which ends with the PID namespace.
     in_namespaces "$tmp" --pid --fork --kill-child --mount-proc
 fi
 
@@ -60,13 +60,13 @@ for f in /etc/nvme/tls-keys /var/lib/systemd/credential.secret; do
     echo "$canary" >"$root$f"
 done
 
-# make_image NAME: and unpacks it; what was said is in NAME.log
+# make_image NAME: makes and unpacks an image; the output is in NAME.log
 make_image() {
     image=$tmp/mnt/$1
     chroot "$root" mkinitramfs -o "/var/tmp/$1.img" "$version" >"$tmp/$1.log" 2>&1 &&
         chroot "$root" unmkinitramfs "/var/tmp/$1.img" "/var/tmp/$1" && cp -a "$root/var/tmp/$1" "$image"
 }
-# refuses WHY: no image is made, and it says why
+# refuses WHY: mkinitramfs makes no image, and says why
 refuses() {
     ! chroot "$root" mkinitramfs -o /var/tmp/refused.img "$version" >"$tmp/refused.log" 2>&1 &&
         grep -e "$1" "$tmp/refused.log"
@@ -139,7 +139,7 @@ check "tls: the store is there" in_image /var/lib/nvme-keyd/store
 check "tls: no handshake daemon, which would take the place of that of the real root" not_in_image /usr/sbin/tlshd
 check "tls: no warning" not_said 'W: nvme-keyd' "$tmp/tls.log"
 
-# As the hook of kdump-tools has it made, and in another place.
+# An image as the hook of kdump-tools makes it, and one in another place.
 make_kdump_image() {
     local dir=$2
     mkdir -p "$root$dir"
@@ -190,7 +190,7 @@ cp "$tmp/header" "$root/var/lib/nvme-keyd/store"
 printf '#!/bin/sh\necho "the store is locked" >&2\nexit 8\n' >"$root$bin/nvme-keyctl"
 settings NVME_KEYD_WAIT=1 'NVME_KEYD_SUBSYSTEMS="nqn.a"'
 check "no image while the store stays locked" refuses 'the store is locked.* Then run: update-initramfs -u -k'
-# As kdump-tools has it made.
+# As kdump-tools makes it.
 mkdir -p "$root/var/lib/kdump"
 cp -a "$root/etc/initramfs-tools" "$root/var/lib/kdump/"
 spare() {

@@ -19,7 +19,8 @@ defer 'rm -rf "$tmp"'
 
 conf=$tmp/connect.conf bin=$tmp/bin
 mkdir "$bin"
-# nvme says what $tmp/answer.TRADDR has, and succeeds where there is none. Each pause is counted, and the last is none.
+# This nvme prints $tmp/answer.TRADDR and fails, or succeeds without such a file. This sleep counts its calls, and
+# the fourth fails.
 cat >"$bin/nvme" <<'END'
 #!/bin/sh
 for f in "$@"; do case $f in --traddr=*) ! cat "$TMP/answer.${f#*=}" 2>/dev/null || exit 1 ;; esac; done

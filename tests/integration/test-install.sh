@@ -75,7 +75,7 @@ dracut() {
 END
 }
 
-# With any of the two.
+# With either of the two.
 handshake() {
     cat <<END
 755 usr/lib/nvme-keyd/handshake-loop

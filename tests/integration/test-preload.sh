@@ -123,7 +123,7 @@ cp "$tmp/short.conf" "$conf"
 daemon_start
 old=$(add target target --role=target)
 ctl rotate "$old" --generate >/dev/null
-# At once, before it lets go of the old one itself.
+# At once, before the daemon itself withdraws the old key.
 kill -KILL "$daemon"
 daemon_stop
 sleep 1.2

@@ -56,7 +56,7 @@ for kind, value in ("raw", raw), ("text", base64.b64encode(raw)[:40]), ("hex", r
         python3 "$source/tests/integration/memory.py" "$daemon" 2>/dev/null | cut -d ' ' -f 1,2 | sort -u
 }
 
-# store_keys TEXT: the key of the store is where nothing is swapped out, and the one that wraps it gone.
+# store_keys TEXT: the store key is in locked memory only, and the KEK is gone.
 store_keys() {
     python3 "$source/tests/integration/read-store.py" --show-keys "$state" >"$tmp/keys" || bail "read-store.py"
     becomes "$1: the store key is in locked memory only" "raw locked" where "$(awk '$1 == "key" { print $2 }' "$tmp/keys")"

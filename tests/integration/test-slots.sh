@@ -207,7 +207,7 @@ locked slot add recovery
 locked slot remove "$recovery"
 locked slot reseal
 locked list
-# each of these has tried again
+# Each of these calls has tried to open the store again.
 is "locked: the log has it once" "$(($(grep -c "Cannot open the store: systemd-creds" "$log") - told))" 1
 
 for group in 1 5 13; do
@@ -307,7 +307,7 @@ if ! command -v swtpm >/dev/null; then
     finish
 fi
 
-# pcr_extend PCR: as firmware does that is not the same any more.
+# pcr_extend PCR: as changed firmware would.
 pcr_extend() {
     python3 - "$TPM" "$1" <<'PY'
 import socket, struct, sys

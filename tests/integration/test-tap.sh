@@ -85,7 +85,7 @@ mkdir -p "$tmp/bin" "$tmp/build/meson-logs"
 printf '#!/bin/sh\n[ ! -e "%s" ] || cp "%s" "%s"\n' "$tmp/log" "$tmp/log" "$tmp/build/meson-logs/run-unit.json" >"$tmp/bin/meson"
 chmod 755 "$tmp/bin/meson"
 
-# meson_counts TEXT COUNTS RESULT RETURNCODE STDOUT: what meson has of a test
+# meson_counts TEXT COUNTS RESULT RETURNCODE STDOUT: of a test with this record in meson's log
 meson_counts() {
     python3 -c 'import json, sys
 print(json.dumps({"name": "unit / name", "result": sys.argv[1], "returncode": int(sys.argv[2]), "stdout": sys.argv[3]}))' \

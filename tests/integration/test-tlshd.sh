@@ -38,8 +38,8 @@ defer tlshd_stop
 
 state() { ctl status --json=short | json 'o.get("tlshd", {}).get("unit"), o.get("tlshd", {}).get("state")'; }
 remedy() { ctl status --json=short | json 'o["tlshd"].get("remedy")'; }
-told() { grep -c "tlshd.service links an older keyring" "$log"; }
-tells() { [ "$(told)" -eq "$1" ]; }
+warnings() { grep -c "tlshd.service links an older keyring" "$log"; }
+has_warnings() { [ "$(warnings)" -eq "$1" ]; }
 start=(-E "NVME_KEYD_RUNNING_UNITS=$units" -E "NVME_KEYD_SERVICE_MANAGER=unix:path=$manager")
 
 daemon_start
@@ -60,7 +60,7 @@ mv "$units/invocation:nvme-keyd-tlshd.service" "$units/invocation:tlshd.service"
 ln -sfn 0123456789abcdef0123456789abcdef "$units/invocation:tlshd.service"
 is "another invocation of the unit: unknown" "$(state)" "('tlshd.service', 'unknown')"
 ln -sfn "$invocation" "$units/invocation:tlshd.service"
-is "there is no warning so far" "$(told)" 0
+is "there is no warning so far" "$(warnings)" 0
 check "tlshd unlinks the keyring" tlshd_unlinks
 is "tlshd has unlinked the keyring itself: ready" "$(state) $(remedy)" "('tlshd.service', 'ready') None"
 tlshd_start "$(ring)"
@@ -69,11 +69,11 @@ is "another tlshd has the keyring: ready" "$(state)" "('tlshd.service', 'ready')
 # Unloading the module revokes the keyring.
 keyctl revoke "$(ring)"
 is "tlshd does not have the new keyring: stale" "$(state)" "('tlshd.service', 'stale')"
-check "the log has a warning" wait_for 60 tells 1
+check "the log has a warning" wait_for 60 has_warnings 1
 run ctl status
 like "status: what to do" "$out" $'Handshakes: tlshd.service, stale\n.*\n +systemctl restart tlshd.service\n +Provision:'
 ctl sync >/dev/null
-is "there is one warning" "$(told)" 1
+is "there is one warning" "$(warnings)" 1
 is "no restart was tried" "$(grep -cE "Cannot restart|Restarting" "$log")" 0
 daemon_stop
 
@@ -101,7 +101,7 @@ daemon_stop
 tlshd_start
 daemon_start "${start[@]}"
 check "it never links it: a message says so" wait_for 60 has_unlinked "$((before + 1))"
-is "a missing link is no warning" "$(told)" 1
+is "a missing link is no warning" "$(warnings)" 1
 run ctl status
 like "status: says which versions of tlshd need a link" "$out" $'Handshakes: tlshd.service, unknown\n.*1\\.1 and newer need none.*\n +systemctl restart tlshd.service\n'
 
@@ -124,9 +124,9 @@ daemon_stop
 cp "$tmp/conf" "$conf"
 tlshd_start "$(ring)"
 keyctl revoke "$(ring)"
-before=$(told)
+before=$(warnings)
 daemon_start "${start[@]}"
-check "stale" wait_for 60 tells "$((before + 1))"
+check "stale" wait_for 60 has_warnings "$((before + 1))"
 printf '[Manager]\nRestartTlshd=yes\n' >>"$conf"
 kill -HUP "$daemon"
 restarts() { [ "$(grep -c "Cannot restart tlshd.service: " "$log")" -eq "$1" ]; }
@@ -135,7 +135,7 @@ is "after a failed restart the daemon goes on" "$(state)" "('tlshd.service', 'st
 ctl sync >/dev/null
 kill -HUP "$daemon"
 ctl sync >/dev/null
-is "each message is there once" "$(grep -c "Cannot restart tlshd.service: " "$log") $(told)" "1 $((before + 1))"
+is "each message is there once" "$(grep -c "Cannot restart tlshd.service: " "$log") $(warnings)" "1 $((before + 1))"
 daemon_stop
 
 # --- and at the start

@@ -1,9 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck source-path=SCRIPTDIR
-# A store that another person has put in the place of the right one: its slots open, yet it is
-# opened only where nothing says which store is the right one. The host key and the TPM are the
-# test's own.
+# An attacker replaces the store: the slots of the other store open, but the daemon uses it only if nothing
+# says which store is the right one. The host key and the TPM are the test's own.
 . "$(dirname "$0")/host-key.sh"
 
 readonly OURS=nqn.2026-11.org.example:ours THEIRS=nqn.2026-11.org.example:theirs
@@ -15,7 +14,7 @@ start() {
     daemon_start "${daemon_environment[@]}"
 }
 
-# store_field LABEL: of the status, once the daemon has made up its mind.
+# store_field LABEL: a field of the status, once the store is open or cannot be opened.
 store_field() {
     wait_for 120 is_settled
     sed -n "s/^ *$1: //p" "$tmp/status"
@@ -32,7 +31,7 @@ configure() {
     printf '%s\n' "[Store]" "$@" >>"$conf"
 }
 
-# put_in_place NAME: the store of that name is in the directory from now on.
+# put_in_place NAME: puts the store of that name into the directory.
 put_in_place() {
     rm -rf "$state"
     cp -a "$tmp/$1" "$state"

@@ -72,8 +72,8 @@ exposure() {
 }
 exposure 14
 is "nvme-keyd.service: exposure is at most 1.4" "$status" 0
-# In a unit that is started early, ProtectSystem=, ProtectHome= and PrivateTmp= are not counted; and the last one's
-# equal that waits for no mounts never is.
+# systemd-analyze does not count ProtectSystem=, ProtectHome= and PrivateTmp= in a unit that is started early. Nor
+# does it count InaccessiblePaths=, which replaces PrivateTmp= here because it waits for no mounts.
 cp "$units/nvme-keyd.service" "$tmp/early"
 check "nvme-keyd.service: has neither /tmp nor /var/tmp" grep -qx 'InaccessiblePaths=-/tmp -/var/tmp' "$units/nvme-keyd.service"
 sed -i '/^DefaultDependencies=no/d; s/^InaccessiblePaths=.*/PrivateTmp=yes/' "$units/nvme-keyd.service"

@@ -75,7 +75,7 @@ daemon_stop
 daemon_wait
 gets "a cold daemon answers a miss" ENOKEY "nvme-tls-psk:$HOST nqn.2026-11.org.example:none"
 
-# Killed with requests in its hands, its socket being the activator's, as with systemd.
+# The daemon is killed while it has requests. The activator keeps the socket, as systemd does.
 daemon_stop
 rm -f "$request"
 "$interpreter" - "$request" "$tmp" "$build/nvme-keyd" >"$tmp/activator.out" 2>>"$log" <<'PY' &

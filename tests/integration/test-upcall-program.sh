@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck source-path=SCRIPTDIR
-# The shim as a program: what is linked, what it does before and after its exchange, what it says to bad
-# arguments, and that it touches no key but one that it was started for.
+# The shim as a program: the libraries it links, its system calls, its failure on bad arguments; and it must
+# not touch a key that it was not started for.
 . "$(dirname "$0")/lib.sh"
 
 readonly shim=$build/src/request-key-shim/request-key-shim
@@ -18,7 +18,7 @@ if sanitized || ! command -v readelf >/dev/null; then
 else
     needed=$(readelf -dW "$shim" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | tr '\n' ' ')
     like "nothing but libc is loaded" "$needed" '^(libc\.so\.[0-9.]+ )?$'
-    # Those that have to be looked up: a static libc brings a thousand that have not.
+    # Relative ones do not count, because they need no look-up; a static libc has a thousand of them.
     relocations=$(readelf -rW "$shim" | grep -E '^[0-9a-f]{8,}' | grep -vc '_RELATIVE ')
     diag "$relocations relocations, needs: ${needed:-nothing}"
     check "few relocations" test "$relocations" -le 60

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck source-path=SCRIPTDIR
-# The rules of request-key.d with those of keyutils and of others: ours take what is ours in whatever
-# order the files are read, and nothing else.
+# The rules of request-key.d with those of keyutils and of others: ours match our requests and nothing
+# else, in whatever order the files are read.
 . "$(dirname "$0")/lib.sh"
 
 # Files as a test leaves them that is killed with all its processes; another test may remove them first.
@@ -51,7 +51,7 @@ for callout in "" "version=0" "version=1  hash=sha384 x"; do
     is "user, callout \"$callout\"" "$(chosen user "$pair" "$callout")" "$(ours user "$pair" "$callout")"
 done
 like "psk without digest" "$(chosen psk "NVMe1R01 $HOST $SUBSYSTEM" "")" "^run $shim"
-# Of other types, or called otherwise.
+# Keys of other types, or with other descriptions.
 while IFS=: read -r type description; do
     is "not ours: $type \"$description\"" "$(chosen "$type" "$description" "" | grep -c "$shim")" 0
 done <<END

@@ -100,7 +100,7 @@ logs "a malformed answer is logged" 11 '^<27>request-key-shim\[[0-9]+\]: nvme-ke
 logs "a closed connection is logged" 1 'nvme-keyd did not answer: Connection reset by peer$'
 logs "a missing answer is logged" 1 'nvme-keyd did not answer: Connection timed out$'
 
-# As a daemon that dies with the request in its hands.
+# As when a daemon dies before it answers a request.
 request user "$(description mute)" &
 asking=$!
 has_mute_twice() {

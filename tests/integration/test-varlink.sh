@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck source-path=SCRIPTDIR
-# The service on the wire: it is as its description says, and no message ends it.
+# The service on the wire: it agrees with its interface description, and no message ends it.
 . "$(dirname "$0")/lib.sh"
 
 daemon_start

@@ -2,8 +2,8 @@
 # shellcheck shell=bash
 #
 # The functions that all tests of the upcall use, sourced after lib.sh. They use request_key(2), and
-# /sbin/request-key and the shim of this build, as the kernel starts them. A machine has one of each, so these tests wait for one
-# another, and leave it as it was even when they are killed.
+# /sbin/request-key and the shim of this build, as the kernel starts them. A machine has one of each, so
+# these tests wait for one another, and leave the machine as it was even when they are killed.
 # shellcheck disable=SC2154,SC2120 # of lib.sh, and for scripts that source this
 readonly rules=/etc/request-key.d run_dir=/run/nvme-keyd
 readonly rule=$rules/keyd-test-$$.conf
@@ -32,7 +32,7 @@ restore() {
 defer restore
 [ -d "$run_dir" ] || mkdir -m 755 "$run_dir"
 
-# product_rules: as they are installed, with the shim of this build.
+# product_rules: the rules as they are installed, with the shim of this build.
 product_rules() {
     sed "s|@HELPERDIR@|${shim%/*}|" "$source/request-key.d/nvme-keyd.conf.in"
 }
@@ -87,8 +87,8 @@ text() {
     printf '%b' "$(sed 's/../\\x&/g' <<<"$1")"
 }
 
-# Milliseconds. A shim has 8 s: what took less than AT_ONCE has not waited for its end, and what took less
-# than LATEST has not hung. The rest is for machines that are slow or busy.
+# Milliseconds. A shim has 8 s: a request that took less than AT_ONCE has not waited for the end of that
+# time, and one that took less than LATEST has not hung. The rest is for machines that are slow or busy.
 readonly AT_ONCE=6000 LATEST=45000
 
 # gets TEXT RESULT DESCRIPTION [CALLOUT]: of a request for a `user` key, not later than the shim's end.
@@ -127,7 +127,7 @@ shims() {
     pgrep -fc "^request-key-shim [0-9]+ [0-9]+ user .*$1"
 }
 
-# The kernel may see other files than we do.
+# The kernel may use another root than this test does, so a probe shows whether it reads our rule.
 printf 'create\tuser\tkeyd-probe-%d\t*\t/bin/keyctl reject %%k 1 rejected 0\n' $$ >"$rule"
 request user "keyd-probe-$$"
 [ "$result" = EKEYREJECTED ] || skip_all "the kernel starts no request-key(8) here, or with other rules ($result)"

@@ -15,7 +15,7 @@ sub=nqn.2026-11.org.example:handshake
 
 # messages MARK: how many there were since
 messages() { journal_since "$1" -u nvme-keyd.service MESSAGE_ID=$MESSAGE_TLSHD_STALE | wc -l; }
-told() { [ "$(messages "$1")" -gt 0 ]; }
+has_messages() { [ "$(messages "$1")" -gt 0 ]; }
 preloaded() { unit_property nvme-keyd-preload.service ExecMainExitTimestampMonotonic; }
 preloaded_since() { [ "$(preloaded)" != "$1" ] && [ "$(preloaded)" != 0 ]; }
 keys_are_back() { [ "$(ring_count)" = 1 ]; }
@@ -73,7 +73,7 @@ check "it has the keyring" wait_until 20 tlshd_is "tlshd.service ready"
 mark=$(journal_mark)
 check "unload nvme_keyring, and load it" reload_keyring || bail "no keyring"
 check "it does not have the new one" wait_until 10 tlshd_is "tlshd.service stale"
-check "the journal has a warning" wait_until 20 told "$mark"
+check "the journal has a warning" wait_until 20 has_messages "$mark"
 nvme-keyctl status >"$tmp/status"
 check "status says what to do" grep -q 'systemctl restart tlshd.service' "$tmp/status"
 nvme-keyctl sync >/dev/null
@@ -104,7 +104,7 @@ mark=$(journal_mark)
 check "unload nvme_keyring, and load it again" reload_keyring || bail "no keyring"
 check "tlshd has been restarted" wait_until 20 tlshd_is_another "$before"
 check "it has the keyring by itself" wait_until 20 tlshd_is "tlshd.service ready"
-check "the journal has a warning again" wait_until 10 told "$mark"
+check "the journal has a warning again" wait_until 10 has_messages "$mark"
 check "and says that tlshd is restarted" grep -q 'Restarting tlshd.service' <(journal_since "$mark" -u nvme-keyd.service)
 check "a target with TLS again" target_up "$sub"
 check "a connect succeeds by itself" connect_tls "$sub"
