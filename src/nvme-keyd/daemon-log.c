@@ -184,7 +184,8 @@ static ExitCode log_published(Manager *m, const char *state_dir, const Reconcile
     return broken > 0 ? EXIT_STORE : EXIT_OK;
 }
 
-ExitCode daemon_log_result(Manager *m, const char *state_dir, int error, const ReconcileResult *s)
+ExitCode daemon_log_result(Manager *m, const char *state_dir, int error, const ReconcileResult *s,
+                           bool signalled)
 {
     static const LogFields absent = {.message_id = MESSAGE_RING_ABSENT};
     const Vault *v = manager_vault(m);
@@ -196,7 +197,8 @@ ExitCode daemon_log_result(Manager *m, const char *state_dir, int error, const R
     }
     if (vault_error(v) < 0) {
         if (vault_is_opening(v))
-            detail = "a TPM or systemd-creds has not answered in time";
+            detail = signalled ? "a signal ended the wait for a TPM or systemd-creds"
+                               : "a TPM or systemd-creds has not answered in time";
         log_store(v, LOG_ERR, detail ? detail : strerror(-vault_error(v)));
         return EXIT_STORE;
     }

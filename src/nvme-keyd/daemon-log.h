@@ -25,9 +25,11 @@ void daemon_log_sync(DaemonLog *l, const Manager *m, size_t n_before, int error,
                      const ReconcileResult *s);
 
 /* Logs the result of --preload: in one line, and one line for each broken record and each notice
- * about the ring. error, s: as manager_reconcile() returned them last, or -ENOKEY without a ring. A
- * store that is still being opened has not answered in time. */
-ExitCode daemon_log_result(Manager *m, const char *state_dir, int error, const ReconcileResult *s);
+ * about the ring. error, s: as manager_reconcile() returned them last, or -ENOKEY without a ring.
+ * signalled: a signal ended it, not the timeout, which matters if the store is still being opened.
+ */
+ExitCode daemon_log_result(Manager *m, const char *state_dir, int error, const ReconcileResult *s,
+                           bool signalled);
 
 /* Logs an event of the store. */
 void daemon_log_store(DaemonLog *l, const Manager *m, VaultEvent event);

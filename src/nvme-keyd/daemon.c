@@ -222,10 +222,10 @@ static void plan_idle_exit(Daemon *d)
 }
 
 /* The end of --preload. */
-static int exit_preload(const Daemon *d)
+static int exit_preload(const Daemon *d, bool signalled)
 {
-    return sd_event_exit(d->event,
-                         (int)daemon_log_result(d->manager, d->state_dir, d->result, &d->sync));
+    return sd_event_exit(
+        d->event, (int)daemon_log_result(d->manager, d->state_dir, d->result, &d->sync, signalled));
 }
 
 /* Waits for a store that is being opened, that another process has open, or whose TPM has no driver
@@ -239,7 +239,7 @@ static void plan_preload(const Daemon *d)
     if (vault_error(vault) == -EBUSY || vault_error(vault) == -ENODEV)
         arm(d->again, now_monotonic() + PRELOAD_RETRY_USEC);
     else
-        (void)exit_preload(d);
+        (void)exit_preload(d, false);
 }
 
 /* Restarts the idle time and updates all deadlines after any event. */
@@ -283,7 +283,7 @@ static int on_idle(sd_event_source *source, _unused_ uint64_t usec, void *userda
     Daemon *d = userdata;
 
     if (d->preload)
-        return exit_preload(d);
+        return exit_preload(d, false);
     if (is_needed(d)) {
         plan_idle_exit(d);
         return 0;
@@ -357,7 +357,7 @@ static int on_end(_unused_ sd_event_source *source, _unused_ const struct signal
 
     if (r < 0 && r != -ENOKEY)
         (void)log_error_errno(r, "Cannot make on-demand keys resident before exiting");
-    return d->preload ? exit_preload(d) : sd_event_exit(d->event, 0);
+    return d->preload ? exit_preload(d, true) : sd_event_exit(d->event, 0);
 }
 
 static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)

@@ -231,5 +231,16 @@ took_ms refused "a TPM that does not answer: 8" 8 \
     "^nvme-keyd: Cannot open the store: a TPM or systemd-creds has not answered in time" preload --timeout=2
 [ "$took" -lt 40000 ]
 result $? "a TPM that does not answer: given up in time" || diag "$took ms"
+for signal in TERM HUP; do
+    setpriv --regid "$GROUP" --clear-groups env STATE_DIRECTORY="$state" "$build/nvme-keyd" -c "$conf" --preload \
+        --timeout=600 2>"$tmp/waiting" &
+    waiting=$!
+    # Its child waits for the TPM.
+    wait_for 60 pgrep -P "$waiting" >/dev/null || bail "the store is not being opened"
+    kill -s "$signal" "$waiting"
+    wait "$waiting"
+    is "a TPM that does not answer, and SIG$signal: 8, and the signal is the cause" "$?$(<"$tmp/waiting")" \
+        "8nvme-keyd: Cannot open the store: a signal ended the wait for a TPM or systemd-creds"
+done
 
 finish
