@@ -20,7 +20,7 @@
 /* As long as the metadata of a real key. */
 static int add(Store *s, size_t n)
 {
-    static char meta[300] = "{\"name\":\"";
+    char meta[300] = "{\"name\":\"";
     _cleanup_(secret_freep) Secret *secret = secret_new(120);
     _cleanup_(store_endp) StoreTransaction *t = NULL;
     char id[STORE_ID_SIZE];
