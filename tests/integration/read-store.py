@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A second reader of the sealed store, written from docs/CREDSTORE.md and sharing no code with
-credstore/. It checks everything and prints one line of JSON for each record.
+credstore/. It checks the form of the file, that all of it is authentic, and the metadata of each
+record, but not the fields of a secret. It prints one line of JSON for each record.
 
     read-store.py [--key HEX | --kek FILE] [--show-secrets | --show-keys] DIRECTORY
 
@@ -33,6 +34,16 @@ LINE_MAX = 16384
 META = ["kind", "hostNQN", "subsystemNQN", "role", "state", "hash", "derivation", "identityVersions",
         "created", "changed", "digest", "deadline", "comment"]
 OPTIONAL = META[-3:]
+WORDS = {
+    "kind": ("configured", "derived"),
+    "role": ("host", "target", "both"),
+    "state": ("pending", "active", "retiring", "revoked"),
+    "hash": ("none", "sha256", "sha384"),
+    "derivation": ("rfc8446", "compat"),
+}
+NQN = re.compile(r"nqn\.[!-:<-~]{1,219}")
+DIGEST_SIZES = {"sha256": 32, "sha384": 48}
+TIME_MAX = (1 << 63) - 1
 
 
 class Bad(Exception):
@@ -150,12 +161,53 @@ def unlock(header, kek):
     raise Bad("no slot opens")
 
 
+def no_number(text):
+    raise Bad(f"{text} is no number")
+
+
+def is_time(value, least=0):
+    return type(value) is int and least <= value <= TIME_MAX
+
+
+def digest_fits(meta):
+    size = len(decode(meta["digest"])) if "digest" in meta else None
+    if meta["kind"] == "configured":
+        return size in DIGEST_SIZES.values()
+    expected = {"[0]": None, "[1]": DIGEST_SIZES.get(meta["hash"])}
+    versions = json.dumps(meta["identityVersions"])
+    return meta["hash"] != "none" and versions in expected and size == expected[versions]
+
+
+def check_values(meta):
+    for member, words in WORDS.items():
+        if meta[member] not in words:
+            raise Bad(f"{member} is no word for it")
+    for member in "hostNQN", "subsystemNQN":
+        if not isinstance(meta[member], str) or not NQN.fullmatch(meta[member]):
+            raise Bad(f"{member} is no NQN")
+    # By their text: in Python true is 1.
+    if json.dumps(meta["identityVersions"]) not in ("[0]", "[1]", "[0, 1]"):
+        raise Bad("identityVersions has no such value")
+    if not is_time(meta["created"]) or not is_time(meta["changed"]) or not is_time(meta.get("deadline", 1), 1):
+        raise Bad("not a time")
+    if not isinstance(meta.get("digest", ""), str) or not digest_fits(meta):
+        raise Bad("no digest of this key")
+    comment = meta.get("comment", "")
+    if not isinstance(comment, str) or "\0" in comment:
+        raise Bad("not a comment")
+
+
 def read_meta(text):
     """Returns the metadata, whose text has to be the one that they have."""
-    meta = json.loads(text)
+    text.encode()
+    try:
+        meta = json.loads(text, parse_constant=no_number)
+    except RecursionError:
+        raise Bad("metadata are nested too deep") from None
     members = [m for m in META if m in meta or m not in OPTIONAL]
     if list(meta) != members or json.dumps(meta, separators=(",", ":"), ensure_ascii=False) != text:
         raise Bad("metadata in another form")
+    check_values(meta)
     return meta
 
 
