@@ -33,6 +33,15 @@ static int overwrite_text(json_tokener *t, const char *filler, size_t size)
     return o ? 0 : -ENOMEM;
 }
 
+/* After an error the tokener keeps the values that it has read, and would free them as they are.
+ * They are members of the unfinished value of each level, or that value itself. json-c has no
+ * function for this; its header shows the members. */
+static void erase_unfinished(json_tokener *t)
+{
+    for (int i = 0; i <= t->depth; i++)
+        varlink_json_erase(t->stack[i].current);
+}
+
 static bool has_too_many_values(const char *data, size_t size)
 {
     bool in_string = false;
@@ -68,6 +77,8 @@ int varlink_json_parse(const char *data, size_t size, json_object **ret)
     json_tokener_set_flags(t, JSON_TOKENER_STRICT);
     o = json_tokener_parse_ex(t, data, (int)size);
     error = json_tokener_get_error(t);
+    if (error != json_tokener_success)
+        erase_unfinished(t);
     if (overwrite_text(t, filler, size) < 0)
         return -ENOMEM;
     if (error != json_tokener_success || !json_object_is_type(o, json_type_object))

@@ -306,6 +306,30 @@ TEST(parser_wipes)
     }
 }
 
+/* So are the values before the place where a text turns out to be malformed. */
+TEST(parser_wipes_malformed)
+{
+    static const char *const afters[] = {"\"",
+                                         "\"]",
+                                         "\"} x",
+                                         "\",",
+                                         "\",\"b\":}",
+                                         "\",\"b\":{\"c\":[nul]}}",
+                                         "\",\"b\":[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]}"};
+    static const char *const befores[] = {"{\"a\":\"", "{\"a\":[{},{\"b\":[\"", "[[\"", "\""};
+
+    for (size_t i = 0; i < ARRAY_SIZE(befores) * ARRAY_SIZE(afters); i++) {
+        json_object *o = NULL;
+        char text[300];
+        size_t size = secret_message(text, sizeof(text), befores[i / ARRAY_SIZE(afters)],
+                                     afters[i % ARRAY_SIZE(afters)], false);
+
+        ASSERT_EQ(varlink_json_parse(text, size, &o), -EBADMSG);
+        explicit_bzero(text, sizeof(text));
+        ASSERT_EQ(count_in_memory(), 0);
+    }
+}
+
 static void send_secret(int fd)
 {
     char text[300];
