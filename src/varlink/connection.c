@@ -70,40 +70,6 @@ static void unpark(VarlinkConnection *c)
     c->parked = secret_free(c->parked);
 }
 
-/* Lets a connection send a long message: one at a time, because a message takes several times its
- * size while it is handled. The others of root wait for their turn. Returns false for one that is
- * longer than its peer may send. */
-static bool begin_long(VarlinkConnection *c)
-{
-    VarlinkServer *s = c->server;
-
-    if (c->peer.uid != 0 || c->refused || s->sends_long == c)
-        return false;
-    c->crowded = s->sends_long;
-    if (!c->crowded) {
-        s->sends_long = c;
-        c->input.max = VARLINK_MESSAGE_MAX;
-    }
-    return true;
-}
-
-static void end_long(VarlinkConnection *c)
-{
-    VarlinkConnection *oldest = NULL;
-
-    if (c->server->sends_long != c)
-        return;
-    c->server->sends_long = NULL;
-    c->input.max = VARLINK_SHORT_MESSAGE_MAX;
-    for (VarlinkConnection *other = c->server->connections; other; other = other->next)
-        if (other->crowded)
-            oldest = other;
-    if (!oldest)
-        return;
-    oldest->crowded = false;
-    varlink_schedule(oldest);
-}
-
 VarlinkConnection *varlink_connection_free(VarlinkConnection *c)
 {
     if (!c)
@@ -116,7 +82,7 @@ VarlinkConnection *varlink_connection_free(VarlinkConnection *c)
     else if (c->server->connections == c)
         c->server->connections = c->next;
 
-    end_long(c);
+    varlink_end_long(c);
     varlink_dismiss(c);
     sd_event_source_disable_unref(c->source);
     close(c->fd);
@@ -130,6 +96,13 @@ VarlinkConnection *varlink_connection_free(VarlinkConnection *c)
     return NULL;
 }
 
+static void consume_message(VarlinkConnection *c, size_t size)
+{
+    varlink_buffer_consume(&c->input, size + 1);
+    if (varlink_buffer_size(&c->input) == 0)
+        varlink_end_long(c);
+}
+
 /* Keeps a call until its gate opens. One that may hold a secret goes into locked memory, which has
  * no room for a long one. */
 static void park(VarlinkConnection *c, const char *data, size_t size, bool sensitive)
@@ -137,7 +110,7 @@ static void park(VarlinkConnection *c, const char *data, size_t size, bool sensi
     VarlinkServer *s = c->server;
 
     c->waiting = true;
-    if (!sensitive || s->sends_long == c)
+    if (!sensitive || size > VARLINK_SHORT_MESSAGE_MAX)
         return;
     if (s->parked + size <= VARLINK_PARKED_MAX)
         c->parked = secret_new_copy(data, size);
@@ -146,7 +119,7 @@ static void park(VarlinkConnection *c, const char *data, size_t size, bool sensi
         return;
     }
     s->parked += size;
-    varlink_buffer_consume(&c->input, size + 1);
+    consume_message(c, size);
 }
 
 static void handle_parked(VarlinkConnection *c)
@@ -170,7 +143,7 @@ static bool handle_queued(VarlinkConnection *c)
     size_t size;
     int r = varlink_buffer_next(&c->input, &data, &size);
 
-    if (r == -EMSGSIZE && begin_long(c))
+    if (r == -EMSGSIZE && varlink_begin_long(c))
         return c->crowded || handle_queued(c);
     if (r == -EMSGSIZE) {
         log_debug("varlink: message too long");
@@ -182,9 +155,7 @@ static bool handle_queued(VarlinkConnection *c)
         park(c, data, size, sensitive);
         return true;
     }
-    varlink_buffer_consume(&c->input, size + 1);
-    if (varlink_buffer_size(&c->input) == 0)
-        end_long(c);
+    consume_message(c, size);
     varlink_server_notice(c->server);
     return true;
 }

@@ -51,6 +51,8 @@ struct VarlinkServer {
     uint64_t others_idle_usec;
     size_t parked;                 /* bytes of all parked calls */
     VarlinkConnection *sends_long; /* the one that may, until all that it sent is handled */
+    sd_event_source *long_timer;   /* armed while there are crowded connections */
+    uint64_t long_stall_usec;
     VarlinkAuthorizeFn authorize;
     void *authorize_userdata;
     VarlinkIdleFn idle;
@@ -73,7 +75,7 @@ typedef struct VarlinkStream {
  *                 set                            cleared                      effect
  *    ready        an event, or work is left      its turn begins              queued, source off
  *    waiting      the gate of a call is closed   varlink_server_resume()      no call, no input
- *    crowded      another sends a long message   that is handled              no call, no input
+ *    crowded      another sends a long message   it is the next one to        no call, no input
  *    held         varlink_call_hold()            varlink_held_call_end()      no call, no input
  *    stream.next  varlink_call_stream()          its last reply               no call
  *    refused      by authorize, at the start     never                        calls are refused
@@ -158,6 +160,13 @@ void varlink_dismiss(VarlinkConnection *c);
  * who needs room, never at the cost of a user with fewer connections; or NULL. */
 bool varlink_make_room(VarlinkServer *s, const VarlinkUser *wanting, uint64_t idle_usec);
 int varlink_idle_timer_new(VarlinkServer *s);
+
+/* long-message.c: lets a connection send a message of VARLINK_MESSAGE_MAX, or makes it crowded
+ * until its turn comes. Returns false for one that is longer than its peer may send. */
+bool varlink_begin_long(VarlinkConnection *c);
+/* Hands the place of a connection, if it has it, over to the oldest crowded one. */
+void varlink_end_long(VarlinkConnection *c);
+int varlink_long_timer_new(VarlinkServer *s);
 
 static inline VarlinkLane *varlink_lane(VarlinkServer *s, uid_t uid)
 {

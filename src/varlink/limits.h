@@ -8,6 +8,9 @@
 /* Most calls carry two NQNs, a PSK and a comment at most: 64 KiB leave room and bound the cost of a
  * peer. One connection of root at a time may send more, up to VARLINK_MESSAGE_MAX. */
 #define VARLINK_SHORT_MESSAGE_MAX ((size_t)64 * 1024)
+/* A peer that neither sends nor reads for this long, in the middle of a long message, loses its
+ * connection if another one waits to send one. */
+#define VARLINK_LONG_STALL_USEC (30 * USEC_PER_SEC)
 /* The longest reply is the head of an export of the store: an index of some 40,000 records, with
  * its escapes. A peer with more unread is dropped, so a method with a longer reply has to stream
  * it. */

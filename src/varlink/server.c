@@ -14,7 +14,8 @@ int varlink_server_new(sd_event *event, const VarlinkServiceInfo *info, VarlinkS
     s->event = sd_event_ref(event);
     s->info = *info;
     if ((r = varlink_server_add_interface(s, &varlink_service_interface, s)) < 0 ||
-        (r = varlink_lanes_init(s)) < 0 || (r = varlink_idle_timer_new(s)) < 0)
+        (r = varlink_lanes_init(s)) < 0 || (r = varlink_idle_timer_new(s)) < 0 ||
+        (r = varlink_long_timer_new(s)) < 0)
         return r;
 
     *ret = TAKE_PTR(s);
@@ -34,6 +35,7 @@ VarlinkServer *varlink_server_free(VarlinkServer *s)
     varlink_interfaces_free(s);
     varlink_lanes_done(s);
     sd_event_source_disable_unref(s->idle_timer);
+    sd_event_source_disable_unref(s->long_timer);
     sd_event_unref(s->event);
     free(s);
     return NULL;
