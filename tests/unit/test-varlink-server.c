@@ -20,8 +20,6 @@
     "{\"error\":\"org.varlink.service.InvalidParameter\",\"parameters\":{\"parameter\":\"" name    \
     "\"}}"
 #define DENIED "{\"error\":\"org.varlink.service.PermissionDenied\",\"parameters\":{}}"
-#define PING "{\"method\":\"org.example.test.Ping\"}"
-#define PONG "{\"parameters\":{}}"
 
 TEST(service)
 {

@@ -6,9 +6,11 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "basic/json.h"
+#include "basic/limits.h"
 #include "varlink-fixture.h"
 
 char secret_char(size_t i)
@@ -296,6 +298,45 @@ void send_text(Fixture *f, int fd, const char *text, size_t size)
         text += n < 0 ? 0 : n;
         size -= n < 0 ? 0 : (size_t)n;
     }
+}
+
+void send_pings(int fd, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (send(fd, PING, sizeof(PING), MSG_NOSIGNAL) != sizeof(PING))
+            abort();
+}
+
+void open_all(Fixture *f, int *fds, size_t n, uid_t uid)
+{
+    for (size_t i = 0; i < n; i++)
+        fds[i] = user_socket(f, uid);
+    if (!pump(f))
+        abort();
+}
+
+void close_all(int *fds, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        close(fds[i]);
+}
+
+void wait_usec(uint64_t usec)
+{
+    struct timespec t = {(time_t)(usec / USEC_PER_SEC), (long)(usec % USEC_PER_SEC) * 1000};
+
+    (void)nanosleep(&t, NULL);
+}
+
+size_t push(Fixture *f, int fd, const char *text, size_t size)
+{
+    ssize_t n;
+
+    while (pump(f) && size > 0 && (n = send(fd, text, size, MSG_NOSIGNAL)) > 0) {
+        text += n;
+        size -= (size_t)n;
+    }
+    return size;
 }
 
 const char *next_text(Fixture *f, int fd, VarlinkBuffer *b)

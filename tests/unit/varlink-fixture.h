@@ -11,6 +11,13 @@
 #include "varlink/json-wire.h"
 #include "varlink/varlink.h"
 
+#define PING "{\"method\":\"org.example.test.Ping\"}"
+#define PONG "{\"parameters\":{}}"
+
+#define NEEDS_ROOT                                                                                 \
+    if (geteuid() != 0)                                                                            \
+    return
+
 /* Users are distinguished by their uid modulo this. */
 #define USERS 16
 
@@ -51,6 +58,12 @@ int client_socket(const Fixture *f);
 /* As another user if this one is root, otherwise as this one. */
 int user_socket(const Fixture *f, uid_t uid);
 
+/* Connections of a user, accepted by the service. */
+void open_all(Fixture *f, int *fds, size_t n, uid_t uid);
+void close_all(int *fds, size_t n);
+
+void wait_usec(uint64_t usec);
+
 /* Turns the loop until nothing is left to do; returns false if that does not happen. */
 bool pump(Fixture *f);
 
@@ -58,6 +71,11 @@ bool pump(Fixture *f);
 void send_text(Fixture *f, int fd, const char *text, size_t size);
 /* With the NUL of the literal. */
 #define SEND(f, fd, literal) send_text(f, fd, literal, sizeof(literal))
+
+/* Sends as much as the server takes. Returns how much is left. */
+size_t push(Fixture *f, int fd, const char *text, size_t size);
+/* Sends calls of PING. */
+void send_pings(int fd, size_t n);
 
 /* The next message to fd, or NULL; valid until the next use of b. */
 const char *next_text(Fixture *f, int fd, VarlinkBuffer *b);
