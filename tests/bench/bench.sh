@@ -70,8 +70,8 @@ within_limit() {
     awk -v r="$ratio" -v l="$BENCH_LIMIT" 'BEGIN { exit !(r <= l) }'
 }
 
-# best_of_tries FUNCTION ARGUMENT...: until one try is good enough. Whoever else is on the machine makes a
-# ratio larger, not smaller: where the daemon is one of the processes, more of them have to wait for their turn.
+# best_of_tries FUNCTION ARGUMENT...: until one try is good enough. Other load on the machine makes a ratio
+# larger, not smaller, because more processes take part in an upcall of the daemon and wait for their turn.
 best_of_tries() {
     local try
     for ((try = 0; try < BENCH_TRIES; try++)); do
@@ -86,7 +86,7 @@ try_warm() {
     request $((2 * bench_pairs)) 1 "$1"
     show_figures
     all_right shim "$bench_pairs" && all_right constant "$bench_pairs" || bench_wrong=1
-    # Of those that did not have to wait for whoever else is on the machine.
+    # The fastest tenth, which other load on the machine has not delayed.
     within_limit "warm" "$(figure shim p10)" "$(figure constant p10)"
 }
 
@@ -155,7 +155,7 @@ key_count() {
     awk '$1 == "0:" { split($3, n, "/"); print n[1] }' /proc/key-users
 }
 
-# The kernel frees keys a little later than they are let go.
+# The kernel frees a key a little after its last link is gone.
 settled_key_count() {
     local before now
     now=$(key_count)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """usage: activator.py DIRECTORY PROGRAM ARGUMENT...
 
-What the service manager does for the daemon: holds DIRECTORY/varlink and DIRECTORY/request, starts
-PROGRAM with them when a client connects, again after each exit, and listens to its notifications.
+Takes the part of the service manager: holds DIRECTORY/varlink and DIRECTORY/request, starts PROGRAM
+with them when a client connects, again after each exit, and listens to its notifications.
 Events go to standard output: "start PID", "notify PID TEXT", "exit PID STATUS", each with the time in
 seconds before it. The environment of PROGRAM is what is in DIRECTORY/environment; GID there is the
 group it runs with.
@@ -52,7 +52,7 @@ def start(sockets):
 
 
 def hear(notify, child):
-    """All that was said up to now."""
+    """Reads all notifications up to now."""
     try:
         while True:
             lines = notify.recv(4096, socket.MSG_DONTWAIT).decode().split("\n")

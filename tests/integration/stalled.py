@@ -119,13 +119,13 @@ def start(sockets):
 
 
 def request(n):
-    """A packet as the shim sends it, for an unknown key; each is a line in the journal."""
+    """A packet as the shim sends it, for an unknown key; the daemon logs a line for it."""
     text = f"nvme-tls-psk:nqn.2026-11.org.example:host nqn.2026-11.org.example:none{n}"
     return struct.pack("=I32s", 0x324D564E, b"user") + text.encode()
 
 
 def ask_kernel_requests(count):
-    """How many of them are answered, each within its deadline of 8 s."""
+    """Returns the number of requests that are answered, each within its deadline of 8 s."""
     for n in range(count):
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
             s.settimeout(8)
@@ -140,7 +140,7 @@ def ask_kernel_requests(count):
 
 
 def ask_calls(count):
-    """Each over a connection of its own, which is an activity."""
+    """Returns the number of calls that are answered. A connection for each makes it an activity."""
     for n in range(count):
         try:
             with Connection(f"{directory}/varlink", 8) as c:
