@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# boot: boot-tpm
+# boot: alone
 # tpm: yes
 # needs: nvme-keyd
 # suite: boot
