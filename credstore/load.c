@@ -151,7 +151,7 @@ static int load_rest(Loading *l, OddLine *line)
     uint64_t id, generation;
 
     if (line->size > STORE_RECORD_MAX)
-        p = end - STORE_RECORD_MAX;
+        p = end - STORE_RECORD_MAX - 1; /* the search begins at p + 1 */
     while (p < end && (p = memmem(p + 1, (size_t)(end - p) - 1, start, strlen(start)))) {
         size_t at = record_scan_id(p, (size_t)(end - p), &id) ? find_entry(l, id, NONE) : NONE;
         int r = -EBADMSG;

@@ -265,6 +265,40 @@ TEST(what_cannot_be_stored_is_refused)
     ASSERT_EQ(store_find(s, id)->error, 0);
 }
 
+/* The newline before its line was lost. */
+TEST(largest_record_after_garbage)
+{
+    _cleanup_(fixture_done) Fixture f = {.dir = ""};
+    _cleanup_(store_closep) Store *s = NULL;
+    _cleanup_(secret_freep) Secret *secret = NULL;
+    _cleanup_(freep) char *name = calloc(1, STORE_RECORD_MAX + 1), *text = NULL, *damaged = NULL;
+    size_t length = STORE_RECORD_MAX, size, line_size, at;
+    char id[STORE_ID_SIZE], path[160];
+    const char *line;
+
+    memset(name, 'z', length);
+    ASSERT_OK(fixture_new(&f));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
+    while (fixture_add(s, name, "secret", id) == -E2BIG)
+        name[--length] = '\0';
+    s = store_close(s);
+    fixture_path(&f, "store", path);
+    ASSERT_OK(fixture_read(path, &text, &size));
+    line = fixture_find_line(text, size, id, &line_size);
+    ASSERT_TRUE(line != NULL);
+    ASSERT_EQ(line_size, STORE_RECORD_MAX);
+    at = (size_t)(line - text);
+    damaged = malloc(size + STORE_RECORD_MAX);
+    memcpy(damaged, text, at);
+    memset(damaged + at, '{', STORE_RECORD_MAX);
+    memcpy(damaged + at + STORE_RECORD_MAX, line, size - at);
+    ASSERT_OK(fixture_write(path, damaged, size + STORE_RECORD_MAX));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
+    ASSERT_TRUE(store_find(s, id) != NULL);
+    ASSERT_EQ(store_find(s, id)->error, 0);
+    ASSERT_OK(store_unseal(s, id, &secret));
+}
+
 static int check_order(const StoreRecord *record, void *userdata)
 {
     char *last = userdata;
