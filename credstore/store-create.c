@@ -87,16 +87,13 @@ const char *store_nth_enrol_type(size_t nth)
 
 int store_adopt_slot(Store *s, const Secret *slot)
 {
-    json_object *o;
+    _cleanup_(json_putp) json_object *o = NULL;
     const char *id;
     int r = slots_unpack(slot, &o);
 
-    if (r < 0)
-        return r;
-    r = json_append_take(s->header.slots, o);
-    if (r < 0)
-        return r;
-    return json_get_string(o, "id", &id) > 0 ? slots_prove(s, id) : -EBADMSG;
+    if (r == 0)
+        r = json_get_string(o, "id", &id) > 0 ? slots_prove(s, id) : -EBADMSG;
+    return r < 0 ? r : json_append_take(s->header.slots, TAKE_PTR(o));
 }
 
 int store_establish(Store *s, char **reterr_detail)

@@ -216,6 +216,7 @@ int store_put_slot(Store *s, const Secret *slot, char ret_id[static SLOT_ID_SIZE
     _cleanup_(json_putp) json_object *o = NULL;
     RollbackCounter counter = {.present = false};
     json_object *made = NULL;
+    bool was_proven;
     const char *id;
     int r;
 
@@ -227,11 +228,16 @@ int store_put_slot(Store *s, const Secret *slot, char ret_id[static SLOT_ID_SIZE
     if (json_get_object(o, COUNTER_MEMBER, &made) < 0 || rollback_counter_parse(made, &counter) < 0)
         return -EBADMSG;
     json_object_object_del(o, COUNTER_MEMBER);
-    r = commit_slots(s, o, id, counter.present ? &counter : NULL);
-    if (r < 0)
-        return r;
-    strcpy(ret_id, id);
-    return slots_prove(s, id);
+    /* Proven before the commit, because nothing may fail after it. */
+    was_proven = json_object_object_get_ex(s->proven, id, NULL);
+    r = slots_prove(s, id);
+    if (r == 0)
+        r = commit_slots(s, o, id, counter.present ? &counter : NULL);
+    if (r == 0)
+        strcpy(ret_id, id);
+    else if (!was_proven)
+        json_object_object_del(s->proven, id);
+    return r;
 }
 
 int slots_prove(Store *s, const char *id)

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <dlfcn.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "basic/io.h"
 #include "basic/macro.h"
@@ -13,6 +16,17 @@
 #include "store-direct.h"
 #include "store-fixture.h"
 #include "test.h"
+
+/* Makes json_add_bool() fail. */
+static bool no_booleans;
+
+json_object *json_object_new_boolean(json_bool b)
+{
+    __typeof__(json_object_new_boolean) *real;
+
+    *(void **)&real = dlsym(RTLD_NEXT, "json_object_new_boolean");
+    return no_booleans ? NULL : real(b);
+}
 
 static const SlotOptions no_options = {.pcrs_given = false};
 
@@ -125,6 +139,34 @@ TEST(the_one_that_works_stays)
     ASSERT_EQ(store_remove_slot(s, again, false), -EPERM);
     /* A slot that did not open the store may be removed. */
     ASSERT_OK(store_remove_slot(s, own, false));
+}
+
+/* After an error the caller may repeat the call, so the slot must not be there. */
+TEST(an_error_leaves_no_slot)
+{
+    char own[SLOT_ID_SIZE] = "01020304", slot[SLOT_ID_SIZE], path[160];
+    _cleanup_(secret_freep) Secret *key = NULL, *other = NULL;
+    _cleanup_(fixture_done) Fixture f = {};
+    _cleanup_(store_closep) Store *s = NULL;
+
+    ASSERT_OK(fixture_new(&f));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
+    no_booleans = true;
+    ASSERT_EQ(add_recovery(s, NULL, &key, slot), -ENOMEM);
+    no_booleans = false;
+    ASSERT_EQ(count_slots(s), 1);
+    key = secret_free(key);
+    ASSERT_OK(add_recovery(s, NULL, &key, slot));
+    s = store_close(s);
+
+    /* A slot that was not replaced is as unproven as before. */
+    ASSERT_OK(fixture_open_by_recovery(f.dir, key, &s));
+    ASSERT_EQ(count_slots(s), 2);
+    fixture_path(&f, "store.new", path);
+    ASSERT_OK(mkdir(path, 0700));
+    ASSERT_TRUE(add_recovery(s, own, &other, own) < 0);
+    ASSERT_OK(rmdir(path));
+    ASSERT_EQ(store_remove_slot(s, slot, false), -EPERM);
 }
 
 TEST(there_is_an_end_to_slots)
