@@ -158,7 +158,7 @@ static void switch_over(StoreTransaction *t, NextState *next)
     header_done(&s->header);
     s->header = next->header;
     t->header.slots = NULL;
-    s->damaged = false;
+    s->damaged = s->uncertain = false;
     if (t->new_counter) {
         s->counter_checked = t->header.counter.present;
         s->counter_seen = t->header.counter.value;
@@ -190,7 +190,8 @@ int store_commit(StoreTransaction *t)
          * that readers and the next process see the state that is in force here. If that fails too,
          * the next commit repairs it, because it starts from the old state. */
         s->counter_written = CONST_MAX(s->counter_written, next.header.counter.value);
-        if (store_write(s, &s->header, s->records, s->n_records, &renamed) < 0)
+        s->uncertain = store_write(s, &s->header, s->records, s->n_records, &renamed) < 0;
+        if (s->uncertain)
             log_debug("a failed commit may come into force after a restart");
     }
     if (r < 0)

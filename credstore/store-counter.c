@@ -51,9 +51,12 @@ bool store_has_counter(const Store *s)
     return s->header.counter.present;
 }
 
-uint32_t store_counter_index(const Store *s)
+bool store_may_use_counter(const Store *s, uint32_t index)
 {
-    return s->header.counter.present ? s->header.counter.tpm.index : 0;
+    for (size_t i = 0; s->uncertain && i < s->header.n_orphans; i++)
+        if (s->header.orphans[i].index == index)
+            return true;
+    return s->header.counter.present && s->header.counter.tpm.index == index;
 }
 
 bool store_counter_lost(const Store *s)
@@ -101,10 +104,25 @@ static void remove_orphan(Header *header, size_t i)
     header->orphans_tried -= header->orphans_tried > i;
 }
 
+static bool is_same_name(const Tpm2Name *a, const Tpm2Name *b)
+{
+    return a->size == b->size && memcmp(a->data, b->data, a->size) == 0;
+}
+
 static bool is_same_place(const Tpm2Counter *a, const Tpm2Counter *b)
 {
-    return a->index == b->index && a->srk_name.size == b->srk_name.size &&
-           memcmp(a->srk_name.data, b->srk_name.data, a->srk_name.size) == 0;
+    return a->index == b->index && is_same_name(&a->srk_name, &b->srk_name);
+}
+
+/* Returns n_orphans if the counter is not in the list. */
+static size_t find_orphan(const Header *header, const Tpm2Counter *counter)
+{
+    size_t i = 0;
+
+    while (i < header->n_orphans && !(is_same_place(&header->orphans[i], counter) &&
+                                      is_same_name(&header->orphans[i].name, &counter->name)))
+        i++;
+    return i;
 }
 
 /* An index has one counter at a time, so other orphans at the index of counter are gone. */
@@ -162,35 +180,33 @@ int store_counter_plan(Store *s, const Tpm2Name *srk_name, Secret **ret)
     return store_counter_request(s, s->key, SEAL_WORK_COUNTER_CREATE, &counter, ret);
 }
 
+/* The other state may use a counter that is an orphan in this one. */
 bool store_has_orphan(const Store *s)
 {
-    return s->header.orphans_tried < s->header.n_orphans;
+    return !s->uncertain && s->header.orphans_tried < s->header.n_orphans;
 }
 
-int store_request_orphan(const Store *s, Secret **ret)
+int store_request_orphan(Store *s, Secret **ret)
 {
     const SealRequest q = {.work = SEAL_WORK_COUNTER_REMOVE,
                            .counter = s->header.orphans[s->header.orphans_tried]};
 
+    s->removing = q.counter;
     return seal_request_pack(&q, ret);
 }
 
 int store_forget_orphan(Store *s, int error)
 {
     Header *header = &s->header;
-    size_t i = header->orphans_tried;
+    size_t i = find_orphan(header, &s->removing), n = header->n_orphans;
 
-    if (i >= header->n_orphans)
-        return -EINVAL;
     if (error < 0 && error != -ENOENT) {
-        header->orphans_tried++;
+        header->orphans_tried += i < n && i == header->orphans_tried;
         return 0;
     }
-    if (error == 0) {
-        const Tpm2Counter removed = header->orphans[i];
-
-        remove_orphans_at(header, &removed);
-    } else
+    if (error == 0)
+        remove_orphans_at(header, &s->removing);
+    else if (i < n)
         remove_orphan(header, i);
-    return commit_orphans(s);
+    return header->n_orphans < n ? commit_orphans(s) : 0;
 }

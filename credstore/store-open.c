@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "basic/detail.h"
+#include "basic/io.h"
 #include "credstore/keyslots.h"
 #include "credstore/seal/helper.h"
 #include "credstore/store-counter.h"
@@ -156,6 +157,8 @@ static int unlock(Store *s, char **reterr_detail)
         return detail_set(reterr_detail, r, "cannot read the records: %s", strerror(-r));
     file_sweep(s->dirfd);
     s->damaged = s->text.n_holes > 0;
+    /* The commit of an earlier process may have failed in its last step. */
+    s->uncertain = s->header.n_orphans > 0 && io_sync_dir(s->dirfd) < 0;
     file_text_done(&s->text);
     return 0;
 }

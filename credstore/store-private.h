@@ -26,10 +26,14 @@ struct Store {
     /* The file, while the store is attached. */
     FileText text;
     Head head;
-    bool damaged;     /* the disk could not read a part of the file */
     Record **records; /* sorted by id */
     size_t n_records;
+    Tpm2Counter removing; /* the orphan that was requested last */
+    bool damaged;         /* the disk could not read a part of the file */
     bool in_transaction;
+    /* The disk may have another state after a restart, because a commit failed and could not be
+     * taken back. */
+    bool uncertain;
 };
 
 /* Returns the index of the first of n sorted records whose id is not below id; n if there is none.

@@ -100,7 +100,7 @@ int store_add_counter(const Secret *slot, const Secret *made, Secret **ret) _mus
 int store_request_count(const Store *s, Secret **ret) _must_check_;
 /* Makes a request to remove an orphan from the TPM; the work returns -ENOENT if it is gone already.
  */
-int store_request_orphan(const Store *s, Secret **ret) _must_check_;
+int store_request_orphan(Store *s, Secret **ret) _must_check_;
 
 /* Locks the directory, which must exist, and reads the store, which may still be forged. Until it
  * is unlocked, such a store only supports reading its slots and closing it. Returns -ENOENT (no
@@ -162,8 +162,9 @@ int store_remove_slot(Store *s, const char *id, bool force) _must_check_;
  *     store_counter_behind(), store_request_count(), work, store_counted()
  */
 bool store_has_counter(const Store *s);
-/* Its NV index; 0 without a counter. */
-uint32_t store_counter_index(const Store *s);
+/* True if the counter at an NV index is that of the store, or may be after a restart, because a
+ * commit failed and could not be taken back. */
+bool store_may_use_counter(const Store *s, uint32_t index);
 bool store_counter_behind(const Store *s);
 /* True if the store was opened although its counter could not be read. */
 bool store_counter_lost(const Store *s);
@@ -176,11 +177,14 @@ int store_counted(Store *s, const Secret *value) _must_check_;
  *
  *     store_has_orphan(), store_request_orphan(), work, store_forget_orphan() */
 
-/* True if there is an orphan that was not tried since the store was opened. */
+/* True if there is an orphan that was not tried since the store was opened, and that may be removed
+ * now: while the disk may have another state, because a commit failed and could not be taken back,
+ * the store may need it. */
 bool store_has_orphan(const Store *s);
-/* Removes it from the list by a commit, with its other name if the TPM has removed it. If removing
- * it from the TPM failed, except with -ENOENT, it stays listed and is not tried again until the
- * store is opened the next time. Returns errors of store_commit(). */
+/* Removes the orphan that was requested last from the list by a commit, with its other name if the
+ * TPM has removed it. If removing it from the TPM failed, except with -ENOENT, it stays listed and
+ * is not tried again until the store is opened the next time. Other commits may come between the
+ * request and this. Returns errors of store_commit(). */
 int store_forget_orphan(Store *s, int error) _must_check_;
 
 /* The slots, borrowed until one changes: an array of objects, see docs/CREDSTORE.md. */

@@ -139,7 +139,7 @@ int direct_count(Store *s)
     return r < 0 ? r : store_counted(s, value);
 }
 
-int direct_remove_orphan(const Store *s)
+int direct_remove_orphan(Store *s)
 {
     _cleanup_(secret_freep) Secret *request = NULL, *none = NULL;
     int r = store_request_orphan(s, &request);

@@ -23,4 +23,4 @@ int direct_seal_slot(Store *s, const char *type, const char *id, const SlotOptio
 
 /* Has the TPM count up to the header, and removes an orphan from it. */
 int direct_count(Store *s) _must_check_;
-int direct_remove_orphan(const Store *s) _must_check_;
+int direct_remove_orphan(Store *s) _must_check_;

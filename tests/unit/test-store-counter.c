@@ -343,6 +343,40 @@ TEST(dropped_slots)
     ASSERT_EQ(count_handles(NV_INDICES), 0);
 }
 
+/* The removal of the first entry has begun when a commit drops that entry from a full list. */
+static void check_dropped(int error)
+{
+    _cleanup_(secret_freep) Secret *none = NULL, *request = NULL;
+    _cleanup_(store_closep) Store *s = NULL;
+    _cleanup_(fixture_done) Fixture f = {.dir = ""};
+    char slot[SLOT_ID_SIZE];
+    Header *header;
+    SWTPM(tpm);
+
+    ASSERT_OK(fixture_new(&f));
+    ASSERT_OK(direct_open(f.dir, &s, NULL));
+    ASSERT_OK(add_slot(s, "tpm2", &with_counter, &none, slot, NULL));
+    header = &s->header;
+    while (header->n_orphans < STORE_ORPHANS_MAX) {
+        header->orphans[header->n_orphans] = header->counter.tpm;
+        header->orphans[header->n_orphans].index = 0x01a00000 + (uint32_t)header->n_orphans;
+        header->n_orphans++;
+    }
+    ASSERT_OK(store_request_orphan(s, &request));
+    ASSERT_OK(store_remove_slot(s, slot, true));
+    ASSERT_OK(store_forget_orphan(s, error));
+    ASSERT_EQ(header->n_orphans, STORE_ORPHANS_MAX);
+    ASSERT_EQ(header->orphans[0].index, 0x01a00001);
+    ASSERT_EQ(header->orphans_tried, 0);
+}
+
+TEST(an_orphan_is_dropped_during_its_removal)
+{
+    check_dropped(0);
+    check_dropped(-ENOENT);
+    check_dropped(-EIO);
+}
+
 /* A full list drops its oldest entries, and each of the others is tried once. */
 TEST(orphans_past_the_limit)
 {
@@ -359,8 +393,12 @@ TEST(orphans_past_the_limit)
         slot = secret_free(slot);
     }
     ASSERT_EQ(s->header.n_orphans, STORE_ORPHANS_MAX);
-    for (; store_has_orphan(s); tried++)
+    for (; store_has_orphan(s); tried++) {
+        _cleanup_(secret_freep) Secret *request = NULL;
+
+        ASSERT_OK(store_request_orphan(s, &request));
         ASSERT_OK(store_forget_orphan(s, -EIO));
+    }
     ASSERT_EQ(tried, STORE_ORPHANS_MAX);
     ASSERT_OK(direct_seal_slot(s, "tpm2", NULL, &with_counter, &slot, &none, NULL));
     slot = secret_free(slot);

@@ -13,6 +13,7 @@
 #include "basic/io.h"
 #include "credstore/seal/environment.h"
 #include "credstore/store-private.h"
+#include "fs-shim.h"
 #include "keyd-fixture.h"
 #include "nvme-keyd/vault/vault.h"
 #include "swtpm.h"
@@ -20,6 +21,8 @@
 
 /* Slots with a rollback counter. This program is its own helper, which finds orders as files in the
  * directory of the TPM. */
+
+#define OTHER "nqn.2026-11.org.example:b"
 
 /* True once for each file of that name. */
 static bool take_order(const char *name)
@@ -66,6 +69,7 @@ TSS2_RC Esys_NV_DefineSpace(ESYS_CONTEXT *esys, ESYS_TR owner, ESYS_TR session1,
 typedef struct Sealing {
     Vault *vault;
     bool done, put;
+    int fault, n_faults; /* of the calls that put the slot; see shim_inject() */
     int error;
     char *detail;
 } Sealing;
@@ -86,8 +90,11 @@ static void on_sealed(int error, const Secret *slot, const char *detail, void *u
     s->error = error;
     free(s->detail);
     s->detail = detail ? strdup(detail) : NULL;
-    if (slot && s->put)
-        s->error = vault_put_slot(s->vault, slot, &sealed, NULL);
+    if (!slot || !s->put)
+        return;
+    shim_inject(s->fault, s->n_faults, EIO);
+    s->error = vault_put_slot(s->vault, slot, &sealed, NULL);
+    shim_inject(0, 0, 0);
 }
 
 static void seal(const Fixture *f, Sealing *s)
@@ -192,4 +199,109 @@ TEST(store_cannot_be_written)
     ASSERT_EQ(count_handles(NV_INDICES), 0);
     ASSERT_OK(rmdir(path));
     ASSERT_EQ(vault_store(s.vault)->header.n_orphans, 0);
+}
+
+static void on_counter_removed(int error, const Secret *slot, const char *detail, void *userdata)
+{
+    Sealing *s = userdata;
+
+    (void)slot;
+    (void)detail;
+    s->done = true;
+    s->error = error;
+}
+
+static int remove_counter(const Fixture *f, uint32_t index)
+{
+    Sealing s = {.done = false};
+
+    vault_remove_counter(manager_vault(f->m), index, on_counter_removed, &s);
+    while (!s.done && sd_event_run(f->event, UINT64_MAX) >= 0)
+        ;
+    return s.error;
+}
+
+/* The slot is not put. The counter stays as long as the file may be in the state that uses it. */
+static void check_fault(int fault, int n, bool read_only, bool *ret_put, int *n_uncertain)
+{
+    _cleanup_(sealing_done) Sealing s = {.put = true, .fault = fault, .n_faults = n};
+    const Store *store;
+    STORE_WITH_TPM;
+
+    seal(&f, &s);
+    *ret_put = s.error == 0;
+    if (s.error == 0)
+        return;
+    store = vault_store(s.vault);
+    *n_uncertain += store->uncertain;
+    if (read_only) {
+        shim.read_only = true;
+        if (store->uncertain)
+            ASSERT_EQ(remove_counter(&f, store->header.orphans[0].index), -EBUSY);
+        count(&f);
+        shim.read_only = false;
+    } else {
+        ASSERT_TRUE(fixture_add(&f, OTHER, KEY_ROLE_HOST, 2));
+        count(&f);
+        ASSERT_EQ(count_handles(NV_INDICES), 0);
+        ASSERT_EQ(store->header.n_orphans, 0);
+    }
+    ASSERT_TRUE(fixture_restart(&f));
+    if (fixture_open(&f, f.m) < 0)
+        TEST_FAIL("fault %d: %s", fault, vault_detail(manager_vault(f.m)));
+    count(&f);
+    store = vault_store(manager_vault(f.m));
+    ASSERT_EQ(store->header.n_orphans, 0);
+    ASSERT_EQ(count_handles(NV_INDICES), store_has_counter(store));
+}
+
+static void check_faults(int n, bool read_only, bool expect_uncertain)
+{
+    int n_uncertain = 0;
+    bool put = false;
+
+    for (int fault = 1; !put && !test_failed && !test_skipped; fault++)
+        check_fault(fault, n, read_only, &put, &n_uncertain);
+    ASSERT_EQ(n_uncertain > 0, expect_uncertain);
+}
+
+TEST(one_call_of_the_commit_fails)
+{
+    check_faults(1, true, false);
+}
+
+TEST(disk_is_lost_during_the_commit)
+{
+    check_faults(1000, true, true);
+}
+
+TEST(disk_returns_after_the_commit)
+{
+    check_faults(1000, false, true);
+}
+
+/* A directory that cannot be synced may have another state after a crash. */
+TEST(store_may_not_be_on_the_disk)
+{
+    _cleanup_(sealing_done) Sealing s = {.put = false};
+    bool uncertain = false;
+    STORE_WITH_TPM;
+
+    seal(&f, &s);
+    ASSERT_EQ(count_handles(NV_INDICES), 1);
+    for (int fault = 1; !uncertain && fault < 50; fault++) {
+        int r;
+
+        ASSERT_TRUE(fixture_restart(&f));
+        shim_inject(fault, 1, EIO);
+        r = fixture_open(&f, f.m);
+        shim_inject(0, 0, 0);
+        uncertain = r == 0 && vault_store(manager_vault(f.m))->uncertain;
+    }
+    ASSERT_TRUE(uncertain);
+    count(&f);
+    ASSERT_EQ(count_handles(NV_INDICES), 1);
+    ASSERT_TRUE(fixture_add(&f, OTHER, KEY_ROLE_HOST, 2));
+    count(&f);
+    ASSERT_EQ(count_handles(NV_INDICES), 0);
 }

@@ -99,9 +99,9 @@ static bool is_own_counter(const Vault *v, uint32_t index)
     _cleanup_(store_closep) Store *attached = NULL;
 
     if (v->store)
-        return store_counter_index(v->store) == index;
+        return store_may_use_counter(v->store, index);
     return store_attach(v->state_dir, &attached, NULL) == 0 &&
-           store_counter_index(attached) == index;
+           store_may_use_counter(attached, index);
 }
 
 int vault_start_removing_counter(Vault *v, char **reterr_detail)
