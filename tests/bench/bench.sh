@@ -101,6 +101,12 @@ bench_warm() {
 
 # --- cold
 
+# wrong WHAT: marks the run as wrong, and says in what.
+wrong() {
+    diag "wrong: $1"
+    bench_wrong=1
+}
+
 # request_one N LIST: prints the median, if all are right.
 request_one() {
     request "$1" 1 "$2"
@@ -117,16 +123,16 @@ try_cold() {
     local name=$1 list=$2 round start helper open warm
     rm -f "$tmp"/part.* "$tmp/opened"
     for ((round = 0; round < bench_rounds; round++)); do
-        cold empty && "$programs/wake" "$request" >>"$tmp/part.start" || bench_wrong=1
+        cold empty && "$programs/wake" "$request" >>"$tmp/part.start" || wrong "a start without a store"
         cold_end
         microseconds "$daemon_program" --version >>"$tmp/part.helper"
         cold full && request_one 1 "$list" >>"$tmp/part.cold" && request_one 9 "$list" >>"$tmp/part.warm" ||
-            bench_wrong=1
+            wrong "a cold or a warm request: $(grep ' ok=' "$tmp/figures")"
         cold_end
-        open_store >>"$tmp/opened" || bench_wrong=1
+        open_store >>"$tmp/opened" || wrong "the store, opened by open-store"
     done
     cut -d ' ' -f 1 "$tmp/opened" >"$tmp/part.open"
-    [ "$(grep -c " $name\$" "$tmp/opened")" -eq "$bench_rounds" ] || bench_wrong=1
+    [ "$(grep -c " $name\$" "$tmp/opened")" -eq "$bench_rounds" ] || wrong "the slot"
     start=$(fastest <"$tmp/part.start") helper=$(fastest <"$tmp/part.helper")
     open=$(fastest <"$tmp/part.open") warm=$(fastest <"$tmp/part.warm")
     diag "cold, $name: start $start + helper $helper + open $open + warm $warm us"
