@@ -36,7 +36,7 @@ TEST(nothing_to_say)
     ASSERT_STR(text(bound), "[]");
 }
 
-/* Where no slot is bound to PCRs, nobody relies on that, so there is no warning. */
+/* Nothing relies on that without a slot bound to PCRs, so there is no warning. */
 TEST(nothing_is_bound)
 {
     WARNINGS(CREDS("0000000b", HOST) "," RECOVERY, unbound);

@@ -184,7 +184,7 @@ TEST(pages_that_can_be_read_again)
     ASSERT_TRUE(only_these_are_broken(&d, s, 0, 0, 0));
 }
 
-/* A read that fails once costs no more than a page. */
+/* A single failed read breaks the records of one page at most. */
 TEST(each_read_fails_once)
 {
     _cleanup_(disk_done) Disk d = {.text = NULL};

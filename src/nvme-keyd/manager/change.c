@@ -271,18 +271,19 @@ static int check_needed(Manager *m, const Key *k, char **reterr_detail)
         k->id, controller);
 }
 
-/* A key that was rotated on a host, and is still in the ring, has no record any more. */
-static int commit_removal(Manager *m, const char *id)
+int manager_commit_removal(Manager *m, Key *const *keys, size_t n)
 {
     _cleanup_(store_endp) StoreTransaction *t = NULL;
-    int r;
+    Store *store = vault_store(m->vault);
+    size_t removed = 0;
+    int r = store_begin(store, &t);
 
-    if (!store_find(vault_store(m->vault), id))
-        return 0;
-    r = store_begin(vault_store(m->vault), &t);
-    if (r == 0)
-        r = store_remove(t, id);
-    return r < 0 ? r : store_commit(t);
+    for (size_t i = 0; i < n && r == 0; i++)
+        if (store_find(store, keys[i]->id)) {
+            r = store_remove(t, keys[i]->id);
+            removed++;
+        }
+    return r == 0 && removed > 0 ? store_commit(t) : r;
 }
 
 int manager_remove(Manager *m, const char *id, bool force, char **reterr_detail)
@@ -301,7 +302,7 @@ int manager_remove(Manager *m, const char *id, bool force, char **reterr_detail)
     if (!force && (r = check_needed(m, k, reterr_detail)) < 0)
         return r;
 
-    r = commit_removal(m, id);
+    r = manager_commit_removal(m, &k, 1);
     if (r < 0)
         return manager_store_failed(r, reterr_detail);
     if (publisher_ring(m->publisher, &r)) {

@@ -45,6 +45,10 @@ void manager_update_complete(Manager *m);
  */
 void manager_forget_look(Manager *m);
 
+/* Removes the records of keys in one commit. A key that was rotated on a host has none. Returns an
+ * error of store_begin(), store_remove() or store_commit(). */
+int manager_commit_removal(Manager *m, Key *const *keys, size_t n) _must_check_;
+
 /* Drops retiring keys past their deadline: from the ring, then from the store in one commit. */
 int manager_retire_due(Manager *m);
 

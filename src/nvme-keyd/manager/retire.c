@@ -101,25 +101,6 @@ static size_t collect_due(Manager *m, Key **ret)
     return n;
 }
 
-/* Commits the removal of those keys that have a record: on a host the rotation removed it. */
-static int commit_removal(Manager *m, Key *const *gone, size_t n)
-{
-    _cleanup_(store_endp) StoreTransaction *t = NULL;
-    Store *store = vault_store(m->vault);
-    size_t removed = 0;
-    int r = 0;
-
-    /* An export for a boot image is read-only; the store itself drops the keys later. */
-    if (!store_is_export(store))
-        r = store_begin(store, &t);
-    for (size_t i = 0; i < n && t && r == 0; i++)
-        if (store_find(store, gone[i]->id)) {
-            r = store_remove(t, gone[i]->id);
-            removed++;
-        }
-    return r == 0 && removed > 0 ? store_commit(t) : r;
-}
-
 int manager_retire_due(Manager *m)
 {
     _cleanup_(freep) Key **gone = calloc(key_table_size(&m->keys) + 1, sizeof(*gone));
@@ -136,8 +117,9 @@ int manager_retire_due(Manager *m)
 
     for (size_t i = 0; i < n && r == 0; i++)
         r = publisher_ring_serial(m->publisher) ? publisher_withdraw(m->publisher, gone[i]) : 0;
-    if (r == 0)
-        r = commit_removal(m, gone, n);
+    /* An export for a boot image is read-only; the store itself drops the keys later. */
+    if (r == 0 && !store_is_export(vault_store(m->vault)))
+        r = manager_commit_removal(m, gone, n);
     for (size_t i = 0; i < n && r == 0; i++)
         key_table_remove(&m->keys, gone[i]);
     manager_update_deadline(m);

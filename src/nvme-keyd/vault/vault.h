@@ -16,7 +16,7 @@ typedef struct Vault Vault;
 /* Opening or making the store is called slow after this time. */
 #define VAULT_SLOW_USEC USEC_PER_SEC
 
-/* What the configuration allows: which ways open a store, and which store is the right one. */
+/* The rules of the configuration: the types of slots that may open a store, and its identity. */
 typedef struct VaultRules {
     unsigned closed_ways;
     bool allow_null_key;

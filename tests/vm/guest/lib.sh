@@ -326,7 +326,7 @@ boot_went_on() {
 }
 failed_units() { systemctl list-units --failed --no-legend --plain | awk '{ print $1 }'; }
 
-# What nvme-keyd logged in this boot above information, with its MESSAGE_ID.
+# The messages of nvme-keyd in this boot above priority info, each with its MESSAGE_ID.
 keyd_complaints() {
     journalctl --sync
     journalctl --boot --quiet --priority=notice --output=json \
