@@ -254,9 +254,9 @@ static void release_pair(Manager *m, Key *gone)
 /* Without the key that it uses, a controller would be deleted at its next reset. */
 static int check_needed(Manager *m, const Key *k, char **reterr_detail)
 {
-    _cleanup_(publisher_guard_done) PublisherGuard guard = {.looked = false};
+    _cleanup_(publisher_need_done) PublisherNeed need = {.looked = false};
     char controller[32];
-    int r = k->role & KEY_ROLE_HOST ? publisher_needed_by(m->publisher, &guard, k, controller) : 0;
+    int r = k->role & KEY_ROLE_HOST ? publisher_needed_by(m->publisher, &need, k, controller) : 0;
 
     if (r < 0)
         return detail_set(reterr_detail, -ENOTCONN,

@@ -70,7 +70,7 @@ void manager_update_deadline(Manager *m)
 }
 
 /* True if an active key of the pair could not be published yet, or a controller needs this one. */
-static bool covers_missing_key(Manager *m, PublisherGuard *guard, const Key *k)
+static bool covers_missing_key(Manager *m, PublisherNeed *need, const Key *k)
 {
     char controller[32];
     const Key *o = key_table_pair(&m->keys, k->hostnqn, strlen(k->hostnqn), k->subsysnqn,
@@ -80,13 +80,13 @@ static bool covers_missing_key(Manager *m, PublisherGuard *guard, const Key *k)
         if (o->state == KEY_ACTIVE && publisher_lacks(m->publisher, o))
             return true;
     return k->role & KEY_ROLE_HOST && (k->serials[0] || k->serials[1]) &&
-           publisher_needed_by(m->publisher, guard, k, controller) != 0;
+           publisher_needed_by(m->publisher, need, k, controller) != 0;
 }
 
 static size_t collect_due(Manager *m, Key **ret)
 {
     bool synchronized = clock_is_synchronized(NAMES_CLOCK_SYNCHRONIZED);
-    _cleanup_(publisher_guard_done) PublisherGuard guard = {.looked = false};
+    _cleanup_(publisher_need_done) PublisherNeed need = {.looked = false};
     uint64_t now = now_realtime();
     size_t n = 0;
     Key *k;
@@ -95,7 +95,7 @@ static size_t collect_due(Manager *m, Key **ret)
     {
         if (k->state == KEY_RETIRING && k->deadline_usec > 0 &&
             (k->expired || (synchronized && k->deadline_usec <= now)) &&
-            !covers_missing_key(m, &guard, k))
+            !covers_missing_key(m, &need, k))
             ret[n++] = k;
     }
     return n;

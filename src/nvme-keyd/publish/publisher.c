@@ -7,7 +7,7 @@
 
 #include "basic/io.h"
 #include "basic/names.h"
-#include "nvme-keyd/publish/guard.h"
+#include "nvme-keyd/publish/need.h"
 #include "nvme-keyd/publish/publisher.h"
 
 struct Publisher {
@@ -363,41 +363,41 @@ const char *publisher_controllers(const Publisher *p)
     return p->rules.stand_in ? NULL : NAMES_CONTROLLERS;
 }
 
-void publisher_guard_done(PublisherGuard *g)
+void publisher_need_done(PublisherNeed *seen)
 {
-    controller_list_done(&g->controllers);
-    ring_list_done(&g->list);
-    *g = (PublisherGuard){.looked = false};
+    controller_list_done(&seen->controllers);
+    ring_list_done(&seen->list);
+    *seen = (PublisherNeed){.looked = false};
 }
 
-static int look(Publisher *p, PublisherGuard *g)
+static int look(Publisher *p, PublisherNeed *seen)
 {
     const char *directory = publisher_controllers(p);
     const Ring *ring;
     int r;
 
-    if (g->looked)
-        return g->error;
-    g->looked = true;
-    g->error = directory ? controllers_read(directory, &g->controllers) : 0;
-    if (g->error < 0 || g->controllers.n == 0)
-        return g->error;
+    if (seen->looked)
+        return seen->error;
+    seen->looked = true;
+    seen->error = directory ? controllers_read(directory, &seen->controllers) : 0;
+    if (seen->error < 0 || seen->controllers.n == 0)
+        return seen->error;
     ring = publisher_ring(p, &r);
     if (ring)
-        g->error = ring_list(ring, &g->list);
-    return g->error;
+        seen->error = ring_list(ring, &seen->list);
+    return seen->error;
 }
 
-int publisher_needed_by(Publisher *p, PublisherGuard *g, const Key *k, char ret[static 32])
+int publisher_needed_by(Publisher *p, PublisherNeed *seen, const Key *k, char ret[static 32])
 {
-    const Guard guard = {&g->controllers, p->keys, &g->list, publisher_on_demand_sec(p)};
-    int r = look(p, g);
+    const Need need = {&seen->controllers, p->keys, &seen->list, publisher_on_demand_sec(p)};
+    int r = look(p, seen);
 
     if (r < 0)
         return r;
     for (unsigned v = 0; v < KEY_VERSIONS; v++) {
         const Controller *c =
-            k->identities[v] ? guard_find(&guard, k, k->serials[v], k->identities[v]) : NULL;
+            k->identities[v] ? need_find(&need, k, k->serials[v], k->identities[v]) : NULL;
 
         if (c) {
             snprintf(ret, 32, "%s", c->name);

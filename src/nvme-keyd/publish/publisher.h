@@ -128,15 +128,15 @@ const RingNotices *publisher_ring_notices(const Publisher *p);
 const RingNotice *publisher_next_ring_notice(Publisher *p);
 
 /* The controllers and the ring, read once for many keys. Starts as zeroes. */
-typedef struct PublisherGuard {
+typedef struct PublisherNeed {
     ControllerList controllers;
     RingList list;
     bool looked;
     int error;
-} PublisherGuard;
-void publisher_guard_done(PublisherGuard *g);
+} PublisherNeed;
+void publisher_need_done(PublisherNeed *seen);
 
 /* Finds a controller that would be lost without a key of a host; its name is put into ret. Returns
  * 1, 0 if there is none, or an error of reading. */
-int publisher_needed_by(Publisher *p, PublisherGuard *g, const Key *k, char ret[static 32])
+int publisher_needed_by(Publisher *p, PublisherNeed *seen, const Key *k, char ret[static 32])
     _must_check_;

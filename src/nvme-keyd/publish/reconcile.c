@@ -4,7 +4,7 @@
 
 #include "basic/io.h"
 #include "basic/text.h"
-#include "nvme-keyd/publish/guard.h"
+#include "nvme-keyd/publish/need.h"
 #include "nvme-keyd/publish/reconcile.h"
 
 /*
@@ -303,9 +303,9 @@ static void plan_apply(const Plan *p, const Ring *ring, unsigned on_demand_sec,
 
 /* True if a controller needs an unwanted key. An on-demand key becomes resident, as nothing could
  * replace it. */
-static bool is_held(const Plan *p, const Guard *g, const RingKey *have, RingNotices *notices)
+static bool is_held(const Plan *p, const Need *need, const RingKey *have, RingNotices *notices)
 {
-    const Controller *c = guard_find(g, NULL, have->serial, have->description);
+    const Controller *c = need_find(need, NULL, have->serial, have->description);
     PskIdentity identity;
     void *v = NULL;
     int r;
@@ -321,17 +321,17 @@ static bool is_held(const Plan *p, const Guard *g, const RingKey *have, RingNoti
     return true;
 }
 
-static void plan_remove_stale(const Plan *p, const Ring *ring, const Guard *g, RingNotices *notices,
-                              ReconcileResult *result)
+static void plan_remove_stale(const Plan *p, const Ring *ring, const Need *need,
+                              RingNotices *notices, ReconcileResult *result)
 {
-    const RingList *list = g->list;
+    const RingList *list = need->list;
 
     for (size_t i = 0; i < list->n; i++) {
         int r;
 
         if (!p->stale[i])
             continue;
-        if (is_held(p, g, &list->keys[i], notices)) {
+        if (is_held(p, need, &list->keys[i], notices)) {
             result->held++;
             continue;
         }
@@ -408,7 +408,7 @@ int reconcile_ring(const Ring *ring, const KeyTable *table, const ReconcileOptio
     }
     /* A stale key may cover for a key that could not be added. */
     if (result.failed == 0)
-        plan_remove_stale(&plan, ring, &(Guard){&controllers, table, &list, options->on_demand_sec},
+        plan_remove_stale(&plan, ring, &(Need){&controllers, table, &list, options->on_demand_sec},
                           notices, &result);
     plan_find_rivals(&plan, &list, table, notices);
     *ret = result;

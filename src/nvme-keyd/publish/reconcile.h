@@ -16,7 +16,7 @@ typedef struct ReconcileResult {
     size_t added;   /* were missing, or had other bytes */
     size_t kept;    /* were right */
     size_t removed; /* ours, but no longer wanted */
-    size_t held;    /* unwanted, but needed by controllers; see guard.h */
+    size_t held;    /* unwanted, but needed by controllers; see need.h */
     size_t failed;  /* could not be added or read; nothing is removed then */
     int error;      /* of the last failure */
     /* The last key whose secret could not be read, for that error; borrowed from the table. */

@@ -11,17 +11,17 @@
  * that a controller uses may only be unlinked if its pair has another one in the ring.
  */
 
-typedef struct Guard {
+typedef struct Need {
     const ControllerList *controllers;
     const KeyTable *table;
     const RingList *list;   /* the keys in the ring */
     unsigned on_demand_sec; /* as for key_lifetime(): the kernel asks for missing keys */
-} Guard;
+} Need;
 
 /* Returns a controller that would be lost without the key of this serial and description, or NULL.
  * Keys of the table, except the given one (or NULL), count if they are in the ring or the kernel
  * can ask for them; so does the key of another program that the controller uses. Linear in the
  * number of controllers, times the number of keys in the ring for a controller that uses another
  * key. */
-const Controller *guard_find(const Guard *g, const Key *except, int32_t serial,
-                             const char *description);
+const Controller *need_find(const Need *need, const Key *except, int32_t serial,
+                            const char *description);

@@ -15,15 +15,15 @@ static int sync_now(Fixture *f)
     return fixture_sync(f, &result);
 }
 
-static void guard_done(const Sysfs *s)
+static void needs_done(const Sysfs *s)
 {
     (void)unsetenv(NAMES_ENV_CONTROLLERS);
     sysfs_done(s);
 }
 
 /* A daemon with a group of its own, a store with a key for another pair, and no controller yet. */
-#define GUARD                                                                                      \
-    _cleanup_(guard_done) Sysfs s = sysfs_new();                                                   \
+#define NEEDS                                                                                      \
+    _cleanup_(needs_done) Sysfs s = sysfs_new();                                                   \
     FIXTURE;                                                                                       \
                                                                                                    \
     ASSERT_OK(setenv(NAMES_ENV_CONTROLLERS, s.dir, 1));                                            \
@@ -43,7 +43,7 @@ TEST(unwanted_but_needed)
 {
     key_serial_t unwanted;
     Key *k;
-    GUARD;
+    NEEDS;
 
     unwanted = ring_put(MARK, UNWANTED, PAYLOAD);
     sysfs_put_live(&s, "nvme0", HOST, SUBSYSTEM, unwanted);
@@ -66,7 +66,7 @@ TEST(unwanted_but_needed)
 /* A controller that lost its connection needs the key that it finds by its names. */
 TEST(connecting)
 {
-    GUARD;
+    NEEDS;
 
     ASSERT_TRUE(ring_put(MARK, UNWANTED, PAYLOAD) > 0);
     sysfs_put(&s, "nvme0", "connecting", HOST, SUBSYSTEM, "", NULL);
@@ -85,7 +85,7 @@ TEST(pair_has_another)
 {
     key_serial_t unwanted;
     char text[16];
-    GUARD;
+    NEEDS;
 
     ASSERT_TRUE(fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1));
     unwanted = ring_put(MARK, UNWANTED, PAYLOAD);
@@ -103,7 +103,7 @@ TEST(pair_has_another)
 /* A host cannot use a target's key of the pair. */
 TEST(pair_has_a_targets)
 {
-    GUARD;
+    NEEDS;
 
     ASSERT_TRUE(fixture_add(&f, SUBSYSTEM, KEY_ROLE_TARGET, 1));
     sysfs_put_live(&s, "nvme0", HOST, SUBSYSTEM, ring_put(MARK, UNWANTED, PAYLOAD));
@@ -114,7 +114,7 @@ TEST(pair_has_a_targets)
 /* While the needs of controllers are unknown, no key is withdrawn. */
 TEST(unreadable)
 {
-    GUARD;
+    NEEDS;
 
     ASSERT_TRUE(ring_put(MARK, UNWANTED, PAYLOAD) > 0);
     ASSERT_OK(setenv(NAMES_ENV_CONTROLLERS, "/dev/null", 1));
@@ -131,7 +131,7 @@ TEST(removal)
     _cleanup_(freep) char *detail = NULL;
     char id[STORE_ID_SIZE];
     Key *k;
-    GUARD;
+    NEEDS;
 
     k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1);
     ASSERT_TRUE(k);
@@ -150,7 +150,7 @@ TEST(removal)
 TEST(rotation)
 {
     Key *k, *new;
-    GUARD;
+    NEEDS;
 
     k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1);
     ASSERT_TRUE(k);
@@ -165,7 +165,7 @@ TEST(rotated_then_removed)
 {
     _cleanup_(freep) char *detail = NULL;
     Key *k, *new;
-    GUARD;
+    NEEDS;
 
     k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1);
     ASSERT_TRUE(k);
@@ -179,7 +179,7 @@ TEST(rotated_then_removed)
 /* The controller names the serial of an earlier key with the same identity. */
 TEST(displaced_then_unwanted)
 {
-    GUARD;
+    NEEDS;
 
     ASSERT_TRUE(ring_put(MARK, UNWANTED, PAYLOAD) > 0);
     sysfs_put_live(&s, "nvme0", HOST, SUBSYSTEM, 0x1234567);
@@ -193,7 +193,7 @@ TEST(displaced_then_unwanted)
 TEST(key_of_another_program)
 {
     key_serial_t other;
-    GUARD;
+    NEEDS;
 
     ASSERT_TRUE(ring_put(MARK, UNWANTED, PAYLOAD) > 0);
     other = ring_put(0, "NVMe1R01 " HOST " nqn.x:a x", PAYLOAD);
@@ -210,7 +210,7 @@ TEST(key_of_another_program)
 /* With secure concatenation the kernel generates a key for the controller. */
 TEST(generated_key)
 {
-    GUARD;
+    NEEDS;
 
     ASSERT_TRUE(ring_put(MARK, UNWANTED, PAYLOAD) > 0);
     sysfs_put_live(&s, "nvme0", HOST, SUBSYSTEM, 0x1234567);
@@ -229,7 +229,7 @@ static void on_demand(Fixture *f)
 TEST(on_demand_unwanted)
 {
     key_serial_t unwanted;
-    GUARD;
+    NEEDS;
 
     on_demand(&f);
     ASSERT_TRUE(fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1));
@@ -244,7 +244,7 @@ TEST(on_demand_unwanted)
 TEST(on_demand_held)
 {
     key_serial_t unwanted;
-    GUARD;
+    NEEDS;
 
     on_demand(&f);
     unwanted = ring_put(MARK, UNWANTED, PAYLOAD);
@@ -261,7 +261,7 @@ TEST(on_demand_removal)
     _cleanup_(freep) char *detail = NULL, *again = NULL;
     key_serial_t serial;
     Key *k;
-    GUARD;
+    NEEDS;
 
     k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1);
     ASSERT_TRUE(k);
@@ -280,7 +280,7 @@ TEST(other_group)
 {
     _cleanup_(ring_closep) Ring *r = NULL;
     int32_t serial;
-    GUARD;
+    NEEDS;
 
     ASSERT_OK(setegid(0));
     ASSERT_OK(setegid(OTHER_MARK));
@@ -297,7 +297,7 @@ TEST(other_group)
 TEST(rival)
 {
     key_serial_t rival;
-    GUARD;
+    NEEDS;
 
     ASSERT_TRUE(fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1));
     rival = ring_put(0, UNWANTED, PAYLOAD);
@@ -321,7 +321,7 @@ TEST(rival)
 /* A target accepts every key that it has, so a second one is no rival. */
 TEST(no_rival_on_a_target)
 {
-    GUARD;
+    NEEDS;
 
     ASSERT_TRUE(fixture_add(&f, SUBSYSTEM, KEY_ROLE_TARGET, 1));
     ASSERT_TRUE(ring_put(0, UNWANTED, PAYLOAD) > 0);

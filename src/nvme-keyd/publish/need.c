@@ -2,17 +2,17 @@
 #include <string.h>
 
 #include "basic/io.h"
-#include "nvme-keyd/publish/guard.h"
+#include "nvme-keyd/publish/need.h"
 
 /* True if the kernel would find another key for the pair, or get one by asking. */
-static bool has_other(const Guard *g, const Key *except, int32_t serial,
+static bool has_other(const Need *need, const Key *except, int32_t serial,
                       const PskIdentity *identity)
 {
-    const Key *k = key_table_pair(g->table, identity->hostnqn, identity->hostnqn_length,
+    const Key *k = key_table_pair(need->table, identity->hostnqn, identity->hostnqn_length,
                                   identity->subsysnqn, identity->subsysnqn_length);
 
     for (; k; k = k->next_of_pair) {
-        bool can_be_asked_for = key_lifetime(k, g->on_demand_sec) > 0;
+        bool can_be_asked_for = key_lifetime(k, need->on_demand_sec) > 0;
 
         if (k == except || !(k->role & KEY_ROLE_HOST) || !key_is_publishable(k, now_realtime()))
             continue;
@@ -40,21 +40,22 @@ static bool uses_other(const Controller *c, const RingList *list, int32_t serial
     return false;
 }
 
-const Controller *guard_find(const Guard *g, const Key *except, int32_t serial,
-                             const char *description)
+const Controller *need_find(const Need *need, const Key *except, int32_t serial,
+                            const char *description)
 {
     PskIdentity identity;
 
-    if (g->controllers->n == 0 ||
+    if (need->controllers->n == 0 ||
         psk_identity_parse(description, strlen(description), &identity) != 0)
         return NULL;
-    for (size_t n = 0; n < g->controllers->n; n++) {
-        const Controller *c = &g->controllers->items[n];
+    for (size_t n = 0; n < need->controllers->n; n++) {
+        const Controller *c = &need->controllers->items[n];
 
         if (serial && controller_is_pinned(c, serial))
             return c;
         if (((serial && controller_uses(c, serial)) || controller_looks_for(c, &identity)) &&
-            !has_other(g, except, serial, &identity) && !uses_other(c, g->list, serial, &identity))
+            !has_other(need, except, serial, &identity) &&
+            !uses_other(c, need->list, serial, &identity))
             return c;
     }
     return NULL;
