@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "basic/macro.h"
-#include "nvme-keyd/publish/controllers.h"
+#include "nvme-keyd/controllers/controllers.h"
 #include "sysfs-fixture.h"
 #include "test.h"
 

@@ -2,8 +2,8 @@
 #pragma once
 
 #include "keyring/ring.h"
+#include "nvme-keyd/controllers/controllers.h"
 #include "nvme-keyd/keys/key-table.h"
-#include "nvme-keyd/publish/controllers.h"
 
 /*
  * Decides whether a key of a host may leave the ring. A controller searches for its PSK at each

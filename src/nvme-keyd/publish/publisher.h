@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "nvme-keyd/publish/controllers.h"
+#include "nvme-keyd/controllers/controllers.h"
 #include "nvme-keyd/publish/reconcile.h"
 
 /*

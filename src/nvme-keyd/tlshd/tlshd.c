@@ -9,7 +9,7 @@
 #include "basic/names.h"
 #include "keyring/links.h"
 #include "keyring/session.h"
-#include "nvme-keyd/publish/controllers.h"
+#include "nvme-keyd/controllers/controllers.h"
 #include "nvme-keyd/tlshd/tlshd.h"
 
 const char *tlshd_state_to_string(TlshdState state)

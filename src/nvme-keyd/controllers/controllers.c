@@ -8,7 +8,7 @@
 
 #include "basic/io.h"
 #include "basic/text.h"
-#include "nvme-keyd/publish/controllers.h"
+#include "nvme-keyd/controllers/controllers.h"
 
 void controller_list_done(ControllerList *l)
 {
