@@ -32,8 +32,9 @@ RECORD = re.compile(rf'\{{"id":"([0-9a-f]{{16}})","generation":({GENERATION}),"m
 BEGINNING = re.compile(r'\{"id":"([0-9a-f]{16})"')
 LINE_MAX = 16384
 META = ["kind", "hostNQN", "subsystemNQN", "role", "state", "hash", "derivation", "identityVersions",
-        "created", "changed", "digest", "deadline", "comment"]
-OPTIONAL = META[-3:]
+        "created", "changed", "digest", "deadline", "step", "planned", "succeeds", "confirmed", "follow",
+        "expires", "comment"]
+OPTIONAL = META[10:]
 WORDS = {
     "kind": ("configured", "derived"),
     "role": ("host", "target", "both"),
@@ -41,6 +42,8 @@ WORDS = {
     "hash": ("none", "sha256", "sha384"),
     "derivation": ("rfc8446", "compat"),
 }
+STEPS = ("activate", "retire", "revoke", "remove")
+ID = re.compile(r"[0-9a-f]{16}")
 NQN = re.compile(r"nqn\.[!-:<-~]{1,219}")
 DIGEST_SIZES = {"sha256": 32, "sha384": 48}
 TIME_MAX = (1 << 63) - 1
@@ -178,6 +181,20 @@ def digest_fits(meta):
     return meta["hash"] != "none" and versions in expected and size == expected[versions]
 
 
+def check_life(meta):
+    if "step" in meta:
+        if "deadline" not in meta or "planned" not in meta or meta["step"] not in STEPS:
+            raise Bad("not a step with its times")
+        if (meta["state"], meta["step"], meta["planned"]) == ("retiring", "remove", meta["changed"]):
+            raise Bad("the usual step of a retiring key")
+    elif "planned" in meta or ("deadline" in meta and meta["state"] != "retiring"):
+        raise Bad("a deadline of no step")
+    if not isinstance(meta.get("succeeds", "0" * 16), str) or not ID.fullmatch(meta.get("succeeds", "0" * 16)):
+        raise Bad("succeeds is no id")
+    if meta.get("follow", True) is not True:
+        raise Bad("follow is not true")
+
+
 def check_values(meta):
     for member, words in WORDS.items():
         if meta[member] not in words:
@@ -188,10 +205,13 @@ def check_values(meta):
     # By their text: in Python true is 1.
     if json.dumps(meta["identityVersions"]) not in ("[0]", "[1]", "[0, 1]"):
         raise Bad("identityVersions has no such value")
-    if not is_time(meta["created"]) or not is_time(meta["changed"]) or not is_time(meta.get("deadline", 1), 1):
+    if not all(is_time(meta.get(member, 0)) for member in ("created", "changed", "planned")):
+        raise Bad("not a time")
+    if not all(is_time(meta.get(member, 1), 1) for member in ("deadline", "confirmed", "expires")):
         raise Bad("not a time")
     if not isinstance(meta.get("digest", ""), str) or not digest_fits(meta):
         raise Bad("no digest of this key")
+    check_life(meta)
     comment = meta.get("comment", "")
     if not isinstance(comment, str) or "\0" in comment:
         raise Bad("not a comment")

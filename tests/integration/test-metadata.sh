@@ -8,7 +8,7 @@
 readonly DIGEST_32=AQgPFh0kKzI5QEdOVVxjanF4f4aNlJuiqbC3vsXM09o=
 readonly DIGEST_48=AQgPFh0kKzI5QEdOVVxjanF4f4aNlJuiqbC3vsXM09rh6O/2/QQLEhkgJy41PENK
 readonly LARGEST=9223372036854775807 TOO_LARGE=9223372036854775808
-readonly META='{"kind":"configured","hostNQN":"'$HOST'","subsystemNQN":"nqn.2026-11.org.example:N","role":"both","state":"active","hash":"sha256","derivation":"rfc8446","identityVersions":[1],"created":1,"changed":2,"digest":"'$DIGEST_32'","deadline":'$LARGEST',"comment":"text"}'
+readonly META='{"kind":"configured","hostNQN":"'$HOST'","subsystemNQN":"nqn.2026-11.org.example:N","role":"both","state":"retiring","hash":"sha256","derivation":"rfc8446","identityVersions":[1],"created":1,"changed":2,"digest":"'$DIGEST_32'","deadline":'$LARGEST',"step":"revoke","planned":5,"succeeds":"0123456789abcdef","confirmed":6,"follow":true,"expires":7,"comment":"text"}'
 readonly DERIVED=${META/configured/derived}
 
 texts=() metas=() verdicts=()
@@ -29,9 +29,9 @@ replace() {
 }
 
 of sound "all members" "$META"
-sound active pending
-sound active retiring
-sound active revoked
+sound retiring pending
+sound retiring active
+sound retiring revoked
 sound both host
 sound both target
 sound sha256 none
@@ -42,7 +42,20 @@ sound '[1]' '[0,1]'
 sound :1, :0,
 sound :2, ":$LARGEST,"
 sound "$LARGEST" 1
-sound "\"deadline\":$LARGEST," ""
+sound "\"deadline\":$LARGEST,\"step\":\"revoke\",\"planned\":5," ""
+sound '"step":"revoke","planned":5,' ""
+sound '"step":"revoke"' '"step":"activate"'
+sound '"step":"revoke"' '"step":"retire"'
+sound revoke remove
+sound :5, :0,
+sound :5, ":$LARGEST,"
+sound '"succeeds":"0123456789abcdef",' ""
+sound 0123456789abcdef 0000000000000000
+sound ',"confirmed":6' ""
+sound :6, :1,
+sound ',"follow":true' ""
+sound ',"expires":7' ""
+sound :7, ":$LARGEST,"
 sound ',"comment":"text"' ""
 sound "$DIGEST_32" "$DIGEST_48"
 sound text ""
@@ -53,8 +66,8 @@ sound "$HOST" "nqn.$(printf '!~%.0s' {1..109})x"
 
 broken configured nonsense
 broken '"configured"' null
-broken active broken
-broken '"active"' '["active"]'
+broken retiring broken
+broken '"retiring"' '["retiring"]'
 broken both hosts
 broken sha256 sha512
 broken rfc8446 ""
@@ -68,6 +81,24 @@ for value in -1 -0 -1.5 1.0 1e1 NaN Infinity -Infinity true null '"1"' 01 "$TOO_
     broken :1, ":$value,"
     broken :2, ":$value,"
     broken "$LARGEST" "$value"
+    broken :5, ":$value,"
+    broken :6, ":$value,"
+    broken :7, ":$value,"
+done
+broken :6, :0,
+broken :7, :0,
+broken "\"deadline\":$LARGEST," ""
+broken '"step":"revoke",' ""
+broken '"planned":5,' ""
+broken '"revoke","planned":5' '"remove","planned":2'
+broken '"revoke"' '"rotate"'
+broken '"revoke"' '""'
+broken '"revoke"' 1
+for value in '""' '"0123456789abcde"' '"0123456789abcdef0"' '"0123456789abcdeF"' null 1; do
+    broken '"0123456789abcdef"' "$value"
+done
+for value in false null 1 '"true"'; do
+    broken '"follow":true' "\"follow\":$value"
 done
 broken "$LARGEST" 0
 for value in '' nqn. iqn.2026 'nqn.a b' 'nqn.a;b' 'nqn.a\u0000' $'nqn.\u00fc' 'nqn.a\u0062' "nqn.$(printf '!~%.0s' {1..110})"; do
@@ -99,6 +130,12 @@ broken '"created":1,' ""
 broken '"created":1,"changed":2' '"changed":2,"created":1'
 broken '}' ',"other":1}'
 broken ,\"role ', "role'
+
+# A deadline without a step is for a retiring key.
+for word in pending active revoked; do
+    without=${META/'"step":"revoke","planned":5,'/}
+    of broken "a deadline without a step: $word" "${without/retiring/$word}"
+done
 
 # derived VERDICT HASH VERSIONS DIGEST
 derived() {

@@ -6,6 +6,7 @@
 #include "test.h"
 
 #define HOST "nqn.2014-08.org.nvmexpress:uuid:11111111-2222-3333-4444-555555555555"
+#define OTHER "0123456789abcdef"
 #define DIGEST_32 "AQgPFh0kKzI5QEdOVVxjanF4f4aNlJuiqbC3vsXM09o="
 #define DIGEST_48 "AQgPFh0kKzI5QEdOVVxjanF4f4aNlJuiqbC3vsXM09rh6O/2/QQLEhkgJy41PENK"
 
@@ -14,7 +15,9 @@
     "{\"kind\":\"configured\",\"hostNQN\":\"" HOST "\",\"subsystemNQN\":\"nqn.a:b\","              \
     "\"role\":\"target\",\"state\":\"retiring\",\"hash\":\"sha256\",\"derivation\":\"rfc8446\","   \
     "\"identityVersions\":[0,1],\"created\":1,\"changed\":0,\"digest\":\"" DIGEST_32 "\","         \
-    "\"deadline\":9223372036854775807,\"comment\":\"a \\\"b\\\\c\\\" \xc3\xbc/\\n\\u001f\x7f\"}"
+    "\"deadline\":9223372036854775807,\"step\":\"revoke\",\"planned\":5,"                          \
+    "\"succeeds\":\"" OTHER "\",\"confirmed\":6,\"follow\":true,\"expires\":7,\"comment\":\"a "    \
+                            "\\\"b\\\\c\\\" \xc3\xbc/\\n\\u001f\x7f\"}"
 
 static bool is_accepted(const char *text, size_t size)
 {
@@ -51,6 +54,9 @@ TEST(one_text)
                 k->state == KEY_RETIRING && k->hash == PSK_HASH_SHA256 &&
                 k->derivation == PSK_RFC8446 && k->versions == 3);
     ASSERT_TRUE(k->created_usec == 1 && k->changed_usec == 0 && k->deadline_usec == INT64_MAX);
+    ASSERT_TRUE(k->step == KEY_STEP_REVOKE && k->planned_usec == 5 && k->confirmed_usec == 6 &&
+                k->follow && k->expires_usec == 7);
+    ASSERT_STR(k->succeeds, OTHER);
     ASSERT_STR(k->identities[0], "NVMe0R01 " HOST " nqn.a:b");
     ASSERT_STR(k->identities[1], "NVMe1R01 " HOST " nqn.a:b " DIGEST_32);
 }
@@ -88,6 +94,18 @@ static char *random_comment(uint32_t *seed)
     return s;
 }
 
+static void random_life(Key *k, uint32_t *seed)
+{
+    k->step = (KeyStep)(next(seed) % (KEY_STEP_REMOVE + 1));
+    k->deadline_usec = k->step != KEY_STEP_NONE ? INT64_MAX - next(seed) : 0;
+    k->planned_usec = k->step == KEY_STEP_NONE ? 0 : next(seed) % 2 ? k->changed_usec : next(seed);
+    if (next(seed) % 2)
+        snprintf(k->succeeds, sizeof(k->succeeds), "%016x", next(seed));
+    k->confirmed_usec = next(seed) % 2 ? next(seed) : 0;
+    k->follow = next(seed) % 2;
+    k->expires_usec = next(seed) % 2 ? next(seed) : 0;
+}
+
 static Key *random_key(uint32_t *seed)
 {
     static const KeyRole roles[] = {KEY_ROLE_HOST, KEY_ROLE_TARGET, KEY_ROLE_BOTH};
@@ -110,13 +128,21 @@ static Key *random_key(uint32_t *seed)
                               : (next(seed) % 2 ? DIGEST_48 : DIGEST_32));
     k->created_usec = (uint64_t)next(seed) << (next(seed) % 40);
     k->changed_usec = next(seed);
-    k->deadline_usec = k->state == KEY_RETIRING ? INT64_MAX - next(seed) : 0;
+    random_life(k, seed);
     return k;
 }
 
 static bool same_text(const char *a, const char *b)
 {
     return !a || !b ? a == b : strcmp(a, b) == 0;
+}
+
+static bool same_life(const Key *a, const Key *b)
+{
+    return a->deadline_usec == b->deadline_usec && a->step == b->step &&
+           a->planned_usec == b->planned_usec && strcmp(a->succeeds, b->succeeds) == 0 &&
+           a->confirmed_usec == b->confirmed_usec && a->follow == b->follow &&
+           a->expires_usec == b->expires_usec;
 }
 
 static bool same_key(const Key *a, const Key *b)
@@ -126,7 +152,7 @@ static bool same_key(const Key *a, const Key *b)
            a->kind == b->kind && a->hash == b->hash && a->derivation == b->derivation &&
            a->versions == b->versions && strcmp(a->digest, b->digest) == 0 &&
            a->created_usec == b->created_usec && a->changed_usec == b->changed_usec &&
-           a->deadline_usec == b->deadline_usec && same_text(a->identities[0], b->identities[0]) &&
+           same_life(a, b) && same_text(a->identities[0], b->identities[0]) &&
            same_text(a->identities[1], b->identities[1]);
 }
 
@@ -252,6 +278,21 @@ static const struct {
     {"9223372036854775807", "0"},
     {"9223372036854775807", "9223372036854775808"},
     {"9223372036854775807", "true"},
+    {"\"deadline\":9223372036854775807,", ""},
+    {",\"step\":\"revoke\"", ""},
+    {"\"revoke\"", "\"rotate\""},
+    {"\"revoke\"", "\"\""},
+    {"\"planned\":5,", ""},
+    {"\"planned\":5,", "\"planned\":-1,"},
+    {OTHER, ""},
+    {OTHER, "0123456789abcde"},
+    {OTHER, "0123456789abcdef0"},
+    {OTHER, "0123456789abcdeF"},
+    {"\"confirmed\":6", "\"confirmed\":0"},
+    {"\"follow\":true", "\"follow\":false"},
+    {"\"follow\":true", "\"follow\":1"},
+    {"\"expires\":7", "\"expires\":0"},
+    {"\"expires\":7", "\"expires\":7,\"expires\":7"},
     {"\\u001f", "\\u0000"},
     {"\\u001f", "\\u001F"},
     {"\\u001f", "\\u000a"},
@@ -268,11 +309,33 @@ static const struct {
 TEST(bad_values)
 {
     ASSERT_TRUE(accepts("\"retiring\"", "\"pending\""));
-    ASSERT_TRUE(accepts("\"deadline\":9223372036854775807,", ""));
+    ASSERT_TRUE(accepts("\"deadline\":9223372036854775807,\"step\":\"revoke\",\"planned\":5,", ""));
+    ASSERT_TRUE(accepts("\"revoke\"", "\"remove\""));
+    ASSERT_TRUE(accepts("\"planned\":5", "\"planned\":0"));
+    ASSERT_TRUE(accepts(",\"succeeds\":\"" OTHER "\"", ""));
+    ASSERT_TRUE(accepts("\"follow\":true,", ""));
     ASSERT_TRUE(accepts(DIGEST_32, DIGEST_48));
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
         if (accepts(bad[i].part, bad[i].by))
             TEST_FAIL("%s in the place of %s", bad[i].by, bad[i].part);
+}
+
+/* The step of a retiring key that was planned with its state is not written, so a record of an
+ * older version is read as it was meant. */
+TEST(usual_step)
+{
+#define STEP "\"step\":\"revoke\",\"planned\":5,"
+    const char *after = strstr(ALL, STEP) + strlen(STEP);
+    _cleanup_(key_freep) Key *k = NULL;
+    char text[sizeof(ALL)];
+
+    ASSERT_TRUE(!accepts(STEP, "\"step\":\"remove\",\"planned\":0,"));
+    snprintf(text, sizeof(text), "%.*s%s", (int)(after - strlen(STEP) - ALL), ALL, after);
+    ASSERT_TRUE(is_canonical(text, strlen(text)));
+    ASSERT_OK(key_from_meta(text, strlen(text), &k));
+    ASSERT_TRUE(k->step == KEY_STEP_REMOVE && k->planned_usec == k->changed_usec);
+    memcpy(strstr(text, "\"retiring\""), "\"pending\",", strlen("\"retiring\""));
+    ASSERT_TRUE(!is_accepted(text, strlen(text)));
 }
 
 /* A derived key has one identity, and a digest if that is of version 1. */

@@ -22,13 +22,19 @@
 #define CHANGED ",\"changed\":"
 #define DIGEST ",\"digest\":"
 #define DEADLINE ",\"deadline\":"
+#define STEP ",\"step\":"
+#define PLANNED ",\"planned\":"
+#define SUCCEEDS ",\"succeeds\":"
+#define CONFIRMED ",\"confirmed\":"
+#define FOLLOW ",\"follow\":true"
+#define EXPIRES ",\"expires\":"
 #define COMMENT ",\"comment\":"
 
 /* By KEY_VERSION_BIT()s. */
 static const char *const version_texts[] = {NULL, "[0]", "[1]", "[0,1]"};
 
-/* More than all names of members, words, times, and a digest. */
-#define FIXED_LENGTH_MAX 512
+/* More than all names of members, words, times, a digest and an id. */
+#define FIXED_LENGTH_MAX 768
 /* "configured" is the longest word. */
 #define WORD_SIZE 16
 
@@ -122,10 +128,65 @@ static bool scan_times(Scan *s, Key *k)
            scan_literal(s, CHANGED) && scan_number(s, INT64_MAX, &k->changed_usec);
 }
 
-static bool scan_deadline(Scan *s, Key *k)
+/* An optional member that is a time, 0 if it is absent. */
+static bool scan_time(Scan *s, const char *member, uint64_t *ret)
 {
-    return !scan_literal(s, DEADLINE) ||
-           (scan_number(s, INT64_MAX, &k->deadline_usec) && k->deadline_usec > 0);
+    return !scan_literal(s, member) || (scan_number(s, INT64_MAX, ret) && *ret > 0);
+}
+
+/* True if the step need not be written: the one that a retiring key always had. */
+static bool has_usual_step(const Key *k)
+{
+    return k->state == KEY_RETIRING && k->step == KEY_STEP_REMOVE &&
+           k->planned_usec == k->changed_usec;
+}
+
+static bool scan_step_word(Scan *s, Key *k)
+{
+    char word[WORD_SIZE];
+
+    if (!scan_string(s, word, sizeof(word)))
+        return false;
+    for (k->step = KEY_STEP_ACTIVATE; k->step <= KEY_STEP_REMOVE; k->step++)
+        if (strcmp(word, key_step_to_string(k->step)) == 0)
+            return true;
+    return false;
+}
+
+static bool scan_step(Scan *s, Key *k)
+{
+    if (!scan_time(s, DEADLINE, &k->deadline_usec))
+        return false;
+    if (k->deadline_usec == 0)
+        return true;
+    if (!scan_literal(s, STEP)) {
+        k->step = KEY_STEP_REMOVE;
+        k->planned_usec = k->changed_usec;
+        return k->state == KEY_RETIRING;
+    }
+    return scan_step_word(s, k) && scan_literal(s, PLANNED) &&
+           scan_number(s, INT64_MAX, &k->planned_usec) && !has_usual_step(k);
+}
+
+static bool scan_succeeds(Scan *s, Key *k)
+{
+    Scan id;
+    uint64_t number;
+
+    if (!scan_literal(s, SUCCEEDS))
+        return true;
+    if (!scan_string(s, k->succeeds, sizeof(k->succeeds)))
+        return false;
+    id = (Scan){k->succeeds, k->succeeds + strlen(k->succeeds)};
+    return scan_hex64(&id, &number) && id.p == id.end;
+}
+
+static bool scan_life(Scan *s, Key *k)
+{
+    if (!scan_step(s, k) || !scan_succeeds(s, k) || !scan_time(s, CONFIRMED, &k->confirmed_usec))
+        return false;
+    k->follow = scan_literal(s, FOLLOW);
+    return scan_time(s, EXPIRES, &k->expires_usec);
 }
 
 static int scan_comment(Scan *s, Key *k)
@@ -155,7 +216,7 @@ int key_from_meta(const char *text, size_t size, Key **ret)
     if ((r = scan_nqn(&s, HOST_NQN, &k->hostnqn)) < 0 ||
         (r = scan_nqn(&s, SUBSYSTEM_NQN, &k->subsysnqn)) < 0)
         return r;
-    if (!scan_words(&s, k) || !scan_times(&s, k) || !scan_digest(&s, k) || !scan_deadline(&s, k))
+    if (!scan_words(&s, k) || !scan_times(&s, k) || !scan_digest(&s, k) || !scan_life(&s, k))
         return -EBADMSG;
     if ((r = scan_comment(&s, k)) < 0)
         return r;
@@ -172,6 +233,26 @@ int key_from_meta(const char *text, size_t size, Key **ret)
 static char *write_member(char *p, const char *member, const char *value)
 {
     return scan_write_string(stpcpy(p, member), value);
+}
+
+static char *write_time(char *p, const char *member, uint64_t usec)
+{
+    return usec > 0 ? scan_write_number(stpcpy(p, member), usec) : p;
+}
+
+static char *write_life(char *p, const Key *k)
+{
+    p = write_time(p, DEADLINE, k->deadline_usec);
+    if (k->step != KEY_STEP_NONE && !has_usual_step(k)) {
+        p = write_member(p, STEP, key_step_to_string(k->step));
+        p = scan_write_number(stpcpy(p, PLANNED), k->planned_usec);
+    }
+    if (k->succeeds[0])
+        p = write_member(p, SUCCEEDS, k->succeeds);
+    p = write_time(p, CONFIRMED, k->confirmed_usec);
+    if (k->follow)
+        p = stpcpy(p, FOLLOW);
+    return write_time(p, EXPIRES, k->expires_usec);
 }
 
 char *key_to_meta(const Key *k)
@@ -194,8 +275,7 @@ char *key_to_meta(const Key *k)
     p = scan_write_number(stpcpy(p, CHANGED), k->changed_usec);
     if (k->digest[0])
         p = write_member(p, DIGEST, k->digest);
-    if (k->deadline_usec > 0)
-        p = scan_write_number(stpcpy(p, DEADLINE), k->deadline_usec);
+    p = write_life(p, k);
     if (k->comment)
         p = write_member(p, COMMENT, k->comment);
     strcpy(p, "}");

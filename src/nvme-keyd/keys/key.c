@@ -14,6 +14,7 @@ static const char *const role_names[] = {NULL, "host", "target", "both"};
 static const char *const state_names[] = {"pending", "active", "retiring",
                                           "revoked", "broken", "overridden"};
 static const char *const kind_names[] = {"configured", "derived"};
+static const char *const step_names[] = {NULL, "activate", "retire", "revoke", "remove"};
 
 Key *key_free(Key *k)
 {
@@ -68,6 +69,11 @@ const char *key_kind_to_string(KeyKind kind)
     return kind_names[kind];
 }
 
+const char *key_step_to_string(KeyStep step)
+{
+    return step_names[step];
+}
+
 bool key_is_publishable(const Key *k, uint64_t now_realtime_usec)
 {
     switch (k->state) {
@@ -76,7 +82,7 @@ bool key_is_publishable(const Key *k, uint64_t now_realtime_usec)
     case KEY_PENDING:
         return k->role == KEY_ROLE_TARGET;
     case KEY_RETIRING:
-        return k->role == KEY_ROLE_TARGET && !k->expired &&
+        return k->role == KEY_ROLE_TARGET && !k->due &&
                (k->deadline_usec == 0 || now_realtime_usec < k->deadline_usec);
     default:
         return false;

@@ -31,7 +31,17 @@ typedef enum KeyState {
     KEY_REVOKED,
     KEY_BROKEN,     /* its record cannot be trusted */
     KEY_OVERRIDDEN, /* handed in, but the store has a key that overrides it */
+    KEY_GONE,       /* removed; only as the result of an event */
 } KeyState;
+
+/* What happens to a key at its deadline. */
+typedef enum KeyStep {
+    KEY_STEP_NONE,
+    KEY_STEP_ACTIVATE,
+    KEY_STEP_RETIRE,
+    KEY_STEP_REVOKE,
+    KEY_STEP_REMOVE,
+} KeyStep;
 
 /* The secret that is known. */
 typedef enum KeyKind {
@@ -71,10 +81,17 @@ struct Key {
     PskDerivation derivation;        /* of a derived key: for the configured PSK that replaces it */
     unsigned versions;               /* KEY_VERSION_BIT()s of the identities to publish */
     char digest[PSK_DIGEST_MAX + 1]; /* empty if unknown: a derived key of version 0 */
-    uint64_t created_usec;           /* CLOCK_REALTIME, like the next two; 0 if unknown */
-    uint64_t changed_usec;           /* when it entered its state */
-    uint64_t deadline_usec;          /* when a retiring key is dropped, 0 for never */
-    uint64_t uptime_deadline_usec;   /* latest such time in CLOCK_BOOTTIME; 0 until known */
+    char succeeds[KEY_ID_SIZE]; /* the key that this one replaces, which may be gone; or empty */
+    uint64_t created_usec;      /* CLOCK_REALTIME, like the next ones; 0 if unknown */
+    uint64_t changed_usec;      /* when it entered its state */
+    uint64_t confirmed_usec;    /* the first handshake that is known to have worked, or 0 */
+    uint64_t expires_usec;      /* the end of its lifetime, which is only warned about, or 0 */
+    bool follow;                /* a host: switch to it as soon as the target accepts it */
+
+    KeyStep step;                  /* none exactly if it has no deadline */
+    uint64_t planned_usec;         /* when the step was set */
+    uint64_t deadline_usec;        /* when the step is due, 0 for never */
+    uint64_t uptime_deadline_usec; /* latest such time in CLOCK_BOOTTIME; 0 until known */
 
     /* By version; NULL if not to be published. */
     char *identities[KEY_VERSIONS];
@@ -87,7 +104,7 @@ struct Key {
     char *handed_by;
     size_t handed_offset, handed_length;
     bool override_logged; /* the override has been logged */
-    bool expired;         /* uptime_deadline_usec has passed */
+    bool due;             /* uptime_deadline_usec has passed */
 
     Key *next_of_pair; /* other keys of the same host and subsystem NQN */
 };
@@ -116,6 +133,7 @@ const char *key_role_to_string(KeyRole role);
 int key_role_from_string(const char *s, KeyRole *ret) _must_check_;
 const char *key_state_to_string(KeyState state);
 const char *key_kind_to_string(KeyKind kind);
+const char *key_step_to_string(KeyStep step);
 
 /* True if `.nvme` should have the key: a target accepts a PSK before hosts offer it and until they
  * have stopped; a host offers exactly the active one. */

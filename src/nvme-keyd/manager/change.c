@@ -110,6 +110,8 @@ static int commit_retiring(Manager *m, StoreTransaction *t, Key *k)
     } else {
         if (__builtin_add_overflow(k->changed_usec, m->config.retire_usec, &k->deadline_usec))
             k->deadline_usec = 0;
+        k->step = k->deadline_usec > 0 ? KEY_STEP_REMOVE : KEY_STEP_NONE;
+        k->planned_usec = k->changed_usec;
         meta = key_to_meta(k);
         r = meta ? store_replace(t, k->id, meta, NULL) : -ENOMEM;
     }
@@ -119,6 +121,7 @@ static int commit_retiring(Manager *m, StoreTransaction *t, Key *k)
         k->state = state;
         k->changed_usec = changed;
         k->deadline_usec = 0;
+        k->step = KEY_STEP_NONE;
     }
     return r;
 }

@@ -50,13 +50,13 @@ void manager_update_deadline(Manager *m)
     m->deadline_usec = 0;
     KEY_TABLE_FOREACH(&m->keys, k)
     {
-        if (k->state != KEY_RETIRING || k->deadline_usec == 0)
+        if (k->state != KEY_RETIRING || k->step != KEY_STEP_REMOVE)
             continue;
         if (k->uptime_deadline_usec == 0)
             k->uptime_deadline_usec = uptime_deadline(k, realtime, synchronized);
-        k->expired |= k->uptime_deadline_usec <= boottime;
+        k->due |= k->uptime_deadline_usec <= boottime;
         m->deadline_usec = earlier(m->deadline_usec, k->deadline_usec);
-        if (k->expired || (synchronized && k->deadline_usec <= realtime)) {
+        if (k->due || (synchronized && k->deadline_usec <= realtime)) {
             due.overdue = true;
             continue;
         }
@@ -93,8 +93,8 @@ static size_t collect_due(Manager *m, Key **ret)
 
     KEY_TABLE_FOREACH(&m->keys, k)
     {
-        if (k->state == KEY_RETIRING && k->deadline_usec > 0 &&
-            (k->expired || (synchronized && k->deadline_usec <= now)) &&
+        if (k->state == KEY_RETIRING && k->step == KEY_STEP_REMOVE &&
+            (k->due || (synchronized && k->deadline_usec <= now)) &&
             !covers_missing_key(m, &need, k))
             ret[n++] = k;
     }
