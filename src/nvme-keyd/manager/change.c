@@ -104,14 +104,15 @@ static int commit_retiring(Manager *m, StoreTransaction *t, Key *k)
 
     k->state = KEY_RETIRING;
     k->changed_usec = now_realtime();
+    k->planned_usec = k->changed_usec;
     k->deadline_usec = k->changed_usec;
+    k->step = KEY_STEP_REMOVE;
     if (k->role != KEY_ROLE_TARGET) {
         r = store_remove(t, k->id);
     } else {
         if (__builtin_add_overflow(k->changed_usec, m->config.retire_usec, &k->deadline_usec))
             k->deadline_usec = 0;
         k->step = k->deadline_usec > 0 ? KEY_STEP_REMOVE : KEY_STEP_NONE;
-        k->planned_usec = k->changed_usec;
         meta = key_to_meta(k);
         r = meta ? store_replace(t, k->id, meta, NULL) : -ENOMEM;
     }
