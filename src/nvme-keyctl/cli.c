@@ -242,8 +242,9 @@ int cli_call_and_print(const Options *o, const char *method, json_object *parame
     return r;
 }
 
-int cli_call_more(const Options *o, const char *method, json_object *parameters,
-                  VarlinkReplyFn on_reply, void *userdata)
+/* timeout_usec: for each reply; 0 for none. */
+static int call_more_within(uint64_t timeout_usec, const Options *o, const char *method,
+                            json_object *parameters, VarlinkReplyFn on_reply, void *userdata)
 {
     _cleanup_(varlink_json_erase_putp) json_object *p = parameters;
     _cleanup_(varlink_client_freep) VarlinkClient *client = NULL;
@@ -256,11 +257,26 @@ int cli_call_more(const Options *o, const char *method, json_object *parameters,
         return r;
     if (asprintf(&name, NAMES_MANAGER_INTERFACE ".%s", method) < 0)
         return EXIT_OTHER;
-    r = varlink_client_call_more(client, name, TAKE_PTR(p), call_timeout(o), on_reply, userdata,
+    r = varlink_client_call_more(client, name, TAKE_PTR(p), timeout_usec, on_reply, userdata,
                                  &reply, &error);
     if (r < 0)
-        return fail_with_errno(r, call_timeout(o));
+        return fail_with_errno(r, timeout_usec);
     return error ? cli_fail_with_error("", error, reply) : EXIT_OK;
+}
+
+int cli_call_more(const Options *o, const char *method, json_object *parameters,
+                  VarlinkReplyFn on_reply, void *userdata)
+{
+    return call_more_within(call_timeout(o), o, method, parameters, on_reply, userdata);
+}
+
+int cli_monitor(const Options *o, const char *method, VarlinkReplyFn on_reply, void *userdata)
+{
+    /* A quiet hour is no reason to print that the service is slow. */
+    Options quiet = *o;
+
+    quiet.legend = false;
+    return call_more_within(0, &quiet, method, NULL, on_reply, userdata);
 }
 
 int cli_call_list(const Options *o, const char *method, const char *member, json_object *ret)

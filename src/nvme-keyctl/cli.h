@@ -54,6 +54,8 @@ int cli_call_and_print(const Options *o, const char *method, json_object *parame
 /* Calls with "more": on_reply gets each reply, and its error is reported as a malformed reply. */
 int cli_call_more(const Options *o, const char *method, json_object *parameters,
                   VarlinkReplyFn on_reply, void *userdata);
+/* Same, without a limit on the time between two replies; for calls that end when we do. */
+int cli_monitor(const Options *o, const char *method, VarlinkReplyFn on_reply, void *userdata);
 /* Calls with "more" and appends a copy of the member of each reply to the array *ret. */
 int cli_call_list(const Options *o, const char *method, const char *member, json_object *ret);
 
@@ -103,6 +105,7 @@ int verb_generate(const Options *o);
 int verb_identity(const Options *o);
 int verb_import(const Options *o);
 int verb_list(const Options *o);
+int verb_monitor(const Options *o);
 int verb_remove(const Options *o);
 int verb_rotate(const Options *o);
 int verb_show(const Options *o);

@@ -128,6 +128,7 @@ static const Verb verb_table[] = {
     {"import", "[FILE]", OPT_ROLE | OPT_IDENTITY_VERSION | OPT_DERIVATION | OPT_FORCE | OPT_DRY_RUN,
      verb_import, "store all PSKs of a key file, or none", LOOK_KEYS},
     {"remove", "ID", OPT_FORCE, verb_remove, "remove a PSK", LOOK_KEYS},
+    {"monitor", NULL, 0, verb_monitor, "print what happens to keys, as it happens", NULL},
     {"sync", NULL, 0, verb_sync, "reconcile the kernel's keyring with the store",
      "nvme-keyctl status"},
     {"status", NULL, OPT_CHECK, verb_status, "show the state of service, store and keyring", NULL},

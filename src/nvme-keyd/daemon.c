@@ -34,6 +34,7 @@ struct Daemon {
     const char *config_path;
     const char *state_dir;
     sd_event *event;
+    Events *events;
     Manager *manager;
     VarlinkServer *varlink;
     UpcallServer *upcall;
@@ -71,6 +72,7 @@ Daemon *daemon_free(Daemon *d)
     varlink_server_free(d->varlink);
     refusals_free(d->refusals);
     manager_free(d->manager);
+    events_free(d->events);
     sd_event_unref(d->event);
     daemon_log_done(&d->log);
     free(d);
@@ -458,6 +460,13 @@ static bool look_tlshd(void *userdata, TlshdStatus *ret)
     return manager_look_tlshd(d->manager, ret);
 }
 
+static void on_event(void *userdata)
+{
+    const Daemon *d = userdata;
+
+    varlink_server_wake(d->varlink);
+}
+
 static int setup(Daemon *d, const Config *config, const char *state_dir)
 {
     static const VarlinkServiceInfo info = {"nvme-keyd", "nvme-keyd", PROJECT_VERSION,
@@ -471,7 +480,8 @@ static int setup(Daemon *d, const Config *config, const char *state_dir)
         (r = sd_event_add_time(d->event, &d->gap, CLOCK_MONOTONIC, 0, 0, on_gap, d)) < 0 ||
         (r = sd_event_add_post(d->event, &d->gap_check, on_dispatched, d)) < 0 ||
         (r = notifier_new(d->event, &d->notifier)) < 0 ||
-        (r = manager_new(d->event, config, state_dir, &d->manager)) < 0 ||
+        (r = events_new(on_event, d, &d->events)) < 0 ||
+        (r = manager_new(d->event, config, state_dir, d->events, &d->manager)) < 0 ||
         (r = retire_timer_new(d->event, d->manager, on_due, d, &d->retire)) < 0 ||
         (r = tlshd_watch_new(d->event, look_tlshd, d, &d->tlshd)) < 0 ||
         (r = refusals_new(d->event, &d->refusals)) < 0 ||

@@ -51,10 +51,12 @@ static void free_if_unused(VarlinkServer *s, VarlinkUser *user)
     free(user);
 }
 
-/* True if the connection waits for its peer, and has for long enough. */
-static bool is_idle(const VarlinkConnection *c, uint64_t before_usec)
+/* True if the connection waits for its peer, and has for long enough. A peer that waits for events
+ * is idle only where room is scarce. */
+static bool is_idle(const VarlinkConnection *c, uint64_t before_usec, bool scarce)
 {
-    return c->peer.uid != 0 && !c->ready && !varlink_connection_is_waiting(c) &&
+    return c->peer.uid != 0 && !c->ready &&
+           (c->paused ? scarce : !varlink_connection_is_waiting(c)) &&
            c->progress_usec <= before_usec;
 }
 
@@ -91,7 +93,8 @@ static VarlinkConnection *find_victim(const VarlinkServer *s, const VarlinkUser 
     for (VarlinkConnection *c = s->connections; c; c = c->next) {
         size_t n = c->user->n_connections, most = victim ? victim->user->n_connections : 0;
 
-        if (!is_idle(c, before) || n < most || (wanting && n < wanting->n_connections))
+        if (!is_idle(c, before, wanting != NULL) || n < most ||
+            (wanting && n < wanting->n_connections))
             continue;
         if (!victim || n > most || c->progress_usec < victim->progress_usec)
             victim = c;

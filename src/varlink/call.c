@@ -267,6 +267,13 @@ void varlink_connection_stream(VarlinkConnection *c)
         answer_failure(&call, r);
     if (call.answered || c->broken)
         varlink_stream_done(&c->stream);
+    else
+        c->paused = call.paused;
+}
+
+void varlink_call_pause(VarlinkCall *call)
+{
+    call->paused = true;
 }
 
 /* Ends a call whose method returned r. */

@@ -276,3 +276,13 @@ void varlink_server_resume(VarlinkServer *s)
         varlink_connection_turn(c);
     }
 }
+
+void varlink_server_wake(VarlinkServer *s)
+{
+    for (VarlinkConnection *c = s->connections; c; c = c->next) {
+        if (!c->paused)
+            continue;
+        c->paused = false;
+        varlink_schedule(c);
+    }
+}

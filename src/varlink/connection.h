@@ -78,6 +78,7 @@ typedef struct VarlinkStream {
  *    crowded      another sends a long message   it is the next one to        no call, no input
  *    held         varlink_call_hold()            varlink_held_call_end()      no call, no input
  *    stream.next  varlink_call_stream()          its last reply               no call
+ *    paused       varlink_call_pause()           varlink_server_wake()        no piece, no input
  *    refused      by authorize, at the start     never                        calls are refused
  *    at_end       the peer has stopped sending   never                        closed once idle
  *    ending       a message was malformed        never                        closed once sent
@@ -99,6 +100,7 @@ struct VarlinkConnection {
     bool refused, at_end, ending, broken;
     bool waiting; /* for the gate of the parked call, or else of the first queued one */
     bool crowded;
+    bool paused;       /* its stream has nothing to send */
     VarlinkCall *held; /* its method answers later */
     Secret *parked;    /* a waiting call that may hold a secret: the queue is no place for it */
     VarlinkBuffer input, output;
@@ -112,6 +114,7 @@ struct VarlinkCall {
     bool answered;
     bool streaming; /* the method leaves the answer to a stream */
     bool held;      /* the method answers later */
+    bool paused;    /* the stream waits for varlink_server_wake() */
 };
 
 VarlinkConnection *varlink_connection_free(VarlinkConnection *c);
@@ -120,7 +123,7 @@ DEFINE_CLEANUP(VarlinkConnection, varlink_connection_free)
 /* True while a call, or one of another connection, keeps later ones from being handled. */
 static inline bool varlink_connection_is_waiting(const VarlinkConnection *c)
 {
-    return c->waiting || c->crowded || c->held;
+    return c->waiting || c->crowded || c->held || c->paused;
 }
 
 /* call.c: sends as much as the socket takes; notes a lost peer. */

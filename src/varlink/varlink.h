@@ -138,6 +138,12 @@ typedef int (*VarlinkStreamFn)(VarlinkCall *call, void *state);
 int varlink_call_stream(VarlinkCall *call, VarlinkStreamFn next, void *state,
                         VarlinkDestroyFn destroy) _must_check_;
 
+/* For next of a stream, before it returns 0: there is nothing to send until varlink_server_wake().
+ */
+void varlink_call_pause(VarlinkCall *call);
+/* Lets all paused streams continue, in their turns. */
+void varlink_server_wake(VarlinkServer *s);
+
 /* Answers later. Returns the call to be answered then and to be ended by varlink_held_call_end(),
  * even if the server is gone by then; NULL without memory, or if the call is answered. The method
  * returns 0 afterwards. Later calls on the connection wait. parameters are valid until the method

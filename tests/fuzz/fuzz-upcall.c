@@ -19,7 +19,8 @@ static Manager *make_manager(void)
 
     setenv(NAMES_ENV_LOG_LEVEL, "emerg", 1);
     log_setup(NULL);
-    if (sd_event_default(&event) < 0 || manager_new(event, &config_default, "/nonexistent", &m) < 0)
+    if (sd_event_default(&event) < 0 ||
+        manager_new(event, &config_default, "/nonexistent", NULL, &m) < 0)
         abort();
     return m;
 }

@@ -107,7 +107,7 @@ def as_described(method, reply):
     return interfaces[interface].fits(reply["parameters"], interfaces[interface].errors[name])
 
 
-check("no method is left out", set(manager.methods) - {"List", "ListSlots", "Sync", "Status"} == set(base), set(manager.methods))
+check("no method is left out", set(manager.methods) - {"List", "ListSlots", "Monitor", "Sync", "Status"} == set(base), set(manager.methods))
 for method, (takes, _) in manager.methods.items():
     name, good = f"{MANAGER}.{method}", base.get(method, {})
     with Connection(path) as c:
@@ -170,6 +170,16 @@ with Connection(path) as c:
     text = "".join(r["parameters"].get("content", "") for r in replies)
     check("ExportStore: the text in pieces", text.startswith('{"format":') and text.count("\n") == 3 + 5 and not any(why), text, *why)
     check("ExportStore: the last one counts", replies[-1]["parameters"] == {"keys": 5, "broken": 0}, replies[-1])
+    reply = c.ask(f"{MANAGER}.Monitor")
+    check("Monitor without more", reply["error"] == "org.varlink.service.ExpectedMore", reply)
+with Connection(path) as c:
+    c.call(f"{MANAGER}.Monitor", more=True)
+    first = c.reply()
+    check("Monitor: a first reply without an event", first == {"parameters": {}, "continues": True}, first)
+    ask(f"{MANAGER}.Generate", {"subsystemNQN": "nqn.x:monitored", "hostNQN": "nqn.host"})
+    event = c.reply()
+    check("Monitor: an event as described", event["parameters"]["event"]["kind"] == "published" and not as_described("Monitor", event), event)
+with Connection(path) as c:
     reply = c.ask(f"{MANAGER}.ExportStore")
     check("ExportStore without more", reply["error"] == "org.varlink.service.ExpectedMore", reply)
     reply = c.ask(f"{MANAGER}.List")

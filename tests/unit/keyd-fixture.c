@@ -185,7 +185,7 @@ int fixture_new_manager(Fixture *f, const char *dir, Manager **ret)
         if (!fixture_new_loop(&f->event))
             return -ENOMEM;
     }
-    return manager_new(f->event, &f->config, dir, ret);
+    return manager_new(f->event, &f->config, dir, NULL, ret);
 }
 
 bool fixture_restart(Fixture *f)

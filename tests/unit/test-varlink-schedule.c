@@ -274,6 +274,32 @@ TEST(idle_gives_way)
     close_all(c, 2);
 }
 
+#define WATCH "{\"method\":\"org.example.test.Watch\",\"more\":true}"
+
+/* Connections that only wait for events stay, except where a new one needs their room. */
+TEST(watchers_give_way)
+{
+    _cleanup_(fixture_freep) Fixture *f = fixture_new();
+    int fds[VARLINK_USER_CONNECTIONS_MAX], more;
+
+    NEEDS_ROOT;
+    f->server->others_idle_usec = USEC_PER_SEC / 20;
+    varlink_server_set_authorize(f->server, NULL, NULL);
+    open_all(f, fds, VARLINK_USER_CONNECTIONS_MAX, A);
+    for (int i = 0; i < VARLINK_USER_CONNECTIONS_MAX; i++)
+        SEND(f, fds[i], WATCH);
+    ASSERT_TRUE(pump(f));
+    ASSERT_EQ(f->streams, VARLINK_USER_CONNECTIONS_MAX);
+    wait_usec(VARLINK_SCARCE_IDLE_USEC + VARLINK_SCARCE_IDLE_USEC / 4);
+    ASSERT_TRUE(pump(f));
+    ASSERT_EQ(f->streams, VARLINK_USER_CONNECTIONS_MAX);
+    open_all(f, &more, 1, A);
+    ASSERT_TRUE(!is_closed(f, more));
+    ASSERT_EQ(f->streams, VARLINK_USER_CONNECTIONS_MAX - 1);
+    close_all(fds, VARLINK_USER_CONNECTIONS_MAX);
+    close_all(&more, 1);
+}
+
 /* After a long time an idle connection is closed in any case, except root's, and except one whose
  * call waits for the store. */
 TEST(idle_ends)

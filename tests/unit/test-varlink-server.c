@@ -222,6 +222,43 @@ TEST(slow_reader)
     ASSERT_EQ(varlink_server_connections(f->server), 0);
 }
 
+#define WATCH "{\"method\":\"org.example.test.Watch\",\"more\":true}"
+#define SEEN "{\"parameters\":{},\"continues\":true}"
+
+/* A paused stream costs no turns, continues when woken, and ends when its peer hangs up. */
+TEST(paused_stream)
+{
+    FIXTURE;
+    int other = client_socket(f);
+
+    SEND(f, fd, WATCH "\0" PING);
+    SEND(f, other, WATCH);
+    ASSERT_TRUE(pump(f));
+    ASSERT_EQ(f->streams, 2);
+    f->announced = 2;
+    ASSERT_TRUE(pump(f));
+    ASSERT_TRUE(next_text(f, fd, &in) == NULL);
+    varlink_server_wake(f->server);
+    ASSERT_STR(next_text(f, fd, &in), SEEN);
+    ASSERT_STR(next_text(f, fd, &in), SEEN);
+    ASSERT_TRUE(next_text(f, fd, &in) == NULL);
+    ASSERT_EQ(f->pinged, 0);
+
+    close(other);
+    ASSERT_TRUE(pump(f));
+    ASSERT_EQ(f->streams, 1);
+    ASSERT_OK(shutdown(fd, SHUT_WR));
+    ASSERT_TRUE(pump(f));
+    ASSERT_EQ(f->streams, 1);
+    f->announced = 3;
+    varlink_server_wake(f->server);
+    ASSERT_STR(next_text(f, fd, &in), SEEN);
+    ASSERT_OK(shutdown(fd, SHUT_RDWR));
+    ASSERT_TRUE(pump(f));
+    ASSERT_EQ(f->streams, 0);
+    ASSERT_EQ(varlink_server_connections(f->server), 0);
+}
+
 /* VARLINK_OUTPUT_MAX: a peer that does not read is dropped, and the method gets an error. */
 TEST(no_reader)
 {

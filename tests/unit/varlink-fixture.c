@@ -105,6 +105,43 @@ static void destroy_counter(void *state)
     free(c);
 }
 
+typedef struct Watch {
+    Fixture *fixture;
+    unsigned sent;
+} Watch;
+
+static int watch_on(VarlinkCall *call, void *state)
+{
+    Watch *w = state;
+
+    if (w->sent == w->fixture->announced) {
+        varlink_call_pause(call);
+        return 0;
+    }
+    w->sent++;
+    return varlink_call_notify(call, NULL);
+}
+
+static void destroy_watch(void *state)
+{
+    Watch *w = state;
+
+    w->fixture->streams--;
+    free(w);
+}
+
+/* A stream without an end, which waits for fixture->announced to rise. */
+static int watch(VarlinkCall *call, _unused_ json_object *parameters, void *userdata)
+{
+    Watch *w = calloc(1, sizeof(*w));
+
+    if (!w)
+        return -ENOMEM;
+    w->fixture = userdata;
+    w->fixture->streams++;
+    return varlink_call_stream(call, watch_on, w, destroy_watch);
+}
+
 static int stream(VarlinkCall *call, json_object *parameters, void *userdata)
 {
     Counter *c = calloc(1, sizeof(*c));
@@ -181,6 +218,7 @@ static const VarlinkMethod methods[] = {
     {"Echo", 0, echo, NULL, NULL},
     {"Ping", 0, ping, NULL, NULL},
     {"Stream", VARLINK_METHOD_MORE_REQUIRED, stream, NULL, NULL},
+    {"Watch", VARLINK_METHOD_MORE_REQUIRED, watch, NULL, NULL},
     {"Burst", VARLINK_METHOD_MORE_REQUIRED, burst, NULL, NULL},
     {"Fail", 0, fail, NULL, NULL},
     {"Twice", 0, twice, NULL, NULL},

@@ -33,8 +33,9 @@ typedef struct Fixture {
     int authorized;
     int last_stream;
     unsigned pinged_by[USERS];
-    unsigned streamed; /* steps of all streams */
-    int streams;       /* number of streams */
+    unsigned streamed;  /* steps of all streams */
+    int streams;        /* number of streams */
+    unsigned announced; /* replies that each Watch may send */
     unsigned refused;
     char last_refused[64];
 } Fixture;

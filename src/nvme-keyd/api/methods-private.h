@@ -21,6 +21,9 @@ int method_status(VarlinkCall *call, json_object *p, void *userdata);
 bool gate_import(const VarlinkCall *call, json_object *p, void *userdata);
 int method_import(VarlinkCall *call, json_object *p, void *userdata);
 
+/* Monitor. */
+int method_monitor(VarlinkCall *call, json_object *p, void *userdata);
+
 /* ExportStore. */
 int method_export_store(VarlinkCall *call, json_object *p, void *userdata);
 

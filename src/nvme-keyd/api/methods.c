@@ -397,6 +397,7 @@ static const VarlinkMethod methods[] = {
      gate_key},
     {"Remove", VARLINK_METHOD_ROOT, method_remove, remove_parameters, gate_key},
     {"Sync", VARLINK_METHOD_ROOT, method_sync, no_parameters, gate_sync},
+    {"Monitor", VARLINK_METHOD_MORE_REQUIRED, method_monitor, no_parameters, NULL},
     {"ExportStore", VARLINK_METHOD_ROOT | VARLINK_METHOD_MORE_REQUIRED, method_export_store,
      export_store_parameters, gate_store},
     {"ListSlots", 0, method_list_slots, no_parameters, gate_store},

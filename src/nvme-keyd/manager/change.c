@@ -309,6 +309,7 @@ int manager_remove(Manager *m, const char *id, bool force, char **reterr_detail)
     r = manager_commit_removal(m, &k, 1);
     if (r < 0)
         return manager_store_failed(r, reterr_detail);
+    events_emit(m->events, EVENT_REMOVED, k, 0, NULL);
     if (publisher_ring(m->publisher, &r)) {
         if (k->hostnqn)
             release_pair(m, k);

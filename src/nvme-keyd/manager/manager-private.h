@@ -19,6 +19,7 @@ struct Manager {
     VaultHandler handler;
     void *userdata;
 
+    Events *events; /* borrowed, or NULL */
     Publisher *publisher;
     TlshdMemory tlshd;
     ManagerLook look;

@@ -29,7 +29,8 @@ static void set_publisher_rules(Manager *m)
     publisher_set_rules(m->publisher, &rules);
 }
 
-int manager_new(sd_event *event, const Config *config, const char *state_dir, Manager **ret)
+int manager_new(sd_event *event, const Config *config, const char *state_dir, Events *events,
+                Manager **ret)
 {
     _cleanup_(manager_freep) Manager *m = calloc(1, sizeof(*m));
     PublisherRules rules;
@@ -37,9 +38,10 @@ int manager_new(sd_event *event, const Config *config, const char *state_dir, Ma
     if (!m || key_table_init(&m->keys) < 0)
         return -ENOMEM;
     m->config = *config;
+    m->events = events;
     rules = publisher_rules_of(config);
     if (manager_new_vault(m, event, state_dir) < 0 ||
-        publisher_new(&rules, &m->keys, &m->publisher) < 0)
+        publisher_new(&rules, &m->keys, events, &m->publisher) < 0)
         return -ENOMEM;
     m->records = (KeySource){.unseal = unseal_record, .userdata = m, .is_persistent = true};
     /* Until credentials have been read we cannot tell which of their keys are gone. */
@@ -97,6 +99,11 @@ const ConfigProblems *manager_config_problems(const Manager *m)
 bool manager_config_is_refused(const Manager *m)
 {
     return m->config_refused;
+}
+
+Events *manager_events(const Manager *m)
+{
+    return m->events;
 }
 
 const KeyTable *manager_keys(const Manager *m)

@@ -15,15 +15,17 @@
  */
 typedef struct Manager Manager;
 
-/* Does not open the store yet. event and state_dir are borrowed. */
-int manager_new(sd_event *event, const Config *config, const char *state_dir, Manager **ret)
-    _must_check_;
+/* Does not open the store yet. event, state_dir and events, which may be NULL, are borrowed. */
+int manager_new(sd_event *event, const Config *config, const char *state_dir, Events *events,
+                Manager **ret) _must_check_;
 Manager *manager_free(Manager *m);
 DEFINE_CLEANUP(Manager, manager_free)
 
 Vault *manager_vault(const Manager *m);
 /* Same as vault_store(manager_vault(m)). */
 const Store *manager_store(const Manager *m);
+/* The events of manager_new(). */
+Events *manager_events(const Manager *m);
 
 /* Calls handler after each event of the Vault, once the keys match the store. */
 void manager_set_handler(Manager *m, VaultHandler handler, void *userdata);

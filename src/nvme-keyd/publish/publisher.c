@@ -13,6 +13,7 @@
 struct Publisher {
     PublisherRules rules;
     KeyTable *keys;     /* borrowed */
+    Events *events;     /* borrowed */
     bool all_records;   /* the table has all keys of the store, */
     bool all_handed_in; /* and all handed-in keys */
 
@@ -25,7 +26,7 @@ struct Publisher {
     uint64_t revision;
 };
 
-int publisher_new(const PublisherRules *rules, KeyTable *keys, Publisher **ret)
+int publisher_new(const PublisherRules *rules, KeyTable *keys, Events *events, Publisher **ret)
 {
     Publisher *p = calloc(1, sizeof(*p));
 
@@ -33,6 +34,7 @@ int publisher_new(const PublisherRules *rules, KeyTable *keys, Publisher **ret)
         return -ENOMEM;
     p->rules = *rules;
     p->keys = keys;
+    p->events = events;
     *ret = p;
     return 0;
 }
@@ -188,10 +190,47 @@ static int reconcile(Publisher *p, ReconcileResult *ret)
     return r;
 }
 
+typedef int32_t Serials[KEY_VERSIONS];
+
+/* Emits an event for each serial of a key that differs from the one before. */
+static void emit_changes(const Publisher *p, const Key *k, const Serials before)
+{
+    for (unsigned v = 0; v < KEY_VERSIONS; v++) {
+        if (k->serials[v] && k->serials[v] != before[v])
+            events_emit(p->events, EVENT_PUBLISHED, k, k->serials[v], NULL);
+        else if (before[v] && !k->serials[v])
+            events_emit(p->events, EVENT_WITHDRAWN, k, before[v], NULL);
+    }
+}
+
+/* Returns the serials of all keys in the order of the table, or NULL: only readers need them. */
+static Serials *note_serials(const Publisher *p)
+{
+    Serials *all =
+        events_have_readers(p->events) ? calloc(key_table_size(p->keys) + 1, sizeof(*all)) : NULL;
+    size_t i = 0;
+    const Key *k;
+
+    KEY_TABLE_FOREACH(p->keys, k)
+    {
+        if (all)
+            memcpy(all[i++], k->serials, sizeof(k->serials));
+    }
+    return all;
+}
+
 int publisher_reconcile(Publisher *p, ReconcileResult *ret)
 {
+    _cleanup_(freep) Serials *before = note_serials(p);
     int r = reconcile(p, ret);
+    size_t i = 0;
+    const Key *k;
 
+    KEY_TABLE_FOREACH(p->keys, k)
+    {
+        if (before)
+            emit_changes(p, k, before[i++]);
+    }
     p->error = r;
     p->revision++;
     /* No retry without a ring: when it appears, an event starts reconciling. */
@@ -234,8 +273,10 @@ static int publish(Publisher *p, Key *k, const Secret *payload, unsigned on_dema
 {
     unsigned versions = publisher_own_versions(p, k);
     const Ring *ring;
+    Serials before;
     int r;
 
+    memcpy(before, k->serials, sizeof(before));
     p->revision++;
     ring = publisher_ring(p, &r);
     if (!ring)
@@ -243,8 +284,10 @@ static int publish(Publisher *p, Key *k, const Secret *payload, unsigned on_dema
     r = reconcile_publish(ring, k, payload, versions, on_demand_sec);
     if (r < 0)
         p->error = r;
-    if (r != -EKEYREVOKED && r != -ENOKEY)
+    if (r != -EKEYREVOKED && r != -ENOKEY) {
+        emit_changes(p, k, before);
         return r;
+    }
     r = reconcile_unasked(p);
     /* Reconciling does not add on-demand keys. */
     return r == 0 && key_lifetime(k, on_demand_sec) > 0
@@ -295,14 +338,17 @@ static bool shares_identity(const Publisher *p, const Key *k, unsigned version)
 int publisher_withdraw(Publisher *p, Key *k)
 {
     unsigned sole = 0, lifetime = publisher_lifetime(p, k);
+    Serials before;
     int r;
 
+    memcpy(before, k->serials, sizeof(before));
     p->revision++;
     for (unsigned v = 0; v < KEY_VERSIONS; v++)
         /* A key under a name that we never used belongs to another program. */
         if ((k->serials[v] || lifetime > 0) && !shares_identity(p, k, v))
             sole |= KEY_VERSION_BIT(v);
     r = reconcile_withdraw(p->ring, k, sole);
+    emit_changes(p, k, before);
     p->unpublished |= r < 0 && r != -ENOKEY && r != -EKEYREVOKED;
     return r;
 }
@@ -426,5 +472,9 @@ const RingNotices *publisher_ring_notices(const Publisher *p)
 
 const RingNotice *publisher_next_ring_notice(Publisher *p)
 {
-    return ring_notices_next(&p->notices);
+    const RingNotice *n = ring_notices_next(&p->notices);
+
+    if (n && n->kind == RING_NOTICE_RIVAL)
+        events_emit_pair(p->events, EVENT_FOREIGN, n->hostnqn, n->subsysnqn, n->serial, NULL);
+    return n;
 }

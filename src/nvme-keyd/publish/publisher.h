@@ -2,6 +2,7 @@
 #pragma once
 
 #include "nvme-keyd/controllers/controllers.h"
+#include "nvme-keyd/events/events.h"
 #include "nvme-keyd/publish/reconcile.h"
 
 /*
@@ -25,8 +26,9 @@ typedef struct PublisherRules {
     unsigned on_demand_sec; /* for so many seconds */
 } PublisherRules;
 
-/* Borrows keys. Does not open the ring yet. */
-int publisher_new(const PublisherRules *rules, KeyTable *keys, Publisher **ret) _must_check_;
+/* Borrows keys, and events, which may be NULL. Does not open the ring yet. */
+int publisher_new(const PublisherRules *rules, KeyTable *keys, Events *events, Publisher **ret)
+    _must_check_;
 /* Leaves the ring as it is. Accepts NULL; returns NULL. */
 Publisher *publisher_free(Publisher *p);
 DEFINE_CLEANUP(Publisher, publisher_free)
