@@ -28,6 +28,7 @@ typedef struct Options {
     const char *subsysnqn, *hostnqn, *role, *versions, *derivation, *hash, *comment;
     const char *key_file;
     const char *tpm2_pcrs, *with_key;
+    const char *match;
     const char *socket;
     uint64_t timeout_usec; /* for a call, including the connection; 0: the default of the verb */
     bool generate, print_key, force, dry_run, check, rollback_counter, new_tpm, help, version;

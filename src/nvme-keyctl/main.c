@@ -30,7 +30,8 @@ enum {
     OPT_WITH_KEY = 1 << 14,
     OPT_ROLLBACK_COUNTER = 1 << 15,
     OPT_NEW_TPM = 1 << 16,
-    OPT_COMMON = 1 << 17, /* goes with every verb */
+    OPT_MATCH = 1 << 17,
+    OPT_COMMON = 1 << 18, /* goes with every verb */
 };
 
 #define OPTS_PAIR (OPT_SUBSYSNQN | OPT_HOSTNQN)
@@ -56,7 +57,7 @@ static int set_subsysnqn(Options *o, const char *value);
 static int set_timeout(Options *o, const char *value);
 
 static const char *const roles[] = {"host", "target", "both", NULL};
-static const char *const derivations[] = {"rfc8446", "compat", NULL};
+static const char *const derivations[] = {"rfc8446", "compat", "lastfrag", NULL};
 static const char *const hashes[] = {"sha256", "sha384", "none", NULL};
 static const char *const json_modes[] = {
     [JSON_OFF] = "off", [JSON_SHORT] = "short", [JSON_PRETTY] = "pretty", NULL};
@@ -73,7 +74,7 @@ static const Option option_table[] = {
     {OPT_IDENTITY_VERSION, "identity-version", "LIST", MEMBER(versions), NULL,
      "0, 1 or 0,1 (1; 0,1 on a target)"},
     {OPT_DERIVATION, "derivation", "NAME", MEMBER(derivation), derivations,
-     "rfc8446, or compat for libnvme before 1.16"},
+     "rfc8446; compat or lastfrag for libnvme before 1.16"},
     {OPT_HMAC, "hmac", "HASH", MEMBER(hash), hashes,
      "hash of a generated PSK: sha256, sha384 or none (sha256)"},
     {OPT_COMMENT, "comment", "TEXT", MEMBER(comment), NULL, "a line for people"},
@@ -86,6 +87,8 @@ static const Option option_table[] = {
     {OPT_CHECK, "check", NULL, MEMBER(check), NULL,
      "print one line; the exit status is the result"},
     {OPT_DRY_RUN, "dry-run", NULL, MEMBER(dry_run), NULL, "check a key file, store nothing"},
+    {OPT_MATCH, "match", "DIGEST", MEMBER(match), NULL,
+     "print only what gives this digest or identity"},
     {OPT_TPM2_PCRS, "tpm2-pcrs", "LIST", MEMBER(tpm2_pcrs), NULL,
      "bind a slot to these PCRs, such as 7+14 (7)"},
     {OPT_WITH_KEY, "with-key", "KEY", MEMBER(with_key), NULL,
@@ -132,7 +135,7 @@ static const Verb verb_table[] = {
     {"sync", NULL, 0, verb_sync, "reconcile the kernel's keyring with the store",
      "nvme-keyctl status"},
     {"status", NULL, OPT_CHECK, verb_status, "show the state of service, store and keyring", NULL},
-    {"identity", NULL, OPTS_PAIR | OPT_KEY_FILE, verb_identity,
+    {"identity", NULL, OPTS_PAIR | OPT_KEY_FILE | OPT_MATCH, verb_identity,
      "print the identities of a PSK, store nothing", NULL},
     {"slot list", NULL, 0, verb_slot_list, "list the slots, which open the store", NULL},
     {"slot add", "TYPE", OPTS_SEAL, verb_slot_add, "add a slot: tpm2, systemd-creds or recovery",

@@ -10,12 +10,16 @@
 
 /* identity: prints the identities of a PSK, without a daemon and without storing it. */
 
-#define N_IDENTITIES 4
-#define N_COLUMNS 3
+/* Versions, derivations, and with --match= hashes. */
+#define N_IDENTITIES (2 * PSK_DERIVATIONS * 2)
+#define N_COLUMNS 4
+/* Fewer characters of a digest may be there by accident. */
+#define MATCH_MIN 8
 
 typedef struct Identities {
     const char *versions[N_IDENTITIES];
     const char *derivations[N_IDENTITIES];
+    const char *hashes[N_IDENTITIES];
     TlsPsk keys[N_IDENTITIES];
     size_t n;
 } Identities;
@@ -26,24 +30,66 @@ static void identities_done(const Identities *l)
         tls_psk_done(&l->keys[i]);
 }
 
-static int derive_all(PskSource *source, Identities *l)
+/* True for the identity that --match= means: its text, its digest, or the beginning of the digest.
+ */
+static bool matches(const char *wanted, const char *identity)
 {
-    for (unsigned version = 0; version < 2; version++)
-        for (PskDerivation d = PSK_RFC8446; d <= PSK_COMPAT; d++) {
-            int r;
+    const char *digest = strrchr(identity, ' ') + 1;
 
-            source->derivation = d;
-            r = psk_derive(source, version, &l->keys[l->n]);
-            if (r == PSK_E_IDENTITY_LENGTH) {
-                (void)cli_fail(EXIT_OK, "warning: %s", psk_error_text(r));
-                break;
-            }
-            if (r != 0)
-                return cli_fail(EXIT_OTHER, "cannot derive the TLS PSK: %s", psk_error_text(r));
-            l->versions[l->n] = version == 0 ? "0" : "1";
-            l->derivations[l->n++] = psk_derivation_to_string(d);
-        }
+    return strcmp(identity, wanted) == 0 ||
+           (strncmp(identity, "NVMe1", 5) == 0 && strncmp(digest, wanted, strlen(wanted)) == 0);
+}
+
+static int derive_one(const Options *o, const PskSource *source, unsigned version, Identities *l)
+{
+    TlsPsk *key = &l->keys[l->n];
+    int r = psk_derive(source, version, key);
+
+    if (r == PSK_E_IDENTITY_LENGTH && source->derivation == PSK_RFC8446 && !o->match)
+        (void)cli_fail(EXIT_OK, "warning: %s", psk_error_text(r));
+    if (r == PSK_E_IDENTITY_LENGTH)
+        return EXIT_OK;
+    if (r != 0)
+        return cli_fail(EXIT_OTHER, "cannot derive the TLS PSK: %s", psk_error_text(r));
+    if (o->match && !matches(o->match, key->identity)) {
+        tls_psk_done(key);
+        return EXIT_OK;
+    }
+    l->versions[l->n] = version == 0 ? "0" : "1";
+    l->derivations[l->n] = psk_derivation_to_string(source->derivation);
+    l->hashes[l->n++] = psk_hash_to_string(source->hash);
     return EXIT_OK;
+}
+
+static int derive_all(const Options *o, PskSource *source, Identities *l)
+{
+    int r = EXIT_OK;
+
+    for (unsigned version = 0; version < 2; version++)
+        for (PskDerivation d = PSK_RFC8446; d < PSK_DERIVATIONS && r == EXIT_OK; d++) {
+            source->derivation = d;
+            r = derive_one(o, source, version, l);
+        }
+    return r;
+}
+
+/* A peer may have been given the same PSK with another hash, so --match= tries both of its size. */
+static int derive_matching(const Options *o, PskSource *source, Identities *l)
+{
+    const PskHash given = source->hash;
+    int r = derive_all(o, source, l);
+
+    if (r != EXIT_OK || !o->match)
+        return r;
+    source->hash = given != PSK_HASH_NONE           ? PSK_HASH_NONE
+                   : source->configured->size == 32 ? PSK_HASH_SHA256
+                                                    : PSK_HASH_SHA384;
+    r = derive_all(o, source, l);
+    if (r == EXIT_OK && l->n == 0)
+        return cli_fail(EXIT_NO_KEY,
+                        "no derivation, version or hash of this PSK gives that identity for these "
+                        "NQNs: the peer has another PSK, or other NQNs");
+    return r;
 }
 
 static int print_json(const Options *o, const Identities *l)
@@ -59,6 +105,7 @@ static int print_json(const Options *o, const Identities *l)
         if (r == 0)
             r = json_add_uint(entry, "version", (uint64_t)(l->versions[i][0] - '0')) |
                 json_add_string(entry, "derivation", l->derivations[i]) |
+                json_add_string(entry, "hash", l->hashes[i]) |
                 json_add_string(entry, "identity", l->keys[i].identity);
     }
     if (r < 0)
@@ -69,12 +116,14 @@ static int print_json(const Options *o, const Identities *l)
 
 static void print_table(const Options *o, const Identities *l)
 {
-    const char *cells[(N_IDENTITIES + 1) * N_COLUMNS] = {"VERSION", "DERIVATION", "IDENTITY"};
+    const char *cells[(N_IDENTITIES + 1) * N_COLUMNS] = {"VERSION", "DERIVATION", "HASH",
+                                                         "IDENTITY"};
 
     for (size_t i = 0; i < l->n; i++) {
         cells[(i + 1) * N_COLUMNS] = l->versions[i];
         cells[(i + 1) * N_COLUMNS + 1] = l->derivations[i];
-        cells[(i + 1) * N_COLUMNS + 2] = l->keys[i].identity;
+        cells[(i + 1) * N_COLUMNS + 2] = l->hashes[i];
+        cells[(i + 1) * N_COLUMNS + 3] = l->keys[i].identity;
     }
     cli_print_table(o, cells, N_COLUMNS, l->n + 1);
 }
@@ -90,6 +139,10 @@ int verb_identity(const Options *o)
 
     if (!o->subsysnqn)
         return cli_fail(EXIT_USAGE, "--subsysnqn= is missing");
+    if (o->match && strlen(o->match) < MATCH_MIN)
+        return cli_fail(EXIT_USAGE,
+                        "--match= needs an identity, or at least %d characters of a digest",
+                        MATCH_MIN);
     if (nqn_check_text(o->subsysnqn, "subsystem NQN", &detail) < 0)
         return cli_fail(EXIT_INVALID, "%s", detail ? detail : "out of memory");
     if ((r = cli_hostnqn(o, hostnqn)) != EXIT_OK ||
@@ -100,7 +153,7 @@ int verb_identity(const Options *o)
         return cli_fail(EXIT_INVALID, "not a PSK: %s", psk_error_text(r));
     source.configured = configured;
 
-    r = derive_all(&source, &list);
+    r = derive_matching(o, &source, &list);
     if (r != EXIT_OK)
         return r;
     if (o->json != JSON_OFF)

@@ -26,17 +26,21 @@ static inline void kdf_ctx_freep(EVP_KDF_CTX **c)
     EVP_KDF_CTX_free(*c);
 }
 
+static const char *const derivation_names[PSK_DERIVATIONS] = {"rfc8446", "compat", "lastfrag"};
+
 const char *psk_derivation_to_string(PskDerivation derivation)
 {
-    return derivation == PSK_COMPAT ? "compat" : "rfc8446";
+    return derivation_names[derivation];
 }
 
 int psk_derivation_from_string(const char *s, PskDerivation *ret)
 {
-    if (strcmp(s, "rfc8446") != 0 && strcmp(s, "compat") != 0)
-        return -EINVAL;
-    *ret = s[0] == 'c' ? PSK_COMPAT : PSK_RFC8446;
-    return 0;
+    for (PskDerivation d = PSK_RFC8446; d < PSK_DERIVATIONS; d++)
+        if (strcmp(s, derivation_names[d]) == 0) {
+            *ret = d;
+            return 0;
+        }
+    return -EINVAL;
 }
 
 static const char *digest_name(PskHash cipher_hash)
@@ -65,33 +69,49 @@ static int hkdf(PskHash cipher_hash, const Secret *ikm, const uint8_t *info, siz
     return 0;
 }
 
-/* HKDF-Expand-Label with the length of *ret. Returns PSK_E_IDENTITY_LENGTH for a long context. */
-static int expand_label(const PskSource *s, PskHash cipher_hash, const Secret *ikm,
-                        const char *label, const char *context, size_t size, Secret **ret)
+/* The context of HKDF-Expand-Label. libnvme passed it to OpenSSL in parts; last is the last one. */
+typedef struct Context {
+    const char *text, *last;
+} Context;
+
+/* Makes the info for an output of size bytes, below 256. Returns its size. */
+static size_t make_info(PskDerivation derivation, const char *label, const Context *context,
+                        size_t size, uint8_t *ret)
 {
+    bool rfc = derivation == PSK_RFC8446;
+    uint8_t *p = ret;
+
+    if (derivation == PSK_LASTFRAG) {
+        p = (uint8_t *)mempcpy(p, context->last, strlen(context->last));
+        return (size_t)(p - ret);
+    }
+    *p++ = rfc ? 0 : (uint8_t)size;
+    *p++ = rfc ? (uint8_t)size : 0;
+    if (rfc)
+        *p++ = (uint8_t)strlen(label);
+    p = (uint8_t *)mempcpy(p, label, strlen(label));
+    if (rfc)
+        *p++ = (uint8_t)strlen(context->text);
+    p = (uint8_t *)mempcpy(p, context->text, strlen(context->text));
+    return (size_t)(p - ret);
+}
+
+/* HKDF-Expand-Label of size bytes. Returns PSK_E_IDENTITY_LENGTH for a long context. */
+static int expand_label(const PskSource *s, PskHash cipher_hash, const Secret *ikm,
+                        const char *label, const Context *context, size_t size, Secret **ret)
+{
+    uint8_t info[2 + 1 + sizeof(LABEL_TLS_PSK) + 1 + CONTEXT_MAX];
     _cleanup_(secret_freep) Secret *out = NULL;
-    uint8_t info[2 + 1 + sizeof(LABEL_TLS_PSK) + 1 + CONTEXT_MAX], *p = info;
-    size_t label_length = strlen(label), context_length = strlen(context);
-    bool compat = s->derivation == PSK_COMPAT;
+    size_t info_size;
     int r;
 
-    if (context_length > CONTEXT_MAX)
+    if (strlen(context->text) > CONTEXT_MAX)
         return PSK_E_IDENTITY_LENGTH;
     out = secret_new(size);
     if (!out)
         return -ENOMEM;
-
-    /* Sizes are below 256: one of the two length bytes is 0. */
-    *p++ = compat ? (uint8_t)size : 0;
-    *p++ = compat ? 0 : (uint8_t)size;
-    if (!compat)
-        *p++ = (uint8_t)label_length;
-    p = (uint8_t *)mempcpy(p, label, label_length);
-    if (!compat)
-        *p++ = (uint8_t)context_length;
-    p = (uint8_t *)mempcpy(p, context, context_length);
-
-    r = hkdf(cipher_hash, ikm, info, (size_t)(p - info), out);
+    info_size = make_info(s->derivation, label, context, size, info);
+    r = hkdf(cipher_hash, ikm, info, info_size, out);
     if (r < 0)
         return r;
     *ret = TAKE_PTR(out);
@@ -100,12 +120,14 @@ static int expand_label(const PskSource *s, PskHash cipher_hash, const Secret *i
 
 static int derive_retained(const PskSource *s, PskHash cipher_hash, Secret **ret)
 {
+    const Context context = {s->hostnqn, s->hostnqn};
+
     if (s->hash == PSK_HASH_NONE) {
         *ret = secret_new_copy(s->configured->data, s->configured->size);
         return *ret ? 0 : -ENOMEM;
     }
-    return expand_label(s, cipher_hash, s->configured, LABEL_HOSTNQN, s->hostnqn,
-                        s->configured->size, ret);
+    return expand_label(s, cipher_hash, s->configured, LABEL_HOSTNQN, &context, s->configured->size,
+                        ret);
 }
 
 /* Base64(HMAC(retained PSK, "HOSTNQN SUBSYSNQN NVMe-over-Fabrics")). */
@@ -142,7 +164,8 @@ int psk_derive(const PskSource *source, unsigned version, TlsPsk *ret)
     PskHash cipher_hash = psk_cipher_hash(source->hash, source->configured->size);
     _cleanup_(secret_freep) Secret *retained = NULL, *key = NULL;
     char identity[PSK_IDENTITY_MAX + 1], digest[PSK_DIGEST_MAX + 1];
-    char context[sizeof("02 ") + PSK_DIGEST_MAX];
+    char text[sizeof("02 ") + PSK_DIGEST_MAX];
+    const Context contexts[] = {{identity, identity}, {text, digest}};
     int r;
 
     r = derive_retained(source, cipher_hash, &retained);
@@ -154,9 +177,9 @@ int psk_derive(const PskSource *source, unsigned version, TlsPsk *ret)
 
     psk_identity_format(version, cipher_hash, source->hostnqn, source->subsysnqn,
                         version == 1 ? digest : NULL, identity);
-    (void)snprintf(context, sizeof(context), "%02u %s", (unsigned)cipher_hash, digest);
-    r = expand_label(source, cipher_hash, retained, LABEL_TLS_PSK,
-                     version == 1 ? context : identity, psk_hash_size(cipher_hash), &key);
+    (void)snprintf(text, sizeof(text), "%02u %s", (unsigned)cipher_hash, digest);
+    r = expand_label(source, cipher_hash, retained, LABEL_TLS_PSK, &contexts[version],
+                     psk_hash_size(cipher_hash), &key);
     if (r != 0)
         return r;
 

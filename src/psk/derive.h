@@ -5,13 +5,17 @@
 #include "psk/interchange.h"
 #include "psk/limits.h"
 
-/* How HKDF-Expand-Label is encoded. Both ends of a connection must agree. */
+/* How the info of HKDF-Expand is made. Both ends of a connection must agree. */
 typedef enum PskDerivation {
     PSK_RFC8446, /* RFC 8446 section 7.1: SPDK, libnvme 1.16 and newer, nvme-cli 2.16 and newer */
     PSK_COMPAT,  /* libnvme 1.11 to 1.15: little-endian length, label and context without lengths */
+    /* The same, built with OpenSSL before 3.3.1, where each part of the info replaced the one
+     * before: only the last one counts. */
+    PSK_LASTFRAG,
+    PSK_DERIVATIONS,
 } PskDerivation;
 
-/* "rfc8446", "compat". */
+/* "rfc8446", "compat", "lastfrag". */
 const char *psk_derivation_to_string(PskDerivation derivation);
 int psk_derivation_from_string(const char *s, PskDerivation *ret) _must_check_;
 

@@ -40,7 +40,7 @@ WORDS = {
     "role": ("host", "target", "both"),
     "state": ("pending", "active", "retiring", "revoked"),
     "hash": ("none", "sha256", "sha384"),
-    "derivation": ("rfc8446", "compat"),
+    "derivation": ("rfc8446", "compat", "lastfrag"),
 }
 STEPS = ("activate", "retire", "revoke", "remove")
 ID = re.compile(r"[0-9a-f]{16}")

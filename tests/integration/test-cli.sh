@@ -117,8 +117,19 @@ check "status --check: and right again" ctl sync --no-legend
 # --- identity, without the daemon
 
 run "$build/nvme-keyctl" --socket=/nonexistent identity --subsysnqn="$SUBSYSTEM" --hostnqn="$HOST" <<<"$(psk one)"
-check "identity: prints the identity that is in the keyring" grep -qxF "1       rfc8446    $identity" <<<"$out"
-is "identity: JSON" "$("$build/nvme-keyctl" identity --json=short --subsysnqn="$SUBSYSTEM" --hostnqn="$HOST" <<<"$(psk one)" | json 'len(o["identities"])')" 4
+check "identity: prints the identity that is in the keyring" grep -qxF "1       rfc8446    sha256 $identity" <<<"$out"
+is "identity: JSON" "$("$build/nvme-keyctl" identity --json=short --subsysnqn="$SUBSYSTEM" --hostnqn="$HOST" <<<"$(psk one)" | json 'len(o["identities"])')" 6
+# The peer of SPDK issue 3838: libnvme 1.15 with an old OpenSSL.
+field=(identity --no-legend --hostnqn=nqn.2024-09.io.spdk:host1 --subsysnqn=nqn.2024-09.io.spdk:store0)
+digest=wGn99WcFtlTmqjHibRkkUXiY5QB1YrbsNQ6lumhbmGg=
+psk=NVMeTLSkey-1:01:nzocTnstb4CRo8Xn2bHwJGyOGjtdf5wOKkttjxw+WgdVgcZb:
+is "identity --match=: the derivation of a peer" "$("$build/nvme-keyctl" "${field[@]}" --match="$digest" <<<"$psk")" \
+    "1 lastfrag sha256 NVMe1R01 nqn.2024-09.io.spdk:host1 nqn.2024-09.io.spdk:store0 $digest"
+like "identity --match=: the beginning is enough" "$("$build/nvme-keyctl" "${field[@]}" --match="${digest:0:8}" <<<"$psk")" \
+    "^1 lastfrag sha256 NVMe1R01 "
+like "identity --match=: another PSK" \
+    "$("$build/nvme-keyctl" "${field[@]}" --match="$digest" <<<"$(psk one)" 2>&1)" "no derivation, version or hash of this PSK"
+refused "identity --match=: too short" 2 "at least 8 characters" ctl "${field[@]}" --match=wGn
 
 # --- help and usage
 
@@ -150,7 +161,7 @@ refused "two ids" 2 "unexpected argument after remove ID$" ctl remove "$id" "$id
 refused "--json= of no mode" 2 "--json= must be off, short or pretty" ctl list --json=yaml
 refused "--role= of none" 2 "--role= must be host, target or both" ctl add --role=client
 refused "--hmac= of none" 2 "--hmac= must be sha256, sha384 or none" ctl generate --hmac=md5
-refused "--derivation= of none" 2 "--derivation= must be rfc8446 or compat$" ctl add --derivation=tls12
+refused "--derivation= of none" 2 "--derivation= must be rfc8446, compat or lastfrag$" ctl add --derivation=tls12
 for versions in 2 "" 0,2 01 "0," ,1 "0 1"; do
     refused_with "--identity-version=\"$versions\"" 2 "--identity-version= must be 0, 1 or 0,1" "$(psk one)" \
         ctl add --subsysnqn=nqn.2026-11.org.example:z --hostnqn="$HOST" --identity-version="$versions"

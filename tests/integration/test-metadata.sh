@@ -36,7 +36,7 @@ sound both host
 sound both target
 sound sha256 none
 sound sha256 sha384
-sound rfc8446 compat
+sound rfc8446 lastfrag
 sound '[1]' '[0]'
 sound '[1]' '[0,1]'
 sound :1, :0,

@@ -15,7 +15,7 @@
 #include "tree.h"
 
 /* An emptied or shortened file must not pass; change this together with psk-vectors.json. */
-#define VECTORS 13
+#define VECTORS 15
 
 /* One entry of the file; a member that is absent or null stays NULL. */
 typedef struct Vector {
@@ -292,33 +292,34 @@ TEST(identity_lengths)
 TEST(every_input_counts)
 {
     _cleanup_(secret_freep) Secret *key = NULL, *other = NULL;
-    TlsPsk psks[8] = {0};
-    PskSource sources[8];
+    TlsPsk psks[9] = {0};
+    PskSource sources[9];
     bool good = true;
 
     ASSERT_OK(secret_random(32, &key));
     other = secret_new_copy(key->data, key->size);
     ASSERT_TRUE(other);
     other->data[31] ^= 1;
-    for (size_t i = 0; i < 8; i++)
+    for (size_t i = 0; i < 9; i++)
         sources[i] = (PskSource){key, PSK_HASH_SHA256, PSK_RFC8446, "nqn.a", "nqn.b"};
     sources[1].configured = other;
     sources[2].hash = PSK_HASH_NONE;
     sources[3].derivation = PSK_COMPAT;
     sources[4].hostnqn = "nqn.c";
     sources[5].subsysnqn = "nqn.c";
+    sources[8].derivation = PSK_LASTFRAG;
 
     /* 6 is of the other version, and 7 is equal to 0. */
-    for (size_t i = 0; i < 8; i++)
+    for (size_t i = 0; i < 9; i++)
         good = good && psk_derive(&sources[i], i == 6 ? 0 : 1, &psks[i]) == 0;
-    for (size_t i = 0; good && i < 8; i++)
+    for (size_t i = 0; good && i < 9; i++)
         for (size_t k = 0; k < i; k++) {
             bool same = k == 0 && i == 7;
 
             good = good && secret_equal(psks[i].key, psks[k].key) == same &&
                    (strcmp(psks[i].identity, psks[k].identity) == 0) == same;
         }
-    for (size_t i = 0; i < 8; i++)
+    for (size_t i = 0; i < 9; i++)
         tls_psk_done(&psks[i]);
     ASSERT_TRUE(good);
 }
@@ -329,12 +330,15 @@ TEST(derivation_names)
 
     ASSERT_STR(psk_derivation_to_string(PSK_RFC8446), "rfc8446");
     ASSERT_STR(psk_derivation_to_string(PSK_COMPAT), "compat");
+    ASSERT_STR(psk_derivation_to_string(PSK_LASTFRAG), "lastfrag");
     ASSERT_OK(psk_derivation_from_string("rfc8446", &d));
     ASSERT_EQ(d, PSK_RFC8446);
     ASSERT_EQ(psk_derivation_from_string("RFC8446", &d), -EINVAL);
     ASSERT_EQ(psk_derivation_from_string("c", &d), -EINVAL);
     ASSERT_EQ(psk_derivation_from_string("", &d), -EINVAL);
     ASSERT_EQ(d, PSK_RFC8446);
+    ASSERT_OK(psk_derivation_from_string("lastfrag", &d));
+    ASSERT_EQ(d, PSK_LASTFRAG);
     ASSERT_OK(psk_derivation_from_string("compat", &d));
     ASSERT_EQ(d, PSK_COMPAT);
 }

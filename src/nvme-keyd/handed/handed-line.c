@@ -130,6 +130,6 @@ const char *handed_line_error_text(int error)
 {
     if (error == HANDED_E_OPTION)
         return "options are role=host|target|both, and for a configured PSK "
-               "identity-version=0|1|0,1 and derivation=rfc8446|compat";
+               "identity-version=0|1|0,1 and derivation=rfc8446|compat|lastfrag";
     return psk_error_text(error);
 }

@@ -13,8 +13,8 @@
  *         A configured PSK for the host NQN of this machine.
  *
  * Options are role=host|target|both and, for configured PSKs, identity-version=0|1|0,1 and
- * derivation=rfc8446|compat, each followed by blanks or tabs. An option has a '=', and neither an
- * NQN ("nqn.") nor an identity ("NVMe") begins like one.
+ * derivation=rfc8446|compat|lastfrag, each followed by blanks or tabs. An option has a '=', and
+ * neither an NQN ("nqn.") nor an identity ("NVMe") begins like one.
  */
 typedef struct HandedLine {
     KeyRole role;      /* host, unless an option says otherwise */
