@@ -15,7 +15,7 @@ image_packages=(
     # libtss2 opens this one with dlopen(), so no dependency names it
     libtss2-tcti-device0t64
     # the scenarios
-    strace jq openssl python3-minimal
+    strace jq openssl python3-minimal fio
 )
 
 # A second nvme-cli that derives TLS PSKs as RFC 8446 says, and a tlshd that takes the keyring from the kernel: those in
