@@ -157,8 +157,9 @@ static int unlock(Store *s, char **reterr_detail)
         return detail_set(reterr_detail, r, "cannot read the records: %s", strerror(-r));
     file_sweep(s->dirfd);
     s->damaged = s->text.n_holes > 0;
-    /* The commit of an earlier process may have failed in its last step. */
-    s->uncertain = s->header.n_orphans > 0 && io_sync_dir(s->dirfd) < 0;
+    /* An earlier process may have ended between the renaming and the sync of its commit. Our caller
+     * publishes what it reads here, so a power cut must not bring back the state before. */
+    s->uncertain = io_sync_dir(s->dirfd) < 0 && s->header.n_orphans > 0;
     file_text_done(&s->text);
     return 0;
 }

@@ -225,6 +225,63 @@ TEST(cut_during_recovery)
     ASSERT_TRUE(x.n_again > 30 && x.trees > 60);
 }
 
+/* Records step_replace in a new copy; the process dies at the kth call that can fail. */
+static int die_in_change(Row *x, int k)
+{
+    _cleanup_(store_closep) Store *s = NULL;
+    int r;
+
+    tree_remove(x->work);
+    r = tree_copy(x->f.dir, x->work);
+    if (r == 0)
+        r = direct_open(x->work, &s, NULL);
+    if (r == 0)
+        r = lost_record(x->work);
+    if (r < 0)
+        return r;
+    lost_mark(3);
+    shim_inject(k, 1000, EIO);
+    r = step_replace(&x->subject, s);
+    shim_inject(0, 0, 0);
+    return r == 0 ? -ENOENT : 0;
+}
+
+/* Opens the store of a process that died at the kth call. Returns 1 if its change is there. */
+static int open_after_death(Row *x, int k)
+{
+    _cleanup_(store_closep) Store *s = NULL;
+    _cleanup_(freep) char *now = NULL;
+    int r = die_in_change(x, k), seen;
+
+    if (r == 0)
+        r = direct_open(x->work, &s, NULL);
+    if (r < 0)
+        return r;
+    now = steps_dump(s, true);
+    seen = now && strcmp(now, x->dumps[1]) == 0;
+    lost_mark(seen ? 2 : 1);
+    r = lost_stop();
+    return r < 0 ? r : seen;
+}
+
+/* A process dies between the renaming and the sync of its commit, and the next one opens what it
+ * finds. From then on that is what a cut leaves: keys may have been published because of it. */
+TEST(cut_after_opening_what_was_renamed)
+{
+    static const Step steps[] = {step_replace};
+    _cleanup_(row_done) Row x = {.work = ""};
+    int r = 0;
+
+    ASSERT_OK(row_new(&x));
+    ASSERT_OK(record(&x, steps, ARRAY_SIZE(steps)));
+    for (int k = 1; r == 0; k++)
+        r = open_after_death(&x, k);
+    ASSERT_EQ(r, 1);
+    cut_everywhere(&x, 1, TRIES, false);
+    print_counts(&x);
+    ASSERT_TRUE(x.points > 3 && x.trees > 3);
+}
+
 /* A new store: as long as there is none, one can be made. */
 static bool try_new(Row *x, const Secret *recovery_key, bool done)
 {
