@@ -67,6 +67,7 @@ static int read_controller(const char *directory, const char *name, Controller *
     if (text_after(state, "deleting") || strcmp(state, "dead") == 0)
         return 0;
     (void)read_serial(directory, name, "tls_configured_key", &c.tls_configured_key);
+    (void)read_attribute(directory, name, "address", c.address, sizeof(c.address));
     c.generates = read_attribute(directory, name, "tls_mode", mode, sizeof(mode)) == 0 &&
                   strcmp(mode, "concat") == 0;
     snprintf(c.name, sizeof(c.name), "%s", name);
