@@ -6,6 +6,8 @@
 #define NAMES_MANAGER_INTERFACE "org.nvmekeyd.Manager"
 #define NAMES_MANAGER_SOCKET "/run/nvme-keyd/org.nvmekeyd.Manager"
 #define NAMES_REQUEST_SOCKET "/run/nvme-keyd/request"
+/* Each connection starts an nvme-keyd-probe. */
+#define NAMES_PROBE_SOCKET "/run/nvme-keyd/probe"
 /* Its mtime is the time of the last refusal that the shim logged. */
 #define NAMES_REFUSED_FILE "/run/nvme-keyd/refused"
 /* FileDescriptorName= of the two socket units. */
@@ -60,6 +62,7 @@
 #define NAMES_ENV_SERVICE_MANAGER "NVME_KEYD_SERVICE_MANAGER"
 #define NAMES_ENV_RUNNING_UNITS "NVME_KEYD_RUNNING_UNITS"
 #define NAMES_ENV_CONTROLLERS "NVME_KEYD_CONTROLLERS"
+#define NAMES_ENV_PROBE "NVME_KEYD_PROBE"
 
 /* Journal fields besides systemd's own. */
 #define NAMES_FIELD_HOSTNQN "NVME_HOSTNQN"
@@ -96,3 +99,4 @@
 #define MESSAGE_REQUEST_REFUSED "27e917b425e84c49a4936e673069d372"
 #define MESSAGE_LOG_DROPPED "21c7b7e23f224dcebc68c773704d613b"
 #define MESSAGE_CALL_REFUSED "75b17cfcd4aa4eebba5de46126310489"
+#define MESSAGE_PROBED "2e90b37ec28443469ed3ae01af239ffa"

@@ -28,6 +28,7 @@ typedef struct Options {
     const char *subsysnqn, *hostnqn, *role, *versions, *derivation, *hash, *comment;
     const char *key_file;
     const char *tpm2_pcrs, *with_key;
+    const char *address;
     const char *match;
     const char *socket;
     uint64_t timeout_usec; /* for a call, including the connection; 0: the default of the verb */
@@ -118,4 +119,5 @@ int verb_slot_unlock(const Options *o);
 int verb_status(const Options *o);
 int verb_store_export(const Options *o);
 int verb_store_forget(const Options *o);
+int verb_probe(const Options *o);
 int verb_sync(const Options *o);

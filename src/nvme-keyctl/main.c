@@ -31,7 +31,8 @@ enum {
     OPT_ROLLBACK_COUNTER = 1 << 15,
     OPT_NEW_TPM = 1 << 16,
     OPT_MATCH = 1 << 17,
-    OPT_COMMON = 1 << 18, /* goes with every verb */
+    OPT_ADDRESS = 1 << 18,
+    OPT_COMMON = 1 << 19, /* goes with every verb */
 };
 
 #define OPTS_PAIR (OPT_SUBSYSNQN | OPT_HOSTNQN)
@@ -97,6 +98,8 @@ static const Option option_table[] = {
      "detect old copies of the store by the TPM"},
     {OPT_NEW_TPM, "new-tpm", NULL, MEMBER(new_tpm), NULL,
      "seal by a TPM that the store does not know"},
+    {OPT_ADDRESS, "address", "ADDR[:PORT]", MEMBER(address), NULL,
+     "of a target (those of the controllers)"},
     {OPT_COMMON, "json", "MODE", SETTER(set_json), json_modes, "pretty (-j), short or off (off)"},
     {OPT_COMMON, "no-legend", NULL, SETTER(set_no_legend), NULL, "print neither header nor totals"},
     {OPT_COMMON, "socket", "PATH", MEMBER(socket), NULL, "talk to the service at PATH"},
@@ -131,6 +134,7 @@ static const Verb verb_table[] = {
     {"import", "[FILE]", OPT_ROLE | OPT_IDENTITY_VERSION | OPT_DERIVATION | OPT_FORCE | OPT_DRY_RUN,
      verb_import, "store all PSKs of a key file, or none", LOOK_KEYS},
     {"remove", "ID", OPT_FORCE, verb_remove, "remove a PSK", LOOK_KEYS},
+    {"probe", "ID", OPT_ADDRESS, verb_probe, "ask targets whether they accept a PSK", NULL},
     {"monitor", NULL, 0, verb_monitor, "print what happens to keys, as it happens", NULL},
     {"sync", NULL, 0, verb_sync, "reconcile the kernel's keyring with the store",
      "nvme-keyctl status"},

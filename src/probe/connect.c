@@ -152,7 +152,7 @@ static bool binds_foreign(sa_family_t family)
 static bool is_own_source(const Address *a)
 {
     _cleanup_(closep) int fd = socket(a->any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    Address source;
+    Address source = {.in6 = {.sin6_family = AF_UNSPEC}};
     socklen_t size = sizeof(source);
 
     if (fd < 0 || connect(fd, &a->any, address_size(a)) < 0 ||

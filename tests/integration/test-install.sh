@@ -25,6 +25,7 @@ minimum() {
     cat <<END
 755 usr/bin/nvme-keyctl
 755 usr/lib/nvme-keyd/nvme-keyd
+755 usr/lib/nvme-keyd/nvme-keyd-probe
 755 usr/lib/nvme-keyd/request-key-shim
 755 usr/lib/nvme-keyd/wait-for-keys
 644 etc/request-key.d/nvme-keyd.conf
@@ -36,6 +37,8 @@ minimum() {
 644 $unit_dir/nvme-keyd-credentials.service
 644 $unit_dir/nvme-keyd-host-key.service
 644 $unit_dir/nvme-keyd-preload.service
+644 $unit_dir/nvme-keyd-probe.socket
+644 $unit_dir/nvme-keyd-probe@.service
 644 $unit_dir/nvme-keyd-stop.target
 644 $unit_dir/nvmf-connect@.service.d/10-nvme-keyd.conf
 644 $unit_dir/tlshd.service.d/10-nvme-keyd.conf
@@ -60,6 +63,8 @@ manuals() {
 777 usr/share/man/man8/nvme-keyd-credentials.service.8
 777 usr/share/man/man8/nvme-keyd-host-key.service.8
 777 usr/share/man/man8/nvme-keyd-preload.service.8
+777 usr/share/man/man8/nvme-keyd-probe.socket.8
+777 usr/share/man/man8/nvme-keyd-probe@.service.8
 777 usr/share/man/man8/nvme-keyd-tlshd.service.8
 644 usr/share/man/man8/request-key-shim.8
 END
@@ -158,9 +163,9 @@ is "least: the shim loads libc only" "$(readelf -d "$tmp/least/$shim" | sed -n '
 
 root=$tmp/root
 mkdir -p "$root/etc/systemd/system"
-run systemctl --root="$root" preset nvme-keyd.socket nvme-keyd-request.socket nvme-keyd-preload.service
+run systemctl --root="$root" preset nvme-keyd.socket nvme-keyd-request.socket nvme-keyd-probe.socket nvme-keyd-preload.service
 is "preset: enables" "$status $(cd "$root/etc/systemd/system" && ls -d sockets.target.wants/* sysinit.target.wants/* | tr '\n' ' ')" \
-    "0 sockets.target.wants/nvme-keyd-request.socket sockets.target.wants/nvme-keyd.socket sysinit.target.wants/nvme-keyd-preload.service "
+    "0 sockets.target.wants/nvme-keyd-probe.socket sockets.target.wants/nvme-keyd-request.socket sockets.target.wants/nvme-keyd.socket sysinit.target.wants/nvme-keyd-preload.service "
 run systemctl --root="$root" is-enabled nvme-keyd.service nvme-keyd-credentials.service
 is "preset: and nothing else" "$out" "static
 static"
@@ -186,7 +191,7 @@ rm -rf "$tmp/root"
 DESTDIR=$tmp/root meson install -C "$tmp/local" --no-rebuild --quiet >/dev/null 2>&1
 check "another prefix: the daemon" test -x "$tmp/root/opt/keyd/lib/nvme-keyd/nvme-keyd"
 is "another prefix: the units have it" "$(grep -rh ^ExecStart=/ "$tmp/root" | sort | tr '\n' ' ')" \
-    "ExecStart=/bin/sleep infinity ExecStart=/opt/keyd/bin/nvme-keyctl sync --no-legend ExecStart=/opt/keyd/lib/nvme-keyd/nvme-keyd ExecStart=/opt/keyd/lib/nvme-keyd/nvme-keyd --setup-host-key "
+    "ExecStart=/bin/sleep infinity ExecStart=/opt/keyd/bin/nvme-keyctl sync --no-legend ExecStart=/opt/keyd/lib/nvme-keyd/nvme-keyd ExecStart=/opt/keyd/lib/nvme-keyd/nvme-keyd --setup-host-key ExecStart=/opt/keyd/lib/nvme-keyd/nvme-keyd-probe "
 check "another prefix: the rule of request-key has it" grep -rq "/opt/keyd/lib/nvme-keyd/request-key-shim %k" "$tmp/root"
 is "another group: every file has it" "$(grep -rlE '^(Group=|SocketGroup=|g )keyring' "$tmp/root" | wc -l)" 3
 

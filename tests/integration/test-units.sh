@@ -29,7 +29,7 @@ mkdir -p "$root/usr/lib/systemd/system" "$root/bin"
 cp -an /usr/lib/systemd/system/. "$root/usr/lib/systemd/system/"
 install -m 755 /dev/null "$root/bin/kill"
 install -m 755 /dev/null "$root/bin/sleep"
-for unit in nvme-keyd.service nvme-keyd-host-key.service nvme-keyd-credentials.service nvme-keyd.socket nvme-keyd-request.socket nvme-keyd-preload.service nvme-keyd-stop.target; do
+for unit in nvme-keyd.service nvme-keyd-host-key.service nvme-keyd-credentials.service nvme-keyd.socket nvme-keyd-request.socket nvme-keyd-preload.service nvme-keyd-probe.socket nvme-keyd-probe@1.service nvme-keyd-stop.target; do
     quiet "$unit: systemd-analyze verify" systemd-analyze verify --man=no --root="$root" "$unit"
 done
 # Its program is in a tree that is not there yet, and systemd before 255 does not know one of its settings.
@@ -84,10 +84,23 @@ for unit in nvme-keyd-preload.service nvme-keyd-credentials.service nvme-keyd-ho
     exposure 7 "$unit"
     is "$unit: exposure is at most 0.7" "$status" 0
 done
+exposure 11 nvme-keyd-probe@1.service
+is "nvme-keyd-probe@.service: exposure is at most 1.1" "$status" 0
 like "the varlink socket is where nvme-keyctl looks" "$(<"$units/nvme-keyd.socket")" \
     "ListenStream=$(sed -n 's/^#define NAMES_MANAGER_SOCKET "\(.*\)"/\1/p' "$source/src/basic/names.h")"$'\n'
 like "the request socket is where the shim looks" "$(<"$units/nvme-keyd-request.socket")" \
     "ListenSequentialPacket=$(sed -n 's/^#define NAMES_REQUEST_SOCKET "\(.*\)"/\1/p' "$source/src/basic/names.h")"$'\n'
+like "the probe socket is where nvme-keyd looks" "$(<"$units/nvme-keyd-probe.socket")" \
+    "ListenSequentialPacket=$(sed -n 's/^#define NAMES_PROBE_SOCKET "\(.*\)"/\1/p' "$source/src/basic/names.h")"$'\n'
+# Otherwise the answers would be mixed with what a library prints.
+is "nvme-keyd-probe@.service: only its input is the socket" \
+    "$(sed -n 's/^Standard\(Input\|Output\|Error\)=/\1 /p' "$units/nvme-keyd-probe@.service" | xargs)" \
+    "Input socket Output journal Error journal"
+check "nvme-keyd-probe@.service: no keyrings" grep -qE '^SystemCallFilter=~.*@keyring' "$units/nvme-keyd-probe@.service"
+# Each helper that has ended and is still counted takes a place.
+probes=$(sed -n 's/^#define PROBES_AT_ONCE //p' "$source/src/nvme-keyd/probe/limits.h")
+is "nvme-keyd-probe.socket: takes twice as many as nvme-keyd starts" \
+    "$(sed -n 's/^MaxConnections=//p' "$units/nvme-keyd-probe.socket")" $((2 * probes))
 
 # --- udev, request-key, modules
 

@@ -84,6 +84,7 @@ base = {
     "Import": {"keys": [], "dryRun": True},
     "Remove": {"id": "0" * 16},
     "Describe": {"id": key},
+    "Probe": {"id": key, "address": "127.0.0.1"},
     "AddSlot": {"type": "recovery"},
     "ResealSlot": {"id": "0" * 8},
     "RemoveSlot": {"id": "0" * 8},
@@ -147,6 +148,8 @@ for method, parameters in (
     ("Add", {"subsystemNQN": "nqn.x:y", "hostNQN": "nqn.host", "psk": psk, "role": None, "comment": "c"}),
     ("Add", {"subsystemNQN": "nqn.x:w", "hostNQN": "nqn.host", "psk": psk_none, "role": "target", "derivation": "compat"}),
     ("Add", {"subsystemNQN": "nqn.x:v", "hostNQN": "nqn.host", "psk": psk_384, "role": "both", "identityVersions": [0]}),
+    ("Probe", {"id": key, "address": "127.0.0.1", "port": 4420, "hostAddress": "127.0.0.1", "hostInterface": "lo"}),
+    ("Probe", {"id": key}),
     ("Sync", {}),
     ("Status", {}),
     ("Remove", {"id": made}),
@@ -278,7 +281,7 @@ chmod 644 "$tmp/nobody.py" "$tmp/varlink.py"
 chmod 755 "$tmp"
 chmod 666 "$varlink"
 methods=(org.varlink.service.GetInfo)
-for method in Add Generate Import List Describe Rotate Remove Sync Status; do
+for method in Add Generate Import List Describe Rotate Remove Probe Sync Status; do
     methods+=("org.nvmekeyd.Manager.$method")
 done
 relay setpriv --reuid=65534 --regid=65534 --clear-groups \

@@ -24,6 +24,9 @@ int method_import(VarlinkCall *call, json_object *p, void *userdata);
 /* Monitor. */
 int method_monitor(VarlinkCall *call, json_object *p, void *userdata);
 
+/* Probe; replies when all targets have answered. */
+int method_probe(VarlinkCall *call, json_object *p, void *userdata);
+
 /* ExportStore. */
 int method_export_store(VarlinkCall *call, json_object *p, void *userdata);
 

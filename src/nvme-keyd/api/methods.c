@@ -378,6 +378,8 @@ static const char *const import_parameters[] = {"keys",       "dryRun", "role", 
                                                 "derivation", "force",  NULL};
 static const char *const export_store_parameters[] = {"subsystemNQNs", NULL};
 static const char *const id_parameters[] = {"id", NULL};
+static const char *const probe_parameters[] = {"id",          "address",       "port",
+                                               "hostAddress", "hostInterface", NULL};
 #define SEAL "tpm2PCRs", "tpm2Bank", "withKey", "rollbackCounter", "newTPM"
 static const char *const add_slot_parameters[] = {"type", SEAL, NULL};
 static const char *const reseal_slot_parameters[] = {"id", SEAL, NULL};
@@ -396,6 +398,7 @@ static const VarlinkMethod methods[] = {
     {"Rotate", VARLINK_METHOD_ROOT | VARLINK_METHOD_SENSITIVE, method_rotate, rotate_parameters,
      gate_key},
     {"Remove", VARLINK_METHOD_ROOT, method_remove, remove_parameters, gate_key},
+    {"Probe", VARLINK_METHOD_ROOT, method_probe, probe_parameters, gate_key},
     {"Sync", VARLINK_METHOD_ROOT, method_sync, no_parameters, gate_sync},
     {"Monitor", VARLINK_METHOD_MORE_REQUIRED, method_monitor, no_parameters, NULL},
     {"ExportStore", VARLINK_METHOD_ROOT | VARLINK_METHOD_MORE_REQUIRED, method_export_store,

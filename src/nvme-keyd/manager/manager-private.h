@@ -4,6 +4,7 @@
 #include "basic/detail.h"
 #include "basic/limits.h"
 #include "nvme-keyd/manager/manager.h"
+#include "nvme-keyd/probe/prober.h"
 #include "psk/limits.h"
 
 /* Shared by the files of the Manager: manager.c (configuration, reconciling), look.c (state for
@@ -21,6 +22,7 @@ struct Manager {
 
     Events *events; /* borrowed, or NULL */
     Publisher *publisher;
+    Prober *prober;
     TlshdMemory tlshd;
     ManagerLook look;
     uint64_t look_revision;

@@ -33,6 +33,7 @@ int manager_new(sd_event *event, const Config *config, const char *state_dir, Ev
                 Manager **ret)
 {
     _cleanup_(manager_freep) Manager *m = calloc(1, sizeof(*m));
+    const char *probe = getenv(NAMES_ENV_PROBE);
     PublisherRules rules;
 
     if (!m || key_table_init(&m->keys) < 0)
@@ -41,7 +42,8 @@ int manager_new(sd_event *event, const Config *config, const char *state_dir, Ev
     m->events = events;
     rules = publisher_rules_of(config);
     if (manager_new_vault(m, event, state_dir) < 0 ||
-        publisher_new(&rules, &m->keys, events, &m->publisher) < 0)
+        publisher_new(&rules, &m->keys, events, &m->publisher) < 0 ||
+        prober_new(event, probe ? probe : NAMES_PROBE_SOCKET, &m->prober) < 0)
         return -ENOMEM;
     m->records = (KeySource){.unseal = unseal_record, .userdata = m, .is_persistent = true};
     /* Until credentials have been read we cannot tell which of their keys are gone. */
@@ -55,6 +57,7 @@ Manager *manager_free(Manager *m)
     if (!m)
         return NULL;
     m->handler = NULL;
+    prober_free(m->prober);
     vault_free(m->vault);
     key_table_done(&m->keys);
     publisher_free(m->publisher);

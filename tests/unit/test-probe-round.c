@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <signal.h>
+#include <sys/un.h>
+
+#include "keyd-fixture.h"
+#include "nvme-keyd/manager/probe-round.h"
+#include "probe/look.h"
+#include "sysfs-fixture.h"
+#include "tls-peer.h"
+
+#define OTHER_SUBSYSTEM "nqn.2026-11.org.example:other"
+
+/* The helper, as a process that serves one connection after the other. */
+typedef struct Helper {
+    char path[80];
+    pid_t pid;
+} Helper;
+
+static void serve(int listener)
+{
+    for (;;) {
+        int fd = accept(listener, NULL, NULL);
+        ProbeRequest q;
+        ProbeReply reply;
+        PskHash hash;
+
+        if (fd < 0)
+            _exit(1);
+        if (recv(fd, &q, sizeof(q), 0) == sizeof(q) &&
+            probe_request_check(&q, sizeof(q), &hash) == 0 &&
+            look_at_target(&q, hash, fd, &reply) == 0)
+            (void)send(fd, &reply, sizeof(reply), MSG_NOSIGNAL);
+        close(fd);
+    }
+}
+
+static int helper_start(Helper *h, const char *dir)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+    (void)snprintf(h->path, sizeof(h->path), "%s/.probe", dir);
+    strcpy(a.sun_path, h->path);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(fd, 16) < 0 ||
+        setenv(NAMES_ENV_PROBE, h->path, 1) < 0)
+        return -errno;
+    h->pid = fork();
+    if (h->pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        serve(fd);
+    }
+    close(fd);
+    return h->pid < 0 ? -errno : 0;
+}
+
+static void helper_stop(const Helper *h)
+{
+    (void)unsetenv(NAMES_ENV_PROBE);
+    (void)unsetenv(NAMES_ENV_CONTROLLERS);
+    if (h->pid > 0) {
+        (void)kill(h->pid, SIGKILL);
+        (void)waitpid(h->pid, NULL, 0);
+    }
+}
+
+typedef struct Seen {
+    ProbeResult results[4];
+    size_t n;
+    unsigned calls;
+} Seen;
+
+static void on_done(const ProbeResult *results, size_t n, void *userdata)
+{
+    Seen *seen = userdata;
+
+    seen->calls++;
+    seen->n = n;
+    memcpy(seen->results, results, CONST_MIN(n, ARRAY_SIZE(seen->results)) * sizeof(*results));
+}
+
+static bool run(const Fixture *f, const Seen *seen)
+{
+    uint64_t end = now_monotonic() + 60 * USEC_PER_SEC;
+
+    while (seen->calls == 0 && now_monotonic() < end)
+        if (sd_event_run(f->event, USEC_PER_SEC / 10) < 0)
+            return false;
+    return seen->calls == 1;
+}
+
+#define ROUND                                                                                      \
+    _cleanup_(sysfs_done) Sysfs s = sysfs_new();                                                   \
+    _cleanup_(helper_stop) Helper helper = {.pid = 0};                                             \
+    _cleanup_(probe_round_freep) ProbeRound *r = NULL;                                             \
+    _cleanup_(freep) char *detail = NULL;                                                          \
+    Seen seen = {.n = 0};                                                                          \
+                                                                                                   \
+    ASSERT_OK(helper_start(&helper, s.dir));                                                       \
+    ASSERT_OK(setenv(NAMES_ENV_CONTROLLERS, s.dir, 1));                                            \
+    FIXTURE
+
+/* The identity and TLS PSK of a key, for a peer that has it. */
+static bool give(const Key *k, unsigned version, Peer *p, uint8_t *psk)
+{
+    _cleanup_(secret_freep) Secret *payload = NULL;
+    const uint8_t *bytes;
+
+    if (key_unseal(k, &payload) < 0 || key_payload_tls_psk(payload, version, &bytes, &p->size) < 0)
+        return false;
+    memcpy(psk, bytes, p->size);
+    p->psk = psk;
+    p->identity = k->identities[version];
+    p->hash = k->hash;
+    return true;
+}
+
+static ProbeTarget at(const Peer *p)
+{
+    ProbeTarget t;
+    const char *what;
+
+    if (probe_target_set("127.0.0.1", p->port, NULL, NULL, &t, &what) < 0)
+        abort();
+    return t;
+}
+
+static void put_controller(const Sysfs *s, const char *name, const char *subsysnqn,
+                           const char *state, unsigned port)
+{
+    char address[64];
+
+    (void)snprintf(address, sizeof(address), "traddr=127.0.0.1,trsvcid=%u,src_addr=127.0.0.1\n",
+                   port);
+    sysfs_put(s, name, state, HOST, subsysnqn, "00000007\n", NULL);
+    sysfs_write(s, name, "address", address);
+}
+
+TEST(an_address)
+{
+    _cleanup_(peer_stop) Peer p = {.mode = PEER_TLS};
+    uint8_t psk[PSK_SIZE_MAX];
+    ProbeTarget target;
+    Key *k;
+    ROUND;
+
+    /* Of its two identities the higher one is offered. */
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_TARGET, 1);
+    ASSERT_TRUE(k && k->identities[0] && give(k, 1, &p, psk));
+    cannot = peer_start(&p);
+    if (cannot)
+        TEST_SKIP(cannot);
+    target = at(&p);
+    ASSERT_OK(probe_round_start(f.m, k->id, &target, on_done, &seen, &r, &detail));
+    ASSERT_EQ(seen.calls, 0);
+    ASSERT_TRUE(run(&f, &seen));
+    ASSERT_EQ(seen.n, 1);
+    ASSERT_EQ(seen.results[0].answer, PROBE_ACCEPTED);
+    ASSERT_STR(seen.results[0].controller, "");
+    ASSERT_TRUE(strncmp(seen.results[0].address, "127.0.0.1:", 10) == 0);
+    ASSERT_EQ(peer_result(&p), 'c');
+}
+
+TEST(controllers)
+{
+    _cleanup_(peer_stop) Peer p = {.mode = PEER_TLS}, closed = {.mode = PEER_CLOSES};
+    uint8_t psk[PSK_SIZE_MAX];
+    size_t first;
+    Key *k;
+    ROUND;
+
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1);
+    ASSERT_TRUE(k && give(k, 1, &p, psk));
+    closed.psk = psk;
+    cannot = peer_start(&p);
+    if (!cannot)
+        cannot = peer_start(&closed);
+    if (cannot)
+        TEST_SKIP(cannot);
+    peer_stop(&closed);
+    closed.pid = 0;
+    put_controller(&s, "nvme0", SUBSYSTEM, "live", p.port);
+    put_controller(&s, "nvme1", SUBSYSTEM, "live", closed.port);
+    put_controller(&s, "nvme2", SUBSYSTEM, "connecting", 1);
+    put_controller(&s, "nvme3", OTHER_SUBSYSTEM, "live", 1);
+    ASSERT_OK(probe_round_start(f.m, k->id, NULL, on_done, &seen, &r, &detail));
+    /* It does not need the key any more. */
+    ASSERT_OK(manager_remove(f.m, k->id, true, &detail));
+    ASSERT_TRUE(run(&f, &seen));
+    ASSERT_EQ(seen.n, 2);
+    first = strcmp(seen.results[0].controller, "nvme0") == 0 ? 0 : 1;
+    ASSERT_STR(seen.results[first].controller, "nvme0");
+    ASSERT_EQ(seen.results[first].answer, PROBE_ACCEPTED);
+    ASSERT_STR(seen.results[1 - first].controller, "nvme1");
+    ASSERT_EQ(seen.results[1 - first].answer, PROBE_OWN);
+}
+
+TEST(nothing_to_ask)
+{
+    Key *k;
+    ROUND;
+
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1);
+    ASSERT_TRUE(k);
+    ASSERT_EQ(probe_round_start(f.m, "0123456789abcdef", NULL, on_done, &seen, &r, &detail),
+              -ENOENT);
+    ASSERT_EQ(probe_round_start(f.m, k->id, NULL, on_done, &seen, &r, &detail), -EHOSTUNREACH);
+    ASSERT_TRUE(strstr(detail, "no live controller"));
+    /* The stand-in is no keyring that a controller would use. */
+    ASSERT_OK(unsetenv(NAMES_ENV_CONTROLLERS));
+    ASSERT_EQ(probe_round_start(f.m, k->id, NULL, on_done, &seen, &r, &detail), -EHOSTUNREACH);
+    ASSERT_OK(setenv(NAMES_ENV_CONTROLLERS, s.dir, 1));
+    put_controller(&s, "nvme0", SUBSYSTEM, "live", 4420);
+    sysfs_write(&s, "nvme0", "address", "0000:01:00.0\n");
+    ASSERT_EQ(probe_round_start(f.m, k->id, NULL, on_done, &seen, &r, &detail), -EHOSTUNREACH);
+    ASSERT_TRUE(strstr(detail, "nvme0 has an unknown form"));
+    k->state = KEY_REVOKED;
+    ASSERT_EQ(probe_round_start(f.m, k->id, NULL, on_done, &seen, &r, &detail), -EBUSY);
+    ASSERT_TRUE(strstr(detail, "is revoked"));
+    ASSERT_TRUE(!r);
+    ASSERT_EQ(seen.calls, 0);
+}
+
+TEST(ended_early)
+{
+    _cleanup_(peer_stop) Peer p = {.mode = PEER_SILENT};
+    uint8_t psk[PSK_SIZE_MAX];
+    ProbeTarget target;
+    Key *k;
+    ROUND;
+
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1);
+    ASSERT_TRUE(k && give(k, 1, &p, psk));
+    cannot = peer_start(&p);
+    if (cannot)
+        TEST_SKIP(cannot);
+    target = at(&p);
+    ASSERT_OK(probe_round_start(f.m, k->id, &target, on_done, &seen, &r, &detail));
+    r = probe_round_free(r);
+    ASSERT_OK(probe_round_start(f.m, k->id, &target, on_done, &seen, &r, &detail));
+    ASSERT_TRUE(sd_event_run(f.event, USEC_PER_SEC) >= 0);
+    ASSERT_EQ(seen.calls, 0);
+    f.m = manager_free(f.m);
+    ASSERT_EQ(seen.calls, 1);
+    ASSERT_EQ(seen.results[0].answer, PROBE_UNAVAILABLE);
+}
