@@ -52,13 +52,16 @@ bool t_port = 1;        /* the port serves */
 bool t_cleared;
 bool t_crash;
 
-/* The host's controller. OFF: there is none. A lookup of the key, and the end of the handshake, are
- * two steps; `offered` is the key in between. */
+/* The host's controller. OFF: there is none. A lookup looks for one key after the other, in any
+ * order, and `seen` are those that it did not find. Then `offered` is its key until the handshake
+ * ends. */
 #define OFF 0
 #define CONNECTING 1
 #define LIVE 2
 byte ctrl = LIVE;
+byte seen;
 byte offered;
+bool old_lookup; /* a lookup goes on that began before the last key was added */
 byte conn = FIRST; /* the key of the last handshake that succeeded */
 
 byte back; /* the old key, while the operator goes back to it */
@@ -95,10 +98,28 @@ inline t_open() { t_sync() }
 
 /* --- the host's daemon --- */
 
-/* manager_reconcile(): add what is missing, then unlink what is stale. */
+/* A lookup may have passed the place of the new key before it came, and reach that of the old key
+ * after it went. So the old one stays for longer than a lookup takes. */
+inline h_add(keys)
+{
+    d_step {
+        old_lookup = (!h_cleared && (old_lookup || (seen && (h_ring & (keys)) != (keys))));
+        seen = (h_cleared -> 0 : seen);
+        h_ring = h_ring | (keys);
+        h_cleared = 0
+    }
+}
+#ifdef NO_PAUSE
+#define PAUSE skip
+#else
+#define PAUSE !old_lookup
+#endif
+
+/* reconcile: add what is missing, then unlink what is stale. */
 inline h_reconcile()
 {
-    d_step { h_ring = h_ring | H_WANT; h_cleared = 0 };
+    h_add(H_WANT);
+    PAUSE;
     h_ring = h_ring & H_WANT
 }
 
@@ -126,7 +147,8 @@ inline h_ring_switch(new, old)
 #elif defined(KEEP_OLD)
     h_ring = h_ring | (new)
 #else
-    d_step { h_ring = h_ring | (new); h_cleared = 0 };
+    h_add(new);
+    PAUSE;
     h_ring = h_ring & ~(old)
 #endif
 }
@@ -189,7 +211,7 @@ idle:   h_idle = 1;
         /* guard/ */
 #ifdef PUT_BACK_OLD
         :: atomic { (h_cleared) -> h_idle = 0 };
-           d_step { h_ring = h.act | h.ret; h_cleared = 0 }
+           h_add(h.act | h.ret)
 #elif !defined(NO_GUARD)
         :: atomic { (h_ring != H_WANT) -> h_idle = 0 };
            h_reconcile()
@@ -269,20 +291,34 @@ start:
 
 /* --- the kernel of the host, with its controller --- */
 
-/* Any key of the ring. */
-inline pick()
+#define KEYS ((LAST << 1) - 1)
+/* Any key that the lookup has not passed. */
+inline pick(key)
 {
     if
-    :: h_ring & 1 -> offered = 1
-    :: h_ring & 2 -> offered = 2
-    :: h_ring & 4 -> offered = 4
-    :: h_ring & 8 -> offered = 8
+    :: !(seen & 1) -> key = 1
+    :: !(seen & 2) -> key = 2
+    :: !(seen & 4) && (KEYS & 4) -> key = 4
+    :: !(seen & 8) && (KEYS & 8) -> key = 8
     fi
+}
+
+/* A step of a lookup. */
+inline look(key)
+{
+    pick(key);
+    if
+    :: h_ring & key -> offered = key; seen = 0; old_lookup = 0
+    :: else -> seen = seen | key
+    fi;
+    key = 0
 }
 
 /* Each line is one step: the power may go between any two. */
 proctype HostKernel()
 {
+    byte key;
+
     do
     /* nothing connects before the keys are there: nvme-keyd-preload.service */
     :: atomic { (ctrl == OFF && h_published && h_ring) -> ctrl = CONNECTING }
@@ -290,11 +326,19 @@ proctype HostKernel()
     /* a reset, or an error of the connection */
     :: atomic { (ctrl == LIVE) -> ctrl = CONNECTING }
     :: atomic {
-        (ctrl == CONNECTING && !offered) ->
-        if
-        :: h_ring -> pick()
-        :: else -> assert(h_cleared || finds_a_key); ctrl = OFF
-        fi
+        (ctrl == CONNECTING && !offered && seen != KEYS) ->
+        look(key);
+#ifdef LOOKUP_AT_ONCE
+        do
+        :: !offered && seen != KEYS -> look(key)
+        :: else -> break
+        od
+#endif
+       }
+    :: atomic {
+        (seen == KEYS) ->
+        assert(h_cleared || finds_a_key);
+        ctrl = OFF; seen = 0; old_lookup = 0
        }
     :: atomic {
         (ctrl == CONNECTING && offered) ->
@@ -340,7 +384,7 @@ proctype Faults()
         faults++;
         h.pend = hd.pend; h.act = hd.act; h.ret = hd.ret; h.conf = hd.conf; h.top = hd.top;
         h_ring = 0; h_revoked = 0; h_published = 0; h_cleared = 0; h_crash = 1; h_idle = 0;
-        ctrl = OFF; offered = 0; conn = 0
+        ctrl = OFF; offered = 0; seen = 0; old_lookup = 0; conn = 0
        }
     /* the power of the target */
     :: d_step {
