@@ -166,8 +166,10 @@ inline h_switch(key)
 
 /* A probe (probe/, manager/follow.c): a handshake of its own. accepted means that the target's ring
  * had the key at that moment, and nothing else is certain. */
-#ifdef HOST_FIRST
+#if defined(HOST_FIRST)
 #define ACCEPTED(key) (true)
+#elif defined(NO_PATH_IS_CONSENT)
+#define ACCEPTED(key) (ctrl == OFF || (t_port && (t_ring & (key))))
 #else
 #define ACCEPTED(key) (t_port && (t_ring & (key)))
 #endif
