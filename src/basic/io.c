@@ -81,10 +81,9 @@ int io_write_all(int fd, const void *data, size_t size)
     return 0;
 }
 
-/* Reads a regular file of at most TEXT_MAX bytes. A file that grows meanwhile is cut. */
-static int read_text(const char *path, char ret[static TEXT_MAX + 1])
+int io_read_text_at(int dirfd, const char *path, char *ret, size_t size)
 {
-    _cleanup_(closep) int fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    _cleanup_(closep) int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     size_t have = 0;
     struct stat st;
 
@@ -92,18 +91,19 @@ static int read_text(const char *path, char ret[static TEXT_MAX + 1])
         return -errno;
     if (!S_ISREG(st.st_mode))
         return -EINVAL;
-    if (st.st_size > TEXT_MAX)
-        return -EFBIG;
-    while (have < (size_t)st.st_size) {
-        ssize_t n = read(fd, ret + have, (size_t)st.st_size - have);
+    /* Files of proc claim to be empty, so only the end counts. */
+    for (;;) {
+        ssize_t n = read(fd, ret + have, size - have);
 
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
             return -errno;
+        have += (size_t)n;
+        if (have == size)
+            return -EFBIG;
         if (n == 0)
             break;
-        have += (size_t)n;
     }
     ret[have] = '\0';
     return 0;
@@ -111,10 +111,15 @@ static int read_text(const char *path, char ret[static TEXT_MAX + 1])
 
 int io_read_line(const char *path, char *ret, size_t size)
 {
+    return io_read_line_at(AT_FDCWD, path, ret, size);
+}
+
+int io_read_line_at(int dirfd, const char *path, char *ret, size_t size)
+{
     char text[TEXT_MAX + 1];
     const char *line;
     size_t length;
-    int r = read_text(path, text);
+    int r = io_read_text_at(dirfd, path, text, sizeof(text));
 
     if (r < 0)
         return r;

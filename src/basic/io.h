@@ -24,6 +24,13 @@ int io_write_all(int fd, const void *data, size_t size) _must_check_;
  * -ENODATA for an empty line, -ENOBUFS for a longer one, -EFBIG past 4096 bytes in the file,
  * -EINVAL (not a regular file), or the error of open(2) or read(2). */
 int io_read_line(const char *path, char *ret, size_t size) _must_check_;
+/* Same, for a path below a directory. */
+int io_read_line_at(int dirfd, const char *path, char *ret, size_t size) _must_check_;
+
+/* Reads a text file, which may be one of sysfs or proc, as a NUL-terminated string of at most
+ * size - 1 bytes. Not for secrets. Returns -EFBIG for a longer one, -EINVAL (not a regular file),
+ * or the error of open(2) or read(2). */
+int io_read_text_at(int dirfd, const char *path, char *ret, size_t size) _must_check_;
 
 /* Creates name below dirfd with mode 0600, writes data and syncs it. Unlinks an older file of that
  * name first, and the new one if writing fails. Renames nothing. */

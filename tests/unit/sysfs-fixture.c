@@ -23,9 +23,18 @@ void sysfs_done(const Sysfs *s)
     tree_remove(s->dir);
 }
 
+void sysfs_mkdir(const Sysfs *s, const char *controller, const char *name)
+{
+    char path[512];
+
+    snprintf(path, sizeof(path), "%s/%s/%s", s->dir, controller, name);
+    if (mkdir(path, 0700) < 0 && errno != EEXIST)
+        abort();
+}
+
 void sysfs_write(const Sysfs *s, const char *controller, const char *attribute, const char *text)
 {
-    char path[128];
+    char path[512];
     FILE *f;
 
     snprintf(path, sizeof(path), "%s/%s/%s", s->dir, controller, attribute);

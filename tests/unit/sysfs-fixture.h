@@ -16,5 +16,7 @@ void sysfs_put(const Sysfs *s, const char *controller, const char *state, const 
 /* As above, for a controller that uses the key with this serial. */
 void sysfs_put_live(const Sysfs *s, const char *controller, const char *hostnqn,
                     const char *subsysnqn, int serial);
-/* Changes one attribute of a controller. */
+/* Adds a directory below a controller, or below the directory itself for "". */
+void sysfs_mkdir(const Sysfs *s, const char *controller, const char *name);
+/* Changes one attribute of a controller, or of what is below it: "nvme0n1/stat". */
 void sysfs_write(const Sysfs *s, const char *controller, const char *attribute, const char *text);

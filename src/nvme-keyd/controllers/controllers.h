@@ -10,20 +10,20 @@
 #include "psk/identity.h"
 #include "psk/limits.h"
 
+/* Five names with their values, see nvmf_get_address() of the kernel. */
+#define CONTROLLER_ADDRESS_MAX 511
+
 /*
  * The NVMe/TCP controllers of the host with TLS, as below /sys/class/nvme. At a reset or reconnect
  * such a controller searches for its PSK again; if there is none, the kernel deletes it, with its
  * disks.
  */
-/* Five names with their values, see nvmf_get_address() of the kernel. */
-#define CONTROLLER_ADDRESS_MAX 511
-
 typedef struct Controller {
     char name[32]; /* "nvme0" */
     char hostnqn[NQN_LENGTH_MAX + 1];
     char subsysnqn[NQN_LENGTH_MAX + 1];
-    char
-        address[CONTROLLER_ADDRESS_MAX + 1]; /* "traddr=...,trsvcid=..."; "" if it cannot be read */
+    /* "traddr=...,trsvcid=..."; "" if it cannot be read */
+    char address[CONTROLLER_ADDRESS_MAX + 1];
     int32_t tls_key;            /* serial of the PSK in use, 0 while there is no connection */
     int32_t tls_configured_key; /* serial that was given by --tls-key=, 0 for none or unknown */
     bool live;
