@@ -25,6 +25,9 @@
 #define NAMES_RUNNING_UNITS "/run/systemd/units"
 /* The host's NVMe controllers, as the kernel shows them. */
 #define NAMES_CONTROLLERS "/sys/class/nvme"
+/* The hosts of its NVMe target, and its counters of TLS. */
+#define NAMES_TARGET_HOSTS "/sys/kernel/debug/nvmet"
+#define NAMES_TLS_STAT "/proc/net/tls_stat"
 /* tlshd of ktls-utils, and ours that runs from memory. */
 #define NAMES_TLSHD_UNIT "tlshd.service"
 #define NAMES_TLSHD_UNIT_MEMORY "nvme-keyd-tlshd.service"
@@ -63,6 +66,8 @@
 #define NAMES_ENV_RUNNING_UNITS "NVME_KEYD_RUNNING_UNITS"
 #define NAMES_ENV_CONTROLLERS "NVME_KEYD_CONTROLLERS"
 #define NAMES_ENV_PROBE "NVME_KEYD_PROBE"
+#define NAMES_ENV_TARGET_HOSTS "NVME_KEYD_TARGET_HOSTS"
+#define NAMES_ENV_TLS_STAT "NVME_KEYD_TLS_STAT"
 
 /* Journal fields besides systemd's own. */
 #define NAMES_FIELD_HOSTNQN "NVME_HOSTNQN"
@@ -91,6 +96,7 @@
 #define MESSAGE_KEY_REMOVED "827535579fa84f90bf731d28279be9b3"
 #define MESSAGE_KEY_HELD "5b0c1ad6f3b34b0e9d0b5c0c4f6a7e21"
 #define MESSAGE_KEY_RIVAL "c8f2f7a94f2b4d1bb1d5a4f1f6e0d963"
+#define MESSAGE_CONTROLLER_STALLED "b646518862f04cf5887e3cafb121fcf5"
 #define MESSAGE_REQUEST_MISS "3458a615853b4a6c9f9deb1043472ae3"
 #define MESSAGE_ON_DEMAND_REFUSED "1f6d0e93206d4e03bc2d02f4c7407ed2"
 #define MESSAGE_CONFIG_INVALID "59a0007ae6254a33a03defe8515ddd2c"

@@ -188,22 +188,22 @@ static int parse_description(char *text, const char *type, RingKey *ret)
     return 0;
 }
 
-/* Returns 1 when the key belongs in the list, 0 when not, or -ENOMEM. */
-static int describe(const Ring *r, key_serial_t serial, RingKey *ret)
+int ring_describe(const Ring *r, int32_t serial, RingKey *ret)
 {
     char text[DESCRIBE_MAX + 1];
     long n = keyctl_describe(serial, text, sizeof(text) - 1);
     int e;
 
-    /* Gone, dead, or invisible to us: not a key that we published. */
-    if (n < 0 || (size_t)n >= sizeof(text))
-        return 0;
+    if (n < 0)
+        return -errno;
+    if ((size_t)n >= sizeof(text))
+        return -ENOKEY;
     text[n] = '\0';
     e = parse_description(text, r->key_type, ret);
-    if (e == -ENOMEM)
-        return e;
+    if (e < 0)
+        return e == -ENOMEM ? e : -ENOKEY;
     ret->serial = serial;
-    return e == 0;
+    return 0;
 }
 
 int ring_list(const Ring *r, RingList *ret)
@@ -220,10 +220,11 @@ int ring_list(const Ring *r, RingList *ret)
     if (!list.keys)
         return -ENOMEM;
     for (size_t i = 0; i < n; i++) {
-        e = describe(r, serials[i], &list.keys[list.n]);
-        if (e < 0)
+        e = ring_describe(r, serials[i], &list.keys[list.n]);
+        if (e == -ENOMEM)
             return e;
-        list.n += (size_t)e;
+        /* Otherwise it is gone, dead, or invisible to us: not a key that we published. */
+        list.n += e == 0;
     }
 
     *ret = list;

@@ -61,6 +61,11 @@ int32_t ring_serial(const Ring *r);
 /* Lists the keys, linear in their number. Release with ring_list_done(). */
 int ring_list(const Ring *r, RingList *ret) _must_check_;
 
+/* Describes a key by its serial, also one that is in no ring any more. Free ret->description.
+ * Returns -ENOKEY for a key that is gone, or no key of the ring's type; -EKEYREVOKED, -EKEYEXPIRED,
+ * -EACCES, or -ENOMEM. */
+int ring_describe(const Ring *r, int32_t serial, RingKey *ret) _must_check_;
+
 /* True if add_key(2) with an existing description updates that key, as for the stand-in's type. A
  * `psk` key is displaced instead. */
 bool ring_updates(const Ring *r);

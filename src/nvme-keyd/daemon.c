@@ -13,6 +13,7 @@
 #include "build-config.h"
 #include "credstore/seal/limits.h"
 #include "nvme-keyd/api/methods.h"
+#include "nvme-keyd/controller-timer.h"
 #include "nvme-keyd/daemon-log.h"
 #include "nvme-keyd/daemon.h"
 #include "nvme-keyd/notifier.h"
@@ -42,6 +43,7 @@ struct Daemon {
     Notifier *notifier;
     Refusals *refusals;
     RetireTimer *retire;
+    ControllerTimer *controllers;
     sd_event_source *idle;
     sd_event_source *again;
     sd_event_source *resume; /* resumes calls that waited for the store */
@@ -62,6 +64,7 @@ Daemon *daemon_free(Daemon *d)
         return NULL;
     sd_event_source_disable_unref(d->idle);
     retire_timer_free(d->retire);
+    controller_timer_free(d->controllers);
     sd_event_source_disable_unref(d->again);
     sd_event_source_disable_unref(d->resume);
     sd_event_source_disable_unref(d->gap);
@@ -483,6 +486,7 @@ static int setup(Daemon *d, const Config *config, const char *state_dir)
         (r = events_new(on_event, d, &d->events)) < 0 ||
         (r = manager_new(d->event, config, state_dir, d->events, &d->manager)) < 0 ||
         (r = retire_timer_new(d->event, d->manager, on_due, d, &d->retire)) < 0 ||
+        (r = controller_timer_new(d->event, d->manager, &d->controllers)) < 0 ||
         (r = tlshd_watch_new(d->event, look_tlshd, d, &d->tlshd)) < 0 ||
         (r = refusals_new(d->event, &d->refusals)) < 0 ||
         (r = varlink_server_new(d->event, &info, &d->varlink)) < 0 ||
@@ -525,6 +529,7 @@ void daemon_start(Daemon *d)
     publish_all(d);
     if (!vault_is_opening(manager_vault(d->manager)))
         become_ready(d);
+    controller_timer_start(d->controllers);
     on_activity(d);
 }
 

@@ -108,7 +108,7 @@ def as_described(method, reply):
     return interfaces[interface].fits(reply["parameters"], interfaces[interface].errors[name])
 
 
-check("no method is left out", set(manager.methods) - {"List", "ListSlots", "Monitor", "Sync", "Status"} == set(base), set(manager.methods))
+check("no method is left out", set(manager.methods) - {"List", "ListControllers", "ListHosts", "ListSlots", "Monitor", "Sync", "Status"} == set(base), set(manager.methods))
 for method, (takes, _) in manager.methods.items():
     name, good = f"{MANAGER}.{method}", base.get(method, {})
     with Connection(path) as c:
@@ -165,6 +165,13 @@ with Connection(path) as c:
         replies.append(c.reply())
     why = [as_described("List", r) for r in replies]
     check("List: one reply for each key", len(replies) == 5 and not any(why), len(replies), *why)
+    # test-controllers.sh has more of them.
+    c.call(f"{MANAGER}.ListControllers", more=True)
+    reply = c.reply()
+    check("ListControllers: none", reply == {"parameters": {}} and not as_described("ListControllers", reply), reply)
+    c.call(f"{MANAGER}.ListHosts", more=True)
+    reply = c.reply()
+    check("ListHosts: not known", reply["error"] == f"{MANAGER}.HostsUnknown" and not as_described("ListHosts", reply), reply)
     c.call(f"{MANAGER}.ExportStore", {"subsystemNQNs": None}, more=True)
     replies = [c.reply()]
     while replies[-1].get("continues"):
@@ -185,6 +192,9 @@ with Connection(path) as c:
 with Connection(path) as c:
     reply = c.ask(f"{MANAGER}.ExportStore")
     check("ExportStore without more", reply["error"] == "org.varlink.service.ExpectedMore", reply)
+    for method in "ListControllers", "ListHosts":
+        reply = c.ask(f"{MANAGER}.{method}")
+        check(f"{method} without more", reply["error"] == "org.varlink.service.ExpectedMore", reply)
     reply = c.ask(f"{MANAGER}.List")
     check("List without more", reply["error"] == "org.varlink.service.ExpectedMore", reply)
     c.call(f"{MANAGER}.Status", oneway=True)

@@ -13,6 +13,10 @@ int methods_describe_key(const Key *k, unsigned on_demand_sec, json_object **ret
 int method_list(VarlinkCall *call, json_object *p, void *userdata);
 int method_describe(VarlinkCall *call, json_object *p, void *userdata);
 
+/* methods-controllers.c */
+int method_list_controllers(VarlinkCall *call, json_object *p, void *userdata);
+int method_list_hosts(VarlinkCall *call, json_object *p, void *userdata);
+
 /* methods-status.c; the gate closes until the store is open, but for VAULT_SLOW_USEC at most. */
 bool gate_status(const VarlinkCall *call, json_object *p, void *userdata);
 int method_status(VarlinkCall *call, json_object *p, void *userdata);

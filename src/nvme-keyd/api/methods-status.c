@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "basic/io.h"
 #include "basic/json.h"
@@ -7,6 +9,7 @@
 #include "basic/names.h"
 #include "build-config.h"
 #include "nvme-keyd/api/methods-private.h"
+#include "nvme-keyd/manager/controllers.h"
 
 /* Status. */
 
@@ -144,6 +147,60 @@ static int add_counts(json_object *o, const Manager *m, const ManagerLook *look)
     return look->knows_ours ? json_add_uint(o, "inKeyring", look->ours) : 0;
 }
 
+/* Of controllers whose requests do not end. */
+static int add_stalled(json_object *problems, const Stalls *stalls)
+{
+    const char *last = "";
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < stalls->n; i++) {
+        const StallDevice *d = &stalls->items[i];
+        _cleanup_(freep) char *text = NULL;
+
+        /* The devices of a controller stand together. */
+        if (!d->stalled || strcmp(d->controller, last) == 0)
+            continue;
+        last = d->controller;
+        if (asprintf(&text,
+                     "requests of %s of %s do not end after a KeyUpdate of its peer: run "
+                     "nvme-keyctl move --stalled",
+                     d->controller, d->subsysnqn) < 0)
+            return -ENOMEM;
+        r = json_append_take(problems, json_object_new_string(text));
+    }
+    return r;
+}
+
+/* Without sysfs nothing is known about the controllers. */
+static int add_controllers(json_object *status, Manager *m)
+{
+    const KeyUpdates *updates = manager_key_updates(m);
+    json_object *o, *problems;
+    const ControllerCounts *c;
+    int r = manager_look_controllers(m, &c);
+
+    if (r == -ENOMEM)
+        return r;
+    if (r == 0) {
+        o = json_object_new_object();
+        problems = json_object_new_array();
+        if (json_add_take(status, "controllers", o) < 0 ||
+            json_add_take(o, "problems", problems) < 0 || json_add_uint(o, "total", c->all) < 0 ||
+            json_add_uint(o, "active", c->active) < 0 || json_add_uint(o, "old", c->old) < 0 ||
+            json_add_uint(o, "stalled", c->stalled) < 0 ||
+            add_stalled(problems, manager_stalls(m)) < 0)
+            return -ENOMEM;
+    }
+    if (!updates->counted)
+        return 0;
+    o = json_object_new_object();
+    return json_add_take(status, "keyUpdates", o) < 0 ||
+                   json_add_uint(o, "received", updates->received) < 0 ||
+                   json_add_uint(o, "done", updates->done) < 0
+               ? -ENOMEM
+               : 0;
+}
+
 static json_object *configuration_status(const Manager *m)
 {
     _cleanup_(json_putp) json_object *o = json_object_new_object();
@@ -180,6 +237,7 @@ int method_status(VarlinkCall *call, json_object *p, void *userdata)
         json_add_take(o, "keyring", keyring_status(m, look->ring, look->missing > 0)) < 0 ||
         json_add_take(o, "provision", provision_status(m)) < 0 || add_tlshd(o, look) < 0 ||
         json_add_take(o, "credentials", credentials_status(m)) < 0 || add_counts(o, m, look) < 0 ||
+        add_controllers(o, m) < 0 ||
         json_add_take(o, "configuration", configuration_status(m)) < 0 ||
         (log_dropped() > 0 && json_add_uint(o, "droppedMessages", log_dropped()) < 0))
         return -ENOMEM;

@@ -29,9 +29,17 @@ static void count_keys(const Manager *m, ManagerLook *look)
     }
 }
 
+/* What has cost more is shared for longer. */
+static void share_look(Manager *m, uint64_t start)
+{
+    uint64_t now = now_monotonic(), share = LOOK_SHARE * (now - start);
+
+    m->look_usec = now + (share > LOOK_SHARED_USEC ? share : LOOK_SHARED_USEC);
+}
+
 const ManagerLook *manager_look(Manager *m, bool fresh)
 {
-    uint64_t start = now_monotonic(), cost;
+    uint64_t start = now_monotonic();
 
     if (!fresh && start < m->look_usec && m->look_revision == publisher_revision(m->publisher))
         return &m->look;
@@ -42,8 +50,21 @@ const ManagerLook *manager_look(Manager *m, bool fresh)
                          (!m->look.ring || reconcile_count_ours(m->look.ring, &m->look.ours) == 0);
     m->look.has_tlshd = manager_look_tlshd(m, &m->look.tlshd);
     m->look_revision = publisher_revision(m->publisher);
-    cost = now_monotonic() - start;
-    m->look_usec = start + cost +
-                   (LOOK_SHARE * cost > LOOK_SHARED_USEC ? LOOK_SHARE * cost : LOOK_SHARED_USEC);
+    m->look_counted = false;
+    share_look(m, start);
     return &m->look;
+}
+
+int manager_look_controllers(Manager *m, const ControllerCounts **ret)
+{
+    uint64_t start = now_monotonic();
+
+    if (!m->look_counted) {
+        m->controllers_error = manager_count_controllers(m, &m->controllers);
+        m->look_counted = true;
+        share_look(m, start);
+    }
+    if (m->controllers_error == 0)
+        *ret = &m->controllers;
+    return m->controllers_error;
 }

@@ -3,13 +3,20 @@
 
 #include "basic/detail.h"
 #include "basic/limits.h"
-#include "nvme-keyd/manager/manager.h"
+#include "nvme-keyd/manager/controllers.h"
 #include "nvme-keyd/probe/prober.h"
 #include "psk/limits.h"
 
 /* Shared by the files of the Manager: manager.c (configuration, reconciling), look.c (state for
  * readers), store.c (keys of the store), change.c (add, rotate, remove), import.c, export.c,
- * override.c (handed-in keys), retire.c. */
+ * override.c (handed-in keys), retire.c, controllers.c and controller-watch.c (connections). */
+
+/* See manager_watch_controllers(). */
+typedef struct ControllerWatch {
+    KeyUpdates updates;
+    Stalls stalls;
+    ControllerList seen; /* the controllers and their keys as of the last look */
+} ControllerWatch;
 
 struct Manager {
     Config config;
@@ -24,9 +31,13 @@ struct Manager {
     Publisher *publisher;
     Prober *prober;
     TlshdMemory tlshd;
+    ControllerWatch watch;
     ManagerLook look;
     uint64_t look_revision;
     uint64_t look_usec; /* CLOCK_MONOTONIC, until when look is valid; 0: it is not */
+    bool look_counted;  /* controllers belongs to look */
+    ControllerCounts controllers;
+    int controllers_error;
     KeyTable keys;
     KeySource records;      /* source of the keys that the store has */
     size_t n_handed_in;     /* keys without a record: the handed-in ones */
@@ -78,3 +89,9 @@ int manager_store_failed(int error, char **reterr_detail);
 int manager_new_vault(Manager *m, sd_event *event, const char *state_dir) _must_check_;
 /* Passes a changed configuration on to the Vault. */
 void manager_set_vault_rules(Manager *m);
+
+/* controller-watch.c */
+void controller_watch_done(ControllerWatch *w);
+/* A path of the system, or that of an environment variable that tests set; NULL for none: the
+ * stand-in keyring has no connections. */
+const char *manager_system_path(const Manager *m, const char *variable, const char *path);

@@ -61,6 +61,7 @@ Manager *manager_free(Manager *m)
     vault_free(m->vault);
     key_table_done(&m->keys);
     publisher_free(m->publisher);
+    controller_watch_done(&m->watch);
     manager_forget_problems(m);
     config_problems_done(&m->config_problems);
     free(m);
