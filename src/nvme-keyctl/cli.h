@@ -33,6 +33,7 @@ typedef struct Options {
     const char *socket;
     uint64_t timeout_usec; /* for a call, including the connection; 0: the default of the verb */
     bool generate, print_key, force, dry_run, check, rollback_counter, new_tpm, help, version;
+    bool stalled, target, when_unused;
     JsonMode json;
     bool legend;
     char **arguments; /* after the verb, ends with NULL */
@@ -101,13 +102,19 @@ int cli_open_key_file(const char *path);
 /* Judges a reply of Status: prints one line, but not with --json=, and returns the exit code. */
 int cli_check_status(const Options *o, json_object *status);
 
+/* Waits until no host of this machine's target uses the key of this id, and prints which ones do.
+ * Returns an exit code as cli_call() does; EXIT_OTHER if the kernel does not show it. */
+int cli_wait_unused(const Options *o, const char *id);
+
 /* Verbs, one file for each group; usage and options are in main.c. */
 int verb_add(const Options *o);
+int verb_controllers(const Options *o);
 int verb_generate(const Options *o);
 int verb_identity(const Options *o);
 int verb_import(const Options *o);
 int verb_list(const Options *o);
 int verb_monitor(const Options *o);
+int verb_move(const Options *o);
 int verb_remove(const Options *o);
 int verb_rotate(const Options *o);
 int verb_show(const Options *o);

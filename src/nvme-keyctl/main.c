@@ -32,7 +32,10 @@ enum {
     OPT_NEW_TPM = 1 << 16,
     OPT_MATCH = 1 << 17,
     OPT_ADDRESS = 1 << 18,
-    OPT_COMMON = 1 << 19, /* goes with every verb */
+    OPT_STALLED = 1 << 19,
+    OPT_TARGET = 1 << 20,
+    OPT_WHEN_UNUSED = 1 << 21,
+    OPT_COMMON = 1 << 22, /* goes with every verb */
 };
 
 #define OPTS_PAIR (OPT_SUBSYSNQN | OPT_HOSTNQN)
@@ -87,9 +90,14 @@ static const Option option_table[] = {
     {OPT_FORCE, "force", NULL, MEMBER(force), NULL, "override a refusal"},
     {OPT_CHECK, "check", NULL, MEMBER(check), NULL,
      "print one line; the exit status is the result"},
-    {OPT_DRY_RUN, "dry-run", NULL, MEMBER(dry_run), NULL, "check a key file, store nothing"},
+    {OPT_DRY_RUN, "dry-run", NULL, MEMBER(dry_run), NULL, "only say what would be done"},
     {OPT_MATCH, "match", "DIGEST", MEMBER(match), NULL,
      "print only what gives this digest or identity"},
+    {OPT_STALLED, "stalled", NULL, MEMBER(stalled), NULL,
+     "move controllers whose requests do not end"},
+    {OPT_TARGET, "target", NULL, MEMBER(target), NULL, "list the hosts of this machine's target"},
+    {OPT_WHEN_UNUSED, "when-unused", NULL, MEMBER(when_unused), NULL,
+     "wait until no host uses the key of a target"},
     {OPT_TPM2_PCRS, "tpm2-pcrs", "LIST", MEMBER(tpm2_pcrs), NULL,
      "bind a slot to these PCRs, such as 7+14 (7)"},
     {OPT_WITH_KEY, "with-key", "KEY", MEMBER(with_key), NULL,
@@ -133,12 +141,16 @@ static const Verb verb_table[] = {
      verb_rotate, "replace a PSK", LOOK_KEYS},
     {"import", "[FILE]", OPT_ROLE | OPT_IDENTITY_VERSION | OPT_DERIVATION | OPT_FORCE | OPT_DRY_RUN,
      verb_import, "store all PSKs of a key file, or none", LOOK_KEYS},
-    {"remove", "ID", OPT_FORCE, verb_remove, "remove a PSK", LOOK_KEYS},
+    {"remove", "ID", OPT_FORCE | OPT_WHEN_UNUSED, verb_remove, "remove a PSK", LOOK_KEYS},
     {"probe", "ID", OPT_ADDRESS, verb_probe, "ask targets whether they accept a PSK", NULL},
     {"monitor", NULL, 0, verb_monitor, "print what happens to keys, as it happens", NULL},
     {"sync", NULL, 0, verb_sync, "reconcile the kernel's keyring with the store",
      "nvme-keyctl status"},
     {"status", NULL, OPT_CHECK, verb_status, "show the state of service, store and keyring", NULL},
+    {"controllers", NULL, OPT_TARGET, verb_controllers, "list controllers and the keys they use",
+     NULL},
+    {"move", "[SUBSYSNQN]", OPT_STALLED | OPT_FORCE | OPT_DRY_RUN, verb_move,
+     "reset controllers that use an old key", "nvme-keyctl controllers"},
     {"identity", NULL, OPTS_PAIR | OPT_KEY_FILE | OPT_MATCH, verb_identity,
      "print the identities of a PSK, store nothing", NULL},
     {"slot list", NULL, 0, verb_slot_list, "list the slots, which open the store", NULL},
@@ -270,13 +282,13 @@ static int refuse_secrets(int argc, char **argv)
 }
 
 /* *given has a bit for each row of option_table. Several --subsysnqn= are checked per verb. */
-static int take_option(Options *o, size_t row, const char *value, uint32_t *given)
+static int take_option(Options *o, size_t row, const char *value, uint64_t *given)
 {
     const Option *option = &option_table[row];
 
-    if (*given & (uint32_t)1 << row && option->set != set_subsysnqn)
+    if (*given & (uint64_t)1 << row && option->set != set_subsysnqn)
         return cli_fail(EXIT_USAGE, "--%s was given twice", option->name);
-    *given |= (uint32_t)1 << row;
+    *given |= (uint64_t)1 << row;
     return set_option(o, option, value);
 }
 
@@ -289,7 +301,7 @@ static size_t row_of(const char *name)
     return row;
 }
 
-static int parse_options(int argc, char **argv, Options *o, uint32_t *given)
+static int parse_options(int argc, char **argv, Options *o, uint64_t *given)
 {
     struct option long_options[ARRAY_SIZE(option_table) + 1] = {{NULL, 0, NULL, 0}};
     int row = 0, c, r = EXIT_OK;
@@ -341,10 +353,10 @@ static const Verb *find_verb(char **words, char ***ret_arguments)
     return NULL;
 }
 
-static int check_options(const Verb *verb, const Options *o, uint32_t given)
+static int check_options(const Verb *verb, const Options *o, uint64_t given)
 {
     for (size_t i = 0; i < ARRAY_SIZE(option_table); i++)
-        if (given & (uint32_t)1 << i && !(option_table[i].bit & (verb->options | OPT_COMMON)))
+        if (given & (uint64_t)1 << i && !(option_table[i].bit & (verb->options | OPT_COMMON)))
             return cli_fail(EXIT_USAGE, "%s does not take --%s", verb->name, option_table[i].name);
     if (o->n_subsysnqns > 1 && verb->run != verb_store_export)
         return cli_fail(EXIT_USAGE, "--subsysnqn was given twice");
@@ -369,7 +381,7 @@ static int check_arguments(const Verb *verb, int n)
 static int run(int argc, char **argv, Options *o, const char **ret_look)
 {
     const Verb *verb;
-    uint32_t given = 0;
+    uint64_t given = 0;
     int r;
 
     r = secret_memory_init();

@@ -267,7 +267,9 @@ int verb_remove(const Options *o)
     if (!p || (r = add_optional(p, "id", o->arguments[0])) != EXIT_OK ||
         (o->force && json_add_bool(p, "force", true) < 0))
         return cli_out_of_memory();
-    r = cli_call(o, "Remove", TAKE_PTR(p), &reply);
+    r = o->when_unused ? cli_wait_unused(o, o->arguments[0]) : EXIT_OK;
+    if (r == EXIT_OK)
+        r = cli_call(o, "Remove", TAKE_PTR(p), &reply);
     if (r == EXIT_OK && o->json != JSON_OFF)
         cli_print_json(o, reply);
     return r;

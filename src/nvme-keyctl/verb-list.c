@@ -343,6 +343,31 @@ static void print_counts(json_object *status)
                (unsigned long long)ours);
 }
 
+static void print_controllers(json_object *status)
+{
+    uint64_t total = 0, active = 0, old = 0, received = 0, done = 0;
+    json_object *controllers, *updates, *problems;
+
+    if (json_get_object(status, "controllers", &controllers) > 0) {
+        (void)json_get_uint(controllers, "total", INT64_MAX, &total);
+        (void)json_get_uint(controllers, "active", INT64_MAX, &active);
+        (void)json_get_uint(controllers, "old", INT64_MAX, &old);
+        if (total > 0)
+            printf("%14s: %llu with TLS, %llu on the active key, %llu on an old key%s\n",
+                   "Controllers", (unsigned long long)total, (unsigned long long)active,
+                   (unsigned long long)old, old > 0 ? ": run nvme-keyctl move" : "");
+        if (json_get_array(controllers, "problems", &problems) > 0)
+            print_lines(problems);
+    }
+    if (json_get_object(status, "keyUpdates", &updates) <= 0)
+        return;
+    (void)json_get_uint(updates, "received", INT64_MAX, &received);
+    (void)json_get_uint(updates, "done", INT64_MAX, &done);
+    if (received > 0)
+        printf("%14s: %llu received from peers, %llu carried out\n", "Key updates",
+               (unsigned long long)received, (unsigned long long)done);
+}
+
 static void print_configuration(json_object *status)
 {
     json_object *configuration, *problems;
@@ -388,6 +413,7 @@ static int print_status(json_object *status)
     if (json_get_object(status, "credentials", &credentials) > 0)
         print_credentials(credentials);
     print_counts(status);
+    print_controllers(status);
     if (json_get_uint(status, "droppedMessages", INT64_MAX, &dropped) > 0)
         printf("%14s: %llu lines lost, because the journal was full\n", "Log",
                (unsigned long long)dropped);

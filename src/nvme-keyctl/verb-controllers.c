@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "basic/io.h"
+#include "basic/json.h"
+#include "basic/limits.h"
+#include "nvme-keyctl/cli.h"
+#include "nvme-keyctl/output.h"
+
+/* controllers lists connections and their keys. */
+
+/* Between two looks at the hosts of the target. */
+#define UNUSED_POLL_SEC 2
+
+/* The cells of a row that are not strings of the reply. */
+typedef struct Row {
+    char serial[16];
+    char state[64];
+} Row;
+
+static void fill_row(json_object *connection, Row *row)
+{
+    bool stalled = false;
+    uint64_t serial;
+
+    (void)json_get_bool(connection, "stalled", &stalled);
+    (void)snprintf(row->state, sizeof(row->state), "%s%s", json_string_or(connection, "state", "-"),
+                   stalled ? ", stalled" : "");
+    if (json_get_uint(connection, "serial", INT32_MAX, &serial) > 0)
+        (void)snprintf(row->serial, sizeof(row->serial), "%08x", (unsigned)serial);
+    else
+        strcpy(row->serial, "-");
+}
+
+/* What a column shows: a member of the connection, or a cell of Row. */
+typedef struct Column {
+    const char *head;
+    const char *member; /* "" for Row.state, NULL for Row.serial */
+} Column;
+
+static const Column controller_columns[] = {
+    {"NAME", "name"},       {"STATE", ""},        {"KEY", "key"},
+    {"KEY ID", "keyID"},    {"KEY SERIAL", NULL}, {"SUBSYSTEM NQN", "subsystemNQN"},
+    {"ADDRESS", "address"},
+};
+static const Column host_columns[] = {
+    {"HOST NQN", "hostNQN"}, {"KEY", "key"},         {"KEY ID", "keyID"},
+    {"KEY SERIAL", NULL},    {"ADDRESS", "address"}, {"SUBSYSTEM NQN", "subsystemNQN"},
+};
+
+static int print_connections(const Options *o, json_object *list, const Column *columns, size_t n)
+{
+    size_t n_rows = json_object_array_length(list) + 1;
+    _cleanup_(freep) const char **cells = calloc(n_rows * n, sizeof(*cells));
+    _cleanup_(freep) Row *rows = calloc(n_rows, sizeof(*rows));
+
+    if (!cells || !rows)
+        return cli_out_of_memory();
+    for (size_t c = 0; c < n; c++)
+        cells[c] = columns[c].head;
+    for (size_t i = 1; i < n_rows; i++) {
+        json_object *connection = json_object_array_get_idx(list, i - 1);
+
+        fill_row(connection, &rows[i]);
+        for (size_t c = 0; c < n; c++)
+            cells[i * n + c] = !columns[c].member ? rows[i].serial
+                               : !columns[c].member[0]
+                                   ? rows[i].state
+                                   : json_string_or(connection, columns[c].member, "-");
+    }
+    cli_print_table(o, cells, n, n_rows);
+    return EXIT_OK;
+}
+
+static size_t count(json_object *list, const char *member)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < json_object_array_length(list); i++) {
+        bool value = false;
+
+        (void)json_get_bool(json_object_array_get_idx(list, i), member, &value);
+        n += value;
+    }
+    return n;
+}
+
+static void print_totals(json_object *list)
+{
+    size_t n = json_object_array_length(list), old = count(list, "old"),
+           stalled = count(list, "stalled");
+
+    printf("\n%zu controller%s with TLS", n, n == 1 ? "" : "s");
+    if (old > 0)
+        printf(", %zu on an old key: run nvme-keyctl move", old);
+    if (stalled > 0)
+        printf("%s %zu stalled: run nvme-keyctl move --stalled", old > 0 ? ";" : ",", stalled);
+    printf(".\n");
+}
+
+static int list_hosts(const Options *o, json_object *list)
+{
+    int r = cli_call_list(o, "ListHosts", "host", list);
+
+    if (r != EXIT_OK || o->json != JSON_OFF)
+        return r;
+    r = print_connections(o, list, host_columns, ARRAY_SIZE(host_columns));
+    if (r == EXIT_OK && o->legend)
+        printf("\n%zu connection%s with TLS.\n", json_object_array_length(list),
+               json_object_array_length(list) == 1 ? "" : "s");
+    return r;
+}
+
+static int list_controllers(const Options *o, json_object *list)
+{
+    int r = cli_call_list(o, "ListControllers", "controller", list);
+
+    if (r != EXIT_OK || o->json != JSON_OFF)
+        return r;
+    r = print_connections(o, list, controller_columns, ARRAY_SIZE(controller_columns));
+    if (r == EXIT_OK && o->legend)
+        print_totals(list);
+    return r;
+}
+
+int verb_controllers(const Options *o)
+{
+    _cleanup_(json_putp) json_object *reply = json_object_new_object();
+    json_object *list = json_object_new_array();
+    int r;
+
+    if (json_add_take(reply, o->target ? "hosts" : "controllers", list) < 0)
+        return cli_out_of_memory();
+    r = o->target ? list_hosts(o, list) : list_controllers(o, list);
+    if (r == EXIT_OK && o->json != JSON_OFF)
+        cli_print_json(o, reply);
+    return r;
+}
+
+/* The number of hosts that use the key; *ret_host: one of them. */
+static size_t count_users(json_object *hosts, const char *id, const char **ret_host)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < json_object_array_length(hosts); i++) {
+        json_object *host = json_object_array_get_idx(hosts, i);
+
+        if (strcmp(json_string_or(host, "keyID", ""), id) != 0)
+            continue;
+        *ret_host = json_string_or(host, "hostNQN", "-");
+        n++;
+    }
+    return n;
+}
+
+/* Prints how many connections still use the key, whenever that changes. */
+static int report_users(const Options *o, const char *id, size_t n, const char *host)
+{
+    if (o->json != JSON_OFF || !o->legend)
+        return EXIT_OK;
+    if (n == 0)
+        printf("No host uses key %s any more.\n", id);
+    else if (n == 1)
+        printf("Key %s is still used by host %s.\n", id, host);
+    else
+        printf("Key %s is still used by %zu connections, one of host %s.\n", id, n, host);
+    return output_flush() < 0 ? EXIT_OTHER : EXIT_OK;
+}
+
+int cli_wait_unused(const Options *o, const char *id)
+{
+    uint64_t end = o->timeout_usec > 0 ? now_monotonic() + o->timeout_usec : 0;
+    size_t last = SIZE_MAX;
+
+    for (;;) {
+        _cleanup_(json_putp) json_object *hosts = json_object_new_array();
+        const char *host = "-";
+        int r = hosts ? cli_call_list(o, "ListHosts", "host", hosts) : cli_out_of_memory();
+        size_t n = r == EXIT_OK ? count_users(hosts, id, &host) : 0;
+
+        if (r == EXIT_OK && n != last)
+            r = report_users(o, id, n, host);
+        if (r != EXIT_OK || n == 0)
+            return r;
+        if (end > 0 && now_monotonic() >= end)
+            return cli_fail(EXIT_CONFLICT, "key %s is still used by host %s, so it stays", id,
+                            host);
+        last = n;
+        (void)nanosleep(&(struct timespec){.tv_sec = UNUSED_POLL_SEC}, NULL);
+    }
+}
