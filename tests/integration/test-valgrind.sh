@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck source-path=SCRIPTDIR
-# The daemon under valgrind through a life of every method, a reload, bad input and SIGTERM: no
-# error, and nothing definitely lost.
+# The daemon under valgrind through a life of every method, a reload, bad input and SIGTERM, and the helper that
+# probes targets: no error, and nothing definitely lost.
 . "$(dirname "$0")/lib.sh"
 
 command -v valgrind >/dev/null || skip_all "needs valgrind"
@@ -17,13 +17,16 @@ head -n 1 "$state/store" | json 'o["slots"][0]["credential"]' |
 printf '%s\n' "$HOST nqn.2026-11.org.example:given $(psk given)" "of no use" "role=both $HOST $SUBSYSTEM $(psk given)" \
     >"$tmp/credentials/nvme-keyd.psk.x"
 rm -f "$varlink" "$request"
-each=(-E "STATE_DIRECTORY=$state" -E "CREDENTIALS_DIRECTORY=$tmp/credentials")
+each=(-E "STATE_DIRECTORY=$state" -E "CREDENTIALS_DIRECTORY=$tmp/credentials" -E "NVME_KEYD_PROBE=$tmp/probe")
+under=(valgrind --quiet --child-silent-after-fork=yes --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite)
 systemd-socket-activate --fdname=varlink -l "$varlink" "${each[@]}" \
     systemd-socket-activate --seqpacket --fdname=varlink:request -l "$request" "${each[@]}" \
-    valgrind --quiet --child-silent-after-fork=yes --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite \
-    --log-file="$tmp/valgrind" "$build/nvme-keyd" -c "$conf" 2>>"$log" &
+    "${under[@]}" --log-file="$tmp/valgrind" "$build/nvme-keyd" -c "$conf" 2>>"$log" &
 daemon=$!
-wait_for 60 is_listening "$varlink" || bail "systemd-socket-activate"
+systemd-socket-activate --seqpacket --accept --inetd -l "$tmp/probe" \
+    "${under[@]}" --log-file="$tmp/valgrind.helper.%p" "$build/src/probe/nvme-keyd-probe" 2>>"$log" &
+defer "kill $! 2>/dev/null"
+wait_for 60 is_listening "$varlink" && wait_for 60 is_listening "$tmp/probe" || bail "systemd-socket-activate"
 
 quiet() {
     "$@" >/dev/null
@@ -54,6 +57,17 @@ for garbage in b"\0", b"x" * 200000, b'{"method":1}\0', b'{"method":"org.nvmekey
     except OSError:
         pass
 PY
+# A target with the key, and after that a closed port.
+port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+identity=$(ctl list --json=short | json '[i["identity"] for k in o["keys"] if k["id"] == "'"$new"'" for i in k["identities"]][0]')
+openssl s_server -quiet -nocert -tls1_3 -accept "127.0.0.1:$port" -naccept 1 -psk_identity "$identity" \
+    -psk "$(keyctl pipe "$(keyctl search "$(ring)" user "$identity")" | od -An -v -tx1 | tr -d ' \n')" </dev/null &>/dev/null &
+server=$!
+listens() { grep -qi "0100007F:$(printf %04X "$port") 00000000:0000 0A" /proc/net/tcp; }
+wait_for 60 listens
+check "probe" quiet ctl probe "$new" --address="127.0.0.1:$port"
+wait "$server"
+check_fails "probe of a closed port" quiet ctl probe "$new" --address="127.0.0.1:$port"
 kill -HUP "$daemon"
 check "remove" ctl remove "$new"
 check "the daemon still answers" quiet ctl status
@@ -61,4 +75,5 @@ daemon_stop
 is "the daemon ends with status 0" "$daemon_status" 0
 # Its own complaints begin with dashes.
 is "valgrind reports nothing" "$(grep -v "^--" "$tmp/valgrind")" ""
+is "valgrind reports nothing of two helpers" "$(cat "$tmp"/valgrind.helper.* | grep -cv "^--") $(ls "$tmp"/valgrind.helper.* | wc -l)" "0 2"
 finish
