@@ -163,11 +163,12 @@ is "least: the shim loads libc only" "$(readelf -d "$tmp/least/$shim" | sed -n '
 
 root=$tmp/root
 mkdir -p "$root/etc/systemd/system"
-run systemctl --root="$root" preset nvme-keyd.socket nvme-keyd-request.socket nvme-keyd-probe.socket nvme-keyd-preload.service
+run systemctl --root="$root" preset nvme-keyd.socket nvme-keyd-request.socket nvme-keyd-preload.service
 is "preset: enables" "$status $(cd "$root/etc/systemd/system" && ls -d sockets.target.wants/* sysinit.target.wants/* | tr '\n' ' ')" \
-    "0 sockets.target.wants/nvme-keyd-probe.socket sockets.target.wants/nvme-keyd-request.socket sockets.target.wants/nvme-keyd.socket sysinit.target.wants/nvme-keyd-preload.service "
-run systemctl --root="$root" is-enabled nvme-keyd.service nvme-keyd-credentials.service
+    "0 sockets.target.wants/nvme-keyd-request.socket sockets.target.wants/nvme-keyd.socket sysinit.target.wants/nvme-keyd-preload.service "
+run systemctl --root="$root" is-enabled nvme-keyd.service nvme-keyd-credentials.service nvme-keyd-probe.socket
 is "preset: and nothing else" "$out" "static
+static
 static"
 
 # --- an installation on this machine makes the group, one into a directory does not
