@@ -84,7 +84,7 @@ port=$(free_port)
 
 probe_is "no helper: the probe fails, and says so" 11 unavailable
 like "no helper: what to do" "$out" "nvme-keyd-probe.socket"
-refused "no controller, no address" 11 "no live controller of this host" ctl probe "$id"
+refused "no controller, no address" 11 "no controller of this host" ctl probe "$id"
 refused "an unknown key" 4 "no key has the id" ctl probe 0123456789abcdef --address=127.0.0.1
 for bad in target.example 127.0.0.1:0 127.0.0.1:65536 127.0.0.1: "[::1" "[::1]4420" "[::1]:x" 127.0.0.1%lo; do
     run ctl probe "$id" --address="$bad"

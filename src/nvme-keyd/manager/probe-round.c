@@ -90,9 +90,10 @@ static int append_controller(ProbeRound *r, const Controller *c, char **reterr_d
     return 0;
 }
 
+/* Also one that has lost its connection: it needs the key next, and its target may only be down. */
 static bool is_of_pair(const Controller *c, const Key *k)
 {
-    return c->live && !c->generates && strcmp(c->hostnqn, k->hostnqn) == 0 &&
+    return !c->generates && strcmp(c->hostnqn, k->hostnqn) == 0 &&
            strcmp(c->subsysnqn, k->subsysnqn) == 0;
 }
 
@@ -112,7 +113,7 @@ static int add_controllers(ProbeRound *r, const Manager *m, const Key *k, char *
             error = append_controller(r, &list.items[i], reterr_detail);
     if (error == 0 && r->n == 0)
         return detail_set(reterr_detail, -EHOSTUNREACH,
-                          "no live controller of this host has these names: give the address of "
+                          "no controller of this host has these names: give the address of "
                           "the target");
     return error;
 }

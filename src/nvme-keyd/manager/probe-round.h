@@ -5,8 +5,9 @@
 #include "nvme-keyd/probe/prober.h"
 
 /*
- * Asks all targets of a key whether they accept it: the addresses of the live controllers of its
- * pair, or one address that is given. The keys may change meanwhile: a round has what it needs.
+ * Asks all targets of a key whether they accept it: the addresses of the controllers of its pair,
+ * connected or not, or one address that is given. The keys may change meanwhile: a round has what
+ * it needs.
  */
 typedef struct ProbeRound ProbeRound;
 
@@ -24,7 +25,7 @@ typedef void (*ProbeRoundDone)(const ProbeResult *results, size_t n, void *userd
 /* Offers the highest identity version of a key to its targets; target: the only one, or NULL for
  * those of the controllers. done is called once, from the event loop, also if the Manager is freed
  * meanwhile. Returns -ENOENT; -EBUSY for a broken, revoked or overridden key; -EHOSTUNREACH if the
- * pair has no live controller; -ENOBUFS if too many probes are waiting; or an error of reading the
+ * pair has no controller; -ENOBUFS if too many probes are waiting; or an error of reading the
  * controllers or of the key's source. All but -ENOMEM come with a line for people. */
 int probe_round_start(Manager *m, const char *id, const ProbeTarget *target, ProbeRoundDone done,
                       void *userdata, ProbeRound **ret, char **reterr_detail) _must_check_;
