@@ -302,6 +302,14 @@ int ring_unlink(const Ring *r, int32_t serial)
     return errno == ENOKEY && keyctl_read(r->serial, NULL, 0) >= 0 ? 0 : -errno;
 }
 
+int ring_revoke(const Ring *r, int32_t serial)
+{
+    /* EKEYREVOKED: it was revoked already. ENOKEY: it is gone. */
+    if (keyctl_revoke(serial) < 0 && errno != EKEYREVOKED && errno != ENOKEY)
+        return -errno;
+    return ring_unlink(r, serial);
+}
+
 /* A line may be forged by a newline in a description. Then a key only counts as not ready. */
 static bool is_under_construction(const char *line, unsigned *ret_serial)
 {

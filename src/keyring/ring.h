@@ -96,6 +96,10 @@ int32_t ring_look_up(const Ring *r, const char *description);
  * error. */
 int ring_unlink(const Ring *r, int32_t serial) _must_check_;
 
+/* Revokes a key, so that nothing can use it any more, and unlinks it. Never for a key that a live
+ * controller of this host refers to. */
+int ring_revoke(const Ring *r, int32_t serial) _must_check_;
+
 /* Lists the serials of all keys under construction on this machine; reading such a key blocks.
  * Linear in the keys that we can see. Free *ret. Returns -ENOMEM, or an error of reading
  * /proc/keys. */

@@ -11,6 +11,7 @@
 #include "nvme-keyd/daemon-log.h"
 #include "nvme-keyd/handed/limits.h"
 #include "nvme-keyd/keys/broken.h"
+#include "nvme-keyd/manager/rotation.h"
 
 /* Logs each line of detail as "what: line". */
 static void log_lines(int level, const LogFields *fields, const char *what, const char *detail)
@@ -85,6 +86,25 @@ void daemon_log_overridden(Manager *m)
             "The handed-in key for %s of credential %s is not used: the store has a key for "
             "this pair",
             k->subsysnqn, k->handed_by);
+    }
+}
+
+void daemon_log_steps(Manager *m)
+{
+    static const struct {
+        const char *message_id, *done;
+    } steps[] = {[KEY_STEP_ACTIVATE] = {MESSAGE_KEY_ACTIVATED, "activated"},
+                 [KEY_STEP_RETIRE] = {MESSAGE_KEY_RETIRED, "retired"},
+                 [KEY_STEP_REVOKE] = {MESSAGE_KEY_REVOKED, "revoked"},
+                 [KEY_STEP_REMOVE] = {MESSAGE_KEY_REMOVED, "removed"}};
+    const Key *k;
+    KeyStep step;
+
+    while ((k = manager_next_step(m, &step))) {
+        const LogFields fields = {steps[step].message_id, k->hostnqn, k->subsysnqn, k->id};
+
+        (void)log_full(LOG_INFO, 0, &fields, "Key %s for host %s and subsystem %s %s as planned",
+                       k->id, k->hostnqn, k->subsysnqn, steps[step].done);
     }
 }
 

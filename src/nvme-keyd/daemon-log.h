@@ -42,6 +42,8 @@ void daemon_log_problems(const Manager *m);
 
 /* Logs handed-in keys that have been overridden since the last call. */
 void daemon_log_overridden(Manager *m);
+/* Logs the steps of keys that were taken at their time. */
+void daemon_log_steps(Manager *m);
 
 /* Logs keys in the ring that an administrator should look at, once each. */
 void daemon_log_ring(Manager *m);

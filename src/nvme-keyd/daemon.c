@@ -16,6 +16,7 @@
 #include "nvme-keyd/controller-timer.h"
 #include "nvme-keyd/daemon-log.h"
 #include "nvme-keyd/daemon.h"
+#include "nvme-keyd/manager/rotation.h"
 #include "nvme-keyd/notifier.h"
 #include "nvme-keyd/refusals.h"
 #include "nvme-keyd/retire-timer.h"
@@ -257,6 +258,7 @@ static void on_activity(void *userdata)
         return;
     }
     daemon_log_overridden(d->manager);
+    daemon_log_steps(d->manager);
     daemon_log_ring(d->manager);
     daemon_log_clock(&d->log, d->manager);
     vault_count(manager_vault(d->manager));
@@ -470,6 +472,22 @@ static void on_event(void *userdata)
     varlink_server_wake(d->varlink);
 }
 
+/* Until something probes the target first, a host switches at the time that was planned. */
+static void on_activate(Key *k, void *userdata)
+{
+    const LogFields fields = {MESSAGE_KEY_ACTIVATED, k->hostnqn, k->subsysnqn, k->id};
+    _cleanup_(freep) char *detail = NULL;
+    const Daemon *d = userdata;
+
+    if (manager_activate(d->manager, k->id, &detail) < 0)
+        (void)log_full(LOG_WARNING, 0, &fields, "Cannot activate key %s: %s", k->id,
+                       detail ? detail : "out of memory");
+    else
+        (void)log_full(LOG_INFO, 0, &fields,
+                       "Key %s for host %s and subsystem %s activated as planned", k->id,
+                       k->hostnqn, k->subsysnqn);
+}
+
 static int setup(Daemon *d, const Config *config, const char *state_dir)
 {
     static const VarlinkServiceInfo info = {"nvme-keyd", "nvme-keyd", PROJECT_VERSION,
@@ -493,6 +511,7 @@ static int setup(Daemon *d, const Config *config, const char *state_dir)
         (r = varlink_server_add_interface(d->varlink, &manager_interface, d->manager)) < 0)
         return r;
     manager_set_handler(d->manager, on_vault, d);
+    manager_set_activate(d->manager, on_activate, d);
     (void)sd_event_source_set_enabled(d->resume, SD_EVENT_OFF);
     arm(d->idle, 0);
     arm(d->again, 0);

@@ -74,7 +74,7 @@ like "generate: keeps it to itself" "$out" '^[0-9a-f]{16}$'
 run ctl rotate "$made" --generate --print-key --json=short
 is "rotate: JSON" "$(json 'o["psk"][:16]' <<<"$out")" NVMeTLSkey-1:02:
 run ctl show "$made"
-is "rotate: the old one is gone" "$status" 4
+like "rotate: the old one is kept" "$out" 'State: +retiring'
 run ctl rotate "$two" <<<"$(psk six)"
 new=$out
 is "rotate: target" "$(ctl list --json=short | json "sorted(k['state'] for k in o['keys'] if k['id'] in ('$two', '$new'))")" "['active', 'retiring']"
@@ -290,7 +290,7 @@ refused_with "add: one name begins with the other" 5 "begins with the other: ren
 refused "generate: twice" 5 "key $id is already active" ctl generate --hostnqn="$HOST" --subsysnqn="$SUBSYSTEM"
 target=$(add seven r --role=target)
 newer=$(ctl rotate "$target" --generate)
-refused "rotate: a retiring one" 5 "key $target is retiring, only an active one" ctl rotate "$target" --generate
+refused "rotate: a retiring one" 5 "key $target is retiring: rotate the key that replaced it" ctl rotate "$target" --generate
 ctl remove "$newer" && ctl remove "$target"
 run ctl add --hostnqn="$HOST" --subsysnqn="${SUBSYSTEM}b" --force <<<"$(psk other)"
 is "add: forced" "$status$err" 0

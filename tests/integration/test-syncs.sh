@@ -36,7 +36,8 @@ import_three() {
 
 is "add" "$(syncs add two two)" 2
 is "import of three keys" "$(syncs import_three)" 2
-is "rotate" "$(syncs rotate)" 2
+# A pending key first, and then the switch.
+is "rotate on a host" "$(syncs rotate)" 4
 id=$(<"$tmp/id")
 is "list" "$(syncs ctl list)" 0
 is "remove" "$(syncs ctl remove --force "$id")" 2

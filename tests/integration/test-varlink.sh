@@ -82,6 +82,10 @@ base = {
     "Generate": {"subsystemNQN": "nqn.x:z", "hostNQN": "nqn.host"},
     "Rotate": {"id": "0" * 16},
     "Import": {"keys": [], "dryRun": True},
+    "Activate": {"id": "0" * 16},
+    "Revert": {"id": "0" * 16},
+    "Retire": {"id": "0" * 16},
+    "Revoke": {"id": "0" * 16},
     "Remove": {"id": "0" * 16},
     "Describe": {"id": key},
     "Probe": {"id": key, "address": "127.0.0.1"},
@@ -152,6 +156,10 @@ for method, parameters in (
     ("Probe", {"id": key}),
     ("Sync", {}),
     ("Status", {}),
+    ("Retire", {"id": made}),
+    ("Activate", {"id": made}),
+    ("Revert", {"id": made}),
+    ("Revoke", {"id": made}),
     ("Remove", {"id": made}),
 ):
     reply = ask(f"{MANAGER}.{method}", parameters)
@@ -291,7 +299,7 @@ chmod 644 "$tmp/nobody.py" "$tmp/varlink.py"
 chmod 755 "$tmp"
 chmod 666 "$varlink"
 methods=(org.varlink.service.GetInfo)
-for method in Add Generate Import List Describe Rotate Remove Probe Sync Status; do
+for method in Add Generate Import List Describe Rotate Activate Revert Retire Revoke Remove Probe Sync Status; do
     methods+=("org.nvmekeyd.Manager.$method")
 done
 relay setpriv --reuid=65534 --regid=65534 --clear-groups \

@@ -239,13 +239,15 @@ Key *fixture_add(Fixture *f, const char *subsysnqn, KeyRole role, uint8_t seed)
 Key *fixture_rotate(Fixture *f, const char *id, uint8_t seed)
 {
     _cleanup_(secret_freep) Secret *psk = fixture_psk(seed);
-    const KeyRequest q = {.hash = PSK_HASH_SHA256, .configured = psk};
-    _cleanup_(freep) char *detail = NULL;
+    const Rotation q = {.key = {.hash = PSK_HASH_SHA256, .configured = psk, .force = true},
+                        .has_hash = true,
+                        .at_once = true};
+    _cleanup_(freep) char *detail = NULL, *warning = NULL;
     Key *k = NULL;
     int r = fixture_open(f, f->m);
 
     if (r == 0)
-        r = manager_rotate(f->m, id, &q, &k, &detail);
+        r = manager_rotate(f->m, id, &q, &k, &warning, &detail);
 
     if (r < 0)
         printf("# rotate: %s\n", detail ? detail : strerror(-r));

@@ -15,7 +15,7 @@
 #include "basic/io.h"
 #include "basic/limits.h"
 #include "basic/names.h"
-#include "nvme-keyd/manager/manager.h"
+#include "nvme-keyd/manager/rotation.h"
 #include "test.h"
 
 /*
@@ -76,6 +76,7 @@ void fixture_close(const Fixture *f);
 int fixture_try(Fixture *f, const KeyRequest *q, Key **ret, char **reterr_detail);
 int fixture_try_add(Fixture *f, const char *subsysnqn, KeyRole role, unsigned versions,
                     uint8_t seed, Key **ret);
+/* A host switches at once. */
 Key *fixture_rotate(Fixture *f, const char *id, uint8_t seed);
 int fixture_remove(Fixture *f, const char *id);
 int fixture_sync_manager(const Fixture *f, Manager *m, ReconcileResult *ret);

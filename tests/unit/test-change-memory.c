@@ -172,11 +172,12 @@ static int run_add(Manager *m, _unused_ const char *id, const Secret *psk)
 
 static int run_rotate(Manager *m, const char *id, const Secret *psk)
 {
-    const KeyRequest q = {.hash = PSK_HASH_SHA256, .configured = psk};
-    _cleanup_(freep) char *detail = NULL;
+    const Rotation q = {
+        .key = {.hash = PSK_HASH_SHA256, .configured = psk}, .has_hash = true, .at_once = true};
+    _cleanup_(freep) char *detail = NULL, *warning = NULL;
     Key *k;
 
-    return manager_rotate(m, id, &q, &k, &detail);
+    return manager_rotate(m, id, &q, &k, &warning, &detail);
 }
 
 static int run_remove(Manager *m, const char *id, _unused_ const Secret *psk)

@@ -26,22 +26,25 @@ TEST(rotate_host)
     ASSERT_TRUE(fixture_keeps(&f, new));
     ASSERT_TRUE(ring_has_key(new, 1));
     ASSERT_EQ(ring_size(), 1);
-    ASSERT_EQ(fixture_keys(&f), 1);
-    ASSERT_EQ(manager_deadline(f.m), 0);
-    ASSERT_TRUE(!key_table_find(manager_keys(f.m), id));
+    ASSERT_STR(new->succeeds, id);
+    /* The old one stays sealed, as the way back. */
+    ASSERT_EQ(fixture_keys(&f), 2);
+    k = key_table_find(manager_keys(f.m), id);
+    ASSERT_TRUE(k && fixture_keeps(&f, k) && k->state == KEY_RETIRING && k->serials[1] == 0);
+    ASSERT_EQ(manager_deadline(f.m), k->deadline_usec);
 }
 
 TEST(rotate_refused)
 {
-    static const KeyRequest q = {.hash = PSK_HASH_SHA256};
-    _cleanup_(freep) char *none = NULL, *busy = NULL;
+    static const Rotation q = {.at_once = true};
+    _cleanup_(freep) char *none = NULL, *busy = NULL, *warning = NULL;
     char id[STORE_ID_SIZE];
     Key *k, *ignored = NULL;
     FIXTURE;
 
     k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_TARGET, 1);
     ASSERT_TRUE(k);
-    ASSERT_EQ(manager_rotate(f.m, "0000000000000000", &q, &ignored, &none), -ENOENT);
+    ASSERT_EQ(manager_rotate(f.m, "0000000000000000", &q, &ignored, &warning, &none), -ENOENT);
     /* The same PSK would be no rotation. */
     ASSERT_TRUE(!fixture_rotate(&f, k->id, 1));
     ASSERT_EQ(fixture_keys(&f), 1);
@@ -49,7 +52,7 @@ TEST(rotate_refused)
 
     strcpy(id, k->id);
     ASSERT_TRUE(fixture_rotate(&f, id, 2));
-    ASSERT_EQ(manager_rotate(f.m, id, &q, &ignored, &busy), -EBUSY);
+    ASSERT_EQ(manager_rotate(f.m, id, &q, &ignored, &warning, &busy), -EBUSY);
     ASSERT_TRUE(busy && strstr(busy, "retiring"));
     ASSERT_TRUE(!ignored);
 }
@@ -272,7 +275,7 @@ TEST(no_gap)
     ASSERT_TRUE(ok);
     ASSERT_EQ(status, 0);
     ASSERT_TRUE(ring_has_key(k, 1));
-    ASSERT_EQ(fixture_keys(&f), 1);
+    ASSERT_EQ(fixture_keys(&f), ROTATIONS + 1);
 }
 
 /* The ring was replaced since the last look: the new one gets all keys except the old one of the
@@ -292,8 +295,8 @@ TEST(rotate_ring_gone)
     ASSERT_TRUE(new);
     ASSERT_TRUE(ring_has_key(new, 1) && ring_has_key(other, 1));
     ASSERT_EQ(ring_size(), 2);
-    ASSERT_EQ(fixture_keys(&f), 2);
-    ASSERT_TRUE(!key_table_find(manager_keys(f.m), id));
+    ASSERT_EQ(fixture_keys(&f), 3);
+    ASSERT_EQ(key_table_find(manager_keys(f.m), id)->state, KEY_RETIRING);
 }
 
 /* Another process dies after the commit and before it changes the ring. */
@@ -323,7 +326,7 @@ static Key *find_active(const Fixture *f)
     return NULL;
 }
 
-/* Leaves a store with the new key alone, and a ring that still has the old one. */
+/* Leaves a store in which the new key is active, and a ring that still has the old one. */
 static bool prepare_crash(Fixture *f)
 {
     char id[STORE_ID_SIZE];
@@ -336,7 +339,7 @@ static bool prepare_crash(Fixture *f)
     if (!fixture_restart(f) || !die_after_commit(f, id) || fixture_open(f, f->m) != 0)
         return false;
     k = find_active(f);
-    return k && strcmp(k->id, id) != 0 && fixture_keys(f) == 1 && ring_size() == 1 &&
+    return k && strcmp(k->id, id) != 0 && fixture_keys(f) == 2 && ring_size() == 1 &&
            ring_find(k->identities[1]) <= 0;
 }
 
@@ -352,7 +355,7 @@ TEST(crash_after_commit)
     ASSERT_EQ(s.kept, 0);
     k = find_active(&f);
     ASSERT_TRUE(k);
-    ASSERT_EQ(fixture_keys(&f), 1);
+    ASSERT_EQ(fixture_keys(&f), 2);
     ASSERT_TRUE(ring_has_key(k, 1));
     ASSERT_EQ(ring_size(), 1);
 }
@@ -381,7 +384,7 @@ TEST(crash_after_publish)
     ASSERT_EQ(s.kept, 1);
     ASSERT_EQ(s.removed, 1);
     ASSERT_EQ(k->serials[1], serial);
-    ASSERT_EQ(fixture_keys(&f), 1);
+    ASSERT_EQ(fixture_keys(&f), 2);
     ASSERT_EQ(ring_size(), 1);
 }
 
@@ -391,7 +394,7 @@ static bool is_in_ring(const Key *k)
 }
 
 /* A ring that refuses keys: the old key stays in it and in the table, until the ring accepts the
- * new one. Its record is gone. */
+ * new one. */
 TEST(rotate_read_only)
 {
     ReconcileResult s;
@@ -413,8 +416,8 @@ TEST(rotate_read_only)
 
     ASSERT_TRUE(ring_set_writable(true));
     ASSERT_OK(fixture_sync(&f, &s));
-    ASSERT_EQ(fixture_keys(&f), 1);
-    ASSERT_TRUE(ring_has_key(new, 1));
+    ASSERT_EQ(fixture_keys(&f), 2);
+    ASSERT_TRUE(ring_has_key(new, 1) && !is_in_ring(k));
     ASSERT_EQ(ring_size(), 1);
 }
 
@@ -432,7 +435,7 @@ TEST(rotate_another_meanwhile)
     ASSERT_TRUE(fixture_rotate(&f, k->id, 2));
     ASSERT_TRUE(ring_set_writable(true));
     ASSERT_TRUE(fixture_rotate(&f, other->id, 4));
-    ASSERT_EQ(fixture_keys(&f), 3);
+    ASSERT_EQ(fixture_keys(&f), 4);
     ASSERT_TRUE(is_in_ring(k));
     ASSERT_EQ(ring_size(), 2);
 }

@@ -454,8 +454,8 @@ TEST(import)
 
 TEST(refused)
 {
-    _cleanup_(freep) char *detail = NULL, *again = NULL;
-    const KeyRequest q = {.hash = PSK_HASH_SHA256};
+    _cleanup_(freep) char *detail = NULL, *again = NULL, *warning = NULL;
+    const Rotation q = {.at_once = true};
     char id[STORE_ID_SIZE];
     Key *k = NULL;
     ReconcileResult s;
@@ -464,7 +464,7 @@ TEST(refused)
     ASSERT_TRUE(give("nvme-keyd.psk.x", HOST " " SUBSYSTEM " " PSK_A));
     ASSERT_OK(read_again(&f, &s));
     strcpy(id, find(&f, SUBSYSTEM, true)->id);
-    ASSERT_EQ(manager_rotate(f.m, id, &q, &k, &detail), -EBUSY);
+    ASSERT_EQ(manager_rotate(f.m, id, &q, &k, &warning, &detail), -EBUSY);
     ASSERT_TRUE(detail && strstr(detail, "nvme-keyd.psk.x"));
     ASSERT_EQ(manager_remove(f.m, id, false, &again), -EBUSY);
     ASSERT_TRUE(again && strstr(again, "nvme-keyd.psk.x"));

@@ -17,7 +17,7 @@
     "\"identityVersions\":[0,1],\"created\":1,\"changed\":0,\"digest\":\"" DIGEST_32 "\","         \
     "\"deadline\":9223372036854775807,\"step\":\"revoke\",\"planned\":5,"                          \
     "\"succeeds\":\"" OTHER "\",\"confirmed\":6,\"follow\":true,\"expires\":7,\"comment\":\"a "    \
-                            "\\\"b\\\\c\\\" \xc3\xbc/\\n\\u001f\x7f\"}"
+    "\\\"b\\\\c\\\" \xc3\xbc/\\n\\u001f\x7f\"}"
 
 static bool is_accepted(const char *text, size_t size)
 {

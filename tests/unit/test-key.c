@@ -53,14 +53,22 @@ static bool same_text(const char *a, const char *b)
     return !a || !b ? a == b : strcmp(a, b) == 0;
 }
 
-static bool publishable(KeyState state, KeyRole role, uint64_t deadline_usec)
+static bool publishable_until(KeyState state, KeyRole role, KeyStep step, uint64_t deadline_usec)
 {
-    const Key k = {.state = state, .role = role, .deadline_usec = deadline_usec};
+    const Key k = {.state = state,
+                   .role = role,
+                   .step = deadline_usec > 0 ? step : KEY_STEP_NONE,
+                   .deadline_usec = deadline_usec};
 
     return key_is_publishable(&k, NOW);
 }
 
-/* Only retiring keys have a deadline that counts. */
+static bool publishable(KeyState state, KeyRole role, uint64_t deadline_usec)
+{
+    return publishable_until(state, role, KEY_STEP_REMOVE, deadline_usec);
+}
+
+/* Only the deadline of a retiring key counts, and only if it is its last. */
 TEST(publishable)
 {
     static const uint64_t deadlines[] = {0, 1, NOW - 1, NOW, NOW + 1, UINT64_MAX};
@@ -75,6 +83,10 @@ TEST(publishable)
             ASSERT_EQ(publishable(KEY_ACTIVE, roles[role], deadline), true);
             ASSERT_EQ(publishable(KEY_RETIRING, roles[role], deadline),
                       target && (deadline == 0 || deadline > NOW));
+            ASSERT_EQ(publishable_until(KEY_RETIRING, roles[role], KEY_STEP_REVOKE, deadline),
+                      target && (deadline == 0 || deadline > NOW));
+            ASSERT_EQ(publishable_until(KEY_RETIRING, roles[role], KEY_STEP_ACTIVATE, deadline),
+                      target);
             ASSERT_EQ(publishable(KEY_REVOKED, roles[role], deadline), false);
             ASSERT_EQ(publishable(KEY_BROKEN, roles[role], deadline), false);
         }

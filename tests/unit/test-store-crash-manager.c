@@ -256,7 +256,7 @@ TEST(killed_while_it_rotates_on_a_host)
     CRASH(KEY_ROLE_HOST);
 
     x.act = act_rotate;
-    kill_at_each(&x, "rotate on a host", OLD, NEW);
+    kill_at_each(&x, "rotate on a host", OLD, OLD | RETIRING | NEW);
 }
 
 TEST(killed_while_it_removes)

@@ -458,7 +458,7 @@ TEST(on_demand_rotate)
     ASSERT_TRUE(k);
     new = fixture_rotate(&f, k->id, 2);
     ASSERT_TRUE(new);
-    ASSERT_EQ(fixture_keys(&f), 1);
+    ASSERT_EQ(fixture_keys(&f), 2);
     ASSERT_EQ(ring_size(), 0);
     ask(&f, "user", PAIR);
     ASSERT_TRUE(ring_has_key(new, 1));

@@ -88,6 +88,25 @@ static int add_names(json_object *o, const Key *k)
     return r;
 }
 
+static int add_time(json_object *o, const char *member, uint64_t usec)
+{
+    return usec > 0 ? json_add_uint(o, member, usec) : 0;
+}
+
+static int add_life(json_object *o, const Key *k)
+{
+    int r = add_time(o, "deadline", k->deadline_usec) |
+            add_time(o, "confirmed", k->confirmed_usec) | add_time(o, "expires", k->expires_usec);
+
+    if (k->step != KEY_STEP_NONE)
+        r |= json_add_string(o, "step", key_step_to_string(k->step));
+    if (k->succeeds[0])
+        r |= json_add_string(o, "succeeds", k->succeeds);
+    if (k->follow)
+        r |= json_add_bool(o, "follow", true);
+    return r;
+}
+
 int key_to_json(const Key *k, json_object **ret)
 {
     _cleanup_(json_putp) json_object *o = json_object_new_object();
@@ -104,8 +123,7 @@ int key_to_json(const Key *k, json_object **ret)
         if (k->created_usec > 0)
             r |= json_add_uint(o, "created", k->created_usec) |
                  json_add_uint(o, "changed", k->changed_usec);
-        if (k->deadline_usec > 0)
-            r |= json_add_uint(o, "deadline", k->deadline_usec);
+        r |= add_life(o, k);
         if (k->comment)
             r |= json_add_string(o, "comment", k->comment);
         if (k->handed_by)

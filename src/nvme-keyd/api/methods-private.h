@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "basic/log.h"
 #include "nvme-keyd/api/methods.h"
 #include "nvme-keyd/vault/vault.h"
 
@@ -34,6 +35,14 @@ int method_probe(VarlinkCall *call, json_object *p, void *userdata);
 /* ExportStore. */
 int method_export_store(VarlinkCall *call, json_object *p, void *userdata);
 
+/* methods-life.c */
+int method_rotate(VarlinkCall *call, json_object *p, void *userdata);
+int method_activate(VarlinkCall *call, json_object *p, void *userdata);
+int method_revert(VarlinkCall *call, json_object *p, void *userdata);
+int method_retire(VarlinkCall *call, json_object *p, void *userdata);
+int method_revoke(VarlinkCall *call, json_object *p, void *userdata);
+int method_remove(VarlinkCall *call, json_object *p, void *userdata);
+
 /* Reads the member id, valid as long as p. Returns -EINVAL if it is missing or no string. */
 int methods_read_id(json_object *p, const char **ret) _must_check_;
 
@@ -48,6 +57,20 @@ int methods_reply_failure(VarlinkCall *call, int error, const char *detail, cons
 /* Replies with an error of our interface; id: of the key in the way, or NULL. */
 int methods_reply_error(VarlinkCall *call, const char *name, const char *message, const char *id)
     _must_check_;
+
+/* Logs a change by a caller; what: the change, as a participle. The names in a broken record are
+ * not known. */
+void methods_log_change(VarlinkCall *call, const LogFields *key, const char *what);
+/* Warns of a key that is stored, but missing in the ring: its change itself succeeded. */
+void methods_log_unpublished(const Manager *m, const Key *k);
+
+/* Reads the configured PSK. Returns 1, 0 if there is none, -EINVAL if it is no string, -ENOMEM, or
+ * -EBADMSG with a line about its fault; the next one replies with such an error. */
+int methods_read_psk(json_object *p, KeyRequest *q, Secret **ret, const char **reterr_detail)
+    _must_check_;
+int methods_reply_invalid_psk(VarlinkCall *call, int error, const char *detail) _must_check_;
+/* Adds the configured PSK of a key to a reply, which is sensitive then. */
+int methods_add_psk(json_object *o, const Key *k) _must_check_;
 
 /* methods-slots.c */
 int method_list_slots(VarlinkCall *call, json_object *p, void *userdata);

@@ -51,8 +51,7 @@ int methods_reply_failure(VarlinkCall *call, int error, const char *detail, cons
                                other ? other->id : NULL);
 }
 
-/* what: the change, as a participle. The names in a broken record are not known. */
-static void log_change(VarlinkCall *call, const LogFields *key, const char *what)
+void methods_log_change(VarlinkCall *call, const LogFields *key, const char *what)
 {
     (void)log_full(LOG_INFO, 0, key, "Key %s for host %s and subsystem %s %s by uid %u",
                    key->key_id, key->hostnqn ? key->hostnqn : "(unknown)",
@@ -60,17 +59,7 @@ static void log_change(VarlinkCall *call, const LogFields *key, const char *what
                    (unsigned)varlink_call_peer(call)->uid);
 }
 
-static void log_rotation(VarlinkCall *call, const Key *k, const char *old_id)
-{
-    const LogFields fields = {MESSAGE_KEY_ROTATED, k->hostnqn, k->subsysnqn, k->id};
-    char what[64];
-
-    (void)snprintf(what, sizeof(what), "replaces %s, rotated", old_id);
-    log_change(call, &fields, what);
-}
-
-/* The change itself succeeded, so a key that is missing in the ring is a warning of its own. */
-static void log_unpublished(const Manager *m, const Key *k)
+void methods_log_unpublished(const Manager *m, const Key *k)
 {
     const LogFields fields = {NULL, k->hostnqn, k->subsysnqn, k->id};
     int error = publisher_error(manager_publisher(m));
@@ -123,9 +112,7 @@ int methods_read_id(json_object *p, const char **ret)
     return json_get_string(p, "id", ret) > 0 ? 0 : -EINVAL;
 }
 
-/* Reads the configured PSK. Returns 1, 0 if there is none, -EINVAL if it is no string, -ENOMEM, or
- * -EBADMSG with a line about its fault. */
-static int read_psk(json_object *p, KeyRequest *q, Secret **ret, const char **reterr_detail)
+int methods_read_psk(json_object *p, KeyRequest *q, Secret **ret, const char **reterr_detail)
 {
     const char *s;
     int r = json_get_string(p, "psk", &s);
@@ -143,14 +130,14 @@ static int read_psk(json_object *p, KeyRequest *q, Secret **ret, const char **re
     return 1;
 }
 
-static int reply_invalid_psk(VarlinkCall *call, int error, const char *detail)
+int methods_reply_invalid_psk(VarlinkCall *call, int error, const char *detail)
 {
     if (error == -EBADMSG)
         return methods_reply_error(call, NAMES_MANAGER_INTERFACE ".InvalidKey", detail, NULL);
     return error == -ENOMEM ? error : varlink_call_invalid_parameter(call, "psk");
 }
 
-static int add_psk(json_object *o, const Key *k)
+int methods_add_psk(json_object *o, const Key *k)
 {
     _cleanup_(secret_freep) Secret *payload = NULL, *configured = NULL, *text = NULL;
     const uint8_t *bytes;
@@ -180,7 +167,7 @@ static int reply_key(VarlinkCall *call, Manager *m, const Key *k, bool with_psk)
         return r;
     if (!with_psk)
         return varlink_call_reply(call, TAKE_PTR(o));
-    r = add_psk(o, k);
+    r = methods_add_psk(o, k);
     return r < 0 ? r : varlink_call_reply_sensitive(call, TAKE_PTR(o));
 }
 
@@ -195,8 +182,9 @@ static int add(VarlinkCall *call, Manager *m, const KeyRequest *q, bool return_p
         return methods_reply_failure(call, r, detail, k);
     if (q->dry_run)
         return varlink_call_reply(call, NULL);
-    log_change(call, &(LogFields){MESSAGE_KEY_ADDED, k->hostnqn, k->subsysnqn, k->id}, "added");
-    log_unpublished(m, k);
+    methods_log_change(call, &(LogFields){MESSAGE_KEY_ADDED, k->hostnqn, k->subsysnqn, k->id},
+                       "added");
+    methods_log_unpublished(m, k);
     return reply_key(call, m, k, return_psk);
 }
 
@@ -213,9 +201,9 @@ static int method_add(VarlinkCall *call, json_object *p, void *userdata)
         return varlink_call_invalid_parameter(call, "subsystemNQN");
     if (json_get_bool(p, "dryRun", &q.dry_run) < 0)
         return varlink_call_invalid_parameter(call, "dryRun");
-    r = read_psk(p, &q, &psk, &bad);
+    r = methods_read_psk(p, &q, &psk, &bad);
     if (r < 0 || (r == 0 && !q.dry_run))
-        return reply_invalid_psk(call, r, bad);
+        return methods_reply_invalid_psk(call, r, bad);
     return add(call, userdata, &q, false);
 }
 
@@ -232,66 +220,6 @@ static int method_generate(VarlinkCall *call, json_object *p, void *userdata)
     if (json_get_bool(p, "returnPSK", &return_psk) < 0)
         return varlink_call_invalid_parameter(call, "returnPSK");
     return add(call, userdata, &q, return_psk);
-}
-
-static int method_rotate(VarlinkCall *call, json_object *p, void *userdata)
-{
-    _cleanup_(secret_freep) Secret *psk = NULL;
-    _cleanup_(freep) char *detail = NULL;
-    KeyRequest q = {.hash = PSK_HASH_NONE};
-    const char *id, *bad, *hash = NULL;
-    bool return_psk = false;
-    Key *k = NULL, *old;
-    int r;
-
-    if (methods_read_id(p, &id) < 0)
-        return varlink_call_invalid_parameter(call, "id");
-    if (methods_read_request(p, &q, &bad) < 0)
-        return varlink_call_invalid_parameter(call, bad);
-    if (json_get_bool(p, "returnPSK", &return_psk) < 0)
-        return varlink_call_invalid_parameter(call, "returnPSK");
-    if (json_get_bool(p, "dryRun", &q.dry_run) < 0)
-        return varlink_call_invalid_parameter(call, "dryRun");
-    r = read_psk(p, &q, &psk, &bad);
-    if (r < 0)
-        return reply_invalid_psk(call, r, bad);
-    /* A new random PSK gets the hash of the old one, unless the caller chose another. */
-    old = key_table_find(manager_keys(userdata), id);
-    if (r == 0 && old && json_get_string(p, "hash", &hash) == 0)
-        q.hash = old->hash;
-
-    r = manager_rotate(userdata, id, &q, &k, &detail);
-    if (r < 0)
-        return methods_reply_failure(call, r, detail, NULL);
-    if (q.dry_run)
-        return reply_key(call, userdata, k, false);
-    log_rotation(call, k, id);
-    log_unpublished(userdata, k);
-    return reply_key(call, userdata, k, return_psk);
-}
-
-static int method_remove(VarlinkCall *call, json_object *p, void *userdata)
-{
-    _cleanup_(freep) char *detail = NULL, *hostnqn = NULL, *subsysnqn = NULL;
-    const Key *k;
-    const char *id;
-    bool force = false, known;
-    int r;
-
-    if (methods_read_id(p, &id) < 0)
-        return varlink_call_invalid_parameter(call, "id");
-    if (json_get_bool(p, "force", &force) < 0)
-        return varlink_call_invalid_parameter(call, "force");
-    /* The names are copied, because manager_remove() frees the key. */
-    k = key_table_find(manager_keys(userdata), id);
-    if (k && k->hostnqn && (!(hostnqn = strdup(k->hostnqn)) || !(subsysnqn = strdup(k->subsysnqn))))
-        return -ENOMEM;
-    known = k;
-    r = manager_remove(userdata, id, force, &detail);
-    /* The record may be gone although withdrawing the key failed. */
-    if (known && !key_table_find(manager_keys(userdata), id))
-        log_change(call, &(LogFields){MESSAGE_KEY_REMOVED, hostnqn, subsysnqn, id}, "removed");
-    return r < 0 ? methods_reply_failure(call, r, detail, NULL) : varlink_call_reply(call, NULL);
 }
 
 static int method_sync(VarlinkCall *call, json_object *p, void *userdata)
@@ -350,7 +278,7 @@ static bool gate_add(_unused_ const VarlinkCall *call, json_object *p, void *use
     if (methods_read_request(p, &q, &bad) < 0 || !q.subsysnqn ||
         json_get_bool(p, "dryRun", &q.dry_run) < 0)
         return true;
-    r = read_psk(p, &q, &psk, &bad);
+    r = methods_read_psk(p, &q, &psk, &bad);
     return r < 0 || (r == 0 && !q.dry_run) || manager_await_add(userdata, &q);
 }
 
@@ -372,8 +300,9 @@ static bool gate_sync(_unused_ const VarlinkCall *call, _unused_ json_object *p,
 
 static const char *const add_parameters[] = {NEW_KEY, "psk", "dryRun", NULL};
 static const char *const generate_parameters[] = {NEW_KEY, "hash", "returnPSK", NULL};
-static const char *const rotate_parameters[] = {"id",        "psk",    "hash", "comment",
-                                                "returnPSK", "dryRun", NULL};
+static const char *const rotate_parameters[] = {
+    "id",      "psk", "samePSK", "hash",      "identityVersions", "derivation",
+    "comment", "at",  "force",   "returnPSK", "dryRun",           NULL};
 static const char *const import_parameters[] = {"keys",       "dryRun", "role", "identityVersions",
                                                 "derivation", "force",  NULL};
 static const char *const export_store_parameters[] = {"subsystemNQNs", NULL};
@@ -383,7 +312,8 @@ static const char *const probe_parameters[] = {"id",          "address",       "
 #define SEAL "tpm2PCRs", "tpm2Bank", "withKey", "rollbackCounter", "newTPM"
 static const char *const add_slot_parameters[] = {"type", SEAL, NULL};
 static const char *const reseal_slot_parameters[] = {"id", SEAL, NULL};
-static const char *const remove_parameters[] = {"id", "force", NULL};
+static const char *const life_parameters[] = {"id", "force", "at", NULL};
+static const char *const remove_slot_parameters[] = {"id", "force", NULL};
 static const char *const remove_counter_parameters[] = {"index", NULL};
 static const char *const unlock_parameters[] = {"recoveryKey", NULL};
 static const char *const no_parameters[] = {NULL};
@@ -397,7 +327,11 @@ static const VarlinkMethod methods[] = {
     {"Describe", 0, method_describe, id_parameters, gate_key},
     {"Rotate", VARLINK_METHOD_ROOT | VARLINK_METHOD_SENSITIVE, method_rotate, rotate_parameters,
      gate_key},
-    {"Remove", VARLINK_METHOD_ROOT, method_remove, remove_parameters, gate_key},
+    {"Activate", VARLINK_METHOD_ROOT, method_activate, life_parameters, gate_key},
+    {"Revert", VARLINK_METHOD_ROOT, method_revert, id_parameters, gate_key},
+    {"Retire", VARLINK_METHOD_ROOT, method_retire, life_parameters, gate_key},
+    {"Revoke", VARLINK_METHOD_ROOT, method_revoke, life_parameters, gate_key},
+    {"Remove", VARLINK_METHOD_ROOT, method_remove, life_parameters, gate_key},
     {"Probe", VARLINK_METHOD_ROOT, method_probe, probe_parameters, gate_key},
     {"Sync", VARLINK_METHOD_ROOT, method_sync, no_parameters, gate_sync},
     {"Monitor", VARLINK_METHOD_MORE_REQUIRED, method_monitor, no_parameters, NULL},
@@ -409,7 +343,7 @@ static const VarlinkMethod methods[] = {
     {"ListSlots", 0, method_list_slots, no_parameters, gate_store},
     {"AddSlot", VARLINK_METHOD_ROOT, method_add_slot, add_slot_parameters, gate_add_slot},
     {"ResealSlot", VARLINK_METHOD_ROOT, method_reseal_slot, reseal_slot_parameters, gate_store},
-    {"RemoveSlot", VARLINK_METHOD_ROOT, method_remove_slot, remove_parameters, gate_store},
+    {"RemoveSlot", VARLINK_METHOD_ROOT, method_remove_slot, remove_slot_parameters, gate_store},
     {"RemoveCounter", VARLINK_METHOD_ROOT, method_remove_counter, remove_counter_parameters, NULL},
     {"Unlock", VARLINK_METHOD_ROOT | VARLINK_METHOD_SENSITIVE, method_unlock, unlock_parameters,
      NULL},

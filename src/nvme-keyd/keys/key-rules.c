@@ -34,10 +34,32 @@ bool key_shadows(const Key *k, const Key *other)
            strncmp(k->subsysnqn, other->subsysnqn, n) == 0 && k->subsysnqn[n] != '\0';
 }
 
+/* True if both are published under one identity. The digest of a key that has no PSK yet is
+ * unknown, and counts as another one. */
+static bool shares_identity(const Key *k, const Key *other)
+{
+    for (unsigned v = 0; v < KEY_VERSIONS; v++)
+        if (k->versions & other->versions & KEY_VERSION_BIT(v) &&
+            (k->identities[v] && other->identities[v]
+                 ? strcmp(k->identities[v], other->identities[v]) == 0
+                 : v == 0))
+            return true;
+    return false;
+}
+
+/* A target searches for whole identities, so it may accept several derivations of one PSK at once,
+ * for hosts of several versions. */
+static bool are_variants(const Key *k, const Key *other)
+{
+    return k->role == KEY_ROLE_TARGET && other->role == KEY_ROLE_TARGET &&
+           (k->derivation != other->derivation || k->hash != other->hash) &&
+           !shares_identity(k, other);
+}
+
 bool key_collides(const Key *k, const Key *other)
 {
     if (k->kind == KEY_CONFIGURED && other->kind == KEY_CONFIGURED)
-        return true;
+        return !are_variants(k, other);
     if ((k->versions & other->versions) == 0)
         return false;
     if (k->kind == KEY_CONFIGURED || other->kind == KEY_CONFIGURED)

@@ -74,6 +74,13 @@ const char *key_step_to_string(KeyStep step)
     return step_names[step];
 }
 
+/* True for a key whose last step is due, even if it cannot be taken yet. */
+static bool is_over(const Key *k, uint64_t now_realtime_usec)
+{
+    return (k->step == KEY_STEP_REMOVE || k->step == KEY_STEP_REVOKE) &&
+           (k->due || k->deadline_usec <= now_realtime_usec);
+}
+
 bool key_is_publishable(const Key *k, uint64_t now_realtime_usec)
 {
     switch (k->state) {
@@ -82,8 +89,7 @@ bool key_is_publishable(const Key *k, uint64_t now_realtime_usec)
     case KEY_PENDING:
         return k->role == KEY_ROLE_TARGET;
     case KEY_RETIRING:
-        return k->role == KEY_ROLE_TARGET && !k->due &&
-               (k->deadline_usec == 0 || now_realtime_usec < k->deadline_usec);
+        return k->role == KEY_ROLE_TARGET && !is_over(k, now_realtime_usec);
     default:
         return false;
     }

@@ -23,7 +23,7 @@ typedef enum KeyRole {
     KEY_ROLE_BOTH = KEY_ROLE_HOST | KEY_ROLE_TARGET,
 } KeyRole;
 
-/* pending -> active -> retiring -> gone; revoked from anywhere. */
+/* pending -> active -> retiring -> gone; revoked from anywhere. key-life.h has the transitions. */
 typedef enum KeyState {
     KEY_PENDING,
     KEY_ACTIVE,
@@ -31,7 +31,7 @@ typedef enum KeyState {
     KEY_REVOKED,
     KEY_BROKEN,     /* its record cannot be trusted */
     KEY_OVERRIDDEN, /* handed in, but the store has a key that overrides it */
-    KEY_GONE,       /* removed; only as the result of an event */
+    KEY_GONE,       /* removed; no key of a table between two calls is in this state */
 } KeyState;
 
 /* What happens to a key at its deadline. */
@@ -105,6 +105,8 @@ struct Key {
     size_t handed_offset, handed_length;
     bool override_logged; /* the override has been logged */
     bool due;             /* uptime_deadline_usec has passed */
+    KeyStep taken;        /* a step that was taken at its time, and is not reported yet */
+    bool is_changing;     /* belongs to a transition, see manager/transition.h */
 
     Key *next_of_pair; /* other keys of the same host and subsystem NQN */
 };

@@ -4,12 +4,16 @@
 #include "basic/detail.h"
 #include "basic/limits.h"
 #include "nvme-keyd/manager/controllers.h"
+#include "nvme-keyd/manager/rotation.h"
+#include "nvme-keyd/manager/transition.h"
 #include "nvme-keyd/probe/prober.h"
 #include "psk/limits.h"
 
 /* Shared by the files of the Manager: manager.c (configuration, reconciling), look.c (state for
- * readers), store.c (keys of the store), change.c (add, rotate, remove), import.c, export.c,
- * override.c (handed-in keys), retire.c, controllers.c and controller-watch.c (connections). */
+ * readers), store.c (keys of the store), transition.c (changes of keys that take effect together),
+ * change.c (what changes share, add), rotation.c (rotate, activate), ending.c (retire, revoke,
+ * remove), retire.c (steps at their time), import.c, export.c, override.c (handed-in keys),
+ * controllers.c and controller-watch.c (connections). */
 
 /* See manager_watch_controllers(). */
 typedef struct ControllerWatch {
@@ -45,8 +49,13 @@ struct Manager {
     char **problems;        /* HANDED_PROBLEMS_MAX, NULL for none */
     size_t n_problems;
     bool incomplete; /* a credential or line could not be read, so its previous keys are unknown */
-    uint64_t deadline_usec; /* the earliest deadline of a retiring key, 0 for none */
+    uint64_t deadline_usec; /* the earliest deadline of a step, 0 for none */
     ManagerDue due;         /* as of the last manager_update_deadline() */
+    bool unconfirmed;       /* a retiring key stays until its successor has worked */
+    bool steps_pending;     /* a step was taken and not reported yet */
+    bool offering;          /* in calls of activate */
+    ManagerActivate activate;
+    void *activate_userdata;
 };
 
 /* Reconciles the ring with the keys as they are now. Frees no key. */
@@ -59,12 +68,39 @@ void manager_update_complete(Manager *m);
  */
 void manager_forget_look(Manager *m);
 
-/* Removes the records of keys in one commit. A key that was rotated on a host has none. Returns an
- * error of store_begin(), store_remove() or store_commit(). */
-int manager_commit_removal(Manager *m, Key *const *keys, size_t n) _must_check_;
+/* Makes the ring right for the pair of a key, after a change: adds first, then withdraws what the
+ * pair should not have, unless something could not be added. payload: of new, or NULL. Frees no
+ * key. Returns the first error; -ENOKEY without a ring. */
+int manager_settle_pair(Manager *m, const Key *of, const Key *new, const Secret *payload)
+    _must_check_;
 
-/* Drops retiring keys past their deadline: from the ring, then from the store in one commit. */
-int manager_retire_due(Manager *m);
+/* Finds a key that may be changed. Returns -ENOENT, -EBUSY for a handed-in key, or as
+ * vault_require_writable(), with a detail. */
+int manager_find(const Manager *m, const char *id, Key **ret, char **reterr_detail) _must_check_;
+
+/* Returns -EINVAL with a detail if a revoked key of the pair has the PSK of a new key. */
+int manager_check_revoked(const Manager *m, const Key *new, const Secret *payload,
+                          char **reterr_detail) _must_check_;
+
+/* Returns the active key that stands in the place of a retiring one, or NULL. */
+Key *manager_find_successor(Manager *m, const Key *k);
+
+/* Returns -EBUSY with a detail if the state of a key is against an event. */
+int manager_check_life(const Key *k, KeyEvent event, char **reterr_detail) _must_check_;
+
+/* After a commit: manager_settle_pair(), and then the steps that are due. */
+int manager_settle(Manager *m, const Key *of, const Key *new, const Secret *payload) _must_check_;
+
+/* True if a host would have no active key of the pair without this one. */
+bool manager_is_last(Manager *m, const Key *k);
+
+/* Parts of a transition: activates k, with all that this displaces; revokes k, with all keys of its
+ * pair that have the same PSK. */
+int manager_switch(Transition *t, Key *k) _must_check_;
+int manager_end_psk(Transition *t, Key *k) _must_check_;
+
+/* Takes all steps that are due, in one commit, and then makes the ring right. */
+int manager_take_steps(Manager *m);
 
 /* Computes all deadlines again. To be called when keys have been added or removed, or have another
  * deadline. */

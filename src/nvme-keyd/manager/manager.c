@@ -181,7 +181,7 @@ int manager_sync(Manager *m, ReconcileResult *ret)
      * nothing to cover. */
     if (!vault_store(m->vault) || r > 0 || (r < 0 && publisher_ring_serial(m->publisher)))
         return r;
-    settled = manager_retire_due(m);
+    settled = manager_take_steps(m);
     return r < 0 ? r : settled;
 }
 

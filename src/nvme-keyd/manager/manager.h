@@ -95,23 +95,11 @@ void manager_begin_list(Manager *m, KeyCursor *cursor);
 int manager_add(Manager *m, const KeyRequest *request, Key **ret, char **reterr_detail)
     _must_check_;
 
-/* Replaces the PSK of an active key. On a host the new key is published, then the old one is
- * withdrawn and removed; on a target the old one is accepted until Config.retire_usec from now.
- * Uses hash, configured and comment of request. Returns as manager_add() does, -ENOENT, or -EBUSY
- * if the key is not active or is handed in. */
-int manager_rotate(Manager *m, const char *id, const KeyRequest *request, Key **ret,
-                   char **reterr_detail) _must_check_;
-
-/* Removes a key from the store and from the ring. Returns -ENOENT; -EBUSY for a handed-in key or,
- * unless forced, for one that a controller needs; or -ENOTCONN if the store has dropped the key but
- * the ring failed. */
-int manager_remove(Manager *m, const char *id, bool force, char **reterr_detail) _must_check_;
-
 /* Reconciles the ring with the known keys, and begins to open the store if it is not open. Does not
  * change the store. Returns 1 while the store is being opened (the ring has the handed-in keys at
  * most), -ENOKEY without a ring, or an error of the store. */
 int manager_reconcile(Manager *m, ReconcileResult *ret) _must_check_;
-/* Same, then drops retiring keys past their deadline. */
+/* Same, then takes the steps of keys that are due. */
 int manager_sync(Manager *m, ReconcileResult *ret) _must_check_;
 
 /* To be called before exiting: makes on-demand keys resident, because no service will answer
@@ -138,10 +126,10 @@ typedef struct ManagerLook {
  * since. Valid until the next call. */
 const ManagerLook *manager_look(Manager *m, bool fresh);
 
-/* The earliest deadline of a retiring key (CLOCK_REALTIME), even if past; 0 for none. */
+/* The earliest deadline of a step (CLOCK_REALTIME), even if past; 0 for none. */
 uint64_t manager_deadline(const Manager *m);
 
-/* When manager_sync() should be called for retiring keys. */
+/* When manager_sync() should be called for steps. */
 typedef struct ManagerDue {
     uint64_t realtime_usec; /* at this time of the wall clock, 0 for never */
     uint64_t boottime_usec; /* at this uptime (CLOCK_BOOTTIME), 0 for never */

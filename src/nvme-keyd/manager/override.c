@@ -119,11 +119,20 @@ int manager_read_handed_in(Manager *m)
     return r == -ENOMEM ? r : 0;
 }
 
+/* A pending key of a host is not offered yet, so it leaves a handed-in key in its place. A PSK that
+ * was revoked does not come back by being handed in. */
+static bool overrides(const Key *o, const Key *k)
+{
+    if (o->state == KEY_REVOKED)
+        return k->digest[0] && strcmp(o->digest, k->digest) == 0;
+    return (o->state == KEY_ACTIVE || (o->state == KEY_PENDING && o->role == KEY_ROLE_TARGET)) &&
+           key_collides(o, k);
+}
+
 static bool is_overridden(const Key *first, const Key *k)
 {
     for (const Key *o = first; o; o = o->next_of_pair)
-        if (!key_is_handed_in(o) && (o->state == KEY_ACTIVE || o->state == KEY_PENDING) &&
-            key_collides(o, k))
+        if (!key_is_handed_in(o) && overrides(o, k))
             return true;
     return false;
 }

@@ -5,30 +5,35 @@
 #include "basic/clock.h"
 #include "basic/io.h"
 #include "basic/names.h"
+#include "nvme-keyd/keys/key-rules.h"
 #include "nvme-keyd/manager/manager-private.h"
 
 /*
- * Retiring keys and their deadlines.
+ * Steps of keys at their time.
  *
- * Each key has two. The deadline in its record is a time of the wall clock, which survives a
+ * Each step has two deadlines. The one in the record is a time of the wall clock, which survives a
  * reboot, but may be wrong: decades ahead, or set back. Until the clock is synchronised, this
- * deadline only causes what can be undone: a key past it leaves the ring and returns if the clock
- * turns out to be wrong, but its record stays. The second deadline is an uptime, which cannot be
- * set. It is never further away than the whole time that the key has to retire, so a clock that is
- * set back does not keep a key for longer, and it suffices to remove the key.
+ * deadline only causes what can be undone: a retiring key past it leaves the ring and returns if
+ * the clock turns out to be wrong, but its record stays. The second deadline is an uptime, which
+ * cannot be set. It is never further away than the time for which the step was planned, so a clock
+ * that is set back does not put a step off for longer, and it suffices to take the step.
  *
- *    wall deadline   synchronised   uptime deadline   in the ring   in the store
- *    ahead           -              ahead             yes           yes
- *    past            no             ahead             no            yes
- *    past            yes            -                 no            no
- *    -               -              past              no            no
+ *    wall deadline   synchronised   uptime deadline   retiring key in the ring   step
+ *    ahead           -              ahead             yes                        to come
+ *    past            no             ahead             no                         to come
+ *    past            yes            -                 no                         taken
+ *    -               -              past              no                         taken
+ *
+ * All steps that are due are taken in one commit, activations first, so that no host is without a
+ * key in between. A step that would cost a controller its key stays due. So does the removal of a
+ * key that a host has replaced, until the new one is known to have worked: it is the way back.
  */
 
-/* The uptime deadline of a key that was just loaded. Without a synchronised clock we cannot know
- * how much of its time has passed, so it gets the whole span. */
+/* The uptime deadline of a step that was just planned or loaded. Without a synchronised clock we
+ * cannot know how much of its time has passed, so it gets the whole span. */
 static uint64_t uptime_deadline(const Key *k, uint64_t realtime, bool synchronized)
 {
-    uint64_t span = k->deadline_usec > k->changed_usec ? k->deadline_usec - k->changed_usec : 0;
+    uint64_t span = k->deadline_usec > k->planned_usec ? k->deadline_usec - k->planned_usec : 0;
     uint64_t left = k->deadline_usec > realtime ? k->deadline_usec - realtime : 0;
 
     return now_boottime() + (synchronized ? CONST_MIN(left, span) : span);
@@ -37,6 +42,34 @@ static uint64_t uptime_deadline(const Key *k, uint64_t realtime, bool synchroniz
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
     return a == 0 || (b > 0 && b < a) ? b : a;
+}
+
+Key *manager_find_successor(Manager *m, const Key *k)
+{
+    Key *o;
+
+    KEY_TABLE_FOREACH_OF_PAIR(&m->keys, k, o)
+    {
+        if (o != k && o->state == KEY_ACTIVE && !key_is_handed_in(o) && key_collides(o, k))
+            return o;
+    }
+    return NULL;
+}
+
+/* True if a key is the way back from one of which it is not known that it works. */
+static bool is_way_back(Manager *m, const Key *k)
+{
+    const Key *successor;
+
+    if (k->state != KEY_RETIRING || k->step != KEY_STEP_REMOVE || !(k->role & KEY_ROLE_HOST))
+        return false;
+    successor = manager_find_successor(m, k);
+    return successor && successor->confirmed_usec == 0;
+}
+
+static bool is_due(const Key *k, uint64_t realtime, bool synchronized)
+{
+    return k->step != KEY_STEP_NONE && (k->due || (synchronized && k->deadline_usec <= realtime));
 }
 
 void manager_update_deadline(Manager *m)
@@ -48,15 +81,21 @@ void manager_update_deadline(Manager *m)
 
     manager_forget_look(m);
     m->deadline_usec = 0;
+    m->unconfirmed = false;
     KEY_TABLE_FOREACH(&m->keys, k)
     {
-        if (k->state != KEY_RETIRING || k->step != KEY_STEP_REMOVE)
+        if (k->step == KEY_STEP_NONE)
             continue;
         if (k->uptime_deadline_usec == 0)
             k->uptime_deadline_usec = uptime_deadline(k, realtime, synchronized);
         k->due |= k->uptime_deadline_usec <= boottime;
+        /* No time will tell. */
+        if (is_due(k, realtime, synchronized) && is_way_back(m, k)) {
+            m->unconfirmed = true;
+            continue;
+        }
         m->deadline_usec = earlier(m->deadline_usec, k->deadline_usec);
-        if (k->due || (synchronized && k->deadline_usec <= realtime)) {
+        if (is_due(k, realtime, synchronized)) {
             due.overdue = true;
             continue;
         }
@@ -73,57 +112,212 @@ void manager_update_deadline(Manager *m)
 static bool covers_missing_key(Manager *m, PublisherNeed *need, const Key *k)
 {
     char controller[32];
-    const Key *o = key_table_pair(&m->keys, k->hostnqn, strlen(k->hostnqn), k->subsysnqn,
-                                  strlen(k->subsysnqn));
+    const Key *o;
 
-    for (; o && publisher_ring_serial(m->publisher); o = o->next_of_pair)
-        if (o->state == KEY_ACTIVE && publisher_lacks(m->publisher, o))
+    KEY_TABLE_FOREACH_OF_PAIR(&m->keys, k, o)
+    {
+        if (o != k && publisher_ring_serial(m->publisher) && o->state == KEY_ACTIVE &&
+            publisher_lacks(m->publisher, o))
             return true;
+    }
     return k->role & KEY_ROLE_HOST && (k->serials[0] || k->serials[1]) &&
            publisher_needed_by(m->publisher, need, k, controller) != 0;
 }
 
-static size_t collect_due(Manager *m, Key **ret)
+static bool may_take(Manager *m, PublisherNeed *need, const Key *k)
+{
+    switch (k->step) {
+    case KEY_STEP_RETIRE:
+        return !manager_is_last(m, k);
+    case KEY_STEP_REMOVE:
+        return !is_way_back(m, k) && !covers_missing_key(m, need, k);
+    case KEY_STEP_REVOKE:
+        return !(k->role & KEY_ROLE_HOST) || !covers_missing_key(m, need, k);
+    default:
+        return true;
+    }
+}
+
+/* The steps of one round. */
+typedef struct Round {
+    Transition t;
+    PublisherNeed need;
+    Key **keys; /* of which a step was taken */
+    size_t n;
+} Round;
+
+static void round_done(Round *r)
+{
+    transition_done(&r->t);
+    publisher_need_done(&r->need);
+    free(r->keys);
+}
+
+static int take_step(Round *round, Key *k)
+{
+    const char *why;
+    KeyState next;
+
+    why = key_life_next(k->state, key_life_event(k->step), k->role, &next);
+    if (why) {
+        /* No program of ours plans such a step. */
+        int r = transition_take(&round->t, k);
+
+        transition_plan(&round->t, k, KEY_STEP_NONE, 0);
+        return r;
+    }
+    k->taken = k->step;
+    switch (k->step) {
+    case KEY_STEP_ACTIVATE:
+        return manager_switch(&round->t, k);
+    case KEY_STEP_REVOKE:
+        return manager_end_psk(&round->t, k);
+    default:
+        return transition_apply(&round->t, k, key_life_event(k->step));
+    }
+}
+
+/* True if switching to a key is left to the function of manager_set_activate(). */
+static bool is_offered(const Manager *m, const Key *k)
+{
+    return m->activate && k->role & KEY_ROLE_HOST;
+}
+
+/* Takes the activations that are due, or the other steps. */
+static int take_due(Manager *m, Round *round, bool activations)
 {
     bool synchronized = clock_is_synchronized(NAMES_CLOCK_SYNCHRONIZED);
-    _cleanup_(publisher_need_done) PublisherNeed need = {.looked = false};
     uint64_t now = now_realtime();
-    size_t n = 0;
+    int r = 0;
     Key *k;
 
     KEY_TABLE_FOREACH(&m->keys, k)
     {
-        if (k->state == KEY_RETIRING && k->step == KEY_STEP_REMOVE &&
-            (k->due || (synchronized && k->deadline_usec <= now)) &&
-            !covers_missing_key(m, &need, k))
-            ret[n++] = k;
+        bool activates = k->step == KEY_STEP_ACTIVATE;
+
+        if (r < 0 || !is_due(k, now, synchronized) || activates != activations ||
+            !may_take(m, &round->need, k))
+            continue;
+        if (activates && is_offered(m, k))
+            continue;
+        r = take_step(round, k);
+        round->keys[round->n++] = k;
     }
-    return n;
+    return r;
 }
 
-int manager_retire_due(Manager *m)
+/* The new key of a host has worked if a live controller uses it. */
+static int confirm_used(Manager *m, PublisherNeed *need)
 {
-    _cleanup_(freep) Key **gone = calloc(key_table_size(&m->keys) + 1, sizeof(*gone));
-    size_t n = 0;
     int r = 0;
+    Key *k;
 
-    if (!gone)
+    KEY_TABLE_FOREACH(&m->keys, k)
+    {
+        Key *successor = r == 0 && is_way_back(m, k) ? manager_find_successor(m, k) : NULL;
+
+        if (successor && publisher_is_used(m->publisher, need, successor))
+            r = manager_confirm(m, successor);
+    }
+    return r;
+}
+
+/* After the commit. */
+static int settle_round(Manager *m, const Round *round)
+{
+    int error = 0;
+
+    for (size_t i = 0; i < round->n; i++) {
+        int r = manager_settle_pair(m, round->keys[i], NULL, NULL);
+
+        if (r != -ENOKEY && error == 0)
+            error = r;
+        m->steps_pending |= round->keys[i]->state != KEY_GONE;
+    }
+    for (size_t i = 0; i < round->n; i++)
+        if (round->keys[i]->state == KEY_GONE)
+            key_table_remove(&m->keys, round->keys[i]);
+    return error;
+}
+
+static int take_round(Manager *m)
+{
+    _cleanup_(round_done) Round round = {.t = {.m = m}};
+    int r;
+
+    round.keys = calloc(2 * key_table_size(&m->keys) + 1, sizeof(*round.keys));
+    if (!round.keys)
         return -ENOMEM;
-    manager_update_deadline(m);
-    if (m->due.overdue)
-        n = collect_due(m, gone);
-    if (n == 0)
-        return 0;
-
-    for (size_t i = 0; i < n && r == 0; i++)
-        r = publisher_ring_serial(m->publisher) ? publisher_withdraw(m->publisher, gone[i]) : 0;
-    /* An export for a boot image is read-only; the store itself drops the keys later. */
-    if (r == 0 && !store_is_export(vault_store(m->vault)))
-        r = manager_commit_removal(m, gone, n);
-    for (size_t i = 0; i < n && r == 0; i++)
-        key_table_remove(&m->keys, gone[i]);
+    if ((r = confirm_used(m, &round.need)) < 0 || (r = take_due(m, &round, true)) < 0 ||
+        (r = take_due(m, &round, false)) < 0 || round.t.n == 0)
+        return r;
+    r = transition_commit(&round.t);
+    if (r == 0)
+        r = settle_round(m, &round);
     manager_update_deadline(m);
     return r;
+}
+
+/* By id, because the function may change any key, and so end in here again. */
+static int offer_activations(Manager *m)
+{
+    bool synchronized = clock_is_synchronized(NAMES_CLOCK_SYNCHRONIZED);
+    _cleanup_(freep) char(*ids)[KEY_ID_SIZE] = calloc(key_table_size(&m->keys) + 1, sizeof(*ids));
+    size_t n = 0;
+    Key *k;
+
+    if (!ids)
+        return -ENOMEM;
+    KEY_TABLE_FOREACH(&m->keys, k)
+    {
+        if (k->step == KEY_STEP_ACTIVATE && is_offered(m, k) &&
+            is_due(k, now_realtime(), synchronized))
+            memcpy(ids[n++], k->id, sizeof(*ids));
+    }
+    m->offering = true;
+    for (size_t i = 0; i < n; i++) {
+        k = key_table_find(&m->keys, ids[i]);
+        if (k && k->step == KEY_STEP_ACTIVATE)
+            m->activate(k, m->activate_userdata);
+    }
+    m->offering = false;
+    return 0;
+}
+
+int manager_take_steps(Manager *m)
+{
+    int r = 0;
+
+    manager_update_deadline(m);
+    if (m->due.overdue || m->unconfirmed)
+        r = take_round(m);
+    if (r == 0 && m->due.overdue && m->activate && !m->offering)
+        r = offer_activations(m);
+    return r;
+}
+
+void manager_set_activate(Manager *m, ManagerActivate activate, void *userdata)
+{
+    m->activate = activate;
+    m->activate_userdata = userdata;
+}
+
+const Key *manager_next_step(Manager *m, KeyStep *ret)
+{
+    Key *k;
+
+    if (!m->steps_pending)
+        return NULL;
+    KEY_TABLE_FOREACH(&m->keys, k)
+    {
+        if (k->taken == KEY_STEP_NONE)
+            continue;
+        *ret = k->taken;
+        k->taken = KEY_STEP_NONE;
+        return k;
+    }
+    m->steps_pending = false;
+    return NULL;
 }
 
 uint64_t manager_deadline(const Manager *m)

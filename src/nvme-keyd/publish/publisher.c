@@ -7,6 +7,7 @@
 
 #include "basic/io.h"
 #include "basic/names.h"
+#include "nvme-keyd/keys/key-rules.h"
 #include "nvme-keyd/publish/need.h"
 #include "nvme-keyd/publish/publisher.h"
 
@@ -153,9 +154,10 @@ unsigned publisher_own_versions(const Publisher *p, const Key *k)
     for (other = key_table_pair(p->keys, k->hostnqn, strlen(k->hostnqn), k->subsysnqn,
                                 strlen(k->subsysnqn));
          other; other = other->next_of_pair)
-        if (other->state == KEY_ACTIVE && k->identities[0] && other->identities[0] &&
-            strcmp(other->identities[0], k->identities[0]) == 0)
-            versions &= ~KEY_VERSION_BIT(0);
+        for (unsigned v = 0; v < KEY_VERSIONS; v++)
+            if (other->state == KEY_ACTIVE && k->identities[v] && other->identities[v] &&
+                strcmp(other->identities[v], k->identities[v]) == 0)
+                versions &= ~KEY_VERSION_BIT(v);
     return versions;
 }
 
@@ -303,21 +305,32 @@ static int publish_for(Publisher *p, Key *k, const Secret *payload, unsigned on_
     return r;
 }
 
-int publisher_publish(Publisher *p, Key *k, const Secret *payload)
+/* True if the ring has a key that k takes the place of. */
+static bool replaces_any(Publisher *p, const Key *k)
 {
-    return publish_for(p, k, payload, publisher_on_demand_sec(p));
-}
-
-int publisher_publish_new(Publisher *p, Key *k, const Secret *payload, const Key *replaced)
-{
-    unsigned on_demand_sec = publisher_on_demand_sec(p);
-    bool wanted = key_lifetime(k, on_demand_sec) == 0;
+    uint64_t now = now_realtime();
     int r;
     const Ring *ring = publisher_ring(p, &r);
+    const Key *o;
 
-    for (unsigned v = 0; v < KEY_VERSIONS && ring && replaced; v++)
-        wanted |= replaced->identities[v] && ring_look_up(ring, replaced->identities[v]);
-    return wanted ? publish_for(p, k, payload, on_demand_sec) : 0;
+    KEY_TABLE_FOREACH_OF_PAIR(p->keys, k, o)
+    {
+        if (!ring || o == k || key_is_publishable(o, now) || !key_collides(o, k))
+            continue;
+        for (unsigned v = 0; v < KEY_VERSIONS; v++)
+            if (o->identities[v] && ring_look_up(ring, o->identities[v]))
+                return true;
+    }
+    return false;
+}
+
+int publisher_publish(Publisher *p, Key *k, const Secret *payload)
+{
+    unsigned on_demand_sec = publisher_on_demand_sec(p);
+
+    return key_lifetime(k, on_demand_sec) == 0 || replaces_any(p, k)
+               ? publish_for(p, k, payload, on_demand_sec)
+               : 0;
 }
 
 /* True if another key of the pair should be in the ring under the same name. */
@@ -335,7 +348,41 @@ static bool shares_identity(const Publisher *p, const Key *k, unsigned version)
     return false;
 }
 
-int publisher_withdraw(Publisher *p, Key *k)
+const char *publisher_controllers(const Publisher *p)
+{
+    const char *directory = getenv(NAMES_ENV_CONTROLLERS);
+
+    if (directory)
+        return directory;
+    return p->rules.stand_in ? NULL : NAMES_CONTROLLERS;
+}
+
+void publisher_need_done(PublisherNeed *seen)
+{
+    controller_list_done(&seen->controllers);
+    ring_list_done(&seen->list);
+    *seen = (PublisherNeed){.looked = false};
+}
+
+static int look(Publisher *p, PublisherNeed *seen)
+{
+    const char *directory = publisher_controllers(p);
+    const Ring *ring;
+    int r;
+
+    if (seen->looked)
+        return seen->error;
+    seen->looked = true;
+    seen->error = directory ? controllers_read(directory, &seen->controllers) : 0;
+    if (seen->error < 0 || seen->controllers.n == 0)
+        return seen->error;
+    ring = publisher_ring(p, &r);
+    if (ring)
+        seen->error = ring_list(ring, &seen->list);
+    return seen->error;
+}
+
+static int withdraw(Publisher *p, Key *k, bool revoke, const ControllerList *controllers)
 {
     unsigned sole = 0, lifetime = publisher_lifetime(p, k);
     Serials before;
@@ -347,10 +394,21 @@ int publisher_withdraw(Publisher *p, Key *k)
         /* A key under a name that we never used belongs to another program. */
         if ((k->serials[v] || lifetime > 0) && !shares_identity(p, k, v))
             sole |= KEY_VERSION_BIT(v);
-    r = reconcile_withdraw(p->ring, k, sole);
+    r = revoke ? reconcile_revoke(p->ring, k, sole, controllers)
+               : reconcile_withdraw(p->ring, k, sole);
     emit_changes(p, k, before);
     p->unpublished |= r < 0 && r != -ENOKEY && r != -EKEYREVOKED;
     return r;
+}
+
+int publisher_withdraw(Publisher *p, Key *k)
+{
+    return withdraw(p, k, false, NULL);
+}
+
+int publisher_revoke(Publisher *p, PublisherNeed *seen, Key *k)
+{
+    return withdraw(p, k, look(p, seen) == 0, &seen->controllers);
 }
 
 int publisher_keep(Publisher *p)
@@ -400,38 +458,16 @@ const Ring *publisher_refresh(Publisher *p)
     return NULL;
 }
 
-const char *publisher_controllers(const Publisher *p)
+bool publisher_is_used(Publisher *p, PublisherNeed *seen, const Key *k)
 {
-    const char *directory = getenv(NAMES_ENV_CONTROLLERS);
-
-    if (directory)
-        return directory;
-    return p->rules.stand_in ? NULL : NAMES_CONTROLLERS;
-}
-
-void publisher_need_done(PublisherNeed *seen)
-{
-    controller_list_done(&seen->controllers);
-    ring_list_done(&seen->list);
-    *seen = (PublisherNeed){.looked = false};
-}
-
-static int look(Publisher *p, PublisherNeed *seen)
-{
-    const char *directory = publisher_controllers(p);
-    const Ring *ring;
-    int r;
-
-    if (seen->looked)
-        return seen->error;
-    seen->looked = true;
-    seen->error = directory ? controllers_read(directory, &seen->controllers) : 0;
-    if (seen->error < 0 || seen->controllers.n == 0)
-        return seen->error;
-    ring = publisher_ring(p, &r);
-    if (ring)
-        seen->error = ring_list(ring, &seen->list);
-    return seen->error;
+    if (look(p, seen) < 0)
+        return false;
+    for (size_t i = 0; i < seen->controllers.n; i++)
+        for (unsigned v = 0; v < KEY_VERSIONS; v++)
+            if (seen->controllers.items[i].live && k->serials[v] &&
+                controller_uses(&seen->controllers.items[i], k->serials[v]))
+                return true;
+    return false;
 }
 
 int publisher_needed_by(Publisher *p, PublisherNeed *seen, const Key *k, char ret[static 32])

@@ -74,7 +74,7 @@ unsigned publisher_lifetime(const Publisher *p, const Key *k);
 bool publisher_lacks(const Publisher *p, const Key *k);
 
 /* The versions whose identity belongs to this key, as KEY_VERSION_BIT()s: while a target accepts
- * two keys of a pair, the version 0 identity belongs to the active one. */
+ * two keys of a pair, an identity of both, as that of version 0, belongs to the active one. */
 unsigned publisher_own_versions(const Publisher *p, const Key *k);
 
 /* Reconciles the ring, opening it if necessary; see reconcile_ring(). If nvme_keyring was reloaded,
@@ -83,18 +83,27 @@ unsigned publisher_own_versions(const Publisher *p, const Key *k);
 int publisher_reconcile(Publisher *p, ReconcileResult *ret) _must_check_;
 
 /* Publishes the missing identities of one key. payload: of the key, or NULL to unseal it here. If
- * the ring is gone, the new one gets all keys. Frees no key. */
+ * the ring is gone, the new one gets all keys. An on-demand key is left out unless the ring has a
+ * key of its pair that it takes the place of. Frees no key. */
 int publisher_publish(Publisher *p, Key *k, const Secret *payload);
-
-/* Same for a key that was just made, replacing another one or none (NULL). An on-demand key is left
- * out unless the replaced key is in the ring. */
-int publisher_publish_new(Publisher *p, Key *k, const Secret *payload, const Key *replaced);
 
 /* Publishes all publishable keys of a pair for an upcall. Returns their number. */
 size_t publisher_publish_pair(Publisher *p, const Key *first);
 
+/* The controllers and the ring, read once for many keys. Starts as zeroes. */
+typedef struct PublisherNeed {
+    ControllerList controllers;
+    RingList list;
+    bool looked;
+    int error;
+} PublisherNeed;
 /* Unlinks one key from the ring, which must exist. */
 int publisher_withdraw(Publisher *p, Key *k);
+
+/* Same for a key that is revoked: its serials are revoked, so that a target ends no connection but
+ * accepts no other by them. Those that a controller of this host refers to are unlinked only, and
+ * so are all if the controllers cannot be read. */
+int publisher_revoke(Publisher *p, PublisherNeed *seen, Key *k) _must_check_;
 
 /* To be called after publishing a key: a key that was held for a controller may now be withdrawn,
  * and on a host must not stay beside the new one. Frees no key. */
@@ -129,14 +138,10 @@ const RingNotices *publisher_ring_notices(const Publisher *p);
 /* Returns a notice that was not returned before, or NULL. */
 const RingNotice *publisher_next_ring_notice(Publisher *p);
 
-/* The controllers and the ring, read once for many keys. Starts as zeroes. */
-typedef struct PublisherNeed {
-    ControllerList controllers;
-    RingList list;
-    bool looked;
-    int error;
-} PublisherNeed;
 void publisher_need_done(PublisherNeed *seen);
+
+/* True if a live controller uses a key now, so its handshake with it has succeeded. */
+bool publisher_is_used(Publisher *p, PublisherNeed *seen, const Key *k);
 
 /* Finds a controller that would be lost without a key of a host; its name is put into ret. Returns
  * 1, 0 if there is none, or an error of reading. */

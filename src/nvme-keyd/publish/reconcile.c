@@ -140,23 +140,23 @@ static bool is_ready(Plan *p, const RingKey *have)
     return true;
 }
 
-/* True if the key in the ring has the bytes of our key. */
-static bool has_bytes(const Want *want, const RingKey *have)
+/* True if a key in the ring has the bytes of our key. */
+static bool has_bytes(const Key *k, unsigned version, int32_t serial)
 {
     _cleanup_(secret_freep) Secret *payload = NULL;
     const uint8_t *bytes;
     size_t size;
 
-    return key_unseal(want->key, &payload) == 0 &&
-           key_payload_tls_psk(payload, want->version, &bytes, &size) == 0 &&
-           ring_key_equals(have->serial, bytes, size) == 1;
+    return key_unseal(k, &payload) == 0 &&
+           key_payload_tls_psk(payload, version, &bytes, &size) == 0 &&
+           ring_key_equals(serial, bytes, size) == 1;
 }
 
 static void match_wanted(Plan *p, Want *want, const RingKey *have)
 {
     bool known = want->key->serials[want->version] == have->serial;
     bool ready = known || is_ready(p, have);
-    bool current = known || (ready && has_bytes(want, have));
+    bool current = known || (ready && has_bytes(want->key, want->version, have->serial));
 
     want->found = current ? have->serial : 0;
     want->displace = !current;
@@ -321,21 +321,50 @@ static bool is_held(const Plan *p, const Need *need, const RingKey *have, RingNo
     return true;
 }
 
+/* Unlinks a serial of a revoked key. It is revoked before, unless it has other bytes or a
+ * controller refers to it: with a revoked key that one could not even be reset. */
+static int end_serial(const Ring *ring, const Key *k, unsigned version, int32_t serial,
+                      const ControllerList *controllers)
+{
+    bool used = false;
+
+    for (size_t i = 0; i < controllers->n; i++)
+        used |= controller_uses(&controllers->items[i], serial) ||
+                controller_is_pinned(&controllers->items[i], serial);
+    return used || !has_bytes(k, version, serial) ? ring_unlink(ring, serial)
+                                                  : ring_revoke(ring, serial);
+}
+
+/* Returns the key that is revoked and has this identity, or NULL. */
+static const Want *find_revoked(const Plan *p, const RingKey *have)
+{
+    void *v = NULL;
+
+    return lh_table_lookup_ex(p->by_identity, have->description, &v) &&
+                   ((Want *)v)->key->state == KEY_REVOKED
+               ? v
+               : NULL;
+}
+
 static void plan_remove_stale(const Plan *p, const Ring *ring, const Need *need,
                               RingNotices *notices, ReconcileResult *result)
 {
     const RingList *list = need->list;
 
     for (size_t i = 0; i < list->n; i++) {
+        const RingKey *have = &list->keys[i];
+        const Want *revoked = find_revoked(p, have);
         int r;
 
         if (!p->stale[i])
             continue;
-        if (is_held(p, need, &list->keys[i], notices)) {
+        if (!revoked && is_held(p, need, have, notices)) {
             result->held++;
             continue;
         }
-        r = ring_unlink(ring, list->keys[i].serial);
+        r = revoked
+                ? end_serial(ring, revoked->key, revoked->version, have->serial, need->controllers)
+                : ring_unlink(ring, have->serial);
         if (r < 0) {
             result->failed++;
             result->error = r;
@@ -506,21 +535,43 @@ int reconcile_keep(const Ring *ring)
     return error;
 }
 
-int reconcile_withdraw(const Ring *ring, Key *k, unsigned versions)
+/* Unlinks one version of a key, or ends it if controllers is not NULL. */
+static int withdraw_version(const Ring *ring, Key *k, unsigned version, bool is_sole,
+                            const ControllerList *controllers)
 {
-    for (unsigned v = 0; v < KEY_VERSIONS; v++) {
-        int32_t found = 0;
-        int r;
+    int32_t serials[] = {0, k->serials[version]};
 
-        /* A request of root, or another program, may have added one. */
-        if (k->identities[v] && versions & KEY_VERSION_BIT(v))
-            found = ring_look_up(ring, k->identities[v]);
-        r = found ? ring_unlink(ring, found) : 0;
-        if (r == 0 && k->serials[v] && k->serials[v] != found)
-            r = ring_unlink(ring, k->serials[v]);
+    /* A request of root, or another program, may have added one. */
+    if (k->identities[version] && is_sole)
+        serials[0] = ring_look_up(ring, k->identities[version]);
+    for (size_t i = 0; i < ARRAY_SIZE(serials); i++) {
+        int r = 0;
+
+        if (serials[i] && (i == 0 || serials[i] != serials[0]))
+            r = controllers ? end_serial(ring, k, version, serials[i], controllers)
+                            : ring_unlink(ring, serials[i]);
         if (r < 0)
             return r;
-        k->serials[v] = 0;
     }
+    k->serials[version] = 0;
     return 0;
+}
+
+static int withdraw(const Ring *ring, Key *k, unsigned versions, const ControllerList *controllers)
+{
+    int r = 0;
+
+    for (unsigned v = 0; v < KEY_VERSIONS && r == 0; v++)
+        r = withdraw_version(ring, k, v, versions & KEY_VERSION_BIT(v), controllers);
+    return r;
+}
+
+int reconcile_withdraw(const Ring *ring, Key *k, unsigned versions)
+{
+    return withdraw(ring, k, versions, NULL);
+}
+
+int reconcile_revoke(const Ring *ring, Key *k, unsigned versions, const ControllerList *controllers)
+{
+    return withdraw(ring, k, versions, controllers);
 }

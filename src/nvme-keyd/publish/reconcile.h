@@ -2,6 +2,7 @@
 #pragma once
 
 #include "keyring/ring.h"
+#include "nvme-keyd/controllers/controllers.h"
 #include "nvme-keyd/keys/key-table.h"
 #include "nvme-keyd/publish/ring-notice.h"
 
@@ -44,6 +45,10 @@ int reconcile_publish(const Ring *ring, Key *k, const Secret *payload, unsigned 
 /* Unlinks one key and sets its serials to 0. No other key has its identities of the given versions,
  * so any key with such a name is unlinked, even a foreign one. */
 int reconcile_withdraw(const Ring *ring, Key *k, unsigned versions) _must_check_;
+
+/* Same for a revoked key, and revokes its serials, except those that a controller refers to. */
+int reconcile_revoke(const Ring *ring, Key *k, unsigned versions, const ControllerList *controllers)
+    _must_check_;
 
 /* Removes the timeouts of all keys that we ever published, because without a store they cannot be
  * told apart. Linear. */

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "nvme-keyd/keys/key-life.h"
+#include "nvme-keyd/manager/manager.h"
+
+/*
+ * The life of the keys of the store: key-life.h has the states and the events. As the others of the
+ * Manager, these functions log nothing; *reterr_detail gets a line for people, to be freed. They
+ * return
+ *    -ENOENT     there is no such key
+ *    -EBUSY      a handed-in key, or its state or a controller is against it
+ *    -EINVAL     the new PSK is against it
+ *    -EEXIST     another key is in the way
+ *    -EROFS, or an error of the store: then nothing has changed
+ *    -ENOTCONN   the store has changed, but the ring failed
+ *    -ENOMEM
+ */
+
+/* A request for a key that succeeds another one. */
+typedef struct Rotation {
+    /* Members of the successor: configured (NULL: a random one), comment (NULL: that of the key)
+     * and versions (0: those of the key). force: accept a cutover. dry_run: only check. */
+    KeyRequest key;
+    bool has_hash, has_derivation; /* key has another hash or derivation than the old one */
+    bool same_psk;                 /* derive again from the PSK of the old key */
+    bool at_once;                  /* a host switches in the same commit */
+    uint64_t at_usec;              /* when the successor is activated, 0 for now */
+} Rotation;
+
+/* Makes a successor of an active key. On a target it is active at once, and the old key is accepted
+ * until RetireSec= has passed. On a host it is pending, unless at_once is set: then it is
+ * published, and the old key is withdrawn and kept as retiring. With at_usec it is pending on both.
+ * *ret is the successor, or with dry_run the key. *ret_warning: a line about a cutover, or NULL. */
+int manager_rotate(Manager *m, const char *id, const Rotation *request, Key **ret,
+                   char **ret_warning, char **reterr_detail) _must_check_;
+
+/* Switches to a pending or retiring key at once. Active keys that cannot stand beside it retire. */
+int manager_activate(Manager *m, const char *id, char **reterr_detail) _must_check_;
+
+/* Goes back to the retiring key that an active key has replaced; id is one of them. *ret is the key
+ * that is active again. */
+int manager_revert(Manager *m, const char *id, Key **ret, char **reterr_detail) _must_check_;
+
+/* Lets a key end: a target accepts it until RetireSec= has passed, a host offers it no longer.
+ * force: although the host has no other. */
+int manager_retire(Manager *m, const char *id, bool force, char **reterr_detail) _must_check_;
+
+/* Ends a key, and others of its pair with the same PSK, because someone else may know it. Its
+ * record stays, so that the PSK does not come back. force: although a controller of this host needs
+ * it. */
+int manager_revoke(Manager *m, const char *id, bool force, char **reterr_detail) _must_check_;
+
+/* Removes a key from the store and from the ring. force: although a controller needs it. */
+int manager_remove(Manager *m, const char *id, bool force, char **reterr_detail) _must_check_;
+
+/* Sets the step of a key in the place of the one that it has; KEY_STEP_NONE drops that. */
+int manager_plan(Manager *m, const char *id, KeyStep step, uint64_t at_usec, char **reterr_detail)
+    _must_check_;
+
+/* Notes that a handshake with a key has succeeded, if that is not known yet: its predecessors may
+ * be removed at their time. Returns an error of the store. */
+int manager_confirm(Manager *m, Key *k) _must_check_;
+
+/* Called when a host should switch to a key at its time, in the place of switching at once. It is
+ * called again in some seconds until the key has no such step any more. It may change keys. */
+typedef void (*ManagerActivate)(Key *k, void *userdata);
+void manager_set_activate(Manager *m, ManagerActivate activate, void *userdata);
+
+/* Returns a key of which a step was taken at its time since the last call, and that step; or NULL.
+ */
+const Key *manager_next_step(Manager *m, KeyStep *ret);

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <string.h>
+
+#include "basic/io.h"
+#include "nvme-keyd/manager/manager-private.h"
+#include "nvme-keyd/manager/transition.h"
+
+/* All that a transition may change. */
+struct Former {
+    Key *key;
+    KeyState state;
+    KeyStep step;
+    bool follow, due;
+    uint64_t changed_usec, confirmed_usec, planned_usec, deadline_usec, uptime_deadline_usec;
+};
+
+static int begin(Transition *t)
+{
+    if (t->now_usec == 0)
+        t->now_usec = now_realtime();
+    if (t->store || store_is_export(vault_store(t->m->vault)))
+        return 0;
+    return store_begin(vault_store(t->m->vault), &t->store);
+}
+
+int transition_add(Transition *t, Key **k, const Secret *payload)
+{
+    int r = begin(t);
+
+    if (r == 0)
+        r = manager_stage(t->m, t->store, *k, payload);
+    if (r == 0)
+        t->added = TAKE_PTR(*k);
+    return r;
+}
+
+int transition_take(Transition *t, Key *k)
+{
+    if (k->is_changing || k == t->added)
+        return 0;
+    if (t->n == t->n_max) {
+        size_t n_max = 2 * t->n_max + 4;
+        Former *grown = reallocarray(t->former, n_max, sizeof(*grown));
+
+        if (!grown)
+            return -ENOMEM;
+        t->former = grown;
+        t->n_max = n_max;
+    }
+    t->former[t->n++] = (Former){.key = k,
+                                 .state = k->state,
+                                 .step = k->step,
+                                 .follow = k->follow,
+                                 .due = k->due,
+                                 .changed_usec = k->changed_usec,
+                                 .confirmed_usec = k->confirmed_usec,
+                                 .planned_usec = k->planned_usec,
+                                 .deadline_usec = k->deadline_usec,
+                                 .uptime_deadline_usec = k->uptime_deadline_usec};
+    k->is_changing = true;
+    return begin(t);
+}
+
+static void take_back(const Former *f)
+{
+    Key *k = f->key;
+
+    k->state = f->state;
+    k->step = f->step;
+    k->follow = f->follow;
+    k->due = f->due;
+    k->changed_usec = f->changed_usec;
+    k->confirmed_usec = f->confirmed_usec;
+    k->planned_usec = f->planned_usec;
+    k->deadline_usec = f->deadline_usec;
+    k->uptime_deadline_usec = f->uptime_deadline_usec;
+}
+
+void transition_plan(const Transition *t, Key *k, KeyStep step, uint64_t deadline_usec)
+{
+    k->step = step;
+    k->deadline_usec = step == KEY_STEP_NONE ? 0 : CONST_MAX(deadline_usec, 1U);
+    k->planned_usec = step == KEY_STEP_NONE ? 0 : t->now_usec;
+    k->uptime_deadline_usec = 0;
+    k->due = false;
+}
+
+/* A key that retires is removed after RetireSec=. If it is displaced, an end that was planned for
+ * an earlier time stays. */
+static void plan_end(const Transition *t, Key *k, KeyEvent event)
+{
+    bool ends = k->step == KEY_STEP_REVOKE || k->step == KEY_STEP_REMOVE;
+    uint64_t deadline;
+
+    if (__builtin_add_overflow(t->now_usec, t->m->config.retire_usec, &deadline) ||
+        deadline > INT64_MAX)
+        deadline = 0;
+    if (event != KEY_EVENT_RETIRE && ends && (deadline == 0 || k->deadline_usec < deadline))
+        return;
+    transition_plan(t, k, deadline > 0 ? KEY_STEP_REMOVE : KEY_STEP_NONE, deadline);
+}
+
+int transition_apply(Transition *t, Key *k, KeyEvent event)
+{
+    int r = transition_take(t, k);
+    KeyState next = k->state;
+
+    if (r < 0 || key_life_next(k->state, event, k->role, &next))
+        return r < 0 ? r : -EINVAL;
+    if (next != k->state)
+        k->changed_usec = t->now_usec;
+    k->state = next;
+    k->follow = false;
+    if (next == KEY_RETIRING) {
+        plan_end(t, k, event);
+        /* If it becomes active again, its peer may have dropped it by then. */
+        k->confirmed_usec = 0;
+    } else {
+        transition_plan(t, k, KEY_STEP_NONE, 0);
+    }
+    return 0;
+}
+
+static int write_record(const Transition *t, const Former *f)
+{
+    _cleanup_(freep) char *meta = NULL;
+
+    if (f->key->state == KEY_GONE)
+        return store_remove(t->store, f->key->id);
+    meta = key_to_meta(f->key);
+    return meta ? store_replace(t->store, f->key->id, meta, NULL) : -ENOMEM;
+}
+
+static void emit(const Transition *t, const Key *k, KeyState before)
+{
+    static const EventKind kinds[] = {[KEY_ACTIVE] = EVENT_SWITCHED,
+                                      [KEY_RETIRING] = EVENT_RETIRED,
+                                      [KEY_REVOKED] = EVENT_REVOKED,
+                                      [KEY_GONE] = EVENT_REMOVED};
+
+    if (k->state != before && k->state != KEY_PENDING)
+        events_emit(t->m->events, kinds[k->state], k, 0, NULL);
+}
+
+static void settle(const Transition *t, Key *k)
+{
+    const StoreRecord *record = store_find(vault_store(t->m->vault), k->id);
+
+    if (record)
+        k->generation = record->generation;
+}
+
+int transition_commit(Transition *t)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < t->n && r == 0 && t->store; i++)
+        r = write_record(t, &t->former[i]);
+    if (r == 0 && t->store)
+        r = store_commit(t->store);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < t->n; i++) {
+        settle(t, t->former[i].key);
+        emit(t, t->former[i].key, t->former[i].state);
+        t->former[i].key->is_changing = false;
+    }
+    if (t->added) {
+        settle(t, t->added);
+        /* The one that it replaces is among the others. */
+        if (t->n > 0)
+            emit(t, t->added, KEY_PENDING);
+    }
+    t->n = 0;
+    t->added = NULL;
+    manager_forget_look(t->m);
+    return 0;
+}
+
+void transition_done(Transition *t)
+{
+    for (size_t i = 0; i < t->n; i++) {
+        take_back(&t->former[i]);
+        t->former[i].key->is_changing = false;
+    }
+    free(t->former);
+    if (t->added)
+        key_table_remove(&t->m->keys, t->added);
+    store_end(t->store);
+    *t = (Transition){.m = t->m};
+}
