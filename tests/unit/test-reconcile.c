@@ -56,6 +56,30 @@ TEST(marked)
     ASSERT_TRUE(ring_has_key(k, 1));
 }
 
+/* tlshd keeps the state of sessions that may get a KeyUpdate in keys of its own keyring. Wherever
+ * they are, and whoever added them, they are not ours. */
+TEST(session_keys)
+{
+    static const char name[] = "ktls:gnutls-session-7", state[] = "session state";
+    key_serial_t inside, outside;
+    char text[32];
+    FIXTURE;
+
+    ASSERT_OK(setegid(MARK));
+    ASSERT_TRUE(fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1));
+    inside = ring_put(MARK, name, state);
+    outside = add_key("user", name, state, strlen(state), KEY_SPEC_PROCESS_KEYRING);
+    ASSERT_TRUE(inside > 0 && outside > 0);
+    ASSERT_OK(fixture_sync(&f, &result));
+    ASSERT_OK(manager_leave(f.m));
+    ASSERT_OK(publisher_keep(manager_publisher(f.m)));
+    ASSERT_EQ(result.removed + result.held, 0);
+    ASSERT_EQ(ring_find(name), inside);
+    ASSERT_EQ(seconds_left(inside), 0);
+    ASSERT_EQ(keyctl_read(outside, text, sizeof(text)), (long)strlen(state));
+    ASSERT_TRUE(memcmp(text, state, strlen(state)) == 0);
+}
+
 /* Without a group it recognises its keys only by their identities. */
 TEST(unmarked)
 {

@@ -55,17 +55,22 @@ static KeyUse use_of(const Key *k)
     }
 }
 
-/* The first key of a pair with this serial, or, where the identity has a digest, of the same PSK,
- * which another key of the kernel may have held. One of the right role comes first. */
+/* Identities of version 0 are the same for all PSKs of a pair. */
+static bool is_same_psk(const char *identity, const char *other)
+{
+    return other && strncmp(other, "NVMe1", 5) == 0 && strcmp(identity, other) == 0;
+}
+
+/* The first key of a pair with this serial, or of the same PSK, which another key of the kernel may
+ * have held. One of the right role comes first. */
 static const Key *find_key(const Key *first, const Connection *c, const char *identity)
 {
-    bool has_digest = identity && strncmp(identity, "NVMe1", 5) == 0;
     const Key *other = NULL;
 
     for (const Key *k = first; k; k = k->next_of_pair)
         for (unsigned v = 0; v < KEY_VERSIONS; v++) {
-            if (!k->identities[v] || (k->serials[v] != c->serial &&
-                                      !(has_digest && strcmp(k->identities[v], identity) == 0)))
+            if (!k->identities[v] ||
+                (k->serials[v] != c->serial && !is_same_psk(k->identities[v], identity)))
                 continue;
             if (k->role & c->role)
                 return k;

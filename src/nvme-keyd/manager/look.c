@@ -50,7 +50,7 @@ const ManagerLook *manager_look(Manager *m, bool fresh)
                          (!m->look.ring || reconcile_count_ours(m->look.ring, &m->look.ours) == 0);
     m->look.has_tlshd = manager_look_tlshd(m, &m->look.tlshd);
     m->look_revision = publisher_revision(m->publisher);
-    m->look_counted = false;
+    m->watch.counted = false;
     share_look(m, start);
     return &m->look;
 }
@@ -58,13 +58,14 @@ const ManagerLook *manager_look(Manager *m, bool fresh)
 int manager_look_controllers(Manager *m, const ControllerCounts **ret)
 {
     uint64_t start = now_monotonic();
+    ControllerWatch *w = &m->watch;
 
-    if (!m->look_counted) {
-        m->controllers_error = manager_count_controllers(m, &m->controllers);
-        m->look_counted = true;
+    if (!w->counted) {
+        w->counts_error = manager_count_controllers(m, &w->counts);
+        w->counted = true;
         share_look(m, start);
     }
-    if (m->controllers_error == 0)
-        *ret = &m->controllers;
-    return m->controllers_error;
+    if (w->counts_error == 0)
+        *ret = &w->counts;
+    return w->counts_error;
 }

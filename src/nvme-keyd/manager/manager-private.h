@@ -19,7 +19,10 @@
 typedef struct ControllerWatch {
     KeyUpdates updates;
     Stalls stalls;
-    ControllerList seen; /* the controllers and their keys as of the last look */
+    ControllerList seen;     /* the controllers and their keys as of the last look */
+    ControllerCounts counts; /* of the same time as Manager.look, if counted is true */
+    int counts_error;
+    bool counted;
 } ControllerWatch;
 
 struct Manager {
@@ -39,9 +42,6 @@ struct Manager {
     ManagerLook look;
     uint64_t look_revision;
     uint64_t look_usec; /* CLOCK_MONOTONIC, until when look is valid; 0: it is not */
-    bool look_counted;  /* controllers belongs to look */
-    ControllerCounts controllers;
-    int controllers_error;
     KeyTable keys;
     KeySource records;      /* source of the keys that the store has */
     size_t n_handed_in;     /* keys without a record: the handed-in ones */
