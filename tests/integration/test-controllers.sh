@@ -211,7 +211,7 @@ rm -r "$tmp/nvme/nvme1"
 
 # --- events
 
-ctl monitor --no-legend >"$tmp/events" &
+"$build/nvme-keyctl" --socket="$varlink" monitor --no-legend >"$tmp/events" &
 monitor=$!
 controller nvme1 b "$old"
 has_moved() {
