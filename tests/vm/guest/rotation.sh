@@ -44,6 +44,8 @@ reset_controller() { echo 1 >"/sys/class/nvme/$(ctrl_of "$sub")/reset_controller
 is_live() { ctrl_live "$(ctrl_of "$sub")"; }
 uses() { [ "$(tls_key_of "$sub")" = "$1" ]; }
 gone() { ! ctrl_of "$sub"; }
+# tlshd 1.0 does not say that a key was refused, so the kernel tries again: for so many seconds.
+try_for() { echo "$1" >"/sys/class/nvme/$(ctrl_of "$sub")/ctrl_loss_tmo"; }
 
 # The record of the pair in that state.
 in_state() { nvme-keyctl list --json=short | jq -re --arg s "$1" '.keys[] | select(.state == $s) | .id' | head -n 1; }
