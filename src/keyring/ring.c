@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "basic/io.h"
 #include "basic/limits.h"
 #include "basic/names.h"
 #include "basic/text.h"
@@ -292,6 +293,14 @@ int32_t ring_look_up(const Ring *r, const char *description)
 int ring_set_timeout(int32_t serial, unsigned timeout_sec)
 {
     return keyctl_set_timeout(serial, timeout_sec) < 0 ? -errno : 0;
+}
+
+void ring_await_lookups(uint64_t added_usec)
+{
+    uint64_t now = now_monotonic(), end = added_usec + RING_LOOKUP_USEC;
+
+    if (now < end)
+        (void)usleep((useconds_t)(end - now));
 }
 
 int ring_unlink(const Ring *r, int32_t serial)

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "basic/limits.h"
 #include "basic/macro.h"
 #include "basic/secret.h"
 
@@ -91,6 +92,17 @@ int ring_mark(int32_t serial, bool handed_in);
 
 /* The serial of the key of exactly this description, or 0. */
 int32_t ring_look_up(const Ring *r, const char *description);
+
+/* Longer than any lookup of the kernel, on a virtual processor that gets no time as well. */
+#define RING_LOOKUP_USEC (USEC_PER_SEC / 50)
+
+/* Waits until the lookups are over that began before a key was added, at this time of
+ * now_monotonic(): at most RING_LOOKUP_USEC. To be called before another key is unlinked because of
+ * that one. A lookup is no instant: it looks for one hash after the other, and walks over the ring
+ * without a lock. So it may pass the place of the new key before that comes, and the place of the
+ * old one after that goes; then the kernel takes it for a missing key, and deletes the controller.
+ */
+void ring_await_lookups(uint64_t added_usec);
 
 /* Unlinks a key from the ring; it lives on while a controller refers to it. An unlinked key is no
  * error. */

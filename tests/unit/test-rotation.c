@@ -56,6 +56,34 @@ TEST(both)
 {
     switch_host(KEY_ROLE_BOTH);
 }
+/* A lookup of the kernel that has missed the new key still finds the old one. */
+TEST(switch_outlasts_a_lookup)
+{
+    char old[KEY_ID_SIZE], new[KEY_ID_SIZE];
+    uint64_t begin;
+    LIFE;
+
+    ASSERT_TRUE(life_add(&f, KEY_ROLE_HOST, 1, old));
+    ASSERT_OK(life_stage(&f, old, 2, new));
+    begin = now_monotonic();
+    ASSERT_OK(life_activate(&f, new));
+    ASSERT_TRUE(now_monotonic() - begin >= RING_LOOKUP_USEC);
+}
+/* The same where both changes are found by reconciling. */
+TEST(sync_outlasts_a_lookup)
+{
+    char old[KEY_ID_SIZE], new[KEY_ID_SIZE];
+    uint64_t begin;
+    LIFE;
+
+    ASSERT_TRUE(life_add(&f, KEY_ROLE_HOST, 1, old));
+    ASSERT_OK(life_stage(&f, old, 2, new));
+    life_find(&f, new)->state = KEY_ACTIVE;
+    life_find(&f, old)->state = KEY_RETIRING;
+    begin = now_monotonic();
+    ASSERT_TRUE(life_sync(&f));
+    ASSERT_TRUE(now_monotonic() - begin >= RING_LOOKUP_USEC && ring_size() == 1);
+}
 
 /* Version 0: both keys have one identity, which has the bytes of the active one. */
 TEST(host_version_0)

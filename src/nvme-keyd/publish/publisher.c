@@ -25,6 +25,7 @@ struct Publisher {
     unsigned on_demand_sec;     /* as of the last reconciling */
     ReconcileResult unreported; /* changes in the ring since the last report */
     uint64_t revision;
+    uint64_t added_usec; /* CLOCK_MONOTONIC when a key was added for another one, or 0 */
 };
 
 int publisher_new(const PublisherRules *rules, KeyTable *keys, Events *events, Publisher **ret)
@@ -287,6 +288,8 @@ static int publish(Publisher *p, Key *k, const Secret *payload, unsigned on_dema
     if (r < 0)
         p->error = r;
     if (r != -EKEYREVOKED && r != -ENOKEY) {
+        if (memcmp(before, k->serials, sizeof(before)) != 0)
+            p->added_usec = now_monotonic();
         emit_changes(p, k, before);
         return r;
     }
@@ -403,6 +406,7 @@ static int withdraw(Publisher *p, Key *k, bool revoke, const ControllerList *con
 
 int publisher_withdraw(Publisher *p, Key *k)
 {
+    ring_await_lookups(p->added_usec);
     return withdraw(p, k, false, NULL);
 }
 

@@ -20,7 +20,8 @@
  *    1. plan_collect()       what is wanted
  *    2. plan_match()         what is there, and what of it is right or stale
  *    3. plan_apply()         add what is missing; this displaces a key of the same name in one step
- *    4. plan_remove_stale()  unlink what is stale, except what a controller needs
+ *    4. plan_remove_stale()  after lookups that may not have seen this, unlink what is stale,
+ * except what a controller needs
  *    5. plan_find_rivals()   note foreign keys that the kernel could take for ours
  * Adding comes first, and nothing is unlinked if anything could not be added or controllers could
  * not be read: so no handshake finds a gap, and no controller loses the only key of its pair.
@@ -435,6 +436,8 @@ int reconcile_ring(const Ring *ring, const KeyTable *table, const ReconcileOptio
         result.failed++;
         result.error = r;
     }
+    if (result.added > 0 && plan.n_stale > 0)
+        ring_await_lookups(now_monotonic());
     /* A stale key may cover for a key that could not be added. */
     if (result.failed == 0)
         plan_remove_stale(&plan, ring, &(Need){&controllers, table, &list, options->on_demand_sec},
