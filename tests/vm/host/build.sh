@@ -67,6 +67,8 @@ build_payload() {
                 fi
                 # The tests are built by the suites of the host, and take half of the time.
                 cd /build/b
+                # introspect shows the targets of the last configuration
+                ninja build.ninja
                 ninja $(meson introspect --targets | jq -r ".[] | select(.installed) | .filename[] | ltrimstr(\"/build/b/\")")
                 cd /
                 rm -rf /build/dest
