@@ -85,16 +85,19 @@ static void check_keyring(Verdict *v, json_object *keyring, json_object *status,
 
 static void check_rest(Verdict *v, json_object *status, json_object *credentials)
 {
-    json_object *tlshd = NULL, *provision = NULL, *configuration = NULL;
+    json_object *tlshd = NULL, *provision = NULL, *configuration = NULL, *controllers = NULL;
     const char *why = first_problem(credentials);
 
     (void)json_get_object(status, "tlshd", &tlshd);
     (void)json_get_object(status, "provision", &provision);
     (void)json_get_object(status, "configuration", &configuration);
+    (void)json_get_object(status, "controllers", &controllers);
     if (!why)
         why = first_problem(configuration);
     if (strcmp(json_string_or(tlshd, "state", ""), "stale") == 0)
         problem(v, EXIT_OTHER, "%s does not have the keyring", json_string_or(tlshd, "unit", ""));
+    else if (first_problem(controllers))
+        problem(v, EXIT_OTHER, "%s", first_problem(controllers));
     else if (json_string_or(provision, "detail", "")[0])
         problem(v, EXIT_OTHER, "%s", json_string_or(provision, "detail", ""));
     else if (why)

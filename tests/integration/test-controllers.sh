@@ -238,6 +238,8 @@ stalled() { ctl status --json=short | json "o['controllers']['stalled']"; }
 wait_for 60 eval '[ "$(stalled)" = 1 ]'
 is "stalled: status counts it" "$(stalled)" 1
 like "stalled: status" "$(ctl status)" "requests of nvme1 of nqn.2026-11.org.example:b do not end after a KeyUpdate of its peer: run nvme-keyctl move --stalled"
+run ctl status --check
+like "stalled: status --check" "$status$out" "^1CRITICAL: requests of nvme1 of nqn.2026-11.org.example:b do not end"
 like "stalled: status has the counters" "$(ctl status)" "Key updates: 4 received from peers, 3 carried out"
 like "stalled: the log names it once" "$(grep -c "Requests of controller nvme1 of subsystem nqn.2026-11.org.example:b do not end" "$log")" "^1$"
 is "stalled: the list" "$(connections "c['stalled']")" "[False, True]"
