@@ -185,6 +185,7 @@ kill "$server"
 text=${secret:16:20}
 grep -rliF -e "$text" -e "${hex:0:24}" -e "${hex384:0:24}" "$log" "$helpers" >"$tmp/found"
 is "no PSK in the logs" "$(<"$tmp/found")" ""
+is "no helper complains" "$(grep -E 'nvme-keyd-probe:|Sanitizer|runtime error' "$helpers")" ""
 
 if command -v strace >/dev/null; then
     helpers_stop
