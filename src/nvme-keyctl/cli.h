@@ -29,11 +29,12 @@ typedef struct Options {
     const char *key_file;
     const char *tpm2_pcrs, *with_key;
     const char *address;
+    const char *at, *in;
     const char *match;
     const char *socket;
     uint64_t timeout_usec; /* for a call, including the connection; 0: the default of the verb */
     bool generate, print_key, force, dry_run, check, rollback_counter, new_tpm, help, version;
-    bool stalled, target, when_unused;
+    bool stalled, target, when_unused, same_psk, revert;
     JsonMode json;
     bool legend;
     char **arguments; /* after the verb, ends with NULL */
@@ -76,6 +77,11 @@ void cli_print_warnings(json_object *reply);
 /* Prints that a call has made the store, and how to add a recovery key. */
 void cli_print_new_store(json_object *reply);
 
+/* verb-life.c: adds --at= or --in= to the parameters of a call, except for now. Returns an exit
+ * code.
+ */
+int cli_add_time(const Options *o, json_object *p);
+
 /* Adds --identity-version=, "0", "1" or "0,1", to the parameters of a call. NULL adds nothing.
  * Returns an exit code as cli_call() does, like all that follow. */
 int cli_add_versions(json_object *p, const char *versions);
@@ -115,6 +121,9 @@ int verb_import(const Options *o);
 int verb_list(const Options *o);
 int verb_monitor(const Options *o);
 int verb_move(const Options *o);
+int verb_activate(const Options *o);
+int verb_retire(const Options *o);
+int verb_revoke(const Options *o);
 int verb_remove(const Options *o);
 int verb_rotate(const Options *o);
 int verb_show(const Options *o);

@@ -35,12 +35,17 @@ enum {
     OPT_STALLED = 1 << 19,
     OPT_TARGET = 1 << 20,
     OPT_WHEN_UNUSED = 1 << 21,
-    OPT_COMMON = 1 << 22, /* goes with every verb */
+    OPT_AT = 1 << 22,
+    OPT_IN = 1 << 23,
+    OPT_SAME_PSK = 1 << 24,
+    OPT_REVERT = 1 << 25,
+    OPT_COMMON = 1 << 26, /* goes with every verb */
 };
 
 #define OPTS_PAIR (OPT_SUBSYSNQN | OPT_HOSTNQN)
 #define OPTS_NEW                                                                                   \
     (OPTS_PAIR | OPT_ROLE | OPT_IDENTITY_VERSION | OPT_DERIVATION | OPT_COMMENT | OPT_FORCE)
+#define OPTS_LIFE (OPT_FORCE | OPT_AT | OPT_IN)
 #define OPTS_SEAL (OPT_TPM2_PCRS | OPT_WITH_KEY | OPT_ROLLBACK_COUNTER | OPT_NEW_TPM)
 
 typedef struct Option {
@@ -80,11 +85,16 @@ static const Option option_table[] = {
     {OPT_DERIVATION, "derivation", "NAME", MEMBER(derivation), derivations,
      "rfc8446; compat or lastfrag for libnvme before 1.16"},
     {OPT_HMAC, "hmac", "HASH", MEMBER(hash), hashes,
-     "hash of a generated PSK: sha256, sha384 or none (sha256)"},
+     "hash of a new PSK: sha256, sha384 or none (sha256)"},
     {OPT_COMMENT, "comment", "TEXT", MEMBER(comment), NULL, "a line for people"},
     {OPT_KEY_FILE, "key-file", "FILE", MEMBER(key_file), NULL,
      "read the secret from FILE, - for standard input"},
     {OPT_GENERATE, "generate", NULL, MEMBER(generate), NULL, "rotate to a new random PSK"},
+    {OPT_SAME_PSK, "same-psk", NULL, MEMBER(same_psk), NULL,
+     "rotate to another form of the same PSK"},
+    {OPT_REVERT, "revert", NULL, MEMBER(revert), NULL, "go back to the key before a rotation"},
+    {OPT_AT, "at", "TIME", MEMBER(at), NULL, "change the key at TIME; never drops the plan"},
+    {OPT_IN, "in", "SPAN", MEMBER(in), NULL, "change the key in SPAN from now, such as 2h"},
     {OPT_PRINT_KEY, "print-key", NULL, MEMBER(print_key), NULL,
      "print the generated PSK, for the other end"},
     {OPT_FORCE, "force", NULL, MEMBER(force), NULL, "override a refusal"},
@@ -137,11 +147,17 @@ static const Verb verb_table[] = {
      "store a PSK from standard input, --key-file= or a prompt", LOOK_KEYS},
     {"generate", NULL, OPTS_NEW | OPT_HMAC | OPT_PRINT_KEY, verb_generate, "store a new random PSK",
      LOOK_KEYS},
-    {"rotate", "ID", OPT_KEY_FILE | OPT_GENERATE | OPT_HMAC | OPT_PRINT_KEY | OPT_COMMENT,
+    {"rotate", "ID",
+     OPT_KEY_FILE | OPT_GENERATE | OPT_SAME_PSK | OPT_REVERT | OPT_HMAC | OPT_PRINT_KEY |
+         OPT_IDENTITY_VERSION | OPT_DERIVATION | OPT_COMMENT | OPTS_LIFE,
      verb_rotate, "replace a PSK", LOOK_KEYS},
+    {"activate", "ID", OPTS_LIFE, verb_activate,
+     "switch to a pending key, or back to a retiring one", LOOK_KEYS},
+    {"retire", "ID", OPTS_LIFE, verb_retire, "end a key, on a target after RetireSec=", LOOK_KEYS},
+    {"revoke", "ID", OPTS_LIFE, verb_revoke, "end a key at once, and refuse its PSK", LOOK_KEYS},
     {"import", "[FILE]", OPT_ROLE | OPT_IDENTITY_VERSION | OPT_DERIVATION | OPT_FORCE | OPT_DRY_RUN,
      verb_import, "store all PSKs of a key file, or none", LOOK_KEYS},
-    {"remove", "ID", OPT_FORCE | OPT_WHEN_UNUSED, verb_remove, "remove a PSK", LOOK_KEYS},
+    {"remove", "ID", OPTS_LIFE | OPT_WHEN_UNUSED, verb_remove, "remove a PSK", LOOK_KEYS},
     {"probe", "ID", OPT_ADDRESS, verb_probe, "ask targets whether they accept a PSK", NULL},
     {"monitor", NULL, 0, verb_monitor, "print what happens to keys, as it happens", NULL},
     {"sync", NULL, 0, verb_sync, "reconcile the kernel's keyring with the store",

@@ -11,7 +11,7 @@
 #include "psk/nqn.h"
 #include "varlink/json-wire.h"
 
-/* add, generate, rotate, remove and sync change keys or the ring. */
+/* add, generate, rotate and sync change keys or the ring. */
 
 int cli_add_versions(json_object *p, const char *versions)
 {
@@ -176,12 +176,12 @@ static int undo_generate(const Options *o, const char *id, int error)
                     output_error_text(error));
 }
 
-/* On a host the old PSK is gone already, so another rotation is the only remedy. */
+/* The old PSK is still there, and the other end has it. */
 static int lost_rotation(const Options *o, const char *id, int error)
 {
     return cli_fail(EXIT_OTHER,
                     "key %s replaced %s, but its PSK is lost, because standard output %s: run "
-                    "nvme-keyctl rotate %s --generate --print-key",
+                    "nvme-keyctl rotate --revert %s",
                     id, o->arguments[0], output_error_text(error), id);
 }
 
@@ -238,41 +238,72 @@ int verb_generate(const Options *o)
     return cli_call_and_print(o, "Generate", TAKE_PTR(p), print_key);
 }
 
+/* Options that leave nothing to choose exclude each other. */
+static int check_rotate(const Options *o)
+{
+    bool makes = o->generate || o->same_psk;
+
+    if (o->at && strcmp(o->at, "never") == 0)
+        return cli_fail(EXIT_USAGE, "--at=never drops what is planned for a key: give it to "
+                                    "activate, retire, revoke or remove");
+    if (o->generate + o->same_psk + (o->key_file != NULL) > 1)
+        return cli_fail(EXIT_USAGE, "--generate, --same-psk and --key-file= exclude each other");
+    if (o->print_key && !o->generate)
+        return cli_fail(EXIT_USAGE, "--print-key needs --generate");
+    if (o->hash && !makes)
+        return cli_fail(EXIT_USAGE, "--hmac= needs --generate or --same-psk");
+    return EXIT_OK;
+}
+
+static int add_rotation(const Options *o, json_object *p)
+{
+    int r;
+
+    if ((r = add_optional(p, "id", o->arguments[0])) != EXIT_OK ||
+        (r = add_optional(p, "hash", o->hash)) != EXIT_OK ||
+        (r = add_optional(p, "derivation", o->derivation)) != EXIT_OK ||
+        (r = cli_add_versions(p, o->versions)) != EXIT_OK || (r = add_comment(o, p)) != EXIT_OK ||
+        (r = cli_add_time(o, p)) != EXIT_OK)
+        return r;
+    if ((o->force && json_add_bool(p, "force", true) < 0) ||
+        (o->same_psk && json_add_bool(p, "samePSK", true) < 0) ||
+        (o->print_key && json_add_bool(p, "returnPSK", true) < 0))
+        return cli_out_of_memory();
+    return EXIT_OK;
+}
+
+/* rotate --revert takes nothing else. */
+static int revert(const Options *o)
+{
+    json_object *p = json_object_new_object();
+
+    if (o->generate || o->same_psk || o->key_file || o->print_key || o->hash || o->versions ||
+        o->derivation || o->comment || o->at || o->in || o->force) {
+        json_object_put(p);
+        return cli_fail(EXIT_USAGE, "--revert takes no other option of rotate");
+    }
+    if (!p || add_optional(p, "id", o->arguments[0]) != EXIT_OK) {
+        json_object_put(p);
+        return cli_out_of_memory();
+    }
+    return cli_call_and_print(o, "Revert", p, print_key);
+}
+
 int verb_rotate(const Options *o)
 {
     _cleanup_(varlink_json_erase_putp) json_object *p = json_object_new_object();
     int r;
 
-    if (o->generate && o->key_file)
-        return cli_fail(EXIT_USAGE, "--generate and --key-file= exclude each other");
-    if (!o->generate && (o->print_key || o->hash))
-        return cli_fail(EXIT_USAGE, "--print-key and --hmac= need --generate");
+    if (o->revert)
+        return revert(o);
     if (!p)
         return cli_out_of_memory();
-    if ((o->print_key && (r = output_check_secret("PSK")) != EXIT_OK) ||
-        (r = add_optional(p, "id", o->arguments[0])) != EXIT_OK ||
-        (r = add_optional(p, "hash", o->hash)) != EXIT_OK || (r = add_comment(o, p)) != EXIT_OK ||
-        (!o->generate && (r = add_rotated(o, p)) != EXIT_OK))
+    if ((r = check_rotate(o)) != EXIT_OK ||
+        (o->print_key && (r = output_check_secret("PSK")) != EXIT_OK) ||
+        (r = add_rotation(o, p)) != EXIT_OK ||
+        (!o->generate && !o->same_psk && (r = add_rotated(o, p)) != EXIT_OK))
         return r;
-    if (o->print_key && json_add_bool(p, "returnPSK", true) < 0)
-        return cli_out_of_memory();
     return cli_call_and_print(o, "Rotate", TAKE_PTR(p), print_key);
-}
-
-int verb_remove(const Options *o)
-{
-    _cleanup_(json_putp) json_object *p = json_object_new_object(), *reply = NULL;
-    int r;
-
-    if (!p || (r = add_optional(p, "id", o->arguments[0])) != EXIT_OK ||
-        (o->force && json_add_bool(p, "force", true) < 0))
-        return cli_out_of_memory();
-    r = o->when_unused ? cli_wait_unused(o, o->arguments[0]) : EXIT_OK;
-    if (r == EXIT_OK)
-        r = cli_call(o, "Remove", TAKE_PTR(p), &reply);
-    if (r == EXIT_OK && o->json != JSON_OFF)
-        cli_print_json(o, reply);
-    return r;
 }
 
 int verb_sync(const Options *o)

@@ -10,13 +10,53 @@
 
 /* list, show and status read the state. */
 
-#define N_COLUMNS 9
+/* The columns of list; the last ones are left out where no key has anything there. */
+enum {
+    COLUMN_ID,
+    COLUMN_STATE,
+    COLUMN_ROLE,
+    COLUMN_SERIAL,
+    COLUMN_HOST,
+    COLUMN_SUBSYSTEM,
+    COLUMN_IDENTITY,
+    COLUMN_FINGERPRINT,
+    COLUMN_STEP,
+    COLUMN_CREDENTIAL,
+    N_COLUMNS,
+};
 
 /* The cells of a row that are not strings of the reply. */
 typedef struct Row {
     char versions[8];
     char serials[32];
+    char step[32];
 } Row;
+
+/* Reads a member that is a time, in local time. */
+static bool get_time(json_object *key, const char *member, struct tm *ret)
+{
+    uint64_t usec;
+    time_t t;
+
+    if (json_get_uint(key, member, INT64_MAX, &usec) <= 0)
+        return false;
+    t = (time_t)(usec / USEC_PER_SEC);
+    return localtime_r(&t, ret);
+}
+
+/* Writes "revoke 2026-12-01 10:00". */
+static bool format_step(json_object *key, char *ret, size_t size)
+{
+    const char *step;
+    char time[24];
+    struct tm tm;
+
+    if (json_get_string(key, "step", &step) <= 0 || !get_time(key, "deadline", &tm) ||
+        strftime(time, sizeof(time), "%Y-%m-%d %H:%M", &tm) == 0)
+        return false;
+    (void)snprintf(ret, size, "%s %s", step, time);
+    return true;
+}
 
 /* Appends text, after a comma if it is not the first, as far as there is room. */
 static void append(char *buffer, size_t size, const char *text)
@@ -48,6 +88,8 @@ static void fill_row(json_object *key, Row *row)
         strcpy(row->versions, "-");
     if (row->serials[0] == '\0')
         strcpy(row->serials, "-");
+    if (!format_step(key, row->step, sizeof(row->step)))
+        strcpy(row->step, "-");
 }
 
 /* On standard error, because programs read the table. */
@@ -70,35 +112,46 @@ static bool any_has(json_object *keys, const char *member)
     return false;
 }
 
+static void fill_cells(json_object *key, Row *row, const char *cells[static N_COLUMNS])
+{
+    fill_row(key, row);
+    cells[COLUMN_ID] = json_string_or(key, "id", "-");
+    cells[COLUMN_STATE] = json_string_or(key, "state", "-");
+    cells[COLUMN_ROLE] = json_string_or(key, "role", "-");
+    cells[COLUMN_SERIAL] = row->serials;
+    cells[COLUMN_HOST] = json_string_or(key, "hostNQN", "-");
+    cells[COLUMN_SUBSYSTEM] = json_string_or(key, "subsystemNQN", "-");
+    cells[COLUMN_IDENTITY] = row->versions;
+    cells[COLUMN_FINGERPRINT] = json_string_or(key, "fingerprint", "-");
+    cells[COLUMN_STEP] = row->step;
+    cells[COLUMN_CREDENTIAL] = json_string_or(key, "credential", "-");
+}
+
 static int print_list(const Options *o, json_object *keys)
 {
-    static const char *const head[N_COLUMNS] = {"ID",         "STATE",       "ROLE",
-                                                "KEY SERIAL", "HOST NQN",    "SUBSYSTEM NQN",
-                                                "IDENTITY",   "FINGERPRINT", "CREDENTIAL"};
+    static const char *const head[N_COLUMNS] = {
+        "ID",       "STATE",       "ROLE",      "KEY SERIAL", "HOST NQN", "SUBSYSTEM NQN",
+        "IDENTITY", "FINGERPRINT", "NEXT STEP", "CREDENTIAL"};
+    bool left_out[N_COLUMNS] = {
+        [COLUMN_STEP] = !any_has(keys, "step"), [COLUMN_CREDENTIAL] = !any_has(keys, "credential")};
     size_t n = json_object_array_length(keys);
-    /* The last column appears only where keys were handed in. */
-    size_t n_columns = any_has(keys, "credential") ? N_COLUMNS : N_COLUMNS - 1;
+    size_t n_columns = N_COLUMNS - (size_t)left_out[COLUMN_STEP] - left_out[COLUMN_CREDENTIAL];
     _cleanup_(freep) const char **cells = calloc((n + 1) * n_columns, sizeof(*cells));
     _cleanup_(freep) Row *rows = calloc(n + 1, sizeof(*rows));
+    const char **c = cells;
 
     if (!cells || !rows)
         return cli_out_of_memory();
-    memcpy(cells, head, n_columns * sizeof(*cells));
-    for (size_t i = 0; i < n; i++) {
-        json_object *key = json_object_array_get_idx(keys, i);
-        const char **c = cells + (i + 1) * n_columns;
+    for (size_t i = 0; i <= n; i++) {
+        const char *row[N_COLUMNS];
 
-        fill_row(key, &rows[i]);
-        *c++ = json_string_or(key, "id", "-");
-        *c++ = json_string_or(key, "state", "-");
-        *c++ = json_string_or(key, "role", "-");
-        *c++ = rows[i].serials;
-        *c++ = json_string_or(key, "hostNQN", "-");
-        *c++ = json_string_or(key, "subsystemNQN", "-");
-        *c++ = rows[i].versions;
-        *c++ = json_string_or(key, "fingerprint", "-");
-        if (n_columns == N_COLUMNS)
-            *c++ = json_string_or(key, "credential", "-");
+        if (i == 0)
+            memcpy(row, head, sizeof(row));
+        else
+            fill_cells(json_object_array_get_idx(keys, i - 1), &rows[i], row);
+        for (size_t column = 0; column < N_COLUMNS; column++)
+            if (!left_out[column])
+                *c++ = row[column];
     }
     cli_print_table(o, cells, n_columns, n + 1);
     print_broken(keys);
@@ -156,14 +209,22 @@ static void print_time(json_object *key, const char *label, const char *member)
 {
     char text[64];
     struct tm tm;
-    uint64_t usec;
-    time_t t;
 
-    if (json_get_uint(key, member, INT64_MAX, &usec) <= 0)
-        return;
-    t = (time_t)(usec / USEC_PER_SEC);
-    if (localtime_r(&t, &tm) && strftime(text, sizeof(text), "%a %Y-%m-%d %H:%M:%S %Z", &tm) > 0)
+    if (get_time(key, member, &tm) &&
+        strftime(text, sizeof(text), "%a %Y-%m-%d %H:%M:%S %Z", &tm) > 0)
         print_field(label, text);
+}
+
+/* A retiring key may have no step: then it stays until it gets one. */
+static void print_step(json_object *key)
+{
+    char text[64];
+    bool follow = false;
+
+    if (format_step(key, text, sizeof(text)))
+        print_field("Next step", text);
+    if (json_get_bool(key, "follow", &follow) > 0 && follow)
+        print_field("Next step", "activate as soon as the target accepts it");
 }
 
 static void print_identities(json_object *key)
@@ -218,7 +279,10 @@ int verb_show(const Options *o)
     print_identities(key);
     print_time(key, "Created", "created");
     print_time(key, "Changed", "changed");
-    print_time(key, "Deadline", "deadline");
+    print_text(key, "Succeeds", "succeeds");
+    print_time(key, "Confirmed", "confirmed");
+    print_step(key);
+    print_time(key, "Expires", "expires");
     print_text(key, "Comment", "comment");
     print_text(key, "Credential", "credential");
     return EXIT_OK;

@@ -101,6 +101,20 @@ TEST(revoke_all_of_a_psk)
     ASSERT_TRUE(life_in_ring(&f, second) && ring_find(life_find(&f, third)->identities[1]) == 0);
 }
 
+/* And in each derivation of it. */
+TEST(revoke_all_derivations)
+{
+    char id[KEY_ID_SIZE], compat[KEY_ID_SIZE];
+    Rotation q = {.key = {.derivation = PSK_COMPAT}, .has_derivation = true, .same_psk = true};
+    LIFE;
+
+    ASSERT_TRUE(life_add(&f, KEY_ROLE_TARGET, 1, id));
+    ASSERT_OK(life_rotate(&f, id, &q, 0, compat));
+    ASSERT_TRUE(life_in_ring(&f, id) && life_in_ring(&f, compat));
+    ASSERT_OK(life_revoke(&f, compat, false));
+    ASSERT_TRUE(life_state(&f, id) == KEY_REVOKED && ring_size() == 0);
+}
+
 /* A controller refers to the serial: it would not survive its reset with a revoked one. */
 TEST(revoke_host)
 {

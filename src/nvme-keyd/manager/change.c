@@ -134,6 +134,15 @@ static bool same_configured(const Secret *a, const Secret *b)
            CRYPTO_memcmp(x, y, x_size) == 0;
 }
 
+bool manager_has_psk(const Key *k, const Key *other, const Secret *payload)
+{
+    _cleanup_(secret_freep) Secret *own = NULL;
+
+    if (other->digest[0] && strcmp(k->digest, other->digest) == 0)
+        return true;
+    return payload && key_unseal(k, &own) == 0 && same_configured(own, payload);
+}
+
 int manager_check_revoked(const Manager *m, const Key *new, const Secret *payload,
                           char **reterr_detail)
 {
@@ -141,12 +150,7 @@ int manager_check_revoked(const Manager *m, const Key *new, const Secret *payloa
 
     KEY_TABLE_FOREACH_OF_PAIR(&m->keys, new, k)
     {
-        _cleanup_(secret_freep) Secret *other = NULL;
-
-        if (k->state != KEY_REVOKED)
-            continue;
-        if ((new->digest[0] && strcmp(k->digest, new->digest) == 0) ||
-            (key_unseal(k, &other) == 0 && same_configured(payload, other)))
+        if (k->state == KEY_REVOKED && manager_has_psk(k, new, payload))
             return detail_set(
                 reterr_detail, -EINVAL,
                 "this PSK was revoked for this host and subsystem NQN, as key %s: use "

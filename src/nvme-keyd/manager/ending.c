@@ -87,20 +87,35 @@ int manager_retire(Manager *m, const char *id, bool force, char **reterr_detail)
     return ring_failed(manager_settle(m, k, NULL, NULL), "retiring", reterr_detail);
 }
 
-static bool same_psk(const Key *k, const Key *other)
-{
-    return k == other || (k->digest[0] && strcmp(k->digest, other->digest) == 0);
-}
-
 int manager_end_psk(Transition *t, Key *k)
 {
+    _cleanup_(secret_freep) Secret *payload = NULL;
     int r = 0;
     Key *o;
 
+    (void)!key_unseal(k, &payload);
     KEY_TABLE_FOREACH_OF_PAIR(&t->m->keys, k, o)
     {
-        if (r == 0 && !key_is_handed_in(o) && o->state != KEY_REVOKED && same_psk(o, k))
+        if (r == 0 && !key_is_handed_in(o) && o->state != KEY_REVOKED &&
+            (o == k || manager_has_psk(o, k, payload)))
             r = transition_apply(t, o, KEY_EVENT_REVOKE);
+    }
+    return r;
+}
+
+/* Refuses to end a PSK that a controller needs, in one derivation or another. */
+static int check_psk_needed(Manager *m, const Key *k, char **reterr_detail)
+{
+    _cleanup_(secret_freep) Secret *payload = NULL;
+    const Key *o;
+    int r = 0;
+
+    (void)!key_unseal(k, &payload);
+    KEY_TABLE_FOREACH_OF_PAIR(&m->keys, k, o)
+    {
+        if (r == 0 && !key_is_handed_in(o) && o->state != KEY_REVOKED &&
+            (o == k || manager_has_psk(o, k, payload)))
+            r = check_needed(m, o, reterr_detail);
     }
     return r;
 }
@@ -108,18 +123,13 @@ int manager_end_psk(Transition *t, Key *k)
 int manager_revoke(Manager *m, const char *id, bool force, char **reterr_detail)
 {
     _cleanup_(transition_done) Transition t = {.m = m};
-    Key *k, *o;
+    Key *k;
     int r;
 
     if ((r = manager_find(m, id, &k, reterr_detail)) < 0 ||
-        (r = manager_check_life(k, KEY_EVENT_REVOKE, reterr_detail)) < 0)
+        (r = manager_check_life(k, KEY_EVENT_REVOKE, reterr_detail)) < 0 ||
+        (!force && (r = check_psk_needed(m, k, reterr_detail)) < 0))
         return r;
-    KEY_TABLE_FOREACH_OF_PAIR(&m->keys, k, o)
-    {
-        if (!force && !key_is_handed_in(o) && same_psk(o, k) &&
-            (r = check_needed(m, o, reterr_detail)) < 0)
-            return r;
-    }
     if ((r = manager_end_psk(&t, k)) < 0 || (r = transition_commit(&t)) < 0)
         return manager_store_failed(r, reterr_detail);
     return ring_failed(manager_settle(m, k, NULL, NULL), "revoked", reterr_detail);

@@ -78,6 +78,10 @@ int manager_settle_pair(Manager *m, const Key *of, const Key *new, const Secret 
  * vault_require_writable(), with a detail. */
 int manager_find(const Manager *m, const char *id, Key **ret, char **reterr_detail) _must_check_;
 
+/* True if k has the PSK of another key, in whatever derivation. payload: of the other key; NULL if
+ * it cannot be unsealed, then only the digests are compared. */
+bool manager_has_psk(const Key *k, const Key *other, const Secret *payload);
+
 /* Returns -EINVAL with a detail if a revoked key of the pair has the PSK of a new key. */
 int manager_check_revoked(const Manager *m, const Key *new, const Secret *payload,
                           char **reterr_detail) _must_check_;

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
+#include "basic/io.h"
+#include "basic/json.h"
+#include "nvme-keyctl/cli.h"
+#include "nvme-keyd/config/config.h"
+#include "nvme-keyd/config/time-text.h"
+
+/* activate, retire, revoke and remove end or change the life of a key, now or at a time. */
+
+int cli_add_time(const Options *o, json_object *p)
+{
+    uint64_t now = now_realtime(), at = 0, span;
+
+    if (!o->at && !o->in)
+        return EXIT_OK;
+    if (o->at && o->in)
+        return cli_fail(EXIT_USAGE, "--at= and --in= exclude each other");
+    if (o->at && time_parse(o->at, now, &at) < 0)
+        return cli_fail(EXIT_USAGE,
+                        "--at= needs a time, such as \"2026-12-01 10:00\", \"tomorrow 10:00\", +2h "
+                        "or never");
+    if (o->at && at < now)
+        return cli_fail(EXIT_USAGE, "--at= is in the past");
+    if (o->in) {
+        if (config_parse_span(o->in, &span) < 0 || __builtin_add_overflow(now, span, &at) ||
+            at > INT64_MAX)
+            return cli_fail(EXIT_USAGE, "--in= needs a time span, such as 2h or 1d 12h");
+    }
+    /* Now needs no plan. The service knows never as 0. */
+    return at > now && json_add_uint(p, "at", at == TIME_NEVER ? 0 : at) < 0 ? cli_out_of_memory()
+                                                                             : EXIT_OK;
+}
+
+static json_object *make_parameters(const Options *o)
+{
+    json_object *p = json_object_new_object();
+
+    if (p && json_add_string(p, "id", o->arguments[0]) == 0 &&
+        (!o->force || json_add_bool(p, "force", true) == 0))
+        return p;
+    json_object_put(p);
+    return NULL;
+}
+
+static bool is_planned(json_object *p)
+{
+    uint64_t at;
+
+    return json_get_uint(p, "at", INT64_MAX, &at) > 0 && at > 0;
+}
+
+static int change(const Options *o, const char *method)
+{
+    _cleanup_(json_putp) json_object *p = make_parameters(o), *reply = NULL;
+    int r;
+
+    if (!p)
+        return cli_out_of_memory();
+    r = cli_add_time(o, p);
+    if (r == EXIT_OK && o->force && is_planned(p))
+        return cli_fail(EXIT_USAGE, "--force cannot be planned: at its time the change waits until "
+                                    "no controller needs the key");
+    if (r == EXIT_OK && o->when_unused && is_planned(p))
+        return cli_fail(EXIT_USAGE, "--when-unused and a time exclude each other");
+    if (r == EXIT_OK && o->when_unused)
+        r = cli_wait_unused(o, o->arguments[0]);
+    if (r == EXIT_OK)
+        r = cli_call(o, method, TAKE_PTR(p), &reply);
+    if (r == EXIT_OK && o->json != JSON_OFF)
+        cli_print_json(o, reply);
+    return r;
+}
+
+int verb_activate(const Options *o)
+{
+    return change(o, "Activate");
+}
+
+int verb_retire(const Options *o)
+{
+    return change(o, "Retire");
+}
+
+int verb_revoke(const Options *o)
+{
+    return change(o, "Revoke");
+}
+
+int verb_remove(const Options *o)
+{
+    return change(o, "Remove");
+}
