@@ -111,6 +111,8 @@ int cli_check_status(const Options *o, json_object *status);
 /* Waits until no host of this machine's target uses the key of this id, and prints which ones do.
  * Returns an exit code as cli_call() does; EXIT_OTHER if the kernel does not show it. */
 int cli_wait_unused(const Options *o, const char *id);
+/* Prints which hosts use the key, nothing if there is none or the kernel does not show it. */
+void cli_report_users(const Options *o, const char *id);
 
 /* Verbs, one file for each group; usage and options are in main.c. */
 int verb_add(const Options *o);

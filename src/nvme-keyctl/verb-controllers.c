@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -6,6 +7,7 @@
 #include "basic/io.h"
 #include "basic/json.h"
 #include "basic/limits.h"
+#include "basic/names.h"
 #include "nvme-keyctl/cli.h"
 #include "nvme-keyctl/output.h"
 
@@ -167,6 +169,34 @@ static int report_users(const Options *o, const char *id, size_t n, const char *
     else
         printf("Key %s is still used by %zu connections, one of host %s.\n", id, n, host);
     return output_flush() < 0 ? EXIT_OTHER : EXIT_OK;
+}
+
+static int append_host(json_object *reply, void *userdata)
+{
+    json_object *host, *copy = NULL;
+
+    if (json_get_object(reply, "host", &host) <= 0)
+        return 0;
+    return json_object_deep_copy(host, &copy, NULL) < 0 ? -ENOMEM
+                                                        : json_append_take(userdata, copy);
+}
+
+void cli_report_users(const Options *o, const char *id)
+{
+    _cleanup_(json_putp) json_object *hosts = json_object_new_array(), *reply = NULL;
+    _cleanup_(varlink_client_freep) VarlinkClient *client = NULL;
+    _cleanup_(freep) char *error = NULL;
+    const char *host = "-";
+    size_t n;
+
+    if (!hosts || cli_connect(o, &client) != EXIT_OK ||
+        varlink_client_call_more(client, NAMES_MANAGER_INTERFACE ".ListHosts", NULL,
+                                 CLI_STATUS_TIMEOUT_USEC, append_host, hosts, &reply, &error) < 0 ||
+        error)
+        return;
+    n = count_users(hosts, id, &host);
+    if (n > 0)
+        (void)report_users(o, id, n, host);
 }
 
 int cli_wait_unused(const Options *o, const char *id)

@@ -51,7 +51,8 @@ static bool is_planned(json_object *p)
     return json_get_uint(p, "at", INT64_MAX, &at) > 0 && at > 0;
 }
 
-static int change(const Options *o, const char *method)
+/* Carries the change out, after the hosts of the target have left the key if wait is true. */
+static int change(const Options *o, const char *method, bool wait)
 {
     _cleanup_(json_putp) json_object *p = make_parameters(o), *reply = NULL;
     int r;
@@ -64,7 +65,7 @@ static int change(const Options *o, const char *method)
                                     "no controller needs the key");
     if (r == EXIT_OK && o->when_unused && is_planned(p))
         return cli_fail(EXIT_USAGE, "--when-unused and a time exclude each other");
-    if (r == EXIT_OK && o->when_unused)
+    if (r == EXIT_OK && wait)
         r = cli_wait_unused(o, o->arguments[0]);
     if (r == EXIT_OK)
         r = cli_call(o, method, TAKE_PTR(p), &reply);
@@ -75,20 +76,33 @@ static int change(const Options *o, const char *method)
 
 int verb_activate(const Options *o)
 {
-    return change(o, "Activate");
+    return change(o, "Activate", false);
 }
 
 int verb_retire(const Options *o)
 {
-    return change(o, "Retire");
+    _cleanup_(json_putp) json_object *p = make_parameters(o), *reply = NULL;
+    int r = change(o, "Retire", false);
+
+    if (r != EXIT_OK || o->at || o->in)
+        return r;
+    if (!o->when_unused) {
+        cli_report_users(o, o->arguments[0]);
+        return r;
+    }
+    /* The last host that leaves it ends the overlap. */
+    r = cli_wait_unused(o, o->arguments[0]);
+    if (r != EXIT_OK)
+        return r;
+    return p ? cli_call(o, "Remove", TAKE_PTR(p), &reply) : cli_out_of_memory();
 }
 
 int verb_revoke(const Options *o)
 {
-    return change(o, "Revoke");
+    return change(o, "Revoke", false);
 }
 
 int verb_remove(const Options *o)
 {
-    return change(o, "Remove");
+    return change(o, "Remove", o->when_unused);
 }

@@ -281,8 +281,23 @@ is "hosts: removed when nobody uses it" "$status$err" 0
 like "hosts: said" "$out" "still used by host $HOST\."$'\n'"No host uses key $t any more\.$"
 run ctl show "$t"
 is "hosts: it is gone" "$status" 4
+run ctl retire "$new"
+is "retire: said who uses the key" "$status$(grep -c "Key $new is still used by 2 connections, one of host $HOST" <<<"$out")" 01
+ctl activate "$new"
+(
+    wait_for 60 grep -q "still used" "$tmp/out"
+    rm -r "$tmp/nvmet/nqn.2026-11.org.example:t"
+) &
+run ctl retire "$new" --when-unused
+is "retire: removed when nobody uses it" "$status$err" 0
+run ctl show "$new"
+is "retire: it is gone" "$status" 4
+t=$(add five t --role=target)
+host 1 "$(serial_of "$t")"
 rm "$tmp/nvmet/nqn.2026-11.org.example:t/ctrl1/tls_key"
-run ctl remove "$new" --when-unused
+run ctl retire "$t" --json=short
+is "retire: nothing is said about hosts" "$status$err" 0
+run ctl remove "$t" --when-unused
 like "hosts: keys not shown by the kernel" "$status$err" "^1.*not their keys"
 
 finish
