@@ -84,7 +84,7 @@ printf '%08x\n' "$(keyctl rlist "$(ring)")" >"$dir/tls_key"
 
 # --- the cutover
 
-run ctl rotate "$id" <<<"$new"
+run ctl rotate "$id" --wait --no-block <<<"$new"
 next=$(ctl list --json=short | json "[k['id'] for k in o['keys'] if k['id'] != '$id'][0]")
 like "rotate says that both ends have to change together" "$err" "version 0"
 is "the new key waits" "$(state_of "$next")" pending
