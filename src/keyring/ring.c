@@ -313,10 +313,12 @@ int ring_unlink(const Ring *r, int32_t serial)
 
 int ring_revoke(const Ring *r, int32_t serial)
 {
-    /* EKEYREVOKED: it was revoked already. ENOKEY: it is gone. */
-    if (keyctl_revoke(serial) < 0 && errno != EKEYREVOKED && errno != ENOKEY)
-        return -errno;
-    return ring_unlink(r, serial);
+    /* First, so that a process that ends here leaves no dead link. Where it fails, revoking is all
+     * that can be done. */
+    int e = ring_unlink(r, serial);
+
+    (void)keyctl_revoke(serial);
+    return e;
 }
 
 /* A line may be forged by a newline in a description. Then a key only counts as not ready. */

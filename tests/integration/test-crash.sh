@@ -108,6 +108,10 @@ class Changes:
         self.pending = None
         self.confirmed += 1
 
+    def is_half_rotated(self, key):
+        """The daemon died between the two commits of a rotation on a host, and the old key is active."""
+        return key["state"] == "pending" and key["role"] == "host" and key["succeeds"] in self.active.values()
+
     def settle(self, keys):
         """Takes over whatever became of the change under way. Returns what is wrong."""
         wrong = []
@@ -117,7 +121,7 @@ class Changes:
                 if key["subsystemNQN"] in found:
                     wrong.append(f"two active keys: {key}")
                 found[key["subsystemNQN"]] = key["id"]
-            elif key["state"] != "retiring":
+            elif key["state"] != "retiring" and not self.is_half_rotated(key):
                 wrong.append(f"in state {key['state']}: {key}")
             if key["id"] in self.gone:
                 wrong.append(f"removed, and back: {key}")
@@ -151,8 +155,12 @@ def verify(changes):
         time.sleep(0.15)
         done = ask(c, "Sync")
         keys = list_keys(c)
-        wrong += [f"still retiring: {k}" for k in keys if k["state"] != "active"]
-        wanted = sorted(i["identity"] for k in keys for i in k["identities"])
+        # A host keeps its old keys until the new ones have worked, which none does here.
+        wrong += [f"still retiring: {k}" for k in keys if k["state"] == "retiring" and k["role"] != "host"]
+        for k in keys:
+            if k["state"] == "pending":
+                ask(c, "Remove", id=k["id"])
+        wanted = sorted(i["identity"] for k in keys if k["state"] == "active" for i in k["identities"])
         status = ask(c, "Status")
     if done["added"] or done["failed"] or done["kept"] < len(wanted):
         wrong.append(f"the start left work: {done}")

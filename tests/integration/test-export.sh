@@ -89,7 +89,7 @@ daemon_start -E SYSTEMD_IN_INITRD=1
 is "in an initramfs: all keys are published" "$(ring_names | wc -l)" 5
 refused_with "in an initramfs: it is not changed" 8 "export that cannot be changed" "$(psk five)" \
     ctl add --hostnqn="$HOST" --subsysnqn=nqn.2026-11.org.example:z
-refused "in an initramfs: no key is removed" 8 "Read-only" ctl remove "$a"
+refused "in an initramfs: no key is removed" 8 "export that cannot be changed" ctl remove "$a"
 refused "in an initramfs: no copy of a copy" 8 "an export already" ctl store export "$tmp/again"
 daemon_stop
 keyctl clear "$(ring)"

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "keyd-fixture.h"
+#include "life-fixture.h"
 #include "stepper.h"
 #include "tree.h"
 
 #include "credstore/seal/seal-type.h"
 
 /*
- * A child has the manager add, rotate or remove a key, and is killed at each of its system calls,
+ * A child has the manager change the life of a key, and is killed at each of its system calls,
  * for the disk and for the keyring. The next manager must find the key from before or after the
  * change, and reconcile the ring with it.
  */
@@ -19,7 +19,8 @@ typedef struct Crash {
     Fixture f;
     char credentials[64]; /* has the KEK, so opening the store needs no systemd-creds */
     char work[64];
-    char id[STORE_ID_SIZE];              /* the key that is rotated or removed */
+    char id[STORE_ID_SIZE];              /* the key that is changed */
+    char successor[STORE_ID_SIZE];       /* the one that replaces it, where that was made before */
     char digests[2][PSK_DIGEST_MAX + 1]; /* of its PSK, and of the PSK that replaces it */
     int (*act)(struct Crash *x);
 } Crash;
@@ -106,14 +107,67 @@ static int act_remove(Crash *x)
     return fixture_remove(&x->f, x->id);
 }
 
-/* The keys that exist, a bit for each: the old one, the one that replaces it, the added one;
- * RETIRING if the old one is no longer active. -1 for anything else. */
+static int act_stage(Crash *x)
+{
+    char new[KEY_ID_SIZE];
+
+    return life_stage(&x->f, x->id, SEED_NEW, new);
+}
+
+static int act_activate(Crash *x)
+{
+    return life_activate(&x->f, x->successor);
+}
+
+static int act_revert(Crash *x)
+{
+    char id[KEY_ID_SIZE];
+
+    return life_revert(&x->f, x->successor, id);
+}
+
+static int act_retire(Crash *x)
+{
+    return life_retire(&x->f, x->id, true);
+}
+
+static int act_revoke(Crash *x)
+{
+    return life_revoke(&x->f, x->id, true);
+}
+
+/* All steps that are due. */
+static int act_steps(Crash *x)
+{
+    life_set_clocks(2 * DAY_USEC, 2 * DAY_USEC, true);
+    return life_sync(&x->f) ? 0 : -EIO;
+}
+
+/* The keys that exist, a bit for each: the old one, the one that replaces it, the added one; and
+ * the state of the old one, or that of the new one, unless it is active. -1 for anything else. */
 enum {
     OLD = 1,
     NEW = 2,
     ADDED = 4,
-    RETIRING = 8
+    RETIRING = 8,
+    REVOKED = 16,
+    NEW_PENDING = 32,
+    NEW_RETIRING = 64,
 };
+
+static int state_bit(const Key *k, bool old)
+{
+    switch (k->state) {
+    case KEY_PENDING:
+        return old ? -1 : NEW_PENDING;
+    case KEY_RETIRING:
+        return old ? RETIRING : NEW_RETIRING;
+    case KEY_REVOKED:
+        return old ? REVOKED : -1;
+    default:
+        return k->state == KEY_ACTIVE ? 0 : -1;
+    }
+}
 
 static int look(const Crash *x)
 {
@@ -127,12 +181,11 @@ static int look(const Crash *x)
         int bit = other ? ADDED : old ? OLD : NEW;
 
         if (k->state == KEY_BROKEN || (found & bit) || (old && strcmp(k->id, x->id) != 0) ||
-            (!other && !old && strcmp(k->digest, x->digests[1]) != 0) ||
-            (k->state != KEY_ACTIVE && !old)) {
+            (!other && !old && strcmp(k->digest, x->digests[1]) != 0) || state_bit(k, old) < 0) {
             printf("# a key %s in state %s\n", k->id, key_state_to_string(k->state));
             return -1;
         }
-        found |= bit | (k->state != KEY_ACTIVE ? RETIRING : 0);
+        found |= bit | state_bit(k, old);
     }
     return found;
 }
@@ -146,9 +199,9 @@ static bool ring_is_right(const Crash *x)
     KEY_TABLE_FOREACH(manager_keys(x->f.m), k)
     {
         for (unsigned v = 0; v < KEY_VERSIONS; v++) {
-            /* Both PSKs have the same identity of version 0, which belongs to the new one. */
+            /* Both PSKs have the same identity of version 0, which belongs to the active one. */
             if (!k->identities[v] || !key_is_publishable(k, now_realtime()) ||
-                (v == 0 && k->state == KEY_RETIRING))
+                (v == 0 && k->state != KEY_ACTIVE))
                 continue;
             if (!ring_has_key(k, v))
                 return false;
@@ -257,6 +310,77 @@ TEST(killed_while_it_rotates_on_a_host)
 
     x.act = act_rotate;
     kill_at_each(&x, "rotate on a host", OLD, OLD | RETIRING | NEW);
+}
+
+/* With a successor that was made before. */
+static bool add_successor(Crash *x, uint64_t at_usec)
+{
+    Rotation q = {.at_usec = at_usec};
+
+    return life_rotate(&x->f, x->id, &q, SEED_NEW, x->successor) == 0;
+}
+
+TEST(killed_while_it_stages)
+{
+    CRASH(KEY_ROLE_HOST);
+
+    x.act = act_stage;
+    kill_at_each(&x, "stage on a host", OLD, OLD | NEW | NEW_PENDING);
+}
+
+TEST(killed_while_it_activates)
+{
+    CRASH(KEY_ROLE_HOST);
+
+    ASSERT_TRUE(add_successor(&x, 0));
+    x.act = act_activate;
+    kill_at_each(&x, "activate on a host", OLD | NEW | NEW_PENDING, OLD | RETIRING | NEW);
+}
+
+TEST(killed_while_it_reverts)
+{
+    CRASH(KEY_ROLE_TARGET);
+
+    ASSERT_TRUE(add_successor(&x, 0));
+    x.act = act_revert;
+    kill_at_each(&x, "revert on a target", OLD | RETIRING | NEW, OLD | NEW | NEW_RETIRING);
+}
+
+TEST(killed_while_it_retires)
+{
+    CRASH(KEY_ROLE_HOST);
+
+    x.act = act_retire;
+    kill_at_each(&x, "retire on a host", OLD, OLD | RETIRING);
+}
+
+TEST(killed_while_it_revokes)
+{
+    CRASH(KEY_ROLE_TARGET);
+
+    x.act = act_revoke;
+    kill_at_each(&x, "revoke on a target", OLD, OLD | REVOKED);
+}
+
+/* The next manager has the right time as well, and takes the steps that were not taken. */
+TEST(killed_while_it_takes_steps)
+{
+    CRASH(KEY_ROLE_TARGET);
+
+    ASSERT_TRUE(add_successor(&x, now_realtime() + DAY_USEC));
+    ASSERT_OK(life_plan(&x.f, x.id, KEY_STEP_REVOKE, now_realtime() + DAY_USEC));
+    x.act = act_steps;
+    for (int n = 1, r = 1; r > 0; n++) {
+        life_set_clocks(0, 0, true);
+        ASSERT_OK(begin(&x));
+        r = stepper_kill(deed, &x, n);
+        if (r == -EPERM)
+            TEST_SKIP("may not trace");
+        ASSERT_TRUE(r >= 0);
+        life_set_clocks(2 * DAY_USEC, 2 * DAY_USEC, true);
+        ASSERT_EQ(recover(&x), OLD | REVOKED | NEW);
+    }
+    life_set_clocks(0, 0, true);
 }
 
 TEST(killed_while_it_removes)

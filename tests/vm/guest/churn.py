@@ -89,21 +89,26 @@ def change(connection, journal):
 
 
 def listed(connection):
-    """NQN -> id of the active keys."""
-    active = {}
+    """NQN -> id of the active keys. Removes successors that did not become active, because the power
+    was lost between the two commits of a rotation."""
+    active, pending = {}, []
     connection.call(MANAGER + "List", {}, more=True)
     while True:
         reply = connection.reply()
         if reply is None or "error" in reply:
             sys.exit(f"List: {reply}")
         key = reply["parameters"].get("key")
-        if key and key["state"] not in ("active", "retiring"):
+        if key and key["state"] == "pending":
+            pending.append(key["id"])
+        elif key and key["state"] not in ("active", "retiring"):
             sys.exit(f"a key that is {key['state']}: {key}")
         if key and key["state"] == "active":
             if key["subsystemNQN"] in active:
                 sys.exit(f"two active keys of {key['subsystemNQN']}")
             active[key["subsystemNQN"]] = key["id"]
         if not reply.get("continues"):
+            for key in pending:
+                ask(connection, "Remove", id=key)
             return active
 
 
