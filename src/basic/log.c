@@ -71,6 +71,7 @@ static bool send_to_journal(int level, const LogFields *f, const char *message)
         {NAMES_FIELD_HOSTNQN, f->hostnqn},
         {NAMES_FIELD_SUBSYSNQN, f->subsysnqn},
         {NAMES_FIELD_KEY_ID, f->key_id},
+        {NAMES_FIELD_CAUSE, f->cause},
     };
 
     return journal_send(fields, ARRAY_SIZE(fields)) == 0;
@@ -101,7 +102,7 @@ static bool send_to_stderr(const char *message)
 
 static bool send_line(int level, const LogFields *fields, const char *message)
 {
-    static const LogFields none = {NULL, NULL, NULL, NULL};
+    static const LogFields none = {.message_id = NULL};
 
     return log_target.to_journal ? send_to_journal(level, fields ? fields : &none, message)
                                  : send_to_stderr(message);

@@ -19,6 +19,7 @@ typedef struct LogFields {
     const char *hostnqn;
     const char *subsysnqn;
     const char *key_id;
+    const char *cause; /* a word that says why, for programs */
 } LogFields;
 
 /* Reads NVME_KEYD_LOG_LEVEL (emerg..debug or 0..7). name: what to print before a message on

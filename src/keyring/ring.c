@@ -245,6 +245,12 @@ bool ring_key_is_ours(const RingKey *k)
     return k->owned || (own != 0 && k->gid == own);
 }
 
+bool ring_key_is_configured(const RingKey *k)
+{
+    return text_after(k->description, "NVMe") && k->description[4] != '\0' &&
+           k->description[5] == 'R';
+}
+
 int ring_mark(int32_t serial, bool handed_in)
 {
     key_perm_t perm = DEFAULT_PERM | OWNER_PERM | (handed_in ? HANDED_IN_PERM : 0);
@@ -288,6 +294,16 @@ int32_t ring_look_up(const Ring *r, const char *description)
     exact = strcmp(found.description, description) == 0;
     free(found.description);
     return exact ? (int32_t)s : 0;
+}
+
+int ring_key_state(int32_t serial)
+{
+    return keyctl_describe(serial, NULL, 0) < 0 ? -errno : 0;
+}
+
+bool ring_has_dead(const Ring *r, const char *no_description)
+{
+    return keyctl_search(r->serial, r->key_type, no_description, 0) >= 0 || errno != ENOKEY;
 }
 
 int ring_set_timeout(int32_t serial, unsigned timeout_sec)

@@ -74,6 +74,9 @@ bool ring_updates(const Ring *r);
 /* True for a key that nvme-keyd added, in this boot or in the initramfs before it. */
 bool ring_key_is_ours(const RingKey *k);
 
+/* True for "NVMe?R", a key of a configured PSK; the kernel makes those of "NVMe?G". */
+bool ring_key_is_configured(const RingKey *k);
+
 /* Adds a key of this description, displacing one of the same description in one step, and marks it
  * as ring_mark() does. Returns -EDQUOT when the kernel's key quota is used up. */
 int ring_add(const Ring *r, const char *description, const void *payload, size_t size,
@@ -81,6 +84,15 @@ int ring_add(const Ring *r, const char *description, const void *payload, size_t
 
 /* True when the ring has this key, usable and under this description. */
 bool ring_holds(const Ring *r, const char *description, int32_t serial);
+
+/* Returns 0 if a key is usable, -EKEYREVOKED, -EKEYEXPIRED, -ENOKEY if there is none, or another
+ * error of keyctl_describe(3). */
+int ring_key_state(int32_t serial) _must_check_;
+
+/* True if the ring may have a key that is revoked or has expired. Only for the key type `psk`,
+ * whose searches look at every key of the ring, and report dead ones if they find nothing else.
+ * no_description: a beginning that no key has. */
+bool ring_has_dead(const Ring *r, const char *no_description);
 
 /* Makes a key expire in timeout_sec, or never with 0. */
 int ring_set_timeout(int32_t serial, unsigned timeout_sec) _must_check_;

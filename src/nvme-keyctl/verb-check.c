@@ -83,6 +83,15 @@ static void check_keyring(Verdict *v, json_object *keyring, json_object *status,
     }
 }
 
+/* A fight with another program leaves gaps, in which a controller is lost. */
+static void check_guard(Verdict *v, json_object *guard)
+{
+    if (count(guard, "pauseSec") > 0)
+        problem(v, EXIT_KEYRING,
+                "another program takes keys out of the keyring again and again, see nvme-keyctl "
+                "status");
+}
+
 static void check_rest(Verdict *v, json_object *status, json_object *credentials)
 {
     json_object *tlshd = NULL, *provision = NULL, *configuration = NULL, *controllers = NULL;
@@ -104,9 +113,21 @@ static void check_rest(Verdict *v, json_object *status, json_object *credentials
         problem(v, EXIT_INVALID, "%s", why);
 }
 
+static void print_ok(json_object *status, json_object *guard)
+{
+    printf("OK: %llu keys, %llu of %llu identities in the keyring",
+           (unsigned long long)count(status, "keys"),
+           (unsigned long long)count(status, "published"),
+           (unsigned long long)count(status, "identities"));
+    if (count(guard, "putBack") > 0)
+        printf(", %llu put back (the last one was %s)", (unsigned long long)count(guard, "putBack"),
+               json_string_or(guard, "cause", "lost"));
+    printf("\n");
+}
+
 int cli_check_status(const Options *o, json_object *status)
 {
-    json_object *store, *keyring, *credentials = NULL;
+    json_object *store, *keyring, *credentials = NULL, *guard = NULL;
     Verdict v = {.code = EXIT_OK};
 
     if (json_get_object(status, "store", &store) <= 0 ||
@@ -116,6 +137,9 @@ int cli_check_status(const Options *o, json_object *status)
     check_store(&v, store, status);
     if (v.code == EXIT_OK)
         check_keyring(&v, keyring, status, credentials);
+    (void)json_get_object(status, "guard", &guard);
+    if (v.code == EXIT_OK)
+        check_guard(&v, guard);
     if (v.code == EXIT_OK)
         check_rest(&v, status, credentials);
     if (o->json != JSON_OFF)
@@ -123,9 +147,6 @@ int cli_check_status(const Options *o, json_object *status)
     if (v.code != EXIT_OK)
         printf("CRITICAL: %s\n", v.text);
     else
-        printf("OK: %llu keys, %llu of %llu identities in the keyring\n",
-               (unsigned long long)count(status, "keys"),
-               (unsigned long long)count(status, "published"),
-               (unsigned long long)count(status, "identities"));
+        print_ok(status, guard);
     return (int)v.code;
 }

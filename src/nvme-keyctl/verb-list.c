@@ -22,6 +22,8 @@ enum {
     COLUMN_FINGERPRINT,
     COLUMN_STEP,
     COLUMN_CREDENTIAL,
+    COLUMN_FOREIGN,
+    COLUMN_EXPIRES,
     N_COLUMNS,
 };
 
@@ -30,6 +32,8 @@ typedef struct Row {
     char versions[8];
     char serials[32];
     char step[32];
+    char rivals[64];
+    char expires[32];
 } Row;
 
 /* Reads a member that is a time, in local time. */
@@ -92,6 +96,29 @@ static void fill_row(json_object *key, Row *row)
         strcpy(row->step, "-");
 }
 
+/* Foreign keys that the kernel could take for this one, and the end of its lifetime, with an
+ * exclamation mark once it is past. */
+static void fill_warnings(json_object *key, Row *row)
+{
+    bool expired = json_object_object_get_ex(key, "expired", NULL);
+    json_object *rivals;
+    struct tm tm;
+
+    if (json_get_array(key, "rivals", &rivals) > 0)
+        for (size_t i = 0; i < json_object_array_length(rivals); i++) {
+            char text[16];
+
+            (void)snprintf(text, sizeof(text), "%08x",
+                           (unsigned)json_object_get_int(json_object_array_get_idx(rivals, i)));
+            append(row->rivals, sizeof(row->rivals), text);
+        }
+    if (row->rivals[0] == '\0')
+        strcpy(row->rivals, "-");
+    if (!get_time(key, "expires", &tm) ||
+        strftime(row->expires, sizeof(row->expires), expired ? "%Y-%m-%d!" : "%Y-%m-%d", &tm) == 0)
+        strcpy(row->expires, "-");
+}
+
 /* On standard error, because programs read the table. */
 static void print_broken(json_object *keys)
 {
@@ -115,6 +142,7 @@ static bool any_has(json_object *keys, const char *member)
 static void fill_cells(json_object *key, Row *row, const char *cells[static N_COLUMNS])
 {
     fill_row(key, row);
+    fill_warnings(key, row);
     cells[COLUMN_ID] = json_string_or(key, "id", "-");
     cells[COLUMN_STATE] = json_string_or(key, "state", "-");
     cells[COLUMN_ROLE] = json_string_or(key, "role", "-");
@@ -125,17 +153,29 @@ static void fill_cells(json_object *key, Row *row, const char *cells[static N_CO
     cells[COLUMN_FINGERPRINT] = json_string_or(key, "fingerprint", "-");
     cells[COLUMN_STEP] = row->step;
     cells[COLUMN_CREDENTIAL] = json_string_or(key, "credential", "-");
+    cells[COLUMN_FOREIGN] = row->rivals;
+    cells[COLUMN_EXPIRES] = row->expires;
+}
+
+static size_t count_columns(const bool left_out[static N_COLUMNS])
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < N_COLUMNS; i++)
+        n += !left_out[i];
+    return n;
 }
 
 static int print_list(const Options *o, json_object *keys)
 {
     static const char *const head[N_COLUMNS] = {
         "ID",       "STATE",       "ROLE",      "KEY SERIAL", "HOST NQN", "SUBSYSTEM NQN",
-        "IDENTITY", "FINGERPRINT", "NEXT STEP", "CREDENTIAL"};
-    bool left_out[N_COLUMNS] = {
-        [COLUMN_STEP] = !any_has(keys, "step"), [COLUMN_CREDENTIAL] = !any_has(keys, "credential")};
-    size_t n = json_object_array_length(keys);
-    size_t n_columns = N_COLUMNS - (size_t)left_out[COLUMN_STEP] - left_out[COLUMN_CREDENTIAL];
+        "IDENTITY", "FINGERPRINT", "NEXT STEP", "CREDENTIAL", "FOREIGN",  "EXPIRES"};
+    bool left_out[N_COLUMNS] = {[COLUMN_STEP] = !any_has(keys, "step"),
+                                [COLUMN_CREDENTIAL] = !any_has(keys, "credential"),
+                                [COLUMN_FOREIGN] = !any_has(keys, "rivals"),
+                                [COLUMN_EXPIRES] = !any_has(keys, "expires")};
+    size_t n = json_object_array_length(keys), n_columns = count_columns(left_out);
     _cleanup_(freep) const char **cells = calloc((n + 1) * n_columns, sizeof(*cells));
     _cleanup_(freep) Row *rows = calloc(n + 1, sizeof(*rows));
     const char **c = cells;
@@ -299,6 +339,28 @@ static void print_store_hint(json_object *store)
                 "opens by itself again");
 }
 
+static void print_guard(json_object *guard)
+{
+    uint64_t n = 0, displaced = 0, pause;
+    bool looking = false;
+
+    (void)json_get_bool(guard, "looking", &looking);
+    (void)json_get_uint(guard, "putBack", INT64_MAX, &n);
+    (void)json_get_uint(guard, "displaced", INT64_MAX, &displaced);
+    printf("%14s: %s, %llu keys put back", "Guard", looking ? "looking" : "off",
+           (unsigned long long)n);
+    if (displaced > 0)
+        printf(", %llu foreign keys taken out", (unsigned long long)displaced);
+    printf("\n");
+    if (n > 0)
+        printf("%16sthe last one was %s, and put back on\n", "",
+               json_string_or(guard, "cause", "lost"));
+    print_time(guard, "", "last");
+    if (json_get_uint(guard, "pauseSec", INT64_MAX, &pause) > 0)
+        printf("%16sanother program undoes that again and again: only each %llu s now\n", "",
+               (unsigned long long)pause);
+}
+
 static void print_provision(json_object *provision)
 {
     uint64_t timeout;
@@ -449,7 +511,7 @@ static void print_configuration(json_object *status)
 
 static int print_status(json_object *status)
 {
-    json_object *store, *keyring, *provision, *credentials, *problems;
+    json_object *store, *keyring, *guard, *provision, *credentials, *problems;
     uint64_t dropped, serial = 0;
 
     if (json_get_object(status, "store", &store) <= 0 ||
@@ -472,6 +534,8 @@ static int print_status(json_object *status)
         print_field("", "missing in this kernel: load nvme_keyring with modprobe nvme-tcp");
     if (json_get_array(keyring, "problems", &problems) > 0)
         print_lines(problems);
+    if (json_get_object(status, "guard", &guard) > 0)
+        print_guard(guard);
     print_tlshd(status);
     print_provision(provision);
     if (json_get_object(status, "credentials", &credentials) > 0)

@@ -33,7 +33,9 @@ static void log_stalled(Manager *m)
 
     while ((d = manager_next_stalled(m)))
         (void)log_full(LOG_ERR, 0,
-                       &(LogFields){MESSAGE_CONTROLLER_STALLED, d->hostnqn, d->subsysnqn, NULL},
+                       &(LogFields){.message_id = MESSAGE_CONTROLLER_STALLED,
+                                    .hostnqn = d->hostnqn,
+                                    .subsysnqn = d->subsysnqn},
                        "Requests of controller %s of subsystem %s do not end, and a peer has sent "
                        "a KeyUpdate, after which this kernel cannot go on with a connection: run "
                        "nvme-keyctl move --stalled, which resets the controller",

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "basic/json.h"
+#include "basic/limits.h"
 #include "basic/log.h"
 #include "basic/names.h"
 #include "credstore/seal/creds/blob.h"
@@ -79,7 +80,10 @@ void daemon_log_overridden(Manager *m)
     const Key *k;
 
     while ((k = manager_next_overridden(m))) {
-        const LogFields fields = {MESSAGE_HANDED_IN_OVERRIDDEN, k->hostnqn, k->subsysnqn, k->id};
+        const LogFields fields = {.message_id = MESSAGE_HANDED_IN_OVERRIDDEN,
+                                  .hostnqn = k->hostnqn,
+                                  .subsysnqn = k->subsysnqn,
+                                  .key_id = k->id};
 
         (void)log_full(
             LOG_WARNING, 0, &fields,
@@ -101,7 +105,10 @@ void daemon_log_steps(Manager *m)
     KeyStep step;
 
     while ((k = manager_next_step(m, &step))) {
-        const LogFields fields = {steps[step].message_id, k->hostnqn, k->subsysnqn, k->id};
+        const LogFields fields = {.message_id = steps[step].message_id,
+                                  .hostnqn = k->hostnqn,
+                                  .subsysnqn = k->subsysnqn,
+                                  .key_id = k->id};
 
         (void)log_full(LOG_INFO, 0, &fields, "Key %s for host %s and subsystem %s %s as planned",
                        k->id, k->hostnqn, k->subsysnqn, steps[step].done);
@@ -113,14 +120,65 @@ void daemon_log_ring(Manager *m)
     const RingNotice *n;
 
     while ((n = publisher_next_ring_notice(manager_publisher(m)))) {
-        const LogFields fields = {n->kind == RING_NOTICE_HELD ? MESSAGE_KEY_HELD
-                                                              : MESSAGE_KEY_RIVAL,
-                                  n->hostnqn, n->subsysnqn, NULL};
+        static const char *const ids[] = {[RING_NOTICE_HELD] = MESSAGE_KEY_HELD,
+                                          [RING_NOTICE_RIVAL] = MESSAGE_KEY_RIVAL,
+                                          [RING_NOTICE_DISPLACED] = MESSAGE_KEY_DISPLACED};
+        const LogFields fields = {
+            .message_id = ids[n->kind], .hostnqn = n->hostnqn, .subsysnqn = n->subsysnqn};
         _cleanup_(freep) char *text = ring_notice_text(n);
 
         if (text)
             (void)log_full(LOG_WARNING, 0, &fields, "In the keyring: %s", text);
     }
+}
+
+/* What another program did to a key, as the end of a sentence. */
+static const char *loss_text(LossCause cause)
+{
+    static const char *const texts[] = {
+        [LOSS_CLEARED] = "had left the keyring with all the others (keyctl clear)",
+        [LOSS_REVOKED] = "had been revoked by another program",
+        [LOSS_EXPIRED] = "had expired by a timeout of another program",
+        [LOSS_DISPLACED] = "had been displaced by another key of its name",
+        [LOSS_UNLINKED] = "had been unlinked by another program"};
+
+    return texts[cause];
+}
+
+void daemon_log_losses(Manager *m)
+{
+    Publisher *p = manager_publisher(m);
+    Loss loss;
+    size_t more;
+
+    while (publisher_next_loss(p, &loss)) {
+        const LogFields fields = {.message_id = MESSAGE_KEY_PUT_BACK,
+                                  .hostnqn = loss.hostnqn,
+                                  .subsysnqn = loss.subsysnqn,
+                                  .key_id = loss.id,
+                                  .cause = loss_cause_to_string(loss.cause)};
+
+        (void)log_full(LOG_WARNING, 0, &fields, "Put key %s for %s back into the keyring: %08x %s",
+                       loss.id, loss.subsysnqn, (unsigned)loss.serial, loss_text(loss.cause));
+    }
+    more = publisher_take_more_losses(p);
+    if (more > 0)
+        log_warning("Put %zu more keys back into the keyring", more);
+}
+
+void daemon_log_guard(const Manager *m, GuardEvent event)
+{
+    static const LogFields fights = {.message_id = MESSAGE_GUARD_FIGHTS};
+
+    if (event == GUARD_FIGHTS)
+        (void)log_full(
+            LOG_ERR, 0, &fights,
+            "Another program takes keys out of the keyring, or puts some beside ours, again and "
+            "again: looks at the keyring are now %u s and more apart. Stop that program",
+            (unsigned)(guard_fight_pause(manager_guard(m)) / USEC_PER_SEC));
+    else if (event == GUARD_RESTS)
+        log_notice(
+            "No other program has changed the keyring for a while: looks are frequent again");
 }
 
 /* In an initramfs these lines go to a console. */

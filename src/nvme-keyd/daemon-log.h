@@ -48,6 +48,12 @@ void daemon_log_steps(Manager *m);
 /* Logs keys in the ring that an administrator should look at, once each. */
 void daemon_log_ring(Manager *m);
 
+/* Logs the keys that were put back into the ring since the last call. */
+void daemon_log_losses(Manager *m);
+
+/* Logs that the guard has begun to fight with another program, or that this is over. */
+void daemon_log_guard(const Manager *m, GuardEvent event);
+
 /* Logs that Provision=on-demand is refused, if it is. */
 void daemon_log_provision(const Manager *m);
 

@@ -13,6 +13,7 @@
 #include "build-config.h"
 #include "credstore/seal/limits.h"
 #include "nvme-keyd/api/methods.h"
+#include "nvme-keyd/authorize.h"
 #include "nvme-keyd/controller-timer.h"
 #include "nvme-keyd/daemon-log.h"
 #include "nvme-keyd/daemon.h"
@@ -215,7 +216,8 @@ static bool is_needed(const Daemon *d)
            (d->upcall && upcall_server_connections(d->upcall) > 0) || has_failed(d) ||
            vault_has_to_count(vault) || manager_deadline(d->manager) > 0 ||
            vault_is_working(vault) || vault_is_unlocked_by_hand(vault) ||
-           tlshd_watch_is_busy(d->tlshd) || notifier_is_behind(d->notifier) ||
+           guard_is_looking(manager_guard(d->manager)) || tlshd_watch_is_busy(d->tlshd) ||
+           notifier_is_behind(d->notifier) ||
            /* During a shutdown no new instance would be started to answer the kernel. */
            publisher_provision(manager_publisher(d->manager)) == PROVISION_ON_DEMAND;
 }
@@ -260,11 +262,13 @@ static void on_activity(void *userdata)
     daemon_log_overridden(d->manager);
     daemon_log_steps(d->manager);
     daemon_log_ring(d->manager);
+    daemon_log_losses(d->manager);
     daemon_log_clock(&d->log, d->manager);
     vault_count(manager_vault(d->manager));
     tlshd_watch_update(d->tlshd, publisher_ring_serial(manager_publisher(d->manager)),
                        manager_config(d->manager)->restart_tlshd);
     retire_timer_update(d->retire);
+    guard_update(manager_guard(d->manager), manager_config(d->manager)->guard);
     plan_retry(d, has_failed(d) || vault_has_to_count(manager_vault(d->manager)));
     plan_idle_exit(d);
     notify_status(d);
@@ -303,6 +307,15 @@ static void on_due(void *userdata)
 {
     publish_all(userdata);
     on_activity(userdata);
+}
+
+static void on_guard(GuardEvent event, void *userdata)
+{
+    Daemon *d = userdata;
+
+    daemon_log_guard(d->manager, event);
+    if (event == GUARD_CHANGED)
+        on_due(d);
 }
 
 static int on_again(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata)
@@ -383,28 +396,6 @@ static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si,
     return 0;
 }
 
-/* Root may call everything. Members of the group that the daemon runs with, which also owns the
- * socket, may read; methods that change something require root themselves. */
-static int authorize(int fd, const struct ucred *peer, void *userdata)
-{
-    gid_t groups[256], own = getegid();
-    socklen_t size = sizeof(groups);
-
-    (void)userdata;
-    if (peer->uid == 0)
-        return 0;
-    if (own == 0)
-        return -EACCES;
-    if (peer->gid == own)
-        return 0;
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) < 0)
-        return -EACCES;
-    for (size_t i = 0; i < size / sizeof(groups[0]); i++)
-        if (groups[i] == own)
-            return 0;
-    return -EACCES;
-}
-
 static int take_socket(Daemon *d, int fd, const char *name)
 {
     bool is_varlink = strcmp(name, NAMES_FD_VARLINK) == 0;
@@ -475,7 +466,10 @@ static void on_event(void *userdata)
 /* Until something probes the target first, a host switches at the time that was planned. */
 static void on_activate(Key *k, void *userdata)
 {
-    const LogFields fields = {MESSAGE_KEY_ACTIVATED, k->hostnqn, k->subsysnqn, k->id};
+    const LogFields fields = {.message_id = MESSAGE_KEY_ACTIVATED,
+                              .hostnqn = k->hostnqn,
+                              .subsysnqn = k->subsysnqn,
+                              .key_id = k->id};
     _cleanup_(freep) char *detail = NULL;
     const Daemon *d = userdata;
 
@@ -512,11 +506,12 @@ static int setup(Daemon *d, const Config *config, const char *state_dir)
         return r;
     manager_set_handler(d->manager, on_vault, d);
     manager_set_activate(d->manager, on_activate, d);
+    guard_set_handler(manager_guard(d->manager), on_guard, d);
     (void)sd_event_source_set_enabled(d->resume, SD_EVENT_OFF);
     arm(d->idle, 0);
     arm(d->again, 0);
     arm(d->gap, 0);
-    varlink_server_set_authorize(d->varlink, authorize, NULL);
+    varlink_server_set_authorize(d->varlink, authorize_peer, NULL);
     varlink_server_set_idle_hook(d->varlink, on_varlink_activity, d);
     varlink_server_set_refused_hook(d->varlink, on_refused, d);
     return 0;

@@ -78,7 +78,8 @@ varlink=$tmp/varlink request=$tmp/request
 readonly conf=$tmp/keyd.conf log=$tmp/log
 state=$tmp/state
 mkdir -m 700 "$state"
-printf '[Keyring]\nStandIn=yes\n' >"$conf"
+# What a test takes out of the keyring stays out, except in test-guard.sh.
+printf '[Keyring]\nGuard=no\nStandIn=yes\n' >"$conf"
 
 daemon= # process id, first of the activator, then of the daemon itself
 as=()   # a command that starts it: setpriv(1) with a group, say

@@ -176,7 +176,7 @@ is "SIGKILL: the next process has the same key" "$(ask a list --json=short | jso
 
 short() {
     mkdir -p "$tmp/$1"
-    printf '[Manager]\nIdleExitSec=30\nRetireSec=%s\n[Keyring]\nStandIn=%s\n' "$2" "$3" >"$tmp/$1/conf"
+    printf '[Manager]\nIdleExitSec=30\nRetireSec=%s\n[Keyring]\nGuard=no\nStandIn=%s\n' "$2" "$3" >"$tmp/$1/conf"
 }
 
 # idle: nothing happens. held: a client is connected. waiting: a deadline is pending. due: a deadline

@@ -8,6 +8,7 @@
 command -v valgrind >/dev/null || skip_all "needs valgrind"
 # valgrind 3.19 lacks the system calls that start systemd-creds: the store is made without it, and its
 # KEK is handed in as the service manager would.
+printf '[Keyring]\nStandIn=yes\n' >"$conf"
 daemon_start
 add zero zero >/dev/null || bail "add"
 daemon_stop
@@ -68,6 +69,10 @@ wait_for 60 listens
 check "probe" quiet ctl probe "$new" --address="127.0.0.1:$port"
 wait "$server"
 check_fails "probe of a closed port" quiet ctl probe "$new" --address="127.0.0.1:$port"
+# The guard puts back what is taken out.
+before=$(ring_names)
+keyctl clear "$(ring)"
+becomes "what is cleared is back" "$before" ring_names
 kill -HUP "$daemon"
 check "remove" ctl remove "$new"
 check "the daemon still answers" quiet ctl status

@@ -27,6 +27,7 @@
 typedef struct Fixture {
     char dir[64];
     Config config;
+    bool guard; /* for test-daemon.c: the daemon guards the ring, and stays */
     sd_event *event;
     Manager *m;
 } Fixture;

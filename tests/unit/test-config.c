@@ -219,22 +219,47 @@ TEST(unknown)
     ASSERT_EQ(memcmp(&c, &config_default, sizeof(c)), 0);
 }
 
+TEST(guard)
+{
+    Config c = config_default;
+
+    ASSERT_TRUE(c.guard && !c.displace_foreign);
+    ASSERT_EQ(c.max_age_usec, UINT64_MAX);
+    ASSERT_OK(config_set(&c, "Keyring", "Guard", "no"));
+    ASSERT_OK(config_set(&c, "Keyring", "Foreign", "displace"));
+    ASSERT_OK(config_set(&c, "Manager", "MaxAgeSec", "90d"));
+    ASSERT_TRUE(!c.guard && c.displace_foreign);
+    ASSERT_EQ(c.max_age_usec, 90 * 24 * 60 * MINUTE);
+    ASSERT_OK(config_set(&c, "Keyring", "Foreign", "warn"));
+    ASSERT_TRUE(!c.displace_foreign);
+    ASSERT_EQ(config_set(&c, "Keyring", "Foreign", "adopt"), -EINVAL);
+    ASSERT_EQ(config_set(&c, "Manager", "MaxAgeSec", "0"), -EINVAL);
+}
+
 /* A refused value leaves the previous one. */
 TEST(refused)
 {
-    static const char *const all[][2] = {
-        {"Manager", "IdleExitSec"},       {"Manager", "RetireSec"},
-        {"Manager", "Provision"},         {"Manager", "OnDemandTimeoutSec"},
-        {"Manager", "OnDemandForce"},     {"Manager", "RestartTlshd"},
-        {"Upcall", "NegativeTimeoutSec"}, {"Keyring", "StandIn"},
-        {"Store", "AllowNullKey"},        {"Store", "OtherCounters"}};
+    static const char *const all[][2] = {{"Manager", "IdleExitSec"},
+                                         {"Manager", "RetireSec"},
+                                         {"Manager", "Provision"},
+                                         {"Manager", "OnDemandTimeoutSec"},
+                                         {"Manager", "OnDemandForce"},
+                                         {"Manager", "RestartTlshd"},
+                                         {"Upcall", "NegativeTimeoutSec"},
+                                         {"Keyring", "StandIn"},
+                                         {"Store", "AllowNullKey"},
+                                         {"Store", "OtherCounters"},
+                                         {"Keyring", "Guard"},
+                                         {"Keyring", "Foreign"},
+                                         {"Manager", "MaxAgeSec"}};
     static const char *const bad[] = {"", "5 parsecs", "1us", "Resident", "maybe"};
     Config c = {.idle_exit_usec = 1, .on_demand = true, .on_demand_sec = 2};
     const Config before = c;
 
     for (size_t i = 0; i < ARRAY_SIZE(all); i++)
         for (size_t j = 0; j < ARRAY_SIZE(bad); j++) {
-            if (strcmp(all[i][1], "RetireSec") == 0 && strcmp(bad[j], "1us") == 0)
+            if (strcmp(bad[j], "1us") == 0 &&
+                (strcmp(all[i][1], "RetireSec") == 0 || strcmp(all[i][1], "MaxAgeSec") == 0))
                 continue;
             ASSERT_EQ(config_set(&c, all[i][0], all[i][1], bad[j]), -EINVAL);
             ASSERT_EQ(memcmp(&c, &before, sizeof(c)), 0);

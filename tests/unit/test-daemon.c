@@ -31,6 +31,7 @@ static int service_new(Fixture *f, Service *s)
     /* The manager of the fixture has the lock of the store, which the daemon needs. */
     f->m = manager_free(f->m);
     f->config.idle_exit_usec = IDLE_USEC;
+    f->config.guard = f->guard;
     (void)setenv(NAMES_ENV_LOG_LEVEL, "emerg", 1);
     log_setup(NULL);
     r = sd_event_new(&s->event);
@@ -78,6 +79,37 @@ TEST(idle)
     FIXTURE;
 
     ASSERT_TRUE(fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1));
+    ASSERT_OK(service_start(&f, &s));
+    ASSERT_TRUE(ends(&s, LIMIT_USEC));
+}
+
+/* As long as there is a key to guard, the service stays, and puts back what is taken out. */
+TEST(guards)
+{
+    _cleanup_(service_done) Service s = {NULL, NULL};
+    uint64_t end = now_monotonic() + LIMIT_USEC;
+    Key *k;
+    FIXTURE;
+
+    k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1);
+    ASSERT_TRUE(k);
+    f.guard = true;
+    ASSERT_OK(service_start(&f, &s));
+    ASSERT_TRUE(!ends(&s, LONG_USEC));
+    ASSERT_OK(keyctl_clear(fixture_ring()));
+    while (ring_size() == 0 && now_monotonic() < end)
+        ASSERT_TRUE(sd_event_run(s.event, USEC_PER_SEC / 10) >= 0);
+    ASSERT_EQ(ring_size(), 1);
+}
+
+/* Without a key there is nothing to guard. */
+TEST(nothing_to_guard)
+{
+    _cleanup_(service_done) Service s = {NULL, NULL};
+    FIXTURE;
+
+    f.guard = true;
+    ASSERT_TRUE(ring_make());
     ASSERT_OK(service_start(&f, &s));
     ASSERT_TRUE(ends(&s, LIMIT_USEC));
 }

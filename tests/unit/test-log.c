@@ -186,10 +186,8 @@ static bool pretend_journal_stream(unsigned inode_offset)
 }
 
 static const LogFields all_fields = {
-    MESSAGE_KEY_ADDED,
-    "nqn.2014-08.org.nvmexpress:uuid:host",
-    "nqn.io-1",
-    "0123456789abcdef",
+    MESSAGE_KEY_ADDED, "nqn.2014-08.org.nvmexpress:uuid:host", "nqn.io-1", "0123456789abcdef",
+    "cleared",
 };
 
 /* Logs once with a matching stream or another; *ret_entry is the entry of the journal. */
@@ -236,6 +234,7 @@ TEST(journal_fields)
     ASSERT_TRUE(has_line(entry, "NVME_HOSTNQN=nqn.2014-08.org.nvmexpress:uuid:host"));
     ASSERT_TRUE(has_line(entry, "NVME_SUBSYSNQN=nqn.io-1"));
     ASSERT_TRUE(has_line(entry, "NVME_KEY_ID=0123456789abcdef"));
+    ASSERT_TRUE(has_line(entry, "NVME_CAUSE=cleared"));
     ASSERT_TRUE(!strstr(entry, "CODE_"));
 
     /* Without fields and error the entry has only those of every message. */
@@ -254,7 +253,7 @@ TEST(journal_values)
 {
     _cleanup_(closep) int journal = listen_as_journal();
     static const char binary[] = "NVME_HOSTNQN\n\x07\0\0\0\0\0\0\0one\ntwo\n";
-    LogFields fields = {NULL, "one\ntwo", NULL, NULL};
+    LogFields fields = {.hostnqn = "one\ntwo"};
     char entry[8192], text[3001];
     const char *p;
     Capture c;

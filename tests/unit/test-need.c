@@ -4,6 +4,8 @@
 
 #define OTHER_SUBSYSTEM "nqn.2026-11.org.example:other"
 #define UNWANTED "NVMe1R01 " HOST " " SUBSYSTEM " VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwM="
+#define DIGEST "VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwM="
+#define DIGEST_384 "QhW2+Rp6RzHlNtCslyRxMnwJ11tKKhz8JCAQpQ+XUD8f9td1VeH5h53yz2wKJG1a"
 #define PAYLOAD "0123456789abcdef0123456789abcdef"
 /* The group of the daemon may have had another number in the initramfs. */
 #define OTHER_MARK 23456
@@ -301,9 +303,10 @@ TEST(rival)
 
     ASSERT_TRUE(fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1));
     rival = ring_put(0, UNWANTED, PAYLOAD);
-    /* Another hash and another pair are no rivals, because the kernel does not confuse them. */
-    ASSERT_TRUE(ring_put(0, "NVMe1R02 " HOST " " SUBSYSTEM " x", PAYLOAD) > 0);
-    ASSERT_TRUE(ring_put(0, "NVMe1R01 " HOST " nqn.x:a x", PAYLOAD) > 0);
+    /* The kernel does not confuse pairs, and finds our key before one of version 0. */
+    ASSERT_TRUE(ring_put(0, "NVMe1R01 " HOST " " OTHER_SUBSYSTEM "x " DIGEST, PAYLOAD) > 0);
+    ASSERT_TRUE(ring_put(0, "NVMe0R01 " HOST " " SUBSYSTEM, PAYLOAD) > 0);
+    ASSERT_TRUE(ring_put(0, "NVMe0R02 " HOST " " SUBSYSTEM, PAYLOAD) > 0);
     ASSERT_OK(sync_now(&f));
     ASSERT_TRUE(notice(&f));
     ASSERT_EQ(notice(&f)->kind, RING_NOTICE_RIVAL);
@@ -316,6 +319,45 @@ TEST(rival)
     ASSERT_OK(keyctl_unlink(rival, fixture_ring()));
     ASSERT_OK(sync_now(&f));
     ASSERT_EQ(publisher_ring_notices(manager_publisher(f.m))->n, 0);
+}
+
+/* The kernel finds a key of SHA-384 before ours, so it always takes that. */
+TEST(rival_of_another_hash)
+{
+    key_serial_t rival;
+    NEEDS;
+
+    ASSERT_TRUE(fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1));
+    rival = ring_put(0, "NVMe1R02 " HOST " " SUBSYSTEM " " DIGEST_384, PAYLOAD);
+    ASSERT_OK(sync_now(&f));
+    ASSERT_TRUE(notice(&f));
+    ASSERT_EQ(notice(&f)->kind, RING_NOTICE_RIVAL);
+    ASSERT_EQ(notice(&f)->serial, rival);
+}
+
+/* With Foreign=displace, a rival leaves the ring, unless a controller was connected with it. */
+TEST(rival_displaced)
+{
+    key_serial_t rival;
+    char text[16];
+    NEEDS;
+
+    f.config.displace_foreign = true;
+    manager_set_config(f.m, &f.config);
+    ASSERT_TRUE(fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1));
+    rival = ring_put(0, UNWANTED, PAYLOAD);
+    snprintf(text, sizeof(text), "%08x\n", (unsigned)rival);
+    sysfs_put(&s, "nvme0", "live", HOST, SUBSYSTEM, text, text);
+    ASSERT_OK(sync_now(&f));
+    ASSERT_EQ(result.displaced, 0);
+    ASSERT_TRUE(notice(&f));
+    ASSERT_EQ(notice(&f)->kind, RING_NOTICE_RIVAL);
+    sysfs_put_live(&s, "nvme0", HOST, SUBSYSTEM, rival);
+    ASSERT_OK(sync_now(&f));
+    ASSERT_EQ(result.displaced, 1);
+    ASSERT_TRUE(notice(&f));
+    ASSERT_EQ(notice(&f)->kind, RING_NOTICE_DISPLACED);
+    ASSERT_EQ(ring_find(UNWANTED), 0);
 }
 
 /* A target accepts every key that it has, so a second one is no rival. */

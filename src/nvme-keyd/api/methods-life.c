@@ -46,13 +46,15 @@ static int read_life(json_object *p, LifeRequest *ret, const char **reterr_membe
 
 static void log_life(VarlinkCall *call, const Key *k, const char *message_id, const char *what)
 {
-    methods_log_change(call, &(LogFields){message_id, k->hostnqn, k->subsysnqn, k->id}, what);
+    const LogFields fields = methods_fields_of(message_id, k);
+
+    methods_log_change(call, &fields, what);
 }
 
 static int add_key(json_object *o, Manager *m, const Key *k)
 {
     json_object *key;
-    int r = methods_describe_key(k, publisher_on_demand_sec(manager_publisher(m)), &key);
+    int r = methods_describe_key(m, k, publisher_on_demand_sec(manager_publisher(m)), &key);
 
     return r < 0 ? r : json_add_take(o, "key", key);
 }
@@ -193,7 +195,11 @@ int method_remove(VarlinkCall *call, json_object *p, void *userdata)
     r = manager_remove(userdata, q.id, q.force, &detail);
     /* The record may be gone although withdrawing the key failed. */
     if (known && !key_table_find(manager_keys(userdata), q.id))
-        methods_log_change(call, &(LogFields){MESSAGE_KEY_REMOVED, hostnqn, subsysnqn, q.id},
+        methods_log_change(call,
+                           &(LogFields){.message_id = MESSAGE_KEY_REMOVED,
+                                        .hostnqn = hostnqn,
+                                        .subsysnqn = subsysnqn,
+                                        .key_id = q.id},
                            "removed");
     return r < 0 ? methods_reply_failure(call, r, detail, NULL) : varlink_call_reply(call, NULL);
 }

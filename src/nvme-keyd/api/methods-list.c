@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "basic/json.h"
 #include "nvme-keyd/api/key-json.h"
@@ -9,12 +10,36 @@
 
 /* List and Describe. */
 
-int methods_describe_key(const Key *k, unsigned on_demand_sec, json_object **ret)
+/* The serials of foreign keys beside this one. */
+static int add_rivals(json_object *o, const Key *k, const RingNotices *l)
+{
+    json_object *array = NULL;
+    int r = 0;
+
+    for (size_t i = 0; i < l->n && r == 0; i++) {
+        const RingNotice *n = &l->items[i];
+
+        if (n->kind != RING_NOTICE_RIVAL || strcmp(n->hostnqn, k->hostnqn) != 0 ||
+            strcmp(n->subsysnqn, k->subsysnqn) != 0)
+            continue;
+        if (!array) {
+            array = json_object_new_array();
+            r = json_add_take(o, "rivals", array);
+        }
+        if (r == 0)
+            r = json_append_take(array, json_object_new_int(n->serial));
+    }
+    return r;
+}
+
+int methods_describe_key(Manager *m, const Key *k, unsigned on_demand_sec, json_object **ret)
 {
     unsigned lifetime = k->state == KEY_BROKEN ? 0 : key_lifetime(k, on_demand_sec);
     _cleanup_(json_putp) json_object *o = NULL;
     int r = key_to_json(k, &o);
 
+    if (r == 0 && k->state == KEY_ACTIVE && k->role & KEY_ROLE_HOST)
+        r = add_rivals(o, k, publisher_ring_notices(manager_publisher(m)));
     if (r == 0 && lifetime > 0)
         r = json_add_uint(o, "lifetimeSec", lifetime);
     if (r == 0)
@@ -67,7 +92,7 @@ static int list_key(VarlinkCall *call, Listing *l)
 
     if (!o)
         return -ENOMEM;
-    if ((r = methods_describe_key(k, l->on_demand_sec, &key)) < 0 ||
+    if ((r = methods_describe_key(l->manager, k, l->on_demand_sec, &key)) < 0 ||
         (r = json_add_take(o, "key", TAKE_PTR(key))) < 0)
         return r;
     r = last ? varlink_call_reply(call, TAKE_PTR(o)) : varlink_call_notify(call, TAKE_PTR(o));
@@ -104,14 +129,14 @@ int method_list(VarlinkCall *call, json_object *p, void *userdata)
     return varlink_call_stream(call, list_some, l, destroy_listing);
 }
 
-static int reply_described(VarlinkCall *call, const Key *k, unsigned on_demand_sec)
+static int reply_described(VarlinkCall *call, Manager *m, const Key *k, unsigned on_demand_sec)
 {
     _cleanup_(json_putp) json_object *o = json_object_new_object(), *key = NULL;
     int r;
 
     if (!o)
         return -ENOMEM;
-    if ((r = methods_describe_key(k, on_demand_sec, &key)) < 0 ||
+    if ((r = methods_describe_key(m, k, on_demand_sec, &key)) < 0 ||
         (r = json_add_take(o, "key", TAKE_PTR(key))) < 0)
         return r;
     return varlink_call_reply(call, TAKE_PTR(o));
@@ -133,7 +158,7 @@ int method_describe(VarlinkCall *call, json_object *p, void *userdata)
     look = look_for(call, m);
     k = key_table_find(manager_keys(m), id);
     if (k)
-        return reply_described(call, k, look->on_demand_sec);
+        return reply_described(call, m, k, look->on_demand_sec);
     if (asprintf(&detail, "no key has the id \"%s\"", id) < 0)
         return -ENOMEM;
     return methods_reply_failure(call, -ENOENT, detail, NULL);

@@ -10,7 +10,8 @@
 /* methods-list.c: a key as List and Describe show it, to be put by the caller. lifetimeSec means
  * that the key may be missing in the ring until it is requested; on_demand_sec as for
  * key_lifetime(). Returns -ENOMEM. */
-int methods_describe_key(const Key *k, unsigned on_demand_sec, json_object **ret) _must_check_;
+int methods_describe_key(Manager *m, const Key *k, unsigned on_demand_sec, json_object **ret)
+    _must_check_;
 int method_list(VarlinkCall *call, json_object *p, void *userdata);
 int method_describe(VarlinkCall *call, json_object *p, void *userdata);
 
@@ -58,6 +59,8 @@ int methods_reply_failure(VarlinkCall *call, int error, const char *detail, cons
 int methods_reply_error(VarlinkCall *call, const char *name, const char *message, const char *id)
     _must_check_;
 
+/* The fields of a message about a key. */
+LogFields methods_fields_of(const char *message_id, const Key *k);
 /* Logs a change by a caller; what: the change, as a participle. The names in a broken record are
  * not known. */
 void methods_log_change(VarlinkCall *call, const LogFields *key, const char *what);

@@ -57,7 +57,10 @@ static int reply_results(VarlinkCall *call, const ProbeResult *results, size_t n
 /* One line for all targets, with the first of those that did not accept. */
 static void log_round(const Probing *p, const ProbeResult *results, size_t n)
 {
-    const LogFields fields = {MESSAGE_PROBED, p->hostnqn, p->subsysnqn, p->id};
+    const LogFields fields = {.message_id = MESSAGE_PROBED,
+                              .hostnqn = p->hostnqn,
+                              .subsysnqn = p->subsysnqn,
+                              .key_id = p->id};
     const ProbeResult *first = NULL;
     size_t n_accepted = 0;
 

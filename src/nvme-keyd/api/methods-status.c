@@ -5,6 +5,7 @@
 
 #include "basic/io.h"
 #include "basic/json.h"
+#include "basic/limits.h"
 #include "basic/log.h"
 #include "basic/names.h"
 #include "build-config.h"
@@ -62,8 +63,12 @@ static int add_ring_problems(json_object *o, const RingNotices *l, int error)
     if (r == 0 && error < 0)
         r = json_append_take(problems, json_object_new_string(ring_error_text(error)));
     for (size_t i = 0; r == 0 && i < l->n; i++) {
-        _cleanup_(freep) char *text = ring_notice_text(&l->items[i]);
+        _cleanup_(freep) char *text = NULL;
 
+        /* What has been done about is no problem. */
+        if (l->items[i].kind == RING_NOTICE_DISPLACED)
+            continue;
+        text = ring_notice_text(&l->items[i]);
         r = text ? json_append_take(problems, json_object_new_string(text)) : -ENOMEM;
     }
     return r;
@@ -93,6 +98,22 @@ static json_object *provision_status(const Manager *m)
     if (!o || json_add_string(o, "mode", p == PROVISION_ON_DEMAND ? "on_demand" : "resident") < 0 ||
         (p == PROVISION_ON_DEMAND && json_add_uint(o, "timeoutSec", c->on_demand_sec) < 0) ||
         (p == PROVISION_REFUSED && json_add_string(o, "detail", PUBLISHER_ON_DEMAND_REFUSED) < 0))
+        return NULL;
+    return TAKE_PTR(o);
+}
+
+static json_object *guard_status(const Manager *m)
+{
+    _cleanup_(json_putp) json_object *o = json_object_new_object();
+    const Losses *l = publisher_losses(manager_publisher(m));
+    uint64_t pause_usec = guard_fight_pause(manager_guard(m));
+
+    if (!o || json_add_bool(o, "looking", guard_is_looking(manager_guard(m))) < 0 ||
+        json_add_uint(o, "putBack", l->total) < 0 ||
+        json_add_uint(o, "displaced", publisher_displaced(manager_publisher(m))) < 0 ||
+        (l->total > 0 && (json_add_uint(o, "last", l->last_usec) < 0 ||
+                          json_add_string(o, "cause", loss_cause_to_string(l->last_cause)) < 0)) ||
+        (pause_usec > 0 && json_add_uint(o, "pauseSec", pause_usec / USEC_PER_SEC) < 0))
         return NULL;
     return TAKE_PTR(o);
 }
@@ -235,6 +256,7 @@ int method_status(VarlinkCall *call, json_object *p, void *userdata)
     if (!o || json_add_string(o, "version", PROJECT_VERSION) < 0 ||
         json_add_take(o, "store", store_status(m)) < 0 ||
         json_add_take(o, "keyring", keyring_status(m, look->ring, look->missing > 0)) < 0 ||
+        json_add_take(o, "guard", guard_status(m)) < 0 ||
         json_add_take(o, "provision", provision_status(m)) < 0 || add_tlshd(o, look) < 0 ||
         json_add_take(o, "credentials", credentials_status(m)) < 0 || add_counts(o, m, look) < 0 ||
         add_controllers(o, m) < 0 ||

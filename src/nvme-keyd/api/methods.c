@@ -59,9 +59,17 @@ void methods_log_change(VarlinkCall *call, const LogFields *key, const char *wha
                    (unsigned)varlink_call_peer(call)->uid);
 }
 
+LogFields methods_fields_of(const char *message_id, const Key *k)
+{
+    return (LogFields){.message_id = message_id,
+                       .hostnqn = k->hostnqn,
+                       .subsysnqn = k->subsysnqn,
+                       .key_id = k->id};
+}
+
 void methods_log_unpublished(const Manager *m, const Key *k)
 {
-    const LogFields fields = {NULL, k->hostnqn, k->subsysnqn, k->id};
+    const LogFields fields = methods_fields_of(NULL, k);
     int error = publisher_error(manager_publisher(m));
 
     if (publisher_lacks(manager_publisher(m), k))
@@ -162,7 +170,7 @@ static int reply_key(VarlinkCall *call, Manager *m, const Key *k, bool with_psk)
 
     if (!o)
         return -ENOMEM;
-    if ((r = methods_describe_key(k, publisher_on_demand_sec(manager_publisher(m)), &key)) < 0 ||
+    if ((r = methods_describe_key(m, k, publisher_on_demand_sec(manager_publisher(m)), &key)) < 0 ||
         (r = json_add_take(o, "key", TAKE_PTR(key))) < 0 || (r = methods_add_made(o, m)) < 0)
         return r;
     if (!with_psk)
@@ -174,6 +182,7 @@ static int reply_key(VarlinkCall *call, Manager *m, const Key *k, bool with_psk)
 static int add(VarlinkCall *call, Manager *m, const KeyRequest *q, bool return_psk)
 {
     _cleanup_(freep) char *detail = NULL;
+    LogFields fields;
     Key *k = NULL;
     int r;
 
@@ -182,8 +191,8 @@ static int add(VarlinkCall *call, Manager *m, const KeyRequest *q, bool return_p
         return methods_reply_failure(call, r, detail, k);
     if (q->dry_run)
         return varlink_call_reply(call, NULL);
-    methods_log_change(call, &(LogFields){MESSAGE_KEY_ADDED, k->hostnqn, k->subsysnqn, k->id},
-                       "added");
+    fields = methods_fields_of(MESSAGE_KEY_ADDED, k);
+    methods_log_change(call, &fields, "added");
     methods_log_unpublished(m, k);
     return reply_key(call, m, k, return_psk);
 }

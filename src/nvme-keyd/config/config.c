@@ -21,6 +21,9 @@ const Config config_default = {
     .on_demand_force = false,
     .restart_tlshd = false,
     .allow_null_key = false,
+    .guard = true,
+    .displace_foreign = false,
+    .max_age_usec = UINT64_MAX,
     .stand_in = false,
 };
 
@@ -200,6 +203,32 @@ static int set_other_counters(Config *c, const char *value)
     return parse_bool(value, &c->other_counters);
 }
 
+static int set_guard(Config *c, const char *value)
+{
+    return parse_bool(value, &c->guard);
+}
+
+static int set_foreign(Config *c, const char *value)
+{
+    bool displace = strcmp(value, "displace") == 0;
+
+    if (!displace && strcmp(value, "warn") != 0)
+        return -EINVAL;
+    c->displace_foreign = displace;
+    return 0;
+}
+
+/* 0 would make every key too old. */
+static int set_max_age(Config *c, const char *value)
+{
+    uint64_t usec;
+
+    if (config_parse_span(value, &usec) < 0 || usec == 0)
+        return -EINVAL;
+    c->max_age_usec = usec;
+    return 0;
+}
+
 static int set_stand_in(Config *c, const char *value)
 {
     return parse_bool(value, &c->stand_in);
@@ -220,7 +249,10 @@ static const struct {
      "a time from " STRINGIFY(ON_DEMAND_SEC_MIN) "s to 1d"},
     {"Manager", "OnDemandForce", set_on_demand_force, YES_OR_NO},
     {"Manager", "RestartTlshd", set_restart_tlshd, YES_OR_NO},
+    {"Manager", "MaxAgeSec", set_max_age, "a time such as 90d, or infinity"},
     {"Upcall", "NegativeTimeoutSec", set_negative_timeout, "a time from 1s to 1h"},
+    {"Keyring", "Guard", set_guard, YES_OR_NO},
+    {"Keyring", "Foreign", set_foreign, "warn or displace"},
     {"Keyring", "StandIn", set_stand_in, YES_OR_NO},
     {"Store", "AllowNullKey", set_allow_null_key, YES_OR_NO},
     {"Store", "OpenBy", set_open_by,

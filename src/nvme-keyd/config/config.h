@@ -25,7 +25,10 @@ typedef struct Config {
     /* The expected store, or "" for any; CONFIG_STORE_ID_BAD, which no store has, after an invalid
      * value. */
     char store_id[STORE_IDENTITY_SIZE];
-    bool other_counters; /* the TPM may have rollback counters of other stores */
+    bool other_counters;   /* the TPM may have rollback counters of other stores */
+    bool guard;            /* put back what other programs take out of the ring */
+    bool displace_foreign; /* unlink keys of other programs that the kernel could take for ours */
+    uint64_t max_age_usec; /* warn about keys that are older; UINT64_MAX: never */
     bool stand_in; /* use a keyring of our own and key type `user` instead of `.nvme` and `psk` */
 } Config;
 

@@ -118,6 +118,18 @@ static PskHash identity_hash(const Key *k)
     return strlen(k->digest) == BASE64_LENGTH(48) ? PSK_HASH_SHA384 : PSK_HASH_SHA256;
 }
 
+unsigned key_search_ranks(const Key *k)
+{
+    bool known = k->kind == KEY_DERIVED || k->digest[0];
+    PskHash hash = known ? identity_hash(k) : k->hash;
+    unsigned ranks = 0;
+
+    for (unsigned v = 0; v < KEY_VERSIONS; v++)
+        if (k->versions & KEY_VERSION_BIT(v))
+            ranks |= hash == PSK_HASH_NONE ? KEY_RANKS_OF_VERSION(v) : KEY_RANK_BIT(v, hash);
+    return ranks;
+}
+
 int key_set_identities(Key *k)
 {
     PskHash hash = identity_hash(k);

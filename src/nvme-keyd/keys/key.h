@@ -99,6 +99,8 @@ struct Key {
     int32_t serials[KEY_VERSIONS];
     /* The timeout that was set for that serial, in seconds; 0 for none. */
     unsigned lifetimes[KEY_VERSIONS];
+    /* The serial that had left the ring at a look, until the key is there again; or 0. */
+    int32_t lost[KEY_VERSIONS];
 
     /* Of a handed-in key: the name of its systemd credential, and the place of its line in it. */
     char *handed_by;
@@ -144,6 +146,15 @@ bool key_is_publishable(const Key *k, uint64_t now_realtime_usec);
 /* The lifetime of a key in `.nvme`, in seconds, 0 for ever, if on-demand keys have on_demand_sec.
  * Only hosts ask: a target searches for an identity and gives up. */
 unsigned key_lifetime(const Key *k, unsigned on_demand_sec);
+
+/* The kernel searches a host's PSK by version, then by hash, and takes the greatest that it finds
+ * (nvme_tls_psk_default() in drivers/nvme/common/keyring.c). These bits are in that order. */
+#define KEY_RANK_BIT(version, hash) (1u << (2 * (version) + ((hash) == PSK_HASH_SHA384)))
+#define KEY_RANKS_OF_VERSION(version) (3u << (2 * (version)))
+
+/* The KEY_RANK_BIT()s under which the kernel finds the key; those of both hashes while that of a
+ * PSK without a hash of its own is not known. */
+unsigned key_search_ranks(const Key *k);
 
 /* True if the key should be in the ring, but was not at the last look. */
 bool key_is_missing(const Key *k, unsigned on_demand_sec);

@@ -37,6 +37,7 @@ struct Manager {
     Events *events; /* borrowed, or NULL */
     Publisher *publisher;
     Prober *prober;
+    Guard *guard;
     TlshdMemory tlshd;
     ControllerWatch watch;
     ManagerLook look;

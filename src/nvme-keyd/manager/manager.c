@@ -19,7 +19,8 @@ static PublisherRules publisher_rules_of(const Config *c)
     return (PublisherRules){.stand_in = c->stand_in,
                             .on_demand = c->on_demand,
                             .on_demand_force = c->on_demand_force,
-                            .on_demand_sec = c->on_demand_sec};
+                            .on_demand_sec = c->on_demand_sec,
+                            .displace_foreign = c->displace_foreign};
 }
 
 static void set_publisher_rules(Manager *m)
@@ -43,7 +44,8 @@ int manager_new(sd_event *event, const Config *config, const char *state_dir, Ev
     rules = publisher_rules_of(config);
     if (manager_new_vault(m, event, state_dir) < 0 ||
         publisher_new(&rules, &m->keys, events, &m->publisher) < 0 ||
-        prober_new(event, probe ? probe : NAMES_PROBE_SOCKET, &m->prober) < 0)
+        prober_new(event, probe ? probe : NAMES_PROBE_SOCKET, &m->prober) < 0 ||
+        guard_new(event, m->publisher, &m->guard) < 0)
         return -ENOMEM;
     m->records = (KeySource){.unseal = unseal_record, .userdata = m, .is_persistent = true};
     /* Until credentials have been read we cannot tell which of their keys are gone. */
@@ -60,6 +62,7 @@ Manager *manager_free(Manager *m)
     prober_free(m->prober);
     vault_free(m->vault);
     key_table_done(&m->keys);
+    guard_free(m->guard);
     publisher_free(m->publisher);
     controller_watch_done(&m->watch);
     manager_forget_problems(m);
@@ -147,6 +150,11 @@ int manager_reconcile_now(Manager *m, ReconcileResult *ret)
 Publisher *manager_publisher(const Manager *m)
 {
     return m->publisher;
+}
+
+Guard *manager_guard(const Manager *m)
+{
+    return m->guard;
 }
 
 bool manager_await_sync(Manager *m)

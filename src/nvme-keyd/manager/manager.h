@@ -4,6 +4,7 @@
 #include <systemd/sd-event.h>
 
 #include "nvme-keyd/config/config-file.h"
+#include "nvme-keyd/guard/guard.h"
 #include "nvme-keyd/keys/key-make.h"
 #include "nvme-keyd/publish/publisher.h"
 #include "nvme-keyd/tlshd/tlshd.h"
@@ -81,6 +82,7 @@ int manager_export(Manager *m, json_object *subsysnqns, StoreExport **ret, Expor
 bool manager_look_tlshd(Manager *m, TlshdStatus *ret);
 
 Publisher *manager_publisher(const Manager *m);
+Guard *manager_guard(const Manager *m);
 
 const KeyTable *manager_keys(const Manager *m);
 /* Begins to list the keys, which may change meanwhile. To be ended by key_cursor_done(). */

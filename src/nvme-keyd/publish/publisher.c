@@ -19,7 +19,10 @@ struct Publisher {
     bool all_handed_in; /* and all handed-in keys */
 
     Ring *ring;
-    RingNotices notices;        /* as of the last reconciling */
+    RingNotices notices; /* as of the last reconciling */
+    Losses losses;       /* keys that were put back */
+    RingWatch watch;
+    uint64_t displaced;         /* foreign keys that were unlinked, since the start */
     int error;                  /* error of the last attempt to publish, or 0 */
     bool unpublished;           /* the ring has refused to add or to unlink a key */
     unsigned on_demand_sec;     /* as of the last reconciling */
@@ -47,6 +50,7 @@ Publisher *publisher_free(Publisher *p)
         return NULL;
     ring_close(p->ring);
     ring_notices_done(&p->notices);
+    ring_watch_done(&p->watch);
     free(p);
     return NULL;
 }
@@ -77,6 +81,7 @@ static void forget_serials(Publisher *p)
     KEY_TABLE_FOREACH(p->keys, k)
     {
         memset(k->serials, 0, sizeof(k->serials));
+        memset(k->lost, 0, sizeof(k->lost));
     }
 }
 
@@ -167,6 +172,7 @@ static int reconcile(Publisher *p, ReconcileResult *ret)
     const ReconcileOptions options = {.on_demand_sec = publisher_on_demand_sec(p),
                                       .all_records = p->all_records,
                                       .all_handed_in = p->all_handed_in,
+                                      .displace_foreign = p->rules.displace_foreign,
                                       .controllers = publisher_controllers(p)};
     int r = 0;
 
@@ -177,9 +183,11 @@ static int reconcile(Publisher *p, ReconcileResult *ret)
         if (!ring)
             return r;
         *ret = (ReconcileResult){0};
-        r = reconcile_ring(ring, p->keys, &options, &notices, ret);
-        if (r == 0)
+        r = reconcile_ring(ring, p->keys, &options, &notices, &p->losses, ret);
+        if (r == 0) {
             ring_notices_replace(&p->notices, &notices);
+            p->displaced += ret->displaced;
+        }
         if (r == 0)
             r = ret->error;
         if (r == 0)
@@ -505,6 +513,45 @@ void publisher_release_held(Publisher *p)
     (void)r;
 }
 
+RingChange publisher_look_for_change(Publisher *p)
+{
+    bool has_notices = p->notices.n > 0;
+    const Ring *ring;
+    int r;
+
+    ring = publisher_ring(p, &r);
+    if (!ring)
+        return RING_AS_IT_WAS;
+    r = ring_watch_look(&p->watch, ring, p->keys, publisher_on_demand_sec(p), has_notices);
+    if (r == -EKEYREVOKED || r == -ENOKEY) {
+        p->ring = ring_close(p->ring);
+        forget_serials(p);
+        p->revision++;
+    }
+    return r < 0 ? RING_AS_IT_WAS : (RingChange)r;
+}
+
+bool publisher_has_resident(const Publisher *p)
+{
+    unsigned on_demand_sec = p->ring ? publisher_on_demand_sec(p) : 0;
+    uint64_t now = now_realtime();
+    const Key *k;
+
+    if (!p->ring)
+        return false;
+    KEY_TABLE_FOREACH(p->keys, k)
+    {
+        if (key_is_publishable(k, now) && key_lifetime(k, on_demand_sec) == 0)
+            return true;
+    }
+    return false;
+}
+
+uint64_t publisher_displaced(const Publisher *p)
+{
+    return p->displaced;
+}
+
 const RingNotices *publisher_ring_notices(const Publisher *p)
 {
     return &p->notices;
@@ -517,4 +564,27 @@ const RingNotice *publisher_next_ring_notice(Publisher *p)
     if (n && n->kind == RING_NOTICE_RIVAL)
         events_emit_pair(p->events, EVENT_FOREIGN, n->hostnqn, n->subsysnqn, n->serial, NULL);
     return n;
+}
+
+bool publisher_next_loss(Publisher *p, Loss *ret)
+{
+    const Key *k;
+
+    if (!losses_take(&p->losses, ret))
+        return false;
+    k = key_table_find(p->keys, ret->id);
+    if (k)
+        events_emit(p->events, EVENT_PUT_BACK, k, k->serials[ret->version],
+                    loss_cause_to_string(ret->cause));
+    return true;
+}
+
+size_t publisher_take_more_losses(Publisher *p)
+{
+    return losses_take_more(&p->losses);
+}
+
+const Losses *publisher_losses(const Publisher *p)
+{
+    return &p->losses;
 }

@@ -4,6 +4,7 @@
 #include "nvme-keyd/controllers/controllers.h"
 #include "nvme-keyd/events/events.h"
 #include "nvme-keyd/publish/reconcile.h"
+#include "nvme-keyd/publish/ring-watch.h"
 
 /*
  * The ring as the service sees it: which keys of a table are there, which should be, and which must
@@ -24,6 +25,7 @@ typedef struct PublisherRules {
     bool on_demand;         /* publish keys of hosts when the kernel asks, */
     bool on_demand_force;   /* even if the kernel is not known to ask, */
     unsigned on_demand_sec; /* for so many seconds */
+    bool displace_foreign;  /* unlink foreign keys that the kernel could take for ours */
 } PublisherRules;
 
 /* Borrows keys, and events, which may be NULL. Does not open the ring yet. */
@@ -137,6 +139,23 @@ void publisher_take_changes(Publisher *p, ReconcileResult *s);
 const RingNotices *publisher_ring_notices(const Publisher *p);
 /* Returns a notice that was not returned before, or NULL. */
 const RingNotice *publisher_next_ring_notice(Publisher *p);
+
+/* True if there is a ring, and a key that should be in it at all times. */
+bool publisher_has_resident(const Publisher *p);
+
+/* The number of foreign keys that were unlinked since the start. */
+uint64_t publisher_displaced(const Publisher *p);
+
+/* Looks whether another program has changed the ring since the last look, as ring_watch_look().
+ * Changes nothing. Without a ring nothing has changed: an event starts reconciling when one
+ * appears. */
+RingChange publisher_look_for_change(Publisher *p);
+
+/* The keys that reconciling has put back. Takes one that was not taken before, or returns false;
+ * then the second function returns the number of those that were too many to keep. */
+bool publisher_next_loss(Publisher *p, Loss *ret);
+size_t publisher_take_more_losses(Publisher *p);
+const Losses *publisher_losses(const Publisher *p);
 
 void publisher_need_done(PublisherNeed *seen);
 

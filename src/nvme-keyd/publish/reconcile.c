@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "basic/io.h"
-#include "basic/text.h"
 #include "nvme-keyd/publish/need.h"
 #include "nvme-keyd/publish/reconcile.h"
+#include "nvme-keyd/publish/rival.h"
 
 /*
  * How the ring is reconciled with the table.
@@ -19,10 +19,12 @@
  * In this order:
  *    1. plan_collect()       what is wanted
  *    2. plan_match()         what is there, and what of it is right or stale
- *    3. plan_apply()         add what is missing; this displaces a key of the same name in one step
- *    4. plan_remove_stale()  after lookups that may not have seen this, unlink what is stale,
- * except what a controller needs
- *    5. plan_find_rivals()   note foreign keys that the kernel could take for ours
+ *    3. plan_find_lost()     what was there before
+ *    4. plan_apply()         add what is missing; this displaces a key of the same name in one step
+ *    5. plan_find_rivals()   which foreign keys the kernel could take for ours
+ *    6. plan_remove_stale()  after lookups that may not have seen this, unlink what is stale,
+ *                            except what a controller needs
+ *    7. plan_settle_rivals() note these foreign keys, or unlink them
  * Adding comes first, and nothing is unlinked if anything could not be added or controllers could
  * not be read: so no handshake finds a gap, and no controller loses the only key of its pair.
  */
@@ -39,6 +41,8 @@ typedef struct Want {
     const RingKey *have; /* the key with the right bytes, or NULL */
     bool held;           /* unwanted, but a controller needs it */
     bool defers;         /* handed in, and the ring may have a key of the store for the pair */
+    LossCause cause;     /* why the key of before has left */
+    int32_t before;      /* serial that should be in the ring and is not, or 0 */
 } Want;
 
 typedef struct Plan {
@@ -52,6 +56,9 @@ typedef struct Plan {
     int32_t *unready;  /* serials of keys under construction, read when first needed */
     size_t n_unready;
     bool knows_unready;
+    size_t n_there; /* wanted keys of before that are still in the ring */
+    bool *rival;    /* for each key of the ring: foreign, and the kernel could take it for ours */
+    size_t n_rivals;
 } Plan;
 
 static void plan_done(const Plan *p)
@@ -60,6 +67,7 @@ static void plan_done(const Plan *p)
         lh_table_free(p->by_identity);
     free(p->wants);
     free(p->stale);
+    free(p->rival);
     free(p->unready);
 }
 
@@ -110,12 +118,6 @@ static int plan_collect(Plan *p, const KeyTable *table)
         }
     }
     return 0;
-}
-
-/* "NVMe?R" marks keys of a configured PSK; "NVMe?G" keys are made by the kernel. */
-static bool is_configured_psk(const char *description)
-{
-    return text_after(description, "NVMe") && description[4] != '\0' && description[5] == 'R';
 }
 
 /* True for an unwanted key of ours. Handed-in keys carry a mark, so they can be told apart from
@@ -196,7 +198,7 @@ static int plan_match(Plan *p, bool all_records, const KeyTable *table, const Ri
         void *v = NULL;
         Want *want;
 
-        if (!is_configured_psk(have->description))
+        if (!ring_key_is_configured(have))
             continue;
         want = lh_table_lookup_ex(p->by_identity, have->description, &v) ? v : NULL;
         p->stale[i] = is_stale(p, have, want);
@@ -220,6 +222,14 @@ static int set_lifetime(Key *k, unsigned version, unsigned lifetime)
     return r;
 }
 
+/* The serial of a resident key that was in the ring before, or 0. */
+static int32_t serial_before(const Key *k, unsigned version)
+{
+    int32_t serial = k->serials[version] ? k->serials[version] : k->lost[version];
+
+    return k->lifetimes[version] == 0 ? serial : 0;
+}
+
 static int add_version(const Ring *ring, const Secret *payload, Key *k, unsigned version,
                        unsigned lifetime)
 {
@@ -234,6 +244,7 @@ static int add_version(const Ring *ring, const Secret *payload, Key *k, unsigned
     if (r < 0)
         return r;
     k->lifetimes[version] = 0;
+    k->lost[version] = 0;
     return lifetime > 0 ? set_lifetime(k, version, lifetime) : 0;
 }
 
@@ -245,27 +256,97 @@ static bool keep(const Want *want, unsigned lifetime)
     Key *k = want->key;
     unsigned v = want->version;
 
-    if (k->serials[v] != want->found)
+    if (want->found && k->serials[v] != want->found)
         k->lifetimes[v] = KEY_LIFETIME_UNKNOWN;
     k->serials[v] = want->found;
+    if (want->found)
+        k->lost[v] = 0;
     if (want->have && (want->have->handed_in != (key_is_handed_in(k)) ||
                        (ring_key_is_ours(want->have) && !want->have->owned)))
         (void)ring_mark(want->found, key_is_handed_in(k));
     return want->found != 0 && (k->lifetimes[v] == lifetime || set_lifetime(k, v, lifetime) == 0);
 }
 
-static void plan_apply(const Plan *p, const Ring *ring, unsigned on_demand_sec,
+/* Finds the keys that have left the ring although they belong there. */
+static void plan_find_lost(Plan *p)
+{
+    for (size_t i = 0; i < p->n_wants; i++) {
+        Want *want = &p->wants[i];
+        int32_t before = want->publish ? serial_before(want->key, want->version) : 0;
+
+        p->n_there += before != 0 && want->found == before;
+        want->before = want->found ? 0 : before;
+        /* Until it is there again, it is a loss that has not been reported. */
+        want->key->lost[want->version] = want->before;
+    }
+}
+
+/* To be called before anything is added: a dead key that is displaced is gone at once. */
+static void plan_find_causes(Plan *p)
+{
+    for (size_t i = 0; i < p->n_wants; i++) {
+        Want *want = &p->wants[i];
+
+        if (want->before)
+            want->cause = loss_cause_of(want->before, want->displace, p->n_there == 0);
+    }
+}
+
+/* A secret that was unsealed, and its key: the versions of a key are adjacent in a plan and sealed
+ * together, so they are unsealed once. */
+typedef struct Unsealed {
+    Secret *payload;
+    const Key *of;
+} Unsealed;
+
+static void unsealed_done(const Unsealed *u)
+{
+    secret_free(u->payload);
+}
+
+static int unseal_wanted(Unsealed *u, const Key *k)
+{
+    int r;
+
+    if (u->of == k)
+        return 0;
+    u->of = NULL;
+    u->payload = secret_free(u->payload);
+    r = key_unseal(k, &u->payload);
+    if (r == 0)
+        u->of = k;
+    return r;
+}
+
+static void add_wanted(const Want *want, const Ring *ring, unsigned lifetime, Unsealed *u,
                        ReconcileResult *result)
 {
-    /* The versions of a key are adjacent and sealed together, so they are unsealed once. */
-    _cleanup_(secret_freep) Secret *payload = NULL;
-    const Key *payload_of = NULL;
+    int r = unseal_wanted(u, want->key);
+    bool unreadable = r < 0;
+
+    /* Unlink first: add_key() of a type that updates blocks on a key under construction. */
+    if (r == 0 && want->unready && ring_updates(ring))
+        r = ring_unlink(ring, want->unready);
+    if (r == 0)
+        r = add_version(ring, u->payload, want->key, want->version, lifetime);
+    if (r < 0) {
+        result->failed++;
+        result->error = r;
+        result->unreadable = unreadable ? want->key : NULL;
+    } else {
+        result->added++;
+    }
+}
+
+static void plan_apply(const Plan *p, const Ring *ring, unsigned on_demand_sec, Losses *losses,
+                       ReconcileResult *result)
+{
+    _cleanup_(unsealed_done) Unsealed unsealed = {NULL, NULL};
 
     for (size_t i = 0; i < p->n_wants; i++) {
         const Want *want = &p->wants[i];
         unsigned lifetime = key_lifetime(want->key, on_demand_sec);
-        const Key *unreadable = NULL;
-        int r = 0;
+        size_t added = result->added;
 
         if (!want->publish) {
             want->key->serials[want->version] = want->found;
@@ -279,26 +360,9 @@ static void plan_apply(const Plan *p, const Ring *ring, unsigned on_demand_sec,
             want->key->serials[want->version] = 0;
             continue;
         }
-        if (payload_of != want->key) {
-            payload_of = NULL;
-            payload = secret_free(payload);
-            r = key_unseal(want->key, &payload);
-            unreadable = r < 0 ? want->key : NULL;
-        }
-        /* Unlink first: add_key() of a type that updates blocks on a key under construction. */
-        if (r == 0 && want->unready && ring_updates(ring))
-            r = ring_unlink(ring, want->unready);
-        if (r == 0) {
-            payload_of = want->key;
-            r = add_version(ring, payload, want->key, want->version, lifetime);
-        }
-        if (r < 0) {
-            result->failed++;
-            result->error = r;
-            result->unreadable = unreadable;
-        } else {
-            result->added++;
-        }
+        add_wanted(want, ring, lifetime, &unsealed, result);
+        if (result->added > added && want->before)
+            losses_add(losses, want->key, want->version, want->before, want->cause);
     }
 }
 
@@ -378,48 +442,63 @@ static void plan_remove_stale(const Plan *p, const Ring *ring, const Need *need,
             p->wants[i].key->serials[p->wants[i].version] = 0;
 }
 
-/* True if the kernel could take a key with this description in the search of a host for one of
- * ours. It compares version, hash and names. */
-static bool is_rival(const KeyTable *table, const char *description, const PskIdentity *i)
+static int plan_find_rivals(Plan *p, const RingList *list, const KeyTable *table)
 {
-    const Key *k =
-        key_table_pair(table, i->hostnqn, i->hostnqn_length, i->subsysnqn, i->subsysnqn_length);
-
-    for (; k; k = k->next_of_pair)
-        if (k->role & KEY_ROLE_HOST && k->serials[i->version] &&
-            strncmp(k->identities[i->version], description, strlen("NVMe1R01 ")) == 0)
-            return true;
-    return false;
-}
-
-static void plan_find_rivals(const Plan *p, const RingList *list, const KeyTable *table,
-                             RingNotices *notices)
-{
+    p->rival = calloc(list->n + 1, sizeof(*p->rival));
+    if (!p->rival)
+        return -ENOMEM;
     for (size_t n = 0; n < list->n; n++) {
         const RingKey *have = &list->keys[n];
         void *v = NULL;
         PskIdentity i;
 
-        if (!p->stale[n] && is_configured_psk(have->description) &&
+        p->rival[n] =
+            !p->stale[n] && ring_key_is_configured(have) &&
             !(lh_table_lookup_ex(p->by_identity, have->description, &v) && ((Want *)v)->publish) &&
             psk_identity_parse(have->description, strlen(have->description), &i) == 0 &&
-            is_rival(table, have->description, &i))
-            ring_notices_add(notices, RING_NOTICE_RIVAL, have->serial, &i, "");
+            rival_is_one(table, &i);
+        p->n_rivals += p->rival[n];
+    }
+    return 0;
+}
+
+/* Unlinks foreign keys beside ours, or notes them. They are never revoked: a controller may use one
+ * of them until its next reset, which finds ours. */
+static void plan_settle_rivals(const Plan *p, const Ring *ring, const Need *need, bool displace,
+                               RingNotices *notices, ReconcileResult *result)
+{
+    for (size_t n = 0; n < need->list->n; n++) {
+        const RingKey *have = &need->list->keys[n];
+        bool unlinked;
+        PskIdentity i;
+
+        if (!p->rival[n] ||
+            psk_identity_parse(have->description, strlen(have->description), &i) != 0)
+            continue;
+        unlinked = displace && result->failed == 0 &&
+                   !rival_is_pinned(need->controllers, have->serial) &&
+                   ring_unlink(ring, have->serial) == 0;
+        result->displaced += unlinked;
+        ring_notices_add(notices, unlinked ? RING_NOTICE_DISPLACED : RING_NOTICE_RIVAL,
+                         have->serial, &i, "");
     }
 }
 
 /* Without knowing the controllers, nothing may be unlinked. */
 static int read_controllers(const Plan *p, const ReconcileOptions *options, ControllerList *ret)
 {
-    return p->n_stale > 0 && options->controllers ? controllers_read(options->controllers, ret) : 0;
+    bool needed = p->n_stale > 0 || (options->displace_foreign && p->n_rivals > 0);
+
+    return needed && options->controllers ? controllers_read(options->controllers, ret) : 0;
 }
 
 int reconcile_ring(const Ring *ring, const KeyTable *table, const ReconcileOptions *options,
-                   RingNotices *notices, ReconcileResult *ret)
+                   RingNotices *notices, Losses *losses, ReconcileResult *ret)
 {
     _cleanup_(controller_list_done) ControllerList controllers = {NULL, 0};
     _cleanup_(ring_list_done) RingList list = {NULL, 0};
     _cleanup_(plan_done) Plan plan = {.wants = NULL};
+    const Need need = {&controllers, table, &list, options->on_demand_sec};
     ReconcileResult result = {0};
     int r;
 
@@ -430,7 +509,12 @@ int reconcile_ring(const Ring *ring, const KeyTable *table, const ReconcileOptio
         (r = plan_match(&plan, options->all_records, table, &list)) < 0)
         return r;
 
-    plan_apply(&plan, ring, options->on_demand_sec, &result);
+    plan_find_lost(&plan);
+    plan_find_causes(&plan);
+    plan_apply(&plan, ring, options->on_demand_sec, losses, &result);
+    r = plan_find_rivals(&plan, &list, table);
+    if (r < 0)
+        return r;
     r = read_controllers(&plan, options, &controllers);
     if (r < 0) {
         result.failed++;
@@ -440,9 +524,8 @@ int reconcile_ring(const Ring *ring, const KeyTable *table, const ReconcileOptio
         ring_await_lookups(now_monotonic());
     /* A stale key may cover for a key that could not be added. */
     if (result.failed == 0)
-        plan_remove_stale(&plan, ring, &(Need){&controllers, table, &list, options->on_demand_sec},
-                          notices, &result);
-    plan_find_rivals(&plan, &list, table, notices);
+        plan_remove_stale(&plan, ring, &need, notices, &result);
+    plan_settle_rivals(&plan, ring, &need, options->displace_foreign, notices, &result);
     *ret = result;
     return 0;
 }
@@ -473,71 +556,6 @@ int reconcile_publish(const Ring *ring, Key *k, const Secret *payload, unsigned 
     return r;
 }
 
-static int compare_serials(const void *a, const void *b)
-{
-    const int32_t *x = a, *y = b;
-
-    return (*x > *y) - (*x < *y);
-}
-
-int reconcile_refresh(const Ring *ring, const KeyTable *table)
-{
-    _cleanup_(ring_list_done) RingList list = {NULL, 0};
-    _cleanup_(freep) int32_t *serials = NULL;
-    Key *k;
-    int r;
-
-    r = ring_list(ring, &list);
-    if (r < 0)
-        return r;
-    serials = calloc(list.n + 1, sizeof(*serials));
-    if (!serials)
-        return -ENOMEM;
-    for (size_t i = 0; i < list.n; i++)
-        serials[i] = list.keys[i].serial;
-    qsort(serials, list.n, sizeof(*serials), compare_serials);
-
-    KEY_TABLE_FOREACH(table, k)
-    {
-        for (unsigned v = 0; v < KEY_VERSIONS; v++)
-            if (!bsearch(&k->serials[v], serials, list.n, sizeof(*serials), compare_serials))
-                k->serials[v] = 0;
-    }
-    return 0;
-}
-
-int reconcile_count_ours(const Ring *ring, size_t *ret)
-{
-    _cleanup_(ring_list_done) RingList list = {NULL, 0};
-    size_t n = 0;
-    int r = ring_list(ring, &list);
-
-    if (r < 0)
-        return r;
-    for (size_t i = 0; i < list.n; i++)
-        n += ring_key_is_ours(&list.keys[i]) && is_configured_psk(list.keys[i].description);
-    *ret = n;
-    return 0;
-}
-
-int reconcile_keep(const Ring *ring)
-{
-    _cleanup_(ring_list_done) RingList list = {NULL, 0};
-    int r = ring_list(ring, &list), error = 0;
-
-    if (r < 0)
-        return r;
-    for (size_t i = 0; i < list.n; i++) {
-        const RingKey *have = &list.keys[i];
-
-        if (!ring_key_is_ours(have) || !is_configured_psk(have->description))
-            continue;
-        r = ring_set_timeout(have->serial, 0);
-        error = r < 0 ? r : error;
-    }
-    return error;
-}
-
 /* Unlinks one version of a key, or ends it if controllers is not NULL. */
 static int withdraw_version(const Ring *ring, Key *k, unsigned version, bool is_sole,
                             const ControllerList *controllers)
@@ -556,7 +574,7 @@ static int withdraw_version(const Ring *ring, Key *k, unsigned version, bool is_
         if (r < 0)
             return r;
     }
-    k->serials[version] = 0;
+    k->serials[version] = k->lost[version] = 0;
     return 0;
 }
 

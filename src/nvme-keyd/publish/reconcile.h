@@ -4,6 +4,7 @@
 #include "keyring/ring.h"
 #include "nvme-keyd/controllers/controllers.h"
 #include "nvme-keyd/keys/key-table.h"
+#include "nvme-keyd/publish/loss.h"
 #include "nvme-keyd/publish/ring-notice.h"
 
 /*
@@ -14,12 +15,13 @@
  */
 
 typedef struct ReconcileResult {
-    size_t added;   /* were missing, or had other bytes */
-    size_t kept;    /* were right */
-    size_t removed; /* ours, but no longer wanted */
-    size_t held;    /* unwanted, but needed by controllers; see need.h */
-    size_t failed;  /* could not be added or read; nothing is removed then */
-    int error;      /* of the last failure */
+    size_t added;     /* were missing, or had other bytes */
+    size_t kept;      /* were right */
+    size_t removed;   /* ours, but no longer wanted */
+    size_t held;      /* unwanted, but needed by controllers; see need.h */
+    size_t displaced; /* foreign keys beside ours that were unlinked */
+    size_t failed;    /* could not be added or read; nothing is removed then */
+    int error;        /* of the last failure */
     /* The last key whose secret could not be read, for that error; borrowed from the table. */
     const Key *unreadable;
 } ReconcileResult;
@@ -28,14 +30,16 @@ typedef struct ReconcileOptions {
     unsigned on_demand_sec;
     bool all_records;        /* the table has all keys of the store; else unknown ones stay */
     bool all_handed_in;      /* the table has all handed-in keys; else unknown ones stay */
+    bool displace_foreign;   /* unlink foreign keys that the kernel could take for ours */
     const char *controllers; /* the directory for controllers_read(), or NULL for no controller */
 } ReconcileOptions;
 
 /* Reconciles the whole ring; linear in the number of keys in it and in the table. Updates the
- * serials of the keys. Adds keys that need attention to notices. Returns 0 (failures of single keys
- * are in *ret), -ENOMEM, or the error of a ring that is gone. */
+ * serials of the keys. Adds keys that need attention to notices, and those that another program has
+ * taken out and that were put back to losses. Returns 0 (failures of single keys are in *ret),
+ * -ENOMEM, or the error of a ring that is gone. */
 int reconcile_ring(const Ring *ring, const KeyTable *table, const ReconcileOptions *options,
-                   RingNotices *notices, ReconcileResult *ret) _must_check_;
+                   RingNotices *notices, Losses *losses, ReconcileResult *ret) _must_check_;
 
 /* Adds the missing TLS PSKs of one key, of the given versions. Restarts timeouts. payload: of the
  * key, or NULL to unseal it here. */

@@ -75,10 +75,17 @@ char *ring_notice_text(const RingNotice *n)
             "reset without it: add the PSK of this pair (nvme-keyctl add), or disconnect "
             "the controller",
             (unsigned)n->serial, n->subsysnqn, n->controller);
+    else if (n->kind == RING_NOTICE_DISPLACED)
+        r = asprintf(
+            &text,
+            "foreign key %08x for %s was taken out of .nvme, because the kernel might have "
+            "used it in the place of ours (Foreign=displace)",
+            (unsigned)n->serial, n->subsysnqn);
     else
         r = asprintf(&text,
                      "key %08x is a second key for %s in .nvme, and the kernel may use either: "
-                     "remove it if it is unwanted (keyctl unlink 0x%x %%:.nvme)",
-                     (unsigned)n->serial, n->subsysnqn, (unsigned)n->serial);
+                     "take it over (nvme-keyctl adopt 0x%x), or remove it (keyctl unlink 0x%x "
+                     "%%:.nvme)",
+                     (unsigned)n->serial, n->subsysnqn, (unsigned)n->serial, (unsigned)n->serial);
     return r < 0 ? NULL : text;
 }

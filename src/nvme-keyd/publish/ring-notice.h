@@ -12,8 +12,9 @@
 /* Keys in the ring that an administrator should look at, as of the last look at the whole ring. */
 
 typedef enum RingNoticeKind {
-    RING_NOTICE_HELD,  /* unwanted, but a controller would not come back without it */
-    RING_NOTICE_RIVAL, /* a second key for a pair of this host; the kernel may use either */
+    RING_NOTICE_HELD,      /* unwanted, but a controller would not come back without it */
+    RING_NOTICE_RIVAL,     /* a second key for a pair of this host; the kernel may use either */
+    RING_NOTICE_DISPLACED, /* such a key, which was unlinked: Foreign=displace */
 } RingNoticeKind;
 
 typedef struct RingNotice {

@@ -242,8 +242,22 @@ record_identity() {
             '.keys[] | select(.id == $id) | .identities[] | select(.version == $v) | .identity'
 }
 
+guard_conf=/etc/nvme-keyd/nvme-keyd.conf.d/10-guard.conf
+# guard_off: what is taken out of .nvme stays out, until the end of the scenario
+guard_off() {
+    [ ! -e "$guard_conf" ] || return 0
+    mkdir -p "${guard_conf%/*}"
+    printf '[Keyring]\nGuard=no\n' >"$guard_conf"
+    ! systemctl is-active --quiet nvme-keyd.service || systemctl reload nvme-keyd.service
+}
+guard_on() {
+    [ -e "$guard_conf" ] || return 0
+    rm -f "$guard_conf"
+    ! systemctl is-active --quiet nvme-keyd.service || systemctl reload nvme-keyd.service
+}
+
 # forget_keys: empties .nvme, so the next connect has to ask
-forget_keys() { keyctl clear "$(nvme_ring)" && [ "$(ring_count)" = 0 ]; }
+forget_keys() { guard_off && keyctl clear "$(nvme_ring)" && [ "$(ring_count)" = 0 ]; }
 
 # The kernel keeps 15 characters of a name.
 shim_runs() { pgrep -x request-key-shi; }
@@ -396,6 +410,7 @@ clean_slate() {
     patch_unload || status=1
     if have_product; then
         systemctl reset-failed
+        guard_on || status=1
         systemctl start nvme-keyd.socket nvme-keyd-request.socket || status=1
         for id in $(nvme-keyctl list --json=short | jq -r '.keys[].id'); do
             nvme-keyctl remove "$id" || status=1

@@ -12,6 +12,7 @@
 n=${VM_KEYS:-10000}
 modprobe nvme-keyring
 ring=$(nvme_ring)
+guard_off
 
 daemon_memory() {
     grep -E 'VmRSS|VmHWM' "/proc/$(systemctl show --property=MainPID --value nvme-keyd.service)/status" |
