@@ -17,6 +17,9 @@
 /* Default time for which the kernel remembers that there is no key. */
 #define NEGATIVE_TIMEOUT_SEC 5
 
+/* A hundred years: the end of a lifetime is a time of day that fits everywhere. */
+#define LIFETIME_SEC_MAX ((uint64_t)36525 * 24 * 3600)
+
 /* A comment is a line for people. */
 #define COMMENT_LENGTH_MAX 256
 

@@ -32,6 +32,7 @@ typedef struct Options {
     const char *at, *in;
     const char *match;
     const char *socket;
+    uint64_t lifetime_usec, older_than_usec; /* 0 if not given */
     uint64_t timeout_usec; /* for a call, including the connection; 0: the default of the verb */
     bool generate, print_key, force, dry_run, check, rollback_counter, new_tpm, help, version;
     bool stalled, target, when_unused, same_psk, revert;

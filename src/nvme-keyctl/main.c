@@ -39,12 +39,15 @@ enum {
     OPT_IN = 1 << 23,
     OPT_SAME_PSK = 1 << 24,
     OPT_REVERT = 1 << 25,
-    OPT_COMMON = 1 << 26, /* goes with every verb */
+    OPT_LIFETIME = 1 << 26,
+    OPT_OLDER_THAN = 1 << 27,
+    OPT_COMMON = 1 << 28, /* goes with every verb */
 };
 
 #define OPTS_PAIR (OPT_SUBSYSNQN | OPT_HOSTNQN)
 #define OPTS_NEW                                                                                   \
-    (OPTS_PAIR | OPT_ROLE | OPT_IDENTITY_VERSION | OPT_DERIVATION | OPT_COMMENT | OPT_FORCE)
+    (OPTS_PAIR | OPT_ROLE | OPT_IDENTITY_VERSION | OPT_DERIVATION | OPT_COMMENT | OPT_LIFETIME |   \
+     OPT_FORCE)
 #define OPTS_LIFE (OPT_FORCE | OPT_AT | OPT_IN)
 #define OPTS_SEAL (OPT_TPM2_PCRS | OPT_WITH_KEY | OPT_ROLLBACK_COUNTER | OPT_NEW_TPM)
 
@@ -64,6 +67,8 @@ static int set_json(Options *o, const char *value);
 static int set_no_legend(Options *o, const char *value);
 static int set_subsysnqn(Options *o, const char *value);
 static int set_timeout(Options *o, const char *value);
+static int set_lifetime(Options *o, const char *value);
+static int set_older_than(Options *o, const char *value);
 
 static const char *const roles[] = {"host", "target", "both", NULL};
 static const char *const derivations[] = {"rfc8446", "compat", "lastfrag", NULL};
@@ -87,6 +92,10 @@ static const Option option_table[] = {
     {OPT_HMAC, "hmac", "HASH", MEMBER(hash), hashes,
      "hash of a new PSK: sha256, sha384 or none (sha256)"},
     {OPT_COMMENT, "comment", "TEXT", MEMBER(comment), NULL, "a line for people"},
+    {OPT_LIFETIME, "lifetime", "TIME", SETTER(set_lifetime), NULL,
+     "warn about the key after that time"},
+    {OPT_OLDER_THAN, "older-than", "TIME", SETTER(set_older_than), NULL,
+     "list keys that were made that long ago"},
     {OPT_KEY_FILE, "key-file", "FILE", MEMBER(key_file), NULL,
      "read the secret from FILE, - for standard input"},
     {OPT_GENERATE, "generate", NULL, MEMBER(generate), NULL, "rotate to a new random PSK"},
@@ -141,7 +150,7 @@ typedef struct Verb {
 #define LOOK_SLOTS "nvme-keyctl slot list"
 
 static const Verb verb_table[] = {
-    {"list", NULL, 0, verb_list, "list all keys", NULL},
+    {"list", NULL, OPT_OLDER_THAN, verb_list, "list all keys", NULL},
     {"show", "ID", 0, verb_show, "show all about one key", NULL},
     {"add", NULL, OPTS_NEW | OPT_KEY_FILE, verb_add,
      "store a PSK from standard input, --key-file= or a prompt", LOOK_KEYS},
@@ -149,7 +158,7 @@ static const Verb verb_table[] = {
      LOOK_KEYS},
     {"rotate", "ID",
      OPT_KEY_FILE | OPT_GENERATE | OPT_SAME_PSK | OPT_REVERT | OPT_HMAC | OPT_PRINT_KEY |
-         OPT_IDENTITY_VERSION | OPT_DERIVATION | OPT_COMMENT | OPTS_LIFE,
+         OPT_IDENTITY_VERSION | OPT_DERIVATION | OPT_COMMENT | OPT_LIFETIME | OPTS_LIFE,
      verb_rotate, "replace a PSK", LOOK_KEYS},
     {"activate", "ID", OPTS_LIFE, verb_activate,
      "switch to a pending key, or back to a retiring one", LOOK_KEYS},
@@ -242,6 +251,21 @@ static int set_timeout(Options *o, const char *value)
         o->timeout_usec > CLI_TIMEOUT_MAX_USEC)
         return cli_fail(EXIT_USAGE,
                         "--timeout= needs a time of at most a day, such as 10s or 5min");
+    return EXIT_OK;
+}
+
+static int set_lifetime(Options *o, const char *value)
+{
+    if (config_parse_span(value, &o->lifetime_usec) < 0 || o->lifetime_usec < USEC_PER_SEC ||
+        o->lifetime_usec > LIFETIME_SEC_MAX * USEC_PER_SEC)
+        return cli_fail(EXIT_USAGE, "--lifetime= needs a time of at least a second, such as 90d");
+    return EXIT_OK;
+}
+
+static int set_older_than(Options *o, const char *value)
+{
+    if (config_parse_span(value, &o->older_than_usec) < 0 || o->older_than_usec == 0)
+        return cli_fail(EXIT_USAGE, "--older-than= needs a time, such as 90d");
     return EXIT_OK;
 }
 

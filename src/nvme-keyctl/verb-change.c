@@ -53,6 +53,14 @@ static int add_comment(const Options *o, json_object *p)
     return add_optional(p, "comment", o->comment);
 }
 
+static int add_lifetime(const Options *o, json_object *p)
+{
+    return o->lifetime_usec > 0 &&
+                   json_add_uint(p, "expiresInSec", o->lifetime_usec / USEC_PER_SEC) < 0
+               ? cli_out_of_memory()
+               : EXIT_OK;
+}
+
 /* Has the service check the call before the user types a PSK. ret may be NULL. */
 static int check_first(const Options *o, const char *method, json_object *p, json_object **ret)
 {
@@ -120,7 +128,8 @@ static int add_description(const Options *o, json_object *p)
         (r = add_optional(p, "hostNQN", hostnqn)) != EXIT_OK ||
         (r = add_optional(p, "role", o->role)) != EXIT_OK ||
         (r = add_optional(p, "derivation", o->derivation)) != EXIT_OK ||
-        (r = add_comment(o, p)) != EXIT_OK || (r = cli_add_versions(p, o->versions)) != EXIT_OK)
+        (r = add_comment(o, p)) != EXIT_OK || (r = add_lifetime(o, p)) != EXIT_OK ||
+        (r = cli_add_versions(p, o->versions)) != EXIT_OK)
         return r;
     return o->force && json_add_bool(p, "force", true) < 0 ? cli_out_of_memory() : EXIT_OK;
 }
@@ -263,7 +272,7 @@ static int add_rotation(const Options *o, json_object *p)
         (r = add_optional(p, "hash", o->hash)) != EXIT_OK ||
         (r = add_optional(p, "derivation", o->derivation)) != EXIT_OK ||
         (r = cli_add_versions(p, o->versions)) != EXIT_OK || (r = add_comment(o, p)) != EXIT_OK ||
-        (r = cli_add_time(o, p)) != EXIT_OK)
+        (r = add_lifetime(o, p)) != EXIT_OK || (r = cli_add_time(o, p)) != EXIT_OK)
         return r;
     if ((o->force && json_add_bool(p, "force", true) < 0) ||
         (o->same_psk && json_add_bool(p, "samePSK", true) < 0) ||

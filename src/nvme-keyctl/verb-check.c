@@ -111,6 +111,9 @@ static void check_rest(Verdict *v, json_object *status, json_object *credentials
         problem(v, EXIT_OTHER, "%s", json_string_or(provision, "detail", ""));
     else if (why)
         problem(v, EXIT_INVALID, "%s", why);
+    else if (count(status, "expired") > 0)
+        problem(v, EXIT_OTHER, "%llu keys are past the end of their lifetime: rotate them",
+                (unsigned long long)count(status, "expired"));
 }
 
 static void print_ok(json_object *status, json_object *guard)

@@ -200,6 +200,25 @@ static int print_list(const Options *o, json_object *keys)
     return EXIT_OK;
 }
 
+/* Keys that were made that long ago. Handed-in and broken keys have no time. */
+static json_object *select_older(const Options *o, json_object *keys)
+{
+    json_object *older = json_object_new_array();
+    uint64_t now = (uint64_t)time(NULL) * USEC_PER_SEC, created;
+
+    for (size_t i = 0; older && i < json_object_array_length(keys); i++) {
+        json_object *key = json_object_array_get_idx(keys, i);
+
+        if (json_get_uint(key, "created", INT64_MAX, &created) > 0 && created <= now &&
+            now - created > o->older_than_usec &&
+            json_append_take(older, json_object_get(key)) < 0) {
+            json_object_put(older);
+            return NULL;
+        }
+    }
+    return older;
+}
+
 int verb_list(const Options *o)
 {
     _cleanup_(json_putp) json_object *reply = json_object_new_object();
@@ -212,6 +231,11 @@ int verb_list(const Options *o)
     /* A store that does not open still leaves the handed-in keys. */
     if (r != EXIT_OK && json_object_array_length(keys) == 0)
         return r;
+    if (o->older_than_usec > 0) {
+        keys = select_older(o, keys);
+        if (json_add_take(reply, "keys", keys) < 0)
+            return cli_out_of_memory();
+    }
     if (o->json != JSON_OFF)
         cli_print_json(o, reply);
     else if (print_list(o, keys) != EXIT_OK)
@@ -322,7 +346,8 @@ int verb_show(const Options *o)
     print_text(key, "Succeeds", "succeeds");
     print_time(key, "Confirmed", "confirmed");
     print_step(key);
-    print_time(key, "Expires", "expires");
+    print_time(key, json_object_object_get_ex(key, "expired", NULL) ? "Expired" : "Expires",
+               "expires");
     print_text(key, "Comment", "comment");
     print_text(key, "Credential", "credential");
     return EXIT_OK;
@@ -451,7 +476,7 @@ static void print_slots(json_object *store)
 
 static void print_counts(json_object *status)
 {
-    uint64_t keys, broken = 0, identities = 0, published = 0, ours;
+    uint64_t keys, broken = 0, identities = 0, published = 0, ours, expired = 0;
 
     if (json_get_uint(status, "keys", INT64_MAX, &keys) > 0 &&
         json_get_uint(status, "broken", INT64_MAX, &broken) > 0 &&
@@ -459,6 +484,9 @@ static void print_counts(json_object *status)
         json_get_uint(status, "published", INT64_MAX, &published) > 0) {
         printf("%14s: %llu, %llu broken\n", "Keys", (unsigned long long)keys,
                (unsigned long long)broken);
+        if (json_get_uint(status, "expired", INT64_MAX, &expired) > 0 && expired > 0)
+            printf("%16s%llu past the end of their lifetime, see nvme-keyctl list\n", "",
+                   (unsigned long long)expired);
         printf("%14s: %llu of %llu identities\n", "Published", (unsigned long long)published,
                (unsigned long long)identities);
         return;

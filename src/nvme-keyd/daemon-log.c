@@ -181,6 +181,22 @@ void daemon_log_guard(const Manager *m, GuardEvent event)
             "No other program has changed the keyring for a while: looks are frequent again");
 }
 
+void daemon_log_expired(Manager *m)
+{
+    const Key *k;
+
+    while ((k = manager_next_expired(m))) {
+        const LogFields fields = {.message_id = MESSAGE_KEY_EXPIRED,
+                                  .hostnqn = k->hostnqn,
+                                  .subsysnqn = k->subsysnqn,
+                                  .key_id = k->id};
+
+        (void)log_full(LOG_WARNING, 0, &fields,
+                       "The lifetime of key %s for %s is over: it goes on to work, but rotate it",
+                       k->id, k->subsysnqn);
+    }
+}
+
 /* In an initramfs these lines go to a console. */
 #define BROKEN_LOGGED_MAX 20
 

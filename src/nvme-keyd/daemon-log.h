@@ -51,6 +51,9 @@ void daemon_log_ring(Manager *m);
 /* Logs the keys that were put back into the ring since the last call. */
 void daemon_log_losses(Manager *m);
 
+/* Logs the keys whose lifetime has ended since the last call. */
+void daemon_log_expired(Manager *m);
+
 /* Logs that the guard has begun to fight with another program, or that this is over. */
 void daemon_log_guard(const Manager *m, GuardEvent event);
 

@@ -51,7 +51,8 @@ struct Daemon {
     sd_event_source *resume; /* resumes calls that waited for the store */
     sd_event_source *gap;    /* logs the number of dropped log lines */
     sd_event_source *gap_check;
-    uint64_t retry_usec; /* until the next retry */
+    sd_event_source *expiry; /* of the next key */
+    uint64_t retry_usec;     /* until the next retry */
     DaemonLog log;
     bool retry;   /* publishing has to be retried */
     bool ready;   /* READY=1 was sent */
@@ -71,6 +72,7 @@ Daemon *daemon_free(Daemon *d)
     sd_event_source_disable_unref(d->resume);
     sd_event_source_disable_unref(d->gap);
     sd_event_source_disable_unref(d->gap_check);
+    sd_event_source_disable_unref(d->expiry);
     tlshd_watch_free(d->tlshd);
     notifier_free(d->notifier);
     upcall_server_free(d->upcall);
@@ -263,6 +265,8 @@ static void on_activity(void *userdata)
     daemon_log_steps(d->manager);
     daemon_log_ring(d->manager);
     daemon_log_losses(d->manager);
+    daemon_log_expired(d->manager);
+    arm(d->expiry, manager_expiry(d->manager));
     daemon_log_clock(&d->log, d->manager);
     vault_count(manager_vault(d->manager));
     tlshd_watch_update(d->tlshd, publisher_ring_serial(manager_publisher(d->manager)),
@@ -326,6 +330,12 @@ static int on_again(_unused_ sd_event_source *source, _unused_ uint64_t usec, vo
     if (has_failed(d))
         publish_all(d);
     on_activity(d);
+    return 0;
+}
+
+static int on_expiry(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata)
+{
+    on_activity(userdata);
     return 0;
 }
 
@@ -493,6 +503,7 @@ static int setup(Daemon *d, const Config *config, const char *state_dir)
         (r = sd_event_add_time(d->event, &d->again, CLOCK_MONOTONIC, 0, 0, on_again, d)) < 0 ||
         (r = sd_event_add_defer(d->event, &d->resume, on_resume, d)) < 0 ||
         (r = sd_event_add_time(d->event, &d->gap, CLOCK_MONOTONIC, 0, 0, on_gap, d)) < 0 ||
+        (r = sd_event_add_time(d->event, &d->expiry, CLOCK_REALTIME, 0, 0, on_expiry, d)) < 0 ||
         (r = sd_event_add_post(d->event, &d->gap_check, on_dispatched, d)) < 0 ||
         (r = notifier_new(d->event, &d->notifier)) < 0 ||
         (r = events_new(on_event, d, &d->events)) < 0 ||
@@ -511,6 +522,7 @@ static int setup(Daemon *d, const Config *config, const char *state_dir)
     arm(d->idle, 0);
     arm(d->again, 0);
     arm(d->gap, 0);
+    arm(d->expiry, 0);
     varlink_server_set_authorize(d->varlink, authorize_peer, NULL);
     varlink_server_set_idle_hook(d->varlink, on_varlink_activity, d);
     varlink_server_set_refused_hook(d->varlink, on_refused, d);

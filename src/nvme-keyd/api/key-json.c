@@ -95,8 +95,7 @@ static int add_time(json_object *o, const char *member, uint64_t usec)
 
 static int add_life(json_object *o, const Key *k)
 {
-    int r = add_time(o, "deadline", k->deadline_usec) |
-            add_time(o, "confirmed", k->confirmed_usec) | add_time(o, "expires", k->expires_usec);
+    int r = add_time(o, "deadline", k->deadline_usec) | add_time(o, "confirmed", k->confirmed_usec);
 
     if (k->step != KEY_STEP_NONE)
         r |= json_add_string(o, "step", key_step_to_string(k->step));

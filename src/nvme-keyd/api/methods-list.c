@@ -32,6 +32,16 @@ static int add_rivals(json_object *o, const Key *k, const RingNotices *l)
     return r;
 }
 
+static int add_expiry(json_object *o, const Manager *m, const Key *k)
+{
+    uint64_t usec = key_expiry(k, manager_config(m)->max_age_usec);
+
+    if (usec == 0)
+        return 0;
+    return json_add_uint(o, "expires", usec) |
+           (manager_has_expired(m, k) ? json_add_bool(o, "expired", true) : 0);
+}
+
 int methods_describe_key(Manager *m, const Key *k, unsigned on_demand_sec, json_object **ret)
 {
     unsigned lifetime = k->state == KEY_BROKEN ? 0 : key_lifetime(k, on_demand_sec);
@@ -40,6 +50,8 @@ int methods_describe_key(Manager *m, const Key *k, unsigned on_demand_sec, json_
 
     if (r == 0 && k->state == KEY_ACTIVE && k->role & KEY_ROLE_HOST)
         r = add_rivals(o, k, publisher_ring_notices(manager_publisher(m)));
+    if (r == 0 && k->state != KEY_BROKEN)
+        r = add_expiry(o, m, k);
     if (r == 0 && lifetime > 0)
         r = json_add_uint(o, "lifetimeSec", lifetime);
     if (r == 0)

@@ -164,6 +164,7 @@ static int add_counts(json_object *o, const Manager *m, const ManagerLook *look)
                json_add_uint(o, "broken", look->broken) |
                json_add_uint(o, "identities", look->identities) |
                json_add_uint(o, "published", look->published) |
+               json_add_uint(o, "expired", look->expired) |
                json_add_uint(o, "missing", look->missing);
     return look->knows_ours ? json_add_uint(o, "inKeyring", look->ours) : 0;
 }

@@ -107,6 +107,11 @@ int methods_read_request(json_object *p, KeyRequest *q, const char **reterr_memb
     *reterr_member = "subsystemNQN";
     if (json_get_string(p, "subsystemNQN", &q->subsysnqn) < 0)
         return -EINVAL;
+    *reterr_member = "expiresInSec";
+    r = json_get_uint(p, "expiresInSec", LIFETIME_SEC_MAX, &q->lifetime_usec);
+    if (r < 0 || (r > 0 && q->lifetime_usec == 0))
+        return -EINVAL;
+    q->lifetime_usec *= USEC_PER_SEC;
     *reterr_member = "comment";
     r = json_get_string(p, "comment", &q->comment);
     if (r < 0 ||
@@ -305,13 +310,14 @@ static bool gate_sync(_unused_ const VarlinkCall *call, _unused_ json_object *p,
 }
 
 #define NEW_KEY                                                                                    \
-    "subsystemNQN", "hostNQN", "role", "identityVersions", "derivation", "comment", "force"
+    "subsystemNQN", "hostNQN", "role", "identityVersions", "derivation", "comment", "force",       \
+        "expiresInSec"
 
 static const char *const add_parameters[] = {NEW_KEY, "psk", "dryRun", NULL};
 static const char *const generate_parameters[] = {NEW_KEY, "hash", "returnPSK", NULL};
 static const char *const rotate_parameters[] = {
-    "id",      "psk", "samePSK", "hash",      "identityVersions", "derivation",
-    "comment", "at",  "force",   "returnPSK", "dryRun",           NULL};
+    "id",           "psk", "samePSK", "hash",      "identityVersions", "derivation", "comment",
+    "expiresInSec", "at",  "force",   "returnPSK", "dryRun",           NULL};
 static const char *const import_parameters[] = {"keys",       "dryRun", "role", "identityVersions",
                                                 "derivation", "force",  NULL};
 static const char *const export_store_parameters[] = {"subsystemNQNs", NULL};

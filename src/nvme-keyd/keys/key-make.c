@@ -77,6 +77,8 @@ int key_new(const KeyRequest *q, const char *hostnqn, Key **ret)
         psk_identity_fits_version_0(hostnqn, q->subsysnqn))
         k->versions |= KEY_VERSION_BIT(0);
     k->created_usec = k->changed_usec = now_realtime();
+    if (q->lifetime_usec > 0)
+        k->expires_usec = k->created_usec + q->lifetime_usec;
     *ret = TAKE_PTR(k);
     return 0;
 }

@@ -14,6 +14,7 @@ typedef struct KeyRequest {
     unsigned versions; /* KEY_VERSION_BIT()s; 0: the default of the role */
     PskDerivation derivation;
     PskHash hash;
+    uint64_t lifetime_usec;   /* from now on, 0: without an end */
     const Secret *configured; /* NULL: make a random one for hash */
     bool force;   /* even if it shadows another key or is shadowed, or its NQNs seem swapped */
     bool dry_run; /* only check */

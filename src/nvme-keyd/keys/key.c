@@ -118,6 +118,17 @@ static PskHash identity_hash(const Key *k)
     return strlen(k->digest) == BASE64_LENGTH(48) ? PSK_HASH_SHA384 : PSK_HASH_SHA256;
 }
 
+uint64_t key_expiry(const Key *k, uint64_t max_age_usec)
+{
+    uint64_t usec;
+
+    if (k->expires_usec > 0)
+        return k->expires_usec;
+    return k->created_usec == 0 || __builtin_add_overflow(k->created_usec, max_age_usec, &usec)
+               ? 0
+               : usec;
+}
+
 unsigned key_search_ranks(const Key *k)
 {
     bool known = k->kind == KEY_DERIVED || k->digest[0];

@@ -106,6 +106,7 @@ struct Key {
     char *handed_by;
     size_t handed_offset, handed_length;
     bool override_logged; /* the override has been logged */
+    bool expiry_logged;   /* the end of its lifetime has been logged */
     bool due;             /* uptime_deadline_usec has passed */
     KeyStep taken;        /* a step that was taken at its time, and is not reported yet */
     bool is_changing;     /* belongs to a transition, see manager/transition.h */
@@ -155,6 +156,10 @@ unsigned key_lifetime(const Key *k, unsigned on_demand_sec);
 /* The KEY_RANK_BIT()s under which the kernel finds the key; those of both hashes while that of a
  * PSK without a hash of its own is not known. */
 unsigned key_search_ranks(const Key *k);
+
+/* When the lifetime of a key ends, in CLOCK_REALTIME: its own, or max_age_usec after it was made
+ * (UINT64_MAX: never). 0: it has no end. */
+uint64_t key_expiry(const Key *k, uint64_t max_age_usec);
 
 /* True if the key should be in the ring, but was not at the last look. */
 bool key_is_missing(const Key *k, unsigned on_demand_sec);

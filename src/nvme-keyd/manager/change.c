@@ -29,6 +29,7 @@ int manager_stage(Manager *m, StoreTransaction *t, Key *k, const Secret *payload
     if (r < 0)
         return r;
     k->source = &m->records;
+    manager_note_expiry(m, k);
     return key_table_insert(&m->keys, k);
 }
 

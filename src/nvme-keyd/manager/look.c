@@ -21,6 +21,7 @@ static void count_keys(const Manager *m, ManagerLook *look)
         bool wanted = key_is_publishable(k, now);
 
         look->broken += k->state == KEY_BROKEN;
+        look->expired += manager_has_expired(m, k);
         look->missing += wanted && key_is_missing(k, look->on_demand_sec);
         for (unsigned v = 0; v < KEY_VERSIONS; v++) {
             look->identities += k->identities[v] && wanted;

@@ -50,6 +50,7 @@ struct Manager {
     char **problems;        /* HANDED_PROBLEMS_MAX, NULL for none */
     size_t n_problems;
     bool incomplete; /* a credential or line could not be read, so its previous keys are unknown */
+    uint64_t expiry_usec;   /* when a key expires next, 0 for never */
     uint64_t deadline_usec; /* the earliest deadline of a step, 0 for none */
     ManagerDue due;         /* as of the last manager_update_deadline() */
     bool unconfirmed;       /* a retiring key stays until its successor has worked */
@@ -110,6 +111,10 @@ int manager_take_steps(Manager *m);
 /* Computes all deadlines again. To be called when keys have been added or removed, or have another
  * deadline. */
 void manager_update_deadline(Manager *m);
+
+/* Computes the next expiry again: of all keys, or with one more. */
+void manager_update_expiry(Manager *m);
+void manager_note_expiry(Manager *m, const Key *k);
 
 /* Determines which handed-in keys are overridden; to be called when keys of the store have changed.
  * The second function looks at one pair only. Publishes and withdraws nothing. */

@@ -83,6 +83,7 @@ void manager_set_config(Manager *m, const Config *config)
     m->config = *config;
     manager_set_vault_rules(m);
     set_publisher_rules(m);
+    manager_update_expiry(m);
 }
 
 const Config *manager_config(const Manager *m)

@@ -116,6 +116,7 @@ typedef struct ManagerLook {
     size_t broken;
     size_t identities; /* wanted in the ring, now or when the kernel asks */
     size_t published;  /* of them */
+    size_t expired;    /* keys whose lifetime is over */
     size_t missing;    /* keys that should be in the ring but are not */
     bool knows_ours;   /* true without a store, if ours could be counted */
     size_t ours;       /* keys in the ring that are marked as ours */
@@ -127,6 +128,14 @@ typedef struct ManagerLook {
  * of an earlier look while it is recent (LOOK_SHARED_USEC) and nothing was published or withdrawn
  * since. Valid until the next call. */
 const ManagerLook *manager_look(Manager *m, bool fresh);
+
+/* When the lifetime of a key ends next that manager_next_expired() has not returned
+ * (CLOCK_REALTIME); 0 for never. */
+uint64_t manager_expiry(const Manager *m);
+/* Returns a key whose lifetime has ended since the last call, or NULL. */
+const Key *manager_next_expired(Manager *m);
+/* True if the lifetime of a key is over, by its own end or by Config.max_age_usec. */
+bool manager_has_expired(const Manager *m, const Key *k);
 
 /* The earliest deadline of a step (CLOCK_REALTIME), even if past; 0 for none. */
 uint64_t manager_deadline(const Manager *m);

@@ -134,6 +134,8 @@ static KeyRequest describe_successor(const Rotation *q, const Key *old)
     k.hash = q->has_hash ? k.hash : old->hash;
     k.derivation = q->has_derivation ? k.derivation : old->derivation;
     k.comment = k.comment ? k.comment : old->comment;
+    if (k.lifetime_usec == 0 && old->expires_usec > old->created_usec)
+        k.lifetime_usec = old->expires_usec - old->created_usec;
     return k;
 }
 

@@ -43,6 +43,7 @@ static int load_keys(Manager *m)
     if (r < 0)
         key_table_remove_all(&m->keys, false);
     manager_update_deadline(m);
+    manager_update_expiry(m);
     manager_update_overrides(m);
     manager_update_complete(m);
     return r;
