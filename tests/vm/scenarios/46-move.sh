@@ -95,6 +95,10 @@ is "their serial is the old one" "$(nvme-keyctl controllers --json=short | jq -r
 
 # The hosts of the target: the same connections, from the other end.
 hosts() { nvme-keyctl controllers --target --json=short | jq -r --arg s "$sub" '.hosts[] | select(.subsystemNQN == $s) | .serial' | sort -u; }
+# The kernels of Debian show none; so at least see that the sandbox would not hide them.
+in_sandbox() { nsenter --mount --target "$(unit_property nvme-keyd.service MainPID)" "$@"; }
+nvme-keyctl status >/dev/null
+check "its sandbox has debugfs" in_sandbox test -d /sys/kernel/debug/bdi
 knows_hosts() { compgen -G "/sys/kernel/debug/nvmet/$sub/ctrl*/tls_key"; }
 if knows_hosts >/dev/null; then
     is "the target's hosts use the old key" "$(hosts)" "$((16#$old))"
