@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # tests/vm/rotation: a host or a target, which does what the test outside has it do. A command comes as a file do-N in
-# $HOST; its output goes to do-N.out and its status to do-N.status.
+# $HOST; its output goes to do-N.out, its errors to do-N.err, and its status to do-N.status.
 
 . /opt/vm/lib.sh
 
@@ -137,7 +137,7 @@ echo "up"
 while [ ! -e "$HOST/stop" ]; do
     for f in "$HOST"/do-*; do
         [[ $f != *.* ]] && [ -e "$f" ] && [ ! -e "$f.status" ] || continue
-        (eval "$(cat "$f")") >"$f.out" 2>&1 </dev/null
+        (eval "$(cat "$f")") >"$f.out" 2>"$f.err" </dev/null
         echo $? >"$f.new"
         mv "$f.new" "$f.status"
     done
