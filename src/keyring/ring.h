@@ -120,8 +120,8 @@ void ring_await_lookups(uint64_t added_usec);
  * error. */
 int ring_unlink(const Ring *r, int32_t serial) _must_check_;
 
-/* Unlinks a key and revokes it, so that nothing can use it any more, whatever refers to it. Never for
- * a key that a live controller of this host refers to. Returns as ring_unlink(). */
+/* Unlinks a key and revokes it, so that nothing can use it any more, whatever refers to it. Never
+ * for a key that a live controller of this host refers to. Returns as ring_unlink(). */
 int ring_revoke(const Ring *r, int32_t serial) _must_check_;
 
 /* Lists the serials of all keys under construction on this machine; reading such a key blocks.
