@@ -120,7 +120,6 @@ TEST(shadow)
                            .versions = 3};
 
     ASSERT_TRUE(shadows("nqn.x:ab", 2, "nqn.x:a", KEY_ROLE_HOST, 2));
-    ASSERT_TRUE(shadows("nqn.x:ab", 1, "nqn.x:a", KEY_ROLE_HOST, 2));
     ASSERT_TRUE(shadows("nqn.x:ab", 2, "nqn.x:a", KEY_ROLE_BOTH, 2));
     /* A search for the longer name cannot find the shorter one. */
     ASSERT_TRUE(!shadows("nqn.x:a", 3, "nqn.x:ab", KEY_ROLE_HOST, 3));
@@ -132,6 +131,38 @@ TEST(shadow)
     ASSERT_TRUE(!shadows("nqn.x:ab", 2, "nqn.x:a", KEY_ROLE_TARGET, 3));
     ASSERT_TRUE(!shadows("nqn.x:ab", 3, "nqn.x:a", KEY_ROLE_TARGET, 2));
     ASSERT_TRUE(!key_shadows(&elsewhere, &short_one));
+}
+
+static bool outranks(unsigned versions, PskHash hash, unsigned other_versions, PskHash other_hash)
+{
+    const Key k = {.hostnqn = (char *)(uintptr_t)HOST,
+                   .subsysnqn = (char *)(uintptr_t) "nqn.x:ab",
+                   .role = KEY_ROLE_TARGET,
+                   .hash = hash,
+                   .versions = versions};
+    const Key other = {.hostnqn = (char *)(uintptr_t)HOST,
+                       .subsysnqn = (char *)(uintptr_t) "nqn.x:a",
+                       .role = KEY_ROLE_HOST,
+                       .hash = other_hash,
+                       .versions = other_versions};
+
+    return key_shadows(&k, &other);
+}
+
+/* The search of a host ends at the greatest version, then at the greatest hash; names come last. */
+TEST(shadow_by_rank)
+{
+    const PskHash none = PSK_HASH_NONE, low = PSK_HASH_SHA256, high = PSK_HASH_SHA384;
+
+    ASSERT_TRUE(outranks(2, low, 2, low) && outranks(2, high, 2, high));
+    ASSERT_TRUE(outranks(2, high, 2, low) && !outranks(2, low, 2, high));
+    ASSERT_TRUE(outranks(2, low, 1, high) && !outranks(1, high, 2, low));
+    ASSERT_TRUE(outranks(1, high, 1, low) && !outranks(1, low, 1, high));
+    /* A key of both versions is found by the newer one. */
+    ASSERT_TRUE(!outranks(1, low, 3, low) && outranks(3, low, 2, low));
+    /* Until the PSK is known, it may have either hash. */
+    ASSERT_TRUE(outranks(2, none, 2, high) && outranks(2, low, 2, none));
+    ASSERT_TRUE(!outranks(1, none, 2, none) && outranks(2, none, 1, none));
 }
 
 /* True if the payload has the TLS PSK of psk_derive() for each version, under its own tag. */

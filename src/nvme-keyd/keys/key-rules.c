@@ -22,15 +22,28 @@ bool key_covers(const Key *have, const Key *k)
     return true;
 }
 
+/* The least of the ranks at which the search of a host for this key ends. There are two while the
+ * hash is not known. */
+static unsigned last_rank(const Key *k)
+{
+    unsigned ranks = key_search_ranks(k), newest = ranks & KEY_RANKS_OF_VERSION(1);
+
+    ranks = newest ? newest : ranks;
+    return ranks & -ranks;
+}
+
 bool key_shadows(const Key *k, const Key *other)
 {
-    /* A host searches without the digest, for any version. A target searches for whole identities,
-     * of which only version 0 ends with the subsystem NQN. */
-    bool searched =
-        (other->role & KEY_ROLE_HOST) || (k->versions & other->versions & KEY_VERSION_BIT(0));
+    unsigned ranks = key_search_ranks(k);
+    /* A host searches without the digest. */
+    bool by_host = (other->role & KEY_ROLE_HOST) && ranks >= last_rank(other);
+    /* A target searches for whole identities, of which only version 0 ends with the subsystem NQN.
+     */
+    bool by_target = (other->role & KEY_ROLE_TARGET) &&
+                     (ranks & key_search_ranks(other) & KEY_RANKS_OF_VERSION(0));
     size_t n = strlen(other->subsysnqn);
 
-    return searched && strcmp(k->hostnqn, other->hostnqn) == 0 &&
+    return (by_host || by_target) && strcmp(k->hostnqn, other->hostnqn) == 0 &&
            strncmp(k->subsysnqn, other->subsysnqn, n) == 0 && k->subsysnqn[n] != '\0';
 }
 

@@ -13,7 +13,9 @@ bool key_same_pair(const Key *a, const Key *b);
 bool key_covers(const Key *have, const Key *k);
 
 /* True if the kernel may get this key when it searches for the subsystem of the other one: it
- * compares only the beginning of a description, so "nqn.x:ab" answers for "nqn.x:a". */
+ * compares only the beginning of a description, so "nqn.x:ab" answers for "nqn.x:a". A host
+ * searches by version and hash before it compares names, so a key of a lesser version, or of a
+ * lesser hash in the same version, is not found before the right one. */
 bool key_shadows(const Key *k, const Key *other);
 
 /* True if a pair of host and subsystem cannot have both keys: they answer the same search of a

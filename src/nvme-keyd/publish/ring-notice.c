@@ -84,8 +84,7 @@ char *ring_notice_text(const RingNotice *n)
     else
         r = asprintf(&text,
                      "key %08x is a second key for %s in .nvme, and the kernel may use either: "
-                     "take it over (nvme-keyctl adopt 0x%x), or remove it (keyctl unlink 0x%x "
-                     "%%:.nvme)",
-                     (unsigned)n->serial, n->subsysnqn, (unsigned)n->serial, (unsigned)n->serial);
+                     "remove it if it is unwanted (keyctl unlink 0x%x %%:.nvme)",
+                     (unsigned)n->serial, n->subsysnqn, (unsigned)n->serial);
     return r < 0 ? NULL : text;
 }
