@@ -9,7 +9,7 @@
 . /opt/vm/lib.sh
 
 sub=nqn.2026-11.org.example:probe
-plain=nqn.2026-11.org.example:probe-plain
+plain=nqn.2026-11.org.example:plain-port
 address=10.91.0.1
 helper=nvme-keyd-probe@.service
 
