@@ -85,6 +85,11 @@ refused "activate: a revoked key" 5 "it never returns" ctl activate "$v1"
 refused "rotate: a revoked key" 5 "it never returns" ctl rotate "$v1" --generate
 other=$(add six t --role=target)
 refused_with "rotate: to a revoked PSK" 3 "this PSK was revoked" "$(psk two)" ctl rotate "$other"
+install -m 600 /dev/null "$tmp/file"
+echo "$HOST nqn.2026-11.org.example:t $(psk two)" >"$tmp/file"
+ctl remove "$other"
+refused "import: of a revoked PSK" 3 "this PSK was revoked" ctl import "$tmp/file" --role=target
+other=$(add six t --role=target)
 daemon_stop
 daemon_start
 is "revoke: after a restart" "$(state "$v1") $(in_ring "$v1")" "revoked 0"

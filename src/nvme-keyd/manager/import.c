@@ -188,6 +188,21 @@ static int check_staged(const Import *i, ImportFault *reterr_fault, char **reter
     return r;
 }
 
+/* The payload is only needed where the pair has a revoked key. */
+static int check_revoked(Manager *m, const Import *i, const Staged *s, char **reterr_detail)
+{
+    _cleanup_(secret_freep) Secret *payload = NULL;
+    const Key *k = s->key, *have;
+    int r = 0;
+
+    KEY_TABLE_FOREACH_OF_PAIR(&m->keys, k, have)
+    {
+        if (r == 0 && !payload && have->state == KEY_REVOKED)
+            r = make_payload(i, s, &payload);
+    }
+    return payload ? manager_check_revoked(m, k, payload, reterr_detail) : r;
+}
+
 /* Checks one key against those of the store. */
 static int check_kept(Manager *m, const Import *i, Staged *s, ImportFault *reterr_fault,
                       char **reterr_detail)
@@ -207,6 +222,8 @@ static int check_kept(Manager *m, const Import *i, Staged *s, ImportFault *reter
     r = key_check_neighbours(&m->keys, k,
                              &(KeyCheck){i->request->common.force, publisher_kernel_is_exact()},
                              &other, reterr_detail);
+    if (r == 0)
+        r = check_revoked(m, i, s, reterr_detail);
     if (r < 0)
         *reterr_fault = (ImportFault){(size_t)(s - i->keys), SIZE_MAX, other};
     return r;
