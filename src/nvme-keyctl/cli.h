@@ -35,7 +35,7 @@ typedef struct Options {
     uint64_t lifetime_usec, older_than_usec; /* 0 if not given */
     uint64_t timeout_usec; /* for a call, including the connection; 0: the default of the verb */
     bool generate, print_key, force, dry_run, check, rollback_counter, new_tpm, help, version;
-    bool stalled, target, when_unused, same_psk, revert;
+    bool stalled, target, when_unused, same_psk, revert, wait, no_block;
     JsonMode json;
     bool legend;
     char **arguments; /* after the verb, ends with NULL */
@@ -95,6 +95,14 @@ void cli_print_table(const Options *o, const char *const *cells, size_t n_column
 
 /* The host NQN of the options or, by default, of this machine, checked. */
 int cli_hostnqn(const Options *o, char ret[static NQN_LENGTH_MAX + 2]);
+
+/* verb-probe.c: adds --address= to the parameters of a call: ADDRESS, ADDRESS:PORT, or, for IPv6,
+ * [ADDRESS]:PORT. The service checks the address itself. */
+int cli_add_address(json_object *p, const char *address);
+
+/* switch.c: has a host switch to a key, by Activate or Revert, once its targets accept it; with
+ * --wait, waits for that. A target switches at once. *ret is the reply, unless ret is NULL. */
+int cli_switch(const Options *o, const char *method, const char *id, json_object **ret);
 
 /* secret-input.c: reads a configured PSK for a pair from --key-file=, from a prompt when standard
  * input is a terminal, or else from standard input: one line. */

@@ -41,7 +41,9 @@ enum {
     OPT_REVERT = 1 << 25,
     OPT_LIFETIME = 1 << 26,
     OPT_OLDER_THAN = 1 << 27,
-    OPT_COMMON = 1 << 28, /* goes with every verb */
+    OPT_WAIT = 1 << 28,
+    OPT_NO_BLOCK = 1 << 29,
+    OPT_COMMON = 1 << 30, /* goes with every verb */
 };
 
 #define OPTS_PAIR (OPT_SUBSYSNQN | OPT_HOSTNQN)
@@ -49,6 +51,7 @@ enum {
     (OPTS_PAIR | OPT_ROLE | OPT_IDENTITY_VERSION | OPT_DERIVATION | OPT_COMMENT | OPT_LIFETIME |   \
      OPT_FORCE)
 #define OPTS_LIFE (OPT_FORCE | OPT_AT | OPT_IN)
+#define OPTS_SWITCH (OPT_WAIT | OPT_NO_BLOCK | OPT_ADDRESS)
 #define OPTS_SEAL (OPT_TPM2_PCRS | OPT_WITH_KEY | OPT_ROLLBACK_COUNTER | OPT_NEW_TPM)
 
 typedef struct Option {
@@ -102,6 +105,9 @@ static const Option option_table[] = {
     {OPT_SAME_PSK, "same-psk", NULL, MEMBER(same_psk), NULL,
      "rotate to another form of the same PSK"},
     {OPT_REVERT, "revert", NULL, MEMBER(revert), NULL, "go back to the key before a rotation"},
+    {OPT_WAIT, "wait", NULL, MEMBER(wait), NULL, "try until the targets accept the key"},
+    {OPT_NO_BLOCK, "no-block", NULL, MEMBER(no_block), NULL,
+     "with --wait: leave the waiting to the service"},
     {OPT_AT, "at", "TIME", MEMBER(at), NULL, "change the key at TIME; never drops the plan"},
     {OPT_IN, "in", "SPAN", MEMBER(in), NULL, "change the key in SPAN from now, such as 2h"},
     {OPT_PRINT_KEY, "print-key", NULL, MEMBER(print_key), NULL,
@@ -158,9 +164,10 @@ static const Verb verb_table[] = {
      LOOK_KEYS},
     {"rotate", "ID",
      OPT_KEY_FILE | OPT_GENERATE | OPT_SAME_PSK | OPT_REVERT | OPT_HMAC | OPT_PRINT_KEY |
-         OPT_IDENTITY_VERSION | OPT_DERIVATION | OPT_COMMENT | OPT_LIFETIME | OPTS_LIFE,
+         OPT_IDENTITY_VERSION | OPT_DERIVATION | OPT_COMMENT | OPT_LIFETIME | OPTS_LIFE |
+         OPTS_SWITCH,
      verb_rotate, "replace a PSK", LOOK_KEYS},
-    {"activate", "ID", OPTS_LIFE, verb_activate,
+    {"activate", "ID", OPTS_LIFE | OPTS_SWITCH, verb_activate,
      "switch to a pending key, or back to a retiring one", LOOK_KEYS},
     {"retire", "ID", OPTS_LIFE | OPT_WHEN_UNUSED, verb_retire,
      "end a key, on a target after RetireSec=", LOOK_KEYS},

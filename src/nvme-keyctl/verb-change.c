@@ -185,13 +185,19 @@ static int undo_generate(const Options *o, const char *id, int error)
                     output_error_text(error));
 }
 
+static bool is_pending(json_object *key)
+{
+    return strcmp(json_string_or(key, "state", ""), "pending") == 0;
+}
+
 /* The old PSK is still there, and the other end has it. */
-static int lost_rotation(const Options *o, const char *id, int error)
+static int lost_rotation(const Options *o, json_object *key, const char *id, int error)
 {
     return cli_fail(EXIT_OTHER,
-                    "key %s replaced %s, but its PSK is lost, because standard output %s: run "
-                    "nvme-keyctl rotate --revert %s",
-                    id, o->arguments[0], output_error_text(error), id);
+                    "key %s %s %s, but its PSK is lost, because standard output %s: run "
+                    "nvme-keyctl %s %s",
+                    id, is_pending(key) ? "succeeds" : "replaced", o->arguments[0],
+                    output_error_text(error), is_pending(key) ? "remove" : "rotate --revert", id);
 }
 
 /* Prints the id of the key in the reply, and its PSK if the reply has one. */
@@ -211,9 +217,11 @@ static int print_key(const Options *o, json_object *reply)
         printf("%s\n", psk);
     r = o->print_key ? output_flush() : 0;
     if (r < 0)
-        return o->generate ? lost_rotation(o, id, r) : undo_generate(o, id, r);
+        return o->generate ? lost_rotation(o, key, id, r) : undo_generate(o, id, r);
     print_version_limit(o, key);
-    warn_unpublished(key, id);
+    /* A host does not publish a pending key. */
+    if (!is_pending(key))
+        warn_unpublished(key, id);
     cli_print_new_store(reply);
     cli_print_warnings(reply);
     return EXIT_OK;
@@ -281,26 +289,37 @@ static int add_rotation(const Options *o, json_object *p)
     return EXIT_OK;
 }
 
-/* rotate --revert takes nothing else. */
+/* Goes back to the key before a rotation, and prints its id. */
 static int revert(const Options *o)
 {
-    json_object *p = json_object_new_object();
+    _cleanup_(json_putp) json_object *reply = NULL;
+    int r;
 
     if (o->generate || o->same_psk || o->key_file || o->print_key || o->hash || o->versions ||
-        o->derivation || o->comment || o->at || o->in || o->force) {
-        json_object_put(p);
-        return cli_fail(EXIT_USAGE, "--revert takes no other option of rotate");
-    }
-    if (!p || add_optional(p, "id", o->arguments[0]) != EXIT_OK) {
-        json_object_put(p);
-        return cli_out_of_memory();
-    }
-    return cli_call_and_print(o, "Revert", p, print_key);
+        o->derivation || o->comment || o->at || o->in || o->wait || o->no_block || o->address)
+        return cli_fail(EXIT_USAGE, "--revert takes no other option of rotate but --force");
+    r = cli_switch(o, "Revert", o->arguments[0], &reply);
+    return r == EXIT_OK ? print_key(o, reply) : r;
+}
+
+/* Switches to the new key, which a host keeps pending until then. A key that was just generated can
+ * hardly be known to a target, so that is no failure. */
+static int switch_to(const Options *o, json_object *reply)
+{
+    json_object *key;
+    const char *id;
+    int r;
+
+    if (json_get_object(reply, "key", &key) <= 0 || json_get_string(key, "id", &id) <= 0 ||
+        !is_pending(key) || o->at || o->in)
+        return EXIT_OK;
+    r = cli_switch(o, "Activate", id, NULL);
+    return r == EXIT_NOT_ACCEPTED && o->generate && !o->wait ? EXIT_OK : r;
 }
 
 int verb_rotate(const Options *o)
 {
-    _cleanup_(varlink_json_erase_putp) json_object *p = json_object_new_object();
+    _cleanup_(varlink_json_erase_putp) json_object *p = json_object_new_object(), *reply = NULL;
     int r;
 
     if (o->revert)
@@ -312,7 +331,13 @@ int verb_rotate(const Options *o)
         (r = add_rotation(o, p)) != EXIT_OK ||
         (!o->generate && !o->same_psk && (r = add_rotated(o, p)) != EXIT_OK))
         return r;
-    return cli_call_and_print(o, "Rotate", TAKE_PTR(p), print_key);
+    r = cli_call(o, "Rotate", TAKE_PTR(p), &reply);
+    if (r == EXIT_OK)
+        r = print_key(o, reply);
+    /* Whoever waits for the id, or for the PSK, gets it before the targets are asked. */
+    if (r == EXIT_OK)
+        r = output_flush() < 0 ? EXIT_OTHER : switch_to(o, reply);
+    return r;
 }
 
 int verb_sync(const Options *o)

@@ -76,7 +76,17 @@ static int change(const Options *o, const char *method, bool wait)
 
 int verb_activate(const Options *o)
 {
-    return change(o, "Activate", false);
+    _cleanup_(json_putp) json_object *reply = NULL;
+    int r;
+
+    if ((o->at || o->in) && (o->wait || o->no_block || o->address))
+        return cli_fail(EXIT_USAGE, "a planned switch asks all targets, and waits for them");
+    if (o->at || o->in)
+        return change(o, "Activate", false);
+    r = cli_switch(o, "Activate", o->arguments[0], &reply);
+    if (r == EXIT_OK && o->json != JSON_OFF)
+        cli_print_json(o, reply);
+    return r;
 }
 
 int verb_retire(const Options *o)

@@ -26,8 +26,7 @@ static const struct {
     {"unavailable", "nothing was sent to the target: see DETAIL"},
 };
 
-/* ADDR, ADDR:PORT, or [ADDR]:PORT for IPv6. The service checks the address itself. */
-static int add_address(json_object *p, const char *text)
+int cli_add_address(json_object *p, const char *text)
 {
     const char *colon = strrchr(text, ':'), *host = text, *port = NULL;
     size_t n = strlen(text);
@@ -123,6 +122,6 @@ int verb_probe(const Options *o)
     if (json_add_string(p, "id", o->arguments[0]) < 0)
         return cli_out_of_memory();
     if (o->address)
-        r = add_address(p, o->address);
+        r = cli_add_address(p, o->address);
     return r == EXIT_OK ? cli_call_and_print(o, "Probe", TAKE_PTR(p), print_results) : r;
 }

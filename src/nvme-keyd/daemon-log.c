@@ -115,6 +115,42 @@ void daemon_log_steps(Manager *m)
     }
 }
 
+/* The first target that is against the switch. */
+static const ProbeResult *find_objection(const AttemptResult *r)
+{
+    for (size_t i = 0; i < r->n_results; i++)
+        if (r->results[i].answer != PROBE_ACCEPTED && r->results[i].answer != PROBE_OWN &&
+            (r->verdict != VERDICT_REFUSED || r->results[i].answer != PROBE_UNREACHABLE))
+            return &r->results[i];
+    return NULL;
+}
+
+void daemon_log_attempt(const Manager *m, const AttemptResult *r)
+{
+    const Key *k = key_table_find(manager_keys(m), r->id);
+    const ProbeResult *objection = find_objection(r);
+    LogFields fields = {.message_id = r->detail ? MESSAGE_PROBED : MESSAGE_KEY_ACTIVATED,
+                        .key_id = r->id};
+
+    if (k && k->hostnqn) {
+        fields.hostnqn = k->hostnqn;
+        fields.subsysnqn = k->subsysnqn;
+    }
+    if (!r->detail)
+        (void)log_full(LOG_INFO, 0, &fields,
+                       "Key %s for host %s and subsystem %s activated: %zu of its targets were "
+                       "asked, and none that can be reached is against it",
+                       r->id, fields.hostnqn, fields.subsysnqn, r->n_results);
+    else
+        (void)log_full(r->repeated ? LOG_DEBUG : LOG_NOTICE, 0, &fields,
+                       "Key %s for host %s and subsystem %s is not activated: %s%s%s%s%s%s", r->id,
+                       fields.hostnqn ? fields.hostnqn : "(unknown)",
+                       fields.subsysnqn ? fields.subsysnqn : "(unknown)", r->detail,
+                       objection ? "; " : "", objection ? objection->address : "",
+                       objection ? ": " : "", objection ? objection->detail : "",
+                       r->again ? "; it is tried again" : "");
+}
+
 void daemon_log_ring(Manager *m)
 {
     const RingNotice *n;

@@ -3,7 +3,7 @@
 
 #include "basic/exit-code.h"
 #include "basic/log.h"
-#include "nvme-keyd/manager/manager.h"
+#include "nvme-keyd/manager/follow.h"
 
 /* Messages in the journal about the state of the daemon. */
 
@@ -44,6 +44,8 @@ void daemon_log_problems(const Manager *m);
 void daemon_log_overridden(Manager *m);
 /* Logs the steps of keys that were taken at their time. */
 void daemon_log_steps(Manager *m);
+/* Logs the end of an attempt to switch, at debug level if the one before ended in the same way. */
+void daemon_log_attempt(const Manager *m, const AttemptResult *r);
 
 /* Logs keys in the ring that an administrator should look at, once each. */
 void daemon_log_ring(Manager *m);

@@ -17,6 +17,7 @@
 #include "nvme-keyd/controller-timer.h"
 #include "nvme-keyd/daemon-log.h"
 #include "nvme-keyd/daemon.h"
+#include "nvme-keyd/manager/follow.h"
 #include "nvme-keyd/manager/rotation.h"
 #include "nvme-keyd/notifier.h"
 #include "nvme-keyd/refusals.h"
@@ -218,6 +219,7 @@ static bool is_needed(const Daemon *d)
            (d->upcall && upcall_server_connections(d->upcall) > 0) || has_failed(d) ||
            vault_has_to_count(vault) || manager_deadline(d->manager) > 0 ||
            vault_is_working(vault) || vault_is_unlocked_by_hand(vault) ||
+           follow_is_busy(manager_follow(d->manager)) ||
            guard_is_looking(manager_guard(d->manager)) || tlshd_watch_is_busy(d->tlshd) ||
            notifier_is_behind(d->notifier) ||
            /* During a shutdown no new instance would be started to answer the kernel. */
@@ -269,6 +271,7 @@ static void on_activity(void *userdata)
     arm(d->expiry, manager_expiry(d->manager));
     daemon_log_clock(&d->log, d->manager);
     vault_count(manager_vault(d->manager));
+    follow_update(manager_follow(d->manager));
     tlshd_watch_update(d->tlshd, publisher_ring_serial(manager_publisher(d->manager)),
                        manager_config(d->manager)->restart_tlshd);
     retire_timer_update(d->retire);
@@ -473,23 +476,9 @@ static void on_event(void *userdata)
     varlink_server_wake(d->varlink);
 }
 
-/* Until something probes the target first, a host switches at the time that was planned. */
-static void on_activate(Key *k, void *userdata)
+static void on_attempt(const AttemptResult *r, void *userdata)
 {
-    const LogFields fields = {.message_id = MESSAGE_KEY_ACTIVATED,
-                              .hostnqn = k->hostnqn,
-                              .subsysnqn = k->subsysnqn,
-                              .key_id = k->id};
-    _cleanup_(freep) char *detail = NULL;
-    const Daemon *d = userdata;
-
-    if (manager_activate(d->manager, k->id, &detail) < 0)
-        (void)log_full(LOG_WARNING, 0, &fields, "Cannot activate key %s: %s", k->id,
-                       detail ? detail : "out of memory");
-    else
-        (void)log_full(LOG_INFO, 0, &fields,
-                       "Key %s for host %s and subsystem %s activated as planned", k->id,
-                       k->hostnqn, k->subsysnqn);
+    daemon_log_attempt(((const Daemon *)userdata)->manager, r);
 }
 
 static int setup(Daemon *d, const Config *config, const char *state_dir)
@@ -516,8 +505,8 @@ static int setup(Daemon *d, const Config *config, const char *state_dir)
         (r = varlink_server_add_interface(d->varlink, &manager_interface, d->manager)) < 0)
         return r;
     manager_set_handler(d->manager, on_vault, d);
-    manager_set_activate(d->manager, on_activate, d);
     guard_set_handler(manager_guard(d->manager), on_guard, d);
+    follow_set_report(manager_follow(d->manager), on_attempt, d);
     (void)sd_event_source_set_enabled(d->resume, SD_EVENT_OFF);
     arm(d->idle, 0);
     arm(d->again, 0);

@@ -3,7 +3,7 @@
 #
 # Helpers of probes, and servers for them to ask, for tests that have lib.sh.
 
-# shellcheck disable=SC2154 # lib.sh, and the test
+# shellcheck disable=SC2034,SC2154 # of lib.sh, and for the tests
 probe=$tmp/probe # the helper's socket
 helper=$build/src/probe/nvme-keyd-probe
 helpers=$tmp/helpers.log
@@ -41,3 +41,27 @@ serve() {
     defer "kill $server 2>/dev/null"
     wait_for 60 accepts_connections "$port" || bail "$name: $(<"$tmp/$name")"
 }
+
+# session HEX SUITE: as a file for s_server -psk_session; -psk means SHA-256.
+session() {
+    printf '%s\n' 'asn1 = SEQUENCE:session' '[session]' version=INTEGER:1 tls=INTEGER:0x0304 \
+        "suite=FORMAT:HEX,OCTETSTRING:$2" id=FORMAT:HEX,OCTETSTRING:00 "psk=FORMAT:HEX,OCTETSTRING:$1" \
+        "time=EXPLICIT:1,INTEGER:$(date +%s)" timeout=EXPLICIT:2,INTEGER:7200 >"$tmp/session.conf"
+    openssl asn1parse -genconf "$tmp/session.conf" -noout -out "$tmp/session.der" &&
+        openssl sess_id -inform DER -in "$tmp/session.der" -out "$tmp/session"
+}
+
+# controller NAME ADDRESS: one of the pair, as sysfs shows it
+controller() {
+    local dir=$NVME_KEYD_CONTROLLERS/$1
+    mkdir "$dir"
+    echo "$2" >"$dir/address"
+    echo live >"$dir/state"
+    echo "$HOST" >"$dir/hostnqn"
+    echo "$SUBSYSTEM" >"$dir/subsysnqn"
+    echo 00000007 >"$dir/tls_key"
+}
+
+export NVME_KEYD_CONTROLLERS=$tmp/controllers
+mkdir "$NVME_KEYD_CONTROLLERS"
+each=(-E "NVME_KEYD_PROBE=$probe" -E "NVME_KEYD_CONTROLLERS=$NVME_KEYD_CONTROLLERS")

@@ -71,7 +71,7 @@ like "generate: prints the key" "$out" $'^[0-9a-f]{16}\nNVMeTLSkey-1:02:[A-Za-z0
 made=${out%%$'\n'*}
 run ctl generate --subsysnqn=nqn.2026-11.org.example:h --hostnqn="$HOST"
 like "generate: keeps it to itself" "$out" '^[0-9a-f]{16}$'
-run ctl rotate "$made" --generate --print-key --json=short
+run ctl rotate "$made" --generate --print-key --force --json=short
 is "rotate: JSON" "$(json 'o["psk"][:16]' <<<"$out")" NVMeTLSkey-1:02:
 run ctl show "$made"
 like "rotate: the old one is kept" "$out" 'State: +retiring'

@@ -253,7 +253,7 @@ rm -r "$tmp/nvme/nvme1"
 
 t=$(add three t --role=target)
 old=$(serial_of "$t")
-new=$(psk four | ctl rotate "$t")
+new=$(psk four | ctl rotate "$t" --force)
 # host ID SERIALS: a connected one; the last serial is that of identity version 1
 host() {
     mkdir -p "$tmp/nvmet/nqn.2026-11.org.example:t/ctrl$1"

@@ -34,7 +34,7 @@ check "nothing is left of it" test ! -e "$copy"
 a=$(add one a) || bail "add"
 b=$(add two b --role=target) || bail "add"
 c=$(add three c) || bail "add"
-b2=$(psk four | ctl rotate "$b") || bail "rotate"
+b2=$(psk four | ctl rotate "$b" --force) || bail "rotate"
 before=$(store_digest)
 
 run ctl store export "$copy" --subsysnqn="$A"

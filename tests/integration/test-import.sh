@@ -106,7 +106,7 @@ is "again: nothing changes" "$status $out$err" "0 0 imported, 3 unchanged, 1 ski
 daemon_stop
 daemon_start
 is "after a restart: the same" "$(ring_names | wc -l) $(count)" "3 3"
-like "rotation makes it a configured key" "$(psk new | ctl rotate "$id" --json=short | json 'o["key"]["kind"]')" configured
+like "rotation makes it a configured key" "$(psk new | ctl rotate "$id" --force --json=short | json 'o["key"]["kind"]')" configured
 is "rotation: the identity is the same" "$(ring_names)" "$(printf '%s\n' "${v0% *}" "${v1% *}" "${big% *}" | sort)"
 is "rotation: the bytes are not" "$([ "$(ring_hex "${v0% *}")" != "$(line_hex "$v0")" ] && echo other)" other
 

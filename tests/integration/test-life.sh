@@ -18,16 +18,16 @@ in_ring() { ctl show "$1" --json=short | json "sum('serial' in i for i in o['key
 # --- a host
 
 old=$(add one a)
-run ctl rotate "$old" --generate
+run ctl rotate "$old" --generate --force
 new=$out
 is "rotate: the new key" "$status $(state "$new") $(in_ring "$new") $(of "$new" succeeds)" "0 active 1 $old"
 is "rotate: the old one is kept, and not offered" "$(state "$old") $(in_ring "$old") $(of "$old" step)" "retiring 0 remove"
-run ctl rotate --revert "$new"
+run ctl rotate --revert "$new" --force
 is "revert prints the key that is active again" "$status $out" "0 $old"
 is "revert: both keys" "$(state "$old") $(in_ring "$old") $(state "$new") $(in_ring "$new")" "active 1 retiring 0"
 daemon_stop
 daemon_start
-run ctl rotate --revert "$new"
+run ctl rotate --revert "$new" --force
 is "revert after a restart, by the other key" "$status $out $(state "$old") $(in_ring "$new")" "0 $new retiring 1"
 refused "revert: nothing else" 2 "takes no other option" ctl rotate --revert "$new" --generate
 refused "retire: the only key of a host" 5 "the only one of its pair" ctl retire "$new"
@@ -46,7 +46,7 @@ like "show: the next step" "$out" "Next step: activate 20[0-9-]{8} [0-9]{2}:[0-9
 run ctl activate "$third" --at=never
 is "--at=never drops the step" "$status$err $(of "$third" step)" "0 -"
 refused "--at=never: nothing planned" 5 "nothing is planned" ctl activate "$third" --at=never
-check "activate" ctl activate "$third"
+check "activate" ctl activate "$third" --force
 is "activate: both keys" "$(state "$third") $(in_ring "$third") $(state "$new") $(in_ring "$new")" "active 1 retiring 0"
 
 # --- a target

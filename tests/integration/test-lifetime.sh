@@ -17,9 +17,9 @@ is "add: it ends so long after the key was made" "$(expires "$long")" $((90 * 86
 is "generate: same" "$(expires "$generated")" $((7 * 86400 * 1000000))
 check "show: says when" grep -qE '^ +Expires: [A-Z][a-z]{2} 2' <(ctl show "$long")
 check "list: has a column for it" grep -qE ' EXPIRES *$' <(ctl list)
-new=$(ctl rotate "$long" --generate)
+new=$(ctl rotate "$long" --generate --force)
 is "rotate: the new key gets the same lifetime" "$(expires "$new")" $((90 * 86400 * 1000000))
-new=$(ctl rotate "$new" --generate --lifetime=30d)
+new=$(ctl rotate "$new" --generate --force --lifetime=30d)
 is "rotate --lifetime=: or this one" "$(expires "$new")" $((30 * 86400 * 1000000))
 refused "a lifetime of nothing" 2 "--lifetime= needs a time" ctl add --subsysnqn=nqn.x:x --lifetime=0
 refused "a lifetime that is none" 2 "--lifetime= needs a time" ctl add --subsysnqn=nqn.x:x --lifetime=soon
@@ -37,7 +37,7 @@ like "status --check: fails" "$status $out" "^1 CRITICAL: 1 keys are past the en
 kill -HUP "$daemon"
 ctl sync >/dev/null
 is "it is logged once" "$(expired "$short")" 1
-ctl rotate "$short" --generate --lifetime=1d >/dev/null
+ctl rotate "$short" --generate --force --lifetime=1d >/dev/null
 check "rotated: all is well again" ctl status --check
 
 # --- by the configuration

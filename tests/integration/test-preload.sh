@@ -122,7 +122,7 @@ cp "$conf" "$tmp/long.conf"
 cp "$tmp/short.conf" "$conf"
 daemon_start
 old=$(add target target --role=target)
-ctl rotate "$old" --generate >/dev/null
+ctl rotate "$old" --generate --force >/dev/null
 # At once, before the daemon itself withdraws the old key.
 kill -KILL "$daemon"
 daemon_stop

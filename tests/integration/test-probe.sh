@@ -25,18 +25,6 @@ tls_psk() {
     keyctl pipe "$(keyctl rlist "$(ring)" | awk '{ print $1 }')" | od -An -v -tx1 | tr -d ' \n'
 }
 
-# session HEX SUITE: as a file for s_server -psk_session; -psk means SHA-256.
-session() {
-    printf '%s\n' 'asn1 = SEQUENCE:session' '[session]' version=INTEGER:1 tls=INTEGER:0x0304 \
-        "suite=FORMAT:HEX,OCTETSTRING:$2" id=FORMAT:HEX,OCTETSTRING:00 "psk=FORMAT:HEX,OCTETSTRING:$1" \
-        "time=EXPLICIT:1,INTEGER:$(date +%s)" timeout=EXPLICIT:2,INTEGER:7200 >"$tmp/session.conf"
-    openssl asn1parse -genconf "$tmp/session.conf" -noout -out "$tmp/session.der" &&
-        openssl sess_id -inform DER -in "$tmp/session.der" -out "$tmp/session"
-}
-
-export NVME_KEYD_CONTROLLERS=$tmp/controllers
-mkdir "$NVME_KEYD_CONTROLLERS"
-each=(-E "NVME_KEYD_PROBE=$probe" -E "NVME_KEYD_CONTROLLERS=$NVME_KEYD_CONTROLLERS")
 log_level=debug daemon_start "${each[@]}"
 secret=$(psk one)
 id=$(ctl add --hostnqn="$HOST" --subsysnqn="$SUBSYSTEM" <<<"$secret")
@@ -73,16 +61,6 @@ is "without a legend: the answers alone" "$(ctl probe "$id" --address="127.0.0.1
 like "the log: one line a round" "$(tail -n "+$((mark + 1))" "$log" | grep "is accepted by")" \
     "Key $id is accepted by 1 of 1 targets"
 
-# The controllers of the pair, as sysfs shows them.
-controller() {
-    local dir=$NVME_KEYD_CONTROLLERS/$1
-    mkdir "$dir"
-    echo "$2" >"$dir/address"
-    echo live >"$dir/state"
-    echo "$HOST" >"$dir/hostnqn"
-    echo "$SUBSYSTEM" >"$dir/subsysnqn"
-    echo 00000007 >"$dir/tls_key"
-}
 controller nvme0 "traddr=127.0.0.1,trsvcid=$port,src_addr=127.0.0.1"
 controller nvme1 "traddr=127.0.0.1,trsvcid=$port,host_traddr=127.0.0.2,host_iface=lo,src_addr=127.0.0.2"
 run ctl probe "$id" --json=short

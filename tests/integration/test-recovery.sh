@@ -58,7 +58,7 @@ rm -rf "$state" && mkdir -m 700 "$state"
 daemon_start
 victim=$(add b b --role=target) && others=("$(add a a)" "$(add c c)") || bail "add"
 cp -a "$state" "$tmp/before"
-others+=("$(psk d | ctl rotate "$victim")") || bail "rotate"
+others+=("$(psk d | ctl rotate "$victim" --force)") || bail "rotate"
 daemon_stop
 cp -a "$state" "$tmp/now"
 

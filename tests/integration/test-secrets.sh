@@ -110,7 +110,7 @@ ctl sync >/dev/null
 sleep 1
 nowhere "sync" "$daemon"
 
-ctl rotate "$id" <<<"$three" >/dev/null
+ctl rotate "$id" --force <<<"$three" >/dev/null
 ring_forms tls-3 >>"$tmp/secrets"
 sleep 1
 nowhere "rotate" "$daemon"

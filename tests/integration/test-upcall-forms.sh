@@ -49,7 +49,7 @@ is "pair: the same identities are in the ring" "$(ring_names | tr '\n' '|')" "$(
 lines() {
     printf '%s\n' "$@" | sort | tr '\n' ' '
 }
-new=$(psk two 2 | ctl rotate "$id" --json=short | json 'o["key"]["id"]') || bail "rotate"
+new=$(psk two 2 | ctl rotate "$id" --force --json=short | json 'o["key"]["id"]') || bail "rotate"
 read -r new0 new1 <<<"$(serials "$new")"
 old0=$(ring_serials "${names[0]}") old1=$(ring_serials "${names[1]}")
 all=$(lines "$old0" "$old1" "$new0" "$new1")

@@ -34,7 +34,7 @@ between_ends() { [ "${1:-99}" -ge 10 ] && [ "${1:-99}" -le 55 ]; }
 check "on demand: a resident key gets a timeout" between_ends "$(left "$(ring_serials "$name")")"
 keyctl clear "$(ring)"
 
-run ctl rotate "$id" < <(psk two)
+run ctl rotate "$id" --force < <(psk two)
 is "rotate: succeeds" "$status" 0
 is "rotate: no warning" "$err" ""
 id=$(tail -n 1 <<<"$out")

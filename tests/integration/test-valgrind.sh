@@ -37,7 +37,7 @@ id=$(add one a) || bail "add"
 check "list" test -n "$(ctl list --no-legend)"
 check "generate" quiet ctl generate --role=target --hostnqn="$HOST" --subsysnqn=nqn.2026-11.org.example:target --print-key
 check "show" quiet ctl show "$id"
-new=$(ctl rotate "$id" --generate) || bail "rotate"
+new=$(ctl rotate "$id" --generate --force) || bail "rotate"
 target=$(ctl list --json=short | json '[k["id"] for k in o["keys"] if k["role"] == "target"][0]')
 check "rotate a target's" quiet ctl rotate "$target" --generate
 check "sync" quiet ctl sync

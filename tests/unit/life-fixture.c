@@ -84,7 +84,7 @@ int life_activate(const Fixture *f, const char *id)
 {
     _cleanup_(freep) char *detail = NULL;
 
-    return manager_activate(f->m, id, &detail);
+    return manager_activate(f->m, id, false, &detail);
 }
 
 int life_retire(const Fixture *f, const char *id, bool force)
@@ -105,11 +105,12 @@ int life_revert(const Fixture *f, const char *id, char ret[static KEY_ID_SIZE])
 {
     _cleanup_(freep) char *detail = NULL;
     Key *k;
-    int r = manager_revert(f->m, id, &k, &detail);
+    int r = manager_find_reverted(f->m, id, &k, &detail);
 
-    if (r == 0)
-        strcpy(ret, k->id);
-    return r;
+    if (r < 0)
+        return r;
+    strcpy(ret, k->id);
+    return manager_activate(f->m, ret, false, &detail);
 }
 
 int life_plan(const Fixture *f, const char *id, KeyStep step, uint64_t at_usec)

@@ -208,11 +208,11 @@ TEST(nothing_to_ask)
     ASSERT_TRUE(k);
     ASSERT_EQ(probe_round_start(f.m, "0123456789abcdef", NULL, on_done, &seen, &r, &detail),
               -ENOENT);
-    ASSERT_EQ(probe_round_start(f.m, k->id, NULL, on_done, &seen, &r, &detail), -EHOSTUNREACH);
+    ASSERT_EQ(probe_round_start(f.m, k->id, NULL, on_done, &seen, &r, &detail), -ENODEV);
     ASSERT_TRUE(strstr(detail, "no controller of this host"));
     /* The stand-in is no keyring that a controller would use. */
     ASSERT_OK(unsetenv(NAMES_ENV_CONTROLLERS));
-    ASSERT_EQ(probe_round_start(f.m, k->id, NULL, on_done, &seen, &r, &detail), -EHOSTUNREACH);
+    ASSERT_EQ(probe_round_start(f.m, k->id, NULL, on_done, &seen, &r, &detail), -ENODEV);
     ASSERT_OK(setenv(NAMES_ENV_CONTROLLERS, s.dir, 1));
     put_controller(&s, "nvme0", SUBSYSTEM, "live", 4420);
     sysfs_write(&s, "nvme0", "address", "0000:01:00.0\n");

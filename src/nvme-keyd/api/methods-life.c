@@ -93,7 +93,7 @@ static int plan(VarlinkCall *call, Manager *m, const LifeRequest *q, KeyStep ste
 
 static int activate_now(Manager *m, const LifeRequest *q, char **reterr_detail)
 {
-    return manager_activate(m, q->id, reterr_detail);
+    return manager_activate(m, q->id, false, reterr_detail);
 }
 
 static int retire_now(Manager *m, const LifeRequest *q, char **reterr_detail)
@@ -142,9 +142,32 @@ static int change(VarlinkCall *call, json_object *p, Manager *m, const Verb *ver
     return reply_with(call, m, k);
 }
 
+/* A host that switches asks its targets first. */
+static bool asks_targets(Manager *m, const char *id)
+{
+    const Key *k = key_table_find(manager_keys(m), id);
+
+    return k && k->state != KEY_BROKEN && k->role & KEY_ROLE_HOST;
+}
+
 int method_activate(VarlinkCall *call, json_object *p, void *userdata)
 {
-    return change(call, p, userdata, &verb_activate);
+    bool follow = false;
+    ProbeTarget target;
+    const char *bad;
+    LifeRequest q;
+    int r;
+
+    if (read_life(p, &q, &bad) < 0)
+        return varlink_call_invalid_parameter(call, bad);
+    if (json_get_bool(p, "follow", &follow) < 0)
+        return varlink_call_invalid_parameter(call, "follow");
+    r = methods_read_target(p, &target, &bad);
+    if (r < 0)
+        return varlink_call_invalid_parameter(call, bad);
+    if (q.plans || q.cancels || q.force || !asks_targets(userdata, q.id))
+        return change(call, p, userdata, &verb_activate);
+    return methods_try(call, userdata, q.id, r > 0 ? &target : NULL, follow);
 }
 
 int method_retire(VarlinkCall *call, json_object *p, void *userdata)
@@ -160,13 +183,20 @@ int method_revoke(VarlinkCall *call, json_object *p, void *userdata)
 int method_revert(VarlinkCall *call, json_object *p, void *userdata)
 {
     _cleanup_(freep) char *detail = NULL;
+    bool force = false;
     const char *id;
     Key *k;
     int r;
 
     if (methods_read_id(p, &id) < 0)
         return varlink_call_invalid_parameter(call, "id");
-    r = manager_revert(userdata, id, &k, &detail);
+    if (json_get_bool(p, "force", &force) < 0)
+        return varlink_call_invalid_parameter(call, "force");
+    r = manager_find_reverted(userdata, id, &k, &detail);
+    if (r == 0 && !force && asks_targets(userdata, k->id))
+        return methods_try(call, userdata, k->id, NULL, false);
+    if (r == 0)
+        r = manager_activate(userdata, k->id, false, &detail);
     if (r < 0)
         return methods_reply_failure(call, r, detail, NULL);
     log_life(call, k, MESSAGE_KEY_ACTIVATED, "activated again");
@@ -249,13 +279,6 @@ static int read_rotation(json_object *p, LifeRequest *life, Rotation *q, bool *r
     return json_get_bool(p, "samePSK", &q->same_psk) < 0 ? -EINVAL : 0;
 }
 
-/* Until something probes the target first, a host switches as soon as it has the new key. */
-static int switch_unprobed(Manager *m, const Rotation *q, const Key *k, char **reterr_detail)
-{
-    return k->state == KEY_PENDING && q->at_usec == 0 ? manager_activate(m, k->id, reterr_detail)
-                                                      : 0;
-}
-
 int method_rotate(VarlinkCall *call, json_object *p, void *userdata)
 {
     _cleanup_(json_putp) json_object *o = json_object_new_object();
@@ -285,9 +308,6 @@ int method_rotate(VarlinkCall *call, json_object *p, void *userdata)
         return methods_reply_failure(call, r, detail, NULL);
     if (!q.key.dry_run) {
         log_rotation(call, k, life.id);
-        r = switch_unprobed(userdata, &q, k, &detail);
-        if (r < 0)
-            return methods_reply_failure(call, r, detail, NULL);
         methods_log_unpublished(userdata, k);
     }
     if (add_key(o, userdata, k) < 0 || add_warning(o, warning) < 0)

@@ -3,6 +3,7 @@
 
 #include "basic/log.h"
 #include "nvme-keyd/api/methods.h"
+#include "nvme-keyd/manager/probe-round.h"
 #include "nvme-keyd/vault/vault.h"
 
 /* Shared by the files methods*.c. */
@@ -32,6 +33,17 @@ int method_monitor(VarlinkCall *call, json_object *p, void *userdata);
 
 /* Probe; replies when all targets have answered. */
 int method_probe(VarlinkCall *call, json_object *p, void *userdata);
+/* Reads {address, port, hostAddress, hostInterface}. Returns 1 with a target, 0 without one, or
+ * -EINVAL with the member's name. */
+int methods_read_target(json_object *p, ProbeTarget *ret, const char **reterr_member) _must_check_;
+/* Returns -ENOMEM. */
+int methods_results_to_json(const ProbeResult *results, size_t n, json_object **ret) _must_check_;
+
+/* methods-activate.c: holds the call until the targets of a key have been asked, and replies with
+ * the key once it is active. follow: if it is not, sets it to follow its targets, and replies then
+ * as well. */
+int methods_try(VarlinkCall *call, Manager *m, const char *id, const ProbeTarget *target,
+                bool follow) _must_check_;
 
 /* ExportStore. */
 int method_export_store(VarlinkCall *call, json_object *p, void *userdata);

@@ -41,16 +41,28 @@ static int result_to_json(const ProbeResult *result, json_object **ret)
     return 0;
 }
 
-static int reply_results(VarlinkCall *call, const ProbeResult *results, size_t n)
+int methods_results_to_json(const ProbeResult *results, size_t n, json_object **ret)
 {
-    _cleanup_(json_putp) json_object *o = json_object_new_object();
-    json_object *array = json_object_new_array(), *result;
+    _cleanup_(json_putp) json_object *array = json_object_new_array();
+    json_object *result;
 
-    if (json_add_take(o, "results", array) < 0)
+    if (!array)
         return -ENOMEM;
     for (size_t i = 0; i < n; i++)
         if (result_to_json(&results[i], &result) < 0 || json_append_take(array, result) < 0)
             return -ENOMEM;
+    *ret = TAKE_PTR(array);
+    return 0;
+}
+
+static int reply_results(VarlinkCall *call, const ProbeResult *results, size_t n)
+{
+    _cleanup_(json_putp) json_object *o = json_object_new_object();
+    json_object *array = NULL;
+
+    if (!o || methods_results_to_json(results, n, &array) < 0 ||
+        json_add_take(o, "results", array) < 0)
+        return -ENOMEM;
     return varlink_call_reply(call, TAKE_PTR(o));
 }
 
@@ -89,8 +101,7 @@ static void on_done(const ProbeResult *results, size_t n, void *userdata)
     probing_free(p);
 }
 
-/* Returns 1 with a target, 0 without one, or -EINVAL with the member's name. */
-static int read_target(json_object *p, ProbeTarget *ret, const char **reterr_member)
+int methods_read_target(json_object *p, ProbeTarget *ret, const char **reterr_member)
 {
     static const struct {
         const char *what, *member;
@@ -153,7 +164,7 @@ static int start(VarlinkCall *call, Manager *m, const char *id, const ProbeTarge
         r = -ENOMEM;
     }
     probing_free(p);
-    return r == -EHOSTUNREACH
+    return r == -EHOSTUNREACH || r == -ENODEV
                ? methods_reply_error(call, NAMES_MANAGER_INTERFACE ".NoTarget", detail, NULL)
                : methods_reply_failure(call, r, detail, NULL);
 }
@@ -166,7 +177,7 @@ int method_probe(VarlinkCall *call, json_object *p, void *userdata)
 
     if (methods_read_id(p, &id) < 0)
         return varlink_call_invalid_parameter(call, "id");
-    r = read_target(p, &target, &bad);
+    r = methods_read_target(p, &target, &bad);
     if (r < 0)
         return varlink_call_invalid_parameter(call, bad);
     return start(call, userdata, id, r > 0 ? &target : NULL);

@@ -328,6 +328,8 @@ static const char *const probe_parameters[] = {"id",          "address",       "
 static const char *const add_slot_parameters[] = {"type", SEAL, NULL};
 static const char *const reseal_slot_parameters[] = {"id", SEAL, NULL};
 static const char *const life_parameters[] = {"id", "force", "at", NULL};
+static const char *const activate_parameters[] = {
+    "id", "force", "at", "follow", "address", "port", "hostAddress", "hostInterface", NULL};
 static const char *const remove_slot_parameters[] = {"id", "force", NULL};
 static const char *const remove_counter_parameters[] = {"index", NULL};
 static const char *const unlock_parameters[] = {"recoveryKey", NULL};
@@ -342,8 +344,8 @@ static const VarlinkMethod methods[] = {
     {"Describe", 0, method_describe, id_parameters, gate_key},
     {"Rotate", VARLINK_METHOD_ROOT | VARLINK_METHOD_SENSITIVE, method_rotate, rotate_parameters,
      gate_key},
-    {"Activate", VARLINK_METHOD_ROOT, method_activate, life_parameters, gate_key},
-    {"Revert", VARLINK_METHOD_ROOT, method_revert, id_parameters, gate_key},
+    {"Activate", VARLINK_METHOD_ROOT, method_activate, activate_parameters, gate_key},
+    {"Revert", VARLINK_METHOD_ROOT, method_revert, remove_slot_parameters, gate_key},
     {"Retire", VARLINK_METHOD_ROOT, method_retire, life_parameters, gate_key},
     {"Revoke", VARLINK_METHOD_ROOT, method_revoke, life_parameters, gate_key},
     {"Remove", VARLINK_METHOD_ROOT, method_remove, life_parameters, gate_key},

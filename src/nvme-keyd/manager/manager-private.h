@@ -38,6 +38,8 @@ struct Manager {
     Publisher *publisher;
     Prober *prober;
     Guard *guard;
+    Follow *follow;
+    size_t n_following; /* pending keys that follow their target */
     TlshdMemory tlshd;
     ControllerWatch watch;
     ManagerLook look;
@@ -55,9 +57,6 @@ struct Manager {
     ManagerDue due;         /* as of the last manager_update_deadline() */
     bool unconfirmed;       /* a retiring key stays until its successor has worked */
     bool steps_pending;     /* a step was taken and not reported yet */
-    bool offering;          /* in calls of activate */
-    ManagerActivate activate;
-    void *activate_userdata;
 };
 
 /* Reconciles the ring with the keys as they are now. Frees no key. */

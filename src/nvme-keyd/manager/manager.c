@@ -5,6 +5,7 @@
 
 #include "basic/io.h"
 #include "basic/names.h"
+#include "nvme-keyd/manager/follow.h"
 #include "nvme-keyd/manager/manager-private.h"
 
 static int unseal_record(const Key *k, void *userdata, Secret **ret_payload)
@@ -45,7 +46,7 @@ int manager_new(sd_event *event, const Config *config, const char *state_dir, Ev
     if (manager_new_vault(m, event, state_dir) < 0 ||
         publisher_new(&rules, &m->keys, events, &m->publisher) < 0 ||
         prober_new(event, probe ? probe : NAMES_PROBE_SOCKET, &m->prober) < 0 ||
-        guard_new(event, m->publisher, &m->guard) < 0)
+        guard_new(event, m->publisher, &m->guard) < 0 || follow_new(event, m, &m->follow) < 0)
         return -ENOMEM;
     m->records = (KeySource){.unseal = unseal_record, .userdata = m, .is_persistent = true};
     /* Until credentials have been read we cannot tell which of their keys are gone. */
@@ -59,6 +60,7 @@ Manager *manager_free(Manager *m)
     if (!m)
         return NULL;
     m->handler = NULL;
+    follow_free(m->follow);
     prober_free(m->prober);
     vault_free(m->vault);
     key_table_done(&m->keys);
@@ -107,6 +109,11 @@ const ConfigProblems *manager_config_problems(const Manager *m)
 bool manager_config_is_refused(const Manager *m)
 {
     return m->config_refused;
+}
+
+Follow *manager_follow(const Manager *m)
+{
+    return m->follow;
 }
 
 Events *manager_events(const Manager *m)

@@ -27,6 +27,9 @@ Vault *manager_vault(const Manager *m);
 const Store *manager_store(const Manager *m);
 /* The events of manager_new(). */
 Events *manager_events(const Manager *m);
+/* See follow.h. */
+typedef struct Follow Follow;
+Follow *manager_follow(const Manager *m);
 
 /* Calls handler after each event of the Vault, once the keys match the store. */
 void manager_set_handler(Manager *m, VaultHandler handler, void *userdata);

@@ -112,7 +112,7 @@ static int add_controllers(ProbeRound *r, const Manager *m, const Key *k, char *
         if (is_of_pair(&list.items[i], k))
             error = append_controller(r, &list.items[i], reterr_detail);
     if (error == 0 && r->n == 0)
-        return detail_set(reterr_detail, -EHOSTUNREACH,
+        return detail_set(reterr_detail, -ENODEV,
                           "no controller of this host has these names: give the address of "
                           "the target");
     return error;

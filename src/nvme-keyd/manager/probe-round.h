@@ -24,9 +24,10 @@ typedef void (*ProbeRoundDone)(const ProbeResult *results, size_t n, void *userd
 
 /* Offers the highest identity version of a key to its targets; target: the only one, or NULL for
  * those of the controllers. done is called once, from the event loop, also if the Manager is freed
- * meanwhile. Returns -ENOENT; -EBUSY for a broken, revoked or overridden key; -EHOSTUNREACH if the
- * pair has no controller; -ENOBUFS if too many probes are waiting; or an error of reading the
- * controllers or of the key's source. All but -ENOMEM come with a line for people. */
+ * meanwhile. Returns -ENOENT; -EBUSY for a broken, revoked or overridden key; -ENODEV if the
+ * pair has no controller; -EHOSTUNREACH if one of them has an address of an unknown form; -ENOBUFS
+ * if too many probes are waiting; or an error of reading the controllers or of the key's source.
+ * All but -ENOMEM come with a line for people. */
 int probe_round_start(Manager *m, const char *id, const ProbeTarget *target, ProbeRoundDone done,
                       void *userdata, ProbeRound **ret, char **reterr_detail) _must_check_;
 

@@ -82,8 +82,10 @@ void manager_update_deadline(Manager *m)
     manager_forget_look(m);
     m->deadline_usec = 0;
     m->unconfirmed = false;
+    m->n_following = 0;
     KEY_TABLE_FOREACH(&m->keys, k)
     {
+        m->n_following += k->state == KEY_PENDING && k->follow;
         if (k->step == KEY_STEP_NONE)
             continue;
         if (k->uptime_deadline_usec == 0)
@@ -153,6 +155,18 @@ static void round_done(Round *r)
     free(r->keys);
 }
 
+/* A host asks its targets before it switches (follow.h), from this time on. */
+static int begin_following(Transition *t, Key *k)
+{
+    int r = transition_take(t, k);
+
+    if (r < 0)
+        return r;
+    k->follow = true;
+    transition_plan(t, k, KEY_STEP_NONE, 0);
+    return 0;
+}
+
 static int take_step(Round *round, Key *k)
 {
     const char *why;
@@ -166,6 +180,8 @@ static int take_step(Round *round, Key *k)
         transition_plan(&round->t, k, KEY_STEP_NONE, 0);
         return r;
     }
+    if (k->step == KEY_STEP_ACTIVATE && k->role & KEY_ROLE_HOST)
+        return begin_following(&round->t, k);
     k->taken = k->step;
     switch (k->step) {
     case KEY_STEP_ACTIVATE:
@@ -175,12 +191,6 @@ static int take_step(Round *round, Key *k)
     default:
         return transition_apply(&round->t, k, key_life_event(k->step));
     }
-}
-
-/* True if switching to a key is left to the function of manager_set_activate(). */
-static bool is_offered(const Manager *m, const Key *k)
-{
-    return m->activate && k->role & KEY_ROLE_HOST;
 }
 
 /* Takes the activations that are due, or the other steps. */
@@ -197,8 +207,6 @@ static int take_due(Manager *m, Round *round, bool activations)
 
         if (r < 0 || !is_due(k, now, synchronized) || activates != activations ||
             !may_take(m, &round->need, k))
-            continue;
-        if (activates && is_offered(m, k))
             continue;
         r = take_step(round, k);
         round->keys[round->n++] = k;
@@ -258,32 +266,6 @@ static int take_round(Manager *m)
     return r;
 }
 
-/* By id, because the function may change any key, and so end in here again. */
-static int offer_activations(Manager *m)
-{
-    bool synchronized = clock_is_synchronized(NAMES_CLOCK_SYNCHRONIZED);
-    _cleanup_(freep) char(*ids)[KEY_ID_SIZE] = calloc(key_table_size(&m->keys) + 1, sizeof(*ids));
-    size_t n = 0;
-    Key *k;
-
-    if (!ids)
-        return -ENOMEM;
-    KEY_TABLE_FOREACH(&m->keys, k)
-    {
-        if (k->step == KEY_STEP_ACTIVATE && is_offered(m, k) &&
-            is_due(k, now_realtime(), synchronized))
-            memcpy(ids[n++], k->id, sizeof(*ids));
-    }
-    m->offering = true;
-    for (size_t i = 0; i < n; i++) {
-        k = key_table_find(&m->keys, ids[i]);
-        if (k && k->step == KEY_STEP_ACTIVATE)
-            m->activate(k, m->activate_userdata);
-    }
-    m->offering = false;
-    return 0;
-}
-
 int manager_take_steps(Manager *m)
 {
     int r = 0;
@@ -291,15 +273,7 @@ int manager_take_steps(Manager *m)
     manager_update_deadline(m);
     if (m->due.overdue || m->unconfirmed)
         r = take_round(m);
-    if (r == 0 && m->due.overdue && m->activate && !m->offering)
-        r = offer_activations(m);
     return r;
-}
-
-void manager_set_activate(Manager *m, ManagerActivate activate, void *userdata)
-{
-    m->activate = activate;
-    m->activate_userdata = userdata;
 }
 
 const Key *manager_next_step(Manager *m, KeyStep *ret)

@@ -230,25 +230,28 @@ int manager_switch(Transition *t, Key *k)
     return r;
 }
 
-static int activate(Manager *m, Key *k, char **reterr_detail)
+static int activate(Manager *m, Key *k, bool proved, char **reterr_detail)
 {
     _cleanup_(transition_done) Transition t = {.m = m};
     int r = manager_check_life(k, KEY_EVENT_ACTIVATE, reterr_detail);
 
     if (r < 0)
         return r;
-    if ((r = manager_switch(&t, k)) < 0 || (r = transition_commit(&t)) < 0)
+    r = manager_switch(&t, k);
+    if (r == 0 && proved)
+        k->confirmed_usec = t.now_usec;
+    if (r < 0 || (r = transition_commit(&t)) < 0)
         return manager_store_failed(r, reterr_detail);
     (void)!manager_settle(m, k, NULL, NULL);
     return 0;
 }
 
-int manager_activate(Manager *m, const char *id, char **reterr_detail)
+int manager_activate(Manager *m, const char *id, bool proved, char **reterr_detail)
 {
     Key *k;
     int r = manager_find(m, id, &k, reterr_detail);
 
-    return r < 0 ? r : activate(m, k, reterr_detail);
+    return r < 0 ? r : activate(m, k, proved, reterr_detail);
 }
 
 /* The retiring key that k replaced: the one that it names, or else the last one of its pair. */
@@ -268,7 +271,7 @@ static Key *find_predecessor(Manager *m, const Key *k)
     return last;
 }
 
-int manager_revert(Manager *m, const char *id, Key **ret, char **reterr_detail)
+int manager_find_reverted(Manager *m, const char *id, Key **ret, char **reterr_detail)
 {
     Key *k;
     int r = manager_find(m, id, &k, reterr_detail);
@@ -285,7 +288,7 @@ int manager_revert(Manager *m, const char *id, Key **ret, char **reterr_detail)
                           "key %s is %s: give the active key, or the retiring one to go back to",
                           id, key_state_to_string(k->state));
     *ret = k;
-    return activate(m, k, reterr_detail);
+    return 0;
 }
 
 int manager_confirm(Manager *m, Key *k)
@@ -299,6 +302,25 @@ int manager_confirm(Manager *m, Key *k)
     if (r < 0)
         return r;
     k->confirmed_usec = t.now_usec;
+    r = transition_commit(&t);
+    if (r == 0)
+        manager_update_deadline(m);
+    return r;
+}
+
+int manager_set_following(Manager *m, Key *k, bool follow)
+{
+    _cleanup_(transition_done) Transition t = {.m = m};
+    int r;
+
+    if (k->follow == follow)
+        return 0;
+    r = transition_take(&t, k);
+    if (r < 0)
+        return r;
+    k->follow = follow;
+    if (follow && k->step == KEY_STEP_ACTIVATE)
+        transition_plan(&t, k, KEY_STEP_NONE, 0);
     r = transition_commit(&t);
     if (r == 0)
         manager_update_deadline(m);

@@ -35,12 +35,12 @@ typedef struct Rotation {
 int manager_rotate(Manager *m, const char *id, const Rotation *request, Key **ret,
                    char **ret_warning, char **reterr_detail) _must_check_;
 
-/* Switches to a pending or retiring key at once. Active keys that cannot stand beside it retire. */
-int manager_activate(Manager *m, const char *id, char **reterr_detail) _must_check_;
+/* Switches to a pending or retiring key at once. Active keys that cannot stand beside it retire.
+ * proved: a target has accepted the key, so it is confirmed. */
+int manager_activate(Manager *m, const char *id, bool proved, char **reterr_detail) _must_check_;
 
-/* Goes back to the retiring key that an active key has replaced; id is one of them. *ret is the key
- * that is active again. */
-int manager_revert(Manager *m, const char *id, Key **ret, char **reterr_detail) _must_check_;
+/* Finds the retiring key to go back to: id is this key, or the active key that has replaced it. */
+int manager_find_reverted(Manager *m, const char *id, Key **ret, char **reterr_detail) _must_check_;
 
 /* Lets a key end: a target accepts it until RetireSec= has passed, a host offers it no longer.
  * force: although the host has no other. */
@@ -62,10 +62,10 @@ int manager_plan(Manager *m, const char *id, KeyStep step, uint64_t at_usec, cha
  * be removed at their time. Returns an error of the store. */
 int manager_confirm(Manager *m, Key *k) _must_check_;
 
-/* Called when a host should switch to a key at its time, in the place of switching at once. It is
- * called again in some seconds until the key has no such step any more. It may change keys. */
-typedef void (*ManagerActivate)(Key *k, void *userdata);
-void manager_set_activate(Manager *m, ManagerActivate activate, void *userdata);
+/* Sets whether the host tries to switch to a pending key until its targets accept it (follow.h), in
+ * the place of a planned switch.
+ * Returns an error of the store. */
+int manager_set_following(Manager *m, Key *k, bool follow) _must_check_;
 
 /* Returns a key of which a step was taken at its time since the last call, and that step; or NULL.
  */
