@@ -257,7 +257,7 @@ def listing():
         for i in 0, 1, len(before) // 2, len(before) - 2, len(before) - 1:
             assert "parameters" in ask(root, "Remove", id=before[i])
             gone.add(before[i])
-        reply = ask(root, "Rotate", id=before[len(before) // 3])
+        reply = ask(root, "Rotate", id=before[len(before) // 3], force=True)
         check("a key is rotated meanwhile", "key" in reply["parameters"], reply)
         gone.add(before[len(before) // 3])
         ask(root, "Generate", subsystemNQN="nqn.2026-11.org.example:new", hostNQN="nqn.host")

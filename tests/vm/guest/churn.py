@@ -81,7 +81,7 @@ def change(connection, journal):
     if kind == "add":
         key = ask(connection, "Add", subsystemNQN=nqn, psk=interchange(psk))["key"]["id"]
     elif kind == "rotate":
-        key = ask(connection, "Rotate", id=journal.keys[nqn][0], psk=interchange(psk))["key"]["id"]
+        key = ask(connection, "Rotate", id=journal.keys[nqn][0], psk=interchange(psk), force=True)["key"]["id"]
     else:
         ask(connection, "Remove", id=journal.keys[nqn][0])
         key = None
