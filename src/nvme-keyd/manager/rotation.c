@@ -104,8 +104,8 @@ static int check_others(Manager *m, const Key *old, const Key *new, char **reter
 static int unseal_configured(const Key *k, Secret **ret, char **reterr_detail)
 {
     _cleanup_(secret_freep) Secret *payload = NULL;
-    const uint8_t *bytes;
-    size_t size;
+    const uint8_t *bytes = NULL;
+    size_t size = 0;
     int r = key_unseal(k, &payload);
 
     if (r == 0)
