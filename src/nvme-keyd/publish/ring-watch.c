@@ -120,5 +120,5 @@ int ring_watch_look(RingWatch *w, const Ring *ring, const KeyTable *table, unsig
     w->known = now.items;
     w->n_known = now.n;
     w->ring = ring_serial(ring);
-    return change;
+    return (int)change;
 }
