@@ -115,7 +115,7 @@ static Key *succeed(Fixture *f, Key **ret_old)
 #define ATTEMPT                                                                                    \
     _cleanup_(sysfs_done) Sysfs s = sysfs_new();                                                   \
     _cleanup_(helper_stop) Helper helper = {.pid = 0};                                             \
-    _cleanup_(freep) char *detail = NULL;                                                          \
+    _cleanup_(freep) _unused_ char *detail = NULL;                                                 \
     _unused_ Seen seen = {.calls = 0};                                                             \
     Seen report = {.calls = 0};                                                                    \
     Key *old, *k;                                                                                  \
