@@ -97,6 +97,17 @@ TEST(unlinked)
     ASSERT_LOST(LOSS_UNLINKED);
 }
 
+/* Our only key is gone, but one of another program is still there. */
+TEST(unlinked_alone)
+{
+    ONE_KEY;
+
+    ASSERT_TRUE(ring_put(0, "NVMe1R01 " HOST " nqn.x:other", PAYLOAD) > 0);
+    ASSERT_EQ(look(&f), RING_HAS_OTHERS);
+    ASSERT_OK(keyctl_unlink(serial, fixture_ring()));
+    ASSERT_LOST(LOSS_UNLINKED);
+}
+
 /* The key stays in the list of the ring until the kernel collects it. */
 TEST(revoked)
 {

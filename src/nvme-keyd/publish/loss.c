@@ -17,7 +17,7 @@ const char *loss_cause_to_string(LossCause cause)
     return words[cause];
 }
 
-LossCause loss_cause_of(int32_t serial, bool displaced, bool others_left)
+LossCause loss_cause_of(int32_t serial, bool displaced, bool all_left)
 {
     int state = ring_key_state(serial);
 
@@ -27,7 +27,7 @@ LossCause loss_cause_of(int32_t serial, bool displaced, bool others_left)
         return LOSS_EXPIRED;
     if (displaced)
         return LOSS_DISPLACED;
-    return others_left ? LOSS_CLEARED : LOSS_UNLINKED;
+    return all_left ? LOSS_CLEARED : LOSS_UNLINKED;
 }
 
 void losses_add(Losses *l, const Key *k, unsigned version, int32_t serial, LossCause cause)

@@ -39,9 +39,9 @@ typedef struct Losses {
 
 const char *loss_cause_to_string(LossCause cause);
 
-/* Finds out why a key with this serial has left the ring. others_left: no key that was there before
- * is there now. displaced: the ring has other bytes under its name. */
-LossCause loss_cause_of(int32_t serial, bool displaced, bool others_left);
+/* Finds out why a key with this serial has left the ring. all_left: no key that was there before is
+ * there now. displaced: the ring has other bytes under its name. */
+LossCause loss_cause_of(int32_t serial, bool displaced, bool all_left);
 
 void losses_add(Losses *l, const Key *k, unsigned version, int32_t serial, LossCause cause);
 

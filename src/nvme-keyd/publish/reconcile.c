@@ -56,7 +56,8 @@ typedef struct Plan {
     int32_t *unready;  /* serials of keys under construction, read when first needed */
     size_t n_unready;
     bool knows_unready;
-    size_t n_there; /* wanted keys of before that are still in the ring */
+    size_t n_there; /* wanted keys of before that are still in the ring, */
+    size_t n_lost;  /* and those that are not */
     bool *rival;    /* for each key of the ring: foreign, and the kernel could take it for ours */
     size_t n_rivals;
 } Plan;
@@ -276,20 +277,20 @@ static void plan_find_lost(Plan *p)
 
         p->n_there += before != 0 && want->found == before;
         want->before = want->found ? 0 : before;
+        p->n_lost += want->before != 0;
         /* Until it is there again, it is a loss that has not been reported. */
         want->key->lost[want->version] = want->before;
     }
 }
 
 /* To be called before anything is added: a dead key that is displaced is gone at once. */
-static void plan_find_causes(Plan *p)
+static void plan_find_causes(Plan *p, const RingList *list)
 {
-    for (size_t i = 0; i < p->n_wants; i++) {
-        Want *want = &p->wants[i];
+    bool all_left = p->n_there == 0 && (list->n == 0 || p->n_lost > 1);
 
+    for (Want *want = p->wants; want < p->wants + p->n_wants; want++)
         if (want->before)
-            want->cause = loss_cause_of(want->before, want->displace, p->n_there == 0);
-    }
+            want->cause = loss_cause_of(want->before, want->displace, all_left);
 }
 
 /* A secret that was unsealed, and its key: the versions of a key are adjacent in a plan and sealed
@@ -510,7 +511,7 @@ int reconcile_ring(const Ring *ring, const KeyTable *table, const ReconcileOptio
         return r;
 
     plan_find_lost(&plan);
-    plan_find_causes(&plan);
+    plan_find_causes(&plan, &list);
     plan_apply(&plan, ring, options->on_demand_sec, losses, &result);
     r = plan_find_rivals(&plan, &list, table);
     if (r < 0)

@@ -4,7 +4,7 @@
 # boot: shared
 # needs: nvme-keyd
 # shows: a key that other programs take out of .nvme is back before a reset needs it; without the guard the controller is lost
-# timeout: 420
+# timeout: 600
 
 . /opt/vm/lib.sh
 
@@ -98,15 +98,17 @@ theirs=$(key_serial "$foreign")
 check "its key stays beside ours, and the status names it" grep -q "$(printf '%08x' "$theirs") is a second key" <(nvme-keyctl status)
 is "the list marks it" "$(record_of "$sub" | jq -c .rivals)" "[$theirs]"
 
+mkdir -p "${foreign_conf%/*}"
 printf '[Keyring]\nForeign=displace\n' >"$foreign_conf"
 defer "rm -f $foreign_conf; systemctl reload nvme-keyd.service"
 check "reload with Foreign=displace" systemctl reload nvme-keyd.service
 theirs_is_gone() { [ -z "$(key_serial "$foreign")" ]; }
 check "its key is taken out" wait_until 60 theirs_is_gone
 check "the journal says so" wait_until 30 eval 'journal_since "$mark" MESSAGE_ID=$DISPLACED NVME_SUBSYSNQN="$sub" | grep -q .'
-new_generated=$(keyctl padd psk "$generated" "$(nvme_ring)" <<<"$(printf '%032d' 3)")
 lose "another daemon, displaced" revoked eval keysd
 check "its key is taken out again" wait_until 60 theirs_is_gone
+# That daemon revoked the one of before.
+new_generated=$(keyctl padd psk "$generated" "$(nvme_ring)" <<<"$(printf '%032d' 3)")
 check "reset" bash -c "echo 1 >/sys/class/nvme/$ctrl/reset_controller"
 check "the controller is back" wait_until 60 ctrl_live "$ctrl"
 is "the controller uses ours" "$(tls_key_of "$sub")" "$(record_serial "$id")"
