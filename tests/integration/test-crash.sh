@@ -104,7 +104,7 @@ class Changes:
                 del self.active[name]
                 self.gone.add(key)
             else:
-                self.active[name] = ask(c, "Rotate", id=key)["key"]["id"]
+                self.active[name] = ask(c, "Rotate", id=key, force=True)["key"]["id"]
         self.pending = None
         self.confirmed += 1
 
