@@ -130,6 +130,7 @@ is "--in: it has not switched" "$(state_of "$old") $(state_of "$new")" "active p
 serve_psk "$two"
 check "--in: it switches when the target accepts" wait_for 120 has_state "$new" "active published"
 like "the log: switched" "$(<"$log")" "Key $new for host .* activated: 1 of its targets were asked"
+is "the log: no warning that a pending key is not published" "$(grep -c "not in the keyring" "$log")" 0
 like "the log: refused, once" "$(grep -c "Key $new .* is not activated" "$log")" "^1$"
 
 stop_serving

@@ -72,7 +72,8 @@ void methods_log_unpublished(const Manager *m, const Key *k)
     const LogFields fields = methods_fields_of(NULL, k);
     int error = publisher_error(manager_publisher(m));
 
-    if (publisher_lacks(manager_publisher(m), k))
+    /* A host does not publish a pending key. */
+    if (key_is_publishable(k, now_realtime()) && publisher_lacks(manager_publisher(m), k))
         (void)log_full(LOG_WARNING, 0, &fields, "Key %s is stored, but not in the keyring: %s",
                        k->id, error < 0 ? ring_error_text(error) : "see nvme-keyctl status");
 }
