@@ -41,9 +41,14 @@ static void print_objections(json_object *reply)
     }
 }
 
-static int fail_pending(const char *id, const char *why, json_object *reply)
+static int fail_pending(const char *method, const char *id, const char *why, json_object *reply)
 {
     print_objections(reply);
+    if (strcmp(method, "Revert") == 0)
+        return cli_fail(EXIT_NOT_ACCEPTED,
+                        "the key before the rotation is not active again: %s; give --force if the "
+                        "target is known to have it",
+                        why);
     return cli_fail(EXIT_NOT_ACCEPTED,
                     "key %s is not active, and the key before it stays in use: %s; then run "
                     "nvme-keyctl activate %s, or add --wait to have nvme-keyd try again by itself",
@@ -114,7 +119,8 @@ int cli_switch(const Options *o, const char *method, const char *id, json_object
         (r = cli_call_client(o, client, method, TAKE_PTR(p), &reply, &error)) != EXIT_OK)
         return r;
     if (error && strcmp(error, NAMES_MANAGER_INTERFACE ".NotAccepted") == 0)
-        return fail_pending(id, json_string_or(reply, "message", "no target accepts it"), reply);
+        return fail_pending(method, id, json_string_or(reply, "message", "no target accepts it"),
+                            reply);
     if (error)
         return cli_fail_with_error("", error, reply);
     r = finish_switch(o, id, reply);

@@ -199,24 +199,72 @@ void cli_report_users(const Options *o, const char *id)
         (void)report_users(o, id, n, host);
 }
 
+/* True if all connections of the key's pair use the active key, and there is one. A host that is
+ * away, or one of identity version 0, whose key cannot be told, may still have the old one. */
+static bool all_moved(json_object *hosts, json_object *key)
+{
+    const char *hostnqn = json_string_or(key, "hostNQN", ""),
+               *subsysnqn = json_string_or(key, "subsystemNQN", "");
+    size_t n = 0;
+
+    for (size_t i = 0; i < json_object_array_length(hosts); i++) {
+        json_object *host = json_object_array_get_idx(hosts, i);
+
+        if (strcmp(json_string_or(host, "hostNQN", ""), hostnqn) != 0 ||
+            strcmp(json_string_or(host, "subsystemNQN", ""), subsysnqn) != 0)
+            continue;
+        if (strcmp(json_string_or(host, "key", ""), "active") != 0)
+            return false;
+        n++;
+    }
+    return n > 0;
+}
+
+static int describe(const Options *o, const char *id, json_object **ret)
+{
+    json_object *p = json_object_new_object(), *key;
+    int r;
+
+    if (json_add_string(p, "id", id) < 0) {
+        json_object_put(p);
+        return cli_out_of_memory();
+    }
+    r = cli_call(o, "Describe", p, ret);
+    return r == EXIT_OK && json_get_object(*ret, "key", &key) <= 0
+               ? cli_fail(EXIT_OTHER, "the answer of nvme-keyd holds no key")
+               : r;
+}
+
 int cli_wait_unused(const Options *o, const char *id)
 {
     uint64_t end = o->timeout_usec > 0 ? now_monotonic() + o->timeout_usec : 0;
+    _cleanup_(json_putp) json_object *reply = NULL;
+    json_object *key = NULL;
     size_t last = SIZE_MAX;
+    int moved = 0, r = describe(o, id, &reply);
 
+    if (r != EXIT_OK)
+        return r;
+    (void)json_get_object(reply, "key", &key);
     for (;;) {
         _cleanup_(json_putp) json_object *hosts = json_object_new_array();
         const char *host = "-";
-        int r = hosts ? cli_call_list(o, "ListHosts", "host", hosts) : cli_out_of_memory();
-        size_t n = r == EXIT_OK ? count_users(hosts, id, &host) : 0;
+        size_t n;
 
+        r = hosts ? cli_call_list(o, "ListHosts", "host", hosts) : cli_out_of_memory();
+        n = r == EXIT_OK ? count_users(hosts, id, &host) : 0;
         if (r == EXIT_OK && n != last)
             r = report_users(o, id, n, host);
-        if (r != EXIT_OK || n == 0)
+        /* Twice, because a connection may come back a moment later. */
+        moved = r == EXIT_OK && n == 0 && all_moved(hosts, key) ? moved + 1 : 0;
+        if (r != EXIT_OK || moved == 2)
             return r;
         if (end > 0 && now_monotonic() >= end)
-            return cli_fail(EXIT_CONFLICT, "key %s is still used by host %s, so it stays", id,
-                            host);
+            return n > 0 ? cli_fail(EXIT_CONFLICT, "key %s is still used by host %s, so it stays",
+                                    id, host)
+                         : cli_fail(EXIT_CONFLICT,
+                                    "no host of key %s is known to use the active key, so it stays",
+                                    id);
         last = n;
         (void)nanosleep(&(struct timespec){.tv_sec = UNUSED_POLL_SEC}, NULL);
     }

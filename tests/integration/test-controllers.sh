@@ -288,10 +288,15 @@ ctl activate "$new"
     wait_for 60 grep -q "still used" "$tmp/out"
     rm -r "$tmp/nvmet/nqn.2026-11.org.example:t"
 ) &
-run ctl retire "$new" --when-unused
-is "retire: removed when nobody uses it" "$status$err" 0
+run ctl retire "$new" --when-unused --timeout=3s
+like "retire: a host that is away may still have it" "$status$err" "^5.*is known to use the active key, so it stays"
+next=$(psk nine | ctl rotate "$new")
+host 1 "$(serial_of "$next")"
+check "retire: removed when its host uses another one" ctl retire "$new" --when-unused
 run ctl show "$new"
 is "retire: it is gone" "$status" 4
+rm -r "$tmp/nvmet/nqn.2026-11.org.example:t"
+ctl remove "$next"
 t=$(add five t --role=target)
 host 1 "$(serial_of "$t")"
 rm "$tmp/nvmet/nqn.2026-11.org.example:t/ctrl1/tls_key"

@@ -90,7 +90,7 @@ is "revert: the target has the old PSK" "$status $out" "0 $old"
 is "revert: both keys" "$(state_of "$old") $(state_of "$new")" "active published retiring -"
 serve_plain
 run ctl rotate --revert "$old"
-like "revert: the target has dropped it" "$status $err" "^11 .*give it the same PSK first"
+like "revert: the target has dropped it" "$status $err" "^11 .*is not active again: .*give it the same PSK first"
 run ctl rotate --revert "$old" --force
 is "revert: forced" "$status $(state_of "$new")" "0 active published"
 check "remove the other one" ctl remove "$old"

@@ -305,3 +305,38 @@ TEST(stopped)
     ASSERT_EQ(seen.verdict, VERDICT_UNKNOWN);
     ASSERT_TRUE(strstr(seen.detail, "stops"));
 }
+
+/* A person has decided about the key while its targets were asked. */
+TEST(decided_meanwhile)
+{
+    ATTEMPT;
+
+    put_controller(&s, "nvme0", "live", PROBE_ACCEPTED);
+    ASSERT_OK(follow_try(manager_follow(f.m), k->id, NULL, on_attempt, &seen, &detail));
+    /* The round begins. */
+    ASSERT_TRUE(sd_event_run(f.event, USEC_PER_SEC) >= 0);
+    ASSERT_OK(manager_retire(f.m, k->id, false, &detail));
+    ASSERT_TRUE(run_until(&f, &seen, 1));
+    ASSERT_TRUE(strstr(seen.detail, "changed meanwhile"));
+    ASSERT_EQ(k->state, KEY_RETIRING);
+    ASSERT_EQ(old->state, KEY_ACTIVE);
+}
+
+/* A plan ends the following, and so does dropping it. */
+TEST(planned_instead)
+{
+    ATTEMPT;
+
+    put_controller(&s, "nvme0", "live", PROBE_REFUSED);
+    for (int i = 0; i < 2; i++) {
+        ASSERT_OK(manager_set_following(f.m, k, true));
+        follow_update(manager_follow(f.m));
+        ASSERT_OK(manager_plan(f.m, k->id, i == 0 ? KEY_STEP_ACTIVATE : KEY_STEP_NONE,
+                               i == 0 ? now_realtime() + 3600 * USEC_PER_SEC : 0, &detail));
+        follow_update(manager_follow(f.m));
+        ASSERT_TRUE(!k->follow && !follow_is_busy(manager_follow(f.m)));
+    }
+    ASSERT_OK(manager_activate(f.m, k->id, false, &detail));
+    ASSERT_EQ(manager_plan(f.m, old->id, KEY_STEP_ACTIVATE, now_realtime() + USEC_PER_SEC, &detail),
+              -EBUSY);
+}

@@ -70,7 +70,8 @@ static void on_attempt(const AttemptResult *r, void *userdata)
 {
     Activation *a = userdata;
 
-    varlink_held_call_end(a->call, answer(a, r));
+    if (a->call)
+        varlink_held_call_end(a->call, answer(a, r));
     free(a);
 }
 
@@ -89,7 +90,7 @@ int methods_try(VarlinkCall *call, Manager *m, const char *id, const ProbeTarget
         free(a);
         return methods_reply_failure(call, r, detail, NULL);
     }
-    /* The attempt never ends before the event loop runs again. */
+    /* The attempt never ends before the event loop runs again, and goes on without a caller. */
     a->call = varlink_call_hold(call);
     return a->call ? 0 : -ENOMEM;
 }

@@ -49,7 +49,7 @@ static void forget_displaced(Manager *m, const Key *new)
     for (unsigned v = 0; v < KEY_VERSIONS && k != new; v++)
         if (new->serials[v] && k->identities[v] &&
             strcmp(k->identities[v], new->identities[v]) == 0)
-            k->serials[v] = 0;
+            k->serials[v] = k->lost[v] = 0;
 }
 
 /* Returns the first error. */

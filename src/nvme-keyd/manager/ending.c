@@ -171,7 +171,7 @@ int manager_plan(Manager *m, const char *id, KeyStep step, uint64_t at_usec, cha
     Key *k;
     int r = manager_find(m, id, &k, reterr_detail);
 
-    if (r == 0 && step == KEY_STEP_NONE && k->step == KEY_STEP_NONE)
+    if (r == 0 && step == KEY_STEP_NONE && k->step == KEY_STEP_NONE && !k->follow)
         return detail_set(reterr_detail, -EBUSY, "nothing is planned for key %s", id);
     if (r == 0)
         r = manager_check_life(k, step == KEY_STEP_NONE ? KEY_EVENT_REMOVE : key_life_event(step),
@@ -179,10 +179,16 @@ int manager_plan(Manager *m, const char *id, KeyStep step, uint64_t at_usec, cha
     /* Its metadata cannot be written. */
     if (r == 0 && k->state == KEY_BROKEN)
         return detail_set(reterr_detail, -EBUSY, "the record of key %s is broken", id);
+    /* Only a pending key follows its targets. */
+    if (r == 0 && step == KEY_STEP_ACTIVATE && k->role & KEY_ROLE_HOST && k->state != KEY_PENDING)
+        return detail_set(reterr_detail, -EBUSY,
+                          "key %s is %s, and a host goes back to such a key only at once", id,
+                          key_state_to_string(k->state));
     if (r < 0)
         return r;
     r = transition_take(&t, k);
     if (r == 0) {
+        k->follow = false;
         transition_plan(&t, k, step, at_usec);
         r = transition_commit(&t);
     }

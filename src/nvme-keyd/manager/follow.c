@@ -20,8 +20,10 @@ typedef struct Attempt {
     uint64_t due_usec; /* CLOCK_MONOTONIC, of the next round */
     uint64_t pause_usec;
     bool has_target;
-    ProbeTarget target; /* the only one to be asked */
-    ProbeRound *round;  /* NULL while it waits */
+    ProbeTarget target;    /* the only one to be asked */
+    ProbeRound *round;     /* NULL while it waits */
+    KeyState state;        /* of the key when it was asked for, or else when the round began, */
+    uint64_t changed_usec; /* and since when */
     bool tried;
     Verdict before;         /* if it was tried */
     AttemptHandler handler; /* or NULL */
@@ -143,6 +145,21 @@ static void end_attempt(Attempt *a, AttemptResult *result)
     arm(f);
 }
 
+static void note_state(Attempt *a, const Key *k)
+{
+    a->state = k->state;
+    a->changed_usec = k->changed_usec;
+}
+
+/* True if a person has decided about the key since the round began. */
+static bool has_changed(const Attempt *a)
+{
+    const Key *k = key_table_find(&a->follow->m->keys, a->id);
+
+    return !k || k->state != a->state || k->changed_usec != a->changed_usec ||
+           (a->follows && !k->follow);
+}
+
 static void on_answers(const ProbeResult *results, size_t n, void *userdata)
 {
     Attempt *a = userdata;
@@ -152,7 +169,9 @@ static void on_answers(const ProbeResult *results, size_t n, void *userdata)
 
     memcpy(id, a->id, sizeof(id));
     r.detail = explain(r.verdict);
-    if (!r.detail) {
+    if (has_changed(a)) {
+        r.detail = "the key was changed meanwhile";
+    } else if (!r.detail) {
         int error = manager_activate(a->follow->m, id, is_proved(results, n), &detail);
 
         r.detail = error == 0 ? NULL : detail ? detail : strerror(-error);
@@ -162,11 +181,16 @@ static void on_answers(const ProbeResult *results, size_t n, void *userdata)
 
 static void begin_round(Attempt *a)
 {
+    const Key *k = key_table_find(&a->follow->m->keys, a->id);
     _cleanup_(freep) char *detail = NULL;
     char id[KEY_ID_SIZE];
     AttemptResult failed = {id, VERDICT_UNKNOWN, NULL, 0, NULL, false, false};
-    int r = probe_round_start(a->follow->m, a->id, a->has_target ? &a->target : NULL, on_answers, a,
-                              &a->round, &detail);
+    int r;
+
+    if (k && a->follows)
+        note_state(a, k);
+    r = probe_round_start(a->follow->m, a->id, a->has_target ? &a->target : NULL, on_answers, a,
+                          &a->round, &detail);
 
     memcpy(id, a->id, sizeof(id));
     if (r == 0) {
@@ -186,12 +210,14 @@ static int on_due(_unused_ sd_event_source *source, _unused_ uint64_t usec, void
     Follow *f = userdata;
     uint64_t now = now_monotonic();
 
+    Attempt *first = NULL;
+
     /* One at a time, because the end of an attempt changes the list. */
     for (Attempt *a = f->attempts; a; a = a->next)
-        if (!a->round && a->due_usec <= now) {
-            begin_round(a);
-            break;
-        }
+        if (!a->round && a->due_usec <= now && (!first || a->due_usec < first->due_usec))
+            first = a;
+    if (first)
+        begin_round(first);
     arm(f);
     return 0;
 }
@@ -227,6 +253,7 @@ int follow_try(Follow *f, const char *id, const ProbeTarget *target, AttemptHand
     a = add_attempt(f, id);
     if (!a)
         return -ENOMEM;
+    note_state(a, k);
     a->has_target = target;
     if (target)
         a->target = *target;

@@ -89,6 +89,7 @@ static int plan_want(Plan *p, Want want)
             *slot = want;
         }
         loser.key->serials[loser.version] = 0;
+        loser.key->lost[loser.version] = 0;
         return 0;
     }
     slot = &p->wants[p->n_wants++];
@@ -521,7 +522,7 @@ int reconcile_ring(const Ring *ring, const KeyTable *table, const ReconcileOptio
         result.failed++;
         result.error = r;
     }
-    if (result.added > 0 && plan.n_stale > 0)
+    if (result.added > 0 && (plan.n_stale > 0 || options->displace_foreign))
         ring_await_lookups(now_monotonic());
     /* A stale key may cover for a key that could not be added. */
     if (result.failed == 0)

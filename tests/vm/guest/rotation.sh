@@ -48,7 +48,7 @@ gone() { ! ctrl_of "$sub"; }
 try_for() { echo "$1" >"/sys/class/nvme/$(ctrl_of "$sub")/ctrl_loss_tmo"; }
 
 # The record of the pair in that state.
-in_state() { nvme-keyctl list --json=short | jq -re --arg s "$1" '.keys[] | select(.state == $s) | .id' | head -n 1; }
+in_state() { nvme-keyctl list --json=short | jq -r --arg s "$1" '.keys[] | select(.state == $s) | .id' | head -n 1 | grep .; }
 state_of() { nvme-keyctl list --json=short | jq -re --arg id "$1" '.keys[] | select(.id == $id) | .state'; }
 is_active() { [ "$(state_of "$1")" = active ]; }
 # What the record of a key has in .nvme: SERIAL IDENTITY
