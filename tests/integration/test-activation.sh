@@ -22,7 +22,7 @@ like "--help" "$status$out" '^0nvme-keyd \[OPTIONS\]'
 # --- --check reports every mistake in a configuration, and starts nothing
 
 mkdir -p "$tmp/bad.conf.d/30-directory.conf"
-printf '[Manager]\nIdleExitSec=29\nRetireSec=1h\nnonsense\n[Keyring]\nStandIn=yes\n' >"$tmp/bad.conf"
+printf '[Manager]\nIdleExitSec=29\nRetireSec=1h\nnonsense\n[Keyring]\nStandIn=yes\nGuard=no\n' >"$tmp/bad.conf"
 printf '[Upcall]\nNegativeTimeoutSec=\n' >"$tmp/bad.conf.d/20-a.conf"
 problems="$tmp/bad.conf:2: IdleExitSec= in [Manager] cannot be \"29\": give a time of 30s or more, or 0 or infinity to stay
 $tmp/bad.conf:4: not an option: give OPTION=VALUE, [SECTION], or a comment after \"#\"
