@@ -1,8 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# boot: upcall
-# kernel: both
+# boot: alone
 # needs: nvme-keyd
 # shows: after a rotation, move brings two paths to the new key, one after the other, without an I/O error
 # timeout: 300
