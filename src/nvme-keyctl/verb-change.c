@@ -334,7 +334,7 @@ int verb_rotate(const Options *o)
     r = cli_call(o, "Rotate", TAKE_PTR(p), &reply);
     if (r == EXIT_OK)
         r = print_key(o, reply);
-    /* Whoever waits for the id, or for the PSK, gets it before the targets are asked. */
+    /* The id and the PSK are printed first, because asking the targets takes a while. */
     if (r == EXIT_OK)
         r = output_flush() < 0 ? EXIT_OTHER : switch_to(o, reply);
     return r;

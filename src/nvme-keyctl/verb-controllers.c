@@ -36,7 +36,7 @@ static void fill_row(json_object *connection, Row *row)
         strcpy(row->serial, "-");
 }
 
-/* What a column shows: a member of the connection, or a cell of Row. */
+/* A column shows a member of the connection, or a cell of Row. */
 typedef struct Column {
     const char *head;
     const char *member; /* "" for Row.state, NULL for Row.serial */

@@ -228,7 +228,7 @@ static int reset(const Move *move, const Mover *m, int fd)
 
     if (r == -EACCES || r == -EPERM)
         return cli_fail(EXIT_PERMISSION, "permission denied: only root may reset controllers");
-    /* It goes on trying after -ENETRESET, and with -EBUSY somebody else is resetting it. */
+    /* The kernel goes on trying after -ENETRESET; -EBUSY means that another reset is under way. */
     if (r < 0 && r != -ENETRESET && r != -EBUSY && r != -ENODEV)
         return cli_fail(EXIT_NOT_MOVED, "%s: cannot be reset: %s", m->name, strerror(-r));
     return await_live(move, m, fd);

@@ -168,7 +168,7 @@ void daemon_log_ring(Manager *m)
     }
 }
 
-/* What another program did to a key, as the end of a sentence. */
+/* Names the act of another program on a key, as the end of a sentence. */
 static const char *loss_text(LossCause cause)
 {
     static const char *const texts[] = {

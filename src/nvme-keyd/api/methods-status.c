@@ -65,7 +65,7 @@ static int add_ring_problems(json_object *o, const RingNotices *l, int error)
     for (size_t i = 0; r == 0 && i < l->n; i++) {
         _cleanup_(freep) char *text = NULL;
 
-        /* What has been done about is no problem. */
+        /* A displaced key is gone, so it is no problem. */
         if (l->items[i].kind == RING_NOTICE_DISPLACED)
             continue;
         text = ring_notice_text(&l->items[i]);

@@ -11,8 +11,8 @@
  * is gone is given to the next one; the descriptor then leads to nothing, not to the other one.
  */
 
-/* What a person or a caller needs besides a Controller. Texts are empty where the kernel shows
- * nothing or something that is not printable. */
+/* More about a Controller, for a list or a reset. Texts are empty where the kernel shows nothing or
+ * something that is not printable. */
 typedef struct ControllerDetails {
     uint64_t inode; /* of its directory; another controller of the same name has another one */
     char transport[16];
@@ -28,7 +28,7 @@ int controller_open(const char *directory, const char *name, uint64_t inode, int
 /* Returns -ENODEV if the controller is gone, or the error of reading. */
 int controller_read_details(int fd, ControllerDetails *ret) _must_check_;
 
-/* What a reset changes. */
+/* The attributes that a reset changes. */
 typedef struct ControllerNow {
     char state[32];
     bool live;
