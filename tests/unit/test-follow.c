@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <signal.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-
 #include "keyd-fixture.h"
 #include "nvme-keyd/manager/follow.h"
+#include "probe-helper.h"
 #include "probe/packet.h"
 #include "sysfs-fixture.h"
 
@@ -12,55 +9,10 @@
  * these tests answers by the port of the target: its ProbeAnswer and PORT. */
 #define PORT 4420
 
-typedef struct Helper {
-    char path[80];
-    pid_t pid;
-} Helper;
-
-static void serve(int listener)
+static int answer_by_port(const ProbeRequest *q, _unused_ int fd, ProbeReply *ret)
 {
-    for (;;) {
-        int fd = accept(listener, NULL, NULL);
-        ProbeRequest q;
-        ProbeReply reply;
-
-        if (fd < 0)
-            _exit(1);
-        if (recv(fd, &q, sizeof(q), 0) == sizeof(q)) {
-            probe_reply_set(&reply, (ProbeAnswer)(q.target.port - PORT), "as asked");
-            (void)send(fd, &reply, sizeof(reply), MSG_NOSIGNAL);
-        }
-        close(fd);
-    }
-}
-
-static int helper_start(Helper *h, const char *dir)
-{
-    struct sockaddr_un a = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-
-    (void)snprintf(h->path, sizeof(h->path), "%s/.probe", dir);
-    strcpy(a.sun_path, h->path);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(fd, 64) < 0 ||
-        setenv(NAMES_ENV_PROBE, h->path, 1) < 0)
-        return -errno;
-    h->pid = fork();
-    if (h->pid == 0) {
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-        serve(fd);
-    }
-    close(fd);
-    return h->pid < 0 ? -errno : 0;
-}
-
-static void helper_stop(const Helper *h)
-{
-    (void)unsetenv(NAMES_ENV_PROBE);
-    (void)unsetenv(NAMES_ENV_CONTROLLERS);
-    if (h->pid > 0) {
-        (void)kill(h->pid, SIGKILL);
-        (void)waitpid(h->pid, NULL, 0);
-    }
+    probe_reply_set(ret, (ProbeAnswer)(q->target.port - PORT), "as asked");
+    return 0;
 }
 
 static void put_controller(const Sysfs *s, const char *name, const char *state, ProbeAnswer answer)
@@ -120,7 +72,7 @@ static Key *succeed(Fixture *f, Key **ret_old)
     Seen report = {.calls = 0};                                                                    \
     Key *old, *k;                                                                                  \
                                                                                                    \
-    ASSERT_OK(helper_start(&helper, s.dir));                                                       \
+    ASSERT_OK(helper_start(&helper, s.dir, answer_by_port));                                       \
     ASSERT_OK(setenv(NAMES_ENV_CONTROLLERS, s.dir, 1));                                            \
     FIXTURE;                                                                                       \
     follow_set_report(manager_follow(f.m), on_attempt, &report);                                   \

@@ -1,66 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <signal.h>
-#include <sys/un.h>
-
 #include "keyd-fixture.h"
 #include "nvme-keyd/manager/probe-round.h"
+#include "probe-helper.h"
 #include "probe/look.h"
 #include "sysfs-fixture.h"
 #include "tls-peer.h"
 
 #define OTHER_SUBSYSTEM "nqn.2026-11.org.example:other"
 
-/* The helper, as a process that serves one connection after the other. */
-typedef struct Helper {
-    char path[80];
-    pid_t pid;
-} Helper;
-
-static void serve(int listener)
+static int answer_by_tls(const ProbeRequest *q, int fd, ProbeReply *ret)
 {
-    for (;;) {
-        int fd = accept(listener, NULL, NULL);
-        ProbeRequest q;
-        ProbeReply reply;
-        PskHash hash;
+    PskHash hash;
+    int r = probe_request_check(q, sizeof(*q), &hash);
 
-        if (fd < 0)
-            _exit(1);
-        if (recv(fd, &q, sizeof(q), 0) == sizeof(q) &&
-            probe_request_check(&q, sizeof(q), &hash) == 0 &&
-            look_at_target(&q, hash, fd, &reply) == 0)
-            (void)send(fd, &reply, sizeof(reply), MSG_NOSIGNAL);
-        close(fd);
-    }
-}
-
-static int helper_start(Helper *h, const char *dir)
-{
-    struct sockaddr_un a = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-
-    (void)snprintf(h->path, sizeof(h->path), "%s/.probe", dir);
-    strcpy(a.sun_path, h->path);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(fd, 16) < 0 ||
-        setenv(NAMES_ENV_PROBE, h->path, 1) < 0)
-        return -errno;
-    h->pid = fork();
-    if (h->pid == 0) {
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-        serve(fd);
-    }
-    close(fd);
-    return h->pid < 0 ? -errno : 0;
-}
-
-static void helper_stop(const Helper *h)
-{
-    (void)unsetenv(NAMES_ENV_PROBE);
-    (void)unsetenv(NAMES_ENV_CONTROLLERS);
-    if (h->pid > 0) {
-        (void)kill(h->pid, SIGKILL);
-        (void)waitpid(h->pid, NULL, 0);
-    }
+    return r < 0 ? r : look_at_target(q, hash, fd, ret);
 }
 
 typedef struct Seen {
@@ -95,7 +48,7 @@ static bool run(const Fixture *f, const Seen *seen)
     _cleanup_(freep) char *detail = NULL;                                                          \
     Seen seen = {.n = 0};                                                                          \
                                                                                                    \
-    ASSERT_OK(helper_start(&helper, s.dir));                                                       \
+    ASSERT_OK(helper_start(&helper, s.dir, answer_by_tls));                                        \
     ASSERT_OK(setenv(NAMES_ENV_CONTROLLERS, s.dir, 1));                                            \
     FIXTURE
 
