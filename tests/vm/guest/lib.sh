@@ -38,6 +38,31 @@ _at_exit() {
 trap _at_exit EXIT
 trap 'exit 143' TERM
 
+# io_begin DEVICE: writes a pattern and reads it back, round by round, until io_end. What fails is in $tmp/io.errors.
+io_begin() {
+    dd if=/dev/urandom of="$tmp/pattern" bs=64k count=16 status=none
+    touch "$tmp/io"
+    io_loop "$1" >"$tmp/io.errors" 2>&1 &
+    io=$!
+}
+
+io_loop() {
+    local n=0
+    while [ -e "$tmp/io" ]; do
+        dd if="$tmp/pattern" of="$1" bs=64k oflag=direct status=none &&
+            dd if="$1" of="$tmp/io.back" bs=64k count=16 iflag=direct status=none &&
+            cmp "$tmp/pattern" "$tmp/io.back" || echo "round $n failed"
+        n=$((n + 1))
+        echo "$n" >"$tmp/io.rounds"
+    done
+}
+
+# io_end: waits for the end of the last round.
+io_end() {
+    rm "$tmp/io"
+    wait "$io"
+}
+
 # wait_until SECONDS COMMAND...
 wait_until() {
     local deadline=$((SECONDS + $1))

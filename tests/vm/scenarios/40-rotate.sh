@@ -23,20 +23,7 @@ old_serial=$(tls_key_of "$sub")
 old_identity=$(key_identity "$old_serial")
 mark=$(journal_mark)
 
-io_loop() {
-    local n=0
-    while [ -e "$tmp/io" ]; do
-        dd if="$tmp/pattern" of="$dev" bs=64k oflag=direct status=none &&
-            dd if="$dev" of="$tmp/io.back" bs=64k count=16 iflag=direct status=none &&
-            cmp "$tmp/pattern" "$tmp/io.back" || echo "round $n failed"
-        n=$((n + 1))
-        echo "$n" >"$tmp/io.rounds"
-    done
-}
-dd if=/dev/urandom of="$tmp/pattern" bs=64k count=16 status=none
-touch "$tmp/io"
-io_loop >"$tmp/io.errors" 2>&1 &
-io=$!
+io_begin "$dev"
 # The identity without its digest is what the kernel searches for.
 ringwatch "${old_identity% *}" >"$tmp/watch" &
 watch=$!
@@ -61,8 +48,7 @@ rounds=$(cat "$tmp/io.rounds")
 more_io() { [ "$(cat "$tmp/io.rounds")" -gt $((rounds + 1)) ]; }
 check "I/O goes on" wait_until 60 more_io
 
-rm "$tmp/io"
-wait "$io"
+io_end
 kill "$watch"
 wait "$watch"
 is "the same controller" "$(ctrl_of "$sub")" "$ctrl"

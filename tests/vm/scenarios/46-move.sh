@@ -47,16 +47,6 @@ dev=$(bdev_of "$sub")
 old=$(cat "/sys/class/nvme/${ctrl[0]}/tls_key")
 mark=$(journal_mark)
 
-io_loop() {
-    local n=0
-    while [ -e "$tmp/io" ]; do
-        dd if="$tmp/pattern" of="$dev" bs=64k oflag=direct status=none &&
-            dd if="$dev" of="$tmp/io.back" bs=64k count=16 iflag=direct status=none &&
-            cmp "$tmp/pattern" "$tmp/io.back" || echo "round $n failed"
-        n=$((n + 1))
-        echo "$n" >"$tmp/io.rounds"
-    done
-}
 # Looks at both again before it counts a miss: the first may have come back before the second was reset.
 watch_paths() {
     local n=0 misses=0 a b
@@ -72,10 +62,7 @@ watch_paths() {
     done
     echo "looks $n misses $misses"
 }
-dd if=/dev/urandom of="$tmp/pattern" bs=64k count=16 status=none
-touch "$tmp/io"
-io_loop >"$tmp/io.errors" 2>&1 &
-io=$!
+io_begin "$dev"
 watch_paths >"$tmp/watch" &
 watch=$!
 
@@ -121,8 +108,7 @@ check "a second move has nothing to do" grep -q "No controller uses an old key" 
 rounds=$(cat "$tmp/io.rounds")
 more_io() { [ "$(cat "$tmp/io.rounds")" -gt $((rounds + 1)) ]; }
 check "I/O goes on" wait_until 60 more_io
-rm "$tmp/io"
-wait "$io"
+io_end
 wait "$watch"
 is "no failed read or write" "$(cat "$tmp/io.errors")" ""
 diag "I/O rounds: $(cat "$tmp/io.rounds")" "observer: $(cat "$tmp/watch")"

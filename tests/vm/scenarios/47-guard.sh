@@ -27,20 +27,7 @@ dev=$(bdev_of "$sub")
 identity=$(record_identity "$id")
 mark=$(journal_mark)
 
-io_loop() {
-    local n=0
-    while [ -e "$tmp/io" ]; do
-        dd if="$tmp/pattern" of="$dev" bs=64k oflag=direct status=none &&
-            dd if="$dev" of="$tmp/io.back" bs=64k count=16 iflag=direct status=none &&
-            cmp "$tmp/pattern" "$tmp/io.back" || echo "round $n failed"
-        n=$((n + 1))
-        echo "$n" >"$tmp/io.rounds"
-    done
-}
-dd if=/dev/urandom of="$tmp/pattern" bs=64k count=16 status=none
-touch "$tmp/io"
-io_loop >"$tmp/io.errors" 2>&1 &
-io=$!
+io_begin "$dev"
 
 # is_alive SERIAL
 is_alive() { [ -n "$1" ] && keyctl rdescribe "$1" >/dev/null 2>&1; }
@@ -114,8 +101,7 @@ check "the controller is back" wait_until 60 ctrl_live "$ctrl"
 is "the controller uses ours" "$(tls_key_of "$sub")" "$(record_serial "$id")"
 is "the guard has not touched the generated key" "$(ring_list | grep -c "^$new_generated ")" 1
 
-rm "$tmp/io"
-wait "$io"
+io_end
 is "the same controller" "$(ctrl_of "$sub")" "$ctrl"
 is "the same namespace" "$(bdev_of "$sub")" "$dev"
 is "no failed read or write" "$(cat "$tmp/io.errors")" ""
