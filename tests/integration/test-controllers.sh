@@ -290,9 +290,10 @@ ctl activate "$new"
 ) &
 run ctl retire "$new" --when-unused --timeout=3s
 like "retire: a host that is away may still have it" "$status$err" "^5.*is known to use the active key, so it stays"
+ctl activate "$new"
 next=$(psk nine | ctl rotate "$new")
 host 1 "$(serial_of "$next")"
-check "retire: removed when its host uses another one" ctl retire "$new" --when-unused
+check "retire: removed when its host uses another one" ctl retire "$new" --when-unused --timeout=60s
 run ctl show "$new"
 is "retire: it is gone" "$status" 4
 rm -r "$tmp/nvmet/nqn.2026-11.org.example:t"

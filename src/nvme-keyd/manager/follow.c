@@ -209,7 +209,6 @@ static int on_due(_unused_ sd_event_source *source, _unused_ uint64_t usec, void
 {
     Follow *f = userdata;
     uint64_t now = now_monotonic();
-
     Attempt *first = NULL;
 
     /* One at a time, because the end of an attempt changes the list. */
