@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,39 +13,38 @@
 #include "nvme-keyd/config/config.h"
 
 /* One bit for each option, so that a verb can say which it takes. */
-enum {
-    OPT_SUBSYSNQN = 1 << 0,
-    OPT_HOSTNQN = 1 << 1,
-    OPT_ROLE = 1 << 2,
-    OPT_IDENTITY_VERSION = 1 << 3,
-    OPT_DERIVATION = 1 << 4,
-    OPT_HMAC = 1 << 5,
-    OPT_COMMENT = 1 << 6,
-    OPT_KEY_FILE = 1 << 7,
-    OPT_GENERATE = 1 << 8,
-    OPT_PRINT_KEY = 1 << 9,
-    OPT_FORCE = 1 << 10,
-    OPT_CHECK = 1 << 11,
-    OPT_DRY_RUN = 1 << 12,
-    OPT_TPM2_PCRS = 1 << 13,
-    OPT_WITH_KEY = 1 << 14,
-    OPT_ROLLBACK_COUNTER = 1 << 15,
-    OPT_NEW_TPM = 1 << 16,
-    OPT_MATCH = 1 << 17,
-    OPT_ADDRESS = 1 << 18,
-    OPT_STALLED = 1 << 19,
-    OPT_TARGET = 1 << 20,
-    OPT_WHEN_UNUSED = 1 << 21,
-    OPT_AT = 1 << 22,
-    OPT_IN = 1 << 23,
-    OPT_SAME_PSK = 1 << 24,
-    OPT_REVERT = 1 << 25,
-    OPT_LIFETIME = 1 << 26,
-    OPT_OLDER_THAN = 1 << 27,
-    OPT_WAIT = 1 << 28,
-    OPT_NO_BLOCK = 1 << 29,
-    OPT_COMMON = 1 << 30, /* goes with every verb */
-};
+#define OPT(n) (UINT64_C(1) << (n))
+#define OPT_SUBSYSNQN OPT(0)
+#define OPT_HOSTNQN OPT(1)
+#define OPT_ROLE OPT(2)
+#define OPT_IDENTITY_VERSION OPT(3)
+#define OPT_DERIVATION OPT(4)
+#define OPT_HMAC OPT(5)
+#define OPT_COMMENT OPT(6)
+#define OPT_KEY_FILE OPT(7)
+#define OPT_GENERATE OPT(8)
+#define OPT_PRINT_KEY OPT(9)
+#define OPT_FORCE OPT(10)
+#define OPT_CHECK OPT(11)
+#define OPT_DRY_RUN OPT(12)
+#define OPT_TPM2_PCRS OPT(13)
+#define OPT_WITH_KEY OPT(14)
+#define OPT_ROLLBACK_COUNTER OPT(15)
+#define OPT_NEW_TPM OPT(16)
+#define OPT_MATCH OPT(17)
+#define OPT_ADDRESS OPT(18)
+#define OPT_STALLED OPT(19)
+#define OPT_TARGET OPT(20)
+#define OPT_WHEN_UNUSED OPT(21)
+#define OPT_AT OPT(22)
+#define OPT_IN OPT(23)
+#define OPT_SAME_PSK OPT(24)
+#define OPT_REVERT OPT(25)
+#define OPT_LIFETIME OPT(26)
+#define OPT_OLDER_THAN OPT(27)
+#define OPT_WAIT OPT(28)
+#define OPT_NO_BLOCK OPT(29)
+#define OPT_COMMON OPT(63) /* goes with every verb */
 
 #define OPTS_PAIR (OPT_SUBSYSNQN | OPT_HOSTNQN)
 #define OPTS_NEW                                                                                   \
@@ -55,7 +55,7 @@ enum {
 #define OPTS_SEAL (OPT_TPM2_PCRS | OPT_WITH_KEY | OPT_ROLLBACK_COUNTER | OPT_NEW_TPM)
 
 typedef struct Option {
-    int bit;
+    uint64_t bit;
     const char *name;
     const char *argument; /* or NULL */
     /* Offset in Options of a string, or of a bool for an option without argument; or 0 with set().
@@ -145,7 +145,7 @@ static const Option option_table[] = {
 typedef struct Verb {
     const char *name;     /* one word or two */
     const char *argument; /* after its name, in brackets if optional; or NULL */
-    int options;
+    uint64_t options;
     int (*run)(const Options *o);
     const char *help;
     const char *look; /* the command that shows its changes; NULL if it makes none */
