@@ -8,7 +8,7 @@
 
 #include "basic/names.h"
 #include "build-config.h"
-#include "nvme-keyctl/cli.h"
+#include "nvme-keyctl/command-line.h"
 #include "nvme-keyctl/output.h"
 #include "nvme-keyd/config/config.h"
 
@@ -44,7 +44,6 @@
 #define OPT_OLDER_THAN OPT(27)
 #define OPT_WAIT OPT(28)
 #define OPT_NO_BLOCK OPT(29)
-#define OPT_COMMON OPT(63) /* goes with every verb */
 
 #define OPTS_PAIR (OPT_SUBSYSNQN | OPT_HOSTNQN)
 #define OPTS_NEW                                                                                   \
@@ -53,18 +52,6 @@
 #define OPTS_LIFE (OPT_FORCE | OPT_AT | OPT_IN)
 #define OPTS_SWITCH (OPT_WAIT | OPT_NO_BLOCK | OPT_ADDRESS)
 #define OPTS_SEAL (OPT_TPM2_PCRS | OPT_WITH_KEY | OPT_ROLLBACK_COUNTER | OPT_NEW_TPM)
-
-typedef struct Option {
-    uint64_t bit;
-    const char *name;
-    const char *argument; /* or NULL */
-    /* Offset in Options of a string, or of a bool for an option without argument; or 0 with set().
-     */
-    size_t member;
-    int (*set)(Options *o, const char *value);
-    const char *const *words; /* the values that it takes, or NULL for any */
-    const char *help;
-} Option;
 
 static int set_json(Options *o, const char *value);
 static int set_no_legend(Options *o, const char *value);
@@ -142,26 +129,23 @@ static const Option option_table[] = {
     {OPT_COMMON, "version", NULL, MEMBER(version), NULL, "show the version"},
 };
 
-typedef struct Verb {
-    const char *name;     /* one word or two */
-    const char *argument; /* after its name, in brackets if optional; or NULL */
-    uint64_t options;
-    int (*run)(const Options *o);
-    const char *help;
-    const char *look; /* the command that shows its changes; NULL if it makes none */
-} Verb;
-
-#define READS_SECRET ": pass a secret by standard input, --key-file= or the prompt"
 #define LOOK_KEYS "nvme-keyctl list"
 #define LOOK_SLOTS "nvme-keyctl slot list"
 
+static int verb_help(const Options *o);
+
 static const Verb verb_table[] = {
+    {"Keys", NULL, 0, NULL, NULL, NULL},
     {"list", NULL, OPT_OLDER_THAN, verb_list, "list all keys", NULL},
     {"show", "ID", 0, verb_show, "show all about one key", NULL},
     {"add", NULL, OPTS_NEW | OPT_KEY_FILE, verb_add,
      "store a PSK from standard input, --key-file= or a prompt", LOOK_KEYS},
     {"generate", NULL, OPTS_NEW | OPT_HMAC | OPT_PRINT_KEY, verb_generate, "store a new random PSK",
      LOOK_KEYS},
+    {"import", "[FILE]", OPT_ROLE | OPT_IDENTITY_VERSION | OPT_DERIVATION | OPT_FORCE | OPT_DRY_RUN,
+     verb_import, "store all PSKs of a key file, or none", LOOK_KEYS},
+    {"remove", "ID", OPTS_LIFE | OPT_WHEN_UNUSED, verb_remove, "remove a PSK", LOOK_KEYS},
+    {"Rotation", NULL, 0, NULL, NULL, NULL},
     {"rotate", "ID",
      OPT_KEY_FILE | OPT_GENERATE | OPT_SAME_PSK | OPT_REVERT | OPT_HMAC | OPT_PRINT_KEY |
          OPT_IDENTITY_VERSION | OPT_DERIVATION | OPT_COMMENT | OPT_LIFETIME | OPTS_LIFE |
@@ -172,20 +156,18 @@ static const Verb verb_table[] = {
     {"retire", "ID", OPTS_LIFE | OPT_WHEN_UNUSED, verb_retire,
      "end a key, on a target after RetireSec=", LOOK_KEYS},
     {"revoke", "ID", OPTS_LIFE, verb_revoke, "end a key at once, and refuse its PSK", LOOK_KEYS},
-    {"import", "[FILE]", OPT_ROLE | OPT_IDENTITY_VERSION | OPT_DERIVATION | OPT_FORCE | OPT_DRY_RUN,
-     verb_import, "store all PSKs of a key file, or none", LOOK_KEYS},
-    {"remove", "ID", OPTS_LIFE | OPT_WHEN_UNUSED, verb_remove, "remove a PSK", LOOK_KEYS},
     {"probe", "ID", OPT_ADDRESS, verb_probe, "ask targets whether they accept a PSK", NULL},
-    {"monitor", NULL, 0, verb_monitor, "print what happens to keys, as it happens", NULL},
-    {"sync", NULL, 0, verb_sync, "reconcile the kernel's keyring with the store",
-     "nvme-keyctl status"},
-    {"status", NULL, OPT_CHECK, verb_status, "show the state of service, store and keyring", NULL},
+    {"Controllers", NULL, 0, NULL, NULL, NULL},
     {"controllers", NULL, OPT_TARGET, verb_controllers, "list controllers and the keys they use",
      NULL},
     {"move", "[SUBSYSNQN]", OPT_STALLED | OPT_FORCE | OPT_DRY_RUN, verb_move,
      "reset controllers that use an old key", "nvme-keyctl controllers"},
-    {"identity", NULL, OPTS_PAIR | OPT_KEY_FILE | OPT_MATCH, verb_identity,
-     "print the identities of a PSK, store nothing", NULL},
+    {"Service", NULL, 0, NULL, NULL, NULL},
+    {"status", NULL, OPT_CHECK, verb_status, "show the state of service, store and keyring", NULL},
+    {"sync", NULL, 0, verb_sync, "reconcile the kernel's keyring with the store",
+     "nvme-keyctl status"},
+    {"monitor", NULL, 0, verb_monitor, "print what happens to keys, as it happens", NULL},
+    {"Slots and store", NULL, 0, NULL, NULL, NULL},
     {"slot list", NULL, 0, verb_slot_list, "list the slots, which open the store", NULL},
     {"slot add", "TYPE", OPTS_SEAL, verb_slot_add, "add a slot: tpm2, systemd-creds or recovery",
      LOOK_SLOTS},
@@ -199,44 +181,16 @@ static const Verb verb_table[] = {
      "export the store, sealed, for a boot image", "the directory"},
     {"store forget", "INDEX", 0, verb_store_forget,
      "remove the TPM counter of a store that is gone", "nvme-keyctl status"},
+    {"Without the service", NULL, 0, NULL, NULL, NULL},
+    {"identity", NULL, OPTS_PAIR | OPT_KEY_FILE | OPT_MATCH, verb_identity,
+     "print the identities of a PSK, store nothing", NULL},
+    {"help", "[COMMAND...]", 0, verb_help, "show all commands, or the options of one", NULL},
 };
-
-static void print_help_line(const char *prefix, const char *name, const char *joint,
-                            const char *argument, const char *help)
-{
-    char text[48];
-
-    (void)snprintf(text, sizeof(text), "%s%s%s%s", prefix, name, argument ? joint : "",
-                   argument ? argument : "");
-    printf("  %-24s %s\n", text, help);
-}
-
-static int print_help(void)
-{
-    printf("nvme-keyctl [OPTIONS] COMMAND\n\n"
-           "Manages the TLS pre-shared keys of NVMe/TCP that nvme-keyd stores and "
-           "publishes.\n\nCommands:\n");
-    for (size_t i = 0; i < ARRAY_SIZE(verb_table); i++)
-        print_help_line("", verb_table[i].name, " ", verb_table[i].argument, verb_table[i].help);
-    printf("\nOptions:\n");
-    for (size_t i = 0; i < ARRAY_SIZE(option_table); i++)
-        print_help_line("--", option_table[i].name, "=", option_table[i].argument,
-                        option_table[i].help);
-    printf("\nNever put a secret on the command line. See nvme-keyctl(1).\n");
-    return EXIT_OK;
-}
-
-static int find_word(const char *value, const char *const *words)
-{
-    for (int i = 0; words[i]; i++)
-        if (strcmp(value, words[i]) == 0)
-            return i;
-    return -EINVAL;
-}
 
 static int set_json(Options *o, const char *value)
 {
-    o->json = (JsonMode)find_word(value, json_modes);
+    while (strcmp(json_modes[o->json], value) != 0)
+        o->json++;
     return EXIT_OK;
 }
 
@@ -276,160 +230,18 @@ static int set_older_than(Options *o, const char *value)
     return EXIT_OK;
 }
 
-/* Lists the allowed values and never the given one, which may be a secret. */
-static int refuse_value(const Option *option)
+static const CommandLine command_line = {option_table, ARRAY_SIZE(option_table), verb_table,
+                                         ARRAY_SIZE(verb_table)};
+
+static int verb_help(const Options *o)
 {
-    char list[64] = "";
-    size_t n = 0;
-
-    for (const char *const *word = option->words; *word; word++)
-        n += (size_t)snprintf(list + n, sizeof(list) - n, "%s%s",
-                              n == 0    ? ""
-                              : word[1] ? ", "
-                                        : " or ",
-                              *word);
-    return cli_fail(EXIT_USAGE, "--%s= must be %s", option->name, list);
-}
-
-static int set_option(Options *o, const Option *option, const char *value)
-{
-    void *member = (char *)o + option->member;
-
-    if (option->words && find_word(value, option->words) < 0)
-        return refuse_value(option);
-    if (option->set)
-        return option->set(o, value);
-    if (option->argument)
-        *(const char **)member = value;
-    else
-        *(bool *)member = true;
-    return EXIT_OK;
-}
-
-/* The message of getopt would repeat a value, which may be a secret. */
-static int refuse_option(char **argv, int why)
-{
-    const char *word = optopt && why == '?' ? NULL : argv[optind - 1];
-
-    if (!word)
-        return cli_fail(EXIT_USAGE, "unknown option, or one that takes no value, see --help");
-    return cli_fail(EXIT_USAGE, "%.*s %s, see --help", (int)strcspn(word, "="), word,
-                    why == ':' ? "needs a value" : "is an unknown option");
-}
-
-/* Checked before anything else, so that no message, comment or other program gets the secret. */
-static int refuse_secrets(int argc, char **argv)
-{
-    for (int i = 1; i < argc; i++)
-        if (cli_is_secret(argv[i]))
-            return cli_fail(EXIT_USAGE,
-                            "the command line holds a secret, which the shell keeps in its history "
-                            "and other users can see: stop using it, and pass "
-                            "another one by standard input, --key-file= or the prompt");
-    return EXIT_OK;
-}
-
-/* *given has a bit for each row of option_table. Several --subsysnqn= are checked per verb. */
-static int take_option(Options *o, size_t row, const char *value, uint64_t *given)
-{
-    const Option *option = &option_table[row];
-
-    if (*given & (uint64_t)1 << row && option->set != set_subsysnqn)
-        return cli_fail(EXIT_USAGE, "--%s was given twice", option->name);
-    *given |= (uint64_t)1 << row;
-    return set_option(o, option, value);
-}
-
-static size_t row_of(const char *name)
-{
-    size_t row = 0;
-
-    while (strcmp(option_table[row].name, name) != 0)
-        row++;
-    return row;
-}
-
-static int parse_options(int argc, char **argv, Options *o, uint64_t *given)
-{
-    struct option long_options[ARRAY_SIZE(option_table) + 1] = {{NULL, 0, NULL, 0}};
-    int row = 0, c, r = EXIT_OK;
-
-    for (size_t i = 0; i < ARRAY_SIZE(option_table); i++)
-        long_options[i] =
-            (struct option){option_table[i].name,
-                            option_table[i].argument ? required_argument : no_argument, NULL, 1};
-    while (r == EXIT_OK && (c = getopt_long(argc, argv, ":hj", long_options, &row)) >= 0) {
-        if (c == '?' || c == ':')
-            r = refuse_option(argv, c);
-        else if (c == 'j')
-            r = take_option(o, row_of("json"), "pretty", given);
-        else if (c == 'h')
-            o->help = true;
-        else
-            r = take_option(o, (size_t)row, optarg, given);
-    }
-    return r;
-}
-
-/* The number of words that name the verb: 2, 1 or 0. */
-static int match_verb(const char *name, char *const *words)
-{
-    size_t length = strcspn(name, " ");
-
-    if (strncmp(words[0], name, length) != 0 || words[0][length] != '\0')
-        return 0;
-    if (name[length] == '\0')
-        return 1;
-    return words[1] && strcmp(words[1], name + length + 1) == 0 ? 2 : 0;
-}
-
-/* words ends with NULL. The first verb of the table is the default. */
-static const Verb *find_verb(char **words, char ***ret_arguments)
-{
-    if (!words[0]) {
-        *ret_arguments = words;
-        return verb_table;
-    }
-    for (size_t i = 0; i < ARRAY_SIZE(verb_table); i++) {
-        int n = match_verb(verb_table[i].name, words);
-
-        if (n > 0) {
-            *ret_arguments = words + n;
-            return &verb_table[i];
-        }
-    }
-    return NULL;
-}
-
-static int check_options(const Verb *verb, const Options *o, uint64_t given)
-{
-    for (size_t i = 0; i < ARRAY_SIZE(option_table); i++)
-        if (given & (uint64_t)1 << i && !(option_table[i].bit & (verb->options | OPT_COMMON)))
-            return cli_fail(EXIT_USAGE, "%s does not take --%s", verb->name, option_table[i].name);
-    if (o->n_subsysnqns > 1 && verb->run != verb_store_export)
-        return cli_fail(EXIT_USAGE, "--subsysnqn was given twice");
-    return EXIT_OK;
-}
-
-static int check_arguments(const Verb *verb, int n)
-{
-    int most = verb->argument ? 1 : 0;
-
-    if (verb->argument && n == 0 && verb->argument[0] != '[')
-        return cli_fail(EXIT_USAGE, "%s needs %s", verb->name, verb->argument);
-    /* The argument may be a PSK, so it is not repeated. */
-    if (n > most)
-        return cli_fail(EXIT_USAGE, "unexpected argument after %s%s%s%s", verb->name,
-                        verb->argument ? " " : "", verb->argument ? verb->argument : "",
-                        verb->options & OPT_KEY_FILE ? READS_SECRET : "");
-    return EXIT_OK;
+    return help_print(&command_line, o->arguments);
 }
 
 /* look: see Verb. */
 static int run(int argc, char **argv, Options *o, const char **ret_look)
 {
     const Verb *verb;
-    uint64_t given = 0;
     int r;
 
     r = secret_memory_init();
@@ -437,21 +249,17 @@ static int run(int argc, char **argv, Options *o, const char **ret_look)
         return cli_fail(EXIT_OTHER,
                         "cannot lock memory for secrets (%s): raise the limit with ulimit -l",
                         strerror(-r));
-    if ((r = refuse_secrets(argc, argv)) != EXIT_OK ||
-        (r = parse_options(argc, argv, o, &given)) != EXIT_OK)
+    r = command_line_parse(&command_line, argc, argv, o, &verb);
+    if (r != EXIT_OK)
         return r;
     if (o->help)
-        return print_help();
+        return help_print(&command_line, o->arguments);
     if (o->version) {
         printf("nvme-keyctl " PROJECT_VERSION "\n");
         return EXIT_OK;
     }
-    verb = find_verb(argv + optind, &o->arguments);
-    if (!verb)
-        return cli_fail(EXIT_USAGE, "unknown command, see --help");
-    if ((r = check_options(verb, o, given)) != EXIT_OK ||
-        (r = check_arguments(verb, (int)(argv + argc - o->arguments))) != EXIT_OK)
-        return r;
+    if (o->n_subsysnqns > 1 && verb->run != verb_store_export)
+        return cli_fail(EXIT_USAGE, "--subsysnqn was given twice");
     *ret_look = o->dry_run ? NULL : verb->look;
     return verb->run(o);
 }

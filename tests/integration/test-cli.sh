@@ -133,12 +133,25 @@ refused "identity --match=: too short" 2 "at least 8 characters" ctl "${field[@]
 
 # --- help and usage
 
-for option in --help -h; do
+for option in --help -h help; do
     run "$build/nvme-keyctl" "$option"
     check "$option: every verb" test "$(grep -cE '^  (list|show|add|generate|rotate|remove|sync|status|identity) ' <<<"$out")" -eq 9
 done
+for words in "help remove" "remove --help" "--help remove"; do
+    # shellcheck disable=SC2086 # words
+    run "$build/nvme-keyctl" $words
+    like "$words: usage and options" "$status$out" "^0nvme-keyctl remove \[OPTIONS\] ID.*--at=TIME"
+    is "$words: not the options of others" "$(grep -c -e --tpm2-pcrs <<<"$out")" 0
+done
+is "help: a group" "$("$build/nvme-keyctl" help slot | grep -c '^nvme-keyctl slot ')" 5
 like "--version" "$("$build/nvme-keyctl" --version)" '^nvme-keyctl [0-9]'
-refused "an unknown verb" 2 "unknown command" ctl lsit
+refused "an unknown verb" 2 "unknown command, see nvme-keyctl help$" ctl frobnicate
+refused "an unknown verb: two letters swapped" 2 "did you mean list\\?" ctl lsit
+refused "an unknown verb: of two words" 2 "did you mean slot remove\\?" ctl slot remvoe
+refused "an unknown verb: half of one" 2 "slot needs one of its commands, see nvme-keyctl help slot" ctl slot
+refused "an unknown verb: in help" 2 "did you mean rotate\\?" ctl help rotat
+refused "an unknown verb: a long word" 2 "unknown command, see nvme-keyctl help$" ctl "$(printf 'list%.0s' {1..20})"
+refused "an unknown option: one letter missing" 2 "did you mean --subsysnqn\\?" ctl add --subsynqn=x
 refused "an unknown option" 2 "" ctl list --nonsense
 no_word() {
     local text=$1

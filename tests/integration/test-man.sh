@@ -28,19 +28,48 @@ entries() {
     grep -E '^\*' | tr -d '*_'
 }
 
-help_part() {
-    awk -v name="$1:" '/^[^ ].*:$/ { inside = $0 == name; next } inside && /^  / { sub(/^ +/, ""); print }'
+# The rows of a help text, with the description behind column 24 cut off: commands, then options.
+commands_of() {
+    grep -E '^  [a-z]' | cut -c3-26 | awk '{ $1 = $1; print }'
 }
 
-keyctl_help=$("$BUILD/nvme-keyctl" --help)
+options_of() {
+    grep -oE '^  --[^ ]+' | tr -d ' '
+}
+
+keyctl_help=$("$BUILD/nvme-keyctl" help)
 daemon_help=$("$BUILD/nvme-keyd" --help)
-options=$(help_part Options <<<"$keyctl_help" | awk '{ print $1 }')
+commands=$(commands_of <<<"$keyctl_help")
+names=$(sed -E 's/ *\[?[A-Z].*//' <<<"$commands")
+common=$(options_of <<<"$keyctl_help")
 described=$(section nvme-keyctl.1 OPTIONS | entries)
 
-# "show ID                  show all about one key": the ID ends before column 24.
-same "nvme-keyctl: commands" \
-    "$(help_part Commands <<<"$keyctl_help" | cut -c1-24 | awk '{ $1 = $1; print }')" \
-    "$(section nvme-keyctl.1 COMMANDS | entries)"
+# Prints each option of each command: "COMMAND --OPTION=".
+options_by_command() {
+    local name
+    while read -r name; do
+        # shellcheck disable=SC2086 # a command of two words
+        "$BUILD/nvme-keyctl" help $name | options_of | sed "s/=.*/=/; s/^/$name /"
+    done <<<"$names"
+}
+
+# shellcheck disable=SC2086 # a command of two words
+options=$(
+    printf '%s\n' "$common"
+    while read -r name; do "$BUILD/nvme-keyctl" help $name | options_of; done <<<"$names"
+)
+
+# The same from the completion, which is a shell script itself.
+completed_by_command() {
+    bash -c '. "$1"
+        declare -A options
+        _nvme_keyctl_options
+        for name in "${!options[@]}"; do
+            for option in ${options[$name]}; do echo "$name $option"; done
+        done' - "$TOP/shell-completion/bash/nvme-keyctl"
+}
+
+same "nvme-keyctl: commands" "$commands" "$(section nvme-keyctl.1 COMMANDS | entries)"
 same "nvme-keyctl: options" "$options" "$(tr -d ' ' <<<"$described" | tr , '\n' | grep -E '^--')"
 
 for short in $(tr -d ' ' <<<"$described" | tr , '\n' | grep -E '^-[a-z]$'); do
@@ -48,12 +77,11 @@ for short in $(tr -d ' ' <<<"$described" | tr , '\n' | grep -E '^-[a-z]$'); do
     result $? "nvme-keyctl: takes $short"
 done
 
-same "nvme-keyctl: options in the completion" \
-    "$(tr '=' ' ' <<<"$options" | awk '{ print $1 (NF > 1 ? "=" : "") }')" \
-    "$(grep -E '^ +local -r|\["?[a-z ]+"?\]=' "$TOP/shell-completion/bash/nvme-keyctl" | grep -oE -e '--[a-z0-9-]+=?')"
-same "nvme-keyctl: commands in the completion" \
-    "$(help_part Commands <<<"$keyctl_help" | cut -c1-24 | tr -d 'A-Z[]' | awk '{ $1 = $1; print }')" \
-    "$(grep -oE '[ (]\["?[a-z ]+"?\]=' "$TOP/shell-completion/bash/nvme-keyctl" | tr -d '[]=("' | awk '{ $1 = $1; print }')"
+same "nvme-keyctl: common options in the completion" "$(tr '=' ' ' <<<"$common" | awk '{ print $1 (NF > 1 ? "=" : "") }')" \
+    "$(bash -c '. "$1"; declare -A options; _nvme_keyctl_options; tr " " "\n" <<<"$common"' - "$TOP/shell-completion/bash/nvme-keyctl" | grep -E '^--')"
+same "nvme-keyctl: options of each command in the completion" "$(options_by_command)" "$(completed_by_command)"
+same "nvme-keyctl: commands in the completion" "$names" \
+    "$(bash -c '. "$1"; declare -A options; _nvme_keyctl_options; printf "%s\n" "${!options[@]}"' - "$TOP/shell-completion/bash/nvme-keyctl")"
 
 same "nvme-keyctl: exit codes" \
     "$(sed -n 's/^ *EXIT_[A-Z_]* = \([0-9]*\),.*/\1/p' "$SRC/basic/exit-code.h")" \
