@@ -296,41 +296,6 @@ void cli_print_json(const Options *o, json_object *object)
     printf("%s\n", json_object_to_json_string_ext(object, flags));
 }
 
-static bool use_colours(void)
-{
-    const char *term = getenv("TERM"), *colours = getenv("SYSTEMD_COLORS");
-
-    if (colours)
-        return strcmp(colours, "0") != 0 && strcmp(colours, "no") != 0 &&
-               strcmp(colours, "false") != 0;
-    return isatty(STDOUT_FILENO) && !getenv("NO_COLOR") && term && strcmp(term, "dumb") != 0;
-}
-
-static void print_row(const char *const *row, const size_t *widths, size_t n_columns)
-{
-    for (size_t column = 0; column + 1 < n_columns; column++)
-        printf("%-*s ", (int)widths[column], row[column]);
-    (void)fputs(row[n_columns - 1], stdout);
-}
-
-void cli_print_table(const Options *o, const char *const *cells, size_t n_columns, size_t n_rows)
-{
-    _cleanup_(freep) size_t *widths = calloc(n_columns, sizeof(*widths));
-    size_t first = o->legend ? 0 : 1;
-    bool underline = use_colours();
-
-    if (!widths)
-        return;
-    for (size_t i = first * n_columns; i < n_rows * n_columns; i++)
-        widths[i % n_columns] = CONST_MAX(widths[i % n_columns], strlen(cells[i]));
-    for (size_t row = first; row < n_rows; row++) {
-        if (row == 0 && underline)
-            (void)fputs("\033[4m", stdout);
-        print_row(cells + row * n_columns, widths, n_columns);
-        printf("%s\n", row == 0 && underline ? "\033[0m" : "");
-    }
-}
-
 int cli_hostnqn(const Options *o, char ret[static NQN_LENGTH_MAX + 2])
 {
     _cleanup_(freep) char *detail = NULL;

@@ -13,6 +13,8 @@
 
 /* nvme-keyd answers Status at once, or after a second while the store is slow to open. */
 #define CLI_STATUS_TIMEOUT_USEC (5 * USEC_PER_SEC)
+/* The longest ID of a key or slot, with its NUL. */
+#define CLI_ID_SIZE 17
 #define CLI_TIMEOUT_MAX_USEC (24 * 60 * 60 * USEC_PER_SEC)
 
 typedef enum JsonMode {
@@ -31,6 +33,7 @@ typedef struct Options {
     const char *address;
     const char *at, *in;
     const char *match;
+    const char *state;
     const char *socket;
     uint64_t lifetime_usec, older_than_usec; /* 0 if not given */
     uint64_t timeout_usec; /* for a call, including the connection; 0: the default of the verb */
@@ -38,7 +41,8 @@ typedef struct Options {
     bool stalled, target, when_unused, same_psk, revert, wait, no_block;
     JsonMode json;
     bool legend;
-    char **arguments; /* after the verb, ends with NULL */
+    char **arguments;     /* after the verb, ends with NULL */
+    char id[CLI_ID_SIZE]; /* of cli_resolve_key() */
 } Options;
 
 /* cli.c: shared by all verbs. */
@@ -73,6 +77,12 @@ int cli_call_client(const Options *o, VarlinkClient *client, const char *method,
 /* Explains an error of the service, after the prefix where. Returns its exit code. */
 int cli_fail_with_error(const char *where, const char *error, json_object *parameters);
 
+/* resolve.c: replaces the first argument by the ID that it means: that begins with it, in any case,
+ * or, for the NQN of a subsystem, that of its only key in this state. Leaves a whole ID, and what
+ * can be neither, to the service. Returns an exit code. */
+int cli_resolve_key(Options *o, const char *state);
+int cli_resolve_slot(Options *o);
+
 /* store-notes.c: prints the warnings of a reply on standard error. */
 void cli_print_warnings(json_object *reply);
 /* Prints that a call has made the store, and how to add a recovery key. */
@@ -90,8 +100,9 @@ int cli_add_versions(json_object *p, const char *versions);
 /* Prints o as --json= says; not for JSON_OFF. */
 void cli_print_json(const Options *o, json_object *object);
 
-/* Prints rows of n_columns borrowed strings as a table, with the head in the first of them. */
-void cli_print_table(const Options *o, const char *const *cells, size_t n_columns, size_t n_rows);
+/* table.c: prints rows of n_columns borrowed strings as a table, with the head in the first of
+ * them. On a terminal it is fitted to the width. Returns an exit code. */
+int cli_print_table(const Options *o, const char *const *cells, size_t n_columns, size_t n_rows);
 
 /* The host NQN of the options or, by default, of this machine, checked. */
 int cli_hostnqn(const Options *o, char ret[static NQN_LENGTH_MAX + 2]);

@@ -44,6 +44,7 @@
 #define OPT_OLDER_THAN OPT(27)
 #define OPT_WAIT OPT(28)
 #define OPT_NO_BLOCK OPT(29)
+#define OPT_STATE OPT(30)
 
 #define OPTS_PAIR (OPT_SUBSYSNQN | OPT_HOSTNQN)
 #define OPTS_NEW                                                                                   \
@@ -61,6 +62,8 @@ static int set_lifetime(Options *o, const char *value);
 static int set_older_than(Options *o, const char *value);
 
 static const char *const roles[] = {"host", "target", "both", NULL};
+static const char *const states[] = {"pending", "active",     "retiring", "revoked",
+                                     "broken",  "overridden", NULL};
 static const char *const derivations[] = {"rfc8446", "compat", "lastfrag", NULL};
 static const char *const hashes[] = {"sha256", "sha384", "none", NULL};
 static const char *const json_modes[] = {
@@ -84,6 +87,7 @@ static const Option option_table[] = {
     {OPT_COMMENT, "comment", "TEXT", MEMBER(comment), NULL, "a line for people"},
     {OPT_LIFETIME, "lifetime", "TIME", SETTER(set_lifetime), NULL,
      "warn about the key after that time"},
+    {OPT_STATE, "state", "STATE", MEMBER(state), states, "list keys in this state"},
     {OPT_OLDER_THAN, "older-than", "TIME", SETTER(set_older_than), NULL,
      "list keys that were made that long ago"},
     {OPT_KEY_FILE, "key-file", "FILE", MEMBER(key_file), NULL,
@@ -136,7 +140,8 @@ static int verb_help(const Options *o);
 
 static const Verb verb_table[] = {
     {"Keys", NULL, 0, NULL, NULL, NULL},
-    {"list", NULL, OPT_OLDER_THAN, verb_list, "list all keys", NULL},
+    {"list", NULL, OPTS_PAIR | OPT_ROLE | OPT_STATE | OPT_OLDER_THAN, verb_list, "list all keys",
+     NULL},
     {"show", "ID", 0, verb_show, "show all about one key", NULL},
     {"add", NULL, OPTS_NEW | OPT_KEY_FILE, verb_add,
      "store a PSK from standard input, --key-file= or a prompt", LOOK_KEYS},
@@ -238,6 +243,16 @@ static int verb_help(const Options *o)
     return help_print(&command_line, o->arguments);
 }
 
+/* An ID may be given in short. */
+static int resolve_argument(const Verb *verb, Options *o)
+{
+    if (!verb->argument || !strstr(verb->argument, "ID") || !o->arguments[0])
+        return EXIT_OK;
+    if (strncmp(verb->name, "slot ", strlen("slot ")) == 0)
+        return cli_resolve_slot(o);
+    return cli_resolve_key(o, verb->run == verb_activate ? "pending" : "active");
+}
+
 /* look: see Verb. */
 static int run(int argc, char **argv, Options *o, const char **ret_look)
 {
@@ -260,6 +275,9 @@ static int run(int argc, char **argv, Options *o, const char **ret_look)
     }
     if (o->n_subsysnqns > 1 && verb->run != verb_store_export)
         return cli_fail(EXIT_USAGE, "--subsysnqn was given twice");
+    r = resolve_argument(verb, o);
+    if (r != EXIT_OK)
+        return r;
     *ret_look = o->dry_run ? NULL : verb->look;
     return verb->run(o);
 }

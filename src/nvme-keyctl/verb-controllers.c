@@ -72,8 +72,7 @@ static int print_connections(const Options *o, json_object *list, const Column *
                                    ? rows[i].state
                                    : json_string_or(connection, columns[c].member, "-");
     }
-    cli_print_table(o, cells, n, n_rows);
-    return EXIT_OK;
+    return cli_print_table(o, cells, n, n_rows);
 }
 
 static size_t count(json_object *list, const char *member)

@@ -114,7 +114,7 @@ static int print_json(const Options *o, const Identities *l)
     return EXIT_OK;
 }
 
-static void print_table(const Options *o, const Identities *l)
+static int print_table(const Options *o, const Identities *l)
 {
     const char *cells[(N_IDENTITIES + 1) * N_COLUMNS] = {"VERSION", "DERIVATION", "HASH",
                                                          "IDENTITY"};
@@ -125,7 +125,7 @@ static void print_table(const Options *o, const Identities *l)
         cells[(i + 1) * N_COLUMNS + 2] = l->hashes[i];
         cells[(i + 1) * N_COLUMNS + 3] = l->keys[i].identity;
     }
-    cli_print_table(o, cells, N_COLUMNS, l->n + 1);
+    return cli_print_table(o, cells, N_COLUMNS, l->n + 1);
 }
 
 int verb_identity(const Options *o)
@@ -158,6 +158,5 @@ int verb_identity(const Options *o)
         return r;
     if (o->json != JSON_OFF)
         return print_json(o, &list);
-    print_table(o, &list);
-    return EXIT_OK;
+    return print_table(o, &list);
 }

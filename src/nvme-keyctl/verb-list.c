@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "basic/json.h"
 #include "basic/limits.h"
 #include "basic/names.h"
 #include "nvme-keyctl/cli.h"
 #include "nvme-keyctl/field.h"
+#include "psk/hostnqn.h"
+
+#define WIDE_TERMINAL 120
 
 /* The columns of list; the last ones are left out where no key has anything there. */
 enum {
@@ -130,6 +135,30 @@ static void fill_cells(json_object *key, Row *row, const char *cells[static N_CO
     cells[COLUMN_EXPIRES] = row->expires;
 }
 
+/* Leaves more room for the other columns of a screen. Programs get the NQN itself. */
+static void mark_own_host(const char *cells[static N_COLUMNS], const char *own)
+{
+    if (own[0] && strcmp(cells[COLUMN_HOST], own) == 0)
+        cells[COLUMN_HOST] = "(this host)";
+}
+
+static void read_own_host(char ret[static NQN_LENGTH_MAX + 2])
+{
+    _cleanup_(freep) char *detail = NULL;
+
+    if (!isatty(STDOUT_FILENO) || hostnqn_read(ret, &detail) < 0)
+        ret[0] = '\0';
+}
+
+/* A narrow terminal has no room for what "show" prints as well. */
+static bool is_narrow(void)
+{
+    struct winsize size;
+
+    return isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 &&
+           size.ws_col > 0 && size.ws_col < WIDE_TERMINAL;
+}
+
 static size_t count_columns(const bool left_out[static N_COLUMNS])
 {
     size_t n = 0;
@@ -144,17 +173,23 @@ static int print_list(const Options *o, json_object *keys)
     static const char *const head[N_COLUMNS] = {
         "ID",       "STATE",       "ROLE",      "KEY SERIAL", "HOST NQN", "SUBSYSTEM NQN",
         "IDENTITY", "FINGERPRINT", "NEXT STEP", "CREDENTIAL", "FOREIGN",  "EXPIRES"};
-    bool left_out[N_COLUMNS] = {[COLUMN_STEP] = !any_has(keys, "step"),
+    bool narrow = is_narrow();
+    bool left_out[N_COLUMNS] = {[COLUMN_SERIAL] = narrow,
+                                [COLUMN_IDENTITY] = narrow,
+                                [COLUMN_FINGERPRINT] = narrow,
+                                [COLUMN_STEP] = !any_has(keys, "step"),
                                 [COLUMN_CREDENTIAL] = !any_has(keys, "credential"),
                                 [COLUMN_FOREIGN] = !any_has(keys, "rivals"),
                                 [COLUMN_EXPIRES] = !any_has(keys, "expires")};
     size_t n = json_object_array_length(keys), n_columns = count_columns(left_out);
     _cleanup_(freep) const char **cells = calloc((n + 1) * n_columns, sizeof(*cells));
     _cleanup_(freep) Row *rows = calloc(n + 1, sizeof(*rows));
+    char own[NQN_LENGTH_MAX + 2];
     const char **c = cells;
 
     if (!cells || !rows)
         return cli_out_of_memory();
+    read_own_host(own);
     for (size_t i = 0; i <= n; i++) {
         const char *row[N_COLUMNS];
 
@@ -162,53 +197,95 @@ static int print_list(const Options *o, json_object *keys)
             memcpy(row, head, sizeof(row));
         else
             fill_cells(json_object_array_get_idx(keys, i - 1), &rows[i], row);
+        mark_own_host(row, own);
         for (size_t column = 0; column < N_COLUMNS; column++)
             if (!left_out[column])
                 *c++ = row[column];
     }
-    cli_print_table(o, cells, n_columns, n + 1);
+    if (cli_print_table(o, cells, n_columns, n + 1) != EXIT_OK)
+        return EXIT_OTHER;
     print_broken(keys);
     if (o->legend)
         printf("\n%zu key%s listed.\n", n, n == 1 ? "" : "s");
     return EXIT_OK;
 }
 
-/* Keys that were made that long ago. Handed-in and broken keys have no time. */
-static json_object *select_older(const Options *o, json_object *keys)
+static bool has_text(json_object *key, const char *member, const char *wanted)
 {
-    json_object *older = json_object_new_array();
-    uint64_t now = (uint64_t)time(NULL) * USEC_PER_SEC, created;
+    return !wanted || strcmp(json_string_or(key, member, ""), wanted) == 0;
+}
 
-    for (size_t i = 0; older && i < json_object_array_length(keys); i++) {
+/* Handed-in and broken keys have no time. */
+static bool is_old_enough(const Options *o, json_object *key, uint64_t now)
+{
+    uint64_t created;
+
+    return o->older_than_usec == 0 || (json_get_uint(key, "created", INT64_MAX, &created) > 0 &&
+                                       created <= now && now - created > o->older_than_usec);
+}
+
+static bool is_wanted(const Options *o, json_object *key, uint64_t now)
+{
+    return has_text(key, "subsystemNQN", o->subsysnqn) && has_text(key, "hostNQN", o->hostnqn) &&
+           has_text(key, "role", o->role) && has_text(key, "state", o->state) &&
+           is_old_enough(o, key, now);
+}
+
+/* By pair, and the keys of a pair by age, so that a successor comes after its predecessor. */
+static int compare(const void *a, const void *b)
+{
+    static const char *const members[] = {"subsystemNQN", "hostNQN"};
+    json_object *one = *(json_object *const *)a, *other = *(json_object *const *)b;
+    uint64_t created = 0, other_created = 0;
+
+    for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
+        int r = strcmp(json_string_or(one, members[i], ""), json_string_or(other, members[i], ""));
+
+        if (r != 0)
+            return r;
+    }
+    (void)json_get_uint(one, "created", INT64_MAX, &created);
+    (void)json_get_uint(other, "created", INT64_MAX, &other_created);
+    if (created != other_created)
+        return created < other_created ? -1 : 1;
+    return strcmp(json_string_or(one, "id", ""), json_string_or(other, "id", ""));
+}
+
+/* Returns a new array, or NULL. */
+static json_object *select_keys(const Options *o, json_object *keys)
+{
+    json_object *wanted = json_object_new_array();
+    uint64_t now = (uint64_t)time(NULL) * USEC_PER_SEC;
+
+    for (size_t i = 0; wanted && i < json_object_array_length(keys); i++) {
         json_object *key = json_object_array_get_idx(keys, i);
 
-        if (json_get_uint(key, "created", INT64_MAX, &created) > 0 && created <= now &&
-            now - created > o->older_than_usec &&
-            json_append_take(older, json_object_get(key)) < 0) {
-            json_object_put(older);
+        if (is_wanted(o, key, now) && json_append_take(wanted, json_object_get(key)) < 0) {
+            json_object_put(wanted);
             return NULL;
         }
     }
-    return older;
+    if (wanted)
+        json_object_array_sort(wanted, compare);
+    return wanted;
 }
 
 int verb_list(const Options *o)
 {
-    _cleanup_(json_putp) json_object *reply = json_object_new_object();
-    json_object *keys = json_object_new_array();
+    _cleanup_(json_putp) json_object *all = json_object_new_array(),
+                                     *reply = json_object_new_object();
+    json_object *keys;
     int r;
 
+    if (!all || !reply)
+        return cli_out_of_memory();
+    r = cli_call_list(o, "List", "key", all);
+    /* A store that does not open still leaves the handed-in keys. */
+    if (r != EXIT_OK && json_object_array_length(all) == 0)
+        return r;
+    keys = select_keys(o, all);
     if (json_add_take(reply, "keys", keys) < 0)
         return cli_out_of_memory();
-    r = cli_call_list(o, "List", "key", keys);
-    /* A store that does not open still leaves the handed-in keys. */
-    if (r != EXIT_OK && json_object_array_length(keys) == 0)
-        return r;
-    if (o->older_than_usec > 0) {
-        keys = select_older(o, keys);
-        if (json_add_take(reply, "keys", keys) < 0)
-            return cli_out_of_memory();
-    }
     if (o->json != JSON_OFF)
         cli_print_json(o, reply);
     else if (print_list(o, keys) != EXIT_OK)

@@ -88,7 +88,8 @@ static int print_table(const Options *o, json_object *results)
         c[2] = json_string_or(result, "answer", "-");
         c[3] = json_string_or(result, "detail", "-");
     }
-    cli_print_table(o, cells, N_COLUMNS, n + 1);
+    if (cli_print_table(o, cells, N_COLUMNS, n + 1) != EXIT_OK)
+        return EXIT_OTHER;
     if (o->legend)
         print_advice(results);
     return EXIT_OK;

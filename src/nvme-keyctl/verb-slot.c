@@ -82,7 +82,8 @@ static int print_slots(const Options *o, json_object *slots, json_object *reply)
         (void)json_get_bool(slot, "opened", &opened);
         *++c = opened ? "yes" : "-";
     }
-    cli_print_table(o, cells, N_COLUMNS, n + 1);
+    if (cli_print_table(o, cells, N_COLUMNS, n + 1) != EXIT_OK)
+        return EXIT_OTHER;
     if (o->legend)
         print_totals(n, reply);
     return EXIT_OK;

@@ -11,7 +11,7 @@ daemon_start
 
 run ctl
 is "list is the default verb" "$status" 0
-like "list: nothing there" "$out" "^ID +STATE.*FINGERPRINT"$'\n\n'"0 keys listed\.$"
+like "list: nothing there" "$out" "0 keys listed\.$"
 run ctl list --json=short
 is "list: nothing there, JSON" "$out" '{"keys":[]}'
 run ctl list --no-legend
@@ -168,7 +168,7 @@ no_word "an id" ctl rotate "$(psk one)" --generate
 no_word "a key file" ctl import "$(psk one)"
 no_word "a recovery key" ctl slot unlock "${recovery%-}"
 refused "too many words" 2 "unexpected argument after add: pass a secret by standard input, --key-file= or the prompt$" ctl add x
-refused "an option of another verb" 2 "list does not take --role" ctl list --role=host
+refused "an option of another verb" 2 "list does not take --force, see nvme-keyctl help list" ctl list --force
 refused "a missing id" 2 "show needs ID" ctl show
 refused "two ids" 2 "unexpected argument after remove ID$" ctl remove "$id" "$id"
 refused "--json= of no mode" 2 "--json= must be off, short or pretty" ctl list --json=yaml

@@ -11,7 +11,7 @@ image_packages=(
     nvme-cli ktls-utils keyutils dracut-core dracut-network zstd
     # the build of nvme-keyd
     gcc make meson ninja-build pkgconf libc6-dev libsystemd-dev systemd-dev libkeyutils-dev
-    libssl-dev libjson-c-dev libtss2-dev libinih-dev scdoc linux-headers-amd64
+    libssl-dev libjson-c-dev libtss2-dev libinih-dev libsmartcols-dev scdoc linux-headers-amd64
     # libtss2 opens this one with dlopen(), so no dependency names it
     libtss2-tcti-device0t64
     # the scenarios

@@ -1,0 +1,61 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck source-path=SCRIPTDIR
+# What a person sees: tables on terminals of several widths, and colours.
+. "$(dirname "$0")/lib.sh"
+
+command -v tmux >/dev/null || skip_all "needs tmux"
+# tmux runs as a server of its own, whose socket is in our directory.
+screen_server() { env -u TMUX TERM=xterm-256color tmux -S "$tmp/tmux" -f /dev/null "$@"; }
+defer 'screen_server kill-server 2>/dev/null'
+
+# screen WIDTH WORD...: sets out to what nvme-keyctl shows on a terminal of that width, with colours as
+# escape sequences. The file appears when the program has ended.
+screen() {
+    local width=$1 end=$((SECONDS + 20)) command
+    shift
+    command=$(printf ' %q' "$build/nvme-keyctl" --socket="$socket" "$@")
+    rm -f "$tmp/done"
+    screen_server kill-session -t screen 2>/dev/null
+    screen_server new-session -d -s screen -x "$width" -y 50 "env $variables $command; touch $tmp/done; sleep 60"
+    until [ -e "$tmp/done" ] || [ "$SECONDS" -gt "$end" ]; do sleep 0.1; done
+    out=$(screen_server capture-pane -t screen -p -e | sed 's/\x1b\[39m//g; s/ *$//' | sed -e :a -e '/^\n*$/{$d;N;ba' -e '}')
+}
+# The text alone.
+plain() { printf "%s\n" "$out" | sed 's/\x1b\[[0-9;]*m//g'; }
+widest() { plain | awk '{ if (length > n) n = length } END { print n + 0 }'; }
+
+daemon_start
+socket=$tmp/varlink
+screen_server new-session -d -s keep "sleep 600"
+variables=
+subsystem=nqn.2014-08.org.nvmexpress:uuid:0d4e0c5a-70a4-4b5e-9a5c-2f6f2a1b3c4d
+id=$(psk one | ctl add --hostnqn="$HOST" --subsysnqn="$subsystem")
+psk two | ctl add --hostnqn="$HOST" --subsysnqn=nqn.2026-11.org.example:a --role=target >/dev/null
+
+# A wrapped NQN, put together again from its column.
+nqn_of() {
+    plain | awk -v head="$1" 'NR == 1 { from = index($0, head); rest = substr($0, from); match(rest, /^[A-Z]+ NQN */); n = from + RLENGTH > length($0) ? 999 : RLENGTH; next }
+        /listed/ { exit } { cell = substr($0, from, n); gsub(/ /, "", cell); printf "%s", cell }'
+}
+
+for width in 80 120 200; do
+    screen "$width" list
+    check "$width columns: no line is longer" test "$(widest)" -le "$width"
+    check "$width columns: an id is whole" grep -q "^$id " <(plain)
+    is "$width columns: no NQN is cut off" "$(nqn_of SUBSYSTEM)" "${subsystem}nqn.2026-11.org.example:a"
+    like "$width columns: the total" "$(plain)" "2 keys listed\\.$"
+done
+screen 200 list
+is "200 columns: one line for each key" "$(plain | grep -cE '^[0-9a-f]{16} .* nqn\.')" 2
+
+like "colours: the head is underlined" "$out" $'\e\\[4m'"ID"
+like "colours: active is green" "$out" $'\e\\[32m'"active"
+variables="NO_COLOR=1"
+screen 200 list
+is "NO_COLOR: no colour" "$(grep -c $'\e' <<<"$out")" 0
+variables="TERM=dumb"
+screen 200 list
+is "TERM=dumb: no colour" "$(grep -c $'\e' <<<"$out")" 0
+is "not a terminal: no colour, and nothing is wrapped" "$(ctl list | grep -c $'\e\\|^ ')" 0
+finish
