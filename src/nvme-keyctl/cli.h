@@ -39,8 +39,10 @@ typedef struct Options {
     uint64_t timeout_usec; /* for a call, including the connection; 0: the default of the verb */
     bool generate, print_key, force, dry_run, check, rollback_counter, new_tpm, help, version;
     bool stalled, target, when_unused, same_psk, revert, wait, no_block;
+    bool no_pager;
     JsonMode json;
     bool legend;
+    unsigned columns;     /* of the terminal; 0 if standard output is none */
     char **arguments;     /* after the verb, ends with NULL */
     char id[CLI_ID_SIZE]; /* of cli_resolve_key() */
 } Options;

@@ -10,6 +10,7 @@
 #include "build-config.h"
 #include "nvme-keyctl/command-line.h"
 #include "nvme-keyctl/output.h"
+#include "nvme-keyctl/pager.h"
 #include "nvme-keyd/config/config.h"
 
 /* One bit for each option, so that a verb can say which it takes. */
@@ -45,6 +46,8 @@
 #define OPT_WAIT OPT(28)
 #define OPT_NO_BLOCK OPT(29)
 #define OPT_STATE OPT(30)
+/* A verb that takes it uses a pager. */
+#define OPT_NO_PAGER OPT(31)
 
 #define OPTS_PAIR (OPT_SUBSYSNQN | OPT_HOSTNQN)
 #define OPTS_NEW                                                                                   \
@@ -114,6 +117,7 @@ static const Option option_table[] = {
     {OPT_TARGET, "target", NULL, MEMBER(target), NULL, "list the hosts of this machine's target"},
     {OPT_WHEN_UNUSED, "when-unused", NULL, MEMBER(when_unused), NULL,
      "wait until no host uses the key of a target"},
+    {OPT_NO_PAGER, "no-pager", NULL, MEMBER(no_pager), NULL, "print to the terminal itself"},
     {OPT_TPM2_PCRS, "tpm2-pcrs", "LIST", MEMBER(tpm2_pcrs), NULL,
      "bind a slot to these PCRs, such as 7+14 (7)"},
     {OPT_WITH_KEY, "with-key", "KEY", MEMBER(with_key), NULL,
@@ -140,9 +144,9 @@ static int verb_help(const Options *o);
 
 static const Verb verb_table[] = {
     {"Keys", NULL, 0, NULL, NULL, NULL},
-    {"list", NULL, OPTS_PAIR | OPT_ROLE | OPT_STATE | OPT_OLDER_THAN, verb_list, "list all keys",
-     NULL},
-    {"show", "ID", 0, verb_show, "show all about one key", NULL},
+    {"list", NULL, OPTS_PAIR | OPT_ROLE | OPT_STATE | OPT_OLDER_THAN | OPT_NO_PAGER, verb_list,
+     "list all keys", NULL},
+    {"show", "ID", OPT_NO_PAGER, verb_show, "show all about one key", NULL},
     {"add", NULL, OPTS_NEW | OPT_KEY_FILE, verb_add,
      "store a PSK from standard input, --key-file= or a prompt", LOOK_KEYS},
     {"generate", NULL, OPTS_NEW | OPT_HMAC | OPT_PRINT_KEY, verb_generate, "store a new random PSK",
@@ -163,17 +167,18 @@ static const Verb verb_table[] = {
     {"revoke", "ID", OPTS_LIFE, verb_revoke, "end a key at once, and refuse its PSK", LOOK_KEYS},
     {"probe", "ID", OPT_ADDRESS, verb_probe, "ask targets whether they accept a PSK", NULL},
     {"Controllers", NULL, 0, NULL, NULL, NULL},
-    {"controllers", NULL, OPT_TARGET, verb_controllers, "list controllers and the keys they use",
-     NULL},
+    {"controllers", NULL, OPT_TARGET | OPT_NO_PAGER, verb_controllers,
+     "list controllers and the keys they use", NULL},
     {"move", "[SUBSYSNQN]", OPT_STALLED | OPT_FORCE | OPT_DRY_RUN, verb_move,
      "reset controllers that use an old key", "nvme-keyctl controllers"},
     {"Service", NULL, 0, NULL, NULL, NULL},
-    {"status", NULL, OPT_CHECK, verb_status, "show the state of service, store and keyring", NULL},
+    {"status", NULL, OPT_CHECK | OPT_NO_PAGER, verb_status,
+     "show the state of service, store and keyring", NULL},
     {"sync", NULL, 0, verb_sync, "reconcile the kernel's keyring with the store",
      "nvme-keyctl status"},
     {"monitor", NULL, 0, verb_monitor, "print what happens to keys, as it happens", NULL},
     {"Slots and store", NULL, 0, NULL, NULL, NULL},
-    {"slot list", NULL, 0, verb_slot_list, "list the slots, which open the store", NULL},
+    {"slot list", NULL, OPT_NO_PAGER, verb_slot_list, "list the slots, which open the store", NULL},
     {"slot add", "TYPE", OPTS_SEAL, verb_slot_add, "add a slot: tpm2, systemd-creds or recovery",
      LOOK_SLOTS},
     {"slot remove", "ID", OPT_FORCE, verb_slot_remove,
@@ -189,7 +194,8 @@ static const Verb verb_table[] = {
     {"Without the service", NULL, 0, NULL, NULL, NULL},
     {"identity", NULL, OPTS_PAIR | OPT_KEY_FILE | OPT_MATCH, verb_identity,
      "print the identities of a PSK, store nothing", NULL},
-    {"help", "[COMMAND...]", 0, verb_help, "show all commands, or the options of one", NULL},
+    {"help", "[COMMAND...]", OPT_NO_PAGER, verb_help, "show all commands, or the options of one",
+     NULL},
 };
 
 static int set_json(Options *o, const char *value)
@@ -253,8 +259,8 @@ static int resolve_argument(const Verb *verb, Options *o)
     return cli_resolve_key(o, verb->run == verb_activate ? "pending" : "active");
 }
 
-/* look: see Verb. */
-static int run(int argc, char **argv, Options *o, const char **ret_look)
+/* look: see Verb. *ret_pager: 0 for none. */
+static int run(int argc, char **argv, Options *o, const char **ret_look, pid_t *ret_pager)
 {
     const Verb *verb;
     int r;
@@ -279,20 +285,27 @@ static int run(int argc, char **argv, Options *o, const char **ret_look)
     if (r != EXIT_OK)
         return r;
     *ret_look = o->dry_run ? NULL : verb->look;
+    if (verb->options & OPT_NO_PAGER && o->columns > 0 && !o->no_pager && !o->check)
+        *ret_pager = pager_start();
     return verb->run(o);
 }
 
 int main(int argc, char **argv)
 {
     _cleanup_(freep) const char **subsysnqns = calloc((size_t)argc + 1, sizeof(*subsysnqns));
-    Options o = {.legend = true, .subsysnqns = subsysnqns};
+    Options o = {.legend = true, .subsysnqns = subsysnqns, .columns = output_columns()};
     const char *look = NULL;
+    pid_t pager = 0;
     int r = output_init();
 
     if (r < 0)
         return cli_fail(EXIT_OTHER, "cannot open /dev/null: %s", strerror(-r));
     if (!subsysnqns)
         return cli_out_of_memory();
-    r = run(argc, argv, &o, &look);
-    return output_finish(r, look);
+    r = run(argc, argv, &o, &look, &pager);
+    if (pager == 0)
+        return output_finish(r, look);
+    (void)fclose(stdout);
+    pager_wait(pager);
+    return r;
 }

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,6 +14,8 @@
 
 /* More than the length of any reply with a secret. */
 #define ROOM_SIZE 4096
+/* Of a terminal that does not know its width, such as a serial console. */
+#define DEFAULT_COLUMNS 80
 
 int output_init(void)
 {
@@ -24,6 +27,17 @@ int output_init(void)
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", modes[fd] | O_NOCTTY) < 0)
             return -errno;
     return 0;
+}
+
+unsigned output_columns(void)
+{
+    struct winsize size;
+
+    if (!isatty(STDOUT_FILENO))
+        return 0;
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col == 0)
+        return DEFAULT_COLUMNS;
+    return size.ws_col;
 }
 
 /* Checks a regular file for room, and a character device for /dev/full. */

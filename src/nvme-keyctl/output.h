@@ -13,6 +13,9 @@
  * so that no socket gets its number. Returns 0 or an error. */
 int output_init(void) _must_check_;
 
+/* The width of the terminal that standard output is, or 0. */
+unsigned output_columns(void);
+
 /* Call this before a change that prints a secret; what names it, e.g. "PSK". Returns EXIT_OK, or
  * prints that standard output is closed, has lost its reader or has no room. Afterwards a reader
  * that goes away is an error of output_flush() instead of a SIGPIPE. */

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "nvme-keyctl/cli.h"
 
@@ -40,7 +39,7 @@ static const char *colour_of(const char *cell)
 }
 
 /* As no-color.org and systemd(1) define them. */
-static bool use_colours(void)
+static bool use_colours(const Options *o)
 {
     const char *term = getenv("TERM"), *colours = getenv("SYSTEMD_COLORS"),
                *no_colour = getenv("NO_COLOR");
@@ -48,8 +47,7 @@ static bool use_colours(void)
     if (colours)
         return strcmp(colours, "0") != 0 && strcmp(colours, "no") != 0 &&
                strcmp(colours, "false") != 0;
-    return isatty(STDOUT_FILENO) && !(no_colour && no_colour[0]) && term &&
-           strcmp(term, "dumb") != 0;
+    return o->columns > 0 && !(no_colour && no_colour[0]) && term && strcmp(term, "dumb") != 0;
 }
 
 /* The head of a column makes it wider, even if it is not printed. */
@@ -89,6 +87,10 @@ static int print(const Options *o, const Table *t)
 
     (void)scols_table_enable_colors(t->scols, t->colours);
     (void)scols_table_enable_minout(t->scols, 1);
+    /* Not what standard output is by now, which may be a pager. */
+    (void)scols_table_set_termforce(t->scols, o->columns > 0 ? SCOLS_TERMFORCE_ALWAYS
+                                                             : SCOLS_TERMFORCE_NEVER);
+    (void)scols_table_set_termwidth(t->scols, o->columns);
     for (size_t i = 0; i < t->n_columns && r == 0; i++)
         r = add_column(o, t, i);
     for (size_t i = 1; i < t->n_rows && r == 0; i++)
@@ -98,7 +100,7 @@ static int print(const Options *o, const Table *t)
 
 int cli_print_table(const Options *o, const char *const *cells, size_t n_columns, size_t n_rows)
 {
-    Table t = {scols_new_table(), cells, n_columns, n_rows, use_colours()};
+    Table t = {scols_new_table(), cells, n_columns, n_rows, use_colours(o)};
     int r = t.scols ? print(o, &t) : -ENOMEM;
 
     scols_unref_table(t.scols);

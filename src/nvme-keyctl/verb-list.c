@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "basic/json.h"
 #include "basic/limits.h"
@@ -142,21 +140,12 @@ static void mark_own_host(const char *cells[static N_COLUMNS], const char *own)
         cells[COLUMN_HOST] = "(this host)";
 }
 
-static void read_own_host(char ret[static NQN_LENGTH_MAX + 2])
+static void read_own_host(const Options *o, char ret[static NQN_LENGTH_MAX + 2])
 {
     _cleanup_(freep) char *detail = NULL;
 
-    if (!isatty(STDOUT_FILENO) || hostnqn_read(ret, &detail) < 0)
+    if (o->columns == 0 || hostnqn_read(ret, &detail) < 0)
         ret[0] = '\0';
-}
-
-/* A narrow terminal has no room for what "show" prints as well. */
-static bool is_narrow(void)
-{
-    struct winsize size;
-
-    return isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 &&
-           size.ws_col > 0 && size.ws_col < WIDE_TERMINAL;
 }
 
 static size_t count_columns(const bool left_out[static N_COLUMNS])
@@ -173,7 +162,8 @@ static int print_list(const Options *o, json_object *keys)
     static const char *const head[N_COLUMNS] = {
         "ID",       "STATE",       "ROLE",      "KEY SERIAL", "HOST NQN", "SUBSYSTEM NQN",
         "IDENTITY", "FINGERPRINT", "NEXT STEP", "CREDENTIAL", "FOREIGN",  "EXPIRES"};
-    bool narrow = is_narrow();
+    /* A narrow terminal has no room for what "show" prints as well. */
+    bool narrow = o->columns > 0 && o->columns < WIDE_TERMINAL;
     bool left_out[N_COLUMNS] = {[COLUMN_SERIAL] = narrow,
                                 [COLUMN_IDENTITY] = narrow,
                                 [COLUMN_FINGERPRINT] = narrow,
@@ -189,7 +179,7 @@ static int print_list(const Options *o, json_object *keys)
 
     if (!cells || !rows)
         return cli_out_of_memory();
-    read_own_host(own);
+    read_own_host(o, own);
     for (size_t i = 0; i <= n; i++) {
         const char *row[N_COLUMNS];
 

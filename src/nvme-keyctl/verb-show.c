@@ -30,12 +30,12 @@ static void print_identities(json_object *key)
         const char *text = json_string_or(identity, "identity", "-");
         uint64_t serial = 0;
 
-        field_print(i == 0 ? "Identities" : "", text);
+        field_print("Identity", text);
         if (json_get_uint(identity, "serial", INT32_MAX, &serial) > 0)
-            printf("%16sin the keyring as %08x\n", "", (unsigned)serial);
+            printf("%14s: %08x\n", "Key serial", (unsigned)serial);
         else
-            printf("%16snot in the keyring%s\n", "",
-                   lifetime > 0 ? ", until the kernel asks for it" : "");
+            field_print("Key serial", lifetime > 0 ? "none until the kernel asks for the key"
+                                                   : "none, not in the keyring");
     }
 }
 

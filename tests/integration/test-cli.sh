@@ -45,7 +45,8 @@ like "add publishes" "$identity" "^NVMe1R01 $HOST $SUBSYSTEM [A-Za-z0-9+/]{43}=$
 
 run ctl show "$id"
 like "show: ID" "$out" " ID: $id"
-like "show: identity" "$out" "Identities: NVMe1R01 $HOST $SUBSYSTEM [^ ]+="$'\n'" +in the keyring as [0-9a-f]{8}"
+is "show: each line has a label" "$(grep -cvE '^ *[A-Z][A-Za-z ]+: [^ ]' <<<"$out")" 0
+like "show: identity" "$out" "Identity: NVMe1R01 $HOST $SUBSYSTEM [^ ]+="$'\n'" +Key serial: [0-9a-f]{8}"
 is "show: JSON" "$(ctl show "$id" --json=short | json 'o["key"]["identities"][0]["identity"]')" "$identity"
 
 two=$(add two t --role=target --comment="a shelf" --derivation=compat)

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck source-path=SCRIPTDIR
-# What a person sees: tables on terminals of several widths, and colours.
+# What a person sees: tables on terminals of several widths, colours, and the pager.
 . "$(dirname "$0")/lib.sh"
 
 command -v tmux >/dev/null || skip_all "needs tmux"
@@ -17,7 +17,7 @@ screen() {
     command=$(printf ' %q' "$build/nvme-keyctl" --socket="$socket" "$@")
     rm -f "$tmp/done"
     screen_server kill-session -t screen 2>/dev/null
-    screen_server new-session -d -s screen -x "$width" -y 50 "env $variables $command; touch $tmp/done; sleep 60"
+    screen_server new-session -d -s screen -x "$width" -y 150 "env $variables $command; touch $tmp/done; sleep 60"
     until [ -e "$tmp/done" ] || [ "$SECONDS" -gt "$end" ]; do sleep 0.1; done
     out=$(screen_server capture-pane -t screen -p -e | sed 's/\x1b\[39m//g; s/ *$//' | sed -e :a -e '/^\n*$/{$d;N;ba' -e '}')
 }
@@ -58,4 +58,34 @@ variables="TERM=dumb"
 screen 200 list
 is "TERM=dumb: no colour" "$(grep -c $'\e' <<<"$out")" 0
 is "not a terminal: no colour, and nothing is wrapped" "$(ctl list | grep -c $'\e\\|^ ')" 0
+# A pager that marks what goes through it.
+cat >"$tmp/pager" <<'PAGER'
+#!/bin/sh
+echo "pager, LESSSECURE=$LESSSECURE"
+exec cat
+PAGER
+chmod +x "$tmp/pager"
+variables="SYSTEMD_PAGER=$tmp/pager"
+for words in list "show $id" status "slot list" help "list --json=pretty"; do
+    read -ra command <<<"$words"
+    screen 200 "${command[@]}"
+    like "pager: ${command[*]//$id/ID}" "$(plain)" "^pager, LESSSECURE=1"
+done
+screen 120 list
+check "pager: the table is as wide as the terminal" test "$(widest)" -le 120
+like "pager: colours stay" "$out" $'\e\\[32m'"active"
+for words in "list --no-pager" "status --check" "identity --subsysnqn=x" sync; do
+    read -ra command <<<"$words"
+    screen 200 "${command[@]}"
+    is "no pager: $words" "$(plain | grep -c '^pager')" 0
+done
+variables="SYSTEMD_PAGER="
+screen 200 list
+is "no pager: SYSTEMD_PAGER is empty" "$(plain | grep -c '^pager')$(plain | grep -c '^2 keys')" 01
+variables="SYSTEMD_PAGER=/nonexistent/pager"
+screen 200 list
+check "a pager that is not there: the program ends" test -e "$tmp/done"
+variables="SYSTEMD_PAGER=true"
+screen 200 list
+check "a pager that does not read: the program ends" test -e "$tmp/done"
 finish
