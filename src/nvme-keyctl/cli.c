@@ -296,21 +296,28 @@ void cli_print_json(const Options *o, json_object *object)
     printf("%s\n", json_object_to_json_string_ext(object, flags));
 }
 
+int cli_check_nqn(const Options *o, const char *name, const char *what)
+{
+    _cleanup_(freep) char *detail = NULL;
+
+    if ((o->force && nqn_is_usable(name, strlen(name))) || nqn_check_text(name, what, &detail) == 0)
+        return EXIT_OK;
+    return detail ? cli_fail(EXIT_INVALID, "%s", detail) : cli_out_of_memory();
+}
+
 int cli_hostnqn(const Options *o, char ret[static NQN_LENGTH_MAX + 2])
 {
     _cleanup_(freep) char *detail = NULL;
     int r;
 
-    if (o->hostnqn) {
-        r = nqn_check_text(o->hostnqn, "host NQN", &detail);
-        if (r == 0)
-            strcpy(ret, o->hostnqn);
-    } else {
+    if (!o->hostnqn) {
         r = hostnqn_read(ret, &detail);
-        if (r < 0)
-            return cli_fail(EXIT_INVALID, "--hostnqn= is missing, and %s",
-                            detail ? detail : "none");
-        r = nqn_check_text(ret, "host NQN of " NAMES_HOSTNQN_FILE, &detail);
+        return r < 0 ? cli_fail(EXIT_INVALID, "--hostnqn= is missing, and %s",
+                                detail ? detail : "none")
+                     : cli_check_nqn(o, ret, "host NQN of " NAMES_HOSTNQN_FILE);
     }
-    return r < 0 ? cli_fail(EXIT_INVALID, "%s", detail ? detail : strerror(-r)) : EXIT_OK;
+    r = cli_check_nqn(o, o->hostnqn, "host NQN");
+    if (r == EXIT_OK)
+        strcpy(ret, o->hostnqn);
+    return r;
 }

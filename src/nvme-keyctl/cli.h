@@ -106,6 +106,8 @@ void cli_print_json(const Options *o, json_object *object);
  * them. On a terminal it is fitted to the width. Returns an exit code. */
 int cli_print_table(const Options *o, const char *const *cells, size_t n_columns, size_t n_rows);
 
+/* Checks an NQN that a person has chosen; what: "host NQN". --force: any that the kernel takes. */
+int cli_check_nqn(const Options *o, const char *name, const char *what);
 /* The host NQN of the options or, by default, of this machine, checked. */
 int cli_hostnqn(const Options *o, char ret[static NQN_LENGTH_MAX + 2]);
 

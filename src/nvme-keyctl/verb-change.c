@@ -8,7 +8,6 @@
 #include "nvme-keyctl/cli.h"
 #include "nvme-keyctl/output.h"
 #include "psk/limits.h"
-#include "psk/nqn.h"
 #include "varlink/json-wire.h"
 
 /* add, generate, rotate and sync change keys or the ring. */
@@ -110,14 +109,13 @@ static int add_rotated(const Options *o, json_object *p)
 /* The members that add and generate share. The host NQN is looked up here, where the user is. */
 static int add_description(const Options *o, json_object *p)
 {
-    _cleanup_(freep) char *detail = NULL;
     char hostnqn[NQN_LENGTH_MAX + 2];
     int r;
 
     if (!o->subsysnqn)
         return cli_fail(EXIT_USAGE, "--subsysnqn= is missing");
-    if (nqn_check_text(o->subsysnqn, "subsystem NQN", &detail) < 0)
-        return cli_fail(EXIT_INVALID, "%s", detail ? detail : "out of memory");
+    if ((r = cli_check_nqn(o, o->subsysnqn, "subsystem NQN")) != EXIT_OK)
+        return r;
     if (!o->hostnqn && o->role && strcmp(o->role, "target") == 0)
         return cli_fail(EXIT_USAGE,
                         "--hostnqn= is missing: a target needs the NQN of the host that connects");

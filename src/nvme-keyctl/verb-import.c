@@ -120,14 +120,11 @@ static int add_key(ImportRun *run, const KeyfileLine *l)
 
     if (!key || psk_interchange_format(l->hash, l->psk, &text) != 0)
         return -ENOMEM;
-    if (l->identity)
-        r = json_add_take(key, "identity",
-                          json_object_new_string_len(l->identity, (int)l->identity_length));
+    if (*l->identity)
+        r = json_add_string(key, "identity", l->identity);
     else
-        r = json_add_take(key, "hostNQN",
-                          json_object_new_string_len(l->hostnqn, (int)l->hostnqn_length)) |
-            json_add_take(key, "subsystemNQN",
-                          json_object_new_string_len(l->subsysnqn, (int)l->subsysnqn_length));
+        r = json_add_string(key, "hostNQN", l->hostnqn) |
+            json_add_string(key, "subsystemNQN", l->subsysnqn);
     if (r < 0 || json_add_string(key, "psk", (const char *)text->data) < 0)
         return -ENOMEM;
     if (!run->keys)
@@ -211,7 +208,7 @@ static int take_line(ImportRun *run, const char *text, size_t length)
         return cli_fail(r < 0 ? EXIT_OTHER : EXIT_OK, "%s:%zu: %s", run->source.name,
                         run->source.line, psk_error_text(r));
     }
-    run->skipped += l.kind == KEYFILE_DHCHAP;
+    run->skipped += l.kind == KEYFILE_DHCHAP || l.kind == KEYFILE_GENERATED;
     /* After an error, further lines are only checked. */
     if (!l.psk || run->errors > 0)
         return EXIT_OK;

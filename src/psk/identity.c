@@ -56,7 +56,6 @@ int psk_identity_parse(const char *text, size_t length, PskIdentity *ret)
 {
     const char *p, *end = text + length;
     PskIdentity i = {0};
-    size_t position;
 
     if (length > PSK_IDENTITY_MAX || parse_head(text, length, &i) != 0)
         return PSK_E_IDENTITY;
@@ -65,9 +64,8 @@ int psk_identity_parse(const char *text, size_t length, PskIdentity *ret)
     i.hostnqn = next_part(&p, end, &i.hostnqn_length);
     i.subsysnqn = next_part(&p, end, &i.subsysnqn_length);
     i.digest = next_part(&p, end, &i.digest_length);
-    if (!i.subsysnqn || p || nqn_check(i.hostnqn, i.hostnqn_length, &position) != NQN_OK ||
-        nqn_check(i.subsysnqn, i.subsysnqn_length, &position) != NQN_OK ||
-        (i.digest && !digest_is_valid(&i)))
+    if (!i.subsysnqn || p || !nqn_is_usable(i.hostnqn, i.hostnqn_length) ||
+        !nqn_is_usable(i.subsysnqn, i.subsysnqn_length) || (i.digest && !digest_is_valid(&i)))
         return PSK_E_IDENTITY;
 
     *ret = i;

@@ -32,7 +32,7 @@ void psk_identity_format(unsigned version, PskHash hash, const char *hostnqn, co
 bool psk_identity_fits_version_0(const char *hostnqn, const char *subsysnqn);
 
 /* Parses an identity of a configured PSK ("R"), as a peer or a request names it: exactly one blank
- * between its parts and valid NQNs. A version 1 identity may lack its digest, which a requester
+ * between its parts and usable NQNs. A version 1 identity may lack its digest, which a requester
  * cannot know. Returns 0 or PSK_E_IDENTITY. */
 int psk_identity_parse(const char *text, size_t length, PskIdentity *ret) _must_check_;
 

@@ -6,15 +6,26 @@
 #include "psk/limits.h"
 #include "psk/nqn.h"
 
+static bool is_allowed(unsigned char c)
+{
+    return c > ' ' && c < 0x7f && c != ';';
+}
+
+bool nqn_is_usable(const char *name, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if (!is_allowed((unsigned char)name[i]))
+            return false;
+    return length > 0 && length <= NQN_LENGTH_MAX;
+}
+
 NqnFault nqn_check(const char *name, size_t length, size_t *ret_position)
 {
     for (size_t i = 0; i < length; i++) {
-        unsigned char c = (unsigned char)name[i];
-
         *ret_position = i;
         if (i >= NQN_LENGTH_MAX)
             return NQN_TOO_LONG;
-        if (c <= ' ' || c >= 0x7f || c == ';')
+        if (!is_allowed((unsigned char)name[i]))
             return NQN_CHARACTER;
         if (i < 4 && name[i] != "nqn."[i])
             return NQN_PREFIX;

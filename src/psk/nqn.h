@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "basic/macro.h"
@@ -19,6 +20,11 @@ typedef enum NqnFault {
  * (it separates the parts of an identity) and without ';' (it ends a key's description for
  * keyctl(1) and tlshd). *ret_position is the offset of the character that offends. */
 NqnFault nqn_check(const char *name, size_t length, size_t *ret_position);
+
+/* True for a name that an identity can carry and the kernel takes, although it need not begin with
+ * "nqn.": examples of nvme-cli and its tests have such names. At most 223 bytes of the characters
+ * that nqn_check() allows. */
+bool nqn_is_usable(const char *name, size_t length);
 
 /* Checks a NUL-terminated name; on failure *reterr_text gets a line for people that names the
  * character and its place, to be freed. what: "host NQN". Returns 0, -EINVAL or -ENOMEM. */

@@ -38,8 +38,8 @@ const char *psk_error_text(int error)
                "or "
                "SHA-384 (R02), with one of 48";
     case PSK_E_NQN:
-        return "not an NQN: \"nqn.\" and more, at most 223 printable characters without blank and "
-               "semicolon";
+        return "not an NQN: at most 223 printable characters without blank and semicolon, and "
+               "\"nqn.\" at the beginning";
     case PSK_E_MARK:
         return "a byte order mark stands at the beginning: save the file as plain ASCII, without "
                "it";
@@ -49,8 +49,7 @@ const char *psk_error_text(int error)
         return "more than one word: a PSK stands alone, without a second line and without text "
                "after it";
     case PSK_E_LINE:
-        return "not a line of a key file: IDENTITY KEY or HOSTNQN SUBSYSNQN KEY, with one blank "
-               "between them";
+        return "not a line of a key file: IDENTITY KEY or HOSTNQN SUBSYSNQN KEY";
     }
     return "unknown error";
 }

@@ -23,11 +23,10 @@ static void check_accepted(const char *text, size_t length, const PskIdentity *i
 {
     char host[PSK_IDENTITY_MAX + 1], subsys[PSK_IDENTITY_MAX + 1], digest[PSK_IDENTITY_MAX + 1];
     char again[PSK_IDENTITY_MAX + 1];
-    size_t position;
 
     if (i->version > 1 || (i->hash != PSK_HASH_SHA256 && i->hash != PSK_HASH_SHA384) ||
-        nqn_check(i->hostnqn, i->hostnqn_length, &position) != NQN_OK ||
-        nqn_check(i->subsysnqn, i->subsysnqn_length, &position) != NQN_OK ||
+        !nqn_is_usable(i->hostnqn, i->hostnqn_length) ||
+        !nqn_is_usable(i->subsysnqn, i->subsysnqn_length) ||
         !copy_part(i->hostnqn, i->hostnqn_length, host) ||
         !copy_part(i->subsysnqn, i->subsysnqn_length, subsys))
         abort();

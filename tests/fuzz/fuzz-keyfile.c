@@ -8,34 +8,28 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static bool is_within(const char *part, size_t length, const char *text, size_t size)
-{
-    return part >= text && length <= size && (size_t)(part - text) <= size - length;
-}
-
-/* The names are NQNs of the line, the size of the key fits its hash, and the key may be stored
- * under its identity. */
-static void check_accepted(const char *text, size_t size, const KeyfileLine *l)
+/* The names are usable, the size of the key fits its hash, and the key may be stored under its
+ * identity, which has the names and single blanks. */
+static void check_accepted(const KeyfileLine *l)
 {
     _cleanup_(secret_freep) Secret *again = NULL;
     bool derived = l->kind == KEYFILE_DERIVED;
     PskIdentity i;
-    size_t position;
 
-    if (!is_within(l->hostnqn, l->hostnqn_length, text, size) ||
-        !is_within(l->subsysnqn, l->subsysnqn_length, text, size) ||
-        nqn_check(l->hostnqn, l->hostnqn_length, &position) != NQN_OK ||
-        nqn_check(l->subsysnqn, l->subsysnqn_length, &position) != NQN_OK ||
+    if (!nqn_is_usable(l->hostnqn, strlen(l->hostnqn)) ||
+        !nqn_is_usable(l->subsysnqn, strlen(l->subsysnqn)) ||
         psk_interchange_format(l->hash, l->psk, &again) != 0 ||
         again->size > PSK_INTERCHANGE_MAX + 1)
         abort();
-    if (derived != (l->identity != NULL))
+    if (derived != (*l->identity != '\0'))
         abort();
     if (derived &&
-        (!is_within(l->identity, l->identity_length, text, size) ||
-         psk_identity_parse_key(l->identity, l->identity_length, l->psk->size, &i) != 0 ||
-         i.hostnqn != l->hostnqn || i.subsysnqn != l->subsysnqn ||
-         (i.version == 1) != (i.digest != NULL)))
+        (psk_identity_parse_key(l->identity, strlen(l->identity), l->psk->size, &i) != 0 ||
+         i.hostnqn_length != strlen(l->hostnqn) ||
+         memcmp(i.hostnqn, l->hostnqn, i.hostnqn_length) != 0 ||
+         i.subsysnqn_length != strlen(l->subsysnqn) ||
+         memcmp(i.subsysnqn, l->subsysnqn, i.subsysnqn_length) != 0 ||
+         (i.version == 1) != (i.digest != NULL) || strstr(l->identity, "  ")))
         abort();
 }
 
@@ -49,6 +43,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (r == 0 && (l.kind == KEYFILE_DERIVED || l.kind == KEYFILE_CONFIGURED) != (l.psk != NULL))
         abort();
     if (l.psk)
-        check_accepted((const char *)data, size, &l);
+        check_accepted(&l);
     return 0;
 }

@@ -44,7 +44,7 @@ WORDS = {
 }
 STEPS = ("activate", "retire", "revoke", "remove")
 ID = re.compile(r"[0-9a-f]{16}")
-NQN = re.compile(r"nqn\.[!-:<-~]{1,219}")
+NQN = re.compile(r"[!-:<-~]{1,223}")
 DIGEST_SIZES = {"sha256": 32, "sha384": 48}
 TIME_MAX = (1 << 63) - 1
 

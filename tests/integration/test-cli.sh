@@ -232,6 +232,10 @@ no_nqn() {
 no_nqn "empty" 'subsystem NQN "" is too short' "$HOST" ""
 no_nqn "only the prefix" 'subsystem NQN "nqn." is too short' "$HOST" nqn.
 no_nqn "another prefix" 'host NQN does not begin with "nqn." \(character 1\)' iqn.2026 "$SUBSYSTEM"
+run ctl add --force --hostnqn=hostnqn --subsysnqn=blktests-subsystem-1 <<<"$good"
+is "NQN: another prefix, forced" "$status$err" 0
+check "NQN: another prefix, forced: it is there" ctl remove "$out"
+like "identity: of names without nqn." "$("$build/nvme-keyctl" identity --hostnqn=x --subsysnqn=y <<<"$good")" "NVMe1R01 x y "
 no_nqn "a blank" 'subsystem NQN has a blank \(0x20\) at character 6' "$HOST" "nqn.a b"
 no_nqn "a semicolon" "host NQN has ';' at character 7" "nqn.ab;c" "$SUBSYSTEM"
 no_nqn "a newline" 'subsystem NQN has a byte \(0x0a\) at character 6' "$HOST" nqn.a$'\n'

@@ -82,15 +82,16 @@ daemon_start
 
 v0=$(line v0-old one a) v1=$(line v1 two a) big=$(line v1-384 three b)
 {
-    echo "# exported by nvme"
+    printf '\xef\xbb\xbf# exported by nvme\n'
     echo
-    echo "$v0"
-    printf '%s\r\n' "$v1"
+    sed 's/ /\t/g' <<<"$v0"
+    printf '%s\r\n' "${v1// /   }"
+    line generated x y
     echo "$HOST DHHC-1:00:ia6zGodOr4SEG0Zzaw398rpY0wqipUWj4jWjUh4HWUz6aQ2n:"
     printf '%s' "$big"
 } | make_file
 run ctl import "$file"
-is "nvme-cli: it is imported" "$status $out" "0 3 imported, 0 unchanged, 1 skipped"
+is "nvme-cli: it is imported" "$status $out" "0 3 imported, 0 unchanged, 2 skipped"
 like "nvme-cli: the store is made for it" "$err" "^nvme-keyctl: the store is new and sealed by systemd-creds"
 is "nvme-cli: exactly those identities" "$(ring_names)" \
     "$(printf '%s\n' "${v0% *}" "${v1% *}" "${big% *}" | sort)"
@@ -102,13 +103,27 @@ is "nvme-cli: the properties of the key of version 0" "$(ctl show "$id" --json=s
     json '(o["key"]["kind"], o["key"]["hash"], o["key"]["identityVersions"], "derivation" in o["key"])')" \
     "('derived', 'sha256', [0], False)"
 run ctl import - <"$file"
-is "again: nothing changes" "$status $out$err" "0 0 imported, 3 unchanged, 1 skipped"
+is "again: nothing changes" "$status $out$err" "0 0 imported, 3 unchanged, 2 skipped"
 daemon_stop
 daemon_start
 is "after a restart: the same" "$(ring_names | wc -l) $(count)" "3 3"
 like "rotation makes it a configured key" "$(psk new | ctl rotate "$id" --force --json=short | json 'o["key"]["kind"]')" configured
 is "rotation: the identity is the same" "$(ring_names)" "$(printf '%s\n' "${v0% *}" "${v1% *}" "${big% *}" | sort)"
 is "rotation: the bytes are not" "$([ "$(ring_hex "${v0% *}")" != "$(line_hex "$v0")" ] && echo other)" other
+
+# --- names that nvme-cli's pages and tests have
+
+printf '%s\n' "NVMe0R01 hostnqn blktests-subsystem-1 ${v0##* }" "host-2 subsystem-2 $(psk without)" | make_file
+run ctl import "$file"
+is "names without nqn.: they are imported" "$status $out" "0 2 imported, 0 unchanged, 0 skipped"
+like "names without nqn.: they are published" "$(ring_names)" "NVMe0R01 hostnqn blktests-subsystem-1"
+like "names without nqn.: also of a configured PSK" "$(ring_names)" "NVMe1R01 host-2 subsystem-2 "
+daemon_stop
+daemon_start
+is "names without nqn.: the store has them after a restart" "$(ctl status --json=short | json 'o["keys"], o["broken"]')" "(6, 0)"
+is "names without nqn.: as docs/CREDSTORE.md has them" "$("$python" "$source/tests/integration/read-store.py" "$state" |
+    grep -c "host-2\|hostnqn")" 2
+for id in $(ctl list --no-legend | awk '/subsystem-[12]/ { print $1 }'); do ctl remove "$id"; done
 
 # --- our own form
 
@@ -135,7 +150,6 @@ bad() {
         [ "$(count)" = "$base" ]
     result $? "$text" || diag "status: $status, expected $expected" "stderr: $err" "stdout: $out"
 }
-bad "a generated key" 3 "$file:2: .*generated key" "$(line generated x y)"
 bad "a line of one word" 3 "$file:2: not a line of a key file" "hello"
 bad "version 1 without digest" 3 "$file:2: .*ends with a PSK digest" "NVMe1R01 $HOST $SUBSYSTEM ${v0##* }"
 bad "two errors are both reported" 3 "$file:2: .*$file:4: " "x" "$(line v1 seven f)" "y"

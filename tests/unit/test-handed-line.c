@@ -34,7 +34,7 @@ TEST(lines)
         {SUBSYSTEM, PSK_E_LINE},
         {PSK_A, PSK_E_LINE},
         {"nqn. " PSK_A, PSK_E_NQN},
-        {SUBSYSTEM "  " PSK_A, PSK_E_NQN},
+        {SUBSYSTEM "  " PSK_A, PSK_E_LINE},
         {SUBSYSTEM " NVMeTLSkey-1:01:AAAA:", PSK_E_LENGTH},
         {"# role=host", 0},
         {"", 0},
@@ -55,11 +55,11 @@ TEST(options)
     _cleanup_(handed_line_done) HandedLine own = {.versions = 9}, all = own, derived = own;
 
     ASSERT_EQ(line(SUBSYSTEM " " PSK_A "\r", &own), 0);
-    ASSERT_TRUE(own.key.psk && !own.key.hostnqn);
+    ASSERT_TRUE(own.key.psk && !*own.key.hostnqn);
     ASSERT_EQ(own.role, KEY_ROLE_HOST);
     ASSERT_EQ(own.versions, 0);
     ASSERT_EQ(own.derivation, PSK_RFC8446);
-    ASSERT_EQ(own.key.subsysnqn_length, strlen(SUBSYSTEM));
+    ASSERT_STR(own.key.subsysnqn, SUBSYSTEM);
 
     ASSERT_EQ(line("\trole=both  identity-version=0,1\tderivation=compat " HOST " " SUBSYSTEM
                    " " PSK_A,
@@ -69,7 +69,7 @@ TEST(options)
     ASSERT_EQ(all.role, KEY_ROLE_BOTH);
     ASSERT_EQ(all.versions, 3);
     ASSERT_EQ(all.derivation, PSK_COMPAT);
-    ASSERT_EQ(all.key.hostnqn_length, strlen(HOST));
+    ASSERT_STR(all.key.hostnqn, HOST);
 
     ASSERT_EQ(line("role=target " DERIVED, &derived), 0);
     ASSERT_EQ(derived.key.kind, KEYFILE_DERIVED);

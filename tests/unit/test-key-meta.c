@@ -238,7 +238,7 @@ static const struct {
     {"\"" HOST "\"", "\"nqn.a\\u0000\""},
     {"\"" HOST "\"", "\"nqn.a\\u0062\""},
     {"\"nqn.a:b\"", "[]"},
-    {"\"nqn.a:b\"", "\"iqn.a:b\""},
+    {"\"nqn.a:b\"", "\"nqn.a;b\""},
     {"\"nqn.a:b\"", "\"nqn.a\\/b\""},
     {"\"role\":\"target\",", ""},
     {"\"target\"", "\"\""},

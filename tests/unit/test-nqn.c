@@ -113,6 +113,28 @@ TEST(prefix_case)
     }
 }
 
+/* What the kernel takes is more than what a person should choose. */
+TEST(usable)
+{
+    static const char *const names[] = {"x", "blktests-subsystem-1", "iqn.x1", "nqn.", "nqn.a:b"};
+    char name[300];
+
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        ASSERT_TRUE(nqn_is_usable(names[i], strlen(names[i])));
+    for (int c = 0; c < 256; c++) {
+        const char text[] = {'x', (char)c, 'y'};
+        bool good = c > ' ' && c < 0x7f && c != ';';
+
+        if (nqn_is_usable(text, sizeof(text)) != good)
+            TEST_FAIL("byte 0x%02x", (unsigned)c);
+    }
+    ASSERT_TRUE(!nqn_is_usable("", 0));
+    make_name(name, 223);
+    ASSERT_TRUE(nqn_is_usable(name, 223));
+    make_name(name, 224);
+    ASSERT_TRUE(!nqn_is_usable(name, 224));
+}
+
 /* True if a bad name gives this text. */
 static bool says(const char *name, const char *expected)
 {

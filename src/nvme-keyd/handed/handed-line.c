@@ -72,7 +72,8 @@ static int parse_own(const char *text, const char *blank, size_t length, Keyfile
 
     if (nqn_check(text, n, &position) != NQN_OK)
         return PSK_E_NQN;
-    *ret = (KeyfileLine){.kind = KEYFILE_CONFIGURED, .subsysnqn = text, .subsysnqn_length = n};
+    *ret = (KeyfileLine){.kind = KEYFILE_CONFIGURED};
+    memcpy(ret->subsysnqn, text, n);
     r = psk_interchange_parse(blank + 1, length - n - 1, &ret->hash, &ret->psk);
     if (r != 0)
         *ret = (KeyfileLine){.kind = KEYFILE_NOTHING};

@@ -20,7 +20,7 @@ typedef struct HandedLine {
     KeyRole role;      /* host, unless an option says otherwise */
     unsigned versions; /* KEY_VERSION_BIT()s; 0: the default of the role */
     PskDerivation derivation;
-    KeyfileLine key; /* its hostnqn is NULL for the host NQN of this machine */
+    KeyfileLine key; /* its hostnqn is empty for the host NQN of this machine */
 } HandedLine;
 
 static inline void handed_line_done(const HandedLine *l)

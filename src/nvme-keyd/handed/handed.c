@@ -61,24 +61,16 @@ static int set_id(Key *k)
 static int make_key(const HandedLine *l, const char *own, Key **ret, Secret **ret_payload,
                     char **reterr_detail)
 {
-    char hostnqn[NQN_LENGTH_MAX + 1], subsysnqn[NQN_LENGTH_MAX + 1], identity[PSK_IDENTITY_MAX + 1];
     const KeyfileLine *f = &l->key;
-    KeyRequest q = {.hostnqn = own,
-                    .subsysnqn = subsysnqn,
+    KeyRequest q = {.hostnqn = *f->hostnqn ? f->hostnqn : own,
+                    .subsysnqn = f->subsysnqn,
                     .role = l->role,
                     .versions = l->versions,
                     .derivation = l->derivation,
                     .hash = f->hash,
                     .configured = f->psk};
 
-    if (f->hostnqn) {
-        (void)snprintf(hostnqn, sizeof(hostnqn), "%.*s", (int)f->hostnqn_length, f->hostnqn);
-        q.hostnqn = hostnqn;
-    }
-    (void)snprintf(subsysnqn, sizeof(subsysnqn), "%.*s", (int)f->subsysnqn_length, f->subsysnqn);
-    if (f->identity)
-        (void)snprintf(identity, sizeof(identity), "%.*s", (int)f->identity_length, f->identity);
-    return key_make(&q, f->identity ? identity : NULL, ret, ret_payload, reterr_detail);
+    return key_make(&q, *f->identity ? f->identity : NULL, ret, ret_payload, reterr_detail);
 }
 
 static int open_credential(const char *dir, const char *name)
@@ -168,12 +160,12 @@ static int read_line(const char *name, const char *line, size_t length, const ch
         return detail_set(reterr_detail, -EINVAL, "%s", handed_line_error_text(r));
     if (r < 0 || !l.key.psk)
         return r;
-    if (!l.key.hostnqn && l.role == KEY_ROLE_TARGET)
+    if (!*l.key.hostnqn && l.role == KEY_ROLE_TARGET)
         return detail_set(
             reterr_detail, -EINVAL,
             "a key with role=target needs the NQN of the connecting host before the NQN "
             "of the subsystem, because the default is the host NQN of this machine");
-    if (!l.key.hostnqn && !hostnqn)
+    if (!*l.key.hostnqn && !hostnqn)
         return detail_set(reterr_detail, -ENODATA,
                           "no host NQN given, and none in " NAMES_HOSTNQN_FILE ": " HOSTNQN_ADVICE);
     r = make_key(&l, hostnqn, &k, &payload, reterr_detail);

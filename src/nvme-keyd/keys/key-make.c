@@ -83,6 +83,13 @@ int key_new(const KeyRequest *q, const char *hostnqn, Key **ret)
     return 0;
 }
 
+/* A name that a person chooses begins with "nqn.", unless forced; one from a file need not. */
+static int check_name(const char *name, const char *what, bool strict, char **reterr_detail)
+{
+    return !strict && nqn_is_usable(name, strlen(name)) ? 0
+                                                        : nqn_check_text(name, what, reterr_detail);
+}
+
 int key_prepare(const KeyRequest *q, Key **ret, char **reterr_detail)
 {
     _cleanup_(key_freep) Key *k = NULL;
@@ -98,8 +105,8 @@ int key_prepare(const KeyRequest *q, Key **ret, char **reterr_detail)
         return r;
     if (!hostnqn)
         hostnqn = own;
-    if ((r = nqn_check_text(hostnqn, "host NQN", reterr_detail)) < 0 ||
-        (r = nqn_check_text(q->subsysnqn, "subsystem NQN", reterr_detail)) < 0 ||
+    if ((r = check_name(hostnqn, "host NQN", !q->force, reterr_detail)) < 0 ||
+        (r = check_name(q->subsysnqn, "subsystem NQN", !q->force, reterr_detail)) < 0 ||
         (r = check_sides(q, hostnqn, reterr_detail)) < 0 || (r = key_new(q, hostnqn, &k)) < 0 ||
         (r = check_versions(k, reterr_detail)) < 0)
         return r;
@@ -156,8 +163,8 @@ static int make_configured(const KeyRequest *request, Key **ret, Secret **ret_pa
     _cleanup_(key_freep) Key *k = NULL;
     int r;
 
-    if ((r = nqn_check_text(request->hostnqn, "host NQN", reterr_detail)) < 0 ||
-        (r = nqn_check_text(request->subsysnqn, "subsystem NQN", reterr_detail)) < 0 ||
+    if ((r = check_name(request->hostnqn, "host NQN", false, reterr_detail)) < 0 ||
+        (r = check_name(request->subsysnqn, "subsystem NQN", false, reterr_detail)) < 0 ||
         (r = key_new(request, request->hostnqn, &k)) < 0)
         return r;
     r = key_fill(k, request->configured, ret_payload, reterr_detail);

@@ -46,10 +46,8 @@ static bool scan_member(Scan *s, const char *member, char *ret, size_t capacity)
 static int scan_nqn(Scan *s, const char *member, char **ret)
 {
     char name[NQN_LENGTH_MAX + 1];
-    size_t position;
 
-    if (!scan_member(s, member, name, sizeof(name)) ||
-        nqn_check(name, strlen(name), &position) != NQN_OK)
+    if (!scan_member(s, member, name, sizeof(name)) || !nqn_is_usable(name, strlen(name)))
         return -EBADMSG;
     *ret = strdup(name);
     return *ret ? 0 : -ENOMEM;

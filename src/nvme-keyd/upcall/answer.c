@@ -164,10 +164,9 @@ static const Key *find_pair(const Question *q)
 {
     const char *hostnqn = q->description + strlen(NAMES_PAIR_REQUEST);
     const char *blank = strchr(hostnqn, ' ');
-    size_t position, n = blank ? (size_t)(blank - hostnqn) : 0;
+    size_t n = blank ? (size_t)(blank - hostnqn) : 0;
 
-    if (!blank || nqn_check(hostnqn, n, &position) != NQN_OK ||
-        nqn_check(blank + 1, strlen(blank + 1), &position) != NQN_OK)
+    if (!blank || !nqn_is_usable(hostnqn, n) || !nqn_is_usable(blank + 1, strlen(blank + 1)))
         return NULL;
     return key_table_pair(manager_keys(q->manager), hostnqn, n, blank + 1, strlen(blank + 1));
 }
