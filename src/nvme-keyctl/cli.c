@@ -39,6 +39,7 @@ static const struct {
     {NAMES_MANAGER_INTERFACE ".KeyExists", EXIT_CONFLICT},
     {NAMES_MANAGER_INTERFACE ".KeyShadowed", EXIT_CONFLICT},
     {NAMES_MANAGER_INTERFACE ".WrongState", EXIT_CONFLICT},
+    {NAMES_MANAGER_INTERFACE ".KeyNeeded", EXIT_CONFLICT},
     {"org.varlink.service.PermissionDenied", EXIT_PERMISSION},
     {NAMES_MANAGER_INTERFACE ".NoSuchSlot", EXIT_NO_KEY},
     {NAMES_MANAGER_INTERFACE ".LastSlot", EXIT_CONFLICT},

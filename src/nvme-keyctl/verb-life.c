@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "basic/io.h"
 #include "basic/json.h"
+#include "basic/names.h"
 #include "nvme-keyctl/cli.h"
 #include "nvme-keyd/config/config.h"
 #include "nvme-keyd/config/time-text.h"
@@ -51,6 +54,62 @@ static bool is_planned(json_object *p)
     return json_get_uint(p, "at", INT64_MAX, &at) > 0 && at > 0;
 }
 
+static void print_removed(const Options *o, json_object *reply)
+{
+    json_object *key;
+
+    if (o->legend && json_get_object(reply, "key", &key) > 0)
+        printf("Removed the %s key %s of host %s and subsystem %s.\n",
+               json_string_or(key, "state", "-"), json_string_or(key, "id", "-"),
+               json_string_or(key, "hostNQN", "(unknown)"),
+               json_string_or(key, "subsystemNQN", "(unknown)"));
+}
+
+/* Asks whether to do what the service has just refused. */
+static bool confirm(void)
+{
+    char answer[8];
+
+    (void)fputs("Do it nevertheless? [y/N] ", stderr);
+    return fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y');
+}
+
+static int call_with_force(const Options *o, const char *method, json_object **ret)
+{
+    Options forced = *o;
+    json_object *p;
+
+    forced.force = true;
+    p = make_parameters(&forced);
+    return p ? cli_call(o, method, p, ret) : cli_out_of_memory();
+}
+
+/* Like cli_call(), but a person may override the refusal of a key that a controller needs. */
+static int call_or_ask(const Options *o, const char *method, json_object *p, json_object **ret)
+{
+    _cleanup_(varlink_client_freep) VarlinkClient *client = NULL;
+    _cleanup_(json_putp) json_object *reply = NULL;
+    _cleanup_(freep) char *error = NULL;
+    int r;
+
+    if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO) || is_planned(p))
+        return cli_call(o, method, p, ret);
+    r = cli_connect(o, &client);
+    if (r != EXIT_OK) {
+        json_object_put(p);
+        return r;
+    }
+    r = cli_call_client(o, client, method, p, &reply, &error);
+    if (r == EXIT_OK && error) {
+        r = cli_fail_with_error("", error, reply);
+        if (strcmp(error, NAMES_MANAGER_INTERFACE ".KeyNeeded") == 0 && confirm())
+            return call_with_force(o, method, ret);
+    } else if (r == EXIT_OK) {
+        *ret = TAKE_PTR(reply);
+    }
+    return r;
+}
+
 /* Carries the change out, after the hosts of the target have left the key if wait is true. */
 static int change(const Options *o, const char *method, bool wait)
 {
@@ -68,9 +127,11 @@ static int change(const Options *o, const char *method, bool wait)
     if (r == EXIT_OK && wait)
         r = cli_wait_unused(o, o->arguments[0]);
     if (r == EXIT_OK)
-        r = cli_call(o, method, TAKE_PTR(p), &reply);
+        r = call_or_ask(o, method, TAKE_PTR(p), &reply);
     if (r == EXIT_OK && o->json != JSON_OFF)
         cli_print_json(o, reply);
+    else if (r == EXIT_OK && strcmp(method, "Remove") == 0 && !o->at && !o->in)
+        print_removed(o, reply);
     return r;
 }
 

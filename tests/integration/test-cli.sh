@@ -94,9 +94,9 @@ check "generate: the saved key is removed again" ctl remove "$saved"
 # --- remove, sync, status
 
 run ctl remove "$new"
-is "remove: says nothing" "$status$out$err" 0
+like "remove: says what went" "$status$out$err" "^0Removed the active key $new of host $HOST and subsystem nqn.2026-11.org.example:t\\.$"
 run ctl remove "$two" --json=short
-is "remove: JSON" "$out" "{}"
+is "remove: JSON" "$(json 'o["key"]["id"], o["key"]["state"]' <<<"$out")" "('$two', 'retiring')"
 keyctl unlink "$(keyctl rlist "$(ring)" | cut -d ' ' -f 1)" "$(ring)" >/dev/null
 run ctl sync
 like "sync: adds what is missing" "$out" "^[0-9]+ right, 1 added, 0 removed$"

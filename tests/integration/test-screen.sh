@@ -88,4 +88,29 @@ check "a pager that is not there: the program ends" test -e "$tmp/done"
 variables="SYSTEMD_PAGER=true"
 screen 200 list
 check "a pager that does not read: the program ends" test -e "$tmp/done"
+# --- a question
+
+# asked ANSWER WORD...: like screen, and types an answer to the question.
+asked() {
+    local answer=$1 end=$((SECONDS + 20))
+    shift
+    screen_server kill-session -t screen 2>/dev/null
+    (
+        until screen_server capture-pane -t screen -p 2>/dev/null | grep -q "\[y/N\]" || [ "$SECONDS" -gt "$end" ]; do sleep 0.1; done
+        screen_server send-keys -t screen "$answer" Enter
+    ) &
+    screen 200 "$@"
+    wait "$!"
+}
+state_of() { ctl show "$1" --json=short | json 'o["key"]["state"]'; }
+
+variables=
+asked n retire "$id"
+like "retire: asks about a key that a controller could need" "$(plain)" "would not survive.*Do it nevertheless\? \[y/N\] n"
+is "retire: no" "$(state_of "$id")" active
+asked "" retire "$id"
+is "retire: no answer is no" "$(state_of "$id")" active
+refused "retire: no question without a terminal" 5 "would not survive its next reset" ctl retire "$id"
+asked y retire "$id"
+is "retire: yes" "$(state_of "$id")" retiring
 finish

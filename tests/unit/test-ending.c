@@ -9,9 +9,9 @@ TEST(retire_host)
     LIFE;
 
     ASSERT_TRUE(life_add(&f, KEY_ROLE_HOST, 1, id));
-    ASSERT_EQ(life_retire(&f, id, false), -EBUSY);
+    ASSERT_EQ(life_retire(&f, id, false), -EADDRINUSE);
     ASSERT_OK(life_stage(&f, id, 2, new));
-    ASSERT_EQ(life_retire(&f, id, false), -EBUSY);
+    ASSERT_EQ(life_retire(&f, id, false), -EADDRINUSE);
     ASSERT_OK(life_retire(&f, new, false));
     ASSERT_EQ(life_state(&f, new), KEY_RETIRING);
     ASSERT_TRUE(life_in_ring(&f, id));
@@ -129,7 +129,7 @@ TEST(revoke_host)
     sysfs_put_live(&s, "nvme0", HOST, SUBSYSTEM, serial);
     /* A reference, as the controller has one. */
     ASSERT_TRUE(keyctl_link(serial, KEY_SPEC_SESSION_KEYRING) == 0);
-    ASSERT_EQ(life_revoke(&f, id, false), -EBUSY);
+    ASSERT_EQ(life_revoke(&f, id, false), -EADDRINUSE);
     ASSERT_TRUE(life_in_ring(&f, id) && life_state(&f, id) == KEY_ACTIVE);
     ASSERT_OK(life_revoke(&f, id, true));
     ASSERT_TRUE(ring_size() == 0 && !is_revoked(serial));

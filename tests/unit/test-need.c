@@ -139,7 +139,7 @@ TEST(removal)
     ASSERT_TRUE(k);
     strcpy(id, k->id);
     sysfs_put_live(&s, "nvme3", HOST, SUBSYSTEM, k->serials[1]);
-    ASSERT_EQ(manager_remove(f.m, id, false, &detail), -EBUSY);
+    ASSERT_EQ(manager_remove(f.m, id, false, &detail), -EADDRINUSE);
     ASSERT_TRUE(strstr(detail, "nvme3"));
     ASSERT_TRUE(fixture_keeps(&f, k) && ring_has_key(k, 1));
     free(TAKE_PTR(detail));
@@ -174,7 +174,7 @@ TEST(rotated_then_removed)
     sysfs_put_live(&s, "nvme0", HOST, SUBSYSTEM, k->serials[1]);
     new = fixture_rotate(&f, k->id, 2);
     ASSERT_TRUE(new &&ring_has_key(new, 1));
-    ASSERT_EQ(manager_remove(f.m, new->id, false, &detail), -EBUSY);
+    ASSERT_EQ(manager_remove(f.m, new->id, false, &detail), -EADDRINUSE);
     ASSERT_TRUE(fixture_keeps(&f, new) && ring_has_key(new, 1));
 }
 
@@ -271,10 +271,10 @@ TEST(on_demand_removal)
     on_demand(&f);
     ASSERT_OK(sync_now(&f));
     sysfs_put_live(&s, "nvme0", HOST, SUBSYSTEM, serial);
-    ASSERT_EQ(manager_remove(f.m, k->id, false, &detail), -EBUSY);
+    ASSERT_EQ(manager_remove(f.m, k->id, false, &detail), -EADDRINUSE);
     ASSERT_OK(keyctl_unlink(serial, fixture_ring()));
     ASSERT_TRUE(publisher_refresh(manager_publisher(f.m)));
-    ASSERT_EQ(manager_remove(f.m, k->id, false, &again), -EBUSY);
+    ASSERT_EQ(manager_remove(f.m, k->id, false, &again), -EADDRINUSE);
 }
 
 /* The number of the group has changed since the key was published; the key is still ours. */

@@ -66,7 +66,7 @@ static int reply_with(VarlinkCall *call, Manager *m, const Key *k)
     return !o || add_key(o, m, k) < 0 ? -ENOMEM : varlink_call_reply(call, TAKE_PTR(o));
 }
 
-/* Sets or drops the step of a key, and replies with the key or, for Remove, with nothing. */
+/* Sets or drops the step of a key, and replies with the key. */
 static int plan(VarlinkCall *call, Manager *m, const LifeRequest *q, KeyStep step)
 {
     _cleanup_(freep) char *detail = NULL;
@@ -88,7 +88,7 @@ static int plan(VarlinkCall *call, Manager *m, const LifeRequest *q, KeyStep ste
     if (!q->cancels && gmtime_r(&at, &tm) && strftime(when, sizeof(when), "%F %T UTC", &tm) > 0)
         (void)snprintf(what, sizeof(what), "planned to %s at %s", key_step_to_string(step), when);
     log_life(call, k, MESSAGE_KEY_PLANNED, what);
-    return step == KEY_STEP_REMOVE ? varlink_call_reply(call, NULL) : reply_with(call, m, k);
+    return reply_with(call, m, k);
 }
 
 static int activate_now(Manager *m, const LifeRequest *q, char **reterr_detail)
@@ -206,6 +206,7 @@ int method_revert(VarlinkCall *call, json_object *p, void *userdata)
 
 int method_remove(VarlinkCall *call, json_object *p, void *userdata)
 {
+    _cleanup_(json_putp) json_object *reply = json_object_new_object();
     _cleanup_(freep) char *detail = NULL, *hostnqn = NULL, *subsysnqn = NULL;
     const char *bad;
     LifeRequest q;
@@ -217,9 +218,11 @@ int method_remove(VarlinkCall *call, json_object *p, void *userdata)
         return varlink_call_invalid_parameter(call, bad);
     if (q.plans || q.cancels)
         return plan(call, userdata, &q, KEY_STEP_REMOVE);
-    /* The names are copied, because manager_remove() frees the key. */
+    /* All is copied, because manager_remove() frees the key. */
     k = key_table_find(manager_keys(userdata), q.id);
-    if (k && k->hostnqn && (!(hostnqn = strdup(k->hostnqn)) || !(subsysnqn = strdup(k->subsysnqn))))
+    if (!reply || (k && add_key(reply, userdata, k) < 0) ||
+        (k && k->hostnqn &&
+         (!(hostnqn = strdup(k->hostnqn)) || !(subsysnqn = strdup(k->subsysnqn)))))
         return -ENOMEM;
     known = k;
     r = manager_remove(userdata, q.id, q.force, &detail);
@@ -231,7 +234,8 @@ int method_remove(VarlinkCall *call, json_object *p, void *userdata)
                                         .subsysnqn = subsysnqn,
                                         .key_id = q.id},
                            "removed");
-    return r < 0 ? methods_reply_failure(call, r, detail, NULL) : varlink_call_reply(call, NULL);
+    return r < 0 ? methods_reply_failure(call, r, detail, NULL)
+                 : varlink_call_reply(call, TAKE_PTR(reply));
 }
 
 static void log_rotation(VarlinkCall *call, const Key *k, const char *old_id)

@@ -24,6 +24,7 @@ static const struct {
     {-EEXIST, NAMES_MANAGER_INTERFACE ".KeyExists"},
     {-ENOTUNIQ, NAMES_MANAGER_INTERFACE ".KeyShadowed"},
     {-EBUSY, NAMES_MANAGER_INTERFACE ".WrongState"},
+    {-EADDRINUSE, NAMES_MANAGER_INTERFACE ".KeyNeeded"},
     {-ENODATA, NAMES_MANAGER_INTERFACE ".NoHostNQN"},
     {-ENOTCONN, NAMES_MANAGER_INTERFACE ".KeyringFailed"},
 };

@@ -23,7 +23,7 @@ static int check_needed(Manager *m, const Key *k, char **reterr_detail)
     if (r == 0)
         return 0;
     return detail_set(
-        reterr_detail, -EBUSY,
+        reterr_detail, -EADDRINUSE,
         "key %s is the only one of its pair, and controller %s would not survive its next "
         "reset without it: rotate the key, disconnect the controller, or force the removal",
         k->id, controller);
@@ -52,12 +52,12 @@ static int check_last(Manager *m, const Key *k, char **reterr_detail)
     KEY_TABLE_FOREACH_OF_PAIR(&m->keys, k, o)
     {
         if (o->state == KEY_PENDING)
-            return detail_set(reterr_detail, -EBUSY,
+            return detail_set(reterr_detail, -EADDRINUSE,
                               "key %s is the one that this host offers: activate key %s, which "
                               "retires it, or force it",
                               k->id, o->id);
     }
-    return detail_set(reterr_detail, -EBUSY,
+    return detail_set(reterr_detail, -EADDRINUSE,
                       "key %s is the only one of its pair, so a controller would not survive its "
                       "next reset without it: rotate the key, or force it",
                       k->id);

@@ -9,7 +9,8 @@
  * Manager, these functions log nothing; *reterr_detail gets a line for people, to be freed. They
  * return
  *    -ENOENT     there is no such key
- *    -EBUSY      a handed-in key, or its state or a controller is against it
+ *    -EBUSY      a handed-in key, or its state is against it
+ *    -EADDRINUSE a controller needs the key, or could: force overrides that
  *    -EINVAL     the new PSK is against it
  *    -EEXIST     another key is in the way
  *    -EROFS, or an error of the store: then nothing has changed
