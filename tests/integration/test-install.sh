@@ -30,6 +30,8 @@ minimum() {
 755 usr/lib/nvme-keyd/wait-for-keys
 644 etc/request-key.d/nvme-keyd.conf
 644 usr/share/bash-completion/completions/nvme-keyctl
+644 usr/share/fish/vendor_completions.d/nvme-keyctl.fish
+644 usr/share/zsh/site-functions/_nvme-keyctl
 644 usr/share/varlink/org.nvmekeyd.Manager.varlink
 644 $unit_dir/nvme-keyd.service
 644 $unit_dir/nvme-keyd.socket
