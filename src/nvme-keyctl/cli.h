@@ -27,6 +27,8 @@ typedef enum JsonMode {
 typedef struct Options {
     const char **subsysnqns; /* each --subsysnqn=; subsysnqn is the last */
     size_t n_subsysnqns;
+    const char **force_for; /* each --force-for=, checked */
+    size_t n_force_for;
     const char *subsysnqn, *hostnqn, *role, *versions, *derivation, *hash, *comment;
     const char *key_file;
     const char *tpm2_pcrs, *with_key;
@@ -128,6 +130,12 @@ bool cli_is_secret(const char *word);
 int cli_read_recovery_key(const Options *o, Secret **ret);
 /* Opens a file with secrets, and warns when others may read it. Returns -1 and errno. */
 int cli_open_key_file(const char *path);
+
+/* import-conflicts.c: prints all conflicts of an import that was refused, with their lines (of the
+ * keys, by their index) in the file name, or as JSON, and what could be done. parameters: of the
+ * error. Returns EXIT_CONFLICT, or EXIT_OTHER for parameters that make no sense. */
+int cli_fail_conflicts(const Options *o, const char *name, const size_t *lines, size_t n,
+                       json_object *parameters);
 
 /* Judges a reply of Status: prints one line, but not with --json=, and returns the exit code. */
 int cli_check_status(const Options *o, json_object *status);

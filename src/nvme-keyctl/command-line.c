@@ -74,7 +74,7 @@ static int refuse_secrets(int argc, char **argv)
 
 static bool may_repeat(const Option *option)
 {
-    return strcmp(option->name, "subsysnqn") == 0;
+    return strcmp(option->name, "subsysnqn") == 0 || strcmp(option->name, "force-for") == 0;
 }
 
 /* *given has a bit for each row of the options. Several --subsysnqn= are checked per verb. */

@@ -12,6 +12,7 @@
 #include "nvme-keyctl/output.h"
 #include "nvme-keyctl/pager.h"
 #include "nvme-keyd/config/config.h"
+#include "psk/nqn.h"
 
 /* One bit for each option, so that a verb can say which it takes. */
 #define OPT(n) (UINT64_C(1) << (n))
@@ -48,6 +49,7 @@
 #define OPT_STATE OPT(30)
 /* A verb that takes it uses a pager. */
 #define OPT_NO_PAGER OPT(31)
+#define OPT_FORCE_FOR OPT(32)
 
 #define OPTS_PAIR (OPT_SUBSYSNQN | OPT_HOSTNQN)
 #define OPTS_NEW                                                                                   \
@@ -60,6 +62,7 @@
 static int set_json(Options *o, const char *value);
 static int set_no_legend(Options *o, const char *value);
 static int set_subsysnqn(Options *o, const char *value);
+static int set_force_for(Options *o, const char *value);
 static int set_timeout(Options *o, const char *value);
 static int set_lifetime(Options *o, const char *value);
 static int set_older_than(Options *o, const char *value);
@@ -107,6 +110,8 @@ static const Option option_table[] = {
     {OPT_PRINT_KEY, "print-key", NULL, MEMBER(print_key), NULL,
      "print the generated PSK, for the other end"},
     {OPT_FORCE, "force", NULL, MEMBER(force), NULL, "override a refusal"},
+    {OPT_FORCE_FOR, "force-for", "NQN", SETTER(set_force_for), NULL,
+     "import although this subsystem may get the key of another"},
     {OPT_CHECK, "check", NULL, MEMBER(check), NULL,
      "print one line; the exit status is the result"},
     {OPT_DRY_RUN, "dry-run", NULL, MEMBER(dry_run), NULL, "only say what would be done"},
@@ -151,7 +156,8 @@ static const Verb verb_table[] = {
      "store a PSK from standard input, --key-file= or a prompt", LOOK_KEYS},
     {"generate", NULL, OPTS_NEW | OPT_HMAC | OPT_PRINT_KEY, verb_generate, "store a new random PSK",
      LOOK_KEYS},
-    {"import", "[FILE]", OPT_ROLE | OPT_IDENTITY_VERSION | OPT_DERIVATION | OPT_FORCE | OPT_DRY_RUN,
+    {"import", "[FILE]",
+     OPT_ROLE | OPT_IDENTITY_VERSION | OPT_DERIVATION | OPT_FORCE | OPT_FORCE_FOR | OPT_DRY_RUN,
      verb_import, "store all PSKs of a key file, or none", LOOK_KEYS},
     {"remove", "ID", OPTS_LIFE | OPT_WHEN_UNUSED, verb_remove, "remove a PSK", LOOK_KEYS},
     {"Rotation", NULL, 0, NULL, NULL, NULL},
@@ -214,6 +220,14 @@ static int set_no_legend(Options *o, _unused_ const char *value)
 static int set_subsysnqn(Options *o, const char *value)
 {
     o->subsysnqn = o->subsysnqns[o->n_subsysnqns++] = value;
+    return EXIT_OK;
+}
+
+static int set_force_for(Options *o, const char *value)
+{
+    if (!nqn_is_usable(value, strlen(value)))
+        return cli_fail(EXIT_USAGE, "--force-for= needs the NQN of a subsystem");
+    o->force_for[o->n_force_for++] = value;
     return EXIT_OK;
 }
 
@@ -293,14 +307,18 @@ static int run(int argc, char **argv, Options *o, const char **ret_look, pid_t *
 int main(int argc, char **argv)
 {
     _cleanup_(freep) const char **subsysnqns = calloc((size_t)argc + 1, sizeof(*subsysnqns));
-    Options o = {.legend = true, .subsysnqns = subsysnqns, .columns = output_columns()};
+    _cleanup_(freep) const char **force_for = calloc((size_t)argc + 1, sizeof(*force_for));
+    Options o = {.legend = true,
+                 .subsysnqns = subsysnqns,
+                 .force_for = force_for,
+                 .columns = output_columns()};
     const char *look = NULL;
     pid_t pager = 0;
     int r = output_init();
 
     if (r < 0)
         return cli_fail(EXIT_OTHER, "cannot open /dev/null: %s", strerror(-r));
-    if (!subsysnqns)
+    if (!subsysnqns || !force_for)
         return cli_out_of_memory();
     r = run(argc, argv, &o, &look, &pager);
     if (pager == 0)

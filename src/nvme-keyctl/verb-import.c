@@ -147,21 +147,30 @@ static int note_line(ImportRun *run)
     return 0;
 }
 
-/* Prefixes an error with "FILE:LINE: ", and with the other line if two keys conflict. */
+/* Prefixes an error with "FILE:LINE: ". */
 static int fail_at_line(const ImportRun *run, const char *error, json_object *parameters)
 {
     _cleanup_(freep) char *where = NULL;
-    uint64_t index, other;
-    int r;
+    json_object *conflicts;
+    uint64_t index;
 
+    if (json_get_array(parameters, "conflicts", &conflicts) > 0)
+        return cli_fail_conflicts(run->o, run->source.name, run->lines, run->n, parameters);
     if (json_get_uint(parameters, "index", run->n - 1, &index) <= 0)
         return cli_fail_with_error("", error, parameters);
-    if (json_get_uint(parameters, "other", run->n - 1, &other) > 0)
-        r = asprintf(&where, "%s:%zu: see line %zu: ", run->source.name, run->lines[index],
-                     run->lines[other]);
-    else
-        r = asprintf(&where, "%s:%zu: ", run->source.name, run->lines[index]);
-    return r < 0 ? cli_out_of_memory() : cli_fail_with_error(where, error, parameters);
+    return asprintf(&where, "%s:%zu: ", run->source.name, run->lines[index]) < 0
+               ? cli_out_of_memory()
+               : cli_fail_with_error(where, error, parameters);
+}
+
+static int add_force_for(const Options *o, json_object *p)
+{
+    json_object *array = json_object_new_array();
+    int r = json_add_take(p, "forceFor", array);
+
+    for (size_t i = 0; i < o->n_force_for && r == 0; i++)
+        r = json_append_take(array, json_object_new_string(o->force_for[i]));
+    return r;
 }
 
 static int make_call(ImportRun *run, json_object **ret)
@@ -172,6 +181,7 @@ static int make_call(ImportRun *run, json_object **ret)
 
     if (!p || json_add_take(p, "keys", TAKE_PTR(run->keys)) < 0 ||
         json_add_bool(p, "dryRun", o->dry_run) < 0 || json_add_bool(p, "force", o->force) < 0 ||
+        (o->n_force_for > 0 && add_force_for(o, p) < 0) ||
         (o->role && json_add_string(p, "role", o->role) < 0) ||
         (o->derivation && json_add_string(p, "derivation", o->derivation) < 0))
         return cli_out_of_memory();
@@ -261,6 +271,8 @@ static int print_result(const ImportRun *run, json_object *reply)
     }
     cli_print_new_store(reply);
     cli_print_warnings(reply);
+    if (run->o->n_force_for > 0 && added > 0 && !json_object_object_get_ex(reply, "forced", NULL))
+        (void)cli_fail(EXIT_OK, "warning: no conflict needed --force-for=");
     if (unpublished > 0)
         (void)cli_fail(EXIT_OK,
                        "warning: %llu keys are stored, but not in the kernel's keyring, see "

@@ -156,7 +156,7 @@ bad "two errors are both reported" 3 "$file:2: .*$file:4: " "x" "$(line v1 seven
 bad "another PSK for a pair that is kept" 5 "$file:2: key [0-9a-f]{16} is already active" "$(line v1 other a)"
 bad "two PSKs for one pair" 5 "$file:3: see line 2: another PSK" "$(line v1 seven f)" "$(line v1 eight f)"
 bad "one NQN begins with another" 5 "$file:2: .*one subsystem NQN begins with the other" "$(line v1 nine aa)"
-bad "one NQN of the file begins with another" 5 "$file:[12]: see line [12]: " "$(line v1 nine ee)"
+bad "one NQN of the file begins with another" 5 "$file:2: see line 1: the kernel may take this key .*--force-for=nqn.2026-11.org.example:e" "$(line v1 nine ee)"
 printf '%s\n' "$good" "$(line v1 nine ee)" | make_file
 run ctl import --force --dry-run "$file"
 is "a dry run, forced" "$status $out$err $(count)" "0 2 to import, 0 unchanged, 0 skipped $base"
@@ -181,6 +181,49 @@ refused "a line too long" 3 "$file:1: longer than" ctl import "$file"
 head -c 300000 /dev/urandom | make_file
 run ctl import "$file"
 is "random bytes" "$status" 3
+
+# --- all conflicts at once: of the file, with the store, and of names that begin alike
+
+{
+    echo "$good"
+    line v1 nine cnode10
+    line v1 nine cnode1
+    line v1 other a
+    line v1-384 nine bb
+    line v1-384 nine cnode12
+} | make_file
+run ctl import "$file"
+# kept NAME: the id of the key of version 1 for a subsystem
+kept() {
+    ctl list --json=short | json "[k['id'] for k in o['keys'] if k['subsystemNQN'].endswith(':$1') and k['identityVersions'] == [1]][0]"
+}
+subsystem=nqn.2026-11.org.example
+alike="because one subsystem NQN begins with the other"
+is "all conflicts are listed" "$status $(<"$tmp/err")" "5 $(
+    sed 's/^[^ ]/nvme-keyctl: &/' <<END
+$file:3: see line 2: the kernel may take the key for $subsystem:cnode10 instead of this one, $alike
+$file:4: key $(kept a) is already active for this host and subsystem NQN: rotate or remove it
+$file:5: the kernel may take this key instead of key $(kept b) for $subsystem:b, $alike
+$file:6: see line 3: the kernel takes this key instead of the key for $subsystem:cnode1, $alike
+to accept what can be accepted, and connect to these subsystems with --tls-key, give
+  --force-for=$subsystem:b
+  --force-for=$subsystem:cnode1
+4 conflicts: nothing was imported
+END
+)"
+is "all conflicts: nothing was imported" "$(count)" "$base"
+run ctl import --dry-run --json=short "$file"
+is "all conflicts: a dry run with JSON" "$status $(json '[(c["reason"], c["line"], c.get("otherLine"), c.get("forceFor", "")[-6:]) for c in o["conflicts"]]' <<<"$out")" \
+    "5 [('name', 3, 2, 'cnode1'), ('exists', 4, None, ''), ('name', 5, None, 'mple:b'), ('name', 6, 3, 'cnode1')]"
+sed -i 4d "$file"
+run ctl import --force-for=$subsystem:cnode1 "$file"
+is "one subsystem is forced: the others are not" "$status $(count) $(grep -c "the kernel" "$tmp/err") $(grep -o "force-for=.*" "$tmp/err")" \
+    "5 $base 1 force-for=$subsystem:b"
+run ctl import --dry-run --json=short --force-for=$subsystem:cnode1 --force-for=$subsystem:b "$file"
+is "two subsystems are forced" "$status $(json 'o["added"], o["forced"]' <<<"$out")$err" "0 (5, 3)"
+run ctl import --dry-run --force-for=$subsystem:none - <<<"$(line v1 nine y)"
+is "nothing to force" "$status $err" "0 nvme-keyctl: warning: no conflict needed --force-for="
+refused "no NQN to force for" 2 "force-for= needs the NQN of a subsystem" ctl import "--force-for=cnode 1" "$file"
 
 # more_than_fits LENGTH N: N lines, each NQN has that length
 more_than_fits() {

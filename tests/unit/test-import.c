@@ -21,6 +21,7 @@ typedef struct Run {
 
 static void run_done(Run *r)
 {
+    import_fault_done(&r->fault);
     while (r->request.n > 0)
         secret_free(r->texts[--r->request.n]);
     free(TAKE_PTR(r->detail));
@@ -198,9 +199,10 @@ static bool is_refused(Fixture *f, const Refusal *c)
     error = import(f, &r);
     if (error == 0)
         return c->error == 0;
-    return error == c->error && r.fault.index == c->index && r.fault.other == c->other &&
-           (c->other != SIZE_MAX || r.fault.key) && r.detail && fixture_keys(f) == keys &&
-           ring_size() == in_ring;
+    return error == c->error && r.fault.index == c->index && r.fault.conflicts.n > 0 &&
+           import_index(r.fault.conflicts.items[0].key) == c->index &&
+           import_index(r.fault.conflicts.items[0].other) == c->other && r.detail &&
+           fixture_keys(f) == keys && ring_size() == in_ring;
 }
 
 TEST(refused)
@@ -239,8 +241,8 @@ TEST(refused)
         {KEY_ROLE_HOST,
          {{NULL, "nqn.x:yy", 1}, {NULL, "nqn.x:z", 1}, {NULL, "nqn.x:y", 1}},
          -ENOTUNIQ,
-         0,
-         2},
+         2,
+         0},
         /* of version 0, beside the key of version 1 */
         {KEY_ROLE_HOST, {{"NVMe0R01 " PAIR, NULL, 1}}, 0, 0, 0},
     };
@@ -250,6 +252,59 @@ TEST(refused)
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
         if (!is_refused(&f, &cases[i]))
             TEST_FAIL("case %zu", i);
+}
+
+static size_t count_conflicts(const Run *r, ConflictReason reason)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < r->fault.conflicts.n; i++)
+        n += r->fault.conflicts.items[i].reason == reason;
+    return n;
+}
+
+/* All are found, with the store and in the import, and the gravest one is the error. */
+TEST(all_conflicts)
+{
+    _cleanup_(run_done) Run r = {.detail = NULL};
+    FIXTURE;
+
+    ASSERT_TRUE(fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1));
+    ASSERT_OK(put(&r, NULL, SUBSYSTEM "1", KEY_ROLE_HOST, 1));
+    ASSERT_OK(put(&r, NULL, SUBSYSTEM, KEY_ROLE_HOST, 2));
+    ASSERT_OK(put(&r, NULL, SUBSYSTEM "10", KEY_ROLE_HOST, 3));
+    ASSERT_EQ(import(&f, &r), -EEXIST);
+    ASSERT_EQ(count_conflicts(&r, CONFLICT_EXISTS), 1);
+    /* 1 and 10 with the store, with the second line, and with each other */
+    ASSERT_EQ(count_conflicts(&r, CONFLICT_NAME), 5);
+    ASSERT_TRUE(strstr(r.detail, "; and 5 more conflicts"));
+    ASSERT_EQ(r.fault.index, 0);
+    ASSERT_EQ(fixture_keys(&f), 1);
+}
+
+/* What is forced for one subsystem stands, and no more than that. */
+TEST(force_for)
+{
+    static const char *first[] = {SUBSYSTEM}, *both[] = {SUBSYSTEM, SUBSYSTEM "1"};
+    _cleanup_(run_done) Run r = {.detail = NULL};
+    FIXTURE;
+
+    ASSERT_OK(put(&r, NULL, SUBSYSTEM, KEY_ROLE_HOST, 1));
+    ASSERT_OK(put(&r, NULL, SUBSYSTEM "1", KEY_ROLE_HOST, 2));
+    ASSERT_OK(put(&r, NULL, SUBSYSTEM "10", KEY_ROLE_HOST, 3));
+    r.request.force_for = first;
+    r.request.n_force_for = 1;
+    ASSERT_EQ(import(&f, &r), -ENOTUNIQ);
+    ASSERT_EQ(r.fault.conflicts.n, 1);
+    ASSERT_STR(r.fault.conflicts.items[0].loser->subsysnqn, SUBSYSTEM "1");
+    ASSERT_EQ(r.fault.conflicts.n_forced, 2);
+    ASSERT_EQ(fixture_keys(&f), 0);
+    import_fault_done(&r.fault);
+    r.request.force_for = both;
+    r.request.n_force_for = 2;
+    ASSERT_OK(import(&f, &r));
+    ASSERT_EQ(r.result.forced, 3);
+    ASSERT_EQ(r.result.added, 3);
 }
 
 /* A target may accept two PSKs for one pair of derived keys. */

@@ -320,8 +320,8 @@ static const char *const generate_parameters[] = {NEW_KEY, "hash", "returnPSK", 
 static const char *const rotate_parameters[] = {
     "id",           "psk", "samePSK", "hash",      "identityVersions", "derivation", "comment",
     "expiresInSec", "at",  "force",   "returnPSK", "dryRun",           NULL};
-static const char *const import_parameters[] = {"keys",       "dryRun", "role", "identityVersions",
-                                                "derivation", "force",  NULL};
+static const char *const import_parameters[] = {
+    "keys", "dryRun", "role", "identityVersions", "derivation", "force", "forceFor", NULL};
 static const char *const export_store_parameters[] = {"subsystemNQNs", NULL};
 static const char *const id_parameters[] = {"id", NULL};
 static const char *const probe_parameters[] = {"id",          "address",       "port",

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 
-#include "basic/detail.h"
 #include "nvme-keyd/keys/key-neighbours.h"
 #include "nvme-keyd/keys/key-rules.h"
 
@@ -16,13 +15,9 @@ int key_check_neighbours(KeyTable *t, const Key *new, const KeyCheck *check, Key
             continue;
         *ret = k;
         if (key_collides(k, new))
-            return detail_set(reterr_detail, -EEXIST,
-                              "key %s is already %s for this host and subsystem NQN: %s", k->id,
-                              key_state_to_string(k->state),
-                              k->role & new->role ? "rotate or remove it"
-                                                  : "have one key of role both in its place");
+            return key_collides_detail(new, k, reterr_detail);
         if (!check->force && key_rivals(k, new))
-            return detail_set(reterr_detail, -EEXIST, "key %s" KEY_RIVAL_TEXT, k->id);
+            return key_rivals_detail(k, reterr_detail);
     }
     *ret = check->force || check->kernel_is_exact ? NULL : key_table_find_shadow(t, new);
     return *ret ? key_shadow_detail(*ret, reterr_detail) : 0;

@@ -7,6 +7,10 @@
 typedef struct KeyCheck {
     bool force;           /* accept a rival or a shadow */
     bool kernel_is_exact; /* the kernel compares whole NQNs, so no key shadows another */
+    /* Accept those for which the kernel may take another key, by their subsystem NQN: names in the
+     * order of strcmp(). key_check_neighbours() has no use for them. */
+    const char *const *force_for;
+    size_t n_force_for;
 } KeyCheck;
 
 /* Checks a new key. Returns -EEXIST (it collides with *ret, or rivals it) or -ENOTUNIQ (it and *ret

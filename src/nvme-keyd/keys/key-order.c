@@ -122,43 +122,52 @@ static bool is_shadow(const Key *k, const Key *other)
            (key_shadows(k, other) || key_shadows(other, k));
 }
 
-/* Looks for keys whose subsystem NQN begins with the one of k: they follow its place. */
-static Key *find_longer(const KeyOrder *o, const Key *k)
+/* They follow the place of k. */
+int key_order_walk_longer(KeyOrder *o, const Key *k, KeyOrderFn fn, void *userdata)
 {
     size_t length = strlen(k->subsysnqn);
+    int r = 0;
 
-    for (size_t i = find_name(o, k, length); i < o->n && common_length(o->keys[i], k) == length;
-         i++)
+    key_order_sort(o);
+    for (size_t i = find_name(o, k, length);
+         r == 0 && i < o->n && common_length(o->keys[i], k) == length; i++)
         if (is_shadow(k, o->keys[i]))
-            return o->keys[i];
-    return NULL;
+            r = fn(o->keys[i], userdata);
+    return r;
 }
 
-/* Looks for keys with whose subsystem NQN the one of k begins: they precede its place, possibly
- * with others in between. The direct neighbour shares at least as many bytes with k as any such key
- * has, so its common beginning bounds the search. */
-static Key *find_shorter(const KeyOrder *o, const Key *k)
+/* They precede the place of k, possibly with others in between. The direct neighbour shares at
+ * least as many bytes with k as any such key has, so its common beginning bounds the search. */
+int key_order_walk_shorter(KeyOrder *o, const Key *k, KeyOrderFn fn, void *userdata)
 {
     size_t length = strlen(k->subsysnqn);
+    int r = 0;
 
-    while (length > 0) {
+    key_order_sort(o);
+    while (r == 0 && length > 0) {
         size_t place = find_name(o, k, length);
 
-        for (size_t i = place; i < o->n && common_length(o->keys[i], k) == length &&
+        for (size_t i = place; r == 0 && i < o->n && common_length(o->keys[i], k) == length &&
                                o->keys[i]->subsysnqn[length] == '\0';
              i++)
             if (is_shadow(k, o->keys[i]))
-                return o->keys[i];
+                r = fn(o->keys[i], userdata);
         length = place > 0 ? common_length(o->keys[place - 1], k) : 0;
     }
-    return NULL;
+    return r;
+}
+
+static int take_first(Key *k, void *userdata)
+{
+    *(Key **)userdata = k;
+    return 1;
 }
 
 Key *key_order_find_shadow(KeyOrder *o, const Key *k)
 {
-    Key *found;
+    Key *found = NULL;
 
-    key_order_sort(o);
-    found = find_shorter(o, k);
-    return found ? found : find_longer(o, k);
+    if (key_order_walk_shorter(o, k, take_first, &found) == 0)
+        (void)key_order_walk_longer(o, k, take_first, &found);
+    return found;
 }

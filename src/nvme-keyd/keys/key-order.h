@@ -23,7 +23,14 @@ void key_order_remove(KeyOrder *o, const Key *k);
 /* Sorts the keys inserted since the last use; keys[0..n) are sorted afterwards. */
 void key_order_sort(KeyOrder *o);
 
-/* Returns a key that shadows k or is shadowed by it (key_shadows()) and is neither revoked nor
- * overridden, or NULL. Takes a few binary searches, however many keys there are, and a step for
- * each key whose subsystem NQN begins with the one of k. */
+/* Gets a key of a walk. Anything but 0 ends the walk, and is its result. */
+typedef int (*KeyOrderFn)(Key *k, void *userdata);
+
+/* Walks the keys that shadow k or are shadowed by it (key_shadows()) and are neither revoked nor
+ * overridden: those with a longer subsystem NQN than k has, or those with a shorter one. Both take
+ * a few binary searches, however many keys there are, and a step for each key of such a name. */
+int key_order_walk_longer(KeyOrder *o, const Key *k, KeyOrderFn fn, void *userdata);
+int key_order_walk_shorter(KeyOrder *o, const Key *k, KeyOrderFn fn, void *userdata);
+
+/* Returns one key of both walks, or NULL. */
 Key *key_order_find_shadow(KeyOrder *o, const Key *k);

@@ -47,6 +47,12 @@ bool key_shadows(const Key *k, const Key *other)
            strncmp(k->subsysnqn, other->subsysnqn, n) == 0 && k->subsysnqn[n] != '\0';
 }
 
+bool key_beats(const Key *k, const Key *other)
+{
+    return (other->role & KEY_ROLE_HOST) &&
+           __builtin_clz(key_search_ranks(k)) < __builtin_clz(key_search_ranks(other));
+}
+
 /* True if both are published under one identity. The digest of a key that has no PSK yet is
  * unknown, and counts as another one. */
 static bool shares_identity(const Key *k, const Key *other)
@@ -91,11 +97,34 @@ bool key_rivals(const Key *k, const Key *other)
            (k->role & other->role & KEY_ROLE_HOST);
 }
 
+int key_collides_detail(const Key *new, const Key *other, char **reterr_detail)
+{
+    if (!other->source)
+        return detail_set(reterr_detail, -EEXIST,
+                          "another PSK for the host and subsystem NQN of an earlier key: leave one "
+                          "of them out");
+    return detail_set(
+        reterr_detail, -EEXIST, "key %s is already %s for this host and subsystem NQN: %s",
+        other->id, key_state_to_string(other->state),
+        other->role & new->role ? "rotate or remove it" : "have one key of role both in its place");
+}
+
+int key_rivals_detail(const Key *other, char **reterr_detail)
+{
+    return detail_set(reterr_detail, -EEXIST,
+                      "%s%s, which has another hash, is for this host and subsystem NQN too, and "
+                      "the kernel takes "
+                      "one of them without being asked which, that of SHA-384: leave one of them "
+                      "out, or force it "
+                      "and connect with --tls-key",
+                      other->source ? "key " : "an earlier key", other->source ? other->id : "");
+}
+
 int key_shadow_detail(const Key *other, char **reterr_detail)
 {
     return detail_set(
         reterr_detail, -ENOTUNIQ,
         "the kernel may confuse this key with the one for %s (%s), because one subsystem NQN "
         "begins with the other: rename it, or force it and connect with --tls-key",
-        other->subsysnqn, other->source ? other->id : "of the same import");
+        other->subsysnqn, other->id);
 }

@@ -18,6 +18,11 @@ bool key_covers(const Key *have, const Key *k);
  * lesser hash in the same version, is not found before the right one. */
 bool key_shadows(const Key *k, const Key *other);
 
+/* True if the kernel of a host, which searches for the subsystem of the other key, is certain to
+ * get this one, which shadows it or rivals it: it searches first for a version or hash that only
+ * this one has. Otherwise it may get either. */
+bool key_beats(const Key *k, const Key *other);
+
 /* True if a pair of host and subsystem cannot have both keys: they answer the same search of a
  * kernel, or a peer with the configured PSK of one cannot use the other. */
 bool key_collides(const Key *k, const Key *other);
@@ -26,11 +31,8 @@ bool key_collides(const Key *k, const Key *other);
  * different hashes. */
 bool key_rivals(const Key *k, const Key *other);
 
-/* The end of a line for people about a key that rivals a new one. */
-#define KEY_RIVAL_TEXT                                                                             \
-    ", which has another hash, is for this host and subsystem NQN too, and the kernel takes one "  \
-    "of them without being asked which: leave one of them out, or force it and connect with "      \
-    "--tls-key"
-
-/* Explains that other and a new key shadow each other. Returns -ENOTUNIQ. */
+/* Explain why a new key cannot stand beside other, which has no source if it is new as well. Return
+ * -EEXIST, or -ENOTUNIQ for keys that shadow each other. */
+int key_collides_detail(const Key *new, const Key *other, char **reterr_detail);
+int key_rivals_detail(const Key *other, char **reterr_detail);
 int key_shadow_detail(const Key *other, char **reterr_detail);

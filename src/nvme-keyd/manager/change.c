@@ -113,7 +113,7 @@ int manager_settle_pair(Manager *m, const Key *of, const Key *new, const Secret 
 static int prepare(Manager *m, const KeyRequest *q, Key **ret, Key **ret_other,
                    char **reterr_detail)
 {
-    const KeyCheck check = {q->force, publisher_kernel_is_exact()};
+    const KeyCheck check = {.force = q->force, .kernel_is_exact = publisher_kernel_is_exact()};
     _cleanup_(key_freep) Key *k = NULL;
     int r;
 
@@ -163,7 +163,8 @@ int manager_check_revoked(const Manager *m, const Key *new, const Secret *payloa
 
 int manager_add(Manager *m, const KeyRequest *request, Key **ret, char **reterr_detail)
 {
-    const KeyCheck check = {request->force, publisher_kernel_is_exact()};
+    const KeyCheck check = {.force = request->force,
+                            .kernel_is_exact = publisher_kernel_is_exact()};
     _cleanup_(transition_done) Transition t = {.m = m};
     _cleanup_(secret_freep) Secret *payload = NULL;
     _cleanup_(key_freep) Key *k = NULL;

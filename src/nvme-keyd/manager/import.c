@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "basic/detail.h"
-#include "nvme-keyd/keys/key-neighbours.h"
 #include "nvme-keyd/keys/key-rules.h"
 #include "nvme-keyd/manager/import.h"
 #include "nvme-keyd/manager/manager-private.h"
@@ -29,6 +28,20 @@ static void import_done(const Import *i)
         if (!i->keys[j].kept)
             key_free(i->keys[j].key);
     free(i->keys);
+}
+
+void import_fault_done(ImportFault *f)
+{
+    for (size_t i = 0; i < f->n; i++)
+        key_free(f->keys[i]);
+    free(f->keys);
+    key_conflicts_done(&f->conflicts);
+    *f = (ImportFault){.n = 0};
+}
+
+size_t import_index(const Key *k)
+{
+    return k->source ? SIZE_MAX : strtoull(k->id, NULL, 16);
 }
 
 /* Makes the key of an index, and its payload. */
@@ -70,7 +83,7 @@ static int make_keys(Import *i, ImportFault *reterr_fault, char **reterr_detail)
         Staged *s = &i->keys[i->n];
         int r;
 
-        *reterr_fault = (ImportFault){i->n, SIZE_MAX, NULL};
+        reterr_fault->index = i->n;
         if (i->n == n)
             return detail_set(reterr_detail, -E2BIG, "more than %d keys at once", IMPORT_KEYS_MAX);
         r = make(i, i->n, &s->key, &payload, reterr_detail);
@@ -83,7 +96,7 @@ static int make_keys(Import *i, ImportFault *reterr_fault, char **reterr_detail)
 
 static Staged *find_staged(const Import *i, const Key *k)
 {
-    return &i->keys[strtoull(k->id, NULL, 16)];
+    return &i->keys[import_index(k)];
 }
 
 static bool same_bytes(const Key *k, const Secret *have, const Secret *payload)
@@ -130,62 +143,25 @@ static int is_kept(const Key *have, const Import *i, const Staged *s)
 }
 
 /* Keys of a pair are adjacent, in the order in which they were staged. */
-static int check_pair(const Import *i, const KeyOrder *order, size_t at, ImportFault *reterr_fault,
-                      char **reterr_detail)
-{
-    Staged *s = find_staged(i, order->keys[at]);
-
-    for (size_t j = at; j > 0 && key_same_pair(order->keys[j - 1], s->key); j--) {
-        const Staged *have = find_staged(i, order->keys[j - 1]);
-        int r = is_repeated(i, have, s);
-
-        if (r != 0) {
-            s->unchanged = r > 0;
-            return r > 0 ? 0 : r;
-        }
-        if (key_collides(have->key, s->key)) {
-            *reterr_fault = (ImportFault){(size_t)(s - i->keys), (size_t)(have - i->keys), NULL};
-            return detail_set(reterr_detail, -EEXIST,
-                              "another PSK for the host and subsystem NQN of an earlier key: leave "
-                              "one of them out");
-        }
-        if (!i->request->common.force && key_rivals(have->key, s->key)) {
-            *reterr_fault = (ImportFault){(size_t)(s - i->keys), (size_t)(have - i->keys), NULL};
-            return detail_set(reterr_detail, -EEXIST, "an earlier key" KEY_RIVAL_TEXT);
-        }
-    }
-    return 0;
-}
-
-static int check_shadow(const Import *i, KeyOrder *order, const Staged *s,
-                        ImportFault *reterr_fault, char **reterr_detail)
-{
-    const Key *other =
-        i->request->common.force || s->unchanged ? NULL : key_order_find_shadow(order, s->key);
-
-    if (!other)
-        return 0;
-    *reterr_fault =
-        (ImportFault){(size_t)(s - i->keys), (size_t)(find_staged(i, other) - i->keys), NULL};
-    return key_shadow_detail(other, reterr_detail);
-}
-
-/* Checks the keys of the import against each other. */
-static int check_staged(const Import *i, ImportFault *reterr_fault, char **reterr_detail)
+static int mark_repeated(const Import *i)
 {
     _cleanup_(key_order_done) KeyOrder order = {.keys = NULL};
-    bool exact;
     int r = 0;
 
     for (size_t j = 0; j < i->n && r == 0; j++)
         r = key_order_insert(&order, i->keys[j].key);
     key_order_sort(&order);
-    for (size_t j = 0; j < i->n && r == 0; j++)
-        r = check_pair(i, &order, j, reterr_fault, reterr_detail);
-    exact = publisher_kernel_is_exact();
-    for (size_t j = 0; j < i->n && r == 0 && !exact; j++)
-        r = check_shadow(i, &order, &i->keys[j], reterr_fault, reterr_detail);
-    return r;
+    for (size_t at = 0; at < i->n && r >= 0; at++) {
+        Staged *s = find_staged(i, order.keys[at]);
+
+        for (size_t j = at; j > 0 && !s->unchanged && r >= 0; j--) {
+            if (!key_same_pair(order.keys[j - 1], s->key))
+                break;
+            r = is_repeated(i, find_staged(i, order.keys[j - 1]), s);
+            s->unchanged = r > 0;
+        }
+    }
+    return r < 0 ? r : 0;
 }
 
 /* The payload is only needed where the pair has a revoked key. */
@@ -203,30 +179,81 @@ static int check_revoked(Manager *m, const Import *i, const Staged *s, char **re
     return payload ? manager_check_revoked(m, k, payload, reterr_detail) : r;
 }
 
-/* Checks one key against those of the store. */
-static int check_kept(Manager *m, const Import *i, Staged *s, ImportFault *reterr_fault,
-                      char **reterr_detail)
+/* Compares one key with those of the store that have the same PSK. */
+static int check_kept(Manager *m, const Import *i, Staged *s, char **reterr_detail)
 {
     const Key *k = s->key;
-    Key *other = NULL;
     int r = 0;
 
     for (const Key *have = key_table_pair(&m->keys, k->hostnqn, strlen(k->hostnqn), k->subsysnqn,
                                           strlen(k->subsysnqn));
          have && r == 0; have = have->next_of_pair)
         r = is_kept(have, i, s);
-    if (r != 0) {
-        s->unchanged = r > 0;
-        return r > 0 ? 0 : r;
+    s->unchanged = r > 0;
+    return r == 0 ? check_revoked(m, i, s, reterr_detail) : r < 0 ? r : 0;
+}
+
+static int check_all_kept(Manager *m, const Import *i, ImportFault *reterr_fault,
+                          char **reterr_detail)
+{
+    int r = 0;
+
+    for (size_t j = 0; j < i->n && r == 0; j++) {
+        reterr_fault->index = j;
+        if (!i->keys[j].unchanged)
+            r = check_kept(m, i, &i->keys[j], reterr_detail);
     }
-    r = key_check_neighbours(&m->keys, k,
-                             &(KeyCheck){i->request->common.force, publisher_kernel_is_exact()},
-                             &other, reterr_detail);
-    if (r == 0)
-        r = check_revoked(m, i, s, reterr_detail);
-    if (r < 0)
-        *reterr_fault = (ImportFault){(size_t)(s - i->keys), SIZE_MAX, other};
     return r;
+}
+
+/* Passes the keys of the conflicts to the caller, all of which are new or of the table. */
+static int give_keys(Import *i, ImportFault *reterr_fault)
+{
+    reterr_fault->keys = calloc(i->n, sizeof(*reterr_fault->keys));
+    if (!reterr_fault->keys)
+        return -ENOMEM;
+    reterr_fault->n = i->n;
+    for (size_t j = 0; j < i->n; j++)
+        reterr_fault->keys[j] = TAKE_PTR(i->keys[j].key);
+    return 0;
+}
+
+/* Sets the detail for the first conflict. The error is that of the gravest. */
+static int refuse(Import *i, ImportFault *reterr_fault, char **reterr_detail)
+{
+    const Conflicts *c = &reterr_fault->conflicts;
+    _cleanup_(freep) char *first = NULL;
+    int error = key_conflict_detail(&c->items[0], &first);
+
+    reterr_fault->index = import_index(c->items[0].key);
+    for (size_t j = 0; j < c->n; j++)
+        if (c->items[j].reason != CONFLICT_NAME)
+            error = -EEXIST;
+    if (!first || give_keys(i, reterr_fault) < 0)
+        return -ENOMEM;
+    if (c->n == 1)
+        return detail_set(reterr_detail, error, "%s", first);
+    return detail_set(reterr_detail, error, "%s; and %zu%s more conflicts", first, c->n - 1,
+                      c->more ? " or" : "");
+}
+
+static int check_conflicts(Manager *m, Import *i, size_t *ret_forced, ImportFault *reterr_fault,
+                           char **reterr_detail)
+{
+    const KeyCheck check = {i->request->common.force, publisher_kernel_is_exact(),
+                            i->request->force_for, i->request->n_force_for};
+    _cleanup_(key_order_done) KeyOrder new = {.keys = NULL};
+    int r = 0;
+
+    for (size_t j = 0; j < i->n && r == 0; j++)
+        if (!i->keys[j].unchanged)
+            r = key_order_insert(&new, i->keys[j].key);
+    if (r == 0)
+        r = key_conflicts_find(&new, &m->keys, &check, &reterr_fault->conflicts);
+    if (r < 0)
+        return r;
+    *ret_forced = reterr_fault->conflicts.n_forced;
+    return reterr_fault->conflicts.n > 0 ? refuse(i, reterr_fault, reterr_detail) : 0;
 }
 
 /* Adds all keys to a transaction and to the table. */
@@ -293,18 +320,14 @@ int manager_import(Manager *m, const ImportRequest *q, ImportResult *ret, Import
     ImportResult result = {0};
     int r;
 
-    if ((r = make_keys(&i, reterr_fault, reterr_detail)) < 0 ||
-        (r = check_staged(&i, reterr_fault, reterr_detail)) < 0 ||
+    if ((r = make_keys(&i, reterr_fault, reterr_detail)) < 0 || (r = mark_repeated(&i)) < 0 ||
         (r = dry_run ? vault_require_open(m->vault, reterr_detail)
-                     : vault_require_writable(m->vault, reterr_detail)) < 0)
+                     : vault_require_writable(m->vault, reterr_detail)) < 0 ||
+        (r = check_all_kept(m, &i, reterr_fault, reterr_detail)) < 0 ||
+        (r = check_conflicts(m, &i, &result.forced, reterr_fault, reterr_detail)) < 0)
         return r;
-    for (size_t j = 0; j < i.n; j++) {
-        if (!i.keys[j].unchanged)
-            r = check_kept(m, &i, &i.keys[j], reterr_fault, reterr_detail);
-        if (r < 0)
-            return r;
+    for (size_t j = 0; j < i.n; j++)
         result.unchanged += i.keys[j].unchanged;
-    }
     result.added = i.n - result.unchanged;
     /* No store is made for keys that cannot be stored. */
     if (result.added > 0 && !dry_run && (r = vault_require_store(m->vault, reterr_detail)) == 0)

@@ -3,6 +3,7 @@
 
 #include <stdint.h>
 
+#include "nvme-keyd/keys/key-conflicts.h"
 #include "nvme-keyd/manager/manager.h"
 
 /* The kernel's quota for root, 25,000,000 bytes, is enough for some 40,000 keys. */
@@ -20,26 +21,39 @@ typedef struct ImportRequest {
     KeyRequest common;
     ImportKey *keys;
     size_t n;
+    /* Subsystem NQNs, in the order of strcmp(): as common.force, for the conflicts that these lose
+     * (key-conflicts.h). */
+    const char **force_for;
+    size_t n_force_for;
 } ImportRequest;
 
 typedef struct ImportResult {
     size_t added;
     size_t unchanged;   /* the same PSK is stored already, or occurs twice in the import */
     size_t unpublished; /* of those added: not all identities are in the ring */
+    size_t forced;      /* conflicts */
 } ImportResult;
 
-/* The key that cannot be stored, and the one in its way. */
+/* The reasons why an import is refused. */
 typedef struct ImportFault {
-    size_t index;
-    size_t other;   /* another key of the import, or SIZE_MAX */
-    const Key *key; /* a stored or handed-in key, or NULL */
+    size_t index;        /* of the first key that cannot be stored */
+    Conflicts conflicts; /* all of them; their keys are valid until the Manager is used again */
+    Key **keys;          /* the new ones */
+    size_t n;
 } ImportFault;
+
+void import_fault_done(ImportFault *f);
+
+/* The index of a key of a conflict, or SIZE_MAX for one that is stored or handed in. */
+size_t import_index(const Key *k);
 
 /* Stores all keys in one commit and publishes them; with common.dry_run it only finds out what
  * would be done. The rules are those of manager_add(), also between the keys of the import. Only
  * names are kept in between: each PSK is derived again where it is needed. Takes n log n time for n
- * keys in store and import together. Returns -E2BIG past IMPORT_KEYS_MAX, -EEXIST or -ENOTUNIQ (see
- * *reterr_fault, as for -EINVAL and -E2BIG), or another error of manager_add(). */
+ * keys in store and import together. Returns -E2BIG past IMPORT_KEYS_MAX, -EINVAL, both with the
+ * index in *reterr_fault, -EEXIST or, if all conflicts are of names, -ENOTUNIQ, with the conflicts,
+ * or another error of manager_add(). *reterr_fault, zeroed by the caller, is released by
+ * import_fault_done(). */
 int manager_import(Manager *m, const ImportRequest *q, ImportResult *ret, ImportFault *reterr_fault,
                    char **reterr_detail) _must_check_;
 

@@ -123,7 +123,7 @@ bool manager_await_import(Manager *m, const ImportRequest *request)
     _cleanup_(freep) char *detail = NULL;
     ImportRequest q = *request;
     ImportResult result;
-    ImportFault fault;
+    _cleanup_(import_fault_done) ImportFault fault = {.n = 0};
 
     if (!vault_await(m->vault))
         return false;
