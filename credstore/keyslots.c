@@ -5,6 +5,7 @@
 
 #include "basic/detail.h"
 #include "basic/encoding.h"
+#include "basic/io.h"
 #include "basic/json.h"
 #include "credstore/box.h"
 #include "credstore/keyslots.h"
@@ -98,7 +99,7 @@ json_object *keyslots_find(json_object *slots, const char *id)
     return NULL;
 }
 
-static int new_slot(const SlotType *type, const char *id, json_object **ret)
+static int new_slot(const SlotType *type, const char *id, const char *comment, json_object **ret)
 {
     _cleanup_(json_putp) json_object *slot = json_object_new_object();
     _cleanup_(secret_freep) Secret *random = NULL;
@@ -110,14 +111,16 @@ static int new_slot(const SlotType *type, const char *id, json_object **ret)
         return r;
     hex_encode(random->data, random->size, text);
     if (!slot || json_add_string(slot, "type", type->name) < 0 ||
-        json_add_string(slot, "id", id ? id : text) < 0)
+        json_add_string(slot, "id", id ? id : text) < 0 ||
+        json_add_uint(slot, "created", now_realtime()) < 0 ||
+        (comment && json_add_string(slot, "comment", comment) < 0))
         return -ENOMEM;
     *ret = TAKE_PTR(slot);
     return 0;
 }
 
-int keyslots_new(const char *type_name, const char *id, json_object **ret_slot, Secret **ret_kek,
-                 char **reterr_detail)
+int keyslots_new(const char *type_name, const char *id, const char *comment, json_object **ret_slot,
+                 Secret **ret_kek, char **reterr_detail)
 {
     const SlotType *type = find_type(type_name);
     _cleanup_(secret_freep) Secret *kek = NULL;
@@ -127,7 +130,7 @@ int keyslots_new(const char *type_name, const char *id, json_object **ret_slot, 
         return detail_set(reterr_detail, -EINVAL, "there are no slots of type \"%s\"", type_name);
     r = secret_random(STORE_KEY_SIZE, &kek);
     if (r == 0)
-        r = new_slot(type, id, ret_slot);
+        r = new_slot(type, id, comment, ret_slot);
     if (r == 0)
         *ret_kek = TAKE_PTR(kek);
     return r;

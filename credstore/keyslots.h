@@ -22,9 +22,10 @@ int keyslots_wrap(Sealer *s, const char *store_id, json_object *slot, const Secr
 json_object *keyslots_find(json_object *slots, const char *id);
 
 /* Makes a slot of a type, with an id, and a KEK for the type to seal. id: the id of the slot to be
- * replaced, or NULL for a new one. Returns -EINVAL (unknown type), -ENOMEM, -EIO. */
-int keyslots_new(const char *type, const char *id, json_object **ret_slot, Secret **ret_kek,
-                 char **reterr_detail) _must_check_;
+ * replaced, or NULL for a new one. comment: a line for people, or NULL. Returns -EINVAL (unknown
+ * type), -ENOMEM, -EIO. */
+int keyslots_new(const char *type, const char *id, const char *comment, json_object **ret_slot,
+                 Secret **ret_kek, char **reterr_detail) _must_check_;
 
 /* True if this build has the type of a slot. */
 bool keyslots_knows(json_object *slot);

@@ -68,7 +68,7 @@ int store_request_enrol(const Store *s, size_t nth, const SlotOptions *options, 
     (void)s;
     if (!type)
         return -ERANGE;
-    r = keyslots_new(type->name, NULL, &slot, &kek, NULL);
+    r = keyslots_new(type->name, NULL, NULL, &slot, &kek, NULL);
     q.slot = slot;
     q.secret = kek;
     if (r == 0)

@@ -109,7 +109,7 @@ int store_request_seal(const Store *s, const char *type, const char *id, const S
     int r = options->rollback_counter ? check_counter(s, type, reterr_detail) : 0;
 
     if (r == 0)
-        r = keyslots_new(type, id, &slot, &kek, reterr_detail);
+        r = keyslots_new(type, id, options->comment, &slot, &kek, reterr_detail);
     if (r < 0)
         return r;
     slots_known_tpms(s, &known);

@@ -8,6 +8,7 @@ struct Tpm2Names;
 
 /* Options of the administrator for a slot; all zero is the default. Borrows its strings. */
 typedef struct SlotOptions {
+    const char *comment; /* a line for people, or NULL */
     bool pcrs_given;
     uint32_t pcrs;    /* tpm2: a bit for each PCR to bind to, if given; else PCR 7 */
     const char *bank; /* tpm2: the bank of the PCRs, such as "sha384"; NULL: the best */

@@ -57,7 +57,7 @@
      OPT_FORCE)
 #define OPTS_LIFE (OPT_FORCE | OPT_AT | OPT_IN)
 #define OPTS_SWITCH (OPT_WAIT | OPT_NO_BLOCK | OPT_ADDRESS)
-#define OPTS_SEAL (OPT_TPM2_PCRS | OPT_WITH_KEY | OPT_ROLLBACK_COUNTER | OPT_NEW_TPM)
+#define OPTS_SEAL (OPT_COMMENT | OPT_TPM2_PCRS | OPT_WITH_KEY | OPT_ROLLBACK_COUNTER | OPT_NEW_TPM)
 
 static int set_json(Options *o, const char *value);
 static int set_no_legend(Options *o, const char *value);

@@ -2,19 +2,22 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "basic/json.h"
 #include "basic/text.h"
 #include "nvme-keyctl/cli.h"
+#include "nvme-keyctl/field.h"
 #include "nvme-keyctl/output.h"
 #include "nvme-keyctl/pcrs.h"
 #include "varlink/json-wire.h"
 
 /* slot list, add, remove, reseal and unlock: slots open the store. */
 
-#define N_COLUMNS 4
+#define N_COLUMNS 6
 /* 24 numbers with separators, and a bank. */
 #define SEALED_BY_SIZE 80
+#define DATE_SIZE 16
 
 #define TYPE_TPM2 "tpm2"
 #define TYPE_CREDS "systemd-creds"
@@ -48,6 +51,13 @@ static void describe_pcrs(json_object *pcrs, const char *bank, char ret[static S
                        n > 0 ? bank : "none");
 }
 
+static const char *format_date(json_object *slot, char ret[static DATE_SIZE])
+{
+    struct tm tm;
+
+    return field_time(slot, "created", &tm) && strftime(ret, DATE_SIZE, "%F", &tm) > 0 ? ret : "-";
+}
+
 static void print_totals(size_t n, json_object *reply)
 {
     bool counter = false;
@@ -59,12 +69,14 @@ static void print_totals(size_t n, json_object *reply)
 
 static int print_slots(const Options *o, json_object *slots, json_object *reply)
 {
-    static const char *const head[N_COLUMNS] = {"ID", "TYPE", "SEALED BY/PCRS", "OPENED"};
+    static const char *const head[N_COLUMNS] = {"ID",     "TYPE",    "SEALED BY/PCRS",
+                                                "OPENED", "CREATED", "COMMENT"};
     size_t n = json_object_array_length(slots);
     _cleanup_(freep) const char **cells = calloc((n + 1) * N_COLUMNS, sizeof(*cells));
     _cleanup_(freep) char(*sealed_by)[SEALED_BY_SIZE] = calloc(n + 1, sizeof(*sealed_by));
+    _cleanup_(freep) char(*created)[DATE_SIZE] = calloc(n + 1, sizeof(*created));
 
-    if (!cells || !sealed_by)
+    if (!cells || !sealed_by || !created)
         return cli_out_of_memory();
     memcpy(cells, head, sizeof(head));
     for (size_t i = 0; i < n; i++) {
@@ -81,6 +93,8 @@ static int print_slots(const Options *o, json_object *slots, json_object *reply)
         }
         (void)json_get_bool(slot, "opened", &opened);
         *++c = opened ? "yes" : "-";
+        *++c = format_date(slot, created[i]);
+        *++c = slot_text(slot, "comment");
     }
     if (cli_print_table(o, cells, N_COLUMNS, n + 1) != EXIT_OK)
         return EXIT_OTHER;
@@ -122,6 +136,8 @@ static int add_options(const Options *o, const char *type, json_object *p)
     bool tpm2 = !type || strcmp(type, TYPE_TPM2) == 0,
          creds = !type || strcmp(type, TYPE_CREDS) == 0;
 
+    if (o->comment && json_add_string(p, "comment", o->comment) < 0)
+        return cli_out_of_memory();
     if (o->tpm2_pcrs && tpm2) {
         const char *bank = NULL;
         json_object *pcrs;

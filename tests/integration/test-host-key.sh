@@ -29,7 +29,7 @@ machine_id() {
     mount --bind "$1" /etc/machine-id
 }
 slots() {
-    ctl slot list --no-legend | tr -s ' '
+    ctl slot list --no-legend | tr -s ' ' | cut -d ' ' -f -4
 }
 state_of_store() {
     ctl status | sed -n 's/ *Store: //p'

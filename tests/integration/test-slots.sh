@@ -14,7 +14,7 @@ start() {
 
 # slots: "ID TYPE SEALED-BY OPENED" a line.
 slots() {
-    ctl slot list --no-legend | tr -s ' '
+    ctl slot list --no-legend | tr -s ' ' | cut -d ' ' -f -4
 }
 
 # slot_of TYPE: the id of the last one.
@@ -105,7 +105,7 @@ refused "no store: slot remove" 8 "there is no store" ctl slot remove 00000000
 
 # --- usage
 
-refused "slot alone is no verb" 2 "unknown command" ctl slot
+refused "slot alone is no verb" 2 "slot needs one of its commands" ctl slot
 refused "an unknown verb" 2 "unknown command" ctl slot lsit
 refused "slot add needs a type" 2 "slot add needs TYPE" ctl slot add
 refused "slot remove needs an id" 2 "slot remove needs ID" ctl slot remove
@@ -125,7 +125,7 @@ refused "--with-key= of another type" 2 "needs type systemd-creds" ctl slot add 
 id=$(add one a) || bail "add"
 creds=$(slot_of systemd-creds)
 run ctl slot list
-like "list" "$out" $'^ID +TYPE +SEALED BY/PCRS +OPENED\n'"$creds +systemd-creds +host +yes"$'\n\n1 slot listed\.$'
+like "list" "$out" $'^ID +TYPE +SEALED BY/PCRS +OPENED +CREATED +COMMENT\n'"$creds +systemd-creds +host +yes +20[0-9-]+ +-"$'\n\n1 slot listed\.$'
 is "list: says nothing else" "$status$err" 0
 is "list: JSON" "$(ctl slot list --json=short | json 'o["authentic"], [(s["id"], s["type"], s["withKey"], s["opened"]) for s in o["slots"]]')" \
     "(True, [('$creds', 'systemd-creds', 'host', True)])"
@@ -192,7 +192,7 @@ like "another host key: status says why, and what to do" "$out" \
     $'Store: unavailable\n +: systemd-creds: [^\n]+\n +: recovery: needs the recovery key [^\n]*nvme-keyctl slot unlock[^\\n]*\\n'
 is "another host key: nothing is published" "$(ring_names)" ""
 run ctl slot list
-like "locked: the slots are listed" "$status $out" "^0 .*$creds +systemd-creds +host +-"$'\n'"$recovery +recovery +- +-"
+like "locked: the slots are listed" "$status $out" "^0 .*$creds +systemd-creds +host +- .*"$'\n'"$recovery +recovery +- +-"
 is "locked: a warning says that they are not verified" "$err" "nvme-keyctl: warning: the store is locked, so its slots are not verified"
 is "locked: JSON" "$(ctl slot list --json=short 2>/dev/null | json 'o["authentic"]')" False
 # locked COMMAND...: it prints a line for each slot and changes nothing.
@@ -243,7 +243,7 @@ restart
 install -m 600 /dev/null "$tmp/key"
 printf '%s\n' "$recovery" "$(tr - ' ' <<<"$key")" >"$tmp/key" # as "slot add" printed it, or nearly so
 run ctl slot unlock --key-file="$tmp/key" --json=short
-is "unlock: from a file, JSON" "$status$err $(json 'o["slot"]' <<<"$out")" "0 {'id': '$recovery', 'type': 'recovery', 'opened': True}"
+is "unlock: from a file, JSON" "$status$err $(json 'o["slot"]["id"], o["slot"]["type"], o["slot"]["opened"]' <<<"$out")" "0 ('$recovery', 'recovery', True)"
 
 # --- reseal
 
@@ -254,9 +254,16 @@ is "reseal: the same slots" "$(slots | cut -d ' ' -f 1-3 | sort)" "$(printf '%s\
 restart
 is "reseal: the store opens by itself" "$(store_state)" "open systemd-creds"
 like "reseal: all keys are there" "$(ctl list --no-legend)" "^$id active host [0-9a-f]{8} "
-run ctl slot reseal "$recovery"
+run ctl slot reseal "$recovery" --comment="in the safe"
 like "reseal: a recovery key gets another one" "$status$err $out" "^0 $recovery"$'\n''[0-9A-Z-]{77}$'
 old_key=$key key=${out##*$'\n'}
+other=$(ctl slot add recovery --comment="at home" --json=short | json 'o["slot"]["id"]')
+is "recovery: told apart by their comments" "$(ctl slot list --json=short | json '{s["id"]: s["comment"] for s in o["slots"] if "comment" in s}["'"$other"'"]')" "at home"
+like "recovery: and by their dates" "$(ctl slot list --no-legend | grep "^$recovery")" " 20[0-9]{2}-[0-9]{2}-[0-9]{2} in the safe$"
+ctl slot reseal "$other" >/dev/null 2>&1
+like "reseal: the comment stays" "$(ctl slot list --no-legend | grep "^$other")" " at home$"
+refused "slot add: a comment of two lines" 3 "comment" ctl slot add recovery --comment=$'a\nb'
+ctl slot remove "$other"
 is "reseal: of one, JSON" "$(ctl slot reseal "$creds" --with-key=host --json=short | json 'o["slot"]["id"], o["slot"]["withKey"]')" "('$creds', 'host')"
 is "reseal: with the same key as before" "$(ctl slot reseal "$creds" --json=short | json 'o["slot"]["withKey"]')" host
 is "reseal: JSON" "$(ctl slot reseal --json=short | json '[s["id"] for s in o["slots"]]')" "['$creds']"

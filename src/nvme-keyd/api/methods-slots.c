@@ -5,8 +5,10 @@
 
 #include "basic/detail.h"
 #include "basic/json.h"
+#include "basic/limits.h"
 #include "basic/log.h"
 #include "basic/names.h"
+#include "basic/text.h"
 #include "credstore/seal/creds/blob.h"
 #include "credstore/seal/limits.h"
 #include "credstore/seal/recovery-key.h"
@@ -85,13 +87,14 @@ static void log_new_tpm(VarlinkCall *call, const char *id)
                    id, (unsigned)varlink_call_peer(call)->uid);
 }
 
+/* A reply with a recovery key is erased after it was sent, with all texts that it holds. */
 static int copy_member(json_object *slot, const char *from, const char *to, json_object *o)
 {
-    json_object *value;
+    json_object *value, *copy = NULL;
 
     if (!json_object_object_get_ex(slot, from, &value))
         return 0;
-    return json_add_take(o, to, json_object_get(value));
+    return json_object_deep_copy(value, &copy, NULL) < 0 ? -ENOMEM : json_add_take(o, to, copy);
 }
 
 /* A slot without its sealed members. Members of a store that is not open may be anything, so they
@@ -101,6 +104,7 @@ static int slot_to_json(json_object *slot, bool opened, json_object **ret)
     _cleanup_(json_putp) json_object *o = json_object_new_object();
     const char *id = "", *type = "", *text;
     json_object *pcrs;
+    uint64_t created;
     int r = 0;
 
     (void)json_get_string(slot, "id", &id);
@@ -113,6 +117,10 @@ static int slot_to_json(json_object *slot, bool opened, json_object **ret)
         r |= copy_member(slot, "unmeasured", "unmeasured", o);
     if (json_get_string(slot, "bank", &text) > 0)
         r |= copy_member(slot, "bank", "bank", o);
+    if (json_get_uint(slot, "created", INT64_MAX, &created) > 0)
+        r |= copy_member(slot, "created", "created", o);
+    if (json_get_string(slot, "comment", &text) > 0)
+        r |= copy_member(slot, "comment", "comment", o);
     if (strcmp(type, "systemd-creds") == 0)
         r |= json_add_string(o, "withKey", creds_blob_key_name(slot));
     if (r < 0 || json_add_bool(o, "opened", opened) < 0)
@@ -191,13 +199,18 @@ static int reply_slot(VarlinkCall *call, Manager *m, json_object *slot, json_obj
     return r < 0 ? r : varlink_call_reply_sensitive(call, TAKE_PTR(o));
 }
 
-/* Reads {tpm2PCRs, tpm2Bank, withKey, rollbackCounter, newTPM}; each may be absent. Returns -EINVAL
- * with the member's name. */
+/* Reads {comment, tpm2PCRs, tpm2Bank, withKey, rollbackCounter, newTPM}; each may be absent.
+ * Returns -EINVAL with the member's name. */
 static int read_options(json_object *p, SlotOptions *options, const char **reterr_member)
 {
     json_object *pcrs;
     int r;
 
+    *reterr_member = "comment";
+    r = json_get_string(p, "comment", &options->comment);
+    if (r < 0 || (r > 0 && (strlen(options->comment) > COMMENT_LENGTH_MAX ||
+                            !text_is_printable(options->comment))))
+        return -EINVAL;
     *reterr_member = "withKey";
     if (json_get_string(p, "withKey", &options->with_key) < 0)
         return -EINVAL;
@@ -427,6 +440,8 @@ int method_reseal_slot(VarlinkCall *call, json_object *p, void *userdata)
             call, m, -ENOENT,
             asprintf(&detail, "no slot has the id \"%s\"", q.replaces) < 0 ? NULL : detail);
     (void)json_get_string(slot, "type", &q.type);
+    if (!q.options.comment)
+        (void)json_get_string(slot, "comment", &q.options.comment);
     if ((bad = find_foreign(&q)))
         return varlink_call_invalid_parameter(call, bad);
     if (strcmp(q.type, "systemd-creds") == 0)

@@ -326,7 +326,7 @@ static const char *const export_store_parameters[] = {"subsystemNQNs", NULL};
 static const char *const id_parameters[] = {"id", NULL};
 static const char *const probe_parameters[] = {"id",          "address",       "port",
                                                "hostAddress", "hostInterface", NULL};
-#define SEAL "tpm2PCRs", "tpm2Bank", "withKey", "rollbackCounter", "newTPM"
+#define SEAL "comment", "tpm2PCRs", "tpm2Bank", "withKey", "rollbackCounter", "newTPM"
 static const char *const add_slot_parameters[] = {"type", SEAL, NULL};
 static const char *const reseal_slot_parameters[] = {"id", SEAL, NULL};
 static const char *const life_parameters[] = {"id", "force", "at", NULL};

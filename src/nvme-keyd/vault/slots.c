@@ -142,6 +142,7 @@ int vault_add_recovery(Vault *v, const SlotRequest *q, SealedSlot *ret, char **r
     SlotOptions options = vault_slot_options(v);
     int r = check_request(v, q->type, q->replaces, reterr_detail);
 
+    options.comment = q->options.comment;
     if (r == 0)
         r = store_request_seal(v->store, q->type, q->replaces, &options, &request, &key,
                                reterr_detail);

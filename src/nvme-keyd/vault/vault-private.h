@@ -27,6 +27,7 @@ typedef struct VaultRequest {
     char *replaces;
     char *with_key; /* owned; options.with_key points to it, or NULL */
     char *bank;     /* the same for options.bank */
+    char *comment;  /* the same for options.comment */
     SlotOptions options;
     uint32_t counter;
     VaultDone done;

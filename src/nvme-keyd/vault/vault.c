@@ -192,6 +192,7 @@ static void request_free(VaultRequest *q)
     free(q->replaces);
     free(q->with_key);
     free(q->bank);
+    free(q->comment);
     free(q);
 }
 
@@ -212,10 +213,11 @@ void vault_request(Vault *v, const SlotRequest *slot, uint32_t counter, VaultDon
         slot = &none;
     if (q && copy_text(&q->type, slot->type) && copy_text(&q->replaces, slot->replaces) &&
         copy_text(&q->with_key, slot->options.with_key) &&
-        copy_text(&q->bank, slot->options.bank)) {
+        copy_text(&q->bank, slot->options.bank) && copy_text(&q->comment, slot->options.comment)) {
         q->options = slot->options;
         q->options.with_key = q->with_key;
         q->options.bank = q->bank;
+        q->options.comment = q->comment;
         q->counter = counter;
         q->done = done;
         q->userdata = userdata;
