@@ -256,11 +256,18 @@ static size_t log_broken(const KeyTable *keys)
     return n;
 }
 
-static void log_failed(int error, const ReconcileResult *s)
+static void log_failed(int level, int error, const ReconcileResult *s)
 {
     _cleanup_(freep) char *why = s->unreadable ? broken_explain(s->unreadable, error) : NULL;
 
-    log_error("Cannot publish %zu of the keys: %s", s->failed, why ? why : ring_error_text(error));
+    if (s->blind)
+        (void)log_full(level, 0, NULL,
+                       "Keys that were replaced stay in the keyring until the controllers of this "
+                       "host can be read: %s",
+                       strerror(-error));
+    else
+        (void)log_full(level, 0, NULL, "Cannot publish %zu of the keys: %s", s->failed,
+                       why ? why : ring_error_text(error));
 }
 
 static void log_reconciled(const ReconcileResult *s)
@@ -279,10 +286,11 @@ static void log_publishing(DaemonLog *l, const Manager *m, int error, const Reco
         (void)log_full(l->absent ? LOG_DEBUG : LOG_NOTICE, 0, &absent,
                        "Nothing published: " PUBLISHER_NO_RING_YET);
     else if (error < 0)
-        log_failed(error, s);
+        log_failed(l->failed == error ? LOG_DEBUG : LOG_ERR, error, s);
     else if (error == 0)
         log_reconciled(s);
     l->absent = error == -ENOKEY;
+    l->failed = error;
 }
 
 void daemon_log_sync(DaemonLog *l, const Manager *m, size_t n_before, int error,
@@ -334,7 +342,7 @@ ExitCode daemon_log_result(Manager *m, const char *state_dir, int error, const R
     }
     if (error < 0) {
         (void)log_broken(manager_keys(m));
-        log_failed(error, s);
+        log_failed(LOG_ERR, error, s);
         return EXIT_KEYRING;
     }
     return log_published(m, state_dir, s);

@@ -10,6 +10,7 @@
 /* The troubles that were logged, so that each is logged once. Starts as zeroes. */
 typedef struct DaemonLog {
     char *unavailable; /* why the store does not open */
+    int failed;        /* why keys cannot be published */
     bool absent;       /* the ring is missing */
     bool slow;         /* the store is slow to open */
     bool behind;       /* the rollback counter lags behind the store */

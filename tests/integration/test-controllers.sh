@@ -306,4 +306,25 @@ is "retire: nothing is said about hosts" "$status$err" 0
 run ctl remove "$t" --when-unused
 like "hosts: keys not shown by the kernel" "$status$err" "^1.*not their keys"
 
+# --- a switch while the controllers cannot be read
+
+export NVME_KEYD_CONTROLLERS=$tmp/no-directory
+daemon_restart -E NVME_KEYD_CONTROLLERS
+old=$(add six s)
+pending=$(psk seven | ctl rotate "$old" --no-block 2>/dev/null)
+: >"$tmp/no-directory"
+check "a switch without controllers" ctl activate "$pending" --force
+like "a switch without controllers: both keys are there" "$(serial_of "$old") $(serial_of "$pending")" '^[0-9a-f]{8} [0-9a-f]{8}$'
+both_stay() { grep -c "stay in the keyring until the controllers.*: Not a directory" "$log"; }
+is_said() { [ "$(both_stay)" -gt 0 ]; }
+check "a switch without controllers: said at the next try" wait_for 60 is_said
+for _ in 1 2; do
+    kill -HUP "$daemon" # tries as well
+    ctl status >"$tmp/out"
+done
+is "a switch without controllers: said once" "$(both_stay)" 1
+rm "$tmp/no-directory"
+left() { [ "$(serial_of "$old")" = - ]; }
+check "a switch without controllers: the old key goes when they can be read" wait_for 60 left
+
 finish

@@ -85,6 +85,28 @@ TEST(sync_outlasts_a_lookup)
     ASSERT_TRUE(now_monotonic() - begin >= RING_LOOKUP_USEC && ring_size() == 1);
 }
 
+/* The controllers cannot be read, so nothing is known of one that is pinned to the old key: both
+ * stay, until a later look. */
+TEST(switch_without_controllers)
+{
+    _cleanup_(life_sysfs_end) Sysfs s = sysfs_new();
+    char old[KEY_ID_SIZE], new[KEY_ID_SIZE];
+    LIFE;
+
+    ASSERT_TRUE(life_add(&f, KEY_ROLE_HOST, 1, old));
+    ASSERT_OK(life_stage(&f, old, 2, new));
+    ASSERT_OK(setenv(NAMES_ENV_CONTROLLERS, "/dev/null", 1));
+    ASSERT_OK(life_activate(&f, new));
+    ASSERT_TRUE(life_in_ring(&f, old) && life_in_ring(&f, new));
+    ASSERT_TRUE(publisher_has_unpublished(manager_publisher(f.m)));
+    ASSERT_TRUE(!life_sync(&f) && ring_size() == 2);
+    ASSERT_TRUE(publisher_has_unpublished(manager_publisher(f.m)));
+    ASSERT_OK(setenv(NAMES_ENV_CONTROLLERS, s.dir, 1));
+    ASSERT_TRUE(life_sync(&f));
+    ASSERT_TRUE(life_in_ring(&f, new) && ring_size() == 1);
+    ASSERT_TRUE(!publisher_has_unpublished(manager_publisher(f.m)));
+}
+
 /* Version 0: both keys have one identity, which has the bytes of the active one. */
 TEST(host_version_0)
 {

@@ -17,8 +17,8 @@
  *    2. transition_commit()       one commit for all keys that change
  *    3. manager_settle_pair()     the ring: add what the pair should have, then withdraw the rest
  *
- * A failure in 1 or 2 leaves everything as it was. After a failure to add in 3 the former keys of
- * the pair stay in the ring, and manager_sync() tries again.
+ * A failure in 1 or 2 leaves everything as it was. After a failure to add in 3, or to read the
+ * controllers, the former keys of the pair stay in the ring, and manager_sync() tries again.
  */
 
 int manager_stage(Manager *m, StoreTransaction *t, Key *k, const Secret *payload)
@@ -72,14 +72,15 @@ static int publish_wanted(Manager *m, Key *first, const Key *new, const Secret *
 }
 
 /* A key that was replaced stays in the ring for a controller that was connected with this very key,
- * by --tls-key=. */
-static bool is_kept(Manager *m, PublisherNeed *need, const Key *k)
+ * by --tls-key=. Returns 1, 0, or an error of reading the controllers. */
+static int is_kept(Manager *m, PublisherNeed *need, const Key *k)
 {
     char controller[32];
 
-    return k->state == KEY_RETIRING && k->role & KEY_ROLE_HOST &&
-           (k->serials[0] || k->serials[1]) && manager_find_successor(m, k) &&
-           publisher_needed_by(m->publisher, need, k, controller) != 0;
+    if (k->state != KEY_RETIRING || !(k->role & KEY_ROLE_HOST) ||
+        (!k->serials[0] && !k->serials[1]) || !manager_find_successor(m, k))
+        return 0;
+    return publisher_needed_by(m->publisher, need, k, controller);
 }
 
 int manager_settle_pair(Manager *m, const Key *of, const Key *new, const Secret *payload)
@@ -97,12 +98,13 @@ int manager_settle_pair(Manager *m, const Key *of, const Key *new, const Secret 
         /* What is over stays no longer, even if the ring refuses others. */
         bool must_go = k->state == KEY_REVOKED || k->state == KEY_GONE;
 
-        if (key_is_publishable(k, now_realtime()) || (error < 0 && !must_go) ||
-            is_kept(m, &need, k))
+        if (key_is_publishable(k, now_realtime()) || (error < 0 && !must_go))
             continue;
-        r = k->state == KEY_REVOKED ? publisher_revoke(m->publisher, &need, k)
-                                    : publisher_withdraw(m->publisher, k);
-        error = error < 0 ? error : r;
+        r = is_kept(m, &need, k);
+        if (r == 0)
+            r = k->state == KEY_REVOKED ? publisher_revoke(m->publisher, &need, k)
+                                        : publisher_withdraw(m->publisher, k);
+        error = error < 0 || r > 0 ? error : r;
     }
     publisher_release_held(m->publisher);
     return error;

@@ -24,7 +24,7 @@ struct Publisher {
     RingWatch watch;
     uint64_t displaced;         /* foreign keys that were unlinked, since the start */
     int error;                  /* error of the last attempt to publish, or 0 */
-    bool unpublished;           /* the ring has refused to add or to unlink a key */
+    bool unpublished;           /* the ring may not be right: reconcile it again */
     unsigned on_demand_sec;     /* as of the last reconciling */
     ReconcileResult unreported; /* changes in the ring since the last report */
     uint64_t revision;
@@ -487,8 +487,10 @@ int publisher_needed_by(Publisher *p, PublisherNeed *seen, const Key *k, char re
     const Need need = {&seen->controllers, p->keys, &seen->list, publisher_on_demand_sec(p)};
     int r = look(p, seen);
 
-    if (r < 0)
+    if (r < 0) {
+        p->unpublished = true;
         return r;
+    }
     for (unsigned v = 0; v < KEY_VERSIONS; v++) {
         const Controller *c =
             k->identities[v] ? need_find(&need, k, k->serials[v], k->identities[v]) : NULL;

@@ -117,8 +117,8 @@ int publisher_keep(Publisher *p);
 
 /* True if the rules or the kernel have changed since the ring was reconciled. */
 bool publisher_is_stale(const Publisher *p);
-/* True if the ring has refused to add or to unlink a key, so that reconciling should be tried
- * again. */
+/* True if the ring has refused to add or to unlink a key, or a key stayed because the controllers
+ * could not be read: reconciling should be tried again. */
 bool publisher_has_unpublished(const Publisher *p);
 /* The reason why wanted keys are not in the ring, 0 if none is known: an error for
  * ring_error_text(), or of a secret that could not be read. */
@@ -163,6 +163,6 @@ void publisher_need_done(PublisherNeed *seen);
 bool publisher_is_used(Publisher *p, PublisherNeed *seen, const Key *k);
 
 /* Finds a controller that would be lost without a key of a host; its name is put into ret. Returns
- * 1, 0 if there is none, or an error of reading. */
+ * 1, 0 if there is none, or an error of reading; see publisher_has_unpublished(). */
 int publisher_needed_by(Publisher *p, PublisherNeed *seen, const Key *k, char ret[static 32])
     _must_check_;

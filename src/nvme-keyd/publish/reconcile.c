@@ -521,6 +521,7 @@ int reconcile_ring(const Ring *ring, const KeyTable *table, const ReconcileOptio
     if (r < 0) {
         result.failed++;
         result.error = r;
+        result.blind = true;
     }
     if (result.added > 0 && (plan.n_stale > 0 || options->displace_foreign))
         ring_await_lookups(now_monotonic());

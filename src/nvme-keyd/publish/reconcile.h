@@ -22,6 +22,7 @@ typedef struct ReconcileResult {
     size_t displaced; /* foreign keys beside ours that were unlinked */
     size_t failed;    /* could not be added or read; nothing is removed then */
     int error;        /* of the last failure */
+    bool blind;       /* the controllers could not be read, and error says why */
     /* The last key whose secret could not be read, for that error; borrowed from the table. */
     const Key *unreadable;
 } ReconcileResult;
