@@ -12,9 +12,12 @@
 
 /* activate, retire, revoke and remove end or change the life of a key, now or at a time. */
 
+/* Whether the clock is right matters for a date, but not for a span, so the service gets a span as
+ * one. */
 int cli_add_time(const Options *o, json_object *p)
 {
-    uint64_t now = now_realtime(), at = 0, span;
+    uint64_t now = now_realtime(), at = 0, span = 0;
+    const char *in = o->in ? o->in : o->at && *o->at == '+' ? o->at + 1 : NULL;
 
     if (!o->at && !o->in)
         return EXIT_OK;
@@ -26,14 +29,14 @@ int cli_add_time(const Options *o, json_object *p)
                         "or never");
     if (o->at && at < now)
         return cli_fail(EXIT_USAGE, "--at= is in the past");
-    if (o->in) {
-        if (config_parse_span(o->in, &span) < 0 || __builtin_add_overflow(now, span, &at) ||
-            at > INT64_MAX)
-            return cli_fail(EXIT_USAGE, "--in= needs a time span, such as 2h or 1d 12h");
-    }
+    if (in && (config_parse_span(in, &span) < 0 || __builtin_add_overflow(now, span, &at) ||
+               at > INT64_MAX))
+        return cli_fail(EXIT_USAGE, "--in= needs a time span, such as 2h or 1d 12h");
     /* Now needs no plan. The service knows never as 0. */
-    return at > now && json_add_uint(p, "at", at == TIME_NEVER ? 0 : at) < 0 ? cli_out_of_memory()
-                                                                             : EXIT_OK;
+    if (at > now &&
+        (in ? json_add_uint(p, "in", span) : json_add_uint(p, "at", at == TIME_NEVER ? 0 : at)) < 0)
+        return cli_out_of_memory();
+    return EXIT_OK;
 }
 
 static json_object *make_parameters(const Options *o)
@@ -49,9 +52,10 @@ static json_object *make_parameters(const Options *o)
 
 static bool is_planned(json_object *p)
 {
-    uint64_t at;
+    uint64_t usec;
 
-    return json_get_uint(p, "at", INT64_MAX, &at) > 0 && at > 0;
+    return (json_get_uint(p, "at", INT64_MAX, &usec) > 0 && usec > 0) ||
+           json_get_uint(p, "in", INT64_MAX, &usec) > 0;
 }
 
 static void print_removed(const Options *o, json_object *reply)

@@ -32,8 +32,8 @@ RECORD = re.compile(rf'\{{"id":"([0-9a-f]{{16}})","generation":({GENERATION}),"m
 BEGINNING = re.compile(r'\{"id":"([0-9a-f]{16})"')
 LINE_MAX = 16384
 META = ["kind", "hostNQN", "subsystemNQN", "role", "state", "hash", "derivation", "identityVersions",
-        "created", "changed", "digest", "deadline", "step", "planned", "succeeds", "confirmed", "follow",
-        "expires", "comment"]
+        "created", "changed", "digest", "deadline", "step", "planned", "unsynchronized", "succeeds",
+        "confirmed", "follow", "expires", "comment"]
 OPTIONAL = META[10:]
 WORDS = {
     "kind": ("configured", "derived"),
@@ -193,6 +193,8 @@ def check_life(meta):
         raise Bad("succeeds is no id")
     if meta.get("follow", True) is not True:
         raise Bad("follow is not true")
+    if meta.get("unsynchronized", True) is not True or ("unsynchronized" in meta and "deadline" not in meta):
+        raise Bad("unsynchronized is not true, or has no step")
 
 
 def check_values(meta):

@@ -141,6 +141,13 @@ made = ask(f"{MANAGER}.Generate", {**base["Generate"], "returnPSK": True})
 check("Generate answers as described", not as_described("Generate", made), as_described("Generate", made))
 check("Generate returns the PSK when asked", made["parameters"].get("psk", "").startswith("NVMeTLSkey-1:01:"))
 made = made["parameters"]["key"]["id"]
+for method in "Rotate", "Activate", "Retire", "Revoke", "Remove":
+    reply = ask(f"{MANAGER}.{method}", {"id": made, "at": 1, "in": 1})
+    check(f"{method}: at and in exclude each other", invalid(reply, "in"), reply)
+reply = ask(f"{MANAGER}.Retire", {"id": made, "in": 3600000000})
+left = reply["parameters"]["key"]["deadline"] - time.time() * 1e6
+check("Retire in an hour: planned", 3000e6 < left <= 3600e6, reply)
+check("Retire in an hour: dropped", "error" not in ask(f"{MANAGER}.Retire", {"id": made, "at": 0}))
 for method, parameters in (
     ("Describe", {"id": made}),
     ("Rotate", {"id": made}),

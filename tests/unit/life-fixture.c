@@ -117,7 +117,7 @@ int life_plan(const Fixture *f, const char *id, KeyStep step, uint64_t at_usec)
 {
     _cleanup_(freep) char *detail = NULL;
 
-    return manager_plan(f->m, id, step, at_usec, &detail);
+    return manager_plan(f->m, id, step, at_usec, false, &detail);
 }
 
 bool life_add(Fixture *f, KeyRole role, uint8_t seed, char ret[static KEY_ID_SIZE])

@@ -284,11 +284,12 @@ TEST(planned_instead)
         ASSERT_OK(manager_set_following(f.m, k, true));
         follow_update(manager_follow(f.m));
         ASSERT_OK(manager_plan(f.m, k->id, i == 0 ? KEY_STEP_ACTIVATE : KEY_STEP_NONE,
-                               i == 0 ? now_realtime() + 3600 * USEC_PER_SEC : 0, &detail));
+                               i == 0 ? now_realtime() + 3600 * USEC_PER_SEC : 0, false, &detail));
         follow_update(manager_follow(f.m));
         ASSERT_TRUE(!k->follow && !follow_is_busy(manager_follow(f.m)));
     }
     ASSERT_OK(manager_activate(f.m, k->id, false, &detail));
-    ASSERT_EQ(manager_plan(f.m, old->id, KEY_STEP_ACTIVATE, now_realtime() + USEC_PER_SEC, &detail),
+    ASSERT_EQ(manager_plan(f.m, old->id, KEY_STEP_ACTIVATE, now_realtime() + USEC_PER_SEC, false,
+                           &detail),
               -EBUSY);
 }

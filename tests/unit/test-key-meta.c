@@ -16,7 +16,8 @@
     "\"role\":\"target\",\"state\":\"retiring\",\"hash\":\"sha256\",\"derivation\":\"rfc8446\","   \
     "\"identityVersions\":[0,1],\"created\":1,\"changed\":0,\"digest\":\"" DIGEST_32 "\","         \
     "\"deadline\":9223372036854775807,\"step\":\"revoke\",\"planned\":5,"                          \
-    "\"succeeds\":\"" OTHER "\",\"confirmed\":6,\"follow\":true,\"expires\":7,\"comment\":\"a "    \
+    "\"unsynchronized\":true,\"succeeds\":\"" OTHER                                                \
+    "\",\"confirmed\":6,\"follow\":true,\"expires\":7,\"comment\":\"a "                            \
     "\\\"b\\\\c\\\" \xc3\xbc/\\n\\u001f\x7f\"}"
 
 static bool is_accepted(const char *text, size_t size)
@@ -54,8 +55,8 @@ TEST(one_text)
                 k->state == KEY_RETIRING && k->hash == PSK_HASH_SHA256 &&
                 k->derivation == PSK_RFC8446 && k->versions == 3);
     ASSERT_TRUE(k->created_usec == 1 && k->changed_usec == 0 && k->deadline_usec == INT64_MAX);
-    ASSERT_TRUE(k->step == KEY_STEP_REVOKE && k->planned_usec == 5 && k->confirmed_usec == 6 &&
-                k->follow && k->expires_usec == 7);
+    ASSERT_TRUE(k->step == KEY_STEP_REVOKE && k->planned_usec == 5 && k->unsynchronized &&
+                k->confirmed_usec == 6 && k->follow && k->expires_usec == 7);
     ASSERT_STR(k->succeeds, OTHER);
     ASSERT_STR(k->identities[0], "NVMe0R01 " HOST " nqn.a:b");
     ASSERT_STR(k->identities[1], "NVMe1R01 " HOST " nqn.a:b " DIGEST_32);
@@ -99,6 +100,7 @@ static void random_life(Key *k, uint32_t *seed)
     k->step = (KeyStep)(next(seed) % (KEY_STEP_REMOVE + 1));
     k->deadline_usec = k->step != KEY_STEP_NONE ? INT64_MAX - next(seed) : 0;
     k->planned_usec = k->step == KEY_STEP_NONE ? 0 : next(seed) % 2 ? k->changed_usec : next(seed);
+    k->unsynchronized = k->step != KEY_STEP_NONE && next(seed) % 2;
     if (next(seed) % 2)
         snprintf(k->succeeds, sizeof(k->succeeds), "%016x", next(seed));
     k->confirmed_usec = next(seed) % 2 ? next(seed) : 0;
@@ -140,9 +142,9 @@ static bool same_text(const char *a, const char *b)
 static bool same_life(const Key *a, const Key *b)
 {
     return a->deadline_usec == b->deadline_usec && a->step == b->step &&
-           a->planned_usec == b->planned_usec && strcmp(a->succeeds, b->succeeds) == 0 &&
-           a->confirmed_usec == b->confirmed_usec && a->follow == b->follow &&
-           a->expires_usec == b->expires_usec;
+           a->planned_usec == b->planned_usec && a->unsynchronized == b->unsynchronized &&
+           strcmp(a->succeeds, b->succeeds) == 0 && a->confirmed_usec == b->confirmed_usec &&
+           a->follow == b->follow && a->expires_usec == b->expires_usec;
 }
 
 static bool same_key(const Key *a, const Key *b)
@@ -284,6 +286,8 @@ static const struct {
     {"\"revoke\"", "\"\""},
     {"\"planned\":5,", ""},
     {"\"planned\":5,", "\"planned\":-1,"},
+    {"\"unsynchronized\":true", "\"unsynchronized\":false"},
+    {"\"deadline\":9223372036854775807,\"step\":\"revoke\",\"planned\":5,", ""},
     {OTHER, ""},
     {OTHER, "0123456789abcde"},
     {OTHER, "0123456789abcdef0"},
@@ -309,7 +313,10 @@ static const struct {
 TEST(bad_values)
 {
     ASSERT_TRUE(accepts("\"retiring\"", "\"pending\""));
-    ASSERT_TRUE(accepts("\"deadline\":9223372036854775807,\"step\":\"revoke\",\"planned\":5,", ""));
+    ASSERT_TRUE(accepts("\"deadline\":9223372036854775807,\"step\":\"revoke\",\"planned\":5,"
+                        "\"unsynchronized\":true,",
+                        ""));
+    ASSERT_TRUE(accepts("\"unsynchronized\":true,", ""));
     ASSERT_TRUE(accepts("\"revoke\"", "\"remove\""));
     ASSERT_TRUE(accepts("\"planned\":5", "\"planned\":0"));
     ASSERT_TRUE(accepts(",\"succeeds\":\"" OTHER "\"", ""));

@@ -49,11 +49,16 @@ static int looks(Fixture *f, const char *id)
 }
 
 static unsigned n_commits;
+static bool commits_fail;
 
 /* Counts commits: each is one rename of the store. */
 int renameat(int olddir, const char *old, int newdir, const char *new)
 {
     n_commits++;
+    if (commits_fail) {
+        errno = ENOSPC;
+        return -1;
+    }
     return (int)syscall(SYS_renameat2, olddir, old, newdir, new, 0);
 }
 
@@ -107,14 +112,14 @@ TEST(ahead)
     set_clocks(0, 0, true);
 }
 
-/* The clock was right all the time, and is now known to be. */
+/* The clock was right all the time, as was known at first and is again. */
 TEST(synchronized_later)
 {
     char id[STORE_ID_SIZE];
     ManagerDue due;
     FIXTURE;
 
-    set_clocks(0, 0, false);
+    set_clocks(0, 0, true);
     ASSERT_TRUE(prepare(&f, id));
     set_clocks(RETIRE_USEC, 0, false);
     ASSERT_EQ(looks(&f, id), 1);
@@ -122,6 +127,103 @@ TEST(synchronized_later)
     ASSERT_EQ(looks(&f, id), 0);
     manager_due(f.m, &due);
     ASSERT_TRUE(!due.overdue && due.unsynchronized == 0 && due.boottime_usec == 0);
+    set_clocks(0, 0, true);
+}
+
+/* The clock was years behind when the step was planned: the key stays for its time, which the
+ * uptime tells, whether the clock is known to be right when it leaps or later. */
+TEST(behind)
+{
+    char id[STORE_ID_SIZE];
+    FIXTURE;
+
+    set_clocks(0, 0, false);
+    ASSERT_TRUE(prepare(&f, id));
+    set_clocks(5000 * DAY_USEC, 0, false);
+    ASSERT_EQ(looks(&f, id), 2);
+    set_clocks(5001 * DAY_USEC, 0, true);
+    ASSERT_EQ(looks(&f, id), 2);
+    set_clocks(5001 * DAY_USEC + RETIRE_USEC / 2, RETIRE_USEC / 2, true);
+    ASSERT_EQ(looks(&f, id), 2);
+    /* From now on the wall clock is enough. */
+    ASSERT_TRUE(fixture_restart(&f));
+    set_clocks(5001 * DAY_USEC + RETIRE_USEC, 0, true);
+    ASSERT_EQ(looks(&f, id), 0);
+    set_clocks(0, 0, true);
+}
+
+/* Each instance but the first learns of the plan from the store. */
+TEST(behind_before_start)
+{
+    char id[STORE_ID_SIZE];
+    FIXTURE;
+
+    set_clocks(0, 0, false);
+    ASSERT_TRUE(prepare(&f, id));
+    /* It sees the leap. */
+    ASSERT_TRUE(fixture_restart(&f));
+    ASSERT_EQ(looks(&f, id), 2);
+    set_clocks(5000 * DAY_USEC, 0, false);
+    ASSERT_EQ(looks(&f, id), 2);
+    ASSERT_TRUE(fixture_restart(&f));
+    ASSERT_EQ(looks(&f, id), 2);
+    /* It finds another time, and cannot know how long that took. */
+    set_clocks(9000 * DAY_USEC, 0, true);
+    ASSERT_TRUE(fixture_restart(&f));
+    ASSERT_EQ(looks(&f, id), 2);
+    set_clocks(9000 * DAY_USEC + RETIRE_USEC - USEC_PER_SEC * 60, 0, true);
+    ASSERT_TRUE(fixture_restart(&f));
+    ASSERT_EQ(looks(&f, id), 2);
+    set_clocks(9000 * DAY_USEC + RETIRE_USEC, 0, true);
+    ASSERT_EQ(looks(&f, id), 0);
+    set_clocks(0, 0, true);
+}
+
+/* The store cannot be written when the clock leaps: the key stays, and the plan is written later.
+ */
+TEST(behind_read_only)
+{
+    char id[STORE_ID_SIZE];
+    ReconcileResult s;
+    FIXTURE;
+
+    set_clocks(0, 0, false);
+    ASSERT_TRUE(prepare(&f, id));
+    commits_fail = true;
+    set_clocks(5000 * DAY_USEC, 0, true);
+    ASSERT_EQ(fixture_sync(&f, &s), -ENOSPC);
+    ASSERT_TRUE(key_table_find(manager_keys(f.m), id)->serials[1] > 0);
+    commits_fail = false;
+    n_commits = 0;
+    ASSERT_EQ(looks(&f, id), 2);
+    ASSERT_EQ(looks(&f, id), 2);
+    ASSERT_EQ(n_commits, 1);
+    set_clocks(0, 0, true);
+}
+
+/* Plans that a person makes by a clock that is behind: a span stays a span, a date comes with the
+ * clock. */
+TEST(behind_by_hand)
+{
+    _cleanup_(freep) char *detail = NULL;
+    char id[STORE_ID_SIZE];
+    Key *k;
+    FIXTURE;
+
+    for (int from_now = 1; from_now >= 0; from_now--) {
+        set_clocks(0, 0, false);
+        k = fixture_add(&f, SUBSYSTEM, KEY_ROLE_TARGET, 1);
+        ASSERT_TRUE(k);
+        strcpy(id, k->id);
+        ASSERT_OK(
+            manager_plan(f.m, id, KEY_STEP_REMOVE, now_realtime() + DAY_USEC, from_now, &detail));
+        set_clocks(2 * DAY_USEC, 0, true);
+        ASSERT_TRUE(fixture_sync(&f, &(ReconcileResult){0}) == 0);
+        ASSERT_EQ(key_table_find(manager_keys(f.m), id) != NULL, from_now);
+        set_clocks(3 * DAY_USEC, 0, true);
+        ASSERT_TRUE(fixture_sync(&f, &(ReconcileResult){0}) == 0);
+        ASSERT_TRUE(!key_table_find(manager_keys(f.m), id));
+    }
     set_clocks(0, 0, true);
 }
 
@@ -222,7 +324,7 @@ TEST(timer_synchronized)
 
     ASSERT_TRUE(sd_event_new(&event) >= 0);
     ASSERT_OK(retire_timer_new(event, f.m, on_due, &calls, &t));
-    set_clocks(0, 0, false);
+    set_clocks(0, 0, true);
     ASSERT_TRUE(prepare(&f, id));
     set_clocks(RETIRE_USEC, 0, false);
     ASSERT_EQ(looks(&f, id), 1);

@@ -20,13 +20,35 @@ typedef struct LifeRequest {
     bool force;
     bool plans, cancels; /* for at_usec; or nothing at any time */
     uint64_t at_usec;
+    bool from_now; /* at_usec was given as a span */
 } LifeRequest;
 
-/* Returns 0, or -EINVAL with the member's name. A time that has come is now. */
+/* Reads at or in. Returns 0, or -EINVAL with the member's name. A time that has come is now. */
+static int read_time(json_object *p, LifeRequest *q, const char **reterr_member)
+{
+    uint64_t now = now_realtime(), span;
+    int at, in;
+
+    *reterr_member = "at";
+    at = json_get_uint(p, "at", INT64_MAX, &q->at_usec);
+    if (at < 0)
+        return at;
+    *reterr_member = "in";
+    in = json_get_uint(p, "in", INT64_MAX, &span);
+    if (in < 0 || (in > 0 && (at > 0 || span > INT64_MAX - now)))
+        return -EINVAL;
+    q->from_now = in > 0;
+    if (q->from_now)
+        q->at_usec = now + span;
+    q->cancels = at > 0 && q->at_usec == 0;
+    q->plans = q->at_usec > now;
+    return 0;
+}
+
+/* Returns 0, or -EINVAL with the member's name. */
 static int read_life(json_object *p, LifeRequest *ret, const char **reterr_member)
 {
     LifeRequest q = {.force = false};
-    int r;
 
     *reterr_member = "id";
     if (methods_read_id(p, &q.id) < 0)
@@ -34,12 +56,8 @@ static int read_life(json_object *p, LifeRequest *ret, const char **reterr_membe
     *reterr_member = "force";
     if (json_get_bool(p, "force", &q.force) < 0)
         return -EINVAL;
-    *reterr_member = "at";
-    r = json_get_uint(p, "at", INT64_MAX, &q.at_usec);
-    if (r < 0)
-        return r;
-    q.cancels = r > 0 && q.at_usec == 0;
-    q.plans = q.at_usec > now_realtime();
+    if (read_time(p, &q, reterr_member) < 0)
+        return -EINVAL;
     *ret = q;
     return 0;
 }
@@ -79,7 +97,7 @@ static int plan(VarlinkCall *call, Manager *m, const LifeRequest *q, KeyStep ste
     /* A step waits while a controller needs its key. */
     if (q->plans && q->force)
         return varlink_call_invalid_parameter(call, "force");
-    r = manager_plan(m, q->id, q->cancels ? KEY_STEP_NONE : step, q->at_usec, &detail);
+    r = manager_plan(m, q->id, q->cancels ? KEY_STEP_NONE : step, q->at_usec, q->from_now, &detail);
     if (r < 0)
         return methods_reply_failure(call, r, detail, NULL);
     k = key_table_find(manager_keys(m), q->id);
@@ -273,6 +291,7 @@ static int read_rotation(json_object *p, LifeRequest *life, Rotation *q, bool *r
     if (life->cancels)
         return -EINVAL;
     q->at_usec = life->plans ? life->at_usec : 0;
+    q->from_now = life->from_now;
     *reterr_member = "returnPSK";
     if (json_get_bool(p, "returnPSK", ret_psk) < 0)
         return -EINVAL;

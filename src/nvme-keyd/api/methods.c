@@ -318,8 +318,8 @@ static bool gate_sync(_unused_ const VarlinkCall *call, _unused_ json_object *p,
 static const char *const add_parameters[] = {NEW_KEY, "psk", "dryRun", NULL};
 static const char *const generate_parameters[] = {NEW_KEY, "hash", "returnPSK", NULL};
 static const char *const rotate_parameters[] = {
-    "id",           "psk", "samePSK", "hash",      "identityVersions", "derivation", "comment",
-    "expiresInSec", "at",  "force",   "returnPSK", "dryRun",           NULL};
+    "id",           "psk", "samePSK", "hash",  "identityVersions", "derivation", "comment",
+    "expiresInSec", "at",  "in",      "force", "returnPSK",        "dryRun",     NULL};
 static const char *const import_parameters[] = {
     "keys", "dryRun", "role", "identityVersions", "derivation", "force", "forceFor", NULL};
 static const char *const export_store_parameters[] = {"subsystemNQNs", NULL};
@@ -329,9 +329,9 @@ static const char *const probe_parameters[] = {"id",          "address",       "
 #define SEAL "comment", "tpm2PCRs", "tpm2Bank", "withKey", "rollbackCounter", "newTPM"
 static const char *const add_slot_parameters[] = {"type", SEAL, NULL};
 static const char *const reseal_slot_parameters[] = {"id", SEAL, NULL};
-static const char *const life_parameters[] = {"id", "force", "at", NULL};
+static const char *const life_parameters[] = {"id", "force", "at", "in", NULL};
 static const char *const activate_parameters[] = {
-    "id", "force", "at", "follow", "address", "port", "hostAddress", "hostInterface", NULL};
+    "id", "force", "at", "in", "follow", "address", "port", "hostAddress", "hostInterface", NULL};
 static const char *const remove_slot_parameters[] = {"id", "force", NULL};
 static const char *const remove_counter_parameters[] = {"index", NULL};
 static const char *const unlock_parameters[] = {"recoveryKey", NULL};

@@ -24,6 +24,7 @@
 #define DEADLINE ",\"deadline\":"
 #define STEP ",\"step\":"
 #define PLANNED ",\"planned\":"
+#define UNSYNCHRONIZED ",\"unsynchronized\":true"
 #define SUCCEEDS ",\"succeeds\":"
 #define CONFIRMED ",\"confirmed\":"
 #define FOLLOW ",\"follow\":true"
@@ -151,12 +152,8 @@ static bool scan_step_word(Scan *s, Key *k)
     return false;
 }
 
-static bool scan_step(Scan *s, Key *k)
+static bool scan_planned(Scan *s, Key *k)
 {
-    if (!scan_time(s, DEADLINE, &k->deadline_usec))
-        return false;
-    if (k->deadline_usec == 0)
-        return true;
     if (!scan_literal(s, STEP)) {
         k->step = KEY_STEP_REMOVE;
         k->planned_usec = k->changed_usec;
@@ -164,6 +161,18 @@ static bool scan_step(Scan *s, Key *k)
     }
     return scan_step_word(s, k) && scan_literal(s, PLANNED) &&
            scan_number(s, INT64_MAX, &k->planned_usec) && !has_usual_step(k);
+}
+
+static bool scan_step(Scan *s, Key *k)
+{
+    if (!scan_time(s, DEADLINE, &k->deadline_usec))
+        return false;
+    if (k->deadline_usec == 0)
+        return true;
+    if (!scan_planned(s, k))
+        return false;
+    k->unsynchronized = scan_literal(s, UNSYNCHRONIZED);
+    return true;
 }
 
 static bool scan_succeeds(Scan *s, Key *k)
@@ -245,6 +254,8 @@ static char *write_life(char *p, const Key *k)
         p = write_member(p, STEP, key_step_to_string(k->step));
         p = scan_write_number(stpcpy(p, PLANNED), k->planned_usec);
     }
+    if (k->unsynchronized)
+        p = stpcpy(p, UNSYNCHRONIZED);
     if (k->succeeds[0])
         p = write_member(p, SUCCEEDS, k->succeeds);
     p = write_time(p, CONFIRMED, k->confirmed_usec);

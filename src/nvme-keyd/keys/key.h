@@ -88,10 +88,12 @@ struct Key {
     uint64_t expires_usec;      /* the end of its lifetime, which is only warned about, or 0 */
     bool follow;                /* a host: switch to it as soon as the target accepts it */
 
-    KeyStep step;                  /* none exactly if it has no deadline */
-    uint64_t planned_usec;         /* when the step was set */
-    uint64_t deadline_usec;        /* when the step is due, 0 for never */
+    KeyStep step;           /* none exactly if it has no deadline */
+    uint64_t planned_usec;  /* when the step was set */
+    uint64_t deadline_usec; /* when the step is due, 0 for never */
+    bool unsynchronized;    /* it is a span from planned_usec, by a clock that may be wrong */
     uint64_t uptime_deadline_usec; /* latest such time in CLOCK_BOOTTIME; 0 until known */
+    int64_t clock_offset_usec;     /* by how much the wall clock was ahead of the uptime then */
 
     /* By version; NULL if not to be published. */
     char *identities[KEY_VERSIONS];
@@ -108,6 +110,7 @@ struct Key {
     bool override_logged; /* the override has been logged */
     bool expiry_logged;   /* the end of its lifetime has been logged */
     bool due;             /* uptime_deadline_usec has passed */
+    bool moved;           /* its step moved with the clock, and its record is not written yet */
     KeyStep taken;        /* a step that was taken at its time, and is not reported yet */
     bool is_changing;     /* belongs to a transition, see manager/transition.h */
 

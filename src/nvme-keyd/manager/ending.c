@@ -165,7 +165,8 @@ int manager_remove(Manager *m, const char *id, bool force, char **reterr_detail)
     return ring_failed(r, "removed", reterr_detail);
 }
 
-int manager_plan(Manager *m, const char *id, KeyStep step, uint64_t at_usec, char **reterr_detail)
+int manager_plan(Manager *m, const char *id, KeyStep step, uint64_t at_usec, bool from_now,
+                 char **reterr_detail)
 {
     _cleanup_(transition_done) Transition t = {.m = m};
     Key *k;
@@ -189,7 +190,10 @@ int manager_plan(Manager *m, const char *id, KeyStep step, uint64_t at_usec, cha
     r = transition_take(&t, k);
     if (r == 0) {
         k->follow = false;
-        transition_plan(&t, k, step, at_usec);
+        if (from_now)
+            transition_plan_span(&t, k, step, at_usec);
+        else
+            transition_plan(&t, k, step, at_usec);
         r = transition_commit(&t);
     }
     if (r < 0)

@@ -56,6 +56,7 @@ struct Manager {
     uint64_t deadline_usec; /* the earliest deadline of a step, 0 for none */
     ManagerDue due;         /* as of the last manager_update_deadline() */
     bool unconfirmed;       /* a retiring key stays until its successor has worked */
+    bool plans_moved;       /* records of keys do not have their steps yet, see Key.moved */
     bool steps_pending;     /* a step was taken and not reported yet */
 };
 

@@ -24,6 +24,11 @@
  *    past            yes            -                 no                         taken
  *    -               -              past              no                         taken
  *
+ * A step that was planned for a span from now, by a clock that was not synchronised, has a wall
+ * deadline that is as wrong as that clock. So it moves with each step of the clock, until the clock
+ * is synchronised; then it is right and stays. If that has happened before the key was loaded,
+ * nobody knows how much of the span has passed, and it begins again.
+ *
  * All steps that are due are taken in one commit, activations first, so that no host is without a
  * key in between. A step that would cost a controller its key stays due. So does the removal of a
  * key that a host has replaced, until the new one is known to have worked: it is the way back.
@@ -37,6 +42,38 @@ static uint64_t uptime_deadline(const Key *k, uint64_t realtime, bool synchroniz
     uint64_t left = k->deadline_usec > realtime ? k->deadline_usec - realtime : 0;
 
     return now_boottime() + (synchronized ? CONST_MIN(left, span) : span);
+}
+
+/* A clock that is slewed has the rate of the uptime, so a smaller difference is no step. */
+#define CLOCK_STEP_USEC USEC_PER_SEC
+
+static void move_plan(Key *k, int64_t usec)
+{
+    int64_t deadline, planned;
+
+    if (__builtin_add_overflow((int64_t)k->deadline_usec, usec, &deadline))
+        deadline = INT64_MAX;
+    if (__builtin_add_overflow((int64_t)k->planned_usec, usec, &planned))
+        planned = INT64_MAX;
+    k->deadline_usec = (uint64_t)CONST_MAX(deadline, 1);
+    k->planned_usec = (uint64_t)CONST_MAX(planned, 0);
+    k->moved = true;
+}
+
+static void follow_clock(Key *k, uint64_t realtime, uint64_t boottime, bool synchronized)
+{
+    int64_t offset = (int64_t)(realtime - boottime), step = offset - k->clock_offset_usec;
+
+    if (k->uptime_deadline_usec == 0) {
+        step = synchronized ? (int64_t)(realtime - k->planned_usec) : 0;
+        k->clock_offset_usec = offset;
+    }
+    if (step >= (int64_t)CLOCK_STEP_USEC || step <= -(int64_t)CLOCK_STEP_USEC) {
+        move_plan(k, step);
+        k->clock_offset_usec = offset;
+    }
+    k->moved |= synchronized;
+    k->unsynchronized = !synchronized;
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -88,6 +125,9 @@ void manager_update_deadline(Manager *m)
         m->n_following += k->state == KEY_PENDING && k->follow;
         if (k->step == KEY_STEP_NONE)
             continue;
+        if (k->unsynchronized)
+            follow_clock(k, realtime, boottime, synchronized);
+        m->plans_moved |= k->moved;
         if (k->uptime_deadline_usec == 0)
             k->uptime_deadline_usec = uptime_deadline(k, realtime, synchronized);
         k->due |= k->uptime_deadline_usec <= boottime;
@@ -266,11 +306,35 @@ static int take_round(Manager *m)
     return r;
 }
 
+/* Until this has succeeded, the next instance knows the plans as they were. */
+static int write_moved(Manager *m)
+{
+    _cleanup_(transition_done) Transition t = {.m = m};
+    int r = 0;
+    Key *k;
+
+    KEY_TABLE_FOREACH(&m->keys, k)
+    {
+        if (r == 0 && k->moved)
+            r = transition_take(&t, k);
+    }
+    if (r == 0)
+        r = transition_commit(&t);
+    KEY_TABLE_FOREACH(&m->keys, k)
+    {
+        k->moved &= r < 0;
+    }
+    m->plans_moved = r < 0;
+    return r;
+}
+
 int manager_take_steps(Manager *m)
 {
     int r = 0;
 
     manager_update_deadline(m);
+    if (m->plans_moved && (r = write_moved(m)) < 0)
+        return r;
     if (m->due.overdue || m->unconfirmed)
         r = take_round(m);
     return r;

@@ -170,7 +170,9 @@ static int commit_rotation(Manager *m, const Rotation *q, Key *old, Key **k, con
 
     memcpy((*k)->succeeds, old->id, sizeof((*k)->succeeds));
     (*k)->state = at_once ? KEY_ACTIVE : KEY_PENDING;
-    if (q->at_usec > 0)
+    if (q->at_usec > 0 && q->from_now)
+        transition_plan_span(&t, *k, KEY_STEP_ACTIVATE, q->at_usec);
+    else if (q->at_usec > 0)
         transition_plan(&t, *k, KEY_STEP_ACTIVATE, q->at_usec);
     r = transition_add(&t, k, payload);
     if (r == 0 && at_once)

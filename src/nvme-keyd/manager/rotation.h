@@ -27,6 +27,7 @@ typedef struct Rotation {
     bool same_psk;                 /* derive again from the PSK of the old key */
     bool at_once;                  /* a host switches in the same commit */
     uint64_t at_usec;              /* when the successor is activated, 0 for now */
+    bool from_now;                 /* at_usec was given as a span from now */
 } Rotation;
 
 /* Makes a successor of an active key. On a target it is active at once, and the old key is accepted
@@ -55,9 +56,10 @@ int manager_revoke(Manager *m, const char *id, bool force, char **reterr_detail)
 /* Removes a key from the store and from the ring. force: although a controller needs it. */
 int manager_remove(Manager *m, const char *id, bool force, char **reterr_detail) _must_check_;
 
-/* Sets the step of a key in the place of the one that it has; KEY_STEP_NONE drops that. */
-int manager_plan(Manager *m, const char *id, KeyStep step, uint64_t at_usec, char **reterr_detail)
-    _must_check_;
+/* Sets the step of a key in the place of the one that it has; KEY_STEP_NONE drops that. from_now:
+ * at_usec was given as a span from now. */
+int manager_plan(Manager *m, const char *id, KeyStep step, uint64_t at_usec, bool from_now,
+                 char **reterr_detail) _must_check_;
 
 /* Notes that a handshake with a key has succeeded, if that is not known yet: its predecessors may
  * be removed at their time. Returns an error of the store. */

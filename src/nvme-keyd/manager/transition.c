@@ -2,7 +2,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "basic/clock.h"
 #include "basic/io.h"
+#include "basic/names.h"
 #include "nvme-keyd/manager/manager-private.h"
 #include "nvme-keyd/manager/transition.h"
 
@@ -11,7 +13,7 @@ struct Former {
     Key *key;
     KeyState state;
     KeyStep step;
-    bool follow, due;
+    bool follow, due, unsynchronized;
     uint64_t changed_usec, confirmed_usec, planned_usec, deadline_usec, uptime_deadline_usec;
 };
 
@@ -53,6 +55,7 @@ int transition_take(Transition *t, Key *k)
                                  .step = k->step,
                                  .follow = k->follow,
                                  .due = k->due,
+                                 .unsynchronized = k->unsynchronized,
                                  .changed_usec = k->changed_usec,
                                  .confirmed_usec = k->confirmed_usec,
                                  .planned_usec = k->planned_usec,
@@ -70,6 +73,7 @@ static void take_back(const Former *f)
     k->step = f->step;
     k->follow = f->follow;
     k->due = f->due;
+    k->unsynchronized = f->unsynchronized;
     k->changed_usec = f->changed_usec;
     k->confirmed_usec = f->confirmed_usec;
     k->planned_usec = f->planned_usec;
@@ -84,6 +88,13 @@ void transition_plan(const Transition *t, Key *k, KeyStep step, uint64_t deadlin
     k->planned_usec = step == KEY_STEP_NONE ? 0 : t->now_usec;
     k->uptime_deadline_usec = 0;
     k->due = false;
+    k->unsynchronized = false;
+}
+
+void transition_plan_span(const Transition *t, Key *k, KeyStep step, uint64_t deadline_usec)
+{
+    transition_plan(t, k, step, deadline_usec);
+    k->unsynchronized = step != KEY_STEP_NONE && !clock_is_synchronized(NAMES_CLOCK_SYNCHRONIZED);
 }
 
 /* A key that retires is removed after RetireSec=. If it is displaced, an end that was planned for
@@ -98,7 +109,7 @@ static void plan_end(const Transition *t, Key *k, KeyEvent event)
         deadline = 0;
     if (event != KEY_EVENT_RETIRE && ends && (deadline == 0 || k->deadline_usec < deadline))
         return;
-    transition_plan(t, k, deadline > 0 ? KEY_STEP_REMOVE : KEY_STEP_NONE, deadline);
+    transition_plan_span(t, k, deadline > 0 ? KEY_STEP_REMOVE : KEY_STEP_NONE, deadline);
 }
 
 int transition_apply(Transition *t, Key *k, KeyEvent event)

@@ -43,6 +43,10 @@ int transition_apply(Transition *t, Key *k, KeyEvent event) _must_check_;
 /* Sets the step of a key that was taken; KEY_STEP_NONE drops it. */
 void transition_plan(const Transition *t, Key *k, KeyStep step, uint64_t deadline_usec);
 
+/* Same, for a deadline that is a span from now, and no date: while the clock is not synchronised,
+ * it moves with the clock. */
+void transition_plan_span(const Transition *t, Key *k, KeyStep step, uint64_t deadline_usec);
+
 /* Commits. In a boot image, whose store cannot be changed, the changes are made in memory only.
  * Returns an error of store_begin(), store_replace() or store_commit(); then nothing has changed
  * after transition_done(). */
