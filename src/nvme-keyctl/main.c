@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
-#include <getopt.h>
+#include <locale.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -316,6 +316,8 @@ int main(int argc, char **argv)
     pid_t pager = 0;
     int r = output_init();
 
+    /* Tables and QR codes have to know the characters of the terminal. */
+    (void)setlocale(LC_CTYPE, "");
     if (r < 0)
         return cli_fail(EXIT_OTHER, "cannot open /dev/null: %s", strerror(-r));
     if (!subsysnqns || !force_for)

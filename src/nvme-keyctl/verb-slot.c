@@ -10,6 +10,7 @@
 #include "nvme-keyctl/field.h"
 #include "nvme-keyctl/output.h"
 #include "nvme-keyctl/pcrs.h"
+#include "nvme-keyctl/qr.h"
 #include "varlink/json-wire.h"
 
 /* slot list, add, remove, reseal and unlock: slots open the store. */
@@ -197,12 +198,14 @@ static int print_slot(const Options *o, json_object *reply, bool is_new)
         cli_print_json(o, reply);
     else
         printf("%s\n%s%s", id, key ? key : "", key ? "\n" : "");
+    if (key && o->json == JSON_OFF && o->columns > 0)
+        qr_print(key);
     cli_print_new_store(reply);
     cli_print_warnings(reply);
     r = key ? output_flush() : 0;
     if (r < 0)
         return lose_recovery_key(o, id, is_new, r);
-    if (key && isatty(STDOUT_FILENO))
+    if (key && o->columns > 0)
         (void)cli_fail(EXIT_OK, "keep this recovery key in a safe place: it is not shown again");
     return EXIT_OK;
 }

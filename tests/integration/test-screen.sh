@@ -88,6 +88,30 @@ check "a pager that is not there: the program ends" test -e "$tmp/done"
 variables="SYSTEMD_PAGER=true"
 screen 200 list
 check "a pager that does not read: the program ends" test -e "$tmp/done"
+# --- a QR code
+
+# code_of: prints the modules of the code on the screen, row by row, "#" for dark, without the border.
+code_of() {
+    screen_server capture-pane -t screen -p | "$python" -c '
+import sys
+halves = {"\u2588": "  ", "\u2580": " #", "\u2584": "# ", " ": "##"}
+lines = [line.rstrip("\n") for line in sys.stdin if line.startswith("\u2588" * 4)]
+rows = ["".join(halves[c][half] for c in line) for line in lines for half in (0, 1)]
+print(*(row[4:-4] for row in rows if "#" in row), sep="\n")'
+}
+variables=LC_ALL=C.UTF-8
+screen 120 slot add recovery
+recovery=$(plain | grep -E '^([0-9A-Z]{5}-){12}[0-9A-Z]{5}$')
+if command -v qrencode >/dev/null; then
+    is "QR code: of the recovery key" "$(code_of)" "$(qrencode -l M -m 0 -t ASCII "$recovery" | sed 's/\(.\)./\1/g')"
+else
+    skip "QR code: of the recovery key" "qrencode is not installed"
+fi
+variables=LC_ALL=C
+screen 120 slot add recovery
+is "QR code: none without UTF-8" "$(code_of)" ""
+is "QR code: none where it is no terminal" "$(ctl slot add recovery 2>/dev/null | wc -l)" 2
+
 # --- a question
 
 # asked ANSWER WORD...: like screen, and types an answer to the question.
