@@ -59,6 +59,9 @@ rm -rf "$root/var/lib/nvme-keyd"
 echo leftover >"$root/var/lib/nvme-keyd/store.new"
 mkdir -p "$root"/etc/nvme "$root"/etc/nvme-keyd/nvme-keyd.conf.d "$root"/var/lib/systemd
 echo nqn.2014-08.org.nvmexpress:uuid:6f1f3c0a-52c4-4b0b-9d1c-3a5d7e0c9b21 >"$root/etc/nvme/hostnqn"
+mkdir "$root/etc/nvme/nvme-fabrics.conf.d"
+echo '[Controller]' | tee "$root/etc/nvme/nvme-fabrics.conf" "$root/etc/nvme/nvme-stas.conf" "$root/etc/nvme/nvme-fabrics.conf.d/10-a.conf" >/dev/null
+printf 'tls-key=NVMeTLSkey-1:01:%s:\n' "$canary" >"$root/etc/nvme/nvme-fabrics.conf.d/20-b.conf"
 echo '[Store]' >"$root/etc/nvme-keyd/nvme-keyd.conf.d/10-test.conf"
 # Any program will do where there is no tlshd and no nvme.
 for f in tlshd nvme; do
@@ -149,11 +152,18 @@ check "host: no leftover" not_in_image /var/lib/nvme-keyd/store.new
 check "host: hostnqn" in_image /etc/nvme/hostnqn
 check "host: drop-in of the configuration" in_image /etc/nvme-keyd/nvme-keyd.conf.d/10-test.conf
 
+for f in nvme-fabrics.conf nvme-stas.conf nvme-fabrics.conf.d/10-a.conf; do
+    check "host: $f" in_image "/etc/nvme/$f"
+done
+check "host: no connection with a PSK in plain text" not_in_image /etc/nvme/nvme-fabrics.conf.d/20-b.conf
+check "host: dracut says so" grep -q '/etc/nvme/nvme-fabrics.conf.d/20-b.conf has a PSK in plain text' "$tmp/host.log"
+
 check "an image for any machine" make_image any --no-hostonly --modules nvme-keyd || give_up "$tmp/any.log"
 image=$root/var/tmp/any
 check_common any
 check "any: no store" not_in_image /var/lib/nvme-keyd
 check "any: no hostnqn" not_in_image /etc/nvme/hostnqn
+check "any: no connections" not_in_image /etc/nvme/nvme-fabrics.conf
 check "any: dracut says so" grep -q 'no keys in this image' "$tmp/any.log"
 
 for name in host any; do
