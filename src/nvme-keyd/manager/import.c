@@ -209,7 +209,7 @@ static int check_all_kept(Manager *m, const Import *i, ImportFault *reterr_fault
 /* Passes the keys of the conflicts to the caller, all of which are new or of the table. */
 static int give_keys(Import *i, ImportFault *reterr_fault)
 {
-    reterr_fault->keys = calloc(i->n, sizeof(*reterr_fault->keys));
+    reterr_fault->keys = calloc(i->n + 1, sizeof(*reterr_fault->keys));
     if (!reterr_fault->keys)
         return -ENOMEM;
     reterr_fault->n = i->n;
