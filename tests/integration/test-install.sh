@@ -59,6 +59,8 @@ manuals() {
 644 usr/share/man/man1/nvme-keyctl.1
 644 usr/share/man/man5/nvme-keyd.conf.5
 644 usr/share/man/man7/nvme-keyd-rotation.7
+644 usr/share/man/man7/nvme-keyd-recovery.7
+644 usr/share/man/man7/nvme-keyd-credentials.7
 644 usr/share/man/man8/nvme-keyd.service.8
 777 usr/share/man/man8/nvme-keyd.8
 777 usr/share/man/man8/nvme-keyd.socket.8
