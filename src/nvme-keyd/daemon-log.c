@@ -101,17 +101,16 @@ void daemon_log_steps(Manager *m)
                  [KEY_STEP_RETIRE] = {MESSAGE_KEY_RETIRED, "retired"},
                  [KEY_STEP_REVOKE] = {MESSAGE_KEY_REVOKED, "revoked"},
                  [KEY_STEP_REMOVE] = {MESSAGE_KEY_REMOVED, "removed"}};
-    const Key *k;
-    KeyStep step;
+    const TakenStep *t;
 
-    while ((k = manager_next_step(m, &step))) {
-        const LogFields fields = {.message_id = steps[step].message_id,
-                                  .hostnqn = k->hostnqn,
-                                  .subsysnqn = k->subsysnqn,
-                                  .key_id = k->id};
+    while ((t = manager_next_step(m))) {
+        const LogFields fields = {.message_id = steps[t->step].message_id,
+                                  .hostnqn = t->hostnqn,
+                                  .subsysnqn = t->subsysnqn,
+                                  .key_id = t->id};
 
         (void)log_full(LOG_INFO, 0, &fields, "Key %s for host %s and subsystem %s %s as planned",
-                       k->id, k->hostnqn, k->subsysnqn, steps[step].done);
+                       t->id, t->hostnqn, t->subsysnqn, steps[t->step].done);
     }
 }
 
@@ -293,18 +292,12 @@ static void log_publishing(DaemonLog *l, const Manager *m, int error, const Reco
     l->failed = error;
 }
 
-void daemon_log_sync(DaemonLog *l, const Manager *m, size_t n_before, int error,
-                     const ReconcileResult *s)
+void daemon_log_sync(DaemonLog *l, const Manager *m, int error, const ReconcileResult *s)
 {
-    size_t n_after = key_table_size(manager_keys(m));
-
     if (s->added > 0 && (error > 0 || vault_error(manager_vault(m)) < 0))
         log_info("%zu handed-in keys added to the keyring", s->added);
-    if (error > 0)
-        return;
-    log_publishing(l, m, error, s);
-    if (n_after < n_before)
-        log_info("%zu retired keys removed", n_before - n_after);
+    if (error <= 0)
+        log_publishing(l, m, error, s);
 }
 
 static ExitCode log_published(Manager *m, const char *state_dir, const ReconcileResult *s)

@@ -21,9 +21,8 @@ void daemon_log_done(DaemonLog *l);
 /* Calls config_load() and logs each problem. */
 void daemon_load_config(const char *path, Config *ret, ConfigProblems *ret_problems);
 
-/* Logs the result of a manager_sync(). n_before: the number of keys before it. */
-void daemon_log_sync(DaemonLog *l, const Manager *m, size_t n_before, int error,
-                     const ReconcileResult *s);
+/* Logs the result of a manager_sync(). */
+void daemon_log_sync(DaemonLog *l, const Manager *m, int error, const ReconcileResult *s);
 
 /* Logs the result of --preload: in one line, and one line for each broken record and each notice
  * about the ring. error, s: as manager_reconcile() returned them last, or -ENOKEY without a ring.

@@ -108,14 +108,13 @@ static void hold(const Daemon *d)
  * more useful than none. --preload changes no store and logs its result at the end. */
 static void publish_all(Daemon *d)
 {
-    size_t before = key_table_size(manager_keys(d->manager));
     int r =
         d->preload ? manager_reconcile(d->manager, &d->sync) : manager_sync(d->manager, &d->sync);
 
     d->result = r;
     publisher_take_changes(manager_publisher(d->manager), &d->sync);
     if (!d->preload)
-        daemon_log_sync(&d->log, d->manager, before, r, &d->sync);
+        daemon_log_sync(&d->log, d->manager, r, &d->sync);
     if (r > 0)
         return;
     if (r < 0 && !manager_store(d->manager))

@@ -111,6 +111,7 @@ becomes "revoke --in: at its time" revoked state "$other"
 check "the journal says so" wait_for 5 grep -q "Key $other for host .* revoked as planned" "$log"
 check "remove --in" ctl remove "$other" --in=1s
 becomes "remove --in: at its time" gone state "$other"
+check "the journal names the key that is gone" wait_for 5 grep -q "Key $other for host $HOST and subsystem .* removed as planned" "$log"
 run ctl retire "$(add five r --role=target)"
 is "retire: a target needs no successor" "$status$err" 0
 check "--at=now" ctl remove "$v1" --at=now

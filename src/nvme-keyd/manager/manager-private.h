@@ -25,6 +25,12 @@ typedef struct ControllerWatch {
     bool counted;
 } ControllerWatch;
 
+/* Steps that were taken and of which the first ones have been reported. */
+typedef struct TakenSteps {
+    TakenStep *items;
+    size_t n, n_reported;
+} TakenSteps;
+
 struct Manager {
     Config config;
     ConfigProblems config_problems;
@@ -57,7 +63,7 @@ struct Manager {
     ManagerDue due;         /* as of the last manager_update_deadline() */
     bool unconfirmed;       /* a retiring key stays until its successor has worked */
     bool plans_moved;       /* records of keys do not have their steps yet, see Key.moved */
-    bool steps_pending;     /* a step was taken and not reported yet */
+    TakenSteps steps;
 };
 
 /* Reconciles the ring with the keys as they are now. Frees no key. */

@@ -69,6 +69,7 @@ Manager *manager_free(Manager *m)
     controller_watch_done(&m->watch);
     manager_forget_problems(m);
     config_problems_done(&m->config_problems);
+    free(m->steps.items);
     free(m);
     return NULL;
 }

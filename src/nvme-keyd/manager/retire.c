@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "basic/clock.h"
@@ -184,7 +185,8 @@ static bool may_take(Manager *m, PublisherNeed *need, const Key *k)
 typedef struct Round {
     Transition t;
     PublisherNeed need;
-    Key **keys; /* of which a step was taken */
+    Key **keys;
+    KeyStep *steps; /* of the keys, as they are to be reported; or none */
     size_t n;
 } Round;
 
@@ -193,6 +195,7 @@ static void round_done(Round *r)
     transition_done(&r->t);
     publisher_need_done(&r->need);
     free(r->keys);
+    free(r->steps);
 }
 
 /* A host asks its targets before it switches (follow.h), from this time on. */
@@ -207,7 +210,8 @@ static int begin_following(Transition *t, Key *k)
     return 0;
 }
 
-static int take_step(Round *round, Key *k)
+/* Sets *ret_step to what is to be reported after the commit. */
+static int take_step(Round *round, Key *k, KeyStep *ret_step)
 {
     const char *why;
     KeyState next;
@@ -222,7 +226,7 @@ static int take_step(Round *round, Key *k)
     }
     if (k->step == KEY_STEP_ACTIVATE && k->role & KEY_ROLE_HOST)
         return begin_following(&round->t, k);
-    k->taken = k->step;
+    *ret_step = k->step;
     switch (k->step) {
     case KEY_STEP_ACTIVATE:
         return manager_switch(&round->t, k);
@@ -248,7 +252,7 @@ static int take_due(Manager *m, Round *round, bool activations)
         if (r < 0 || !is_due(k, now, synchronized) || activates != activations ||
             !may_take(m, &round->need, k))
             continue;
-        r = take_step(round, k);
+        r = take_step(round, k, &round->steps[round->n]);
         round->keys[round->n++] = k;
     }
     return r;
@@ -270,6 +274,30 @@ static int confirm_used(Manager *m, PublisherNeed *need)
     return r;
 }
 
+/* Makes room for the steps of a round, so that each one can be noted once it is in force. */
+static int reserve_steps(Manager *m, size_t n)
+{
+    TakenStep *items = reallocarray(m->steps.items, m->steps.n + n + 1, sizeof(*items));
+
+    if (!items)
+        return -ENOMEM;
+    m->steps.items = items;
+    return 0;
+}
+
+static void note_step(Manager *m, const Key *k, KeyStep step)
+{
+    TakenStep *t;
+
+    if (step == KEY_STEP_NONE)
+        return;
+    t = &m->steps.items[m->steps.n++];
+    t->step = step;
+    (void)snprintf(t->id, sizeof(t->id), "%s", k->id);
+    (void)snprintf(t->hostnqn, sizeof(t->hostnqn), "%s", k->hostnqn);
+    (void)snprintf(t->subsysnqn, sizeof(t->subsysnqn), "%s", k->subsysnqn);
+}
+
 /* After the commit. */
 static int settle_round(Manager *m, const Round *round)
 {
@@ -280,7 +308,7 @@ static int settle_round(Manager *m, const Round *round)
 
         if (r != -ENOKEY && error == 0)
             error = r;
-        m->steps_pending |= round->keys[i]->state != KEY_GONE;
+        note_step(m, round->keys[i], round->steps[i]);
     }
     for (size_t i = 0; i < round->n; i++)
         if (round->keys[i]->state == KEY_GONE)
@@ -294,10 +322,12 @@ static int take_round(Manager *m)
     int r;
 
     round.keys = calloc(2 * key_table_size(&m->keys) + 1, sizeof(*round.keys));
-    if (!round.keys)
+    round.steps = calloc(2 * key_table_size(&m->keys) + 1, sizeof(*round.steps));
+    if (!round.keys || !round.steps)
         return -ENOMEM;
     if ((r = confirm_used(m, &round.need)) < 0 || (r = take_due(m, &round, true)) < 0 ||
-        (r = take_due(m, &round, false)) < 0 || round.t.n == 0)
+        (r = take_due(m, &round, false)) < 0 || round.t.n == 0 ||
+        (r = reserve_steps(m, round.n)) < 0)
         return r;
     r = transition_commit(&round.t);
     if (r == 0)
@@ -340,21 +370,14 @@ int manager_take_steps(Manager *m)
     return r;
 }
 
-const Key *manager_next_step(Manager *m, KeyStep *ret)
+const TakenStep *manager_next_step(Manager *m)
 {
-    Key *k;
+    TakenSteps *l = &m->steps;
 
-    if (!m->steps_pending)
-        return NULL;
-    KEY_TABLE_FOREACH(&m->keys, k)
-    {
-        if (k->taken == KEY_STEP_NONE)
-            continue;
-        *ret = k->taken;
-        k->taken = KEY_STEP_NONE;
-        return k;
-    }
-    m->steps_pending = false;
+    if (l->n_reported < l->n)
+        return &l->items[l->n_reported++];
+    free(l->items);
+    *l = (TakenSteps){.n = 0};
     return NULL;
 }
 

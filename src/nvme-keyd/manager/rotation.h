@@ -3,6 +3,7 @@
 
 #include "nvme-keyd/keys/key-life.h"
 #include "nvme-keyd/manager/manager.h"
+#include "psk/limits.h"
 
 /*
  * The life of the keys of the store: key-life.h has the states and the events. As the others of the
@@ -70,6 +71,14 @@ int manager_confirm(Manager *m, Key *k) _must_check_;
  * Returns an error of the store. */
 int manager_set_following(Manager *m, Key *k, bool follow) _must_check_;
 
-/* Returns a key of which a step was taken at its time since the last call, and that step; or NULL.
+/* A step of a key that was taken at its time. The key may be gone. */
+typedef struct TakenStep {
+    KeyStep step;
+    char id[KEY_ID_SIZE];
+    char hostnqn[NQN_LENGTH_MAX + 1];
+    char subsysnqn[NQN_LENGTH_MAX + 1];
+} TakenStep;
+
+/* Returns a step that has come into force since the last call, valid until the next one; or NULL.
  */
-const Key *manager_next_step(Manager *m, KeyStep *ret);
+const TakenStep *manager_next_step(Manager *m);
