@@ -50,7 +50,26 @@ minimum() {
 644 $preset_dir/90-nvme-keyd.preset
 644 $catalog_dir/nvme-keyd.catalog
 644 $modules_load_dir/nvme-keyd.conf
+644 usr/share/doc/nvme-keyd/NEWS.md
+644 usr/share/doc/nvme-keyd/README.md
+644 usr/share/doc/nvme-keyd/SECURITY.md
+644 usr/share/doc/nvme-keyd/docs/0001-nvme-keyring-request-missing-TLS-PSKs.patch
+644 usr/share/doc/nvme-keyd/docs/ARCHITECTURE.md
+644 usr/share/doc/nvme-keyd/docs/BOOT.md
+644 usr/share/doc/nvme-keyd/docs/CREDSTORE.md
+644 usr/share/doc/nvme-keyd/docs/NEIGHBOURS.md
+644 usr/share/doc/nvme-keyd/docs/OPERATIONS.md
+644 usr/share/doc/nvme-keyd/docs/ROOT-ON-TLS.md
+644 usr/share/doc/nvme-keyd/docs/ROTATION.md
+644 usr/share/doc/nvme-keyd/docs/UPSTREAM.md
+644 usr/share/doc/nvme-keyd/dracut/README.md
+644 usr/share/doc/nvme-keyd/examples/apparmor.d/nvme-keyd-request-key-shim
 644 usr/share/doc/nvme-keyd/examples/modprobe.d/nvme-keyd.conf
+644 usr/share/doc/nvme-keyd/examples/selinux/nvme_keyd.fc
+644 usr/share/doc/nvme-keyd/examples/selinux/nvme_keyd.te
+644 usr/share/doc/nvme-keyd/initramfs-tools/README.md
+644 usr/share/doc/nvme-keyd/kernel/README.md
+644 usr/share/doc/nvme-keyd/packaging/README.md
 END
 }
 
