@@ -28,7 +28,10 @@
 /* The hosts of its NVMe target, and its counters of TLS. */
 #define NAMES_TARGET_HOSTS "/sys/kernel/debug/nvmet"
 #define NAMES_TLS_STAT "/proc/net/tls_stat"
-/* tlshd of ktls-utils, and ours that runs from memory. */
+/* The ports of its NVMe target. */
+#define NAMES_TARGET_PORTS "/sys/kernel/config/nvmet/ports"
+/* tlshd of ktls-utils, as a program and as a unit, and the unit of ours that runs from memory. */
+#define NAMES_TLSHD_PROGRAM "/usr/sbin/tlshd"
 #define NAMES_TLSHD_UNIT "tlshd.service"
 #define NAMES_TLSHD_UNIT_MEMORY "nvme-keyd-tlshd.service"
 
@@ -68,6 +71,8 @@
 #define NAMES_ENV_PROBE "NVME_KEYD_PROBE"
 #define NAMES_ENV_TARGET_HOSTS "NVME_KEYD_TARGET_HOSTS"
 #define NAMES_ENV_TLS_STAT "NVME_KEYD_TLS_STAT"
+#define NAMES_ENV_TARGET_PORTS "NVME_KEYD_TARGET_PORTS"
+#define NAMES_ENV_TLSHD_PROGRAM "NVME_KEYD_TLSHD_PROGRAM"
 
 /* Journal fields besides systemd's own. */
 #define NAMES_FIELD_HOSTNQN "NVME_HOSTNQN"

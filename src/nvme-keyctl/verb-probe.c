@@ -21,8 +21,8 @@ static const struct {
      "the port has no TLS (nvmet: addr_tsas), or no handshake service (tlshd) runs there"},
     {"unreachable", "no connection: check the address, the network, and that the port is enabled"},
     {"own",
-     "a target on this machine has the keys of the same keyring: it gets a pending key by the "
-     "switch itself"},
+     "the target of this machine's kernel has the keys of the same keyring: it gets a pending key "
+     "by the switch itself"},
     {"unavailable", "nothing was sent to the target: see DETAIL"},
 };
 

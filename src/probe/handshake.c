@@ -100,11 +100,27 @@ static SSL_CTX *new_context(const char *suite)
     return TAKE_PTR(context);
 }
 
-static SSL_SESSION *new_session(SSL *ssl, const ProbeRequest *q, PskHash hash)
+typedef struct Suite {
+    const char *name;
+    unsigned char number[2];
+} Suite;
+
+/* What tlshd offers. With GnuTLS before 3.8.11 it takes each PSK as one of SHA-256, but leaves
+ * AES-128 out for one of 48 bytes, so of its suites only that of ChaCha20 has this hash. */
+static const Suite *suite_of(const ProbeRequest *q, PskHash hash)
 {
-    /* TLS_AES_128_GCM_SHA256, TLS_AES_256_GCM_SHA384 */
-    static const unsigned char sha256[] = {0x13, 0x01}, sha384[] = {0x13, 0x02};
-    const SSL_CIPHER *cipher = SSL_CIPHER_find(ssl, hash == PSK_HASH_SHA384 ? sha384 : sha256);
+    static const Suite sha256 = {"TLS_AES_128_GCM_SHA256", {0x13, 0x01}},
+                       sha384 = {"TLS_AES_256_GCM_SHA384", {0x13, 0x02}},
+                       as_sha256 = {"TLS_CHACHA20_POLY1305_SHA256", {0x13, 0x03}};
+
+    if (hash != PSK_HASH_SHA384)
+        return &sha256;
+    return q->as_sha256 ? &as_sha256 : &sha384;
+}
+
+static SSL_SESSION *new_session(SSL *ssl, const ProbeRequest *q, const Suite *suite)
+{
+    const SSL_CIPHER *cipher = SSL_CIPHER_find(ssl, suite->number);
     _cleanup_(SSL_SESSION_freep) SSL_SESSION *session = SSL_SESSION_new();
 
     if (!cipher || !session ||
@@ -200,11 +216,10 @@ static int shake(SSL *ssl, Offer *o, int cancel_fd, uint64_t deadline_usec)
 static int shake_and_close(Offer *o, const ProbeRequest *q, PskHash hash, int cancel_fd,
                            uint64_t deadline_usec, Handshake *h)
 {
-    const char *suite =
-        hash == PSK_HASH_SHA384 ? "TLS_AES_256_GCM_SHA384" : "TLS_AES_128_GCM_SHA256";
-    _cleanup_(SSL_CTX_freep) SSL_CTX *context = new_context(suite);
+    const Suite *suite = suite_of(q, hash);
+    _cleanup_(SSL_CTX_freep) SSL_CTX *context = new_context(suite->name);
     _cleanup_(SSL_freep) SSL *ssl = context ? SSL_new(context) : NULL;
-    _cleanup_(SSL_SESSION_freep) SSL_SESSION *session = ssl ? new_session(ssl, q, hash) : NULL;
+    _cleanup_(SSL_SESSION_freep) SSL_SESSION *session = ssl ? new_session(ssl, q, suite) : NULL;
     int r;
 
     if (!session || SSL_set_fd(ssl, o->fd) != 1 || SSL_set_app_data(ssl, o) != 1)
@@ -215,7 +230,7 @@ static int shake_and_close(Offer *o, const ProbeRequest *q, PskHash hash, int ca
     r = shake(ssl, o, cancel_fd, deadline_usec);
     h->cancelled = r == -ECANCELED;
     if (r == 0) {
-        conclude_accepted(ssl, suite, h);
+        conclude_accepted(ssl, suite->name, h);
         (void)SSL_shutdown(ssl);
     } else
         conclude_failed(o, r, h);

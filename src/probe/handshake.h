@@ -19,9 +19,10 @@ typedef struct Handshake {
 } Handshake;
 
 /* Offers the PSK of a checked request on a connected non-blocking socket, as a client of TLS 1.3
- * with psk_dhe_ke, and with the cipher suite of hash alone. After success it ends TLS by
- * close_notify, and waits a moment until the peer closes. Sends no application data. SIGPIPE has to
- * be ignored. Returns -EIO for an error of OpenSSL that no peer can cause. */
+ * with psk_dhe_ke, and with one cipher suite: that of hash, or the one with which tlshd offers a
+ * PSK of SHA-384 as_sha256. After success it ends TLS by close_notify, and waits a moment until the
+ * peer closes. Sends no application data. SIGPIPE has to be ignored. Returns -EIO for an error of
+ * OpenSSL that no peer can cause. */
 int handshake_offer(int fd, const ProbeRequest *q, PskHash hash, int cancel_fd,
                     uint64_t deadline_usec, Handshake *ret) _must_check_;
 

@@ -19,22 +19,6 @@ static int connect_and_offer(const ProbeRequest *q, PskHash hash, int cancel_fd,
     return handshake_offer(fd, q, hash, cancel_fd, now_monotonic() + PROBE_HANDSHAKE_USEC, ret);
 }
 
-/* tlshd 1.0 uses SHA-256 with each PSK, as a client and as a server, so targets with it accept one
- * of SHA-384 in that way only. */
-static void try_sha256(const ProbeRequest *q, int cancel_fd, Handshake *h)
-{
-    Handshake second;
-
-    if (connect_and_offer(q, PSK_HASH_SHA256, cancel_fd, &second) < 0 ||
-        second.answer != PROBE_ACCEPTED)
-        return;
-    *h = second;
-    (void)snprintf(
-        h->detail, sizeof(h->detail),
-        "TLS 1.3 handshake with TLS_AES_128_GCM_SHA256, which tlshd 1.0 uses for a PSK of "
-        "SHA-384 too");
-}
-
 /* tlshd 1.0 refuses by closing the connection, and so does a port without TLS. */
 static void try_half(const ProbeRequest *q, int cancel_fd, Handshake *h)
 {
@@ -48,33 +32,26 @@ static void try_half(const ProbeRequest *q, int cancel_fd, Handshake *h)
                    "the target closes the connection when a TLS handshake begins");
 }
 
-static const char *own_note(const ProbeTarget *t, ProbeAnswer *answer)
-{
-    if (!connect_is_own(t))
-        return "";
-    *answer = PROBE_OWN;
-    return "at an address of this machine ";
-}
-
-static void set_unreachable(const ProbeRequest *q, int error, ProbeReply *ret)
+static void set_unreachable(int error, ProbeReply *ret)
 {
     char detail[PROBE_DETAIL_MAX + 1];
-    ProbeAnswer answer = PROBE_UNREACHABLE;
-    const char *note = error == -ECONNREFUSED ? own_note(&q->target, &answer) : "";
 
-    (void)snprintf(detail, sizeof(detail), "%scannot connect: %s", note,
+    (void)snprintf(detail, sizeof(detail), "cannot connect: %s",
                    error == -ETIMEDOUT ? "no answer in time" : strerror(-error));
-    probe_reply_set(ret, answer, detail);
+    probe_reply_set(ret, PROBE_UNREACHABLE, detail);
 }
 
-static void set_result(const ProbeRequest *q, const Handshake *h, ProbeReply *ret)
+/* Says with which hash a PSK was refused, because a target may have it for the other one. */
+static void set_result(const ProbeRequest *q, PskHash hash, const Handshake *h, ProbeReply *ret)
 {
-    char detail[PROBE_DETAIL_MAX + sizeof("at an address of this machine ")];
-    ProbeAnswer answer = h->answer;
-    const char *note = answer == PROBE_REFUSED ? own_note(&q->target, &answer) : "";
+    char detail[PROBE_DETAIL_MAX + sizeof(" (the PSK was offered as one of SHA-256)")];
+    bool refused = h->answer == PROBE_REFUSED;
+    const char *note = !refused || hash != PSK_HASH_SHA384 ? ""
+                       : q->as_sha256 ? " (the PSK was offered as one of SHA-256)"
+                                      : " (the PSK was offered as one of SHA-384)";
 
-    (void)snprintf(detail, sizeof(detail), "%s%s", note, h->detail);
-    probe_reply_set(ret, answer, detail);
+    (void)snprintf(detail, sizeof(detail), "%s%s", h->detail, note);
+    probe_reply_set(ret, refused && connect_is_own(&q->target) ? PROBE_OWN : h->answer, detail);
 }
 
 int look_at_target(const ProbeRequest *q, PskHash hash, int cancel_fd, ProbeReply *ret)
@@ -89,13 +66,11 @@ int look_at_target(const ProbeRequest *q, PskHash hash, int cancel_fd, ProbeRepl
         return 0;
     }
     if (r < 0) {
-        set_unreachable(q, r, ret);
+        set_unreachable(r, ret);
         return 0;
     }
-    if (h.answer == PROBE_REFUSED && hash == PSK_HASH_SHA384)
-        try_sha256(q, cancel_fd, &h);
     if (h.answer == PROBE_REFUSED && h.closed_silently)
         try_half(q, cancel_fd, &h);
-    set_result(q, &h, ret);
+    set_result(q, hash, &h, ret);
     return 0;
 }

@@ -38,7 +38,7 @@ static int check_identity(const char *identity, size_t psk_size, PskHash *ret_ha
 }
 
 int probe_request_new(const ProbeTarget *target, const char *identity, const uint8_t *psk,
-                      size_t size, Secret **ret)
+                      size_t size, bool as_sha256, Secret **ret)
 {
     _cleanup_(secret_freep) Secret *s = NULL;
     ProbeRequest *q;
@@ -52,6 +52,7 @@ int probe_request_new(const ProbeTarget *target, const char *identity, const uin
     q = (ProbeRequest *)(void *)s->data;
     q->magic = PROBE_REQUEST_MAGIC;
     q->psk_size = (uint32_t)size;
+    q->as_sha256 = as_sha256 && hash == PSK_HASH_SHA384;
     memcpy(q->psk, psk, size);
     strcpy(q->identity, identity);
     q->target = *target;
@@ -62,13 +63,21 @@ int probe_request_new(const ProbeTarget *target, const char *identity, const uin
 int probe_request_check(const void *packet, size_t size, PskHash *ret_hash)
 {
     const ProbeRequest *q = packet;
+    PskHash hash;
+    int r;
 
     if (size != sizeof(*q) || q->magic != PROBE_REQUEST_MAGIC || q->psk_size > sizeof(q->psk) ||
         !is_zero(q->psk + q->psk_size, sizeof(q->psk) - q->psk_size) ||
         !probe_text_is_padded(q->identity, sizeof(q->identity)) ||
         !probe_target_is_valid(&q->target))
         return -EBADMSG;
-    return check_identity(q->identity, q->psk_size, ret_hash);
+    r = check_identity(q->identity, q->psk_size, &hash);
+    if (r < 0)
+        return r;
+    if (q->as_sha256 > (hash == PSK_HASH_SHA384))
+        return -EBADMSG;
+    *ret_hash = hash;
+    return 0;
 }
 
 void probe_reply_set(ProbeReply *ret, ProbeAnswer answer, const char *detail)

@@ -17,7 +17,7 @@
  * character of the magic is the version, because an update may replace one end first.
  */
 
-#define PROBE_REQUEST_MAGIC 0x3151504eu /* "NPQ1" */
+#define PROBE_REQUEST_MAGIC 0x3251504eu /* "NPQ2" */
 #define PROBE_REPLY_MAGIC 0x3152504eu   /* "NPR1" */
 
 typedef enum ProbeAnswer {
@@ -30,7 +30,7 @@ typedef enum ProbeAnswer {
     PROBE_NO_TLS,
     /* No connection. */
     PROBE_UNREACHABLE,
-    /* Refused, as a connection or a handshake, at an address of this machine: the target has the
+    /* Refused, at an address of this machine. If that is the target of this kernel, it has the
      * `.nvme` of this machine, so it cannot have a pending key. */
     PROBE_OWN,
     /* There was no probe. */
@@ -44,6 +44,7 @@ const char *probe_answer_to_string(ProbeAnswer answer);
 typedef struct ProbeRequest {
     uint32_t magic;
     uint32_t psk_size;
+    uint32_t as_sha256;        /* 1: offer a PSK of SHA-384 as one of SHA-256; else 0 */
     uint8_t psk[PSK_SIZE_MAX]; /* a TLS PSK */
     char identity[PSK_IDENTITY_MAX + 1];
     ProbeTarget target;
@@ -55,10 +56,11 @@ typedef struct ProbeReply {
     char detail[PROBE_DETAIL_MAX + 1]; /* one line for people */
 } ProbeReply;
 
-/* Makes a request as a secret of sizeof(ProbeRequest). Returns -EINVAL (target, identity, or a size
- * of the PSK that does not fit the identity), -ENOMEM. */
+/* Makes a request as a secret of sizeof(ProbeRequest). as_sha256: connections of this host offer a
+ * PSK of SHA-384 as one of SHA-256, so the probe has to do so too. Returns -EINVAL (target,
+ * identity, or a size of the PSK that does not fit the identity), -ENOMEM. */
 int probe_request_new(const ProbeTarget *target, const char *identity, const uint8_t *psk,
-                      size_t size, Secret **ret) _must_check_;
+                      size_t size, bool as_sha256, Secret **ret) _must_check_;
 
 /* Checks a received request of size bytes; *ret_hash is the hash of the cipher suite. Returns
  * -EBADMSG. */

@@ -14,7 +14,7 @@ static void check_request(const ProbeRequest *q, PskHash hash)
     _cleanup_(secret_freep) Secret *s = NULL;
 
     if (q->psk_size != psk_hash_size(hash) ||
-        probe_request_new(&q->target, q->identity, q->psk, q->psk_size, &s) < 0 ||
+        probe_request_new(&q->target, q->identity, q->psk, q->psk_size, q->as_sha256, &s) < 0 ||
         memcmp(s->data, q, sizeof(*q)) != 0)
         abort();
 }

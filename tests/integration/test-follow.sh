@@ -35,7 +35,7 @@ PY
     serve target openssl s_server -quiet -nocert -tls1_3 -accept "127.0.0.1:$port" -psk "$hex" -psk_identity "$identity"
 }
 
-# One without TLS: an address of this machine that refuses a PSK is "own", which counts as accepted.
+# One without TLS.
 serve_plain() {
     stop_serving
     serve plain python3 -m http.server --bind 127.0.0.1 "$port"
@@ -121,9 +121,10 @@ is "it no longer follows" "$(ctl show "$new" --json=short | json 'o["key"].get("
 # --- at a time
 
 old=$new
+# Before the time comes, or a try finds no port.
+serve_plain
 run ctl rotate "$old" --in=1s <<<"$two"
 new=$out
-serve_plain
 following() { [ "$(ctl show "$new" --json=short | json 'o["key"].get("follow")')" = True ]; }
 check "--in: at its time the host begins to ask" wait_for 120 following
 is "--in: it has not switched" "$(state_of "$old") $(state_of "$new")" "active published pending -"

@@ -70,20 +70,28 @@ closed=$(free_port)
 controller nvme2 "traddr=127.0.0.1,trsvcid=$closed"
 run ctl probe "$id"
 is "one path is down: not all accept" "$status" 11
-like "one path is down: both kinds of answers" "$out" $'\naccepted: .*\nown: '
+like "one path is down: both kinds of answers" "$out" $'\naccepted: .*\nunreachable: '
 rm -r "${NVME_KEYD_CONTROLLERS:?}"/*
 kill "$server"
 
-# All targets of this test are on this machine, so a refusal is "own".
+# All targets of this test are on this machine, but no target of its kernel.
 port=$(free_port)
 serve s_server openssl s_server -quiet -nocert -tls1_3 -accept "127.0.0.1:$port" -psk "${hex//[0-9]/f}" -psk_identity "$identity"
-probe_is "another PSK" 11 own
+probe_is "another PSK" 11 refused
+like "another PSK: where" "$out" "at an address of this machine, but not its kernel's target, "
 kill "$server"
 port=$(free_port)
 serve s_server openssl s_server -quiet -nocert -tls1_3 -accept "127.0.0.1:$port" -psk "$hex" -psk_identity "${identity}x"
-probe_is "another identity" 11 own
+ports=$NVME_KEYD_TARGET_PORTS/1
+mkdir -p "$ports/subsystems/$SUBSYSTEM"
+for pair in addr_trtype=tcp addr_tsas=tls1.3 addr_traddr=127.0.0.1 "addr_trsvcid=$port"; do
+    echo "${pair#*=}" >"$ports/${pair%%=*}"
+done
+probe_is "another identity, at a port of the kernel's target" 11 own
+rm -r "$ports"
+probe_is "another identity" 11 refused
 kill "$server"
-probe_is "a closed port" 11 own
+probe_is "a closed port" 11 unreachable
 like "a closed port: the cause" "$out" "Connection refused"
 port=$(free_port)
 serve plain python3 -m http.server --bind 127.0.0.1 "$port"
@@ -110,9 +118,13 @@ if command -v gnutls-serv >/dev/null; then
     printf '#%s:%s\n' "$(printf %s "$identity" | od -An -v -tx1 | tr -d ' \n')" "$hex384" >"$tmp/psk.passwd"
     serve gnutls gnutls-serv --quiet --echo --port="$port" --pskpasswd="$tmp/psk.passwd" \
         --priority=NORMAL:-KX-ALL:+PSK:+DHE-PSK:+ECDHE-PSK:-VERS-ALL:+VERS-TLS1.3
-    probe_is "gnutls-serv: accepted" 0 accepted
-    # It takes each PSK of its file as one for SHA-256, and so does tlshd 1.0.
-    like "gnutls-serv: the second try" "$out" "TLS_AES_128_GCM_SHA256, which tlshd 1\.0 uses"
+    probe_is "gnutls-serv: refused, as tlshd of this host would be" 11 refused
+    like "gnutls-serv: the hash" "$out" "offered as one of SHA-384"
+    # It takes each PSK of its file as one for SHA-256, and so does a tlshd that was built with it.
+    echo "no such function" >"$NVME_KEYD_TLSHD_PROGRAM"
+    probe_is "gnutls-serv: accepted, by a host that has it as well" 0 accepted
+    like "gnutls-serv: the suite" "$out" "TLS_CHACHA20_POLY1305_SHA256"
+    rm "$NVME_KEYD_TLSHD_PROGRAM"
     kill "$server"
 else
     skip "gnutls-serv: accepted" "not installed"

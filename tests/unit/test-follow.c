@@ -167,6 +167,7 @@ TEST(own)
 {
     ATTEMPT;
 
+    k->role = old->role = KEY_ROLE_BOTH;
     put_controller(&s, "nvme0", "live", PROBE_OWN);
     ASSERT_OK(follow_try(manager_follow(f.m), k->id, NULL, on_attempt, &seen, &detail));
     ASSERT_TRUE(run_until(&f, &seen, 1));

@@ -22,7 +22,7 @@ static Secret *make_request(const char *identity, size_t size)
     Secret *s = NULL;
 
     peer_psk(3, psk, sizeof(psk));
-    return probe_request_new(&t, identity, psk, size, &s) == 0 ? s : NULL;
+    return probe_request_new(&t, identity, psk, size, false, &s) == 0 ? s : NULL;
 }
 
 TEST(requests)
@@ -41,6 +41,27 @@ TEST(requests)
     }
 }
 
+/* Only a PSK of SHA-384 can be offered as one of another hash. */
+TEST(as_sha256)
+{
+    const ProbeTarget t = make_target();
+    uint8_t psk[PSK_SIZE_MAX] = {1};
+    PskHash hash;
+
+    for (unsigned long_psk = 0; long_psk < 2; long_psk++) {
+        _cleanup_(secret_freep) Secret *s = NULL;
+        ProbeRequest *q;
+
+        ASSERT_OK(probe_request_new(&t, long_psk ? PEER_IDENTITY_1_384 : PEER_IDENTITY_1, psk,
+                                    long_psk ? 48 : 32, true, &s));
+        q = (ProbeRequest *)(void *)s->data;
+        ASSERT_EQ(q->as_sha256, long_psk);
+        ASSERT_OK(probe_request_check(q, sizeof(*q), &hash));
+        q->as_sha256++;
+        ASSERT_EQ(probe_request_check(q, sizeof(*q), &hash), -EBADMSG);
+    }
+}
+
 TEST(requests_that_cannot_be)
 {
     _cleanup_(secret_freep) Secret *s = NULL;
@@ -52,7 +73,7 @@ TEST(requests_that_cannot_be)
     ASSERT_TRUE(!make_request("NVMe1G01 nqn.x:h nqn.x:s", 32));
     ASSERT_TRUE(!make_request("", 32));
     t.port = 0;
-    ASSERT_EQ(probe_request_new(&t, PEER_IDENTITY_1, psk, 32, &s), -EINVAL);
+    ASSERT_EQ(probe_request_new(&t, PEER_IDENTITY_1, psk, 32, false, &s), -EINVAL);
 }
 
 TEST(malformed_requests)

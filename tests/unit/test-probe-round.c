@@ -148,8 +148,114 @@ TEST(controllers)
     ASSERT_TRUE(run(&f, &seen));
     ASSERT_EQ(seen.n, 3);
     ASSERT_EQ(answer_of(&seen, "nvme0"), PROBE_ACCEPTED);
-    ASSERT_EQ(answer_of(&seen, "nvme1"), PROBE_OWN);
-    ASSERT_EQ(answer_of(&seen, "nvme2"), PROBE_OWN);
+    ASSERT_EQ(answer_of(&seen, "nvme1"), PROBE_UNREACHABLE);
+    ASSERT_EQ(answer_of(&seen, "nvme2"), PROBE_UNREACHABLE);
+}
+
+/* Asks a target at an address of this machine, and removes the key again. */
+static bool ask_own(Fixture *f, KeyRole role, ProbeRound **r, Seen *seen)
+{
+    _cleanup_(freep) char *detail = NULL;
+    const Key *k = fixture_add(f, SUBSYSTEM, role, 1);
+    bool done;
+
+    seen->calls = 0;
+    done =
+        k && probe_round_start(f->m, k->id, NULL, on_done, seen, r, &detail) == 0 && run(f, seen);
+    *r = probe_round_free(*r);
+    return done && manager_remove(f->m, k->id, true, &detail) == 0;
+}
+
+static void ports_done(const Sysfs *s)
+{
+    (void)unsetenv(NAMES_ENV_TARGET_PORTS);
+    sysfs_done(s);
+}
+
+/* A refusal there is consent only of the kernel's target, which has the ring. */
+TEST(own_target)
+{
+    _cleanup_(ports_done) Sysfs ports = sysfs_new();
+    uint8_t psk[PSK_SIZE_MAX] = {0};
+    _cleanup_(peer_stop) Peer p = {.mode = PEER_LIKE_TLSHD, .psk = psk};
+    char port[16];
+    ROUND;
+
+    cannot = peer_start(&p);
+    if (cannot)
+        TEST_SKIP(cannot);
+    ASSERT_OK(setenv(NAMES_ENV_TARGET_PORTS, ports.dir, 1));
+    put_controller(&s, "nvme0", SUBSYSTEM, "live", p.port);
+    ASSERT_TRUE(ask_own(&f, KEY_ROLE_HOST, &r, &seen));
+    ASSERT_EQ(seen.results[0].answer, PROBE_REFUSED);
+    ASSERT_TRUE(strstr(seen.results[0].detail, "but not its kernel's target, the target closed"));
+    ASSERT_TRUE(ask_own(&f, KEY_ROLE_BOTH, &r, &seen));
+    ASSERT_EQ(seen.results[0].answer, PROBE_OWN);
+
+    (void)snprintf(port, sizeof(port), "%u\n", p.port);
+    sysfs_mkdir(&ports, "", "1");
+    sysfs_write(&ports, "1", "addr_trtype", "tcp\n");
+    sysfs_write(&ports, "1", "addr_tsas", "tls1.3\n");
+    sysfs_write(&ports, "1", "addr_traddr", "127.0.0.1\n");
+    sysfs_write(&ports, "1", "addr_trsvcid", port);
+    sysfs_mkdir(&ports, "1", "subsystems");
+    sysfs_mkdir(&ports, "1", "subsystems/nqn.x:s");
+    ASSERT_TRUE(ask_own(&f, KEY_ROLE_HOST, &r, &seen));
+    ASSERT_EQ(seen.results[0].answer, PROBE_OWN);
+    ASSERT_TRUE(strstr(seen.results[0].detail, "the target of this machine, the target closed"));
+}
+
+static int answer_by_hash(const ProbeRequest *q, _unused_ int fd, ProbeReply *ret)
+{
+    probe_reply_set(ret, q->as_sha256 ? PROBE_REFUSED : PROBE_ACCEPTED, "");
+    return 0;
+}
+
+static void program_done(const Sysfs *s)
+{
+    (void)unsetenv(NAMES_ENV_TLSHD_PROGRAM);
+    sysfs_done(s);
+}
+
+/* A PSK of SHA-384 is offered as tlshd of this host would. */
+TEST(as_tlshd_does)
+{
+    static const char *const programs[] = {"gnutls_psk_allocate_client_credentials",
+                                           "gnutls_psk_allocate_client_credentials2"};
+    _cleanup_(program_done) Sysfs program = sysfs_new();
+    _cleanup_(secret_freep) Secret *psk = secret_new(48);
+    const KeyRequest q = {.hostnqn = HOST,
+                          .subsysnqn = SUBSYSTEM,
+                          .role = KEY_ROLE_HOST,
+                          .versions = KEY_VERSION_BIT(1),
+                          .hash = PSK_HASH_SHA384,
+                          .configured = psk};
+    char path[64];
+    Key *k;
+    ROUND;
+
+    helper_stop(&helper);
+    ASSERT_OK(helper_start(&helper, program.dir, answer_by_hash));
+    ASSERT_OK(setenv(NAMES_ENV_CONTROLLERS, s.dir, 1));
+    (void)snprintf(path, sizeof(path), "%s/bin/tlshd", program.dir);
+    ASSERT_OK(setenv(NAMES_ENV_TLSHD_PROGRAM, path, 1));
+    ASSERT_TRUE(psk);
+    memset(psk->data, 7, psk->size);
+    sysfs_mkdir(&program, "", "bin");
+    put_controller(&s, "nvme0", SUBSYSTEM, "live", 4420);
+    ASSERT_OK(fixture_restart(&f) ? 0 : -EIO);
+    ASSERT_OK(fixture_try(&f, &q, &k, &detail));
+    for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
+        int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0700);
+
+        ASSERT_TRUE(write(fd, programs[i], strlen(programs[i]) + 1) > 0);
+        close(fd);
+        seen.calls = 0;
+        ASSERT_OK(probe_round_start(f.m, k->id, NULL, on_done, &seen, &r, &detail));
+        ASSERT_TRUE(run(&f, &seen));
+        r = probe_round_free(r);
+        ASSERT_EQ(seen.results[0].answer, i == 0 ? PROBE_REFUSED : PROBE_ACCEPTED);
+    }
 }
 
 TEST(nothing_to_ask)

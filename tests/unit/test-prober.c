@@ -77,7 +77,8 @@ static void on_answer(ProbeAnswer answer, const char *detail, void *userdata)
 
 static int start(Bench *b, Probe **ret)
 {
-    return probe_start(b->prober, &b->target, PEER_IDENTITY_1, b->psk, 32, on_answer, b, ret);
+    return probe_start(b->prober, &b->target, PEER_IDENTITY_1, b->psk, 32, false, on_answer, b,
+                       ret);
 }
 
 /* Runs the loop until there are so many answers, and no longer than a minute. */
@@ -285,8 +286,9 @@ TEST(limits)
     ASSERT_EQ(start(&b, &one), -ENOBUFS);
     for (size_t i = 0; i < PROBES_MAX; i++)
         probe_free(probes[i]);
-    ASSERT_EQ(probe_start(b.prober, &b.target, "no identity", b.psk, 32, on_answer, &b, &one),
-              -EINVAL);
+    ASSERT_EQ(
+        probe_start(b.prober, &b.target, "no identity", b.psk, 32, false, on_answer, &b, &one),
+        -EINVAL);
     b.target.port = 0;
     ASSERT_EQ(start(&b, &one), -EINVAL);
 }

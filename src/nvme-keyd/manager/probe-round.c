@@ -3,9 +3,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "basic/names.h"
 #include "nvme-keyd/controllers/controllers.h"
+#include "nvme-keyd/controllers/ports.h"
 #include "nvme-keyd/manager/manager-private.h"
 #include "nvme-keyd/manager/probe-round.h"
+#include "nvme-keyd/tlshd/psk-hash.h"
 
 typedef struct Item {
     ProbeRound *round;
@@ -16,6 +19,7 @@ typedef struct Item {
 struct ProbeRound {
     const Manager *manager;
     char id[KEY_ID_SIZE];
+    KeyRole role;
     ProbeRoundDone done;
     void *userdata;
     Item *items;
@@ -45,6 +49,27 @@ static void emit(const ProbeRound *r, const ProbeResult *result)
                 0, detail);
 }
 
+/* True if a target at an address of this machine takes its keys from the ring: it is the kernel's.
+ * It also is if the key is for both ends. Anything else that listens there, such as SPDK, or a
+ * forwarded port of another machine, has keys of its own. */
+static bool has_our_ring(const ProbeRound *r, const ProbeTarget *t)
+{
+    const char *ports = manager_system_path(r->manager, NAMES_ENV_TARGET_PORTS, NAMES_TARGET_PORTS);
+
+    return r->role == KEY_ROLE_BOTH || (ports && target_port_is_ours(ports, t->address, t->port));
+}
+
+static void set_own(const ProbeRound *r, const Item *item, const char *detail, ProbeResult *ret)
+{
+    bool ours = has_our_ring(r, &item->target);
+
+    ret->answer = ours ? PROBE_OWN : PROBE_REFUSED;
+    (void)snprintf(ret->detail, sizeof(ret->detail), "%s, %s",
+                   ours ? "the target of this machine"
+                        : "at an address of this machine, but not its kernel's target",
+                   detail);
+}
+
 static void on_answer(ProbeAnswer answer, const char *detail, void *userdata)
 {
     Item *item = userdata;
@@ -54,6 +79,8 @@ static void on_answer(ProbeAnswer answer, const char *detail, void *userdata)
     item->probe = probe_free(item->probe);
     result->answer = answer;
     (void)snprintf(result->detail, sizeof(result->detail), "%s", detail);
+    if (answer == PROBE_OWN)
+        set_own(r, item, detail, result);
     emit(r, result);
     if (--r->n_waiting == 0)
         r->done(r->results, r->n, r->userdata);
@@ -128,6 +155,15 @@ static unsigned best_version(const Key *k)
     return v;
 }
 
+/* True if handshakes of this host offer the key as one of SHA-256. */
+static bool offers_sha256(const Manager *m, const Key *k, size_t psk_size)
+{
+    const char *program = manager_system_path(m, NAMES_ENV_TLSHD_PROGRAM, NAMES_TLSHD_PROGRAM);
+
+    return k->role & KEY_ROLE_HOST && psk_size == psk_hash_size(PSK_HASH_SHA384) && program &&
+           tlshd_offers_sha256(program);
+}
+
 static int start_all(ProbeRound *r, const Manager *m, const Key *k, char **reterr_detail)
 {
     _cleanup_(secret_freep) Secret *payload = NULL;
@@ -135,14 +171,16 @@ static int start_all(ProbeRound *r, const Manager *m, const Key *k, char **reter
     const uint8_t *psk = NULL;
     size_t size = 0;
     int error = key_unseal(k, &payload);
+    bool as_sha256;
 
     if (error == 0)
         error = key_payload_tls_psk(payload, version, &psk, &size);
     if (error < 0)
         return detail_set(reterr_detail, error, "the PSK cannot be unsealed: %s", strerror(-error));
+    as_sha256 = offers_sha256(m, k, size);
     for (size_t i = 0; i < r->n; i++) {
         error = probe_start(m->prober, &r->items[i].target, k->identities[version], psk, size,
-                            on_answer, &r->items[i], &r->items[i].probe);
+                            as_sha256, on_answer, &r->items[i], &r->items[i].probe);
         if (error < 0)
             return detail_set(reterr_detail, error, "the probe cannot start: %s",
                               error == -ENOBUFS ? "too many others wait" : strerror(-error));
@@ -176,6 +214,7 @@ int probe_round_start(Manager *m, const char *id, const ProbeTarget *target, Pro
         return -ENOMEM;
     r->manager = m;
     strcpy(r->id, k->id);
+    r->role = k->role;
     r->done = done;
     r->userdata = userdata;
     if (!target)

@@ -24,6 +24,7 @@ struct Probe {
     ProbeTarget target;
     char *identity;
     Secret *psk; /* until the helper has it */
+    bool as_sha256;
     sd_event_source *io;
     sd_event_source *timer; /* the deadline; or makes the result of a probe that failed to start */
     bool is_running;
@@ -130,7 +131,7 @@ static int send_request(const Probe *probe, int fd)
 {
     _cleanup_(secret_freep) Secret *request = NULL;
     int r = probe_request_new(&probe->target, probe->identity, probe->psk->data, probe->psk->size,
-                              &request);
+                              probe->as_sha256, &request);
 
     if (r < 0)
         return r;
@@ -238,7 +239,7 @@ static void enqueue(Prober *p, Probe *probe)
 }
 
 int probe_start(Prober *p, const ProbeTarget *target, const char *identity, const uint8_t *psk,
-                size_t size, ProbeHandler handler, void *userdata, Probe **ret)
+                size_t size, bool as_sha256, ProbeHandler handler, void *userdata, Probe **ret)
 {
     _cleanup_(secret_freep) Secret *request = NULL;
     _cleanup_(probe_freep) Probe *probe = NULL;
@@ -246,7 +247,7 @@ int probe_start(Prober *p, const ProbeTarget *target, const char *identity, cons
 
     if (p->n >= PROBES_MAX)
         return -ENOBUFS;
-    r = probe_request_new(target, identity, psk, size, &request);
+    r = probe_request_new(target, identity, psk, size, as_sha256, &request);
     if (r < 0)
         return r;
     probe = calloc(1, sizeof(*probe));
@@ -258,6 +259,7 @@ int probe_start(Prober *p, const ProbeTarget *target, const char *identity, cons
         return r;
     (void)sd_event_source_set_enabled(probe->timer, SD_EVENT_OFF);
     probe->target = *target;
+    probe->as_sha256 = as_sha256;
     probe->handler = handler;
     probe->userdata = userdata;
     enqueue(p, probe);

@@ -28,12 +28,14 @@ DEFINE_CLEANUP(Prober, prober_free)
 /* detail: one line for people. May free the probe. */
 typedef void (*ProbeHandler)(ProbeAnswer answer, const char *detail, void *userdata);
 
-/* Probes one target with a TLS PSK of size bytes, which is copied into a Secret until the helper
- * has it. handler is called once, from the event loop, at most PROBE_DEADLINE_USEC after the probe
- * has left the queue; PROBE_UNAVAILABLE means that the helper cannot be reached, or has failed.
- * Returns -EINVAL for a target or identity of the wrong form, -ENOBUFS past PROBES_MAX, -ENOMEM. */
+/* Probes one target with a TLS PSK of size bytes (as_sha256: see probe_request_new()), which is
+ * copied into a Secret until the helper has it. handler is called once, from the event loop, at
+ * most PROBE_DEADLINE_USEC after the probe has left the queue; PROBE_UNAVAILABLE means that the
+ * helper cannot be reached, or has failed. Returns -EINVAL for a target or identity of the wrong
+ * form, -ENOBUFS past PROBES_MAX, -ENOMEM. */
 int probe_start(Prober *p, const ProbeTarget *target, const char *identity, const uint8_t *psk,
-                size_t size, ProbeHandler handler, void *userdata, Probe **ret) _must_check_;
+                size_t size, bool as_sha256, ProbeHandler handler, void *userdata, Probe **ret)
+    _must_check_;
 
 /* Frees a probe, which ends it if it is not over: then its handler is not called. Accepts NULL;
  * returns NULL. */

@@ -115,7 +115,21 @@ kill "$silent"
 together
 probe "a key that the target on this machine has" 0 accepted "$id" "$address:4422"
 refuses "an identity that it does not know" own 4422 "${identity/example:probe/example:stranger}" "$hex"
-probe "a closed port of this machine" 11 own "$id" "$address:4429"
+probe "a closed port of this machine" 11 unreachable "$id" "$address:4429"
+# ssh -L or SPDK: it listens on this machine, and refuses, but has another keyring than .nvme.
+port=4431
+python3 -c '
+import socket
+s = socket.create_server(("'$address'", '$port'))
+while True:
+    c = s.accept()[0]
+    c.recv(5, socket.MSG_WAITALL)
+    c.close()' &
+proxy=$!
+listens_there() { [ -n "$(ss -Hltn "src $address:$port")" ]; }
+wait_until 60 listens_there
+probe "a proxy on this machine is not its target" 11 refused "$id" "$address:$port"
+kill "$proxy"
 check "a target for a connection" ln -s "$NVMET/subsystems/$plain" "$NVMET/ports/3/subsystems/"
 check "connect" timeout 60 nvme connect -t tcp -a "$address" -s 4422 -n "$plain" --hostnqn="$HOSTNQN" --hostid="$HOSTID" \
     --keep-alive-tmo=30 --tls
