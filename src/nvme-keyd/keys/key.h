@@ -87,11 +87,11 @@ struct Key {
     uint64_t confirmed_usec;    /* the first handshake that is known to have worked, or 0 */
     uint64_t expires_usec;      /* the end of its lifetime, which is only warned about, or 0 */
     bool follow;                /* a host: switch to it as soon as the target accepts it */
+    bool unsynchronized;        /* its step is a span from a time of a clock that may be wrong */
 
-    KeyStep step;           /* none exactly if it has no deadline */
-    uint64_t planned_usec;  /* when the step was set */
-    uint64_t deadline_usec; /* when the step is due, 0 for never */
-    bool unsynchronized;    /* it is a span from planned_usec, by a clock that may be wrong */
+    KeyStep step;                  /* none exactly if it has no deadline */
+    uint64_t planned_usec;         /* when the step was set */
+    uint64_t deadline_usec;        /* when the step is due, 0 for never */
     uint64_t uptime_deadline_usec; /* latest such time in CLOCK_BOOTTIME; 0 until known */
     int64_t clock_offset_usec;     /* by how much the wall clock was ahead of the uptime then */
 
