@@ -19,6 +19,8 @@
 #define NAMES_CLOCK_SYNCHRONIZED "/run/systemd/timesync/synchronized"
 #define NAMES_STATE_DIRECTORY "/var/lib/nvme-keyd"
 #define NAMES_HOSTNQN_FILE "/etc/nvme/hostnqn"
+/* Credentials of systemd that nvme-keysd of nvme-cli reads. */
+#define NAMES_NVME_CREDENTIALS "/etc/nvme/creds"
 
 /* systemd's own socket, and its links to the invocation of each running unit. */
 #define NAMES_SERVICE_MANAGER "unix:path=/run/systemd/private"
@@ -73,6 +75,7 @@
 #define NAMES_ENV_TLS_STAT "NVME_KEYD_TLS_STAT"
 #define NAMES_ENV_TARGET_PORTS "NVME_KEYD_TARGET_PORTS"
 #define NAMES_ENV_TLSHD_PROGRAM "NVME_KEYD_TLSHD_PROGRAM"
+#define NAMES_ENV_NVME_CREDENTIALS "NVME_KEYD_NVME_CREDENTIALS"
 
 /* Journal fields besides systemd's own. */
 #define NAMES_FIELD_HOSTNQN "NVME_HOSTNQN"

@@ -128,14 +128,8 @@ int cli_read_psk(const Options *o, const char *hostnqn, const char *subsysnqn, S
 bool cli_is_secret(const char *word);
 /* Reads a recovery key in the same way and checks it. *ret is text, not terminated. */
 int cli_read_recovery_key(const Options *o, Secret **ret);
-/* Opens a file with secrets, and warns when others may read it. Returns -1 and errno. */
-int cli_open_key_file(const char *path);
-
-/* import-conflicts.c: prints all conflicts of an import that was refused, with their lines (of the
- * keys, by their index) in the file name, or as JSON, and what could be done. parameters: of the
- * error. Returns EXIT_CONFLICT, or EXIT_OTHER for parameters that make no sense. */
-int cli_fail_conflicts(const Options *o, const char *name, const size_t *lines, size_t n,
-                       json_object *parameters);
+/* Warns when others may read a file with secrets. */
+void cli_warn_of_mode(int fd, const char *path);
 
 /* Judges a reply of Status: prints one line, but not with --json=, and returns the exit code. */
 int cli_check_status(const Options *o, json_object *status);

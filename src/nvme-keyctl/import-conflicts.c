@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "basic/json.h"
-#include "nvme-keyctl/cli.h"
+#include "nvme-keyctl/import-read.h"
 
 /* The conflicts of an import: keys of a file that cannot stand beside each other, or beside those
  * of the store. */
@@ -12,48 +12,56 @@
 /* Past so many options, --force is what a person would give. */
 #define HINTS_MAX 20
 
-typedef struct Report {
-    const Options *o;
-    const char *name;
-    const size_t *lines;
-    size_t n;
-} Report;
-
-/* Adds the line of the key that has its index in a member. Returns 1, 0 without one, or an error.
- */
-static int add_line(const Report *r, json_object *conflict, const char *member, const char *line,
-                    size_t *ret)
+/* Adds the place of the key that has its index in a member, and *ret points to it. Returns 1, 0
+ * without one, or an error. */
+static int add_place(const ImportRead *r, json_object *conflict, const char *member,
+                     const char *line, const char *file, uint64_t *ret)
 {
-    uint64_t index;
-    int error = json_get_uint(conflict, member, r->n - 1, &index);
+    int error = json_get_uint(conflict, member, r->n - 1, ret);
+    const ImportPlace *p;
 
     if (error <= 0)
         return error;
-    *ret = r->lines[index];
-    return json_add_uint(conflict, line, *ret) < 0 ? -1 : 1;
+    p = &r->places[*ret];
+    return json_add_uint(conflict, line, p->line) < 0 ||
+                   json_add_string(conflict, file, r->files[p->file].name) < 0
+               ? -1
+               : 1;
+}
+
+/* "see line N: ", or "see FILE:N: " for another file. */
+static char *format_other(const ImportRead *r, uint64_t index, uint64_t other)
+{
+    const ImportPlace *p = &r->places[index], *q = &r->places[other];
+    char *see;
+    int n = p->file == q->file ? asprintf(&see, "see line %zu: ", q->line)
+                               : asprintf(&see, "see %s:%zu: ", r->files[q->file].name, q->line);
+
+    return n < 0 ? NULL : see;
 }
 
 /* A conflict that is the only one ends with its remedy. */
-static int print_conflict(const Report *r, json_object *conflict, bool only)
+static int print_conflict(const ImportRead *r, json_object *conflict, bool only)
 {
+    _cleanup_(freep) char *place = NULL, *see = NULL;
     const char *force_for = NULL;
-    size_t line = 0, other = 0;
-    char see[48] = "";
+    uint64_t index, other;
     int has_other;
 
-    if (add_line(r, conflict, "index", "line", &line) <= 0 ||
-        (has_other = add_line(r, conflict, "other", "otherLine", &other)) < 0)
+    if (add_place(r, conflict, "index", "line", "file", &index) <= 0 ||
+        (has_other = add_place(r, conflict, "other", "otherLine", "otherFile", &other)) < 0)
         return cli_fail(EXIT_OTHER, "the answer of nvme-keyd makes no sense");
     if (r->o->json != JSON_OFF)
         return EXIT_OK;
-    if (has_other)
-        (void)snprintf(see, sizeof(see), "see line %zu: ", other);
+    place = import_format_place(r, index);
+    see = has_other ? format_other(r, index, other) : strdup("");
+    if (!place || !see)
+        return cli_out_of_memory();
     if (only)
         (void)json_get_string(conflict, "forceFor", &force_for);
-    (void)cli_fail(EXIT_OK, "%s:%zu: %s%s%s%s", r->name, line, see,
-                   json_string_or(conflict, "message", "conflict"),
-                   force_for ? "; to accept it, give --force-for=" : "",
-                   force_for ? force_for : "");
+    (void)cli_fail(
+        EXIT_OK, "%s%s%s%s%s", place, see, json_string_or(conflict, "message", "conflict"),
+        force_for ? "; to accept it, give --force-for=" : "", force_for ? force_for : "");
     return EXIT_OK;
 }
 
@@ -97,27 +105,26 @@ static int print_hint(json_object *conflicts)
     return EXIT_OK;
 }
 
-int cli_fail_conflicts(const Options *o, const char *name, const size_t *lines, size_t n,
-                       json_object *parameters)
+int import_fail_conflicts(const ImportRead *r, json_object *parameters)
 {
-    const Report report = {o, name, lines, n};
+    const Options *o = r->o;
     json_object *conflicts = NULL;
     bool more = false;
-    int r = EXIT_OK;
+    int e = EXIT_OK;
     size_t count;
 
     (void)json_get_array(parameters, "conflicts", &conflicts);
     (void)json_get_bool(parameters, "more", &more);
     count = json_object_array_length(conflicts);
-    for (size_t i = 0; i < count && r == EXIT_OK; i++)
-        r = print_conflict(&report, json_object_array_get_idx(conflicts, i), count == 1);
-    if (r == EXIT_OK && o->json != JSON_OFF)
+    for (size_t i = 0; i < count && e == EXIT_OK; i++)
+        e = print_conflict(r, json_object_array_get_idx(conflicts, i), count == 1);
+    if (e == EXIT_OK && o->json != JSON_OFF)
         cli_print_json(o, parameters);
-    if (r == EXIT_OK && o->json == JSON_OFF && count == 1)
+    if (e == EXIT_OK && o->json == JSON_OFF && count == 1)
         return EXIT_CONFLICT;
-    if (r == EXIT_OK && o->json == JSON_OFF)
-        r = print_hint(conflicts);
-    return r == EXIT_OK ? cli_fail(EXIT_CONFLICT, "%zu%s conflicts: nothing was imported", count,
+    if (e == EXIT_OK && o->json == JSON_OFF)
+        e = print_hint(conflicts);
+    return e == EXIT_OK ? cli_fail(EXIT_CONFLICT, "%zu%s conflicts: nothing was imported", count,
                                    more ? " and more" : "")
-                        : r;
+                        : e;
 }

@@ -157,8 +157,9 @@ static const Verb verb_table[] = {
     {"generate", NULL, OPTS_NEW | OPT_HMAC | OPT_PRINT_KEY, verb_generate, "store a new random PSK",
      LOOK_KEYS},
     {"import", "[FILE]",
-     OPT_ROLE | OPT_IDENTITY_VERSION | OPT_DERIVATION | OPT_FORCE | OPT_FORCE_FOR | OPT_DRY_RUN,
-     verb_import, "store all PSKs of a key file, or none", LOOK_KEYS},
+     OPTS_PAIR | OPT_ROLE | OPT_IDENTITY_VERSION | OPT_DERIVATION | OPT_FORCE | OPT_FORCE_FOR |
+         OPT_DRY_RUN,
+     verb_import, "store all PSKs of a file of nvme-cli, nvme-stas or SPDK, or none", LOOK_KEYS},
     {"remove", "ID", OPTS_LIFE | OPT_WHEN_UNUSED, verb_remove, "remove a PSK", LOOK_KEYS},
     {"Rotation", NULL, 0, NULL, NULL, NULL},
     {"rotate", "ID",

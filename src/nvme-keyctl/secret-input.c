@@ -91,14 +91,22 @@ static int read_prompt(int fd, const char *question, Secret **ret)
     return *ret ? 0 : -ENOMEM;
 }
 
-int cli_open_key_file(const char *path)
+void cli_warn_of_mode(int fd, const char *path)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     struct stat st;
 
-    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 077))
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 077))
         (void)cli_fail(EXIT_OK, "warning: other users can read %s (mode %04o)", path,
                        (unsigned)st.st_mode & 07777);
+}
+
+/* Returns -1 and errno. */
+static int open_key_file(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+    if (fd >= 0)
+        cli_warn_of_mode(fd, path);
     return fd;
 }
 
@@ -154,7 +162,7 @@ static int read_secret(const Options *o, const char *what, const char *question,
     int r;
 
     if (o->key_file && strcmp(o->key_file, "-") != 0) {
-        file = cli_open_key_file(o->key_file);
+        file = open_key_file(o->key_file);
         if (file < 0)
             return cli_fail(EXIT_INVALID, "cannot open %s: %s", o->key_file, strerror(errno));
     }

@@ -4,163 +4,24 @@
 #include <string.h>
 
 #include "basic/json.h"
-#include "nvme-keyctl/cli.h"
-#include "psk/keyfile.h"
+#include "nvme-keyctl/import-read.h"
 #include "varlink/json-wire.h"
-#include "varlink/message.h"
 
-/* import: reads a key file to its end, then sends its keys in one call. */
-
-/* The longest line of a key file has some 620 characters; comments may be longer. */
-#define BUFFER_SIZE 16384
-/* Enough to recognise a wrong file. */
-#define ERRORS_MAX 20
-
-/* A file that is read line by line. */
-typedef struct Source {
-    const char *name;
-    int fd;
-    Secret *buffer;
-    size_t start, end;
-    size_t line; /* of the last one that was read, from 1 */
-    bool at_end;
-} Source;
-
-typedef struct ImportRun {
-    const Options *o;
-    Source source;
-    json_object *keys;
-    size_t *lines; /* of all keys */
-    size_t n, n_max;
-    size_t size; /* of all these lines */
-    size_t skipped, errors;
-} ImportRun;
-
-static void run_done(const ImportRun *r)
-{
-    if (r->source.fd > STDERR_FILENO)
-        close(r->source.fd);
-    secret_free(r->source.buffer);
-    varlink_json_erase_put(r->keys);
-    free(r->lines);
-}
-
-static int fill(Source *s)
-{
-    uint8_t *data = s->buffer->data;
-    ssize_t n;
-
-    memmove(data, data + s->start, s->end - s->start);
-    s->end -= s->start;
-    s->start = 0;
-    if (s->end == s->buffer->size)
-        return -EMSGSIZE;
-    do
-        n = read(s->fd, data + s->end, s->buffer->size - s->end);
-    while (n < 0 && errno == EINTR);
-    if (n < 0)
-        return -errno;
-    s->at_end = n == 0;
-    s->end += (size_t)n;
-    return 0;
-}
-
-/* Returns 1 and a line without its newline, valid until the next call; 0 at the end; -EMSGSIZE for
- * a line that is too long, or the error of read(2). */
-static int next_line(Source *s, const char **ret, size_t *ret_length)
-{
-    for (;;) {
-        const uint8_t *text = s->buffer->data + s->start;
-        size_t have = s->end - s->start;
-        const uint8_t *newline = memchr(text, '\n', have);
-        int r;
-
-        if (newline || (s->at_end && have > 0)) {
-            *ret = (const char *)text;
-            *ret_length = newline ? (size_t)(newline - text) : have;
-            s->start += *ret_length + (newline ? 1 : 0);
-            s->line++;
-            return 1;
-        }
-        if (s->at_end)
-            return 0;
-        r = fill(s);
-        if (r < 0)
-            return r;
-    }
-}
-
-static int open_source(const Options *o, Source *s)
-{
-    const char *file = o->arguments[0];
-
-    s->buffer = secret_new(BUFFER_SIZE);
-    if (!s->buffer) {
-        (void)cli_out_of_memory();
-        return EXIT_OTHER;
-    }
-    s->name = "standard input";
-    s->fd = STDIN_FILENO;
-    if (file && strcmp(file, "-") != 0) {
-        s->name = file;
-        s->fd = cli_open_key_file(file);
-        if (s->fd < 0)
-            return cli_fail(EXIT_INVALID, "cannot open %s: %s", file, strerror(errno));
-    } else if (isatty(STDIN_FILENO)) {
-        return cli_fail(EXIT_USAGE, "import reads a file, not a terminal, which would show it");
-    }
-    return EXIT_OK;
-}
-
-static int add_key(ImportRun *run, const KeyfileLine *l)
-{
-    _cleanup_(varlink_json_erase_putp) json_object *key = json_object_new_object();
-    _cleanup_(secret_freep) Secret *text = NULL;
-    int r;
-
-    if (!key || psk_interchange_format(l->hash, l->psk, &text) != 0)
-        return -ENOMEM;
-    if (*l->identity)
-        r = json_add_string(key, "identity", l->identity);
-    else
-        r = json_add_string(key, "hostNQN", l->hostnqn) |
-            json_add_string(key, "subsystemNQN", l->subsysnqn);
-    if (r < 0 || json_add_string(key, "psk", (const char *)text->data) < 0)
-        return -ENOMEM;
-    if (!run->keys)
-        run->keys = json_object_new_array();
-    return run->keys ? json_append_take(run->keys, TAKE_PTR(key)) : -ENOMEM;
-}
-
-static int note_line(ImportRun *run)
-{
-    if (run->n == run->n_max) {
-        size_t n_max = 2 * run->n_max + 64;
-        size_t *lines = reallocarray(run->lines, n_max, sizeof(*lines));
-
-        if (!lines)
-            return -ENOMEM;
-        run->lines = lines;
-        run->n_max = n_max;
-    }
-    run->lines[run->n++] = run->source.line;
-    return 0;
-}
+/* import: reads files to their end, then sends their keys in one call. */
 
 /* Prefixes an error with "FILE:LINE: ". */
-static int fail_at_line(const ImportRun *run, const char *error, json_object *parameters)
+static int fail_at_place(const ImportRead *r, const char *error, json_object *parameters)
 {
     _cleanup_(freep) char *where = NULL;
     json_object *conflicts;
     uint64_t index;
 
     if (json_get_array(parameters, "conflicts", &conflicts) > 0)
-        return cli_fail_conflicts(run->o, run->source.name, run->lines, run->n, parameters);
-    if (json_get_uint(parameters, "index", run->n - 1, &index) <= 0)
+        return import_fail_conflicts(r, parameters);
+    if (json_get_uint(parameters, "index", r->n - 1, &index) <= 0)
         return cli_fail_with_error("", error, parameters);
-    return asprintf(&where, "%s:%zu: ", run->source.name, run->lines[index]) < 0
-               ? cli_out_of_memory()
-               : cli_fail_with_error(where, error, parameters);
+    where = import_format_place(r, index);
+    return where ? cli_fail_with_error(where, error, parameters) : cli_out_of_memory();
 }
 
 static int add_force_for(const Options *o, json_object *p)
@@ -173,105 +34,111 @@ static int add_force_for(const Options *o, json_object *p)
     return r;
 }
 
-static int make_call(ImportRun *run, json_object **ret)
+static int make_call(ImportRead *r, json_object **ret)
 {
     _cleanup_(varlink_json_erase_putp) json_object *p = json_object_new_object();
-    const Options *o = run->o;
-    int r;
+    const Options *o = r->o;
+    int e;
 
-    if (!p || json_add_take(p, "keys", TAKE_PTR(run->keys)) < 0 ||
+    if (!p || json_add_take(p, "keys", TAKE_PTR(r->keys)) < 0 ||
         json_add_bool(p, "dryRun", o->dry_run) < 0 || json_add_bool(p, "force", o->force) < 0 ||
         (o->n_force_for > 0 && add_force_for(o, p) < 0) ||
         (o->role && json_add_string(p, "role", o->role) < 0) ||
         (o->derivation && json_add_string(p, "derivation", o->derivation) < 0))
         return cli_out_of_memory();
-    r = cli_add_versions(p, o->versions);
-    if (r == EXIT_OK)
+    e = cli_add_versions(p, o->versions);
+    if (e == EXIT_OK)
         *ret = TAKE_PTR(p);
-    return r;
+    return e;
 }
 
-static int send_keys(ImportRun *run, json_object **ret)
+static int send_keys(ImportRead *r, json_object **ret)
 {
     _cleanup_(varlink_client_freep) VarlinkClient *client = NULL;
     _cleanup_(json_putp) json_object *reply = NULL;
     _cleanup_(freep) char *error = NULL;
     json_object *p = NULL;
-    int r;
+    int e;
 
-    if ((r = cli_connect(run->o, &client)) != EXIT_OK || (r = make_call(run, &p)) != EXIT_OK ||
-        (r = cli_call_client(run->o, client, "Import", p, &reply, &error)) != EXIT_OK)
-        return r;
+    if ((e = cli_connect(r->o, &client)) != EXIT_OK || (e = make_call(r, &p)) != EXIT_OK ||
+        (e = cli_call_client(r->o, client, "Import", p, &reply, &error)) != EXIT_OK)
+        return e;
     if (error)
-        return fail_at_line(run, error, reply);
+        return fail_at_place(r, error, reply);
     *ret = TAKE_PTR(reply);
     return EXIT_OK;
 }
 
-static int take_line(ImportRun *run, const char *text, size_t length)
+/* Adds the member "action" to each key of the listing. */
+static int add_actions(const ImportRead *r, json_object *reply)
 {
-    _cleanup_(keyfile_line_done) KeyfileLine l = {.kind = KEYFILE_NOTHING};
-    int r = keyfile_line_parse(text, length, &l);
+    const char *action = r->o->dry_run ? "import" : "imported";
+    json_object *unchanged = NULL;
+    int e = 0;
 
-    if (r != 0) {
-        run->errors++;
-        return cli_fail(r < 0 ? EXIT_OTHER : EXIT_OK, "%s:%zu: %s", run->source.name,
-                        run->source.line, psk_error_text(r));
+    for (size_t i = 0; i < r->n && e == 0; i++)
+        e = json_add_string(json_object_array_get_idx(r->listing, i), "action", action);
+    (void)json_get_array(reply, "unchangedKeys", &unchanged);
+    for (size_t i = 0; unchanged && e == 0 && i < json_object_array_length(unchanged); i++) {
+        json_object *number = json_object_array_get_idx(unchanged, i);
+        int64_t index = json_object_get_int64(number);
+
+        if (index >= 0 && (uint64_t)index < r->n)
+            e = json_add_string(json_object_array_get_idx(r->listing, (size_t)index), "action",
+                                "unchanged");
     }
-    run->skipped += l.kind == KEYFILE_DHCHAP || l.kind == KEYFILE_GENERATED;
-    /* After an error, further lines are only checked. */
-    if (!l.psk || run->errors > 0)
-        return EXIT_OK;
-    run->size += length;
-    if (run->size > VARLINK_MESSAGE_MAX)
-        return cli_fail_too_long();
-    return note_line(run) < 0 || add_key(run, &l) < 0 ? cli_out_of_memory() : EXIT_OK;
+    json_object_object_del(reply, "unchangedKeys");
+    return e;
 }
 
-static int read_lines(ImportRun *run)
+static int print_json(ImportRead *r, json_object *reply)
 {
-    const char *text;
-    size_t length;
-    int r, exit_code;
-
-    while ((r = next_line(&run->source, &text, &length)) > 0) {
-        exit_code = take_line(run, text, length);
-        if (exit_code != EXIT_OK)
-            return exit_code;
-        if (run->errors == ERRORS_MAX)
-            return cli_fail(EXIT_INVALID, "too many errors in %s; nothing was imported",
-                            run->source.name);
-    }
-    if (r == -EMSGSIZE)
-        return cli_fail(EXIT_INVALID, "%s:%zu: longer than any line of a key file",
-                        run->source.name, run->source.line + 1);
-    if (r < 0)
-        return cli_fail(EXIT_OTHER, "cannot read %s: %s", run->source.name, strerror(-r));
-    if (run->errors > 0)
-        return cli_fail(EXIT_INVALID, "nothing was imported");
+    if (json_add_uint(reply, "skipped", r->skipped) < 0 ||
+        json_add_take(reply, "keys", TAKE_PTR(r->listing)) < 0 ||
+        (!r->o->dry_run && import_add_left(r, reply) < 0))
+        return cli_out_of_memory();
+    cli_print_json(r->o, reply);
     return EXIT_OK;
 }
 
-static int print_result(const ImportRun *run, json_object *reply)
+/* One line for each key that was found: what a dry run is for. */
+static void print_listing(const ImportRead *r)
+{
+    for (size_t i = 0; i < r->n; i++) {
+        json_object *key = json_object_array_get_idx(r->listing, i);
+        const char *identity = json_string_or(key, "identity", NULL);
+
+        printf("%s:%zu: %s: ", r->files[r->places[i].file].name, r->places[i].line,
+               json_string_or(key, "action", ""));
+        if (identity)
+            printf("TLS PSK of %s\n", identity);
+        else
+            printf("PSK of host %s and subsystem %s, hash %s\n", json_string_or(key, "hostNQN", ""),
+                   json_string_or(key, "subsystemNQN", ""), json_string_or(key, "hash", ""));
+    }
+}
+
+static int print_result(ImportRead *r, json_object *reply)
 {
     uint64_t added, unchanged, unpublished;
+    const Options *o = r->o;
 
     if (json_get_uint(reply, "added", INT64_MAX, &added) <= 0 ||
         json_get_uint(reply, "unchanged", INT64_MAX, &unchanged) <= 0 ||
         json_get_uint(reply, "unpublished", INT64_MAX, &unpublished) <= 0)
         return cli_fail(EXIT_OTHER, "nvme-keyd answered without a result");
-    if (run->o->json != JSON_OFF) {
-        if (json_add_uint(reply, "skipped", run->skipped) < 0)
-            return cli_out_of_memory();
-        cli_print_json(run->o, reply);
-    } else if (run->o->legend) {
+    if (add_actions(r, reply) < 0)
+        return cli_out_of_memory();
+    if (o->json != JSON_OFF)
+        return print_json(r, reply);
+    if (o->dry_run)
+        print_listing(r);
+    if (o->legend)
         printf("%llu %s, %llu unchanged, %zu skipped\n", (unsigned long long)added,
-               run->o->dry_run ? "to import" : "imported", (unsigned long long)unchanged,
-               run->skipped);
-    }
-    cli_print_new_store(reply);
-    cli_print_warnings(reply);
-    if (run->o->n_force_for > 0 && added > 0 && !json_object_object_get_ex(reply, "forced", NULL))
+               o->dry_run ? "to import" : "imported", (unsigned long long)unchanged, r->skipped);
+    if (o->legend && !o->dry_run)
+        import_print_left(r);
+    if (o->n_force_for > 0 && added > 0 && !json_object_object_get_ex(reply, "forced", NULL))
         (void)cli_fail(EXIT_OK, "warning: no conflict needed --force-for=");
     if (unpublished > 0)
         (void)cli_fail(EXIT_OK,
@@ -283,14 +150,17 @@ static int print_result(const ImportRun *run, json_object *reply)
 
 int verb_import(const Options *o)
 {
-    _cleanup_(run_done) ImportRun run = {.o = o};
+    _cleanup_(import_read_done) ImportRead read = {.o = o};
     _cleanup_(json_putp) json_object *reply = NULL;
-    int r;
+    int r = import_read(o, &read);
 
-    if ((r = open_source(o, &run.source)) != EXIT_OK || (r = read_lines(&run)) != EXIT_OK)
-        return r;
-    if (!run.lines)
-        return cli_fail(EXIT_INVALID, "no PSK in %s", run.source.name);
-    r = send_keys(&run, &reply);
-    return r == EXIT_OK ? print_result(&run, reply) : r;
+    if (r == EXIT_OK)
+        r = send_keys(&read, &reply);
+    if (r == EXIT_OK)
+        r = print_result(&read, reply);
+    if (r == EXIT_OK) {
+        cli_print_new_store(reply);
+        cli_print_warnings(reply);
+    }
+    return r;
 }

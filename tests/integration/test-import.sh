@@ -91,7 +91,9 @@ v0=$(line v0-old one a) v1=$(line v1 two a) big=$(line v1-384 three b)
     printf '%s' "$big"
 } | make_file
 run ctl import "$file"
-is "nvme-cli: it is imported" "$status $out" "0 3 imported, 0 unchanged, 2 skipped"
+is "nvme-cli: it is imported" "$status ${out%%$'\n'*}" "0 3 imported, 0 unchanged, 2 skipped"
+is "nvme-cli: a command comments the secrets out" "$(sed -n '$s/^ *//p' <<<"$out")" "sed -i -e '3,4s/^/#/' -e '7s/^/#/' -- '$file'"
+cp -p "$file" "$file.before"
 like "nvme-cli: the store is made for it" "$err" "^nvme-keyctl: the store is new and sealed by systemd-creds"
 is "nvme-cli: exactly those identities" "$(ring_names)" \
     "$(printf '%s\n' "${v0% *}" "${v1% *}" "${big% *}" | sort)"
@@ -102,6 +104,7 @@ id=$(ctl list --no-legend | awk '/ 0 +-$/ { print $1 }')
 is "nvme-cli: the properties of the key of version 0" "$(ctl show "$id" --json=short |
     json '(o["key"]["kind"], o["key"]["hash"], o["key"]["identityVersions"], "derivation" in o["key"])')" \
     "('derived', 'sha256', [0], False)"
+is "nvme-cli: import itself leaves the file alone" "$(cmp "$file" "$file.before")" ""
 run ctl import - <"$file"
 is "again: nothing changes" "$status $out$err" "0 0 imported, 3 unchanged, 2 skipped"
 daemon_stop
@@ -115,7 +118,8 @@ is "rotation: the bytes are not" "$([ "$(ring_hex "${v0% *}")" != "$(line_hex "$
 
 printf '%s\n' "NVMe0R01 hostnqn blktests-subsystem-1 ${v0##* }" "host-2 subsystem-2 $(psk without)" | make_file
 run ctl import "$file"
-is "names without nqn.: they are imported" "$status $out" "0 2 imported, 0 unchanged, 0 skipped"
+is "names without nqn.: they are imported" "$status ${out%%$'\n'*}" "0 2 imported, 0 unchanged, 0 skipped"
+is "names without nqn.: each is a warning" "$(grep -c "$file:[12]: warning: the .* NQN .* does not begin with \"nqn.\"" <<<"$err")" 4
 like "names without nqn.: they are published" "$(ring_names)" "NVMe0R01 hostnqn blktests-subsystem-1"
 like "names without nqn.: also of a configured PSK" "$(ring_names)" "NVMe1R01 host-2 subsystem-2 "
 daemon_stop
@@ -159,9 +163,11 @@ bad "one NQN begins with another" 5 "$file:2: .*one subsystem NQN begins with th
 bad "one NQN of the file begins with another" 5 "$file:2: see line 1: the kernel may take this key .*--force-for=nqn.2026-11.org.example:e" "$(line v1 nine ee)"
 printf '%s\n' "$good" "$(line v1 nine ee)" | make_file
 run ctl import --force --dry-run "$file"
-is "a dry run, forced" "$status $out$err $(count)" "0 2 to import, 0 unchanged, 0 skipped $base"
-bad "many errors: not all are reported" 3 "too many errors" {1..30}
-is "many errors: 20 are reported, and a line says that there are more" "$(wc -l <"$tmp/err")" 21
+is "a dry run, forced" "$status $(tail -n 1 <<<"$out")$err $(count)" "0 2 to import, 0 unchanged, 0 skipped $base"
+is "a dry run lists the keys line by line" "$(sed '$d' <<<"$out")" "$file:1: import: TLS PSK of ${good% *}
+$file:2: import: TLS PSK of $(line v1 nine ee | sed 's/ [^ ]*$//')"
+bad "many errors" 3 "$file:31: not a line.*nothing was imported" {1..30}
+is "many errors: all are reported" "$(wc -l <"$tmp/err")" 31
 refused_with "an empty file" 3 "no PSK in standard input" "# nothing" ctl import
 rivals="NVMe0R01 $HOST nqn.2026-11.org.example:rivals $(psk one)
 NVMe0R02 $HOST nqn.2026-11.org.example:rivals $(psk two 2)"
@@ -174,13 +180,17 @@ for rival in $(ctl list --json=short | json '" ".join(k["id"] for k in o["keys"]
     ctl remove "$rival"
 done
 refused "no such file" 3 "cannot open /nonexistent" ctl import /nonexistent
-refused "a directory" 1 "cannot read $tmp" ctl import "$tmp"
+mkdir "$tmp/empty"
+refused "a directory without files" 3 "no PSK in $tmp/empty" ctl import "$tmp/empty"
 refused "two files" 2 "unexpected argument after import \[FILE\]$" ctl import "$file" "$file"
 head -c 20000 /dev/zero | tr '\0' x | make_file
-refused "a line too long" 3 "$file:1: longer than" ctl import "$file"
-head -c 300000 /dev/urandom | make_file
 run ctl import "$file"
-is "random bytes" "$status" 3
+is "a line too long" "$status $err" "3 nvme-keyctl: $file:1: longer than any line of a key file
+nvme-keyctl: nothing was imported"
+{ printf 'x\0' && head -c 300000 /dev/urandom; } | make_file
+run ctl import "$file"
+is "random bytes: one line says what it is" "$status $err" "3 nvme-keyctl: $file:1: a byte 0: this is no text file
+nvme-keyctl: nothing was imported"
 
 # --- all conflicts at once: of the file, with the store, and of names that begin alike
 
@@ -305,13 +315,13 @@ line many "$many" | make_file
 start=$(date +%s%N)
 run ctl import "$file"
 took=$((($(date +%s%N) - start) / 1000000))
-is "$many keys" "$status $out$err" "0 $many imported, 0 unchanged, 0 skipped"
+is "$many keys" "$status ${out%%$'\n'*}$err" "0 $many imported, 0 unchanged, 0 skipped"
 diag "$many keys imported in $took ms"
 is "$many keys: all are published" "$(ctl status --json=short | json 'o["keys"], o["identities"] == o["published"]')" \
     "($((base + many)), True)"
 before=$(store_digest)
 run ctl import "$file"
-is "$many keys again: nothing changes" "$out $(store_digest)" "0 imported, $many unchanged, 0 skipped $before"
+is "$many keys again: nothing changes" "${out%%$'\n'*} $(store_digest)" "0 imported, $many unchanged, 0 skipped $before"
 add one more >/dev/null
 is "one more key after the import" "$(count)" $((base + many + 1))
 

@@ -194,7 +194,7 @@ static int run_import(Manager *m, _unused_ const char *id, const Secret *psk)
     ImportKey keys[ARRAY_SIZE(added)];
     const ImportRequest q = {
         .common = {.role = KEY_ROLE_BOTH, .force = true}, .keys = keys, .n = ARRAY_SIZE(keys)};
-    ImportResult result;
+    _cleanup_(import_result_done) ImportResult result = {.is_unchanged = NULL};
     ImportFault fault;
     int r = psk_interchange_format(PSK_HASH_SHA256, psk, &text);
 

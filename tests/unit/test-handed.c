@@ -437,7 +437,7 @@ TEST(import)
     const ImportRequest q = {.common = {.role = KEY_ROLE_HOST}, .keys = &key, .n = 1};
     _cleanup_(freep) char *detail = NULL;
     ImportFault fault;
-    ImportResult result;
+    _cleanup_(import_result_done) ImportResult result = {.is_unchanged = NULL};
     ReconcileResult s;
     GIVEN;
 

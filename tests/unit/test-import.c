@@ -25,6 +25,8 @@ static void run_done(Run *r)
     while (r->request.n > 0)
         secret_free(r->texts[--r->request.n]);
     free(TAKE_PTR(r->detail));
+    import_result_done(&r->result);
+    r->result.is_unchanged = NULL;
 }
 
 /* Adds a key to the import. */
@@ -45,6 +47,8 @@ static int import(const Fixture *f, Run *r)
 {
     int error = fixture_open(f, f->m);
 
+    import_result_done(&r->result);
+    r->result.is_unchanged = NULL;
     while (error == 0 && !manager_await_import(f->m, &r->request))
         error = sd_event_run(f->event, UINT64_MAX) < 0 ? -ENOTRECOVERABLE : 0;
     return error < 0 ? error : manager_import(f->m, &r->request, &r->result, &r->fault, &r->detail);

@@ -31,6 +31,17 @@ typedef struct CredsKeyType {
     bool since_262;      /* no older systemd can read it */
 } CredsKeyType;
 
+/* systemd takes a name that a file may have. */
+#define CREDS_NAME_MAX 255
+
+/* A credential to be unsealed. */
+typedef struct CredsSealed {
+    const char *name;
+    const char *credential; /* Base64 on one line */
+    bool null;              /* it is sealed with no key, and that is allowed */
+    size_t min, max; /* of bytes that it may have; else -EBADMSG, from the program for more */
+} CredsSealed;
+
 /* Finds the credential of slot, borrowed, and the static description of the key that sealed it;
  * systemd decides about a kind that this version does not know. Returns -EBADMSG if there is no
  * credential, -EKEYREJECTED if it is sealed with no key, unless allow_null. */

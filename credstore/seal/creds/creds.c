@@ -4,10 +4,12 @@
 #include <string.h>
 
 #include "basic/detail.h"
+#include "basic/names.h"
 #include "credstore/seal/creds/blob.h"
 #include "credstore/seal/creds/creds.h"
 #include "credstore/seal/creds/program.h"
 #include "credstore/seal/creds/service.h"
+#include "credstore/seal/limits.h"
 
 #define WITH_KEY_DEFAULT "auto"
 
@@ -117,22 +119,20 @@ static bool is_too_old(int program_error, const char *by_service, const char *by
 /* A verdict of the service on the credential is final, because the program has the same host key
  * and TPM, and would wait for it once more. Without a verdict the program may succeed, or explain
  * in words what the service reports only as an errno. */
-static int decrypt(const Creds *creds, const char *credential, const CredsKeyType *type,
-                   Secret **ret, char **reterr_detail)
+static int decrypt(const Creds *creds, const CredsSealed *sealed, bool since_262, Secret **ret,
+                   char **reterr_detail)
 {
     _cleanup_(freep) char *by_service = NULL, *by_program = NULL;
-    int r = creds_service_decrypt(creds->socket, credential, type->null, creds->deadline_usec, ret,
-                                  &by_service);
+    int r = creds_service_decrypt(creds->socket, sealed, creds->deadline_usec, ret, &by_service);
 
     if (r == 0)
         return 0;
     if (r != -EOPNOTSUPP)
         return join_details(r, NULL, by_service, reterr_detail);
-    r = creds_program_decrypt(creds->program, credential, type->null, creds->deadline_usec, ret,
-                              &by_program);
+    r = creds_program_decrypt(creds->program, sealed, creds->deadline_usec, ret, &by_program);
     if (r == 0)
         return 0;
-    if (type->since_262 && is_too_old(r, by_service, by_program))
+    if (since_262 && is_too_old(r, by_service, by_program))
         return detail_set(reterr_detail, -EKEYREJECTED,
                           "the credential was sealed by systemd 262 or newer, and this systemd "
                           "cannot read it");
@@ -145,13 +145,35 @@ static int decrypt(const Creds *creds, const char *credential, const CredsKeyTyp
 int creds_unseal(const Creds *creds, json_object *slot, const SlotOptions *options, Secret **ret,
                  char **reterr_detail)
 {
+    CredsSealed sealed = {
+        .name = NAMES_KEK_CREDENTIAL, .min = STORE_KEY_SIZE, .max = STORE_KEY_SIZE};
     const CredsKeyType *type = NULL;
-    const char *credential;
-    int r = creds_blob_parse(slot, options->allow_null_key, &credential, &type, reterr_detail);
+    int r =
+        creds_blob_parse(slot, options->allow_null_key, &sealed.credential, &type, reterr_detail);
 
     if (r == 0 && type->needs_host_key)
         r = host_key_check(&creds->host_key, reterr_detail);
     if (r < 0)
         return r;
-    return decrypt(creds, credential, type, ret, reterr_detail);
+    sealed.null = type->null;
+    return decrypt(creds, &sealed, type->since_262, ret, reterr_detail);
+}
+
+int creds_open(const Creds *creds, const char *name, const char *credential, size_t max,
+               Secret **ret, char **reterr_detail)
+{
+    const CredsSealed sealed = {.name = name, .credential = credential, .min = 1, .max = max};
+    const CredsKeyType *type = creds_blob_find_key_type(credential, strlen(credential));
+
+    if (type && type->null)
+        return detail_set(reterr_detail, -EKEYREJECTED,
+                          "it is sealed with no key, so everyone can have made it");
+    /* A type that is not known may need the host key. */
+    if (!type || type->needs_host_key) {
+        int r = host_key_check(&creds->host_key, reterr_detail);
+
+        if (r < 0)
+            return r;
+    }
+    return decrypt(creds, &sealed, type && type->since_262, ret, reterr_detail);
 }

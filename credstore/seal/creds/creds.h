@@ -29,3 +29,12 @@ int creds_seal(const Creds *creds, const Secret *kek, const SlotOptions *options
  * slot or its content is malformed, -ETIMEDOUT, -ENOMEM, or an error of spawn_filter(). */
 int creds_unseal(const Creds *creds, json_object *slot, const SlotOptions *options, Secret **ret,
                  char **reterr_detail) _must_check_;
+
+/* Unseals a credential that another program has made: name is its name, credential its Base64 text
+ * on one line. *ret has 1 to max bytes. One that is sealed with no key is refused. Returns as
+ * creds_unseal(). */
+int creds_open(const Creds *creds, const char *name, const char *credential, size_t max,
+               Secret **ret, char **reterr_detail) _must_check_;
+
+/* The service and the program of this machine, with a deadline that begins now. */
+Creds creds_of_system(void);

@@ -55,32 +55,35 @@ int creds_program_encrypt(const char *path, const Secret *kek, const char *with_
     return 0;
 }
 
-static int decrypt(const char *const argv[], const char *credential, uint64_t deadline_usec,
+static int decrypt(const char *const argv[], const CredsSealed *sealed, uint64_t deadline_usec,
                    Secret **ret, char **reterr_detail)
 {
-    int r = spawn_filter(argv, credential, strlen(credential), STORE_KEY_SIZE, deadline_usec, ret,
-                         reterr_detail);
+    int r = spawn_filter(argv, sealed->credential, strlen(sealed->credential), sealed->max,
+                         deadline_usec, ret, reterr_detail);
 
     if (r == -EFBIG)
-        return detail_set(reterr_detail, -EBADMSG,
-                          "credential " NAMES_KEK_CREDENTIAL " has more than %d bytes",
-                          STORE_KEY_SIZE);
+        return detail_set(reterr_detail, -EBADMSG, "credential %s has more than %zu bytes",
+                          sealed->name, sealed->max);
     return r;
 }
 
-int creds_program_decrypt(const char *path, const char *credential, bool null,
-                          uint64_t deadline_usec, Secret **ret, char **reterr_detail)
+int creds_program_decrypt(const char *path, const CredsSealed *sealed, uint64_t deadline_usec,
+                          Secret **ret, char **reterr_detail)
 {
-    const char *const plain[] = {path, "decrypt", NAME_OPTION, "-", "-", NULL};
-    const char *const allowed[] = {path, "decrypt", NAME_OPTION, "--allow-null", "-", "-", NULL};
+    char name_option[sizeof("--name=") + CREDS_NAME_MAX];
+    const char *const plain[] = {path, "decrypt", name_option, "-", "-", NULL};
+    const char *const allowed[] = {path, "decrypt", name_option, "--allow-null", "-", "-", NULL};
 
+    if (snprintf(name_option, sizeof(name_option), "--name=%s", sealed->name) >=
+        (int)sizeof(name_option))
+        return detail_set(reterr_detail, -EINVAL, "the name of the credential is too long");
     /* With a TPM2 and Secure Boot, systemd 256 and newer require the option. Older versions reject
      * it, so a second run without it yields their message about the credential itself. */
-    if (null) {
-        int r = decrypt(allowed, credential, deadline_usec, ret, reterr_detail);
+    if (sealed->null) {
+        int r = decrypt(allowed, sealed, deadline_usec, ret, reterr_detail);
 
         if (r != -EREMOTEIO)
             return r;
     }
-    return decrypt(plain, credential, deadline_usec, ret, reterr_detail);
+    return decrypt(plain, sealed, deadline_usec, ret, reterr_detail);
 }

@@ -6,6 +6,7 @@
 
 #include "basic/macro.h"
 #include "basic/secret.h"
+#include "credstore/seal/creds/blob.h"
 
 /*
  * Runs systemd-creds(1), of systemd 251 and newer, at path. deadline_usec is CLOCK_MONOTONIC. Both
@@ -19,7 +20,5 @@ int creds_program_encrypt(const char *path, const Secret *kek, const char *with_
                           uint64_t deadline_usec, char **ret_credential, char **reterr_detail)
     _must_check_;
 
-/* null: the credential is sealed with no key, and that is allowed. *ret has at most STORE_KEY_SIZE
- * bytes; -EBADMSG for more. */
-int creds_program_decrypt(const char *path, const char *credential, bool null,
-                          uint64_t deadline_usec, Secret **ret, char **reterr_detail) _must_check_;
+int creds_program_decrypt(const char *path, const CredsSealed *sealed, uint64_t deadline_usec,
+                          Secret **ret, char **reterr_detail) _must_check_;

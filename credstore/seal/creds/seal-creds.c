@@ -19,7 +19,7 @@
 
 #define SOCKET_DEFAULT "/run/systemd/io.systemd.Credentials"
 
-static Creds find_creds(void)
+Creds creds_of_system(void)
 {
     const char *socket = secure_getenv(CREDS_ENV_SOCKET);
 
@@ -33,7 +33,7 @@ static Creds find_creds(void)
 
 static int usable(void)
 {
-    Creds creds = find_creds();
+    Creds creds = creds_of_system();
 
     if (access(creds.program, X_OK) == 0 || access(creds.socket, R_OK | W_OK) == 0)
         return 0;
@@ -43,7 +43,7 @@ static int usable(void)
 static int seal(const Secret *kek, const SlotOptions *options, json_object *slot,
                 char **reterr_detail)
 {
-    Creds creds = find_creds();
+    Creds creds = creds_of_system();
 
     return creds_seal(&creds, kek, options, slot, reterr_detail);
 }
@@ -102,7 +102,7 @@ static int unseal(json_object *slot, const SlotOptions *options, Secret **ret_ke
 {
     _cleanup_(freep) char *given = NULL, *own = NULL;
     _cleanup_(secret_freep) Secret *kek = NULL;
-    Creds creds = find_creds();
+    Creds creds = creds_of_system();
     const char *key = creds_blob_key_name(slot);
     int r;
 

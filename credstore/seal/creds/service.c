@@ -25,7 +25,6 @@ static const struct {
     const char *text;
 } verdicts[] = {
     {INTERFACE ".BadFormat", "the credential is damaged, or sealed by another host key"},
-    {INTERFACE ".NameMismatch", "the credential has another name than " NAMES_KEK_CREDENTIAL},
     {INTERFACE ".TimeMismatch", "the credential is not valid at this time"},
     {INTERFACE ".BadScope", "the credential is one of a user, not of the system"},
     {INTERFACE ".CantFindPCRSignature", "there is no signature for the PCRs of this boot"},
@@ -36,9 +35,14 @@ static const struct {
     {INTERFACE ".NVIndexUnusable", "an NV index of the TPM is missing or cannot be used"},
 };
 
-static int refuse(const char *error, json_object *parameters, char **reterr_detail)
+static int refuse(const char *error, json_object *parameters, const char *name,
+                  char **reterr_detail)
 {
     uint64_t number = 0;
+
+    if (strcmp(error, INTERFACE ".NameMismatch") == 0)
+        return detail_set(reterr_detail, -EKEYREJECTED,
+                          INTERFACE ": the credential has another name than %s", name);
 
     for (size_t i = 0; i < ARRAY_SIZE(verdicts); i++)
         if (strcmp(error, verdicts[i].error) == 0)
@@ -65,7 +69,7 @@ static int connect_service(const char *path, VarlinkClient **ret, char **reterr_
 }
 
 /* Takes parameters. *ret is a successful reply, which may hold a secret. */
-static int call(const char *path, const char *method, json_object *parameters,
+static int call(const char *path, const char *method, const char *name, json_object *parameters,
                 uint64_t deadline_usec, json_object **ret, char **reterr_detail)
 {
     _cleanup_(varlink_json_erase_putp) json_object *in = parameters, *out = NULL;
@@ -85,18 +89,17 @@ static int call(const char *path, const char *method, json_object *parameters,
     if (r < 0)
         return detail_set(reterr_detail, -EOPNOTSUPP, INTERFACE ": %s", strerror(-r));
     if (error)
-        return refuse(error, out, reterr_detail);
+        return refuse(error, out, name, reterr_detail);
 
     *ret = TAKE_PTR(out);
     return 0;
 }
 
-static json_object *new_parameters(void)
+static json_object *new_parameters(const char *name)
 {
     json_object *p = json_object_new_object();
 
-    if (p && json_add_string(p, "name", NAMES_KEK_CREDENTIAL) == 0 &&
-        json_add_string(p, "scope", "system") == 0)
+    if (p && json_add_string(p, "name", name) == 0 && json_add_string(p, "scope", "system") == 0)
         return p;
     json_object_put(p);
     return NULL;
@@ -105,7 +108,8 @@ static json_object *new_parameters(void)
 int creds_service_encrypt(const char *path, const Secret *kek, uint64_t deadline_usec,
                           char **ret_credential, char **reterr_detail)
 {
-    _cleanup_(varlink_json_erase_putp) json_object *in = new_parameters(), *out = NULL;
+    _cleanup_(varlink_json_erase_putp) json_object *in = new_parameters(NAMES_KEK_CREDENTIAL),
+                                                   *out = NULL;
     char data[BASE64_LENGTH(STORE_KEY_SIZE) + 1];
     CLEANUP_ERASE(data);
     const char *blob;
@@ -117,7 +121,8 @@ int creds_service_encrypt(const char *path, const Secret *kek, uint64_t deadline
     base64_encode(kek->data, kek->size, data);
     if (!in || json_add_string(in, "data", data) < 0)
         return -ENOMEM;
-    r = call(path, INTERFACE ".Encrypt", TAKE_PTR(in), deadline_usec, &out, reterr_detail);
+    r = call(path, INTERFACE ".Encrypt", NAMES_KEK_CREDENTIAL, TAKE_PTR(in), deadline_usec, &out,
+             reterr_detail);
     if (r < 0)
         return r;
     if (json_get_string(out, "blob", &blob) <= 0 || strlen(blob) > CREDS_TEXT_MAX)
@@ -130,37 +135,38 @@ int creds_service_encrypt(const char *path, const Secret *kek, uint64_t deadline
     return 0;
 }
 
-static int decode_kek(const char *text, Secret **ret)
+static int decode_content(const char *text, const CredsSealed *sealed, Secret **ret)
 {
-    _cleanup_(secret_freep) Secret *kek = secret_new(STORE_KEY_SIZE);
+    _cleanup_(secret_freep) Secret *room = secret_new(sealed->max);
     size_t n;
 
-    if (!kek)
+    if (!room)
         return -ENOMEM;
-    if (base64_decode(text, strlen(text), kek->data, kek->size, &n) < 0 || n != kek->size)
+    if (base64_decode(text, strlen(text), room->data, room->size, &n) < 0 || n < sealed->min)
         return -EBADMSG;
 
-    *ret = TAKE_PTR(kek);
-    return 0;
+    *ret = secret_new_copy(room->data, n);
+    return *ret ? 0 : -ENOMEM;
 }
 
-int creds_service_decrypt(const char *path, const char *credential, bool null,
-                          uint64_t deadline_usec, Secret **ret, char **reterr_detail)
+int creds_service_decrypt(const char *path, const CredsSealed *sealed, uint64_t deadline_usec,
+                          Secret **ret, char **reterr_detail)
 {
-    _cleanup_(varlink_json_erase_putp) json_object *in = new_parameters(), *out = NULL;
+    _cleanup_(varlink_json_erase_putp) json_object *in = new_parameters(sealed->name), *out = NULL;
     const char *data;
     int r;
 
     /* Services before 259 reject the parameter. */
-    if (!in || json_add_string(in, "blob", credential) < 0 ||
-        (null && json_add_bool(in, "allowNull", true) < 0))
+    if (!in || json_add_string(in, "blob", sealed->credential) < 0 ||
+        (sealed->null && json_add_bool(in, "allowNull", true) < 0))
         return -ENOMEM;
-    r = call(path, INTERFACE ".Decrypt", TAKE_PTR(in), deadline_usec, &out, reterr_detail);
+    r = call(path, INTERFACE ".Decrypt", sealed->name, TAKE_PTR(in), deadline_usec, &out,
+             reterr_detail);
     if (r < 0)
         return r;
-    r = json_get_string(out, "data", &data) > 0 ? decode_kek(data, ret) : -EBADMSG;
+    r = json_get_string(out, "data", &data) > 0 ? decode_content(data, sealed, ret) : -EBADMSG;
     if (r == -EBADMSG)
-        return detail_set(reterr_detail, r, "credential " NAMES_KEK_CREDENTIAL " is not %d bytes",
-                          STORE_KEY_SIZE);
+        return detail_set(reterr_detail, r, "credential %s is not %s%zu bytes", sealed->name,
+                          sealed->min < sealed->max ? "up to " : "", sealed->max);
     return r;
 }

@@ -6,6 +6,7 @@
 
 #include "basic/macro.h"
 #include "basic/secret.h"
+#include "credstore/seal/creds/blob.h"
 
 /*
  * io.systemd.Credentials, the Varlink service of systemd 256 and newer, does the work of
@@ -24,7 +25,5 @@
 int creds_service_encrypt(const char *path, const Secret *kek, uint64_t deadline_usec,
                           char **ret_credential, char **reterr_detail) _must_check_;
 
-/* null: the credential is sealed with no key, and that is allowed. *ret has STORE_KEY_SIZE
- * bytes. */
-int creds_service_decrypt(const char *path, const char *credential, bool null,
-                          uint64_t deadline_usec, Secret **ret, char **reterr_detail) _must_check_;
+int creds_service_decrypt(const char *path, const CredsSealed *sealed, uint64_t deadline_usec,
+                          Secret **ret, char **reterr_detail) _must_check_;

@@ -165,7 +165,19 @@ static int reply_import_failure(VarlinkCall *call, int error, const ImportFault 
     }
 }
 
-static int reply_result(VarlinkCall *call, Manager *m, const ImportResult *result)
+/* Adds the indexes of the keys that were left unchanged. */
+static int add_unchanged(json_object *o, const ImportResult *result, size_t n)
+{
+    json_object *list = json_object_new_array();
+    int r = json_add_take(o, "unchangedKeys", list);
+
+    for (size_t i = 0; i < n && r == 0; i++)
+        if (result->is_unchanged[i])
+            r = json_append_take(list, json_object_new_int64((int64_t)i));
+    return r;
+}
+
+static int reply_result(VarlinkCall *call, Manager *m, const ImportResult *result, size_t n)
 {
     _cleanup_(json_putp) json_object *o = json_object_new_object();
 
@@ -173,7 +185,7 @@ static int reply_result(VarlinkCall *call, Manager *m, const ImportResult *resul
         json_add_uint(o, "unchanged", result->unchanged) < 0 ||
         json_add_uint(o, "unpublished", result->unpublished) < 0 ||
         (result->forced > 0 && json_add_uint(o, "forced", result->forced) < 0) ||
-        methods_add_made(o, m) < 0)
+        (result->unchanged > 0 && add_unchanged(o, result, n) < 0) || methods_add_made(o, m) < 0)
         return -ENOMEM;
     return varlink_call_reply(call, TAKE_PTR(o));
 }
@@ -199,7 +211,7 @@ int method_import(VarlinkCall *call, json_object *p, void *userdata)
 {
     _cleanup_(request_done) ImportRequest q = {.n = 0};
     _cleanup_(freep) char *detail = NULL;
-    ImportResult result;
+    _cleanup_(import_result_done) ImportResult result = {.is_unchanged = NULL};
     _cleanup_(import_fault_done) ImportFault fault = {.n = 0};
     const char *bad;
     int r = read_call(p, &q, &bad);
@@ -211,5 +223,5 @@ int method_import(VarlinkCall *call, json_object *p, void *userdata)
         return reply_import_failure(call, r, &fault, detail);
     if (!q.common.dry_run)
         log_import(call, &result);
-    return reply_result(call, userdata, &result);
+    return reply_result(call, userdata, &result, q.n);
 }

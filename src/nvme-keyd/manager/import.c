@@ -317,17 +317,22 @@ int manager_import(Manager *m, const ImportRequest *q, ImportResult *ret, Import
 {
     _cleanup_(import_done) Import i = {.request = q};
     bool dry_run = q->common.dry_run;
-    ImportResult result = {0};
+    _cleanup_(import_result_done) ImportResult result = {0};
     int r;
 
+    result.is_unchanged = calloc(q->n + 1, sizeof(*result.is_unchanged));
+    if (!result.is_unchanged)
+        return -ENOMEM;
     if ((r = make_keys(&i, reterr_fault, reterr_detail)) < 0 || (r = mark_repeated(&i)) < 0 ||
         (r = dry_run ? vault_require_open(m->vault, reterr_detail)
                      : vault_require_writable(m->vault, reterr_detail)) < 0 ||
         (r = check_all_kept(m, &i, reterr_fault, reterr_detail)) < 0 ||
         (r = check_conflicts(m, &i, &result.forced, reterr_fault, reterr_detail)) < 0)
         return r;
-    for (size_t j = 0; j < i.n; j++)
+    for (size_t j = 0; j < i.n; j++) {
+        result.is_unchanged[j] = i.keys[j].unchanged;
         result.unchanged += i.keys[j].unchanged;
+    }
     result.added = i.n - result.unchanged;
     /* No store is made for keys that cannot be stored. */
     if (result.added > 0 && !dry_run && (r = vault_require_store(m->vault, reterr_detail)) == 0)
@@ -336,5 +341,6 @@ int manager_import(Manager *m, const ImportRequest *q, ImportResult *ret, Import
         return r;
 
     *ret = result;
+    result.is_unchanged = NULL;
     return 0;
 }

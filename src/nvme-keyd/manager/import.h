@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stdint.h>
+#include <stdlib.h>
 
 #include "nvme-keyd/keys/key-conflicts.h"
 #include "nvme-keyd/manager/manager.h"
@@ -32,7 +33,13 @@ typedef struct ImportResult {
     size_t unchanged;   /* the same PSK is stored already, or occurs twice in the import */
     size_t unpublished; /* of those added: not all identities are in the ring */
     size_t forced;      /* conflicts */
+    bool *is_unchanged; /* for each key of the import */
 } ImportResult;
+
+static inline void import_result_done(const ImportResult *r)
+{
+    free(r->is_unchanged);
+}
 
 /* The reasons why an import is refused. */
 typedef struct ImportFault {
@@ -52,8 +59,8 @@ size_t import_index(const Key *k);
  * names are kept in between: each PSK is derived again where it is needed. Takes n log n time for n
  * keys in store and import together. Returns -E2BIG past IMPORT_KEYS_MAX, -EINVAL, both with the
  * index in *reterr_fault, -EEXIST or, if all conflicts are of names, -ENOTUNIQ, with the conflicts,
- * or another error of manager_add(). *reterr_fault, zeroed by the caller, is released by
- * import_fault_done(). */
+ * or another error of manager_add(). The caller releases *ret with import_result_done().
+ * *reterr_fault, zeroed by the caller, is released by import_fault_done(). */
 int manager_import(Manager *m, const ImportRequest *q, ImportResult *ret, ImportFault *reterr_fault,
                    char **reterr_detail) _must_check_;
 
