@@ -23,15 +23,18 @@ disk_make() {
 }
 
 disk_fill() {
-    local vm_dir=$1 work=$2 root=$3 unit kernel
+    local vm_dir=$1 work=$2 root=$3 unit kernel dir
 
     mkdir -p "$root/opt/vm/bin"
     cp -r "$vm_dir/guest/." "$vm_dir/scenarios" "$vm_dir"/../{tap.sh,integration/{varlink,read-store,find-plaintext}.py} \
         "$root/opt/vm/"
     cp "$work"/helpers/* "$root/opt/vm/bin/"
-    # the guest does not need these, and copying them takes as long as all the rest
-    rm -rf "${root:?}"/usr/src/* "$root"/usr/lib/gcc "$root"/usr/libexec/gcc "$root"/usr/include "${root:?}"/boot/* \
-        "$root"/usr/lib/modules/*/kernel/{sound,drivers/{gpu,media,net/wireless,infiniband,iio}}
+    # The guest does not need these, and copying them, or removing them one by one, takes as long as all the rest.
+    for dir in "$root"/{usr/{src,include,lib/gcc,libexec/gcc},boot} \
+        "$root"/usr/lib/modules/*/kernel/{sound,drivers/{gpu,media,net/wireless,infiniband,iio}}; do
+        mount -t tmpfs -o mode=755 tmpfs "$dir"
+    done
+    rm -f "$root"/usr/lib/x86_64-linux-gnu/{*.a,lib*san.so*} "$root"/usr/bin/*lto-dump*
 
     [ -e "$work/payload.tar" ] || return 0
     tar -C "$root" --keep-directory-symlink -xf "$work/payload.tar"
@@ -40,7 +43,12 @@ disk_fill() {
     for unit in nvme-keyd.socket nvme-keyd-request.socket nvme-keyd-preload.service; do
         chroot "$root" systemctl enable "$unit"
     done
+    # An emulated processor takes seconds to unpack these.
+    find "$root"/usr/lib/modules/*/kernel/{crypto,lib,arch/x86/crypto,drivers/{nvme,net/virtio_net.ko.xz},net/{9p,tls},fs/{9p,netfs}} \
+        -name '*.ko.xz' -exec xz -d {} +
     for kernel in "$root"/usr/lib/modules/*; do
         chroot "$root" depmod -a "$(basename "$kernel")"
     done
+    # Its caches are those of a system that has been up before, so no boot makes them again.
+    touch "$root"/{etc,var}/.updated
 }
