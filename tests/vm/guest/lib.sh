@@ -180,17 +180,34 @@ connect_with() {
 
 disconnect() { nvme disconnect -n "$1"; }
 
-# ctrl_of SUBNQN: nvme0
-ctrl_of() {
+# ctrls_of SUBNQN: all of its controllers, such as nvme0
+ctrls_of() {
     local f
 
     for f in /sys/class/nvme/*/subsysnqn; do
-        if [ "$(cat "$f" 2>/dev/null)" = "$1" ]; then
-            basename "$(dirname "$f")"
-            return 0
-        fi
+        [ "$(cat "$f" 2>/dev/null)" != "$1" ] || basename "$(dirname "$f")"
     done
-    return 1
+}
+# ctrl_of SUBNQN: the first of them
+ctrl_of() { ctrls_of "$1" | head -n 1 | grep .; }
+# watch_paths SUBNQN: looks at the states of its two controllers while $tmp/paths exists, and prints "looks N misses N
+# outages N": looks that found none live, and those that found one that was not. Looks at both again before it counts a
+# miss: the first may have come back before the second was reset.
+watch_paths() {
+    local looks=0 misses=0 outages=0 a b c
+
+    mapfile -t c < <(ctrls_of "$1")
+    while [ -e "$tmp/paths" ]; do
+        for _ in 1 2; do
+            read -r a <"/sys/class/nvme/${c[0]}/state"
+            read -r b <"/sys/class/nvme/${c[1]}/state"
+            [ "$a" != live ] && [ "$b" != live ] || break
+        done
+        looks=$((looks + 1))
+        [ "$a" = live ] || [ "$b" = live ] || misses=$((misses + 1))
+        [ "$a" = live ] && [ "$b" = live ] || outages=$((outages + 1))
+    done
+    echo "looks $looks misses $misses outages $outages"
 }
 
 # bdev_of SUBNQN: /dev/nvme0n1

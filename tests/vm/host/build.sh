@@ -87,13 +87,13 @@ build_payload() {
     tar -C "$dir/obj/dest" --owner=0 --group=0 -cf "$payload" .
 }
 
-# Small C programs of the scenarios, not of the product.
+# Small C programs of the scenarios, not of the product. One of them runs where there is no C library.
 build_helpers() {
     local image=$1 dest=$2
 
     mkdir -p "$dest"
     build_in_image "$image" "$vm_dir/guest" "$dest" sh -exc '
                 for c in /src/*.c; do
-                        cc -O2 -Wall -Wextra -Werror -o "/build/$(basename "$c" .c)" "$c" -lkeyutils
+                        cc -static -O2 -Wall -Wextra -Werror -o "/build/$(basename "$c" .c)" "$c" -lkeyutils
                 done'
 }
