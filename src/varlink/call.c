@@ -168,7 +168,7 @@ static int refuse_call(const VarlinkCall *call)
 }
 
 /* Returns 0 if *ret is the method to call, 1 if the call is answered, or an error. */
-static int find_call(VarlinkCall *call, const VarlinkMethod **ret, void **ret_userdata)
+static int find_call(VarlinkCall *call, const VarlinkMethod **ret, const InterfaceEntry **ret_entry)
 {
     const VarlinkCallMessage *m = &call->message;
     const VarlinkMethod *method;
@@ -198,7 +198,7 @@ static int find_call(VarlinkCall *call, const VarlinkMethod **ret, void **ret_us
     }
 
     *ret = method;
-    *ret_userdata = entry->userdata;
+    *ret_entry = entry;
     return 0;
 }
 
@@ -237,10 +237,19 @@ static int check_call(VarlinkCall *call, const VarlinkMethod *method)
     return r < 0 ? r : 1;
 }
 
-static int call_method(VarlinkCall *call, const VarlinkMethod *method, void *userdata)
+/* Makes room for a call: nothing but a batch method of the same interface may see a batch. */
+static void flush_before(VarlinkServer *s, const VarlinkMethod *method, const InterfaceEntry *entry)
 {
-    int r = method->fn(call, call->message.parameters, userdata);
+    if (s->batch != entry || !(method->flags & VARLINK_METHOD_BATCH))
+        varlink_flush(s);
+}
 
+static int call_method(VarlinkCall *call, const VarlinkMethod *method, const InterfaceEntry *entry)
+{
+    int r = method->fn(call, call->message.parameters, entry->userdata);
+
+    if ((method->flags & VARLINK_METHOD_BATCH) && call->connection->held)
+        call->connection->server->batch = entry;
     return r == 0 && !call->answered && !call->streaming && !call->held ? -EPROTO : r;
 }
 
@@ -261,7 +270,10 @@ static void answer_failure(VarlinkCall *call, int error)
 void varlink_connection_stream(VarlinkConnection *c)
 {
     VarlinkCall call = {.connection = c, .message = {.more = true}, .peer = c->peer};
-    int r = c->stream.next(&call, c->stream.state);
+    int r;
+
+    varlink_flush(c->server);
+    r = c->stream.next(&call, c->stream.state);
 
     if (r < 0)
         answer_failure(&call, r);
@@ -294,16 +306,18 @@ static bool handle_call(VarlinkConnection *c, VarlinkCallMessage *m, bool *ret_s
 {
     VarlinkCall call = {.connection = c, .message = *m, .peer = c->peer};
     const VarlinkMethod *method = NULL;
-    void *userdata = NULL;
+    const InterfaceEntry *entry = NULL;
     bool open = true;
-    int r = find_call(&call, &method, &userdata);
+    int r = find_call(&call, &method, &entry);
 
     if (r == 0)
         r = check_call(&call, method);
+    if (r == 0)
+        flush_before(c->server, method, entry);
     if (r == 0 && method->gate)
-        open = method->gate(&call, m->parameters, userdata);
+        open = method->gate(&call, m->parameters, entry->userdata);
     if (r == 0 && open)
-        r = call_method(&call, method, userdata);
+        r = call_method(&call, method, entry);
     if (open)
         end_call(&call, r);
 
@@ -347,6 +361,7 @@ VarlinkCall *varlink_held_call_end(VarlinkCall *held, int error)
     if (c) {
         end_call(held, error == 0 && !held->answered ? -EPROTO : error);
         c->held = NULL;
+        varlink_connection_send(c);
         varlink_schedule(c);
         varlink_server_notice(c->server);
     }

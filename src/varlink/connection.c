@@ -234,7 +234,8 @@ void varlink_connection_turn(VarlinkConnection *c)
     varlink_connection_send(c);
 
     if (!connection_finished(c)) {
-        if (has_work(c)) {
+        /* It is ready already if a held call has ended. */
+        if (c->ready || has_work(c)) {
             varlink_schedule(c);
             return;
         }
@@ -263,6 +264,7 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdat
 void varlink_server_resume(VarlinkServer *s)
 {
     VarlinkConnection *c = s->connections, *previous;
+    size_t n = 0;
 
     /* The oldest connection comes first. */
     while (c && c->next)
@@ -274,7 +276,10 @@ void varlink_server_resume(VarlinkServer *s)
         c->waiting = false;
         varlink_unschedule(c);
         varlink_connection_turn(c);
+        if (++n % VARLINK_BATCH_MAX == 0)
+            varlink_flush(s);
     }
+    varlink_flush(s);
 }
 
 void varlink_server_wake(VarlinkServer *s)

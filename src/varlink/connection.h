@@ -32,7 +32,8 @@ struct VarlinkUser {
 
 /* There are two lanes: one for the connections of root, and one for all others, which runs when
  * nothing else in the event loop does. Users of a lane take turns, however many connections each
- * has. A turn is one call, or one piece of a stream. */
+ * has. A turn is one call, or one piece of a stream; or a batch, and the call or piece that ends
+ * it. */
 typedef struct VarlinkLane {
     sd_event_source *turn; /* enabled while a user is in the lane */
     size_t n_connections;
@@ -50,6 +51,7 @@ struct VarlinkServer {
     sd_event_source *idle_timer; /* armed while there are connections of others */
     uint64_t others_idle_usec;
     size_t parked;                 /* bytes of all parked calls */
+    const InterfaceEntry *batch;   /* its methods may hold calls until varlink_flush() */
     VarlinkConnection *sends_long; /* the one that may, until all that it sent is handled */
     sd_event_source *long_timer;   /* armed while there are crowded connections */
     uint64_t long_stall_usec;
@@ -179,8 +181,11 @@ static inline VarlinkLane *varlink_lane(VarlinkServer *s, uid_t uid)
 /* Calls the refused hook. */
 void varlink_server_refused(VarlinkServer *s, const struct ucred *peer, const char *method);
 
-/* Calls the idle hook. */
+/* Calls the idle hook, or leaves that to varlink_flush() while there is a batch. */
 void varlink_server_notice(VarlinkServer *s);
+
+/* Ends the batch, if there is one. Frees no connection. */
+void varlink_flush(VarlinkServer *s);
 
 void varlink_interfaces_free(VarlinkServer *s);
 const InterfaceEntry *varlink_server_find_interface(const VarlinkServer *s, const char *name,

@@ -41,6 +41,10 @@
  * that polls does so more often. */
 #define VARLINK_OTHERS_IDLE_USEC (5 * 60 * USEC_PER_SEC)
 
+/* Calls of batch methods that are carried out together. A request of the kernel waits for all of
+ * them: so many new keys take some 5 ms of processor time, and the same two syncs as one key. */
+#define VARLINK_BATCH_MAX 32
+
 /* Calls with a secret that wait for the store: half of the locked memory, so that requests of the
  * kernel always have some. */
 #define VARLINK_PARKED_MAX (SECRET_ARENA_SIZE / 2)

@@ -56,6 +56,15 @@ void varlink_server_refused(VarlinkServer *s, const struct ucred *peer, const ch
 
 void varlink_server_notice(VarlinkServer *s)
 {
-    if (s->idle)
+    if (s->idle && !s->batch)
         s->idle(s, s->idle_userdata);
+}
+
+void varlink_flush(VarlinkServer *s)
+{
+    if (!s->batch)
+        return;
+    s->batch->interface->flush(s->batch->userdata);
+    s->batch = NULL;
+    varlink_server_notice(s);
 }

@@ -3,13 +3,20 @@
 #include <sys/eventfd.h>
 
 #include "varlink/connection.h"
+#include "varlink/limits.h"
 
 /*
  * Scheduling. A connection with work waits in the queue of its user, and a user with such a
  * connection waits in its lane. A lane gives one connection of one user its turn and returns to the
  * event loop, which looks for more urgent events: a request of the kernel waits for one turn at
  * most, and a user for one turn of each other user. New connections are accepted before others than
- * root have their turn, but only a batch at a time, so that others cannot be starved by connecting.
+ * root have their turn, but only some at a time, so that others cannot be starved by connecting.
+ *
+ * Calls of batch methods share what is slow about them, such as a commit. If the first call of a
+ * turn is one of them, the lane goes on, in the same order, until a call of another method comes up
+ * or VARLINK_BATCH_MAX connections have had their turn. The batch is flushed before that other
+ * call, which then has its turn as well, or at the end. So nothing stays prepared over turns of the
+ * event loop, no other method sees a half-done batch, and a single call does not wait for more.
  */
 
 static void append_user(VarlinkLane *lane, VarlinkUser *u)
@@ -50,24 +57,39 @@ void varlink_unschedule(VarlinkConnection *c)
         remove_user(varlink_lane(c->server, c->peer.uid), u);
 }
 
-static int on_turn(sd_event_source *source, int fd, uint32_t events, void *userdata)
+/* Takes the next connection of a lane out of its queue; NULL if there is none. */
+static VarlinkConnection *take_next(VarlinkLane *lane)
 {
-    VarlinkLane *lane = userdata;
     VarlinkUser *u = TAILQ_FIRST(&lane->users);
     VarlinkConnection *c;
 
-    (void)fd;
-    (void)events;
     if (!u)
-        return sd_event_source_set_enabled(source, SD_EVENT_OFF);
+        return NULL;
     c = TAILQ_FIRST(&u->ready);
     varlink_unschedule(c);
     /* The user goes to the end of the lane with its remaining connections. */
     if (u->queued)
         remove_user(lane, u);
     append_user(lane, u);
-    varlink_listeners_return(c->server);
+    return c;
+}
+
+static int on_turn(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+    VarlinkLane *lane = userdata;
+    VarlinkConnection *c = take_next(lane);
+    VarlinkServer *s;
+
+    (void)fd;
+    (void)events;
+    if (!c)
+        return sd_event_source_set_enabled(source, SD_EVENT_OFF);
+    s = c->server;
+    varlink_listeners_return(s);
     varlink_connection_turn(c);
+    for (int n = 1; s->batch && n < VARLINK_BATCH_MAX && (c = take_next(lane)); n++)
+        varlink_connection_turn(c);
+    varlink_flush(s);
     return 0;
 }
 

@@ -99,4 +99,5 @@ static const VarlinkMethod methods[] = {
     {NULL, 0, NULL, NULL, NULL},
 };
 
-const VarlinkInterface varlink_service_interface = {"org.varlink.service", description, methods};
+const VarlinkInterface varlink_service_interface = {"org.varlink.service", description, methods,
+                                                    NULL};

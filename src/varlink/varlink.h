@@ -14,6 +14,7 @@
  * A Varlink server on an event loop. A connection has one call at a time, and its replies are sent
  * in the order of its calls. While a peer does not read, its calls and its streams wait. Users take
  * turns, one call each; users other than root only when nothing else in the event loop is due.
+ * Calls of batch methods that wait at the same time share a turn, see VARLINK_METHOD_BATCH.
  */
 typedef struct VarlinkServer VarlinkServer;
 typedef struct VarlinkCall VarlinkCall;
@@ -36,7 +37,17 @@ enum {
     VARLINK_METHOD_ROOT = 1 << 1,
     /* Strings in the parameters are erased when fn returns, so it must not keep references. */
     VARLINK_METHOD_SENSITIVE = 1 << 2,
+    /* Calls that wait at the same time are carried out together: fn prepares its call and holds it
+     * (varlink_call_hold()), or ends it at once, and the flush function of the interface carries
+     * out and ends all that are held. A batch has VARLINK_BATCH_MAX calls at most, each of another
+     * connection. */
+    VARLINK_METHOD_BATCH = 1 << 3,
 };
+
+/* Carries out and ends all calls that batch methods of the interface hold. Called before any other
+ * gate, method or stream of the server runs, and before the server returns to the event loop, so
+ * nothing but the gates and functions of batch methods can see what they have prepared. */
+typedef void (*VarlinkFlushFn)(void *userdata);
 
 /* Returns true if a call may run now. Otherwise the call, and those after it on its connection,
  * wait for varlink_server_resume(), which asks the gate again; the method runs once. The call is
@@ -57,6 +68,7 @@ typedef struct VarlinkInterface {
     const char *name;
     const char *description;      /* in the interface definition language */
     const VarlinkMethod *methods; /* ends with one without a name */
+    VarlinkFlushFn flush;         /* NULL where there is no batch method */
 } VarlinkInterface;
 
 /* The reply of GetInfo. */
@@ -102,8 +114,9 @@ void varlink_server_set_refused_hook(VarlinkServer *s, VarlinkRefusedFn fn, void
 /* Asks the gates of all waiting calls again before it returns. A method must not call it. */
 void varlink_server_resume(VarlinkServer *s);
 
-/* Calls fn when a connection was opened or closed and when a call was handled, so that the owner
- * can measure idle time. fn must not free the server. */
+/* Calls fn when a connection was opened or closed, when a call was handled and when a batch was
+ * flushed, so that the owner can measure idle time; never while a batch is prepared. fn must not
+ * free the server. */
 typedef void (*VarlinkIdleFn)(VarlinkServer *s, void *userdata);
 void varlink_server_set_idle_hook(VarlinkServer *s, VarlinkIdleFn fn, void *userdata);
 
@@ -153,8 +166,8 @@ VarlinkCall *varlink_call_hold(VarlinkCall *call) _must_check_;
 /* True if the peer of a held call has hung up: the answering functions return -ECONNRESET then. */
 bool varlink_held_call_is_lost(const VarlinkCall *held);
 
-/* Frees a held call; error: the value that its method would have returned. Accepts NULL; returns
- * NULL. */
+/* Sends what the socket takes of the answer and frees a held call; error: the value that its method
+ * would have returned. Accepts NULL; returns NULL. */
 VarlinkCall *varlink_held_call_end(VarlinkCall *held, int error);
 
 /* error: INTERFACE.Name. */

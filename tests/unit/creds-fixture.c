@@ -104,7 +104,7 @@ static void serve(int listener)
         {NULL, 0, NULL, NULL, NULL},
     };
     static const VarlinkInterface interface = {"io.systemd.Credentials",
-                                               "interface io.systemd.Credentials\n", methods};
+                                               "interface io.systemd.Credentials\n", methods, NULL};
     VarlinkServer *server;
     sd_event *event;
 

@@ -28,6 +28,7 @@ static int echo(VarlinkCall *call, json_object *parameters, void *userdata)
 {
     Fixture *f = userdata;
 
+    f->peeked += f->n_staged > 0;
     f->echoed++;
     return varlink_call_reply(call, json_object_get(parameters));
 }
@@ -37,6 +38,7 @@ static int ping(VarlinkCall *call, json_object *parameters, void *userdata)
     Fixture *f = userdata;
 
     (void)parameters;
+    f->peeked += f->n_staged > 0;
     f->pinged++;
     f->pinged_by[varlink_call_peer(call)->uid % USERS]++;
     return varlink_call_reply(call, NULL);
@@ -91,6 +93,7 @@ static int count_on(VarlinkCall *call, void *state)
 {
     Counter *c = state;
 
+    c->fixture->peeked += c->fixture->n_staged > 0;
     c->fixture->streamed++;
     c->i++;
     return c->i < c->n ? varlink_call_notify(call, counter_text(c))
@@ -176,6 +179,36 @@ static bool is_ready(_unused_ const VarlinkCall *call, _unused_ json_object *par
     return f->ready;
 }
 
+/* Leaves the answer to flush(), or refuses at once. */
+static int stage(VarlinkCall *call, json_object *parameters, void *userdata)
+{
+    Fixture *f = userdata;
+    VarlinkCall *held = varlink_call_hold(call);
+    bool refuse = false;
+
+    if (!held || f->n_staged == STAGED_MAX || json_get_bool(parameters, "refuse", &refuse) < 0)
+        abort();
+    if (refuse) {
+        varlink_held_call_end(held, varlink_call_error(held, "org.example.test.Refused", NULL));
+        return 0;
+    }
+    f->staged[f->n_staged++] = held;
+    f->pinged_by[varlink_call_peer(held)->uid % USERS]++;
+    return 0;
+}
+
+static void flush(void *userdata)
+{
+    Fixture *f = userdata;
+
+    f->flushes++;
+    f->staged_in_all += f->n_staged;
+    f->largest = CONST_MAX(f->largest, f->n_staged);
+    for (unsigned i = 0; i < f->n_staged; i++)
+        varlink_held_call_end(f->staged[i], varlink_call_reply(f->staged[i], NULL));
+    f->n_staged = 0;
+}
+
 /* Leaves the answer to the test. */
 static int hold(VarlinkCall *call, _unused_ json_object *parameters, void *userdata)
 {
@@ -224,17 +257,23 @@ static const VarlinkMethod methods[] = {
     {"Twice", 0, twice, NULL, NULL},
     {"Wait", VARLINK_METHOD_SENSITIVE, echo, NULL, is_ready},
     {"Hold", 0, hold, NULL, NULL},
+    {"Stage", VARLINK_METHOD_BATCH, stage, NULL, NULL},
+    {"StageLater", VARLINK_METHOD_BATCH | VARLINK_METHOD_SENSITIVE, stage, NULL, is_ready},
     {"Admin", VARLINK_METHOD_ROOT, ping, NULL, NULL},
     {"Exchange", VARLINK_METHOD_SENSITIVE, exchange, NULL, NULL},
     {NULL, 0, NULL, NULL, NULL},
 };
 
-const VarlinkInterface interface = {"org.example.test", "interface org.example.test\n", methods};
+const VarlinkInterface interface = {"org.example.test", "interface org.example.test\n", methods,
+                                    flush};
 
 static void on_idle(VarlinkServer *s, void *userdata)
 {
+    Fixture *f = userdata;
+
     (void)s;
-    ((Fixture *)userdata)->noticed++;
+    f->peeked += f->n_staged > 0;
+    f->noticed++;
 }
 
 static void on_refused(const struct ucred *peer, const char *method, void *userdata)

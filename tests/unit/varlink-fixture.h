@@ -21,6 +21,8 @@
 /* Users are distinguished by their uid modulo this. */
 #define USERS 16
 
+#define STAGED_MAX 256
+
 /* A service of org.example.test on a socket in a directory of its own. */
 typedef struct Fixture {
     char dir[32], path[64];
@@ -36,6 +38,10 @@ typedef struct Fixture {
     unsigned streamed;  /* steps of all streams */
     int streams;        /* number of streams */
     unsigned announced; /* replies that each Watch may send */
+    VarlinkCall *staged[STAGED_MAX];
+    unsigned n_staged, largest; /* calls of the batch now, and of the largest one */
+    unsigned flushes, staged_in_all;
+    unsigned peeked; /* how often anything else ran while a batch was prepared */
     unsigned refused;
     char last_refused[64];
 } Fixture;

@@ -374,4 +374,5 @@ const VarlinkInterface manager_interface = {
     NAMES_MANAGER_INTERFACE,
     manager_description,
     methods,
+    NULL,
 };
