@@ -152,12 +152,41 @@ int fixture_open(const Fixture *f, Manager *m)
     return vault_error(manager_vault(m));
 }
 
+typedef struct Added {
+    int error;
+    Key *key;
+    char *detail;
+} Added;
+
+static void take_added(int error, Key *k, const char *detail, void *userdata)
+{
+    Added *a = userdata;
+
+    *a = (Added){error, k, detail ? strdup(detail) : NULL};
+}
+
+int fixture_add_now(Manager *m, const KeyRequest *q, Key **ret, char **reterr_detail)
+{
+    Added a = {.error = -EINPROGRESS};
+
+    manager_add(m, q, take_added, &a);
+    manager_commit(m);
+    if (a.detail) {
+        free(*reterr_detail);
+        *reterr_detail = a.detail;
+    }
+    if (a.key)
+        *ret = a.key;
+    return a.error;
+}
+
 int fixture_try(Fixture *f, const KeyRequest *q, Key **ret, char **reterr_detail)
 {
     while (!manager_await_add(f->m, q))
         if (sd_event_run(f->event, UINT64_MAX) < 0)
             return -ENOTRECOVERABLE;
-    return manager_add(f->m, q, ret, reterr_detail);
+    return q->dry_run ? manager_check_add(f->m, q, ret, reterr_detail)
+                      : fixture_add_now(f->m, q, ret, reterr_detail);
 }
 
 bool fixture_break(const Fixture *f, const char *id)

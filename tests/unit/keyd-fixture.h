@@ -72,6 +72,9 @@ int fixture_open(const Fixture *f, Manager *m);
 /* Has the manager close its store, as a reload does whose Id= is that of another one. */
 void fixture_close(const Fixture *f);
 
+/* Adds a key alone. Returns the error of ManagerAdded. */
+int fixture_add_now(Manager *m, const KeyRequest *q, Key **ret, char **reterr_detail);
+
 /* The next five have the store opened or made first, as the daemon does. They return the errors of
  * the manager. */
 int fixture_try(Fixture *f, const KeyRequest *q, Key **ret, char **reterr_detail);

@@ -12,6 +12,7 @@
  */
 
 #define OTHER "nqn.2026-11.org.example:other"
+#define ANOTHER "nqn.2026-11.org.example:third"
 #define SEED_OLD 1
 #define SEED_NEW 2
 
@@ -97,6 +98,33 @@ static int act_add(Crash *x)
     return fixture_add(&x->f, OTHER, KEY_ROLE_TARGET, SEED_NEW) ? 0 : -EIO;
 }
 
+static void on_added(int error, _unused_ Key *k, _unused_ const char *detail, void *userdata)
+{
+    int *failed = userdata;
+
+    *failed += error < 0;
+}
+
+/* Two keys in one batch. */
+static int act_add_two(Crash *x)
+{
+    static const char *const names[] = {OTHER, ANOTHER};
+    int failed = 0;
+
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        _cleanup_(secret_freep) Secret *psk = fixture_psk(SEED_NEW);
+        const KeyRequest q = {.hostnqn = HOST,
+                              .subsysnqn = names[i],
+                              .role = KEY_ROLE_TARGET,
+                              .hash = PSK_HASH_SHA256,
+                              .configured = psk};
+
+        manager_add(x->f.m, &q, on_added, &failed);
+    }
+    manager_commit(x->f.m);
+    return failed > 0 ? -EIO : 0;
+}
+
 static int act_rotate(Crash *x)
 {
     return fixture_rotate(&x->f, x->id, SEED_NEW) ? 0 : -EIO;
@@ -143,7 +171,7 @@ static int act_steps(Crash *x)
     return life_sync(&x->f) ? 0 : -EIO;
 }
 
-/* The keys that exist, a bit for each: the old one, the one that replaces it, the added one; and
+/* The keys that exist, a bit for each: the old one, the one that replaces it, the added ones; and
  * the state of the old one, or that of the new one, unless it is active. -1 for anything else. */
 enum {
     OLD = 1,
@@ -153,6 +181,7 @@ enum {
     REVOKED = 16,
     NEW_PENDING = 32,
     NEW_RETIRING = 64,
+    ADDED_TOO = 128,
 };
 
 static int state_bit(const Key *k, bool old)
@@ -176,9 +205,9 @@ static int look(const Crash *x)
 
     KEY_TABLE_FOREACH(manager_keys(x->f.m), k)
     {
-        bool other = k->state != KEY_BROKEN && strcmp(k->subsysnqn, OTHER) == 0;
+        bool other = k->state != KEY_BROKEN && strcmp(k->subsysnqn, SUBSYSTEM) != 0;
         bool old = k->state != KEY_BROKEN && strcmp(k->digest, x->digests[0]) == 0;
-        int bit = other ? ADDED : old ? OLD : NEW;
+        int bit = !other ? (old ? OLD : NEW) : strcmp(k->subsysnqn, OTHER) == 0 ? ADDED : ADDED_TOO;
 
         if (k->state == KEY_BROKEN || (found & bit) || (old && strcmp(k->id, x->id) != 0) ||
             (!other && !old && strcmp(k->digest, x->digests[1]) != 0) || state_bit(k, old) < 0) {
@@ -293,6 +322,14 @@ TEST(killed_while_it_adds)
 
     x.act = act_add;
     kill_at_each(&x, "add", OLD, OLD | ADDED);
+}
+
+TEST(killed_while_it_adds_two)
+{
+    CRASH(KEY_ROLE_TARGET);
+
+    x.act = act_add_two;
+    kill_at_each(&x, "add two together", OLD, OLD | ADDED | ADDED_TOO);
 }
 
 TEST(killed_while_it_rotates_on_a_target)

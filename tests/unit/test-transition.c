@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "life-fixture.h"
+#include "nvme-keyd/manager/transition.h"
 
-/* A verb whose commit fails changes nothing. */
+/* A commit that fails changes nothing. */
 
 static int do_stage(Fixture *f, const char *id)
 {
@@ -74,4 +75,45 @@ TEST(faults)
         }
         ASSERT_OK(verbs[i / ARRAY_SIZE(roles)](&f, id));
     }
+}
+
+static bool add_new(Transition *t, const char *subsysnqn, uint8_t seed)
+{
+    _cleanup_(secret_freep) Secret *psk = fixture_psk(seed), *payload = NULL;
+    const KeyRequest q = {.hostnqn = HOST,
+                          .subsysnqn = subsysnqn,
+                          .role = KEY_ROLE_TARGET,
+                          .hash = PSK_HASH_SHA256,
+                          .configured = psk};
+    _cleanup_(freep) char *detail = NULL;
+    _cleanup_(key_freep) Key *k = NULL;
+
+    return key_make(&q, NULL, &k, &payload, &detail) == 0 && transition_add(t, &k, payload) == 0;
+}
+
+/* Several new keys, and changes of others, are one commit, and if it fails, none of them stays. */
+TEST(several)
+{
+    char old[KEY_ID_SIZE];
+    LIFE;
+
+    ASSERT_TRUE(life_add(&f, KEY_ROLE_TARGET, 1, old));
+    for (int fails = 1; fails >= 0; fails--) {
+        _cleanup_(transition_done) Transition t = {.m = f.m};
+
+        ASSERT_TRUE(add_new(&t, SUBSYSTEM ":1", 2) && add_new(&t, SUBSYSTEM ":2", 3));
+        ASSERT_OK(transition_apply(&t, life_find(&f, old), KEY_EVENT_RETIRE));
+        ASSERT_EQ(fixture_keys(&f), 3);
+        n_commits = 0;
+        commits_fail = fails;
+        ASSERT_EQ(transition_commit(&t), fails ? -ENOSPC : 0);
+        commits_fail = false;
+        ASSERT_TRUE(fails || n_commits == 1);
+        transition_done(&t);
+        ASSERT_EQ(fixture_keys(&f), fails ? 1 : 3);
+        ASSERT_EQ(life_state(&f, old), fails ? KEY_ACTIVE : KEY_RETIRING);
+    }
+    ASSERT_TRUE(life_restart(&f));
+    ASSERT_EQ(fixture_keys(&f), 3);
+    ASSERT_EQ(ring_size(), 6);
 }

@@ -186,22 +186,56 @@ static int reply_key(VarlinkCall *call, Manager *m, const Key *k, bool with_psk)
     return r < 0 ? r : varlink_call_reply_sensitive(call, TAKE_PTR(o));
 }
 
-static int add(VarlinkCall *call, Manager *m, const KeyRequest *q, bool return_psk)
+/* A call whose key is added. */
+typedef struct Adding {
+    VarlinkCall *call;
+    Manager *manager;
+    bool return_psk;
+} Adding;
+
+static void on_added(int error, Key *k, const char *detail, void *userdata)
 {
-    _cleanup_(freep) char *detail = NULL;
+    _cleanup_(freep) Adding *a = userdata;
     LogFields fields;
-    Key *k = NULL;
     int r;
 
-    r = manager_add(m, q, &k, &detail);
-    if (r < 0)
-        return methods_reply_failure(call, r, detail, k);
-    if (q->dry_run)
-        return varlink_call_reply(call, NULL);
-    fields = methods_fields_of(MESSAGE_KEY_ADDED, k);
-    methods_log_change(call, &fields, "added");
-    methods_log_unpublished(m, k);
-    return reply_key(call, m, k, return_psk);
+    if (error < 0) {
+        r = methods_reply_failure(a->call, error, detail, k);
+    } else {
+        fields = methods_fields_of(MESSAGE_KEY_ADDED, k);
+        methods_log_change(a->call, &fields, "added");
+        methods_log_unpublished(a->manager, k);
+        r = reply_key(a->call, a->manager, k, a->return_psk);
+    }
+    varlink_held_call_end(a->call, r);
+}
+
+static int add(VarlinkCall *call, Manager *m, const KeyRequest *q, bool return_psk)
+{
+    _cleanup_(freep) Adding *a = calloc(1, sizeof(*a));
+
+    if (!a)
+        return -ENOMEM;
+    *a = (Adding){varlink_call_hold(call), m, return_psk};
+    if (!a->call)
+        return -ENOMEM;
+    manager_add(m, q, on_added, TAKE_PTR(a));
+    return 0;
+}
+
+static int check_add(VarlinkCall *call, Manager *m, const KeyRequest *q)
+{
+    _cleanup_(freep) char *detail = NULL;
+    Key *other = NULL;
+    int r = manager_check_add(m, q, &other, &detail);
+
+    return r < 0 ? methods_reply_failure(call, r, detail, other) : varlink_call_reply(call, NULL);
+}
+
+/* Commits the keys of all calls that wait for it. */
+static void flush(void *userdata)
+{
+    manager_commit(userdata);
 }
 
 static int method_add(VarlinkCall *call, json_object *p, void *userdata)
@@ -220,7 +254,7 @@ static int method_add(VarlinkCall *call, json_object *p, void *userdata)
     r = methods_read_psk(p, &q, &psk, &bad);
     if (r < 0 || (r == 0 && !q.dry_run))
         return methods_reply_invalid_psk(call, r, bad);
-    return add(call, userdata, &q, false);
+    return q.dry_run ? check_add(call, userdata, &q) : add(call, userdata, &q, false);
 }
 
 static int method_generate(VarlinkCall *call, json_object *p, void *userdata)
@@ -338,8 +372,10 @@ static const char *const unlock_parameters[] = {"recoveryKey", NULL};
 static const char *const no_parameters[] = {NULL};
 
 static const VarlinkMethod methods[] = {
-    {"Add", VARLINK_METHOD_ROOT | VARLINK_METHOD_SENSITIVE, method_add, add_parameters, gate_add},
-    {"Generate", VARLINK_METHOD_ROOT, method_generate, generate_parameters, gate_generate},
+    {"Add", VARLINK_METHOD_ROOT | VARLINK_METHOD_SENSITIVE | VARLINK_METHOD_BATCH, method_add,
+     add_parameters, gate_add},
+    {"Generate", VARLINK_METHOD_ROOT | VARLINK_METHOD_BATCH, method_generate, generate_parameters,
+     gate_generate},
     {"Import", VARLINK_METHOD_ROOT | VARLINK_METHOD_SENSITIVE, method_import, import_parameters,
      gate_import},
     {"List", VARLINK_METHOD_MORE_REQUIRED, method_list, no_parameters, gate_store},
@@ -374,5 +410,5 @@ const VarlinkInterface manager_interface = {
     NAMES_MANAGER_INTERFACE,
     manager_description,
     methods,
-    NULL,
+    flush,
 };

@@ -111,7 +111,7 @@ struct Key {
     bool expiry_logged;   /* the end of its lifetime has been logged */
     bool due;             /* uptime_deadline_usec has passed */
     bool moved;           /* its step moved with the clock, and its record is not written yet */
-    bool is_changing;     /* belongs to a transition, see manager/transition.h */
+    bool is_changing;     /* belongs to a transition that is not committed: manager/transition.h */
 
     Key *next_of_pair; /* other keys of the same host and subsystem NQN */
 };

@@ -4,14 +4,12 @@
 #include <string.h>
 
 #include "basic/io.h"
-#include "nvme-keyd/keys/key-neighbours.h"
-#include "nvme-keyd/keys/key-rules.h"
 #include "nvme-keyd/manager/manager-private.h"
 #include "nvme-keyd/manager/transition.h"
 
 /*
- * What all changes of keys share, and adding one. Each change is sealed in the store first and then
- * made in the ring, because only the ring can be rebuilt from the other:
+ * What all changes of keys share. Each change is sealed in the store first and then made in the
+ * ring, because only the ring can be rebuilt from the other:
  *
  *    1. checks, and key_new() and key_fill() for a new key
  *    2. transition_commit()       one commit for all keys that change
@@ -29,8 +27,14 @@ int manager_stage(Manager *m, StoreTransaction *t, Key *k, const Secret *payload
     if (r < 0)
         return r;
     k->source = &m->records;
+    r = key_table_insert(&m->keys, k);
+    if (r < 0) {
+        /* The transaction may have other keys, and be committed. */
+        (void)!store_remove(t, k->id);
+        return r;
+    }
     manager_note_expiry(m, k);
-    return key_table_insert(&m->keys, k);
+    return 0;
 }
 
 int manager_store_failed(int error, char **reterr_detail)
@@ -110,23 +114,6 @@ int manager_settle_pair(Manager *m, const Key *of, const Key *new, const Secret 
     return error;
 }
 
-/* Makes a key for a request if the other keys leave room for it. Returns -EEXIST or -ENOTUNIQ and
- * the key in the way, or an error of key_prepare() or vault_require_writable(). */
-static int prepare(Manager *m, const KeyRequest *q, Key **ret, Key **ret_other,
-                   char **reterr_detail)
-{
-    const KeyCheck check = {.force = q->force, .kernel_is_exact = publisher_kernel_is_exact()};
-    _cleanup_(key_freep) Key *k = NULL;
-    int r;
-
-    if ((r = key_prepare(q, &k, reterr_detail)) < 0 ||
-        (r = vault_require_writable(m->vault, reterr_detail)) < 0 ||
-        (r = key_check_neighbours(&m->keys, k, &check, ret_other, reterr_detail)) < 0)
-        return r;
-    *ret = TAKE_PTR(k);
-    return 0;
-}
-
 static bool same_configured(const Secret *a, const Secret *b)
 {
     const uint8_t *x, *y;
@@ -160,36 +147,6 @@ int manager_check_revoked(const Manager *m, const Key *new, const Secret *payloa
                 "another one",
                 k->id);
     }
-    return 0;
-}
-
-int manager_add(Manager *m, const KeyRequest *request, Key **ret, char **reterr_detail)
-{
-    const KeyCheck check = {.force = request->force,
-                            .kernel_is_exact = publisher_kernel_is_exact()};
-    _cleanup_(transition_done) Transition t = {.m = m};
-    _cleanup_(secret_freep) Secret *payload = NULL;
-    _cleanup_(key_freep) Key *k = NULL;
-    Key *new;
-    int r;
-
-    r = prepare(m, request, &k, ret, reterr_detail);
-    if (r < 0 || request->dry_run)
-        return r;
-    /* The identities are known by now. The store comes last, so that none is made for a key that is
-     * refused. */
-    if ((r = key_fill(k, request->configured, &payload, reterr_detail)) < 0 ||
-        (r = key_check_neighbours(&m->keys, k, &check, ret, reterr_detail)) < 0 ||
-        (r = manager_check_revoked(m, k, payload, reterr_detail)) < 0 ||
-        (r = vault_require_store(m->vault, reterr_detail)) < 0)
-        return r;
-
-    new = k;
-    if ((r = transition_add(&t, &k, payload)) < 0 || (r = transition_commit(&t)) < 0)
-        return manager_store_failed(r, reterr_detail);
-    /* The key is stored even if publishing fails; its serials show whether it is in the ring. */
-    (void)!manager_settle_pair(m, new, new, payload);
-    *ret = new;
     return 0;
 }
 

@@ -59,7 +59,7 @@ size_t import_index(const Key *k);
  * names are kept in between: each PSK is derived again where it is needed. Takes n log n time for n
  * keys in store and import together. Returns -E2BIG past IMPORT_KEYS_MAX, -EINVAL, both with the
  * index in *reterr_fault, -EEXIST or, if all conflicts are of names, -ENOTUNIQ, with the conflicts,
- * or another error of manager_add(). The caller releases *ret with import_result_done().
+ * or another error of ManagerAdded. The caller releases *ret with import_result_done().
  * *reterr_fault, zeroed by the caller, is released by import_fault_done(). */
 int manager_import(Manager *m, const ImportRequest *q, ImportResult *ret, ImportFault *reterr_fault,
                    char **reterr_detail) _must_check_;

@@ -11,8 +11,8 @@
 
 /* Shared by the files of the Manager: manager.c (configuration, reconciling), look.c (state for
  * readers), store.c (keys of the store), transition.c (changes of keys that take effect together),
- * change.c (what changes share, add), rotation.c (rotate, activate), ending.c (retire, revoke,
- * remove), retire.c (steps at their time), import.c, export.c, override.c (handed-in keys),
+ * change.c (what changes share), adding.c (add), rotation.c (rotate, activate), ending.c (retire,
+ * revoke, remove), retire.c (steps at their time), import.c, export.c, override.c (handed-in keys),
  * controllers.c and controller-watch.c (connections). */
 
 /* See manager_watch_controllers(). */
@@ -30,6 +30,14 @@ typedef struct TakenSteps {
     TakenStep *items;
     size_t n, n_reported;
 } TakenSteps;
+
+/* Keys that were added and are not committed yet. */
+typedef struct Addition Addition;
+typedef struct Batch {
+    Transition transition;
+    Addition *additions;
+    size_t n, n_max;
+} Batch;
 
 struct Manager {
     Config config;
@@ -52,6 +60,7 @@ struct Manager {
     uint64_t look_revision;
     uint64_t look_usec; /* CLOCK_MONOTONIC, until when look is valid; 0: it is not */
     KeyTable keys;
+    Batch batch;            /* empty between two calls */
     KeySource records;      /* source of the keys that the store has */
     size_t n_handed_in;     /* keys without a record: the handed-in ones */
     bool overrides_pending; /* a handed-in key has been overridden */
@@ -131,7 +140,7 @@ void manager_forget_problems(Manager *m);
 
 /* Adds a new key to a transaction and, with the id that it gets there, to the table, which owns it
  * on success, so that nothing after the commit can fail. If the transaction fails, remove the key
- * with key_table_remove(). */
+ * with key_table_remove(). After an error the transaction can go on without the key. */
 int manager_stage(Manager *m, StoreTransaction *t, Key *k, const Secret *payload) _must_check_;
 /* Sets the detail for a failed transaction and maps its error: to our callers -ENOENT means "no
  * such key", so errors of the store become -EIO. */

@@ -48,6 +48,7 @@ int manager_new(sd_event *event, const Config *config, const char *state_dir, Ev
         prober_new(event, probe ? probe : NAMES_PROBE_SOCKET, &m->prober) < 0 ||
         guard_new(event, m->publisher, &m->guard) < 0 || follow_new(event, m, &m->follow) < 0)
         return -ENOMEM;
+    m->batch.transition.m = m;
     m->records = (KeySource){.unseal = unseal_record, .userdata = m, .is_persistent = true};
     /* Until credentials have been read we cannot tell which of their keys are gone. */
     m->incomplete = true;

@@ -93,12 +93,24 @@ void manager_begin_list(Manager *m, KeyCursor *cursor);
 
 /* The following functions log nothing. *reterr_detail gets a line for people, to be freed. */
 
-/* Adds an active key and publishes it, overriding a handed-in key for its pair; with dry_run it
- * sets *ret to NULL. Returns -EINVAL (see detail), -EEXIST (the active key *ret has this pair and
- * role), -ENOTUNIQ (shadows *ret), -ENODATA (this machine has no host NQN), or an error of the
- * store. A key that was stored but could not be published is a success; its serials show it. */
-int manager_add(Manager *m, const KeyRequest *request, Key **ret, char **reterr_detail)
-    _must_check_;
+/* The end of an addition. error: 0 with the new key k, or -EEXIST (the active key k has this pair
+ * and role) or -ENOTUNIQ (shadows k); and without a key -EINVAL, -ENODATA (this machine has no host
+ * NQN), or an error of the store. detail: a line for people, or NULL. A key that was stored but
+ * could not be published is a success; its serials show it. */
+typedef void (*ManagerAdded)(int error, Key *k, const char *detail, void *userdata);
+
+/* Adds an active key, which the next manager_commit() stores and publishes, overriding a handed-in
+ * key for its pair. done is called once: by that commit, or, if the key is refused, before this
+ * returns. Call manager_commit() before any other function of the Manager, and before the event
+ * loop goes on. */
+void manager_add(Manager *m, const KeyRequest *request, ManagerAdded done, void *userdata);
+/* Commits the keys that were added, all or none: a failure is the error of each of them. Does
+ * nothing without such keys. */
+void manager_commit(Manager *m);
+/* Commits, and then checks all that manager_add() checks before it needs the PSK. Returns its
+ * errors; *reterr_other: the key in the way. */
+int manager_check_add(Manager *m, const KeyRequest *request, Key **reterr_other,
+                      char **reterr_detail) _must_check_;
 
 /* Reconciles the ring with the known keys, and begins to open the store if it is not open. Does not
  * change the store. Returns 1 while the store is being opened (the ring has the handed-in keys at

@@ -107,15 +107,12 @@ const Store *manager_store(const Manager *m)
 bool manager_await_add(Manager *m, const KeyRequest *request)
 {
     _cleanup_(freep) char *detail = NULL;
-    KeyRequest q = *request;
     Key *other;
 
     if (!vault_await(m->vault))
         return false;
-    if (vault_store(m->vault) || q.dry_run)
-        return true;
-    q.dry_run = true;
-    return manager_add(m, &q, &other, &detail) < 0 || vault_await_new(m->vault);
+    return vault_store(m->vault) || request->dry_run ||
+           manager_check_add(m, request, &other, &detail) < 0 || vault_await_new(m->vault);
 }
 
 bool manager_await_import(Manager *m, const ImportRequest *request)

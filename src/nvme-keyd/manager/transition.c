@@ -26,20 +26,39 @@ static int begin(Transition *t)
     return store_begin(vault_store(t->m->vault), &t->store);
 }
 
+static int make_room_to_add(Transition *t)
+{
+    size_t n_max = 2 * t->n_added_max + 1;
+    Key **grown;
+
+    if (t->n_added < t->n_added_max)
+        return 0;
+    grown = reallocarray(t->added, n_max, sizeof(*grown));
+    if (!grown)
+        return -ENOMEM;
+    t->added = grown;
+    t->n_added_max = n_max;
+    return 0;
+}
+
 int transition_add(Transition *t, Key **k, const Secret *payload)
 {
     int r = begin(t);
 
     if (r == 0)
-        r = manager_stage(t->m, t->store, *k, payload);
+        r = make_room_to_add(t);
     if (r == 0)
-        t->added = TAKE_PTR(*k);
-    return r;
+        r = manager_stage(t->m, t->store, *k, payload);
+    if (r < 0)
+        return r;
+    (*k)->is_changing = true;
+    t->added[t->n_added++] = TAKE_PTR(*k);
+    return 0;
 }
 
 int transition_take(Transition *t, Key *k)
 {
-    if (k->is_changing || k == t->added)
+    if (k->is_changing)
         return 0;
     if (t->n == t->n_max) {
         size_t n_max = 2 * t->n_max + 4;
@@ -177,14 +196,14 @@ int transition_commit(Transition *t)
         emit(t, t->former[i].key, t->former[i].state);
         t->former[i].key->is_changing = false;
     }
-    if (t->added) {
-        settle(t, t->added);
+    for (size_t i = 0; i < t->n_added; i++) {
+        settle(t, t->added[i]);
+        t->added[i]->is_changing = false;
         /* The one that it replaces is among the others. */
         if (t->n > 0)
-            emit(t, t->added, KEY_PENDING);
+            emit(t, t->added[i], KEY_PENDING);
     }
-    t->n = 0;
-    t->added = NULL;
+    t->n = t->n_added = 0;
     manager_forget_look(t->m);
     return 0;
 }
@@ -196,8 +215,9 @@ void transition_done(Transition *t)
         t->former[i].key->is_changing = false;
     }
     free(t->former);
-    if (t->added)
-        key_table_remove(&t->m->keys, t->added);
+    for (size_t i = 0; i < t->n_added; i++)
+        key_table_remove(&t->m->keys, t->added[i]);
+    free(t->added);
     store_end(t->store);
     *t = (Transition){.m = t->m};
 }

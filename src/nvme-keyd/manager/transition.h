@@ -10,7 +10,7 @@
  *
  *    _cleanup_(transition_done) Transition t = {.m = m};
  *
- *    transition_add()       a new key, which enters the table
+ *    transition_add()       new keys, which enter the table
  *    transition_apply()     an event in the life of a key, or
  *    transition_take()      any other change of its record, made by the caller afterwards
  *    transition_commit()
@@ -25,11 +25,12 @@ typedef struct Transition {
     StoreTransaction *store;
     Former *former; /* lives of the keys before they were changed */
     size_t n, n_max;
-    Key *added;
+    Key **added;
+    size_t n_added, n_added_max;
     uint64_t now_usec; /* the time of all changes */
 } Transition;
 
-/* Takes *k over on success. One key for each transition. */
+/* Takes *k over on success. An error leaves the rest of the transition as it is. */
 int transition_add(Transition *t, Key **k, const Secret *payload) _must_check_;
 
 /* To be called before a key is changed. Returns -ENOMEM. */
