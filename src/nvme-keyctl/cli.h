@@ -29,19 +29,23 @@ typedef struct Options {
     size_t n_subsysnqns;
     const char **force_for; /* each --force-for=, checked */
     size_t n_force_for;
+    const char **to; /* each --to= */
+    size_t n_to;
     const char *subsysnqn, *hostnqn, *role, *versions, *derivation, *hash, *comment;
     const char *key_file;
     const char *tpm2_pcrs, *with_key;
     const char *address;
     const char *at, *in;
     const char *match;
+    const char *issuer, *issuer_key, *machine_key;
+    uint64_t generation; /* 0: the default */
     const char *state;
     const char *socket;
     uint64_t lifetime_usec, older_than_usec; /* 0 if not given */
     uint64_t timeout_usec; /* for a call, including the connection; 0: the default of the verb */
     bool generate, print_key, force, dry_run, check, rollback_counter, new_tpm, help, version;
     bool stalled, target, when_unused, same_psk, revert, wait, no_block;
-    bool no_pager;
+    bool no_pager, tombstone;
     JsonMode json;
     bool legend;
     unsigned columns;     /* of the terminal; 0 if standard output is none */
@@ -143,6 +147,9 @@ void cli_report_users(const Options *o, const char *id);
 /* Verbs, one file for each group; usage and options are in main.c. */
 int verb_add(const Options *o);
 int verb_controllers(const Options *o);
+int verb_envelope_issuer(const Options *o);
+int verb_envelope_seal(const Options *o);
+int verb_envelope_show(const Options *o);
 int verb_generate(const Options *o);
 int verb_identity(const Options *o);
 int verb_import(const Options *o);

@@ -74,7 +74,12 @@ static int refuse_secrets(int argc, char **argv)
 
 static bool may_repeat(const Option *option)
 {
-    return strcmp(option->name, "subsysnqn") == 0 || strcmp(option->name, "force-for") == 0;
+    static const char *const names[] = {"subsysnqn", "force-for", "to"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        if (strcmp(option->name, names[i]) == 0)
+            return true;
+    return false;
 }
 
 /* *given has a bit for each row of the options. Several --subsysnqn= are checked per verb. */

@@ -4,8 +4,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "basic/crypto-memory.h"
 #include "basic/names.h"
 #include "build-config.h"
 #include "nvme-keyctl/command-line.h"
@@ -50,6 +52,12 @@
 /* A verb that takes it uses a pager. */
 #define OPT_NO_PAGER OPT(31)
 #define OPT_FORCE_FOR OPT(32)
+#define OPT_TO OPT(33)
+#define OPT_ISSUER OPT(34)
+#define OPT_ISSUER_KEY OPT(35)
+#define OPT_TOMBSTONE OPT(36)
+#define OPT_GENERATION OPT(37)
+#define OPT_MACHINE_KEY OPT(38)
 
 #define OPTS_PAIR (OPT_SUBSYSNQN | OPT_HOSTNQN)
 #define OPTS_NEW                                                                                   \
@@ -63,6 +71,8 @@ static int set_json(Options *o, const char *value);
 static int set_no_legend(Options *o, const char *value);
 static int set_subsysnqn(Options *o, const char *value);
 static int set_force_for(Options *o, const char *value);
+static int set_to(Options *o, const char *value);
+static int set_generation(Options *o, const char *value);
 static int set_timeout(Options *o, const char *value);
 static int set_lifetime(Options *o, const char *value);
 static int set_older_than(Options *o, const char *value);
@@ -112,6 +122,18 @@ static const Option option_table[] = {
     {OPT_FORCE, "force", NULL, MEMBER(force), NULL, "override a refusal"},
     {OPT_FORCE_FOR, "force-for", "NQN", SETTER(set_force_for), NULL,
      "import although this subsystem may get the key of another"},
+    {OPT_TO, "to", "FILE", SETTER(set_to), NULL,
+     "certificate of a machine that an envelope is for"},
+    {OPT_ISSUER, "issuer", "FILE", MEMBER(issuer), NULL,
+     "certificate of the issuer of an envelope"},
+    {OPT_ISSUER_KEY, "issuer-key", "FILE", MEMBER(issuer_key), NULL,
+     "its private key: a file, or a URI for OpenSSL"},
+    {OPT_MACHINE_KEY, "machine-key", "FILE", MEMBER(machine_key), NULL,
+     "open an envelope by the key of a machine"},
+    {OPT_TOMBSTONE, "tombstone", NULL, MEMBER(tombstone), NULL,
+     "have the machines remove the pair"},
+    {OPT_GENERATION, "generation", "NUMBER", SETTER(set_generation), NULL,
+     "of the pair, higher than any before (the time)"},
     {OPT_CHECK, "check", NULL, MEMBER(check), NULL,
      "print one line; the exit status is the result"},
     {OPT_DRY_RUN, "dry-run", NULL, MEMBER(dry_run), NULL, "only say what would be done"},
@@ -198,6 +220,15 @@ static const Verb verb_table[] = {
      "export the store, sealed, for a boot image", "the directory"},
     {"store forget", "INDEX", 0, verb_store_forget,
      "remove the TPM counter of a store that is gone", "nvme-keyctl status"},
+    {"Envelopes", NULL, 0, NULL, NULL, NULL},
+    {"envelope issuer", "FILE", 0, verb_envelope_issuer,
+     "make the key of an issuer, and print its certificate", NULL},
+    {"envelope seal", NULL,
+     OPTS_PAIR | OPT_TO | OPT_ISSUER | OPT_ISSUER_KEY | OPT_KEY_FILE | OPT_GENERATE | OPT_HMAC |
+         OPT_IDENTITY_VERSION | OPT_DERIVATION | OPT_LIFETIME | OPT_TOMBSTONE | OPT_GENERATION,
+     verb_envelope_seal, "seal a PSK to the machines of a pair, and sign it", NULL},
+    {"envelope show", "[FILE]", OPT_MACHINE_KEY | OPT_ISSUER, verb_envelope_show,
+     "print which machines an envelope is for, or its pairs", NULL},
     {"Without the service", NULL, 0, NULL, NULL, NULL},
     {"identity", NULL, OPTS_PAIR | OPT_KEY_FILE | OPT_MATCH, verb_identity,
      "print the identities of a PSK, store nothing", NULL},
@@ -229,6 +260,24 @@ static int set_force_for(Options *o, const char *value)
     if (!nqn_is_usable(value, strlen(value)))
         return cli_fail(EXIT_USAGE, "--force-for= needs the NQN of a subsystem");
     o->force_for[o->n_force_for++] = value;
+    return EXIT_OK;
+}
+
+static int set_to(Options *o, const char *value)
+{
+    o->to[o->n_to++] = value;
+    return EXIT_OK;
+}
+
+static int set_generation(Options *o, const char *value)
+{
+    char *end;
+
+    errno = 0;
+    o->generation = strtoull(value, &end, 10);
+    if (errno != 0 || *end != '\0' || value[0] < '0' || value[0] > '9' || o->generation == 0 ||
+        o->generation > INT64_MAX)
+        return cli_fail(EXIT_USAGE, "--generation= needs a number from 1 on");
     return EXIT_OK;
 }
 
@@ -280,7 +329,9 @@ static int run(int argc, char **argv, Options *o, const char **ret_look, pid_t *
     const Verb *verb;
     int r;
 
-    r = secret_memory_init();
+    r = crypto_memory_init();
+    if (r == 0)
+        r = secret_memory_init();
     if (r < 0)
         return cli_fail(EXIT_OTHER,
                         "cannot lock memory for secrets (%s): raise the limit with ulimit -l",
@@ -309,9 +360,11 @@ int main(int argc, char **argv)
 {
     _cleanup_(freep) const char **subsysnqns = calloc((size_t)argc + 1, sizeof(*subsysnqns));
     _cleanup_(freep) const char **force_for = calloc((size_t)argc + 1, sizeof(*force_for));
+    _cleanup_(freep) const char **to = calloc((size_t)argc + 1, sizeof(*to));
     Options o = {.legend = true,
                  .subsysnqns = subsysnqns,
                  .force_for = force_for,
+                 .to = to,
                  .columns = output_columns()};
     const char *look = NULL;
     pid_t pager = 0;
@@ -321,7 +374,7 @@ int main(int argc, char **argv)
     (void)setlocale(LC_CTYPE, "");
     if (r < 0)
         return cli_fail(EXIT_OTHER, "cannot open /dev/null: %s", strerror(-r));
-    if (!subsysnqns || !force_for)
+    if (!subsysnqns || !force_for || !to)
         return cli_out_of_memory();
     r = run(argc, argv, &o, &look, &pager);
     if (pager == 0)

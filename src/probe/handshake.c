@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
-#include <malloc.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <poll.h>
@@ -26,37 +25,6 @@ typedef struct Offer {
     uint8_t first[2]; /* what came first, n_first bytes */
     size_t n_first;
 } Offer;
-
-static void *allocate(size_t size, _unused_ const char *file, _unused_ int line)
-{
-    return malloc(size);
-}
-
-static void wipe_free(void *p, _unused_ const char *file, _unused_ int line)
-{
-    if (p)
-        explicit_bzero(p, malloc_usable_size(p));
-    free(p);
-}
-
-static void *reallocate(void *p, size_t size, const char *file, int line)
-{
-    void *new;
-
-    if (p && size <= malloc_usable_size(p) && size > 0)
-        return p;
-    new = size > 0 ? malloc(size) : NULL;
-    if (new &&p)
-        memcpy(new, p, CONST_MIN(size, malloc_usable_size(p)));
-    if (new || size == 0)
-        wipe_free(p, file, line);
-    return new;
-}
-
-int handshake_init(void)
-{
-    return CRYPTO_set_mem_functions(allocate, reallocate, wipe_free) == 1 ? 0 : -EIO;
-}
 
 /* TLS takes an external PSK as the session that would be resumed. md is the hash of a suite that
  * the peer has chosen already, which can only be ours. */

@@ -6,10 +6,6 @@
 
 #include "probe/packet.h"
 
-/* To be called before any other function of OpenSSL: memory that OpenSSL frees is wiped, because a
- * handshake leaves values there from which its keys can be computed. Returns -EIO too late. */
-int handshake_init(void) _must_check_;
-
 /* What a handshake has shown. */
 typedef struct Handshake {
     ProbeAnswer answer;

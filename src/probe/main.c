@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "basic/crypto-memory.h"
 #include "basic/io.h"
 #include "basic/log.h"
 #include "probe/handshake.h"
@@ -57,7 +58,8 @@ int main(void)
 
     (void)signal(SIGPIPE, SIG_IGN);
     log_setup("nvme-keyd-probe");
-    r = handshake_init();
+    /* A handshake leaves values behind from which its keys can be computed. */
+    r = crypto_memory_init();
     if (r == 0)
         r = secret_memory_init();
     if (r < 0)

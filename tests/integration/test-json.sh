@@ -85,6 +85,10 @@ mkdir -m 700 "$tmp/image"
 json_of "store export" "$tmp/image"
 json_of "slot remove" "$slot"
 
+keyctl_pair=(--issuer=i.pem --issuer-key=i.key --hostnqn="$HOST" --subsysnqn="$SUBSYSTEM" --to=i.pem)
+(cd "$tmp" && ctl envelope issuer i.key >i.pem && ctl envelope seal "${keyctl_pair[@]}" --generate >envelope)
+json_of "envelope show" "$tmp/envelope"
+
 run ctl probe "$(ctl list --state=active --json=short | json 'o["keys"][0]["id"]')" --address=127.0.0.1:1 --json=short
 status=0
 fits probe probe
@@ -92,8 +96,8 @@ wait_for 20 test -s "$tmp/events"
 out=$(<"$tmp/events")
 fits monitor monitor
 
-# Those that are left out need a locked store, or a TPM with a counter of another store.
+# Those that are left out print PEM, or need a locked store, or a TPM with a counter of another store.
 is "every command is in nvme-keyctl(1)" "$(cut -f 1 <<<"$rows" | sort)" \
-    "$(ctl help | grep -E '^  [a-z]' | cut -c 3-26 | sed -E 's/ *\[?[A-Z].*//; s/ *$//' | grep -vx help | sort)"
+    "$(ctl help | grep -E '^  [a-z]' | cut -c 3-26 | sed -E 's/ *\[?[A-Z].*//; s/ *$//' | grep -vxE 'help|envelope (issuer|seal)' | sort)"
 is "every command was tried" "$(printf '%s\n' "${tried[@]}" "slot unlock" "store forget" | sort -u)" "$(cut -f 1 <<<"$rows" | sort)"
 finish
