@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "basic/io.h"
+#include "basic/text.h"
 #include "probe/connect.h"
 #include "probe/handshake.h"
 #include "test.h"
@@ -44,60 +45,48 @@ static int offer(const Peer *p, const char *identity, const uint8_t *psk, PskHas
     return offer_within(p, identity, psk, hash, PATIENCE_USEC, ret);
 }
 
-TEST(accepted_with_sha256)
+TEST(accepted)
 {
-    PEER(.mode = PEER_TLS);
-    Handshake h;
+    static const struct {
+        Peer peer;
+        const char *suite;
+    } rows[] = {
+        {{.identity = PEER_IDENTITY_1, .hash = PSK_HASH_SHA256}, "TLS_AES_128_GCM_SHA256"},
+        {{.identity = PEER_IDENTITY_1_384, .hash = PSK_HASH_SHA384, .size = 48},
+         "TLS_AES_256_GCM_SHA384"},
+        {{.identity = PEER_IDENTITY_0, .hash = PSK_HASH_SHA256, .family = AF_INET6},
+         "TLS_AES_128_GCM_SHA256"},
+    };
 
-    ASSERT_OK(offer(&p, PEER_IDENTITY_1, psk, PSK_HASH_SHA256, &h));
-    ASSERT_EQ(h.answer, PROBE_ACCEPTED);
-    ASSERT_STR(h.detail, "TLS 1.3 handshake with TLS_AES_128_GCM_SHA256");
-    ASSERT_EQ(peer_result(&p), 'c');
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        const Peer *as = &rows[i].peer;
+        PEER(.mode = PEER_TLS, .identity = as->identity, .hash = as->hash, .size = as->size,
+             .family = as->family);
+        Handshake h;
+
+        ASSERT_OK(offer(&p, as->identity, psk, as->hash, &h));
+        ASSERT_EQ(h.answer, PROBE_ACCEPTED);
+        ASSERT_TRUE(text_after(h.detail, "TLS 1.3 handshake with "));
+        ASSERT_STR(text_after(h.detail, "TLS 1.3 handshake with "), rows[i].suite);
+        ASSERT_EQ(peer_result(&p), 'c');
+    }
 }
 
-TEST(accepted_with_sha384)
+/* The alerts are different, but a target need not send any. */
+TEST(wrong_key_or_identity)
 {
-    PEER(.mode = PEER_TLS, .size = 48, .identity = PEER_IDENTITY_1_384, .hash = PSK_HASH_SHA384);
-    Handshake h;
+    for (int i = 0; i < 2; i++) {
+        PEER(.mode = PEER_TLS);
+        Handshake h;
 
-    ASSERT_OK(offer(&p, PEER_IDENTITY_1_384, psk, PSK_HASH_SHA384, &h));
-    ASSERT_EQ(h.answer, PROBE_ACCEPTED);
-    ASSERT_STR(h.detail, "TLS 1.3 handshake with TLS_AES_256_GCM_SHA384");
-    ASSERT_EQ(peer_result(&p), 'c');
-}
-
-TEST(accepted_over_ipv6)
-{
-    PEER(.mode = PEER_TLS, .family = AF_INET6, .identity = PEER_IDENTITY_0);
-    Handshake h;
-
-    ASSERT_OK(offer(&p, PEER_IDENTITY_0, psk, PSK_HASH_SHA256, &h));
-    ASSERT_EQ(h.answer, PROBE_ACCEPTED);
-    ASSERT_EQ(peer_result(&p), 'c');
-}
-
-TEST(wrong_key)
-{
-    PEER(.mode = PEER_TLS);
-    Handshake h;
-
-    peer_psk(2, psk, sizeof(psk));
-    ASSERT_OK(offer(&p, PEER_IDENTITY_1, psk, PSK_HASH_SHA256, &h));
-    ASSERT_EQ(h.answer, PROBE_REFUSED);
-    ASSERT_TRUE(strstr(h.detail, "alert"));
-    ASSERT_TRUE(!h.closed_silently);
-    ASSERT_EQ(peer_result(&p), 'x');
-}
-
-TEST(wrong_identity)
-{
-    PEER(.mode = PEER_TLS);
-    Handshake h;
-
-    ASSERT_OK(offer(&p, PEER_IDENTITY_0, psk, PSK_HASH_SHA256, &h));
-    ASSERT_EQ(h.answer, PROBE_REFUSED);
-    ASSERT_TRUE(strstr(h.detail, "alert"));
-    ASSERT_EQ(peer_result(&p), 'x');
+        if (i == 0)
+            peer_psk(2, psk, sizeof(psk));
+        ASSERT_OK(offer(&p, i == 0 ? PEER_IDENTITY_1 : PEER_IDENTITY_0, psk, PSK_HASH_SHA256, &h));
+        ASSERT_EQ(h.answer, PROBE_REFUSED);
+        ASSERT_TRUE(strstr(h.detail, "alert"));
+        ASSERT_TRUE(!h.closed_silently);
+        ASSERT_EQ(peer_result(&p), 'x');
+    }
 }
 
 TEST(wrong_hash)
@@ -109,68 +98,40 @@ TEST(wrong_hash)
     ASSERT_EQ(h.answer, PROBE_REFUSED);
 }
 
-/* A complete handshake without the PSK would prove nothing about it. */
-TEST(certificate_in_its_place)
+/* Peers that do not know the PSK, each in its way. A complete handshake without the PSK, by a
+ * certificate, would prove nothing about it. */
+TEST(conclusions)
 {
-    PEER(.mode = PEER_CERTIFICATE);
-    Handshake h;
+    static const struct {
+        PeerMode mode;
+        uint64_t usec;
+        ProbeAnswer answer;
+        bool closed_silently;
+        const char *detail;
+    } rows[] = {
+        {PEER_CERTIFICATE, PATIENCE_USEC, PROBE_REFUSED, false,
+         "the handshake failed: certificate verify failed"},
+        {PEER_LIKE_TLSHD, PATIENCE_USEC, PROBE_REFUSED, true,
+         "the target closed the connection during the handshake"},
+        {PEER_CLOSES, PATIENCE_USEC, PROBE_REFUSED, true,
+         "the target closed the connection during the handshake"},
+        {PEER_SILENT, USEC_PER_SEC / 2, PROBE_NO_TLS, false, "the target did not answer in time"},
+        {PEER_HALF, USEC_PER_SEC / 2, PROBE_REFUSED, false,
+         "the target did not finish the handshake in time"},
+        {PEER_GARBAGE, PATIENCE_USEC, PROBE_NO_TLS, false,
+         "the target answered with something that is not TLS"},
+    };
 
-    ASSERT_OK(offer(&p, PEER_IDENTITY_1, psk, PSK_HASH_SHA256, &h));
-    ASSERT_EQ(h.answer, PROBE_REFUSED);
-    ASSERT_STR(h.detail, "the handshake failed: certificate verify failed");
-    ASSERT_EQ(peer_result(&p), 'x');
-}
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        PEER(.mode = rows[i].mode);
+        Handshake h;
 
-TEST(closes_without_an_alert)
-{
-    PEER(.mode = PEER_LIKE_TLSHD);
-    Handshake h;
-
-    ASSERT_OK(offer(&p, PEER_IDENTITY_1, psk, PSK_HASH_SHA256, &h));
-    ASSERT_EQ(h.answer, PROBE_REFUSED);
-    ASSERT_STR(h.detail, "the target closed the connection during the handshake");
-    ASSERT_TRUE(h.closed_silently);
-}
-
-TEST(closes_at_once)
-{
-    PEER(.mode = PEER_CLOSES);
-    Handshake h;
-
-    ASSERT_OK(offer(&p, PEER_IDENTITY_1, psk, PSK_HASH_SHA256, &h));
-    ASSERT_EQ(h.answer, PROBE_REFUSED);
-    ASSERT_TRUE(h.closed_silently);
-}
-
-TEST(silent)
-{
-    PEER(.mode = PEER_SILENT);
-    Handshake h;
-
-    ASSERT_OK(offer_within(&p, PEER_IDENTITY_1, psk, PSK_HASH_SHA256, USEC_PER_SEC / 2, &h));
-    ASSERT_EQ(h.answer, PROBE_NO_TLS);
-    ASSERT_STR(h.detail, "the target did not answer in time");
-}
-
-TEST(stops_in_the_middle)
-{
-    PEER(.mode = PEER_HALF);
-    Handshake h;
-
-    ASSERT_OK(offer_within(&p, PEER_IDENTITY_1, psk, PSK_HASH_SHA256, USEC_PER_SEC / 2, &h));
-    ASSERT_EQ(h.answer, PROBE_REFUSED);
-    ASSERT_STR(h.detail, "the target did not finish the handshake in time");
-    ASSERT_TRUE(!h.closed_silently);
-}
-
-TEST(garbage)
-{
-    PEER(.mode = PEER_GARBAGE);
-    Handshake h;
-
-    ASSERT_OK(offer(&p, PEER_IDENTITY_1, psk, PSK_HASH_SHA256, &h));
-    ASSERT_EQ(h.answer, PROBE_NO_TLS);
-    ASSERT_STR(h.detail, "the target answered with something that is not TLS");
+        ASSERT_OK(offer_within(&p, PEER_IDENTITY_1, psk, PSK_HASH_SHA256, rows[i].usec, &h));
+        ASSERT_STR(h.detail, rows[i].detail);
+        ASSERT_EQ(h.answer, rows[i].answer);
+        ASSERT_EQ(h.closed_silently, rows[i].closed_silently);
+        ASSERT_TRUE(rows[i].mode != PEER_CERTIFICATE || peer_result(&p) == 'x');
+    }
 }
 
 TEST(cancelled)

@@ -86,33 +86,28 @@ TEST(sha384)
     }
 }
 
-TEST(no_tls)
+/* Where a handshake alone would not tell. */
+TEST(other_peers)
 {
-    PEER(.mode = PEER_LIKE_NVME);
-    ProbeReply reply;
+    static const struct {
+        PeerMode mode;
+        ProbeAnswer answer;
+        const char *detail;
+    } rows[] = {
+        {PEER_LIKE_NVME, PROBE_NO_TLS,
+         "the target closes the connection when a TLS handshake begins"},
+        {PEER_LIKE_TLSHD, PROBE_OWN, "the target closed the connection during the handshake"},
+        {PEER_GARBAGE, PROBE_NO_TLS, "the target answered with something that is not TLS"},
+    };
 
-    ASSERT_OK(look(&p, PEER_IDENTITY_1, psk, PSK_HASH_SHA256, &reply));
-    ASSERT_EQ(reply.answer, PROBE_NO_TLS);
-    ASSERT_STR(reply.detail, "the target closes the connection when a TLS handshake begins");
-}
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        PEER(.mode = rows[i].mode);
+        ProbeReply reply;
 
-TEST(refused_without_an_alert)
-{
-    PEER(.mode = PEER_LIKE_TLSHD);
-    ProbeReply reply;
-
-    ASSERT_OK(look(&p, PEER_IDENTITY_1, psk, PSK_HASH_SHA256, &reply));
-    ASSERT_EQ(reply.answer, PROBE_OWN);
-    ASSERT_TRUE(strstr(reply.detail, "closed the connection during the handshake"));
-}
-
-TEST(garbage)
-{
-    PEER(.mode = PEER_GARBAGE);
-    ProbeReply reply;
-
-    ASSERT_OK(look(&p, PEER_IDENTITY_1, psk, PSK_HASH_SHA256, &reply));
-    ASSERT_EQ(reply.answer, PROBE_NO_TLS);
+        ASSERT_OK(look(&p, PEER_IDENTITY_1, psk, PSK_HASH_SHA256, &reply));
+        ASSERT_STR(reply.detail, rows[i].detail);
+        ASSERT_EQ(reply.answer, rows[i].answer);
+    }
 }
 
 TEST(interface_is_missing)
