@@ -123,7 +123,8 @@ import socket
 s = socket.create_server(("'$address'", '$port'))
 while True:
     c = s.accept()[0]
-    c.recv(5, socket.MSG_WAITALL)
+    head = c.recv(5, socket.MSG_WAITALL)
+    c.recv(int.from_bytes(head[3:], "big"), socket.MSG_WAITALL)
     c.close()' &
 proxy=$!
 listens_there() { [ -n "$(ss -Hltn "src $address:$port")" ]; }
