@@ -518,11 +518,9 @@ int reconcile_ring(const Ring *ring, const KeyTable *table, const ReconcileOptio
     if (r < 0)
         return r;
     r = read_controllers(&plan, options, &controllers);
-    if (r < 0) {
-        result.failed++;
-        result.error = r;
-        result.blind = true;
-    }
+    result.blind = r < 0;
+    result.failed += result.blind;
+    result.error = result.blind ? r : result.error;
     if (result.added > 0 && (plan.n_stale > 0 || options->displace_foreign))
         ring_await_lookups(now_monotonic());
     /* A stale key may cover for a key that could not be added. */
