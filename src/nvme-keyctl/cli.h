@@ -112,6 +112,9 @@ void cli_print_json(const Options *o, json_object *object);
  * them. On a terminal it is fitted to the width. Returns an exit code. */
 int cli_print_table(const Options *o, const char *const *cells, size_t n_columns, size_t n_rows);
 
+/* table.c: whether standard output is to have colours, by the terminal and the environment. */
+bool cli_use_colours(const Options *o);
+
 /* Checks an NQN that a person has chosen; what: "host NQN". --force: any that the kernel takes. */
 int cli_check_nqn(const Options *o, const char *name, const char *what);
 /* The host NQN of the options or, by default, of this machine, checked. */
@@ -150,6 +153,7 @@ int verb_controllers(const Options *o);
 int verb_envelope_issuer(const Options *o);
 int verb_envelope_seal(const Options *o);
 int verb_envelope_show(const Options *o);
+int verb_doctor(const Options *o);
 int verb_generate(const Options *o);
 int verb_identity(const Options *o);
 int verb_import(const Options *o);

@@ -205,6 +205,8 @@ static const Verb verb_table[] = {
      "show the state of service, store and keyring", NULL},
     {"sync", NULL, 0, verb_sync, "reconcile the kernel's keyring with the store",
      "nvme-keyctl status"},
+    {"doctor", NULL, OPT_SUBSYSNQN | OPT_NO_PAGER, verb_doctor,
+     "look for what keeps connections from coming up", NULL},
     {"monitor", NULL, 0, verb_monitor, "print what happens to keys, as it happens", NULL},
     {"Slots and store", NULL, 0, NULL, NULL, NULL},
     {"slot list", NULL, OPT_NO_PAGER, verb_slot_list, "list the slots, which open the store", NULL},

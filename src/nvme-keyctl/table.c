@@ -39,7 +39,7 @@ static const char *colour_of(const char *cell)
 }
 
 /* As no-color.org and systemd(1) define them. */
-static bool use_colours(const Options *o)
+bool cli_use_colours(const Options *o)
 {
     const char *term = getenv("TERM"), *colours = getenv("SYSTEMD_COLORS"),
                *no_colour = getenv("NO_COLOR");
@@ -100,7 +100,7 @@ static int print(const Options *o, const Table *t)
 
 int cli_print_table(const Options *o, const char *const *cells, size_t n_columns, size_t n_rows)
 {
-    Table t = {scols_new_table(), cells, n_columns, n_rows, use_colours(o)};
+    Table t = {scols_new_table(), cells, n_columns, n_rows, cli_use_colours(o)};
     int r = t.scols ? print(o, &t) : -ENOMEM;
 
     scols_unref_table(t.scols);

@@ -73,6 +73,10 @@ json_of revoke "$(ctl list --state=active --role=host --json=short | json 'o["ke
 json_of remove "$t"
 json_of status
 json_of sync
+# The exit status is the result.
+run ctl doctor --json=short
+status=0
+fits doctor doctor
 json_of controllers
 json_of move
 json_of identity "${new[@]}" --subsysnqn="$SUBSYSTEM"

@@ -87,6 +87,14 @@ same "nvme-keyctl: exit codes" \
     "$(sed -n 's/^ *EXIT_[A-Z_]* = \([0-9]*\),.*/\1/p' "$SRC/basic/exit-code.h")" \
     "$(section nvme-keyctl.1 'EXIT STATUS' | sed -n 's/^|.*\*\([0-9]*\)\*$/\1/p')"
 
+same "nvme-keyctl: checks of doctor" \
+    "$(sed -nE 's/^ *\{"([a-z-]+)", "[a-z-]+", check_.*/\1/p' "$SRC/nvme-keyctl/doctor/doctor.c")" \
+    "$(section nvme-keyctl.1 'CHECKS OF DOCTOR' | entries)"
+troubles=$(sed -nE 's/^    \{"([^"]*)",.*/\1/p' "$SRC/nvme-keyctl/doctor/trouble.c")
+same "nvme-keyctl: error texts" "$troubles" "$(section nvme-keyctl.1 TROUBLESHOOTING | entries)"
+same "nvme-keyctl: error texts in README.md" "$troubles" \
+    "$(awk '/^## / { inside = $0 == "## It does not connect"; next } inside && /^\| / && !/^\| Printed/' "$TOP/README.md" | sed -E 's/^\| ([^|]*) \|.*/\1/')"
+
 # "-c --config=FILE  read ...": options end at two blanks.
 same "nvme-keyd: options" \
     "$(grep -E '^ +-' <<<"$daemon_help" | sed 's/^ *//; s/  .*//' | tr ' ' '\n')" \

@@ -13,6 +13,8 @@ check "a target with TLS" target_up "$sub" || bail "no target"
 defer target_down
 
 check_fails "connect without a key fails" connect_tls "$sub"
+like "doctor has the error of the kernel, and its cause" "$(nvme-keyctl doctor --no-legend)" \
+    "no valid PSK found.*the keyring had no key"
 
 id=$(nvme-keyctl add --subsysnqn="$sub" <<<"$(new_psk)") || bail "nvme-keyctl add"
 ok "nvme-keyctl add"
@@ -24,6 +26,8 @@ is "the listed serial is the key's" "$serial" "$(key_serial "$(record_identity "
 check "connect" connect_tls "$sub" || bail "no connection"
 defer "disconnect $sub"
 is "the connection uses the listed key" "$(tls_key_of "$sub")" "$serial"
+is "doctor finds no fault on a machine that works" \
+    "$(nvme-keyctl doctor --json=short | jq -r '.lines[] | select(.result == "fail") | .check, .text')" ""
 check "data comes back" data_check "$(bdev_of "$sub")"
 check "disconnect" disconnect "$sub"
 

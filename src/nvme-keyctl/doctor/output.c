@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <string.h>
+
+#include "basic/json.h"
+#include "basic/macro.h"
+#include "nvme-keyctl/doctor/output.h"
+
+#define COLOUR_OFF "\033[0m"
+
+static const char *colour_of(DoctorResult result)
+{
+    static const char *const colours[] = {
+        [DOCTOR_OK] = "\033[32m", [DOCTOR_WARN] = "\033[33m", [DOCTOR_FAIL] = "\033[31m"};
+
+    return colours[result];
+}
+
+static void print_line(const DoctorLine *line, FILE *f, bool colours, int width)
+{
+    (void)fprintf(f, "%s%-4s%s  %-*s  %s\n", colours ? colour_of(line->result) : "",
+                  doctor_result_to_string(line->result), colours ? COLOUR_OFF : "", width,
+                  line->check, line->text);
+    if (line->remedy)
+        (void)fprintf(f, "%*s  -> %s\n", width + 6, "", line->remedy);
+}
+
+void doctor_print(const Doctor *d, FILE *f, bool colours, bool legend)
+{
+    size_t width = 0;
+
+    for (size_t i = 0; i < d->n_lines; i++)
+        width = CONST_MAX(width, strlen(d->lines[i].check));
+    for (size_t i = 0; i < d->n_lines; i++)
+        print_line(&d->lines[i], f, colours, (int)width);
+    if (legend)
+        (void)fprintf(f, "\n%zu ok, %zu warning%s, %zu failure%s.\n", d->counts[DOCTOR_OK],
+                      d->counts[DOCTOR_WARN], d->counts[DOCTOR_WARN] == 1 ? "" : "s",
+                      d->counts[DOCTOR_FAIL], d->counts[DOCTOR_FAIL] == 1 ? "" : "s");
+}
+
+static int line_to_json(const DoctorLine *line, json_object *array)
+{
+    json_object *o = json_object_new_object();
+
+    if (json_append_take(array, o) < 0 || json_add_string(o, "check", line->check) < 0 ||
+        json_add_string(o, "group", line->group) < 0 ||
+        json_add_string(o, "result", doctor_result_to_string(line->result)) < 0 ||
+        json_add_string(o, "text", line->text) < 0)
+        return -ENOMEM;
+    return line->remedy ? json_add_string(o, "remedy", line->remedy) : 0;
+}
+
+int doctor_to_json(const Doctor *d, json_object **ret)
+{
+    _cleanup_(json_putp) json_object *o = json_object_new_object();
+    json_object *lines = json_object_new_array();
+
+    if (json_add_take(o, "lines", lines) < 0 ||
+        json_add_string(o, "result", doctor_result_to_string(doctor_worst(d))) < 0 ||
+        json_add_uint(o, "ok", d->counts[DOCTOR_OK]) < 0 ||
+        json_add_uint(o, "warnings", d->counts[DOCTOR_WARN]) < 0 ||
+        json_add_uint(o, "failures", d->counts[DOCTOR_FAIL]) < 0)
+        return -ENOMEM;
+    for (size_t i = 0; i < d->n_lines; i++)
+        if (line_to_json(&d->lines[i], lines) < 0)
+            return -ENOMEM;
+    *ret = TAKE_PTR(o);
+    return 0;
+}
