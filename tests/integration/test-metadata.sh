@@ -8,7 +8,7 @@
 readonly DIGEST_32=AQgPFh0kKzI5QEdOVVxjanF4f4aNlJuiqbC3vsXM09o=
 readonly DIGEST_48=AQgPFh0kKzI5QEdOVVxjanF4f4aNlJuiqbC3vsXM09rh6O/2/QQLEhkgJy41PENK
 readonly LARGEST=9223372036854775807 TOO_LARGE=9223372036854775808
-readonly META='{"kind":"configured","hostNQN":"'$HOST'","subsystemNQN":"nqn.2026-11.org.example:N","role":"both","state":"retiring","hash":"sha256","derivation":"rfc8446","identityVersions":[1],"created":1,"changed":2,"digest":"'$DIGEST_32'","deadline":'$LARGEST',"step":"revoke","planned":5,"succeeds":"0123456789abcdef","confirmed":6,"follow":true,"expires":7,"comment":"text"}'
+readonly META='{"kind":"configured","hostNQN":"'$HOST'","subsystemNQN":"nqn.2026-11.org.example:N","role":"both","state":"retiring","hash":"sha256","derivation":"rfc8446","identityVersions":[1],"created":1,"changed":2,"digest":"'$DIGEST_32'","deadline":'$LARGEST',"step":"revoke","planned":5,"unsynchronized":true,"succeeds":"0123456789abcdef","confirmed":6,"follow":true,"expires":7,"comment":"text"}'
 readonly DERIVED=${META/configured/derived}
 
 texts=() metas=() verdicts=()
@@ -42,7 +42,8 @@ sound '[1]' '[0,1]'
 sound :1, :0,
 sound :2, ":$LARGEST,"
 sound "$LARGEST" 1
-sound "\"deadline\":$LARGEST,\"step\":\"revoke\",\"planned\":5," ""
+sound "\"deadline\":$LARGEST,\"step\":\"revoke\",\"planned\":5,\"unsynchronized\":true," ""
+sound '"unsynchronized":true,' ""
 sound '"step":"revoke","planned":5,' ""
 sound '"step":"revoke"' '"step":"activate"'
 sound '"step":"revoke"' '"step":"retire"'
@@ -90,6 +91,7 @@ broken :7, :0,
 broken "\"deadline\":$LARGEST," ""
 broken '"step":"revoke",' ""
 broken '"planned":5,' ""
+broken "\"deadline\":$LARGEST,\"step\":\"revoke\",\"planned\":5," ""
 broken '"revoke","planned":5' '"remove","planned":2'
 broken '"revoke"' '"rotate"'
 broken '"revoke"' '""'
@@ -99,6 +101,7 @@ for value in '""' '"0123456789abcde"' '"0123456789abcdef0"' '"0123456789abcdeF"'
 done
 for value in false null 1 '"true"'; do
     broken '"follow":true' "\"follow\":$value"
+    broken '"unsynchronized":true' "\"unsynchronized\":$value"
 done
 broken "$LARGEST" 0
 for value in '' nqn. iqn.2026 'nqn.a b' 'nqn.a;b' 'nqn.a\u0000' $'nqn.\u00fc' 'nqn.a\u0062' "nqn.$(printf '!~%.0s' {1..110})"; do
