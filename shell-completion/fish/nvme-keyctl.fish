@@ -81,7 +81,7 @@ function __nvme_keyctl_arguments
             printf '%s\n' tpm2 systemd-creds recovery
         case 'slot remove' 'slot reseal'
             __nvme_keyctl_slots
-        case show rotate activate retire revoke remove probe
+        case show adopt rotate activate retire revoke remove probe
             __nvme_keyctl_keys
         case move
             __nvme_keyctl_column 6

@@ -27,8 +27,9 @@
 #define NAMES_RUNNING_UNITS "/run/systemd/units"
 /* The host's NVMe controllers, as the kernel shows them. */
 #define NAMES_CONTROLLERS "/sys/class/nvme"
-/* The hosts of its NVMe target, and its counters of TLS. */
+/* The hosts of its NVMe target, the subsystems of that, and its counters of TLS. */
 #define NAMES_TARGET_HOSTS "/sys/kernel/debug/nvmet"
+#define NAMES_TARGET_SUBSYSTEMS "/sys/kernel/config/nvmet/subsystems"
 #define NAMES_TLS_STAT "/proc/net/tls_stat"
 /* The ports of its NVMe target. */
 #define NAMES_TARGET_PORTS "/sys/kernel/config/nvmet/ports"
@@ -72,6 +73,7 @@
 #define NAMES_ENV_CONTROLLERS "NVME_KEYD_CONTROLLERS"
 #define NAMES_ENV_PROBE "NVME_KEYD_PROBE"
 #define NAMES_ENV_TARGET_HOSTS "NVME_KEYD_TARGET_HOSTS"
+#define NAMES_ENV_TARGET_SUBSYSTEMS "NVME_KEYD_TARGET_SUBSYSTEMS"
 #define NAMES_ENV_TLS_STAT "NVME_KEYD_TLS_STAT"
 #define NAMES_ENV_TARGET_PORTS "NVME_KEYD_TARGET_PORTS"
 #define NAMES_ENV_TLSHD_PROGRAM "NVME_KEYD_TLSHD_PROGRAM"

@@ -233,6 +233,59 @@ int ring_list(const Ring *r, RingList *ret)
     return 0;
 }
 
+void ring_others_done(const RingOthers *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        free(l->items[i].description);
+    free(l->items);
+}
+
+/* Returns -ENOENT for a key of this type, and what cannot be described. */
+static int describe_other(int32_t serial, const char *type, RingOther *ret)
+{
+    char text[DESCRIBE_MAX + 1];
+    long n = keyctl_describe(serial, text, sizeof(text) - 1);
+    RingKey parts = {0};
+    int e;
+
+    if (n < 0 || (size_t)n >= sizeof(text))
+        return -ENOENT;
+    text[n] = '\0';
+    n = (long)strcspn(text, ";");
+    *ret = (RingOther){.serial = serial};
+    if ((size_t)n >= sizeof(ret->type))
+        return -ENOENT;
+    memcpy(ret->type, text, (size_t)n);
+    if (strcmp(ret->type, type) == 0)
+        return -ENOENT;
+    e = parse_description(text, ret->type, &parts);
+    ret->description = parts.description;
+    return e == -ENOMEM ? e : e < 0 ? -ENOENT : 0;
+}
+
+int ring_list_others(const Ring *r, RingOthers *ret)
+{
+    _cleanup_(freep) int32_t *serials = NULL;
+    _cleanup_(ring_others_done) RingOthers list = {NULL, 0};
+    size_t n = 0;
+    int e = links_read(r->serial, &serials, &n);
+
+    if (e < 0)
+        return e;
+    list.items = calloc(n + 1, sizeof(*list.items));
+    if (!list.items)
+        return -ENOMEM;
+    for (size_t i = 0; i < n; i++) {
+        e = describe_other(serials[i], r->key_type, &list.items[list.n]);
+        if (e == -ENOMEM)
+            return e;
+        list.n += e == 0;
+    }
+    *ret = list;
+    list = (RingOthers){NULL, 0};
+    return 0;
+}
+
 bool ring_updates(const Ring *r)
 {
     return strcmp(r->key_type, NAMES_KEY_TYPE_STAND_IN) == 0;
@@ -372,6 +425,22 @@ int ring_under_construction(int32_t **ret, size_t *ret_n)
     *ret = TAKE_PTR(serials);
     *ret_n = n;
     return 0;
+}
+
+int ring_read(int32_t serial, Secret **ret)
+{
+    _cleanup_(secret_freep) Secret *bytes = secret_new(PAYLOAD_MAX + 1);
+    long n;
+
+    if (!bytes)
+        return -ENOMEM;
+    n = keyctl_read(serial, (char *)bytes->data, bytes->size);
+    if (n < 0)
+        return -errno;
+    if (n != 32 && n != PAYLOAD_MAX)
+        return -EMSGSIZE;
+    *ret = secret_new_copy(bytes->data, (size_t)n);
+    return *ret ? 0 : -ENOMEM;
 }
 
 int ring_key_equals(int32_t serial, const void *payload, size_t size)

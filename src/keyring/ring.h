@@ -62,6 +62,23 @@ int32_t ring_serial(const Ring *r);
 /* Lists the keys, linear in their number. Release with ring_list_done(). */
 int ring_list(const Ring *r, RingList *ret) _must_check_;
 
+/* Something in the ring that is no key of its type, such as a secret of DH-HMAC-CHAP. */
+typedef struct RingOther {
+    int32_t serial;
+    char type[32];
+    char *description;
+} RingOther;
+
+typedef struct RingOthers {
+    RingOther *items;
+    size_t n;
+} RingOthers;
+
+void ring_others_done(const RingOthers *l);
+
+/* Lists what ring_list() leaves out because of its type. Release with ring_others_done(). */
+int ring_list_others(const Ring *r, RingOthers *ret) _must_check_;
+
 /* Describes a key by its serial, also one that is in no ring any more. Free ret->description.
  * Returns -ENOKEY for a key that is gone, or no key of the ring's type; -EKEYREVOKED, -EKEYEXPIRED,
  * -EACCES, or -ENOMEM. */
@@ -128,6 +145,10 @@ int ring_revoke(const Ring *r, int32_t serial) _must_check_;
  * Linear in the keys that we can see. Free *ret. Returns -ENOMEM, or an error of reading
  * /proc/keys. */
 int ring_under_construction(int32_t **ret, size_t *ret_n) _must_check_;
+
+/* Reads the payload of a key, which must not be under construction. Returns -EMSGSIZE for one that
+ * is no TLS PSK of 32 or 48 bytes, -ENOMEM, or the error of keyctl_read(3). */
+int ring_read(int32_t serial, Secret **ret) _must_check_;
 
 /* Returns 1 when the key's payload equals these bytes (compared in constant time), 0 when not. */
 int ring_key_equals(int32_t serial, const void *payload, size_t size) _must_check_;

@@ -45,7 +45,7 @@ typedef struct Options {
     uint64_t timeout_usec; /* for a call, including the connection; 0: the default of the verb */
     bool generate, print_key, force, dry_run, check, rollback_counter, new_tpm, help, version;
     bool stalled, target, when_unused, same_psk, revert, wait, no_block;
-    bool no_pager, tombstone;
+    bool no_pager, tombstone, all, from_keyring;
     JsonMode json;
     bool legend;
     unsigned columns;     /* of the terminal; 0 if standard output is none */
@@ -147,8 +147,12 @@ int cli_wait_unused(const Options *o, const char *id);
 /* Prints which hosts use the key, nothing if there is none or the kernel does not show it. */
 void cli_report_users(const Options *o, const char *id);
 
+/* verb-adopt.c: has the service adopt all keys of the keyring, or those of the options. */
+int cli_adopt(const Options *o, bool all);
+
 /* Verbs, one file for each group; usage and options are in main.c. */
 int verb_add(const Options *o);
+int verb_adopt(const Options *o);
 int verb_controllers(const Options *o);
 int verb_envelope_issuer(const Options *o);
 int verb_envelope_seal(const Options *o);

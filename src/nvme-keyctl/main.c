@@ -58,6 +58,8 @@
 #define OPT_TOMBSTONE OPT(36)
 #define OPT_GENERATION OPT(37)
 #define OPT_MACHINE_KEY OPT(38)
+#define OPT_ALL OPT(39)
+#define OPT_FROM_KEYRING OPT(40)
 
 #define OPTS_PAIR (OPT_SUBSYSNQN | OPT_HOSTNQN)
 #define OPTS_NEW                                                                                   \
@@ -145,6 +147,9 @@ static const Option option_table[] = {
     {OPT_WHEN_UNUSED, "when-unused", NULL, MEMBER(when_unused), NULL,
      "wait until no host uses the key of a target"},
     {OPT_NO_PAGER, "no-pager", NULL, MEMBER(no_pager), NULL, "print to the terminal itself"},
+    {OPT_ALL, "all", NULL, MEMBER(all), NULL, "adopt all keys of other programs"},
+    {OPT_FROM_KEYRING, "from-keyring", NULL, MEMBER(from_keyring), NULL,
+     "import what is in the keyring, as adopt --all does"},
     {OPT_TPM2_PCRS, "tpm2-pcrs", "LIST", MEMBER(tpm2_pcrs), NULL,
      "bind a slot to these PCRs, such as 7+14 (7)"},
     {OPT_WITH_KEY, "with-key", "KEY", MEMBER(with_key), NULL,
@@ -180,8 +185,10 @@ static const Verb verb_table[] = {
      LOOK_KEYS},
     {"import", "[FILE]",
      OPTS_PAIR | OPT_ROLE | OPT_IDENTITY_VERSION | OPT_DERIVATION | OPT_FORCE | OPT_FORCE_FOR |
-         OPT_DRY_RUN,
+         OPT_DRY_RUN | OPT_FROM_KEYRING,
      verb_import, "store all PSKs of a file of nvme-cli, nvme-stas or SPDK, or none", LOOK_KEYS},
+    {"adopt", "[KEY]", OPTS_PAIR | OPT_ROLE | OPT_FORCE | OPT_DRY_RUN | OPT_ALL, verb_adopt,
+     "store PSKs that other programs put into the keyring", LOOK_KEYS},
     {"remove", "ID", OPTS_LIFE | OPT_WHEN_UNUSED, verb_remove, "remove a PSK", LOOK_KEYS},
     {"Rotation", NULL, 0, NULL, NULL, NULL},
     {"rotate", "ID",

@@ -148,12 +148,24 @@ static int print_result(ImportRead *r, json_object *reply)
     return EXIT_OK;
 }
 
+static int import_from_keyring(const Options *o)
+{
+    if (o->arguments[0] || o->subsysnqn || o->hostnqn || o->versions || o->derivation ||
+        o->n_force_for > 0)
+        return cli_fail(EXIT_USAGE, "--from-keyring takes keys as they are, and of options only "
+                                    "--role=, --force and --dry-run");
+    return cli_adopt(o, true);
+}
+
 int verb_import(const Options *o)
 {
     _cleanup_(import_read_done) ImportRead read = {.o = o};
     _cleanup_(json_putp) json_object *reply = NULL;
-    int r = import_read(o, &read);
+    int r;
 
+    if (o->from_keyring)
+        return import_from_keyring(o);
+    r = import_read(o, &read);
     if (r == EXIT_OK)
         r = send_keys(&read, &reply);
     if (r == EXIT_OK)

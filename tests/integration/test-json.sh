@@ -63,6 +63,8 @@ echo "$HOST nqn.2026-11.org.example:i $(psk two)" >"$tmp/keys"
 chmod 600 "$tmp/keys"
 json_of import "$tmp/keys" --dry-run
 json_of import "$tmp/keys"
+keyctl padd user "NVMe0R01 $HOST nqn.2026-11.org.example:adopted" "$(ring)" <<<"$(printf '%031d' 0)" >/dev/null
+json_of adopt --all
 json_of show "$a"
 json_of rotate "$a" --generate --address=127.0.0.1:1
 json_of rotate "$t" --generate

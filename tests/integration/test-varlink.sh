@@ -82,6 +82,7 @@ base = {
     "Generate": {"subsystemNQN": "nqn.x:z", "hostNQN": "nqn.host"},
     "Rotate": {"id": "0" * 16},
     "Import": {"keys": [], "dryRun": True},
+    "Adopt": {"dryRun": True},
     "Activate": {"id": "0" * 16},
     "Revert": {"id": "0" * 16},
     "Retire": {"id": "0" * 16},
@@ -306,7 +307,7 @@ chmod 644 "$tmp/nobody.py" "$tmp/varlink.py"
 chmod 755 "$tmp"
 chmod 666 "$varlink"
 methods=(org.varlink.service.GetInfo)
-for method in Add Generate Import List Describe Rotate Activate Revert Retire Revoke Remove Probe Sync Status; do
+for method in Add Adopt Generate Import List Describe Rotate Activate Revert Retire Revoke Remove Probe Sync Status; do
     methods+=("org.nvmekeyd.Manager.$method")
 done
 relay setpriv --reuid=65534 --regid=65534 --clear-groups \

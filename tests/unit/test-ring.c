@@ -255,3 +255,36 @@ TEST(read_only)
     ASSERT_EQ(ring_add(r, IDENTITY, PAYLOAD, 32, false, &serial), -EACCES);
     ASSERT_EQ(serial, 4711);
 }
+
+/* What is in the ring and no key of its type, and payloads of other programs. */
+TEST(others_and_payloads)
+{
+    _cleanup_(ring_others_done) RingOthers others = {NULL, 0};
+    _cleanup_(secret_freep) Secret *bytes = NULL;
+    key_serial_t keyring, logon, large;
+    int32_t serial;
+    RING;
+
+    ASSERT_OK(ring_add(r, IDENTITY, PAYLOAD, 32, false, &serial));
+    keyring = add_key("keyring", "a keyring; of ours", NULL, 0, ring_serial(r));
+    logon = add_key("logon", "x:y", PAYLOAD, 32, ring_serial(r));
+    large = add_key("user", "large", PAYLOAD PAYLOAD, 64, ring_serial(r));
+    ASSERT_TRUE(keyring > 0 && logon > 0 && large > 0);
+    ASSERT_OK(ring_list_others(r, &others));
+    ASSERT_EQ(others.n, 2);
+    for (size_t i = 0; i < 2; i++) {
+        bool first = others.items[i].serial == keyring;
+
+        ASSERT_STR(others.items[i].type, first ? "keyring" : "logon");
+        ASSERT_STR(others.items[i].description, first ? "a keyring; of ours" : "x:y");
+        ASSERT_EQ(others.items[i].serial, first ? keyring : logon);
+    }
+
+    ASSERT_OK(ring_read(serial, &bytes));
+    ASSERT_EQ(bytes->size, 32);
+    ASSERT_TRUE(memcmp(bytes->data, PAYLOAD, 32) == 0);
+    bytes = secret_free(bytes);
+    ASSERT_EQ(ring_read(large, &bytes), -EMSGSIZE);
+    ASSERT_EQ(ring_read(logon, &bytes), -EOPNOTSUPP);
+    ASSERT_EQ(ring_read(0x7ffffff0, &bytes), -ENOKEY);
+}

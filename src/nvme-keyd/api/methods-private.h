@@ -28,6 +28,10 @@ int method_status(VarlinkCall *call, json_object *p, void *userdata);
 bool gate_import(const VarlinkCall *call, json_object *p, void *userdata);
 int method_import(VarlinkCall *call, json_object *p, void *userdata);
 
+/* Adopt; the gate has the store made if there is a key to be adopted. */
+bool gate_adopt(const VarlinkCall *call, json_object *p, void *userdata);
+int method_adopt(VarlinkCall *call, json_object *p, void *userdata);
+
 /* Monitor. */
 int method_monitor(VarlinkCall *call, json_object *p, void *userdata);
 

@@ -356,6 +356,8 @@ static const char *const rotate_parameters[] = {
     "expiresInSec", "at",  "in",      "force", "returnPSK",        "dryRun",     NULL};
 static const char *const import_parameters[] = {
     "keys", "dryRun", "role", "identityVersions", "derivation", "force", "forceFor", NULL};
+static const char *const adopt_parameters[] = {
+    "serial", "identity", "id", "hostNQN", "subsystemNQN", "role", "force", "dryRun", NULL};
 static const char *const export_store_parameters[] = {"subsystemNQNs", NULL};
 static const char *const id_parameters[] = {"id", NULL};
 static const char *const probe_parameters[] = {"id",          "address",       "port",
@@ -378,6 +380,7 @@ static const VarlinkMethod methods[] = {
      gate_generate},
     {"Import", VARLINK_METHOD_ROOT | VARLINK_METHOD_SENSITIVE, method_import, import_parameters,
      gate_import},
+    {"Adopt", VARLINK_METHOD_ROOT, method_adopt, adopt_parameters, gate_adopt},
     {"List", VARLINK_METHOD_MORE_REQUIRED, method_list, no_parameters, gate_store},
     {"Describe", 0, method_describe, id_parameters, gate_key},
     {"Rotate", VARLINK_METHOD_ROOT | VARLINK_METHOD_SENSITIVE, method_rotate, rotate_parameters,

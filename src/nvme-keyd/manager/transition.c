@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "basic/clock.h"
@@ -21,7 +22,7 @@ static int begin(Transition *t)
 {
     if (t->now_usec == 0)
         t->now_usec = now_realtime();
-    if (t->store || store_is_export(vault_store(t->m->vault)))
+    if (t->store || t->trial || store_is_export(vault_store(t->m->vault)))
         return 0;
     return store_begin(vault_store(t->m->vault), &t->store);
 }
@@ -41,6 +42,13 @@ static int make_room_to_add(Transition *t)
     return 0;
 }
 
+/* Only the table gets the key. */
+static int add_on_trial(Transition *t, Key *k)
+{
+    (void)snprintf(k->id, sizeof(k->id), "%016zx", t->n_added);
+    return key_table_insert(&t->m->keys, k);
+}
+
 int transition_add(Transition *t, Key **k, const Secret *payload)
 {
     int r = begin(t);
@@ -48,7 +56,7 @@ int transition_add(Transition *t, Key **k, const Secret *payload)
     if (r == 0)
         r = make_room_to_add(t);
     if (r == 0)
-        r = manager_stage(t->m, t->store, *k, payload);
+        r = t->trial ? add_on_trial(t, *k) : manager_stage(t->m, t->store, *k, payload);
     if (r < 0)
         return r;
     (*k)->is_changing = true;
@@ -200,7 +208,7 @@ int transition_commit(Transition *t)
         settle(t, t->added[i]);
         t->added[i]->is_changing = false;
         /* The one that it replaces is among the others. */
-        if (t->n > 0)
+        if (t->added[i]->succeeds[0])
             emit(t, t->added[i], KEY_PENDING);
     }
     t->n = t->n_added = 0;

@@ -28,9 +28,11 @@ typedef struct Transition {
     Key **added;
     size_t n_added, n_added_max;
     uint64_t now_usec; /* the time of all changes */
+    bool trial;        /* no commit comes, so nothing is written, and no store is needed */
 } Transition;
 
-/* Takes *k over on success. An error leaves the rest of the transition as it is. */
+/* Takes *k over on success. An error leaves the rest of the transition as it is. In a trial the key
+ * has neither a source nor an id that anyone knows. */
 int transition_add(Transition *t, Key **k, const Secret *payload) _must_check_;
 
 /* To be called before a key is changed. Returns -ENOMEM. */

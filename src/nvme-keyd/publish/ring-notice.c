@@ -84,7 +84,8 @@ char *ring_notice_text(const RingNotice *n)
     else
         r = asprintf(&text,
                      "key %08x is a second key for %s in .nvme, and the kernel may use either: "
-                     "remove it if it is unwanted (keyctl unlink 0x%x %%:.nvme)",
-                     (unsigned)n->serial, n->subsysnqn, (unsigned)n->serial);
+                     "remove it if it is unwanted (keyctl unlink 0x%x %%:.nvme), or take it into "
+                     "the store (nvme-keyctl adopt --force %08x)",
+                     (unsigned)n->serial, n->subsysnqn, (unsigned)n->serial, (unsigned)n->serial);
     return r < 0 ? NULL : text;
 }
