@@ -157,6 +157,8 @@ void daemon_log_ring(Manager *m)
     while ((n = publisher_next_ring_notice(manager_publisher(m)))) {
         static const char *const ids[] = {[RING_NOTICE_HELD] = MESSAGE_KEY_HELD,
                                           [RING_NOTICE_RIVAL] = MESSAGE_KEY_RIVAL,
+                                          [RING_NOTICE_MALFORMED] = MESSAGE_KEY_RIVAL,
+                                          [RING_NOTICE_SHADOW] = MESSAGE_KEY_RIVAL,
                                           [RING_NOTICE_DISPLACED] = MESSAGE_KEY_DISPLACED};
         const LogFields fields = {
             .message_id = ids[n->kind], .hostnqn = n->hostnqn, .subsysnqn = n->subsysnqn};

@@ -72,6 +72,24 @@ int psk_identity_parse(const char *text, size_t length, PskIdentity *ret)
     return 0;
 }
 
+int psk_identity_split(const char *text, size_t length, PskSearch *ret)
+{
+    const char *p, *end = text + length;
+    PskIdentity i = {0};
+    PskSearch s;
+
+    if (parse_head(text, length, &i) != 0)
+        return PSK_E_IDENTITY;
+    s = (PskSearch){.version = i.version, .hash = i.hash};
+    p = text + HEAD_LENGTH;
+    s.hostnqn = next_part(&p, end, &s.hostnqn_length);
+    s.word = next_part(&p, end, &s.word_length);
+    if (!s.word || s.hostnqn_length == 0 || s.word_length == 0)
+        return PSK_E_IDENTITY;
+    *ret = s;
+    return 0;
+}
+
 static bool digest_is_base64(const PskIdentity *i)
 {
     uint8_t digest[PSK_SIZE_MAX];

@@ -36,6 +36,22 @@ bool psk_identity_fits_version_0(const char *hostnqn, const char *subsysnqn);
  * cannot know. Returns 0 or PSK_E_IDENTITY. */
 int psk_identity_parse(const char *text, size_t length, PskIdentity *ret) _must_check_;
 
+/* The part of a description that decides whether a search of the kernel finds the key, pointing
+ * into the text. It compares no more than "NVMe0Rhh HOSTNQN SUBSYSNQN" or "NVMe1Rhh HOSTNQN
+ * SUBSYSNQN", wherever the description ends. So the subsystem NQN is any beginning of word. */
+typedef struct PskSearch {
+    unsigned version;
+    PskHash hash;
+    const char *hostnqn;
+    size_t hostnqn_length;
+    const char *word; /* from after the host NQN to the next blank or the end */
+    size_t word_length;
+} PskSearch;
+
+/* Splits a description that a search could find, of whatever form after its beginning. Returns 0 or
+ * PSK_E_IDENTITY. */
+int psk_identity_split(const char *text, size_t length, PskSearch *ret) _must_check_;
+
 /* Parses the identity of a TLS PSK of size bytes to be stored: complete, and with the hash that
  * belongs to this size. Returns 0, PSK_E_IDENTITY, PSK_E_GENERATED ("G": the kernel's
  * own), PSK_E_DIGEST (none in version 1, or not Base64) or PSK_E_IDENTITY_SIZE. */

@@ -39,11 +39,32 @@ static void check_accepted(const char *text, size_t length, const PskIdentity *i
         abort();
 }
 
+/* What a search of the kernel compares is in one piece, and in each valid identity. */
+static void check_split(const char *text, size_t length, const PskIdentity *i)
+{
+    PskSearch s;
+    int r = psk_identity_split(text, length, &s);
+
+    if (r != 0 && (r != PSK_E_IDENTITY || i))
+        abort();
+    if (r != 0)
+        return;
+    if (s.hostnqn != text + 9 || s.hostnqn_length == 0 || s.word_length == 0 ||
+        s.word != s.hostnqn + s.hostnqn_length + 1 || s.word + s.word_length > text + length ||
+        memchr(s.hostnqn, ' ', s.hostnqn_length) || memchr(s.word, ' ', s.word_length))
+        abort();
+    if (i && (s.version != i->version || s.hash != i->hash || s.word != i->subsysnqn ||
+              s.word_length != i->subsysnqn_length))
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const char *text = (const char *)data;
     PskIdentity i;
     int r = psk_identity_parse(text, size, &i);
+
+    check_split(text, size, r == 0 ? &i : NULL);
 
     if (r == 0)
         check_accepted(text, size, &i);

@@ -73,8 +73,18 @@ is "list: the key has a rival" "$(ctl list --json=short | json '[k.get("rivals")
 keyctl unlink "$theirs" "$(ring)"
 becomes "without it the status is good again" 0 eval 'ctl status --check >/dev/null; echo $?'
 
+# The kernel compares no more than the names, so these are found as well.
+malformed=$(put_foreign "NVMe1R01 $HOST $SUBSYSTEM not a digest")
+check "a malformed name for our pair: the log names it" logged "$(printf '%08x' "$malformed") has no valid identity, but the kernel finds it for $SUBSYSTEM"
+is "list: it is a rival" "$(ctl list --json=short | json '[k.get("rivals") for k in o["keys"] if k["id"] == "'"$host"'"]')" "[[$malformed]]"
+longer="NVMe1R01 $HOST ${SUBSYSTEM}bc xHAzkPd1F0wDt4yXIEcMLGYjqV2lZtV8Cc0hUhVUnXA="
+shadow=$(put_foreign "$longer")
+check "a longer subsystem NQN: the log names it" logged "$(printf '%08x' "$shadow") is for a subsystem whose NQN begins with $SUBSYSTEM"
+
 printf '[Keyring]\nStandIn=yes\nForeign=displace\n' >"$conf"
 kill -HUP "$daemon"
+becomes "Foreign=displace: the malformed one is taken out, not the one of another pair" "$(sort <<<"$all"$'\n'"$generated"$'\n'"$longer")" ring_names
+keyctl unlink "$shadow" "$(ring)"
 theirs=$(put_foreign "$foreign")
 becomes "Foreign=displace: it is taken out, and the generated key stays" "$(sort <<<"$all"$'\n'"$generated")" ring_names
 check "and the log says so" logged "foreign key $(printf '%08x' "$theirs") for $SUBSYSTEM was taken out"

@@ -195,3 +195,31 @@ TEST(parse_digests)
     ASSERT_REFUSED("NVMe1R01 " PAIR " x" DIGEST_256);
     ASSERT_REFUSED("NVMe1R01 " PAIR " x");
 }
+
+/* The part of a description that the kernel compares. */
+TEST(split)
+{
+    static const char *const bad[] = {"",
+                                      "NVMe1R01",
+                                      "NVMe1R01 ",
+                                      "NVMe1R01 h",
+                                      "NVMe1R01 h ",
+                                      "NVMe1R01  s",
+                                      "NVMe1R01 h  s",
+                                      "NVMe2R01 h s",
+                                      "NVMe1G01 h s",
+                                      "NVMe1R03 h s",
+                                      "NVMe1R11 h s",
+                                      "nvme1R01 h s"};
+    PskSearch s;
+
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+        ASSERT_EQ(psk_identity_split(bad[i], strlen(bad[i]), &s), PSK_E_IDENTITY);
+    ASSERT_OK(psk_identity_split("NVMe1R02 host sub more and more", 31, &s));
+    ASSERT_EQ(s.version, 1);
+    ASSERT_EQ(s.hash, PSK_HASH_SHA384);
+    ASSERT_TRUE(s.hostnqn_length == 4 && memcmp(s.hostnqn, "host", 4) == 0);
+    ASSERT_TRUE(s.word_length == 3 && memcmp(s.word, "sub", 3) == 0);
+    ASSERT_OK(psk_identity_split("NVMe0R01 h s", 12, &s));
+    ASSERT_TRUE(s.version == 0 && s.word_length == 1);
+}

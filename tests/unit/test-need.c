@@ -303,8 +303,8 @@ TEST(rival)
 
     ASSERT_TRUE(fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1));
     rival = ring_put(0, UNWANTED, PAYLOAD);
-    /* The kernel does not confuse pairs, and finds our key before one of version 0. */
-    ASSERT_TRUE(ring_put(0, "NVMe1R01 " HOST " " OTHER_SUBSYSTEM "x " DIGEST, PAYLOAD) > 0);
+    /* The kernel finds our key before one of version 0. */
+    ASSERT_TRUE(ring_put(0, "NVMe0R01 " HOST " " OTHER_SUBSYSTEM "x", PAYLOAD) > 0);
     ASSERT_TRUE(ring_put(0, "NVMe0R01 " HOST " " SUBSYSTEM, PAYLOAD) > 0);
     ASSERT_TRUE(ring_put(0, "NVMe0R02 " HOST " " SUBSYSTEM, PAYLOAD) > 0);
     ASSERT_OK(sync_now(&f));
@@ -369,4 +369,82 @@ TEST(no_rival_on_a_target)
     ASSERT_TRUE(ring_put(0, UNWANTED, PAYLOAD) > 0);
     ASSERT_OK(sync_now(&f));
     ASSERT_EQ(publisher_ring_notices(manager_publisher(f.m))->n, 0);
+}
+
+/* The kernel compares no more than "NVMe1R01 HOST SUBSYSTEM": what follows is nothing to it. */
+TEST(malformed_rivals)
+{
+    static const char *const found[] = {
+        "NVMe1R01 " HOST " " SUBSYSTEM,
+        "NVMe1R01 " HOST " " SUBSYSTEM " ",
+        "NVMe1R01 " HOST " " SUBSYSTEM " digest",
+        "NVMe1R01 " HOST " " SUBSYSTEM " " DIGEST " more",
+        "NVMe1R01 " HOST " " SUBSYSTEM "  " DIGEST,
+        "NVMe1R02 " HOST " " SUBSYSTEM " " DIGEST,
+        "NVMe1R01 " HOST " " SUBSYSTEM " !!!!!!N9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwM=",
+    };
+    static const char *const not_found[] = {
+        "nvme1R01 " HOST " " SUBSYSTEM " " DIGEST,
+        "NVMe1r01 " HOST " " SUBSYSTEM " " DIGEST,
+        "NVMe1R1 " HOST " " SUBSYSTEM " " DIGEST,
+        "NVMe1R03 " HOST " " SUBSYSTEM " " DIGEST,
+        "NVMe2R01 " HOST " " SUBSYSTEM " " DIGEST,
+        "NVMe1R01  " HOST " " SUBSYSTEM " " DIGEST,
+        "NVMe1R01 " HOST "  " SUBSYSTEM " " DIGEST,
+        "NVMe1R01 " HOST "\t" SUBSYSTEM " " DIGEST,
+        "NVMe1R01 " HOST,
+        "NVMe1R01 " HOST " ",
+        "NVMe1R01 ",
+        "NVMe1R01",
+        "NVMe0R01 " HOST " " SUBSYSTEM " more",
+    };
+    NEEDS;
+
+    ASSERT_TRUE(fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1));
+    for (size_t i = 0; i < ARRAY_SIZE(not_found); i++)
+        ASSERT_TRUE(ring_put(0, not_found[i], PAYLOAD) > 0);
+    ASSERT_OK(sync_now(&f));
+    ASSERT_EQ(publisher_ring_notices(manager_publisher(f.m))->n, 0);
+    for (size_t i = 0; i < ARRAY_SIZE(found); i++) {
+        key_serial_t serial = ring_put(0, found[i], PAYLOAD);
+
+        ASSERT_TRUE(serial > 0);
+        ASSERT_OK(sync_now(&f));
+        ASSERT_TRUE(notice(&f));
+        ASSERT_EQ(notice(&f)->kind, RING_NOTICE_MALFORMED);
+        ASSERT_EQ(notice(&f)->serial, serial);
+        ASSERT_STR(notice(&f)->hostnqn, HOST);
+        ASSERT_STR(notice(&f)->subsysnqn, SUBSYSTEM);
+        f.config.displace_foreign = true;
+        manager_set_config(f.m, &f.config);
+        ASSERT_OK(sync_now(&f));
+        ASSERT_EQ(result.displaced, 1);
+        ASSERT_EQ(ring_find(found[i]), 0);
+        f.config.displace_foreign = false;
+        manager_set_config(f.m, &f.config);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(not_found); i++)
+        ASSERT_TRUE(ring_find(not_found[i]) > 0);
+}
+
+/* Nor does the kernel see where a subsystem NQN ends. The key belongs to another pair, whose
+ * controller may need it, so it is named and stays. */
+TEST(rival_by_a_longer_name)
+{
+    key_serial_t shadow;
+    NEEDS;
+
+    f.config.displace_foreign = true;
+    manager_set_config(f.m, &f.config);
+    ASSERT_TRUE(fixture_add(&f, SUBSYSTEM, KEY_ROLE_HOST, 1));
+    shadow = ring_put(0, "NVMe1R01 " HOST " " SUBSYSTEM "bc " DIGEST, PAYLOAD);
+    ASSERT_TRUE(ring_put(0, "NVMe0R01 " HOST " " SUBSYSTEM "bd", PAYLOAD) > 0);
+    ASSERT_TRUE(ring_put(0, "NVMe1R01 " HOST "x " SUBSYSTEM "bd " DIGEST, PAYLOAD) > 0);
+    ASSERT_OK(sync_now(&f));
+    ASSERT_EQ(result.displaced, 0);
+    ASSERT_TRUE(notice(&f));
+    ASSERT_EQ(notice(&f)->kind, RING_NOTICE_SHADOW);
+    ASSERT_EQ(notice(&f)->serial, shadow);
+    ASSERT_STR(notice(&f)->subsysnqn, SUBSYSTEM);
+    ASSERT_EQ(ring_find("NVMe1R01 " HOST " " SUBSYSTEM "bc " DIGEST), shadow);
 }

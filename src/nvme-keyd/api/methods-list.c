@@ -19,7 +19,7 @@ static int add_rivals(json_object *o, const Key *k, const RingNotices *l)
     for (size_t i = 0; i < l->n && r == 0; i++) {
         const RingNotice *n = &l->items[i];
 
-        if (n->kind != RING_NOTICE_RIVAL || strcmp(n->hostnqn, k->hostnqn) != 0 ||
+        if (!ring_notice_is_rival(n) || strcmp(n->hostnqn, k->hostnqn) != 0 ||
             strcmp(n->subsysnqn, k->subsysnqn) != 0)
             continue;
         if (!array) {

@@ -173,6 +173,7 @@ static int reconcile(Publisher *p, ReconcileResult *ret)
                                       .all_records = p->all_records,
                                       .all_handed_in = p->all_handed_in,
                                       .displace_foreign = p->rules.displace_foreign,
+                                      .kernel_is_exact = publisher_kernel_is_exact(),
                                       .controllers = publisher_controllers(p)};
     int r = 0;
 
@@ -563,7 +564,7 @@ const RingNotice *publisher_next_ring_notice(Publisher *p)
 {
     const RingNotice *n = ring_notices_next(&p->notices);
 
-    if (n && n->kind == RING_NOTICE_RIVAL)
+    if (n && ring_notice_is_rival(n))
         events_emit_pair(p->events, EVENT_FOREIGN, n->hostnqn, n->subsysnqn, n->serial, NULL);
     return n;
 }

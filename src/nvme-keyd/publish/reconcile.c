@@ -58,7 +58,7 @@ typedef struct Plan {
     bool knows_unready;
     size_t n_there; /* wanted keys of before that are still in the ring, */
     size_t n_lost;  /* and those that are not */
-    bool *rival;    /* for each key of the ring: foreign, and the kernel could take it for ours */
+    Rival *rivals;  /* for each key of the ring, if it is foreign */
     size_t n_rivals;
 } Plan;
 
@@ -68,7 +68,7 @@ static void plan_done(const Plan *p)
         lh_table_free(p->by_identity);
     free(p->wants);
     free(p->stale);
-    free(p->rival);
+    free(p->rivals);
     free(p->unready);
 }
 
@@ -444,45 +444,43 @@ static void plan_remove_stale(const Plan *p, const Ring *ring, const Need *need,
             p->wants[i].key->serials[p->wants[i].version] = 0;
 }
 
-static int plan_find_rivals(Plan *p, const RingList *list, const KeyTable *table)
+static int plan_find_rivals(Plan *p, const RingList *list, const KeyTable *table,
+                            bool kernel_is_exact)
 {
-    p->rival = calloc(list->n + 1, sizeof(*p->rival));
-    if (!p->rival)
+    p->rivals = calloc(list->n + 1, sizeof(*p->rivals));
+    if (!p->rivals)
         return -ENOMEM;
     for (size_t n = 0; n < list->n; n++) {
         const RingKey *have = &list->keys[n];
         void *v = NULL;
-        PskIdentity i;
 
-        p->rival[n] =
-            !p->stale[n] && ring_key_is_configured(have) &&
-            !(lh_table_lookup_ex(p->by_identity, have->description, &v) && ((Want *)v)->publish) &&
-            psk_identity_parse(have->description, strlen(have->description), &i) == 0 &&
-            rival_is_one(table, &i);
-        p->n_rivals += p->rival[n];
+        if (p->stale[n] || !ring_key_is_configured(have) ||
+            (lh_table_lookup_ex(p->by_identity, have->description, &v) && ((Want *)v)->publish))
+            continue;
+        p->rivals[n] = rival_find(table, have->description, kernel_is_exact);
+        p->n_rivals += p->rivals[n].of != NULL;
     }
     return 0;
 }
 
-/* Unlinks foreign keys beside ours, or notes them. They are never revoked: a controller may use one
- * of them until its next reset, which finds ours. */
+/* Unlinks foreign keys of our pairs, or notes them. They are never revoked: a controller may use
+ * one of them until its next reset, which finds ours. A shadow stays, because its own pair may need
+ * it. */
 static void plan_settle_rivals(const Plan *p, const Ring *ring, const Need *need, bool displace,
                                RingNotices *notices, ReconcileResult *result)
 {
     for (size_t n = 0; n < need->list->n; n++) {
         const RingKey *have = &need->list->keys[n];
+        const Rival *rival = &p->rivals[n];
         bool unlinked;
-        PskIdentity i;
 
-        if (!p->rival[n] ||
-            psk_identity_parse(have->description, strlen(have->description), &i) != 0)
+        if (!rival->of)
             continue;
-        unlinked = displace && result->failed == 0 &&
+        unlinked = displace && rival->kind != RING_NOTICE_SHADOW && result->failed == 0 &&
                    !rival_is_pinned(need->controllers, have->serial) &&
                    ring_unlink(ring, have->serial) == 0;
         result->displaced += unlinked;
-        ring_notices_add(notices, unlinked ? RING_NOTICE_DISPLACED : RING_NOTICE_RIVAL,
-                         have->serial, &i, "");
+        rival_note(rival, unlinked, have->serial, notices);
     }
 }
 
@@ -514,7 +512,7 @@ int reconcile_ring(const Ring *ring, const KeyTable *table, const ReconcileOptio
     plan_find_lost(&plan);
     plan_find_causes(&plan, &list);
     plan_apply(&plan, ring, options->on_demand_sec, losses, &result);
-    r = plan_find_rivals(&plan, &list, table);
+    r = plan_find_rivals(&plan, &list, table, options->kernel_is_exact);
     if (r < 0)
         return r;
     r = read_controllers(&plan, options, &controllers);

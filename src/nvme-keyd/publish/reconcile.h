@@ -32,6 +32,7 @@ typedef struct ReconcileOptions {
     bool all_records;        /* the table has all keys of the store; else unknown ones stay */
     bool all_handed_in;      /* the table has all handed-in keys; else unknown ones stay */
     bool displace_foreign;   /* unlink foreign keys that the kernel could take for ours */
+    bool kernel_is_exact;    /* the kernel compares whole NQNs, so no key shadows another */
     const char *controllers; /* the directory for controllers_read(), or NULL for no controller */
 } ReconcileOptions;
 

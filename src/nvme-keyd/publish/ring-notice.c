@@ -12,6 +12,12 @@ void ring_notices_done(RingNotices *l)
     *l = (RingNotices){NULL, 0, 0};
 }
 
+bool ring_notice_is_rival(const RingNotice *n)
+{
+    return n->kind == RING_NOTICE_RIVAL || n->kind == RING_NOTICE_MALFORMED ||
+           n->kind == RING_NOTICE_SHADOW;
+}
+
 void ring_notices_add(RingNotices *l, RingNoticeKind kind, int32_t serial,
                       const PskIdentity *identity, const char *controller)
 {
@@ -81,6 +87,16 @@ char *ring_notice_text(const RingNotice *n)
             "foreign key %08x for %s was taken out of .nvme, because the kernel might have "
             "used it in the place of ours (Foreign=displace)",
             (unsigned)n->serial, n->subsysnqn);
+    else if (n->kind == RING_NOTICE_MALFORMED)
+        r = asprintf(&text,
+                     "key %08x has no valid identity, but the kernel finds it for %s, and may use "
+                     "it in the place of ours: remove it (keyctl unlink 0x%x %%:.nvme)",
+                     (unsigned)n->serial, n->subsysnqn, (unsigned)n->serial);
+    else if (n->kind == RING_NOTICE_SHADOW)
+        r = asprintf(&text,
+                     "key %08x is for a subsystem whose NQN begins with %s, and the kernel may use "
+                     "it in the place of ours: rename one of the two, or connect with --tls-key=",
+                     (unsigned)n->serial, n->subsysnqn);
     else
         r = asprintf(&text,
                      "key %08x is a second key for %s in .nvme, and the kernel may use either: "

@@ -14,7 +14,9 @@
 typedef enum RingNoticeKind {
     RING_NOTICE_HELD,      /* unwanted, but a controller would not come back without it */
     RING_NOTICE_RIVAL,     /* a second key for a pair of this host; the kernel may use either */
-    RING_NOTICE_DISPLACED, /* such a key, which was unlinked: Foreign=displace */
+    RING_NOTICE_MALFORMED, /* the same, but its description is no identity of a PSK */
+    RING_NOTICE_SHADOW,    /* the same, for a subsystem whose NQN begins with that of the pair */
+    RING_NOTICE_DISPLACED, /* a key of the pair, which was unlinked: Foreign=displace */
 } RingNoticeKind;
 
 typedef struct RingNotice {
@@ -34,6 +36,9 @@ typedef struct RingNotices {
 } RingNotices;
 
 void ring_notices_done(RingNotices *l);
+
+/* True for a foreign key that is in the ring beside ours. */
+bool ring_notice_is_rival(const RingNotice *n);
 
 /* Adds a notice with the names of identity. Without memory it is only counted. */
 void ring_notices_add(RingNotices *l, RingNoticeKind kind, int32_t serial,
