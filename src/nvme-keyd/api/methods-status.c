@@ -109,6 +109,7 @@ static json_object *guard_status(const Manager *m)
     uint64_t pause_usec = guard_fight_pause(manager_guard(m));
 
     if (!o || json_add_bool(o, "looking", guard_is_looking(manager_guard(m))) < 0 ||
+        json_add_bool(o, "notified", guard_is_notified(manager_guard(m))) < 0 ||
         json_add_uint(o, "putBack", l->total) < 0 ||
         json_add_uint(o, "displaced", publisher_displaced(manager_publisher(m))) < 0 ||
         (l->total > 0 && (json_add_uint(o, "last", l->last_usec) < 0 ||

@@ -7,7 +7,9 @@
 
 /*
  * Looks at the ring every other second, and calls its handler if another program has changed it, so
- * that the ring is reconciled: a live controller whose reset finds no key is gone for good.
+ * that the ring is reconciled: a live controller whose reset finds no key is gone for good. Where
+ * the kernel reports changes (keyring/ring-events.h), a look follows each report, and the others
+ * are rarer.
  */
 typedef struct Guard Guard;
 
@@ -31,6 +33,9 @@ void guard_update(Guard *g, bool wanted);
 
 /* True while it looks. */
 bool guard_is_looking(const Guard *g);
+
+/* True if the kernel reports changes. */
+bool guard_is_notified(const Guard *g);
 
 /* The time between two looks during a fight, 0 if there is none. */
 uint64_t guard_fight_pause(const Guard *g);

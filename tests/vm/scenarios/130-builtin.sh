@@ -5,7 +5,7 @@
 # kernel: builtin
 # needs: nvme-keyd
 # suite: builtin
-# shows: without any module event the keys are published before tlshd and before the first connect
+# shows: without any module event the keys are published before tlshd and before the first connect; the kernel tells the guard of changes
 # timeout: 1200
 
 . /opt/vm/lib.sh
@@ -45,6 +45,20 @@ a_boot() {
     is "$text: no unit has failed" "$(broken_units)" ""
 }
 
+# Only this kernel has CONFIG_KEY_NOTIFICATIONS. The look of the timer comes every fourth second here.
+guard_is_notified() {
+    local ring start i
+    ring=$(nvme_ring)
+    is "the kernel tells the guard of changes" "$(nvme-keyctl status --json=short | jq .guard.notified)" true
+    keyctl link "$ring" @s
+    for i in 1 2 3; do
+        start=$(now_ms)
+        keyctl clear "$ring"
+        check "cleared, round $i: the key is back" wait_until 30 eval '[ "$(ring_count)" -gt 0 ]'
+        diag "after at most $(($(now_ms) - start)) ms"
+    done
+}
+
 case $VM_PHASE in
 1)
     check "the kernel has no modules" test ! -e /proc/modules -a -d /sys/module/nvme_tcp || bail "another kernel"
@@ -52,6 +66,7 @@ case $VM_PHASE in
     is "no unit has failed" "$(broken_units)" ""
     check "nvme-keyctl add" nvme-keyctl add --subsysnqn="$sub" <<<"$(new_psk)" || bail "no key"
     ring_list | cut -d' ' -f2- >"$VM_STATE/keys"
+    guard_is_notified
     # records the events of modules
     cat >/etc/udev/rules.d/10-vm.rules <<EOT
 SUBSYSTEM=="module", RUN+="/bin/sh -c 'echo \$env{ACTION} %k >>$events'"
