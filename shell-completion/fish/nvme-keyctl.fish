@@ -37,7 +37,7 @@ function __nvme_keyctl_command
         string match --quiet -- '-*' $word; or set --append words $word
     end
     switch "$words[1]"
-        case slot store envelope
+        case schedule slot store envelope
             echo $words[1..2]
         case '*'
             echo $words[1]
@@ -46,7 +46,7 @@ end
 
 function __nvme_keyctl_values
     switch $argv[1]
-        case --subsysnqn
+        case --subsysnqn --force-for
             __nvme_keyctl_column 6
         case --hostnqn
             __nvme_keyctl_column 5
@@ -72,16 +72,16 @@ end
 function __nvme_keyctl_arguments
     switch "$argv"
         case ''
-            __nvme_keyctl_rows '[a-z]+' | string replace --regex '^(slot|store|envelope)\t.*' '$1' | sort -u
+            __nvme_keyctl_rows '[a-z]+' | string replace --regex '^(schedule|slot|store|envelope)\t.*' '$1' | sort -u
         case help
             __nvme_keyctl_rows '[a-z]+' | string replace --regex '\t.*' '' | sort -u
-        case slot store envelope
+        case schedule slot store envelope
             __nvme_keyctl_rows "$argv [a-z]+" | string replace "$argv " ''
         case 'slot add'
             printf '%s\n' tpm2 systemd-creds recovery
         case 'slot remove' 'slot reseal'
             __nvme_keyctl_slots
-        case show adopt rotate activate retire revoke remove probe
+        case show adopt rotate activate retire revoke remove probe 'schedule set'
             __nvme_keyctl_keys
         case move
             __nvme_keyctl_column 6

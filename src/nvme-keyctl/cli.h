@@ -41,6 +41,8 @@ typedef struct Options {
     uint64_t generation; /* 0: the default */
     const char *state;
     const char *socket;
+    const char *rotate_after;
+    uint64_t rotate_after_usec;              /* 0 for never */
     uint64_t lifetime_usec, older_than_usec; /* 0 if not given */
     uint64_t timeout_usec; /* for a call, including the connection; 0: the default of the verb */
     bool generate, print_key, force, dry_run, check, rollback_counter, new_tpm, help, version;
@@ -169,6 +171,8 @@ int verb_retire(const Options *o);
 int verb_revoke(const Options *o);
 int verb_remove(const Options *o);
 int verb_rotate(const Options *o);
+int verb_schedule_run(const Options *o);
+int verb_schedule_set(const Options *o);
 int verb_show(const Options *o);
 int verb_slot_add(const Options *o);
 int verb_slot_list(const Options *o);

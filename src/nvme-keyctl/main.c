@@ -60,11 +60,12 @@
 #define OPT_MACHINE_KEY OPT(38)
 #define OPT_ALL OPT(39)
 #define OPT_FROM_KEYRING OPT(40)
+#define OPT_ROTATE_AFTER OPT(41)
 
 #define OPTS_PAIR (OPT_SUBSYSNQN | OPT_HOSTNQN)
 #define OPTS_NEW                                                                                   \
     (OPTS_PAIR | OPT_ROLE | OPT_IDENTITY_VERSION | OPT_DERIVATION | OPT_COMMENT | OPT_LIFETIME |   \
-     OPT_FORCE)
+     OPT_ROTATE_AFTER | OPT_FORCE)
 #define OPTS_LIFE (OPT_FORCE | OPT_AT | OPT_IN)
 #define OPTS_SWITCH (OPT_WAIT | OPT_NO_BLOCK | OPT_ADDRESS)
 #define OPTS_SEAL (OPT_COMMENT | OPT_TPM2_PCRS | OPT_WITH_KEY | OPT_ROLLBACK_COUNTER | OPT_NEW_TPM)
@@ -78,6 +79,7 @@ static int set_generation(Options *o, const char *value);
 static int set_timeout(Options *o, const char *value);
 static int set_lifetime(Options *o, const char *value);
 static int set_older_than(Options *o, const char *value);
+static int set_rotate_after(Options *o, const char *value);
 
 static const char *const roles[] = {"host", "target", "both", NULL};
 static const char *const states[] = {"pending", "active",     "retiring", "revoked",
@@ -106,6 +108,8 @@ static const Option option_table[] = {
     {OPT_LIFETIME, "lifetime", "TIME", SETTER(set_lifetime), NULL,
      "warn about the key after that time"},
     {OPT_STATE, "state", "STATE", MEMBER(state), states, "list keys in this state"},
+    {OPT_ROTATE_AFTER, "rotate-after", "TIME", SETTER(set_rotate_after), NULL,
+     "age at which schedule run rotates the key, or never"},
     {OPT_OLDER_THAN, "older-than", "TIME", SETTER(set_older_than), NULL,
      "list keys that were made that long ago"},
     {OPT_KEY_FILE, "key-file", "FILE", MEMBER(key_file), NULL,
@@ -201,6 +205,10 @@ static const Verb verb_table[] = {
     {"retire", "ID", OPTS_LIFE | OPT_WHEN_UNUSED, verb_retire,
      "end a key, on a target after RetireSec=", LOOK_KEYS},
     {"revoke", "ID", OPTS_LIFE, verb_revoke, "end a key at once, and refuse its PSK", LOOK_KEYS},
+    {"schedule set", "ID", OPT_ROTATE_AFTER, verb_schedule_set,
+     "set the age at which a key is rotated, --rotate-after=", LOOK_KEYS},
+    {"schedule run", NULL, OPT_DRY_RUN | OPT_PRINT_KEY, verb_schedule_run,
+     "rotate the keys that have that age", LOOK_KEYS},
     {"probe", "ID", OPT_ADDRESS, verb_probe, "ask targets whether they accept a PSK", NULL},
     {"Controllers", NULL, 0, NULL, NULL, NULL},
     {"controllers", NULL, OPT_TARGET | OPT_NO_PAGER, verb_controllers,
@@ -304,6 +312,19 @@ static int set_lifetime(Options *o, const char *value)
     if (config_parse_span(value, &o->lifetime_usec) < 0 || o->lifetime_usec < USEC_PER_SEC ||
         o->lifetime_usec > LIFETIME_SEC_MAX * USEC_PER_SEC)
         return cli_fail(EXIT_USAGE, "--lifetime= needs a time of at least a second, such as 90d");
+    return EXIT_OK;
+}
+
+static int set_rotate_after(Options *o, const char *value)
+{
+    o->rotate_after = value;
+    if (strcmp(value, "never") == 0)
+        return EXIT_OK;
+    if (config_parse_span(value, &o->rotate_after_usec) < 0 ||
+        o->rotate_after_usec < USEC_PER_SEC ||
+        o->rotate_after_usec > LIFETIME_SEC_MAX * USEC_PER_SEC)
+        return cli_fail(EXIT_USAGE,
+                        "--rotate-after= needs a time of at least a second, such as 90d, or never");
     return EXIT_OK;
 }
 

@@ -54,6 +54,9 @@ static int add_comment(const Options *o, json_object *p)
 
 static int add_lifetime(const Options *o, json_object *p)
 {
+    if (o->rotate_after_usec > 0 &&
+        json_add_uint(p, "rotateAfterSec", o->rotate_after_usec / USEC_PER_SEC) < 0)
+        return cli_out_of_memory();
     return o->lifetime_usec > 0 &&
                    json_add_uint(p, "expiresInSec", o->lifetime_usec / USEC_PER_SEC) < 0
                ? cli_out_of_memory()

@@ -17,6 +17,15 @@ static void print_step(json_object *key)
         field_print("Next step", "activate as soon as the target accepts it");
 }
 
+static void print_schedule(json_object *key)
+{
+    uint64_t sec;
+
+    if (json_get_uint(key, "rotateAfterSec", INT64_MAX, &sec) > 0)
+        printf("%14s: at an age of %llu days%s\n", "Rotated", (unsigned long long)sec / 86400,
+               json_object_object_get_ex(key, "rotationDue", NULL) ? ", which it has" : "");
+}
+
 static void print_identities(json_object *key)
 {
     json_object *identities;
@@ -74,6 +83,7 @@ int verb_show(const Options *o)
     print_step(key);
     field_print_time(key, json_object_object_get_ex(key, "expired", NULL) ? "Expired" : "Expires",
                      "expires");
+    print_schedule(key);
     field_print_member(key, "Comment", "comment");
     field_print_member(key, "Credential", "credential");
     return EXIT_OK;

@@ -33,7 +33,7 @@ BEGINNING = re.compile(r'\{"id":"([0-9a-f]{16})"')
 LINE_MAX = 16384
 META = ["kind", "hostNQN", "subsystemNQN", "role", "state", "hash", "derivation", "identityVersions",
         "created", "changed", "digest", "deadline", "step", "planned", "unsynchronized", "succeeds",
-        "confirmed", "follow", "expires", "comment"]
+        "confirmed", "follow", "expires", "rotateAfter", "comment"]
 OPTIONAL = META[10:]
 WORDS = {
     "kind": ("configured", "derived"),
@@ -209,7 +209,7 @@ def check_values(meta):
         raise Bad("identityVersions has no such value")
     if not all(is_time(meta.get(member, 0)) for member in ("created", "changed", "planned")):
         raise Bad("not a time")
-    if not all(is_time(meta.get(member, 1), 1) for member in ("deadline", "confirmed", "expires")):
+    if not all(is_time(meta.get(member, 1), 1) for member in ("deadline", "confirmed", "expires", "rotateAfter")):
         raise Bad("not a time")
     if not isinstance(meta.get("digest", ""), str) or not digest_fits(meta):
         raise Bad("no digest of this key")

@@ -73,6 +73,10 @@ json_of list
 json_of retire "$(ctl list --json=short | json '[k["id"] for k in o["keys"] if k["subsystemNQN"].endswith(":i")][0]')" --force
 json_of revoke "$(ctl list --state=active --role=host --json=short | json 'o["keys"][0]["id"]')" --force
 json_of remove "$t"
+json_of "schedule set" "$(ctl generate --role=both --hostnqn="$HOST" --subsysnqn=nqn.2026-11.org.example:s --no-legend)" --rotate-after=1s
+s=$(json 'o["key"]["id"]' <<<"$out")
+becomes "schedule run: a key is due" True eval 'ctl show "$s" --json=short | json "o[\"key\"].get(\"rotationDue\")"'
+json_of "schedule run" --print-key
 json_of status
 json_of sync
 # The exit status is the result.

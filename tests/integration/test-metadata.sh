@@ -8,7 +8,7 @@
 readonly DIGEST_32=AQgPFh0kKzI5QEdOVVxjanF4f4aNlJuiqbC3vsXM09o=
 readonly DIGEST_48=AQgPFh0kKzI5QEdOVVxjanF4f4aNlJuiqbC3vsXM09rh6O/2/QQLEhkgJy41PENK
 readonly LARGEST=9223372036854775807 TOO_LARGE=9223372036854775808
-readonly META='{"kind":"configured","hostNQN":"'$HOST'","subsystemNQN":"nqn.2026-11.org.example:N","role":"both","state":"retiring","hash":"sha256","derivation":"rfc8446","identityVersions":[1],"created":1,"changed":2,"digest":"'$DIGEST_32'","deadline":'$LARGEST',"step":"revoke","planned":5,"unsynchronized":true,"succeeds":"0123456789abcdef","confirmed":6,"follow":true,"expires":7,"comment":"text"}'
+readonly META='{"kind":"configured","hostNQN":"'$HOST'","subsystemNQN":"nqn.2026-11.org.example:N","role":"both","state":"retiring","hash":"sha256","derivation":"rfc8446","identityVersions":[1],"created":1,"changed":2,"digest":"'$DIGEST_32'","deadline":'$LARGEST',"step":"revoke","planned":5,"unsynchronized":true,"succeeds":"0123456789abcdef","confirmed":6,"follow":true,"expires":7,"rotateAfter":8,"comment":"text"}'
 readonly DERIVED=${META/configured/derived}
 
 texts=() metas=() verdicts=()
@@ -56,6 +56,7 @@ sound ',"confirmed":6' ""
 sound :6, :1,
 sound ',"follow":true' ""
 sound ',"expires":7' ""
+sound ',"rotateAfter":8' ""
 sound :7, ":$LARGEST,"
 sound ',"comment":"text"' ""
 sound "$DIGEST_32" "$DIGEST_48"

@@ -29,7 +29,7 @@ mkdir -p "$root/usr/lib/systemd/system" "$root/bin"
 cp -an /usr/lib/systemd/system/. "$root/usr/lib/systemd/system/"
 install -m 755 /dev/null "$root/bin/kill"
 install -m 755 /dev/null "$root/bin/sleep"
-for unit in nvme-keyd.service nvme-keyd-host-key.service nvme-keyd-credentials.service nvme-keyd.socket nvme-keyd-request.socket nvme-keyd-preload.service nvme-keyd-probe.socket nvme-keyd-probe@1.service nvme-keyd-stop.target; do
+for unit in nvme-keyd.service nvme-keyd-host-key.service nvme-keyd-credentials.service nvme-keyd.socket nvme-keyd-request.socket nvme-keyd-preload.service nvme-keyd-probe.socket nvme-keyd-probe@1.service nvme-keyd-stop.target nvme-keyd-rotate.timer nvme-keyd-rotate.service; do
     quiet "$unit: systemd-analyze verify" systemd-analyze verify --man=no --root="$root" "$unit"
 done
 # Its program is in a tree that is not there yet, and systemd before 255 does not know one of its settings.
@@ -43,7 +43,7 @@ for f in "$units/nvme-keyd-tlshd.service" "$units/tlshd.service.d/10-nvme-keyd.c
 done
 # A service that others start with themselves starts as often as they do. systemd refuses the sixth start
 # within ten seconds, and then the others do not start either.
-limited=() # services that nothing else starts
+limited=(nvme-keyd-rotate.service) # services that nothing else starts
 for f in "$units"/nvme-keyd*.service; do
     unit=${f##*/}
     [[ " ${limited[*]} " != *" $unit "* ]] || continue

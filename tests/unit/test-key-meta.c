@@ -17,7 +17,7 @@
     "\"identityVersions\":[0,1],\"created\":1,\"changed\":0,\"digest\":\"" DIGEST_32 "\","         \
     "\"deadline\":9223372036854775807,\"step\":\"revoke\",\"planned\":5,"                          \
     "\"unsynchronized\":true,\"succeeds\":\"" OTHER                                                \
-    "\",\"confirmed\":6,\"follow\":true,\"expires\":7,\"comment\":\"a "                            \
+    "\",\"confirmed\":6,\"follow\":true,\"expires\":7,\"rotateAfter\":8,\"comment\":\"a "          \
     "\\\"b\\\\c\\\" \xc3\xbc/\\n\\u001f\x7f\"}"
 
 static bool is_accepted(const char *text, size_t size)
@@ -56,7 +56,7 @@ TEST(one_text)
                 k->derivation == PSK_RFC8446 && k->versions == 3);
     ASSERT_TRUE(k->created_usec == 1 && k->changed_usec == 0 && k->deadline_usec == INT64_MAX);
     ASSERT_TRUE(k->step == KEY_STEP_REVOKE && k->planned_usec == 5 && k->unsynchronized &&
-                k->confirmed_usec == 6 && k->follow && k->expires_usec == 7);
+                k->confirmed_usec == 6 && k->follow && k->expires_usec == 7 && k->rotate_usec == 8);
     ASSERT_STR(k->succeeds, OTHER);
     ASSERT_STR(k->identities[0], "NVMe0R01 " HOST " nqn.a:b");
     ASSERT_STR(k->identities[1], "NVMe1R01 " HOST " nqn.a:b " DIGEST_32);
@@ -106,6 +106,7 @@ static void random_life(Key *k, uint32_t *seed)
     k->confirmed_usec = next(seed) % 2 ? next(seed) : 0;
     k->follow = next(seed) % 2;
     k->expires_usec = next(seed) % 2 ? next(seed) : 0;
+    k->rotate_usec = next(seed) % 2 ? next(seed) : 0;
 }
 
 static Key *random_key(uint32_t *seed)
@@ -144,7 +145,8 @@ static bool same_life(const Key *a, const Key *b)
     return a->deadline_usec == b->deadline_usec && a->step == b->step &&
            a->planned_usec == b->planned_usec && a->unsynchronized == b->unsynchronized &&
            strcmp(a->succeeds, b->succeeds) == 0 && a->confirmed_usec == b->confirmed_usec &&
-           a->follow == b->follow && a->expires_usec == b->expires_usec;
+           a->follow == b->follow && a->expires_usec == b->expires_usec &&
+           a->rotate_usec == b->rotate_usec;
 }
 
 static bool same_key(const Key *a, const Key *b)
@@ -296,6 +298,7 @@ static const struct {
     {"\"follow\":true", "\"follow\":false"},
     {"\"follow\":true", "\"follow\":1"},
     {"\"expires\":7", "\"expires\":0"},
+    {"\"rotateAfter\":8", "\"rotateAfter\":0"},
     {"\"expires\":7", "\"expires\":7,\"expires\":7"},
     {"\\u001f", "\\u0000"},
     {"\\u001f", "\\u001F"},

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "basic/json.h"
+#include "basic/limits.h"
 #include "nvme-keyd/api/key-json.h"
 
 /* Enough for people to compare keys and machines; the identity has the whole digest. */
@@ -103,6 +104,8 @@ static int add_life(json_object *o, const Key *k)
         r |= json_add_string(o, "succeeds", k->succeeds);
     if (k->follow)
         r |= json_add_bool(o, "follow", true);
+    if (k->rotate_usec > 0)
+        r |= json_add_uint(o, "rotateAfterSec", k->rotate_usec / USEC_PER_SEC);
     return r;
 }
 

@@ -256,12 +256,13 @@ int method_remove(VarlinkCall *call, json_object *p, void *userdata)
                  : varlink_call_reply(call, TAKE_PTR(reply));
 }
 
-static void log_rotation(VarlinkCall *call, const Key *k, const char *old_id)
+static void log_rotation(VarlinkCall *call, const Key *k, const char *old_id, bool scheduled)
 {
     char what[64];
 
-    (void)snprintf(what, sizeof(what), "%s %s, rotated",
-                   k->state == KEY_PENDING ? "succeeds" : "replaces", old_id);
+    (void)snprintf(what, sizeof(what), "%s %s, rotated%s",
+                   k->state == KEY_PENDING ? "succeeds" : "replaces", old_id,
+                   scheduled ? " on its schedule" : "");
     log_life(call, k, MESSAGE_KEY_ROTATED, what);
 }
 
@@ -292,6 +293,10 @@ static int read_rotation(json_object *p, LifeRequest *life, Rotation *q, bool *r
         return -EINVAL;
     q->at_usec = life->plans ? life->at_usec : 0;
     q->from_now = life->from_now;
+    *reterr_member = "scheduled";
+    if (json_get_bool(p, "scheduled", &q->scheduled) < 0 ||
+        (q->scheduled && (life->force || q->at_usec > 0)))
+        return -EINVAL;
     *reterr_member = "returnPSK";
     if (json_get_bool(p, "returnPSK", ret_psk) < 0)
         return -EINVAL;
@@ -330,7 +335,7 @@ int method_rotate(VarlinkCall *call, json_object *p, void *userdata)
     if (r < 0)
         return methods_reply_failure(call, r, detail, NULL);
     if (!q.key.dry_run) {
-        log_rotation(call, k, life.id);
+        log_rotation(call, k, life.id, q.scheduled);
         methods_log_unpublished(userdata, k);
     }
     if (add_key(o, userdata, k) < 0 || add_warning(o, warning) < 0)
@@ -339,4 +344,25 @@ int method_rotate(VarlinkCall *call, json_object *p, void *userdata)
         return varlink_call_reply(call, TAKE_PTR(o));
     r = methods_add_psk(o, k);
     return r < 0 ? r : varlink_call_reply_sensitive(call, TAKE_PTR(o));
+}
+
+int method_schedule(VarlinkCall *call, json_object *p, void *userdata)
+{
+    _cleanup_(freep) char *detail = NULL;
+    const char *id;
+    uint64_t sec;
+    const Key *k;
+    int r;
+
+    if (methods_read_id(p, &id) < 0)
+        return varlink_call_invalid_parameter(call, "id");
+    if (json_get_uint(p, "rotateAfterSec", LIFETIME_SEC_MAX, &sec) <= 0)
+        return varlink_call_invalid_parameter(call, "rotateAfterSec");
+    r = manager_schedule(userdata, id, sec * USEC_PER_SEC, &detail);
+    if (r < 0)
+        return methods_reply_failure(call, r, detail, NULL);
+    k = key_table_find(manager_keys(userdata), id);
+    log_life(call, k, MESSAGE_KEY_PLANNED,
+             sec > 0 ? "scheduled for rotation" : "not scheduled for rotation any more");
+    return reply_with(call, userdata, k);
 }

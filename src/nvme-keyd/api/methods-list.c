@@ -7,6 +7,7 @@
 #include "basic/json.h"
 #include "nvme-keyd/api/key-json.h"
 #include "nvme-keyd/api/methods-private.h"
+#include "nvme-keyd/manager/rotation.h"
 
 /* List and Describe. */
 
@@ -52,6 +53,8 @@ int methods_describe_key(Manager *m, const Key *k, unsigned on_demand_sec, json_
         r = add_rivals(o, k, publisher_ring_notices(manager_publisher(m)));
     if (r == 0 && k->state != KEY_BROKEN)
         r = add_expiry(o, m, k);
+    if (r == 0 && manager_is_due(m, k))
+        r = json_add_bool(o, "rotationDue", true);
     if (r == 0 && lifetime > 0)
         r = json_add_uint(o, "lifetimeSec", lifetime);
     if (r == 0)

@@ -54,6 +54,7 @@ int method_export_store(VarlinkCall *call, json_object *p, void *userdata);
 
 /* methods-life.c */
 int method_rotate(VarlinkCall *call, json_object *p, void *userdata);
+int method_schedule(VarlinkCall *call, json_object *p, void *userdata);
 int method_activate(VarlinkCall *call, json_object *p, void *userdata);
 int method_revert(VarlinkCall *call, json_object *p, void *userdata);
 int method_retire(VarlinkCall *call, json_object *p, void *userdata);

@@ -114,6 +114,11 @@ int methods_read_request(json_object *p, KeyRequest *q, const char **reterr_memb
     if (r < 0 || (r > 0 && q->lifetime_usec == 0))
         return -EINVAL;
     q->lifetime_usec *= USEC_PER_SEC;
+    *reterr_member = "rotateAfterSec";
+    r = json_get_uint(p, "rotateAfterSec", LIFETIME_SEC_MAX, &q->rotate_usec);
+    if (r < 0 || (r > 0 && q->rotate_usec == 0))
+        return -EINVAL;
+    q->rotate_usec *= USEC_PER_SEC;
     *reterr_member = "comment";
     r = json_get_string(p, "comment", &q->comment);
     if (r < 0 ||
@@ -347,13 +352,15 @@ static bool gate_sync(_unused_ const VarlinkCall *call, _unused_ json_object *p,
 
 #define NEW_KEY                                                                                    \
     "subsystemNQN", "hostNQN", "role", "identityVersions", "derivation", "comment", "force",       \
-        "expiresInSec"
+        "expiresInSec", "rotateAfterSec"
 
 static const char *const add_parameters[] = {NEW_KEY, "psk", "dryRun", NULL};
 static const char *const generate_parameters[] = {NEW_KEY, "hash", "returnPSK", NULL};
 static const char *const rotate_parameters[] = {
-    "id",           "psk", "samePSK", "hash",  "identityVersions", "derivation", "comment",
-    "expiresInSec", "at",  "in",      "force", "returnPSK",        "dryRun",     NULL};
+    "id",         "psk",       "samePSK",      "hash",      "identityVersions",
+    "derivation", "comment",   "expiresInSec", "at",        "in",
+    "force",      "returnPSK", "dryRun",       "scheduled", NULL};
+static const char *const schedule_parameters[] = {"id", "rotateAfterSec", NULL};
 static const char *const import_parameters[] = {
     "keys", "dryRun", "role", "identityVersions", "derivation", "force", "forceFor", NULL};
 static const char *const adopt_parameters[] = {
@@ -385,6 +392,7 @@ static const VarlinkMethod methods[] = {
     {"Describe", 0, method_describe, id_parameters, gate_key},
     {"Rotate", VARLINK_METHOD_ROOT | VARLINK_METHOD_SENSITIVE, method_rotate, rotate_parameters,
      gate_key},
+    {"Schedule", VARLINK_METHOD_ROOT, method_schedule, schedule_parameters, gate_key},
     {"Activate", VARLINK_METHOD_ROOT, method_activate, activate_parameters, gate_key},
     {"Revert", VARLINK_METHOD_ROOT, method_revert, remove_slot_parameters, gate_key},
     {"Retire", VARLINK_METHOD_ROOT, method_retire, life_parameters, gate_key},

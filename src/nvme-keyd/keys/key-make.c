@@ -79,6 +79,7 @@ int key_new(const KeyRequest *q, const char *hostnqn, Key **ret)
     k->created_usec = k->changed_usec = now_realtime();
     if (q->lifetime_usec > 0)
         k->expires_usec = k->created_usec + q->lifetime_usec;
+    k->rotate_usec = q->rotate_usec;
     *ret = TAKE_PTR(k);
     return 0;
 }
@@ -90,6 +91,15 @@ static int check_name(const char *name, const char *what, bool strict, char **re
                                                         : nqn_check_text(name, what, reterr_detail);
 }
 
+int key_check_schedule(KeyRole role, char **reterr_detail)
+{
+    return role != KEY_ROLE_HOST
+               ? 0
+               : detail_set(reterr_detail, -EINVAL,
+                            "a host follows the schedule of its target, which would not know a PSK "
+                            "that is made here: schedule the rotation there");
+}
+
 int key_prepare(const KeyRequest *q, Key **ret, char **reterr_detail)
 {
     _cleanup_(key_freep) Key *k = NULL;
@@ -97,6 +107,8 @@ int key_prepare(const KeyRequest *q, Key **ret, char **reterr_detail)
     const char *hostnqn = q->hostnqn;
     int r;
 
+    if (q->rotate_usec > 0 && (r = key_check_schedule(q->role, reterr_detail)) < 0)
+        return r;
     if (!hostnqn && q->role == KEY_ROLE_TARGET)
         return detail_set(reterr_detail, -ENODATA,
                           "a target needs the NQN of the host that connects, --hostnqn=: that of "

@@ -15,6 +15,7 @@ typedef struct KeyRequest {
     PskDerivation derivation;
     PskHash hash;
     uint64_t lifetime_usec;   /* from now on, 0: without an end */
+    uint64_t rotate_usec;     /* see Key; a host has none */
     const Secret *configured; /* NULL: make a random one for hash */
     bool force;   /* even if it shadows another key or is shadowed, or its NQNs seem swapped */
     bool dry_run; /* only check */
@@ -28,7 +29,10 @@ int key_read_hostnqn(char ret[static NQN_LENGTH_MAX + 2], char **reterr_detail) 
  * -ENOMEM. */
 int key_prepare(const KeyRequest *q, Key **ret, char **reterr_detail) _must_check_;
 
-/* Same, for names that have been checked. Returns -ENOMEM. */
+/* Returns -EINVAL with a detail for a role that has no schedule of its own. */
+int key_check_schedule(KeyRole role, char **reterr_detail) _must_check_;
+
+/* Same as key_prepare(), for names that have been checked. Returns -ENOMEM. */
 int key_new(const KeyRequest *q, const char *hostnqn, Key **ret) _must_check_;
 
 /* Adds the members that depend on the PSK, as key_derive() does; NULL makes a random PSK. Returns

@@ -29,13 +29,14 @@
 #define CONFIRMED ",\"confirmed\":"
 #define FOLLOW ",\"follow\":true"
 #define EXPIRES ",\"expires\":"
+#define ROTATE_AFTER ",\"rotateAfter\":"
 #define COMMENT ",\"comment\":"
 
 /* By KEY_VERSION_BIT()s. */
 static const char *const version_texts[] = {NULL, "[0]", "[1]", "[0,1]"};
 
 /* More than all names of members, words, times, a digest and an id. */
-#define FIXED_LENGTH_MAX 768
+#define FIXED_LENGTH_MAX 832
 /* "configured" is the longest word. */
 #define WORD_SIZE 16
 
@@ -193,7 +194,7 @@ static bool scan_life(Scan *s, Key *k)
     if (!scan_step(s, k) || !scan_succeeds(s, k) || !scan_time(s, CONFIRMED, &k->confirmed_usec))
         return false;
     k->follow = scan_literal(s, FOLLOW);
-    return scan_time(s, EXPIRES, &k->expires_usec);
+    return scan_time(s, EXPIRES, &k->expires_usec) && scan_time(s, ROTATE_AFTER, &k->rotate_usec);
 }
 
 static int scan_comment(Scan *s, Key *k)
@@ -261,7 +262,8 @@ static char *write_life(char *p, const Key *k)
     p = write_time(p, CONFIRMED, k->confirmed_usec);
     if (k->follow)
         p = stpcpy(p, FOLLOW);
-    return write_time(p, EXPIRES, k->expires_usec);
+    p = write_time(p, EXPIRES, k->expires_usec);
+    return write_time(p, ROTATE_AFTER, k->rotate_usec);
 }
 
 char *key_to_meta(const Key *k)

@@ -86,6 +86,7 @@ struct Key {
     uint64_t changed_usec;      /* when it entered its state */
     uint64_t confirmed_usec;    /* the first handshake that is known to have worked, or 0 */
     uint64_t expires_usec;      /* the end of its lifetime, which is only warned about, or 0 */
+    uint64_t rotate_usec;       /* the age at which it is due for a rotation, 0 for none */
     bool follow;                /* a host: switch to it as soon as the target accepts it */
     bool unsynchronized;        /* its step is a span from a time of a clock that may be wrong */
 

@@ -64,7 +64,8 @@ static int check_cutover(const Rotation *q, const Key *old, const Key *new, char
 
     if (!is_cutover(old, new))
         return 0;
-    if (is_target && old->versions == KEY_VERSION_BIT(0) && q->at_usec == 0 && !q->key.force)
+    if (is_target && old->versions == KEY_VERSION_BIT(0) && q->at_usec == 0 && !q->scheduled &&
+        !q->key.force)
         return detail_set(
             reterr_detail, -EBUSY,
             "key %s has identity version 0 only, under which a target accepts one PSK "
@@ -134,6 +135,7 @@ static KeyRequest describe_successor(const Rotation *q, const Key *old)
     k.hash = q->has_hash ? k.hash : old->hash;
     k.derivation = q->has_derivation ? k.derivation : old->derivation;
     k.comment = k.comment ? k.comment : old->comment;
+    k.rotate_usec = old->rotate_usec;
     if (k.lifetime_usec == 0 && old->expires_usec > old->created_usec)
         k.lifetime_usec = old->expires_usec - old->created_usec;
     return k;
@@ -165,11 +167,13 @@ static int commit_rotation(Manager *m, const Rotation *q, Key *old, Key **k, con
                            char **reterr_detail)
 {
     _cleanup_(transition_done) Transition t = {.m = m, .now_usec = (*k)->created_usec};
-    bool at_once = q->at_usec == 0 && (q->at_once || key_life_successor(old->role) == KEY_ACTIVE);
+    bool at_once = !q->scheduled && q->at_usec == 0 &&
+                   (q->at_once || key_life_successor(old->role) == KEY_ACTIVE);
     int r;
 
     memcpy((*k)->succeeds, old->id, sizeof((*k)->succeeds));
     (*k)->state = at_once ? KEY_ACTIVE : KEY_PENDING;
+    (*k)->follow = q->scheduled && (old->role & KEY_ROLE_HOST);
     if (q->at_usec > 0 && q->from_now)
         transition_plan_span(&t, *k, KEY_STEP_ACTIVATE, q->at_usec);
     else if (q->at_usec > 0)
@@ -194,6 +198,8 @@ int manager_rotate(Manager *m, const char *id, const Rotation *request, Key **re
     if ((r = manager_find(m, id, &old, reterr_detail)) < 0 ||
         (r = manager_check_life(old, KEY_EVENT_ROTATE, reterr_detail)) < 0)
         return r;
+    if (request->scheduled && !manager_is_due(m, old))
+        return detail_set(reterr_detail, -EBUSY, "the rotation of key %s is not due", id);
     q = describe_successor(request, old);
     if ((r = key_new(&q, q.hostnqn, &k)) < 0 || (r = check_others(m, old, k, reterr_detail)) < 0 ||
         (r = check_cutover(request, old, k, ret_warning, reterr_detail)) < 0)

@@ -27,6 +27,7 @@ typedef struct Rotation {
     bool has_hash, has_derivation; /* key has another hash or derivation than the old one */
     bool same_psk;                 /* derive again from the PSK of the old key */
     bool at_once;                  /* a host switches in the same commit */
+    bool scheduled;                /* only if the key is due, see manager_is_due() */
     uint64_t at_usec;              /* when the successor is activated, 0 for now */
     bool from_now;                 /* at_usec was given as a span from now */
 } Rotation;
@@ -34,9 +35,18 @@ typedef struct Rotation {
 /* Makes a successor of an active key. On a target it is active at once, and the old key is accepted
  * until RetireSec= has passed. On a host it is pending, unless at_once is set: then it is
  * published, and the old key is withdrawn and kept as retiring. With at_usec it is pending on both.
+ * A scheduled one is pending on both as well: a host follows its targets, and a target accepts both
+ * keys until the new one is activated, because its hosts do not know the PSK yet.
  * *ret is the successor, or with dry_run the key. *ret_warning: a line about a cutover, or NULL. */
 int manager_rotate(Manager *m, const char *id, const Rotation *request, Key **ret,
                    char **ret_warning, char **reterr_detail) _must_check_;
+
+/* schedule.c: true if an active key has reached the age at which its rotation was scheduled. Not
+ * while a successor of an earlier rotation is under way, or while a change of the key is planned.
+ */
+bool manager_is_due(Manager *m, const Key *k);
+/* Sets this age, 0 for none. Returns -EINVAL for the key of a host. */
+int manager_schedule(Manager *m, const char *id, uint64_t usec, char **reterr_detail) _must_check_;
 
 /* Switches to a pending or retiring key at once. Active keys that cannot stand beside it retire.
  * proved: a target has accepted the key, so it is confirmed. */

@@ -15,6 +15,7 @@ struct Former {
     KeyState state;
     KeyStep step;
     bool follow, due, unsynchronized;
+    uint64_t rotate_usec;
     uint64_t changed_usec, confirmed_usec, planned_usec, deadline_usec, uptime_deadline_usec;
 };
 
@@ -81,6 +82,7 @@ int transition_take(Transition *t, Key *k)
                                  .state = k->state,
                                  .step = k->step,
                                  .follow = k->follow,
+                                 .rotate_usec = k->rotate_usec,
                                  .due = k->due,
                                  .unsynchronized = k->unsynchronized,
                                  .changed_usec = k->changed_usec,
@@ -99,6 +101,7 @@ static void take_back(const Former *f)
     k->state = f->state;
     k->step = f->step;
     k->follow = f->follow;
+    k->rotate_usec = f->rotate_usec;
     k->due = f->due;
     k->unsynchronized = f->unsynchronized;
     k->changed_usec = f->changed_usec;
