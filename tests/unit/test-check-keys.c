@@ -83,7 +83,8 @@ TEST(derivation)
     } cases[] = {
         {"libnvme.so.1.13.0", "libnvme 1.13 (compat)", 0x30301},
         {"libnvme.so.1.13.0", "libnvme 1.13 (lastfrag)", 0x30300},
-        {"libnvme.so.1.3.0", "libnvme 1.3 (by no standard)", 0x30500},
+        {"libnvme.so.1.7.0", "libnvme 1.7 (by no standard)", 0x30500},
+        {"libnvme.so.1.3.0", "libnvme 1.3 (identity version 0 only, by no standard)", 0x30500},
     };
     _cleanup_(machine_freep) Machine *m = machine_new();
     char path[128];

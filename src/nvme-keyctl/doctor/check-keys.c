@@ -185,6 +185,15 @@ static const char *derivation_of(unsigned libnvme, unsigned openssl)
     return openssl >= 0x30301 ? "compat" : "lastfrag";
 }
 
+/* The same for people. Before 1.7 it knew no identity of version 1. */
+static const char *derivation_text(unsigned libnvme, const char *derivation)
+{
+    if (derivation)
+        return derivation;
+    return libnvme < VERSION(1, 7, 0) ? "identity version 0 only, by no standard"
+                                      : "by no standard";
+}
+
 /* A key that has worked is right, whatever libnvme would make of its PSK. */
 static bool is_unproven(const Doctor *d, json_object *key, const char *derivation)
 {
@@ -224,7 +233,7 @@ void check_keys_derivation(Doctor *d)
             "%zu keys that have not worked yet (the first is %s) are derived otherwise (%s) "
             "than by libnvme %s (%s)",
             n, json_string_or(first, "id", "?"), json_string_or(first, "derivation", "?"), text,
-            derivation ? derivation : "by no standard");
+            derivation_text(version, derivation));
     else
         doctor_ok(d, "the keys are derived as by libnvme %s, or have worked", text);
 }
