@@ -218,11 +218,16 @@ void daemon_log_guard(const Manager *m, GuardEvent event)
             "No other program has changed the keyring for a while: looks are frequent again");
 }
 
+/* Keys of one age, such as those of an import, end at one time. */
+#define EXPIRED_LOGGED_MAX 5
+
 void daemon_log_expired(Manager *m)
 {
-    const Key *k;
+    const Key *keys[EXPIRED_LOGGED_MAX];
+    size_t n = manager_take_expired(m, keys, EXPIRED_LOGGED_MAX);
 
-    while ((k = manager_next_expired(m))) {
+    for (size_t i = 0; i < CONST_MIN(n, (size_t)EXPIRED_LOGGED_MAX); i++) {
+        const Key *k = keys[i];
         const LogFields fields = {.message_id = MESSAGE_KEY_EXPIRED,
                                   .hostnqn = k->hostnqn,
                                   .subsysnqn = k->subsysnqn,
@@ -232,6 +237,9 @@ void daemon_log_expired(Manager *m)
                        "The lifetime of key %s for %s is over: it goes on to work, but rotate it",
                        k->id, k->subsysnqn);
     }
+    if (n > EXPIRED_LOGGED_MAX)
+        log_warning("The lifetimes of %zu more keys are over: nvme-keyctl list marks them",
+                    n - EXPIRED_LOGGED_MAX);
 }
 
 /* In an initramfs these lines go to a console. */

@@ -48,6 +48,13 @@ kill -HUP "$daemon"
 becomes "MaxAgeSec=: a key without a lifetime of its own is reported" 1 expired "$plain"
 is "one with a lifetime is not" "$(expired "$generated")" 0
 
+before=$(wc -l <"$log")
+for i in {1..12}; do echo "$HOST nqn.2026-11.org.example:many$i: $(psk "many$i")"; done >"$tmp/keys"
+chmod 600 "$tmp/keys"
+check "many keys of one age" ctl import "$tmp/keys"
+becomes "many keys: one line has the number of most of them" 1 grep -c "The lifetimes of 7 more keys are over" "$log"
+is "many keys: the first ones are named" "$(tail -n +"$((before + 1))" "$log" | grep -c "The lifetime of key .*:many")" 5
+
 # --- list --older-than=
 
 is "--older-than=: none is that old" "$(ctl list --older-than=1h --json=short | json 'len(o["keys"])')" 0

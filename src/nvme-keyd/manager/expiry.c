@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "basic/io.h"
+#include "nvme-keyd/manager/limits.h"
 #include "nvme-keyd/manager/manager-private.h"
 
 /* The ends of lifetimes, which are only warned about: a key that left the ring because it is old
@@ -38,27 +39,30 @@ void manager_update_expiry(Manager *m)
 
 uint64_t manager_expiry(const Manager *m)
 {
-    return m->expiry_usec;
+    return m->expiry_usec == 0 ? 0 : m->expiry_usec + EXPIRY_GROUP_USEC;
 }
 
-const Key *manager_next_expired(Manager *m)
+size_t manager_take_expired(Manager *m, const Key **ret, size_t n_max)
 {
     uint64_t now = now_realtime();
+    size_t n = 0;
     Key *k;
 
-    if (m->expiry_usec == 0 || m->expiry_usec > now)
-        return NULL;
+    if (m->expiry_usec == 0 || manager_expiry(m) > now)
+        return 0;
     KEY_TABLE_FOREACH(&m->keys, k)
     {
         uint64_t usec = next_expiry(m, k);
 
-        if (usec > 0 && usec <= now) {
-            k->expiry_logged = true;
-            return k;
-        }
+        if (usec == 0 || usec > now)
+            continue;
+        k->expiry_logged = true;
+        if (n < n_max)
+            ret[n] = k;
+        n++;
     }
     manager_update_expiry(m);
-    return NULL;
+    return n;
 }
 
 bool manager_has_expired(const Manager *m, const Key *k)

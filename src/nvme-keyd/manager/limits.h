@@ -16,3 +16,7 @@
 /* Rounds of probes at once: they share PROBES_AT_ONCE helpers, and each holds the answers of its
  * paths. */
 #define FOLLOW_AT_ONCE 32
+
+/* The ends of lifetimes are reported together that are so far apart at most: the keys of an import
+ * were made one after the other. */
+#define EXPIRY_GROUP_USEC (2 * USEC_PER_SEC)

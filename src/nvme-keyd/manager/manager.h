@@ -144,11 +144,12 @@ typedef struct ManagerLook {
  * since. Valid until the next call. */
 const ManagerLook *manager_look(Manager *m, bool fresh);
 
-/* When the lifetime of a key ends next that manager_next_expired() has not returned
- * (CLOCK_REALTIME); 0 for never. */
+/* When manager_take_expired() has something to return, if keys do not change (CLOCK_REALTIME); 0
+ * for never. That is a moment after the end of a lifetime, for those that end together. */
 uint64_t manager_expiry(const Manager *m);
-/* Returns a key whose lifetime has ended since the last call, or NULL. */
-const Key *manager_next_expired(Manager *m);
+/* Returns the number of keys whose lifetime has ended since the last call, and the first n_max of
+ * them in ret. */
+size_t manager_take_expired(Manager *m, const Key **ret, size_t n_max);
 /* True if the lifetime of a key is over, by its own end or by Config.max_age_usec. */
 bool manager_has_expired(const Manager *m, const Key *k);
 
