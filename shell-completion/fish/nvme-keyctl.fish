@@ -81,11 +81,11 @@ function __nvme_keyctl_arguments
             printf '%s\n' tpm2 systemd-creds recovery
         case 'slot remove' 'slot reseal'
             __nvme_keyctl_slots
-        case show adopt rotate activate retire revoke remove probe 'schedule set'
+        case show adopt export rotate activate retire revoke remove probe 'schedule set'
             __nvme_keyctl_keys
         case move
             __nvme_keyctl_column 6
-        case import 'store export' 'envelope show' 'envelope issuer'
+        case import 'store image' 'envelope show' 'envelope issuer'
             __fish_complete_path (commandline --current-token)
     end
 end

@@ -117,9 +117,7 @@ static int parse(const char *text, size_t size, json_object **ret)
 
     if (!copy)
         return -ENOMEM;
-    memcpy(copy, HEAD, strlen(HEAD));
-    memcpy(copy + strlen(HEAD), text, size);
-    memcpy(copy + strlen(HEAD) + size, TAIL, strlen(TAIL));
+    (void)mempcpy(mempcpy(mempcpy(copy, HEAD, strlen(HEAD)), text, size), TAIL, strlen(TAIL));
     r = varlink_json_parse(copy, whole, ret);
     explicit_bzero(copy, whole);
     free(copy);

@@ -39,6 +39,7 @@ typedef struct Options {
     const char *match;
     const char *issuer, *issuer_key, *machine_key;
     uint64_t generation; /* 0: the default */
+    const char *format, *output;
     const char *state;
     const char *socket;
     const char *rotate_after;
@@ -46,7 +47,7 @@ typedef struct Options {
     uint64_t lifetime_usec, older_than_usec; /* 0 if not given */
     uint64_t timeout_usec; /* for a call, including the connection; 0: the default of the verb */
     bool generate, print_key, force, dry_run, check, rollback_counter, new_tpm, help, version;
-    bool stalled, target, when_unused, same_psk, revert, wait, no_block;
+    bool stalled, target, when_unused, same_psk, revert, wait, no_block, for_peer;
     bool no_pager, tombstone, all, from_keyring;
     JsonMode json;
     bool legend;
@@ -160,6 +161,7 @@ int verb_envelope_issuer(const Options *o);
 int verb_envelope_seal(const Options *o);
 int verb_envelope_show(const Options *o);
 int verb_doctor(const Options *o);
+int verb_export(const Options *o);
 int verb_generate(const Options *o);
 int verb_identity(const Options *o);
 int verb_import(const Options *o);
@@ -180,7 +182,7 @@ int verb_slot_remove(const Options *o);
 int verb_slot_reseal(const Options *o);
 int verb_slot_unlock(const Options *o);
 int verb_status(const Options *o);
-int verb_store_export(const Options *o);
+int verb_store_image(const Options *o);
 int verb_store_forget(const Options *o);
 int verb_probe(const Options *o);
 int verb_sync(const Options *o);

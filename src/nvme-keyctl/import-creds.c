@@ -46,7 +46,7 @@ int import_open_credential(const char *name, Secret **ret, char **reterr_detail)
     Creds creds = creds_of_system();
     int r = read_blob(name, &blob);
 
-    if (r < 0)
+    if (r < 0 || !blob)
         return detail_set(reterr_detail, r,
                           "cannot read the credential %s in " NAMES_NVME_CREDENTIALS ": %s", name,
                           strerror(-r));

@@ -61,6 +61,9 @@
 #define OPT_ALL OPT(39)
 #define OPT_FROM_KEYRING OPT(40)
 #define OPT_ROTATE_AFTER OPT(41)
+#define OPT_FORMAT OPT(42)
+#define OPT_FOR_PEER OPT(43)
+#define OPT_OUTPUT OPT(44)
 
 #define OPTS_PAIR (OPT_SUBSYSNQN | OPT_HOSTNQN)
 #define OPTS_NEW                                                                                   \
@@ -86,6 +89,7 @@ static const char *const states[] = {"pending", "active",     "retiring", "revok
                                      "broken",  "overridden", NULL};
 static const char *const derivations[] = {"rfc8446", "compat", "lastfrag", NULL};
 static const char *const hashes[] = {"sha256", "sha384", "none", NULL};
+static const char *const formats[] = {"nvme-cli", "interchange", "spdk", NULL};
 static const char *const json_modes[] = {
     [JSON_OFF] = "off", [JSON_SHORT] = "short", [JSON_PRETTY] = "pretty", NULL};
 
@@ -94,7 +98,7 @@ static const char *const json_modes[] = {
 
 static const Option option_table[] = {
     {OPT_SUBSYSNQN, "subsysnqn", "NQN", SETTER(set_subsysnqn), NULL,
-     "NQN of the subsystem; store export takes several"},
+     "NQN of the subsystem; store image takes several"},
     {OPT_HOSTNQN, "hostnqn", "NQN", MEMBER(hostnqn), NULL,
      "NQN of the host (" NAMES_HOSTNQN_FILE ")"},
     {OPT_ROLE, "role", "ROLE", MEMBER(role), roles, "host, target or both (host)"},
@@ -140,6 +144,10 @@ static const Option option_table[] = {
      "have the machines remove the pair"},
     {OPT_GENERATION, "generation", "NUMBER", SETTER(set_generation), NULL,
      "of the pair, higher than any before (the time)"},
+    {OPT_FORMAT, "format", "FORMAT", MEMBER(format), formats,
+     "of an export: nvme-cli, interchange or spdk (nvme-cli)"},
+    {OPT_FOR_PEER, "for-peer", NULL, MEMBER(for_peer), NULL, "export for import at the other end"},
+    {OPT_OUTPUT, "output", "FILE", MEMBER(output), NULL, "make FILE, mode 0600, for the export"},
     {OPT_CHECK, "check", NULL, MEMBER(check), NULL,
      "print one line; the exit status is the result"},
     {OPT_DRY_RUN, "dry-run", NULL, MEMBER(dry_run), NULL, "only say what would be done"},
@@ -193,6 +201,8 @@ static const Verb verb_table[] = {
      verb_import, "store all PSKs of a file of nvme-cli, nvme-stas or SPDK, or none", LOOK_KEYS},
     {"adopt", "[KEY]", OPTS_PAIR | OPT_ROLE | OPT_FORCE | OPT_DRY_RUN | OPT_ALL, verb_adopt,
      "store PSKs that other programs put into the keyring", LOOK_KEYS},
+    {"export", "[ID]", OPTS_PAIR | OPT_ROLE | OPT_FORMAT | OPT_FOR_PEER | OPT_OUTPUT, verb_export,
+     "hand out PSKs in the clear, for another program or the other end", NULL},
     {"remove", "ID", OPTS_LIFE | OPT_WHEN_UNUSED, verb_remove, "remove a PSK", LOOK_KEYS},
     {"Rotation", NULL, 0, NULL, NULL, NULL},
     {"rotate", "ID",
@@ -233,7 +243,7 @@ static const Verb verb_table[] = {
      "seal one slot, or all, to the present machine", LOOK_SLOTS},
     {"slot unlock", NULL, OPT_KEY_FILE, verb_slot_unlock, "open the store by its recovery key",
      "nvme-keyctl status"},
-    {"store export", "DIR", OPT_SUBSYSNQN, verb_store_export,
+    {"store image", "DIR", OPT_SUBSYSNQN, verb_store_image,
      "export the store, sealed, for a boot image", "the directory"},
     {"store forget", "INDEX", 0, verb_store_forget,
      "remove the TPM counter of a store that is gone", "nvme-keyctl status"},
@@ -375,7 +385,7 @@ static int run(int argc, char **argv, Options *o, const char **ret_look, pid_t *
         printf("nvme-keyctl " PROJECT_VERSION "\n");
         return EXIT_OK;
     }
-    if (o->n_subsysnqns > 1 && verb->run != verb_store_export)
+    if (o->n_subsysnqns > 1 && verb->run != verb_store_image)
         return cli_fail(EXIT_USAGE, "--subsysnqn was given twice");
     r = resolve_argument(verb, o);
     if (r != EXIT_OK)

@@ -35,12 +35,13 @@ void text_file_done(TextFile *t)
 /* Moves the text into twice the room. */
 static int grow(TextFile *t)
 {
-    TextFile larger;
+    TextFile larger = {.text = NULL};
     int r = text_file_map(2 * t->room, &larger);
 
-    if (r < 0)
+    if (r < 0 || !larger.text)
         return r;
-    memcpy(larger.text, t->text, t->size);
+    if (t->text)
+        memcpy(larger.text, t->text, t->size);
     larger.size = t->size;
     text_file_done(t);
     *t = larger;
@@ -72,4 +73,18 @@ int text_file_read(int fd, size_t max, TextFile *ret)
             r = -EFBIG;
     }
     return r;
+}
+
+int text_file_append(TextFile *t, const char *text, size_t size)
+{
+    int r = t->text ? 0 : text_file_map(ROOM_MIN, t);
+
+    while (r == 0 && t->room - t->size < size)
+        r = grow(t);
+    if (r < 0 || !t->text)
+        return -ENOMEM;
+    if (size > 0)
+        memcpy(t->text + t->size, text, size);
+    t->size += size;
+    return 0;
 }

@@ -19,3 +19,6 @@ void text_file_done(TextFile *t);
  * releases *ret with text_file_done(). Returns -EFBIG for more, -ENOMEM, or the error of read(2).
  */
 int text_file_read(int fd, size_t max, TextFile *ret) _must_check_;
+
+/* Appends to a text, which may be empty. Returns -ENOMEM. */
+int text_file_append(TextFile *t, const char *text, size_t size) _must_check_;

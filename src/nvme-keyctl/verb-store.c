@@ -12,7 +12,7 @@
 #include "basic/text.h"
 #include "nvme-keyctl/cli.h"
 
-/* store export: writes a store for a boot image, once all of it has arrived. */
+/* store image: writes a store for a boot image, once all of it has arrived. */
 
 typedef struct Export {
     char *dir;
@@ -95,7 +95,7 @@ static int fetch(const Options *o, Export *e)
     for (size_t i = 0; i < o->n_subsysnqns; i++)
         if (json_append_take(nqns, json_object_new_string(o->subsysnqns[i])) < 0)
             return cli_out_of_memory();
-    return cli_call_more(o, "ExportStore", TAKE_PTR(parameters), take_piece, e);
+    return cli_call_more(o, "StoreImage", TAKE_PTR(parameters), take_piece, e);
 }
 
 /* The file gets its name when it is complete. */
@@ -147,7 +147,7 @@ static int print_result(const Options *o, const Export *e)
     return EXIT_OK;
 }
 
-int verb_store_export(const Options *o)
+int verb_store_image(const Options *o)
 {
     _cleanup_(export_done) Export e = {.dir = NULL};
     int r;

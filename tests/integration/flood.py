@@ -216,7 +216,7 @@ def memory():
         while not data.endswith(b"}\0") or b'"continues":true}' in data[-20:]:
             data = s.recv(1 << 20)
             size += len(data)
-    export = "that export the store and read nothing", call("ExportStore", more=True), 8
+    export = "that export the store and read nothing", call("StoreImage", more=True), 8
     for who, uid, more in ("a member's", MEMBER, ()), ("root's", 0, (export,)):
         for text, messages, lists in more + (
             ("that list all keys and read nothing", listing, 8),

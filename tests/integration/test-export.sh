@@ -1,176 +1,108 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck source-path=SCRIPTDIR
-# store export: a sealed copy with some of the keys, for a boot image.
+# nvme-keyctl export: PSKs in the clear, in the form of each program that reads them, and back into another daemon.
 . "$(dirname "$0")/lib.sh"
 
-readonly A=nqn.2026-11.org.example:a B=nqn.2026-11.org.example:b C=nqn.2026-11.org.example:c
-copy=$tmp/copy
+# What the commands print goes into files.
+umask 077
 
-# The ids in a copy, sorted, as a reader of its own finds them; it fails for a broken one.
-ids_in() {
-    local out
-    out=$("$python" "$source/tests/integration/read-store.py" "$1") || return
-    sed -n 's/^{"id": "\([0-9a-f]*\)".*/\1/p' <<<"$out" | sort
-}
-sorted() { printf '%s\n' "$@" | sort; }
-secrets_in() {
-    "$python" "$source/tests/integration/read-store.py" --show-secrets "$1" |
-        "$python" -c 'import json, sys
-for line in sys.stdin:
-    o = json.loads(line)
-    print(o["id"], o["generation"], o["secret"])' | sort
-}
-# lacks DIRECTORY TEXT...
-lacks() {
-    local where=$1
-    shift
-    ! grep -rqF "${@/#/-e}" "$where"
+# rows: what two machines must have alike.
+rows() {
+    ctl list --json=short | json '"\n".join(sorted(" ".join([k["subsystemNQN"], k["kind"], k["hash"], k.get("derivation", "-"), *(i["identity"] for i in k["identities"])]) for k in o["keys"]))'
 }
 
 daemon_start
-refused "no store yet" 8 "there is no store yet" ctl store export "$copy"
-check "nothing is left of it" test ! -e "$copy"
-a=$(add one a) || bail "add"
-b=$(add two b --role=target) || bail "add"
-c=$(add three c) || bail "add"
-b2=$(psk four | ctl rotate "$b" --force) || bail "rotate"
-before=$(store_digest)
+a=$(add one a --role=both)
+b=$(add two b --derivation=compat)
+c=$(add three c --role=target)
+run ctl generate --hostnqn="$HOST" --subsysnqn=nqn.2026-11.org.example:lost --role=target --print-key
+lost=${out%%$'\n'*} lost_psk=${out#*$'\n'}
 
-run ctl store export "$copy" --subsysnqn="$A"
-is "one subsystem: it says what it did" "$status $out$err" "0 1 keys in $copy"
-is "one subsystem: its key alone" "$(ids_in "$copy")" "$a"
-is "modes of the directories" "$(find "$copy" -type d -printf '%m\n' | sort -u)" 700
-is "modes of the files" "$(find "$copy" -type f -printf '%m\n' | sort -u)" 600
-is "files" "$(cd "$copy" && find . -type f)" ./store
-is "the record is the same" "$(grep "\"id\":\"$a\"" "$copy/store")" "$(grep "\"id\":\"$a\"" "$state/store")"
-rm -r "$copy"
+# --- formats
 
-mkdir "$copy"
-run ctl store export "$copy/" --subsysnqn="$C" --subsysnqn="$B" --json=short
-is "two subsystems: JSON" "$status$(json 'o["keys"], o["broken"]' <<<"$out")$err" "0(3, 0)"
-is "two subsystems: their keys, a retiring one too" "$(ids_in "$copy")" "$(sorted "$b" "$b2" "$c")"
-rm -r "$copy"
+run ctl export "$lost" --format=interchange
+is "a lost --print-key: the PSK as it was generated" "$status$err $out" "0 $lost_psk"
+run ctl export "$a"
+is "nvme-cli: the identities, as the ring has them" "$(cut -d ' ' -f 1-4 <<<"$out" | sed 's/ NVMeTLSkey.*//' | sort)" \
+    "$(ring_names | grep ':a' | cut -d ' ' -f 1-4 | sort)"
+like "nvme-cli: version 1 of the format for each" "$out" $'^NVMe0R01 [^ ]+ [^ ]+ NVMeTLSkey-1:01:[^ ]+\nNVMe1R01 [^ ]+ [^ ]+ [^ ]+ NVMeTLSkey-1:01:[^ ]+$'
+run ctl export "$b" --for-peer
+is "for the peer: a line of its names and its PSK" "$status $out" "0 $HOST nqn.2026-11.org.example:b $(psk two)"
+is "for the peer: the command there" "$err" "At the other end: nvme-keyctl import --role=target --derivation=compat"
+run ctl export "$a" --format=spdk --output="$tmp/spdk-key"
+is "SPDK: a file with mode 0600 and one PSK" "$status$out $(stat -c %a "$tmp/spdk-key") $(<"$tmp/spdk-key")" "0 600 $(psk one)"
+like "SPDK: the commands" "$err" "rpc.py keyring_file_add_key nvme-$a $tmp/spdk-key
+ +rpc.py nvmf_subsystem_add_host nqn.2026-11.org.example:a $HOST --psk nvme-$a
+ +rpc.py bdev_nvme_attach_controller .* -n nqn.2026-11.org.example:a -q $HOST --psk nvme-$a\$"
+run ctl export "$b" --format=spdk
+like "SPDK: a key that it does not understand" "$err" "SPDK derives by rfc8446 only.*
+.*SPDK has identities of version 0 only"
+run ctl export --json=short "$a"
+is "JSON has the same" "$(json '[(k["key"]["id"], k["psk"], len(k["tlsPSKs"])) for k in o["keys"]]' <<<"$out")" "[('$a', '$(psk one)', 2)]"
 
-run ctl store export "$copy" --no-legend
-is "all keys: no legend" "$status$out$err" 0
-is "all keys" "$(ids_in "$copy")" "$(sorted "$a" "$b" "$b2" "$c")"
-is "all keys: the secrets unseal to the same" "$(secrets_in "$copy")" "$(secrets_in "$state")"
-check "no rollback counter" lacks "$copy" rollbackCounter
-check "no secret of the keys in it" lacks "$copy" "$(psk one)" "$(psk one | cut -d : -f 3 | cut -c -42)"
-is "the store is as it was" "$(store_digest)" "$before"
+# --- round trips into another daemon
 
-refused "a directory that is not empty" 5 "$copy is not empty" ctl store export "$copy" --subsysnqn="$A"
-is "a directory that is not empty: it stays as it is" "$(ids_in "$copy" | wc -l)" 4
-refused "a file" 1 "Not a directory" ctl store export "$tmp/keyd.conf"
-ln -s "$tmp/elsewhere" "$tmp/link"
-refused "a symbolic link" 1 "cannot make $tmp/link" ctl store export "$tmp/link"
-refused "a directory whose parent is missing" 1 "No such file" ctl store export "$tmp/none/copy"
-refused "an unknown subsystem" 4 "no key is for the subsystem NQN \"nqn.x\"" ctl store export "$tmp/new" --subsysnqn="$A" --subsysnqn=nqn.x
-refused "no directory" 2 "store export needs DIR" ctl store export
-check "nothing is left of what failed" test ! -e "$tmp/new"
-like "the log names the user of the export" "$(cat "$log")" "3 keys of the store were exported for uid 0"
-
-# --- the users that may call it
-
-run ctl store export "$tmp/new" --no-legend
-check "as root" test "$status" -eq 0
-chmod 666 "$varlink" && chmod 755 "$tmp"
-run setpriv --reuid=65534 --regid=65534 --clear-groups "$build/nvme-keyctl" --socket="$varlink" store export /tmp/keyd-nobody.$$
-is "another user is refused" "$status" 6
-chmod 700 "$tmp"
-
-# --- a copy as a store
-
+run ctl export --for-peer --role=both --output="$tmp/peer"
+is "to a file: nothing on standard output" "$status$out" 0
+run ctl export --output="$tmp/tls-keys"
+is "all: the lines of all active keys" "$(grep -c . "$tmp/tls-keys")" "$(ctl list --json=short | json 'sum(len(k["identities"]) for k in o["keys"])')"
+before=$(rows | grep ':a ') digests=$(sed 's/ [^ ]*$//' "$tmp/tls-keys" | sort)
 daemon_stop
-store=$state
-state=$tmp/new
-daemon_start -E SYSTEMD_IN_INITRD=1
-is "in an initramfs: all keys are published" "$(ring_names | wc -l)" 5
-refused_with "in an initramfs: it is not changed" 8 "export that cannot be changed" "$(psk five)" \
-    ctl add --hostnqn="$HOST" --subsysnqn=nqn.2026-11.org.example:z
-refused "in an initramfs: no key is removed" 8 "export that cannot be changed" ctl remove "$a"
-refused "in an initramfs: no copy of a copy" 8 "an export already" ctl store export "$tmp/again"
-daemon_stop
+mv "$state" "$state.first"
+mkdir -m 700 "$state"
 keyctl clear "$(ring)"
-# preload [VARIABLE=VALUE]
-preload() { setpriv --regid 4711 --keep-groups env STATE_DIRECTORY="$state" "$@" "$build/nvme-keyd" -c "$conf" --preload; }
-run preload
-like "without systemd, elsewhere: it does not open" "$status$err" "export for a boot image"
-run preload SYSTEMD_IN_INITRD=1
-is "without systemd, in an initramfs: all keys are published" "$status $(ring_names | wc -l)" "0 5"
 daemon_start
-refused "elsewhere: it does not open" 8 "export for a boot image" ctl list
-is "elsewhere: no recovery key helps" "$(ctl status | grep -c 'recovery key')" 0
+run ctl import --role=both "$tmp/peer"
+is "for the peer: import of another daemon takes it" "$status ${out%%$'\n'*}" "0 1 imported, 0 unchanged, 0 skipped"
+is "for the peer: the digests are the same" "$(rows)" "$before"
+ctl remove "$(ctl list --no-legend | cut -d ' ' -f 1)"
+run ctl import --role=target "$tmp/tls-keys"
+is "nvme-cli: import of another daemon takes it" "$status ${out%%$'\n'*}" "0 $(grep -c . "$tmp/tls-keys") imported, 0 unchanged, 0 skipped"
+is "nvme-cli: the digests are the same" "$(ring_names | sort)" "$digests"
+derived=$(ctl list --json=short | json 'o["keys"][0]["id"]')
+refused "a derived key has no configured PSK" 3 "only --format=nvme-cli can have it" ctl export "$derived" --format=interchange
+run ctl export "$derived" --for-peer
+like "a derived key for the peer: its identity" "$out" "^NVMe[01]R01 "
+run ctl export
+is "derived keys: exported as they came" "$(sort <<<"$out")" "$(sort "$tmp/tls-keys")"
 daemon_stop
-state=$store
-
-# --- an export that is killed, while it waits for the service
-
-daemon_start
-kill -STOP "$daemon"
-ended() { ! kill -0 "$victim" 2>/dev/null || [[ $(ps -o stat= -p "$victim") == Z* ]]; }
-begun() { find "/proc/$victim/fd" -lname 'socket:*' 2>/dev/null | grep -q .; }
-for signal in TERM HUP KILL; do
-    # Without ctl(), because the test must kill nvme-keyctl and not the shell that runs it.
-    "$build/nvme-keyctl" --socket="$varlink" store export "$tmp/killed" >/dev/null 2>&1 &
-    victim=$!
-    wait_for 60 begun || bail "an export does not begin"
-    kill "-$signal" "$victim"
-    wait_for 60 ended || bail "SIG$signal does not end it"
-    wait "$victim" 2>/dev/null
-    check "killed by $signal: nothing is left of it" test ! -e "$tmp/killed"
-done
-daemon_stop
-
-# --- broken records
-
-edit_store flip "$c"
-daemon_start
-run ctl store export "$tmp/broken" --no-legend
-like "a broken key is left out, and a warning says so" "$status$out$err" "^0nvme-keyctl: warning: 1 keys are broken and left out"
-is "the others are there" "$(ids_in "$tmp/broken")" "$(sorted "$a" "$b" "$b2")"
-refused "the only key of a subsystem is broken" 4 "except possibly a broken one" ctl store export "$tmp/none" --subsysnqn="$C"
-ctl remove "$c" >/dev/null
-
-# --- keys of credentials, which have no record
-
-daemon_stop
-mkdir -m 700 "$tmp/credentials"
-echo "$HOST $C $(psk three)" >"$tmp/credentials/nvme-keyd.psk"
-daemon_start -E CREDENTIALS_DIRECTORY="$tmp/credentials"
-is "a credential: its key is published" "$(ctl list --json=short | json '[k["credential"] for k in o["keys"] if k["subsystemNQN"] == "'"$C"'"]')" "['nvme-keyd.psk']"
-run ctl store export "$tmp/stored"
-is "a credential: it is not counted" "$status $out$err" "0 3 keys in $tmp/stored"
-is "a credential: it is not in the copy" "$(ids_in "$tmp/stored")" "$(sorted "$a" "$b" "$b2")"
-refused "a credential: the only key of a subsystem is one" 4 "no key is for the subsystem NQN \"$C\" in the store, only a handed-in key" \
-    ctl store export "$tmp/none" --subsysnqn="$A" --subsysnqn="$C"
-check "a credential: nothing is left of it" test ! -e "$tmp/none"
-daemon_stop
+rm -r "${state:?}"
+mv "$state.first" "$state"
+keyctl clear "$(ring)"
 daemon_start
 
-# --- many
+# --- where it goes
 
-"$python" - "$HOST" 3000 >"$tmp/keys" <<'PY'
-import base64, os, sys, zlib
-host, n = sys.argv[1], int(sys.argv[2])
-for i in range(n):
-    key = os.urandom(32)
-    text = base64.b64encode(key + zlib.crc32(key).to_bytes(4, "little")).decode()
-    print(f"{host} nqn.2026-11.org.example:many:{i:05d}:{'x' * 120} NVMeTLSkey-1:01:{text}:")
-PY
-chmod 600 "$tmp/keys"
-ctl import "$tmp/keys" >/dev/null || bail "import"
-start=$(date +%s%N)
-run ctl store export "$tmp/many"
-is "3,000 keys" "$status $out" "0 3003 keys in $tmp/many"
-diag "3,000 keys: $(((${EPOCHREALTIME/./} - start / 1000) / 1000)) ms, $(wc -c <"$tmp/many/store") bytes"
-is "each is a line" "$(grep -c '^{"id":' "$tmp/many/store")" 3003
+refused "a file that is there" 3 "cannot make $tmp/tls-keys: File exists" ctl export "$a" --output="$tmp/tls-keys"
+ln -s "$tmp/nowhere" "$tmp/link"
+refused "a symbolic link" 3 "cannot make $tmp/link: File exists" ctl export "$a" --output="$tmp/link"
+refused "no such directory" 3 "cannot make /nonexistent/x: No such file" ctl export "$a" --output=/nonexistent/x
+refused "an ID that is not there: no file is left" 4 "no key has" ctl export 0123456789abcdef --output="$tmp/none"
+check "an ID that is not there: no file is left, indeed" test ! -e "$tmp/none"
+(umask 022 && ctl export "$a" >"$tmp/open" 2>"$tmp/err2")
+is "standard output is a file that others can read" "$? $(<"$tmp/open") $(grep -c 'give --output=FILE' "$tmp/err2")" "3  1"
+(umask 077 && ctl export "$a" >"$tmp/closed")
+is "standard output is a file of root alone" "$? $(grep -c NVMeTLSkey "$tmp/closed")" "0 2"
+refused "standard output is full" 1 "standard output is full" sh -c "'$build/nvme-keyctl' --socket='$varlink' export '$a' >/dev/full"
+refused "--format= and --for-peer" 2 "--for-peer is a format" ctl export "$a" --format=spdk --for-peer
+refused "one PSK for all keys" 2 "give an ID" ctl export --format=interchange
+refused "no such key" 4 "no active key" ctl export --subsysnqn=nqn.2026-11.org.example:none
 
-# --- all of them broken: where a console is slow, the boot waits for each line
+(umask 0 && ctl export "$a" --output="$tmp/wide")
+is "a file is made with mode 0600, whatever the umask is" "$(stat -c %a "$tmp/wide")" 600
 
+# --- who may, and what is logged
+
+ctl revoke "$c" --force >/dev/null
+refused "a revoked key" 5 "is revoked" ctl export "$c"
+like "each export is logged, with the user" "$(<"$log")" "Key $a for host $HOST and subsystem nqn.2026-11.org.example:a exported in the clear by uid 0"
+check "the log has no PSK" test "$(grep -c NVMeTLSkey "$log")" = 0
+printf '[Manager]\nExport=no\n' >>"$tmp/keyd.conf"
 daemon_stop
-edit_store flip
-run preload
-is "3,003 broken records: a few lines name some and count all" "$status $(wc -l <"$tmp/err") $(grep -c 'Record .*: authentication failed' "$tmp/err") $(grep -c '3003 records of the store are broken' "$tmp/err")" "8 22 20 1"
+daemon_start
+refused "Export=no" 6 "Export=no in nvme-keyd.conf forbids" ctl export "$a"
+refused "Export=no: no file is left" 6 "forbids" ctl export "$a" --output="$tmp/none"
+check "Export=no: no file is left, indeed" test ! -e "$tmp/none"
+
 finish

@@ -174,17 +174,17 @@ printf '#!/bin/sh\necho "no key is for it" >&2\nexit 4\n' >"$root$bin/nvme-keyct
 check "for an error that cannot pass the hook does not wait" refuses 'no key is for it. Then run'
 printf '#!/bin/sh\nfor dir; do :; done\necho "$@" >"$dir/store"\n' >"$root$bin/nvme-keyctl"
 check "an image with the keys of some subsystems" make_image some
-check "some: these are what was asked for" grep '^store export --no-legend --subsysnqn=nqn.a --subsysnqn=nqn.b /' \
+check "some: these are what was asked for" grep '^store image --no-legend --subsysnqn=nqn.a --subsysnqn=nqn.b /' \
     "$image/var/lib/nvme-keyd/store"
 check "some: there is nothing else" test "$(find "$image/var/lib/nvme-keyd" -type f | wc -l)" = 1
 echo 'NVME_KEYD_SUBSYSTEMS="nqn.a *"' >"$root/etc/nvme-keyd/initramfs.conf"
 check "an image with a copy of all keys" make_image all
-check "all: the star is not expanded to file names" grep '^store export --no-legend /' "$image/var/lib/nvme-keyd/store"
+check "all: the star is not expanded to file names" grep '^store image --no-legend /' "$image/var/lib/nvme-keyd/store"
 rm "$root/etc/nvme-keyd/initramfs.conf"
 cp "$root/var/lib/nvme-keyd/store" "$tmp/header"
 echo '{"slots":[{"type":"tpm2"}],"rollbackCounter":{}}' >"$root/var/lib/nvme-keyd/store"
 check "an image with a store that has a rollback counter" make_image counter
-check "counter: the image has an export, not the file of the store" grep '^store export --no-legend /' "$image/var/lib/nvme-keyd/store"
+check "counter: the image has an export, not the file of the store" grep '^store image --no-legend /' "$image/var/lib/nvme-keyd/store"
 cp "$tmp/header" "$root/var/lib/nvme-keyd/store"
 
 printf '#!/bin/sh\necho "the store is locked" >&2\nexit 8\n' >"$root$bin/nvme-keyctl"

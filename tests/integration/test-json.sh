@@ -47,6 +47,8 @@ json_of() {
     fits "$1" "$1"
 }
 tried=()
+# An export goes into no file that others can read.
+umask 077
 
 daemon_start
 json_of list
@@ -66,6 +68,7 @@ json_of import "$tmp/keys"
 keyctl padd user "NVMe0R01 $HOST nqn.2026-11.org.example:adopted" "$(ring)" <<<"$(printf '%031d' 0)" >/dev/null
 json_of adopt --all
 json_of show "$a"
+json_of export "$a"
 json_of rotate "$a" --generate --address=127.0.0.1:1
 json_of rotate "$t" --generate
 json_of activate "$(ctl list --state=pending --json=short | json 'o["keys"][0]["id"]')" --force
@@ -92,7 +95,7 @@ slot=$(json 'o["slot"]["id"]' <<<"$out")
 json_of "slot reseal" "$slot"
 json_of "slot reseal"
 mkdir -m 700 "$tmp/image"
-json_of "store export" "$tmp/image"
+json_of "store image" "$tmp/image"
 json_of "slot remove" "$slot"
 
 keyctl_pair=(--issuer=i.pem --issuer-key=i.key --hostnqn="$HOST" --subsysnqn="$SUBSYSTEM" --to=i.pem)

@@ -42,8 +42,8 @@ target=$(ctl list --json=short | json '[k["id"] for k in o["keys"] if k["role"] 
 check "rotate a target's" quiet ctl rotate "$target" --generate
 check "sync" quiet ctl sync
 check "status" quiet ctl status
-check "store export" quiet ctl store export "$tmp/copy"
-check "store export of nothing" test "$(ctl store export "$tmp/none" --subsysnqn=nqn.none 2>&1 | wc -l)" = 1
+check "store image" quiet ctl store image "$tmp/copy"
+check "store image of nothing" test "$(ctl store image "$tmp/none" --subsysnqn=nqn.none 2>&1 | wc -l)" = 1
 ctl show 0123456789abcdef >/dev/null 2>&1
 ctl add --hostnqn="$HOST" --subsysnqn="$SUBSYSTEM" <<<"$(psk two)" >/dev/null 2>&1
 python3 - "$varlink" <<'PY'

@@ -89,13 +89,14 @@ base = {
     "Revoke": {"id": "0" * 16},
     "Remove": {"id": "0" * 16},
     "Describe": {"id": key},
+    "Export": {"id": key},
     "Probe": {"id": key, "address": "127.0.0.1"},
     "AddSlot": {"type": "recovery"},
     "ResealSlot": {"id": "0" * 8},
     "RemoveSlot": {"id": "0" * 8},
     "RemoveCounter": {"index": 0x01800000},
     "Unlock": {"recoveryKey": "0"},
-    "ExportStore": {},
+    "StoreImage": {},
 }
 
 
@@ -188,14 +189,14 @@ with Connection(path) as c:
     c.call(f"{MANAGER}.ListHosts", more=True)
     reply = c.reply()
     check("ListHosts: not known", reply["error"] == f"{MANAGER}.HostsUnknown" and not as_described("ListHosts", reply), reply)
-    c.call(f"{MANAGER}.ExportStore", {"subsystemNQNs": None}, more=True)
+    c.call(f"{MANAGER}.StoreImage", {"subsystemNQNs": None}, more=True)
     replies = [c.reply()]
     while replies[-1].get("continues"):
         replies.append(c.reply())
-    why = [as_described("ExportStore", r) for r in replies]
+    why = [as_described("StoreImage", r) for r in replies]
     text = "".join(r["parameters"].get("content", "") for r in replies)
-    check("ExportStore: the text in pieces", text.startswith('{"format":') and text.count("\n") == 3 + 5 and not any(why), text, *why)
-    check("ExportStore: the last one counts", replies[-1]["parameters"] == {"keys": 5, "broken": 0}, replies[-1])
+    check("StoreImage: the text in pieces", text.startswith('{"format":') and text.count("\n") == 3 + 5 and not any(why), text, *why)
+    check("StoreImage: the last one counts", replies[-1]["parameters"] == {"keys": 5, "broken": 0}, replies[-1])
     reply = c.ask(f"{MANAGER}.Monitor")
     check("Monitor without more", reply["error"] == "org.varlink.service.ExpectedMore", reply)
 with Connection(path) as c:
@@ -206,8 +207,8 @@ with Connection(path) as c:
     event = c.reply()
     check("Monitor: an event as described", event["parameters"]["event"]["kind"] == "published" and not as_described("Monitor", event), event)
 with Connection(path) as c:
-    reply = c.ask(f"{MANAGER}.ExportStore")
-    check("ExportStore without more", reply["error"] == "org.varlink.service.ExpectedMore", reply)
+    reply = c.ask(f"{MANAGER}.StoreImage")
+    check("StoreImage without more", reply["error"] == "org.varlink.service.ExpectedMore", reply)
     for method in "ListControllers", "ListHosts":
         reply = c.ask(f"{MANAGER}.{method}")
         check(f"{method} without more", reply["error"] == "org.varlink.service.ExpectedMore", reply)
@@ -307,7 +308,7 @@ chmod 644 "$tmp/nobody.py" "$tmp/varlink.py"
 chmod 755 "$tmp"
 chmod 666 "$varlink"
 methods=(org.varlink.service.GetInfo)
-for method in Add Adopt Generate Import List Describe Rotate Activate Revert Retire Revoke Remove Probe Sync Status; do
+for method in Add Adopt Generate Import List Describe Rotate Activate Revert Retire Revoke Remove Probe Export StoreImage Sync Status; do
     methods+=("org.nvmekeyd.Manager.$method")
 done
 relay setpriv --reuid=65534 --regid=65534 --clear-groups \

@@ -219,6 +219,17 @@ TEST(unknown)
     ASSERT_EQ(memcmp(&c, &config_default, sizeof(c)), 0);
 }
 
+TEST(export_keys)
+{
+    Config c = config_default;
+
+    ASSERT_TRUE(c.export_keys);
+    ASSERT_OK(config_set(&c, "Manager", "Export", "no"));
+    ASSERT_TRUE(!c.export_keys);
+    ASSERT_EQ(config_set(&c, "Manager", "Export", "never"), -EINVAL);
+    ASSERT_TRUE(!c.export_keys);
+}
+
 TEST(guard)
 {
     Config c = config_default;

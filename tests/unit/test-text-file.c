@@ -76,3 +76,16 @@ TEST(pipe)
     (void)pthread_join(thread, NULL);
     (void)close(fds[0]);
 }
+
+TEST(append)
+{
+    _cleanup_(text_file_done) TextFile t = {.text = NULL};
+
+    ASSERT_OK(text_file_append(&t, "", 0));
+    for (size_t i = 0; i < 100000; i++)
+        ASSERT_OK(text_file_append(&t, "abc", 3));
+    ASSERT_EQ(t.size, 300000);
+    for (size_t i = 0; i < t.size; i++)
+        if (t.text[i] != "abc"[i % 3])
+            TEST_FAIL("byte %zu", i);
+}

@@ -1,98 +1,100 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "basic/json.h"
-#include "basic/log.h"
 #include "basic/names.h"
 #include "nvme-keyd/api/methods-private.h"
 
-/* ExportStore: sends the text of an export as the peer reads it, each piece in a reply of its
- * own. */
+/* Export: hands the PSKs of one key out, in the clear. */
 
-typedef struct Export {
-    StoreExport *export;
-    ExportResult result;
-    uid_t uid;
-} Export;
-
-static void destroy_export(void *state)
+/* Returns -EBADMSG for a size that no PSK has. */
+static int add_text(json_object *o, PskHash hash, const uint8_t *bytes, size_t size)
 {
-    Export *e = state;
+    _cleanup_(secret_freep) Secret *psk = secret_new_copy(bytes, size), *text = NULL;
+    int r = psk ? psk_interchange_format(hash, psk, &text) : -ENOMEM;
 
-    store_export_free(e->export);
-    free(e);
+    if (r != 0)
+        return r < 0 ? r : -EBADMSG;
+    return json_add_string(o, "psk", (const char *)text->data);
 }
 
-static int notify_piece(VarlinkCall *call, const char *text, size_t size)
+static int add_tls_psks(json_object *o, const Key *k, const Secret *payload)
 {
-    _cleanup_(json_putp) json_object *o = json_object_new_object();
+    json_object *list = json_object_new_array();
+    int r = json_add_take(o, "tlsPSKs", list);
 
-    if (json_add_take(o, "content", json_object_new_string_len(text, (int)size)) < 0)
-        return -ENOMEM;
-    return varlink_call_notify(call, TAKE_PTR(o));
-}
+    for (unsigned v = 0; v < KEY_VERSIONS && r == 0; v++) {
+        json_object *entry;
+        const uint8_t *bytes;
+        size_t size;
 
-static bool are_strings(json_object *array)
-{
-    for (size_t i = 0; i < json_object_array_length(array); i++) {
-        json_object *s = json_object_array_get_idx(array, i);
-
-        if (!json_object_is_type(s, json_type_string) ||
-            strlen(json_object_get_string(s)) != (size_t)json_object_get_string_len(s))
-            return false;
+        if (!k->identities[v])
+            continue;
+        r = key_payload_tls_psk(payload, v, &bytes, &size);
+        if (r < 0)
+            return r;
+        entry = json_object_new_object();
+        r = json_append_take(list, entry);
+        if (r == 0)
+            r = json_add_string(entry, "identity", k->identities[v]);
+        if (r == 0)
+            r = add_text(entry, psk_cipher_hash(PSK_HASH_NONE, size), bytes, size);
     }
-    return true;
+    return r;
 }
 
-static int reply_failure(VarlinkCall *call, int error, const char *detail)
+static int reply_psks(VarlinkCall *call, Manager *m, const Key *k)
 {
-    if (error == -ENOMEDIUM)
-        return methods_reply_error(call, NAMES_MANAGER_INTERFACE ".StoreAbsent", detail, NULL);
-    return detail ? methods_reply_failure(call, error == -E2BIG ? -EINVAL : error, detail, NULL)
-                  : error;
-}
-
-static int end_export(VarlinkCall *call, const Export *e)
-{
-    _cleanup_(json_putp) json_object *o = json_object_new_object();
-
-    if (!o || json_add_uint(o, "keys", e->result.keys) < 0 ||
-        json_add_uint(o, "broken", e->result.broken) < 0)
-        return -ENOMEM;
-    log_info("%zu keys of the store were exported for uid %u", e->result.keys, (unsigned)e->uid);
-    return varlink_call_reply(call, TAKE_PTR(o));
-}
-
-static int export_piece(VarlinkCall *call, void *state)
-{
-    Export *e = state;
-    const char *text;
+    _cleanup_(json_putp) json_object *o = json_object_new_object(), *key = NULL;
+    _cleanup_(secret_freep) Secret *payload = NULL;
+    const LogFields fields = methods_fields_of(MESSAGE_KEY_EXPORTED, k);
+    const uint8_t *bytes;
     size_t size;
-
-    return store_export_next(e->export, &text, &size) ? notify_piece(call, text, size)
-                                                      : end_export(call, e);
-}
-
-int method_export_store(VarlinkCall *call, json_object *p, void *userdata)
-{
-    _cleanup_(freep) char *detail = NULL;
-    json_object *subsysnqns = NULL;
-    Export *e;
     int r;
 
-    if (json_get_array(p, "subsystemNQNs", &subsysnqns) < 0 ||
-        (subsysnqns && !are_strings(subsysnqns)))
-        return varlink_call_invalid_parameter(call, "subsystemNQNs");
-    e = calloc(1, sizeof(*e));
-    if (!e)
+    if (!o)
         return -ENOMEM;
-    e->uid = varlink_call_peer(call)->uid;
-    r = manager_export(userdata, subsysnqns, &e->export, &e->result, &detail);
-    if (r < 0) {
-        destroy_export(e);
-        return reply_failure(call, r, detail);
-    }
-    return varlink_call_stream(call, export_piece, e, destroy_export);
+    r = key_unseal(k, &payload);
+    if (r < 0)
+        return r == -ENOMEM ? r : methods_reply_failure(call, -EIO, strerror(-r), NULL);
+    if ((r = methods_describe_key(m, k, publisher_on_demand_sec(manager_publisher(m)), &key)) < 0 ||
+        (r = json_add_take(o, "key", TAKE_PTR(key))) < 0)
+        return r;
+    r = key_payload_configured(payload, &bytes, &size);
+    if (r == 0)
+        r = add_text(o, k->hash, bytes, size);
+    else if (r == -ENOENT)
+        r = 0;
+    if (r == 0)
+        r = add_tls_psks(o, k, payload);
+    if (r < 0)
+        return r;
+    /* Before the reply, so that no secret leaves without a line. */
+    methods_log_change(call, &fields, "exported in the clear");
+    return varlink_call_reply_sensitive(call, TAKE_PTR(o));
+}
+
+int method_export(VarlinkCall *call, json_object *p, void *userdata)
+{
+    const Key *k;
+    const char *id;
+
+    if (methods_read_id(p, &id) < 0)
+        return varlink_call_invalid_parameter(call, "id");
+    if (!manager_config(userdata)->export_keys)
+        return methods_reply_error(call, NAMES_MANAGER_INTERFACE ".ExportDisabled",
+                                   "Export=no in nvme-keyd.conf forbids to hand keys out", NULL);
+    k = key_table_find(manager_keys(userdata), id);
+    if (!k && vault_error(manager_vault(userdata)) < 0)
+        return methods_reply_failure(call, -EIO, vault_detail(manager_vault(userdata)), NULL);
+    if (!k)
+        return methods_reply_failure(call, -ENOENT, "no key has this ID", NULL);
+    if (k->state == KEY_BROKEN || k->state == KEY_REVOKED)
+        return methods_reply_failure(call, -EBUSY,
+                                     k->state == KEY_BROKEN
+                                         ? "the record of the key is broken"
+                                         : "the key is revoked: someone else may know its PSK",
+                                     NULL);
+    return reply_psks(call, userdata, k);
 }

@@ -49,8 +49,11 @@ int methods_results_to_json(const ProbeResult *results, size_t n, json_object **
 int methods_try(VarlinkCall *call, Manager *m, const char *id, const ProbeTarget *target,
                 bool follow) _must_check_;
 
-/* ExportStore. */
-int method_export_store(VarlinkCall *call, json_object *p, void *userdata);
+/* Export, of one key in the clear. */
+int method_export(VarlinkCall *call, json_object *p, void *userdata);
+
+/* StoreImage. */
+int method_store_image(VarlinkCall *call, json_object *p, void *userdata);
 
 /* methods-life.c */
 int method_rotate(VarlinkCall *call, json_object *p, void *userdata);

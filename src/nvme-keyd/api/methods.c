@@ -365,7 +365,7 @@ static const char *const import_parameters[] = {
     "keys", "dryRun", "role", "identityVersions", "derivation", "force", "forceFor", NULL};
 static const char *const adopt_parameters[] = {
     "serial", "identity", "id", "hostNQN", "subsystemNQN", "role", "force", "dryRun", NULL};
-static const char *const export_store_parameters[] = {"subsystemNQNs", NULL};
+static const char *const store_image_parameters[] = {"subsystemNQNs", NULL};
 static const char *const id_parameters[] = {"id", NULL};
 static const char *const probe_parameters[] = {"id",          "address",       "port",
                                                "hostAddress", "hostInterface", NULL};
@@ -404,8 +404,9 @@ static const VarlinkMethod methods[] = {
     {"ListControllers", VARLINK_METHOD_MORE_REQUIRED, method_list_controllers, no_parameters,
      gate_store},
     {"ListHosts", VARLINK_METHOD_MORE_REQUIRED, method_list_hosts, no_parameters, gate_store},
-    {"ExportStore", VARLINK_METHOD_ROOT | VARLINK_METHOD_MORE_REQUIRED, method_export_store,
-     export_store_parameters, gate_store},
+    {"Export", VARLINK_METHOD_ROOT, method_export, id_parameters, gate_key},
+    {"StoreImage", VARLINK_METHOD_ROOT | VARLINK_METHOD_MORE_REQUIRED, method_store_image,
+     store_image_parameters, gate_store},
     {"ListSlots", 0, method_list_slots, no_parameters, gate_store},
     {"AddSlot", VARLINK_METHOD_ROOT, method_add_slot, add_slot_parameters, gate_add_slot},
     {"ResealSlot", VARLINK_METHOD_ROOT, method_reseal_slot, reseal_slot_parameters, gate_store},

@@ -21,6 +21,7 @@ const Config config_default = {
     .on_demand_force = false,
     .restart_tlshd = false,
     .allow_null_key = false,
+    .export_keys = true,
     .guard = true,
     .displace_foreign = false,
     .max_age_usec = UINT64_MAX,
@@ -203,6 +204,11 @@ static int set_other_counters(Config *c, const char *value)
     return parse_bool(value, &c->other_counters);
 }
 
+static int set_export(Config *c, const char *value)
+{
+    return parse_bool(value, &c->export_keys);
+}
+
 static int set_guard(Config *c, const char *value)
 {
     return parse_bool(value, &c->guard);
@@ -250,6 +256,7 @@ static const struct {
     {"Manager", "OnDemandForce", set_on_demand_force, YES_OR_NO},
     {"Manager", "RestartTlshd", set_restart_tlshd, YES_OR_NO},
     {"Manager", "MaxAgeSec", set_max_age, "a time such as 90d, or infinity"},
+    {"Manager", "Export", set_export, YES_OR_NO},
     {"Upcall", "NegativeTimeoutSec", set_negative_timeout, "a time from 1s to 1h"},
     {"Keyring", "Guard", set_guard, YES_OR_NO},
     {"Keyring", "Foreign", set_foreign, "warn or displace"},

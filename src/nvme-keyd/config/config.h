@@ -26,6 +26,7 @@ typedef struct Config {
      * value. */
     char store_id[STORE_IDENTITY_SIZE];
     bool other_counters;   /* the TPM may have rollback counters of other stores */
+    bool export_keys;      /* hand keys out to root, in the clear */
     bool guard;            /* put back what other programs take out of the ring */
     bool displace_foreign; /* unlink keys of other programs that the kernel could take for ours */
     uint64_t max_age_usec; /* warn about keys that are older; UINT64_MAX: never */
