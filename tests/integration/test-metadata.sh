@@ -63,7 +63,9 @@ sound "$DIGEST_32" "$DIGEST_48"
 sound text ""
 sound text $'\u00fc\u20ac\U1f511/\x7f'
 sound text '\"\\\b\t\n\f\r\u0001\u001f'
-sound "$HOST" nqn.a
+for value in nqn.a nqn. iqn.2026 a; do
+    sound "$HOST" "$value"
+done
 sound "$HOST" "nqn.$(printf '!~%.0s' {1..109})x"
 
 broken configured nonsense
@@ -105,7 +107,7 @@ for value in false null 1 '"true"'; do
     broken '"unsynchronized":true' "\"unsynchronized\":$value"
 done
 broken "$LARGEST" 0
-for value in '' nqn. iqn.2026 'nqn.a b' 'nqn.a;b' 'nqn.a\u0000' $'nqn.\u00fc' 'nqn.a\u0062' "nqn.$(printf '!~%.0s' {1..110})"; do
+for value in '' 'nqn.a b' 'nqn.a;b' 'nqn.a\u0000' $'nqn.\u00fc' 'nqn.a\u0062' "nqn.$(printf '!~%.0s' {1..110})"; do
     broken "$HOST" "$value"
     broken nqn.2026-11.org.example:N "$value"
 done
