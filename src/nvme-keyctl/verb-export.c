@@ -190,7 +190,7 @@ static int write_output(Export *e)
     return EXIT_OK;
 }
 
-/* SPDX derives by RFC 8446 and has identities of version 0 only. */
+/* SPDK derives by RFC 8446 and has identities of version 0 only. */
 static void explain_spdk(const Export *e, json_object *key)
 {
     const char *file = e->o->output ? e->o->output : "FILE", *id = json_string_or(key, "id", ""),
