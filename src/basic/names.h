@@ -14,7 +14,10 @@
 #define NAMES_FD_VARLINK "varlink"
 #define NAMES_FD_REQUEST "request"
 
-#define NAMES_CONFIG_FILE "/etc/nvme-keyd/nvme-keyd.conf"
+/* The configuration and, with ".d", its drop-ins are in each of these; the first one wins. */
+#define NAMES_CONFIG_NAME "nvme-keyd.conf"
+#define NAMES_CONFIG_DIRECTORIES                                                                   \
+    "/etc/nvme-keyd", "/run/nvme-keyd", "/usr/local/lib/nvme-keyd", "/usr/lib/nvme-keyd"
 /* Exists once systemd-timesyncd has set the clock. */
 #define NAMES_CLOCK_SYNCHRONIZED "/run/systemd/timesync/synchronized"
 #define NAMES_STATE_DIRECTORY "/var/lib/nvme-keyd"

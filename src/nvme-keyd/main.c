@@ -26,7 +26,7 @@ static void print_help(void)
 {
     printf("nvme-keyd [OPTIONS]\n\n"
            "Keeps the TLS pre-shared keys of NVMe/TCP. Started by nvme-keyd.socket.\n\n"
-           "  -c --config=FILE  read FILE and FILE.d/*.conf (" NAMES_CONFIG_FILE ")\n"
+           "  -c --config=FILE  read FILE and FILE.d/*.conf (see nvme-keyd.conf(5))\n"
            "     --check        list the mistakes of the configuration and exit\n"
            "     --preload      publish all keys and exit, for an initramfs without systemd\n"
            "     --timeout=SEC  how long --preload may wait for the store (%d)\n"
@@ -49,13 +49,13 @@ static bool is_missing(const char *path)
 
 /* Problems go to standard output, like those of a compiler; with a journal, as in a reload, they go
  * there. */
-static int check(const char *config_path, bool named)
+static int check(const char *config_path)
 {
     _cleanup_(config_problems_done) ConfigProblems problems = {.n = 0};
     Config config;
     const char *line;
 
-    if (named && is_missing(config_path)) {
+    if (config_path && is_missing(config_path)) {
         log_error("%s does not exist", config_path);
         return EXIT_INVALID;
     }
@@ -67,7 +67,7 @@ static int check(const char *config_path, bool named)
         printf("%s\n", line);
     if (problems.n > problems.n_unknown)
         return EXIT_INVALID;
-    printf("%s: configuration is fine%s\n", config_path,
+    printf("%s%sconfiguration is fine%s\n", config_path ? config_path : "", config_path ? ": " : "",
            problems.n > 0 ? ", except for unknown options" : "");
     return EXIT_OK;
 }
@@ -87,8 +87,7 @@ static int parse_timeout(const char *s, uint64_t *ret)
 }
 
 typedef struct Arguments {
-    const char *config_path;
-    bool named; /* config_path was given */
+    const char *config_path; /* NULL for that of the system */
     bool check, preload, host_key;
     uint64_t timeout_usec;
 } Arguments;
@@ -108,7 +107,6 @@ static int parse_arguments(int argc, char **argv, Arguments *a)
         switch (c) {
         case 'c':
             a->config_path = optarg;
-            a->named = true;
             break;
         case 'h':
             print_help();
@@ -142,8 +140,7 @@ static int parse_arguments(int argc, char **argv, Arguments *a)
 
 int main(int argc, char **argv)
 {
-    Arguments a = {.config_path = NAMES_CONFIG_FILE,
-                   .timeout_usec = PRELOAD_TIMEOUT_SEC * USEC_PER_SEC};
+    Arguments a = {.timeout_usec = PRELOAD_TIMEOUT_SEC * USEC_PER_SEC};
     int r;
 
     if (argc == 2 && strcmp(argv[1], JOB_HELPER_OPTION) == 0)
@@ -153,7 +150,7 @@ int main(int argc, char **argv)
     if (r != 0)
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
     if (a.check)
-        return check(a.config_path, a.named);
+        return check(a.config_path);
     if (a.host_key)
         return (int)host_key_setup();
     umask(0077);

@@ -57,12 +57,14 @@ done
 rm -rf "$root/var/lib/nvme-keyd"
 (umask 077 && mkdir -p "$root"/var/lib/nvme-keyd && echo '{}' >"$root/var/lib/nvme-keyd/store")
 echo leftover >"$root/var/lib/nvme-keyd/store.new"
-mkdir -p "$root"/etc/nvme "$root"/etc/nvme-keyd/nvme-keyd.conf.d "$root"/var/lib/systemd
+mkdir -p "$root"/etc/nvme "$root"/{etc,usr/lib}/nvme-keyd/nvme-keyd.conf.d "$root"/var/lib/systemd
 echo nqn.2014-08.org.nvmexpress:uuid:6f1f3c0a-52c4-4b0b-9d1c-3a5d7e0c9b21 >"$root/etc/nvme/hostnqn"
 mkdir "$root/etc/nvme/nvme-fabrics.conf.d"
 echo '[Controller]' | tee "$root/etc/nvme/nvme-fabrics.conf" "$root/etc/nvme/nvme-stas.conf" "$root/etc/nvme/nvme-fabrics.conf.d/10-a.conf" >/dev/null
 printf 'tls-key=NVMeTLSkey-1:01:%s:\n' "$canary" >"$root/etc/nvme/nvme-fabrics.conf.d/20-b.conf"
 echo '[Store]' >"$root/etc/nvme-keyd/nvme-keyd.conf.d/10-test.conf"
+echo '[Manager]' | tee "$root/usr/lib/nvme-keyd/nvme-keyd.conf.d/20-usr.conf" >"$root/usr/lib/nvme-keyd/nvme-keyd.conf.d/30-masked.conf"
+ln -s /dev/null "$root/etc/nvme-keyd/nvme-keyd.conf.d/30-masked.conf"
 # Any program will do where there is no tlshd and no nvme.
 for f in tlshd nvme; do
     [ -e "$root/usr/sbin/$f" ] || cp /bin/true "$root/usr/sbin/$f"
@@ -151,6 +153,8 @@ check "host: dracut warns of a store that will not open" grep -q 'the store has 
 check "host: no leftover" not_in_image /var/lib/nvme-keyd/store.new
 check "host: hostnqn" in_image /etc/nvme/hostnqn
 check "host: drop-in of the configuration" in_image /etc/nvme-keyd/nvme-keyd.conf.d/10-test.conf
+check "host: drop-in in /usr/lib" in_image /usr/lib/nvme-keyd/nvme-keyd.conf.d/20-usr.conf
+check "host: a mask masks" in_image /etc/nvme-keyd/nvme-keyd.conf.d/30-masked.conf
 
 for f in nvme-fabrics.conf nvme-stas.conf nvme-fabrics.conf.d/10-a.conf; do
     check "host: $f" in_image "/etc/nvme/$f"

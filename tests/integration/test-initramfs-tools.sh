@@ -51,9 +51,11 @@ echo "$group" >>"$root/usr/lib/group"
 rm -rf "$root/var/lib/nvme-keyd"
 (umask 077 && mkdir -p "$root"/var/lib/nvme-keyd && echo '{}' >"$root/var/lib/nvme-keyd/store")
 echo leftover >"$root/var/lib/nvme-keyd/store.new"
-mkdir -p "$root"/etc/nvme "$root"/etc/nvme-keyd/nvme-keyd.conf.d "$root/var/lib/systemd"
+mkdir -p "$root"/etc/nvme "$root"/{etc,usr/lib}/nvme-keyd/nvme-keyd.conf.d "$root/var/lib/systemd"
 echo nqn.2014-08.org.nvmexpress:uuid:6f1f3c0a-52c4-4b0b-9d1c-3a5d7e0c9b21 >"$root/etc/nvme/hostnqn"
 echo '[Manager]' >"$root/etc/nvme-keyd/nvme-keyd.conf.d/10-test.conf"
+echo '[Manager]' | tee "$root/usr/lib/nvme-keyd/nvme-keyd.conf.d/20-usr.conf" >"$root/usr/lib/nvme-keyd/nvme-keyd.conf.d/30-masked.conf"
+ln -s /dev/null "$root/etc/nvme-keyd/nvme-keyd.conf.d/30-masked.conf"
 # The plaintext keys of nvme-cli, and the key that opens credentials without a TPM.
 for f in /etc/nvme/tls-keys /var/lib/systemd/credential.secret; do
     rm -f "$root$f"
@@ -94,6 +96,8 @@ for f in "$helpers"/{nvme-keyd,handshake-tree,handshake-loop,initrd-connect} /us
     /etc/nvme-keyd/{connect.conf,nvme-keyd.conf.d/10-test.conf} /etc/nvme/hostnqn; do
     check "host: $f" in_image "$f"
 done
+check "host: drop-in in /usr/lib" in_image /usr/lib/nvme-keyd/nvme-keyd.conf.d/20-usr.conf
+check "host: a mask masks" test -e "$image/etc/nvme-keyd/nvme-keyd.conf.d/30-masked.conf" -a ! -s "$image/etc/nvme-keyd/nvme-keyd.conf.d/30-masked.conf"
 check "host: the store is there" cmp "$root/var/lib/nvme-keyd/store" "$image/var/lib/nvme-keyd/store"
 check "host: it is private" mode_of /var/lib/nvme-keyd/store 600
 check "host: its directory is private" mode_of /var/lib/nvme-keyd 700

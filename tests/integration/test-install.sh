@@ -27,6 +27,7 @@ minimum() {
 755 usr/lib/nvme-keyd/nvme-keyd
 755 usr/lib/nvme-keyd/nvme-keyd-probe
 755 usr/lib/nvme-keyd/request-key-shim
+644 usr/lib/nvme-keyd/request-key.conf
 755 usr/lib/nvme-keyd/wait-for-keys
 644 etc/request-key.d/nvme-keyd.conf
 644 usr/share/bash-completion/completions/nvme-keyctl
@@ -65,6 +66,7 @@ minimum() {
 644 usr/share/doc/nvme-keyd/dracut/README.md
 644 usr/share/doc/nvme-keyd/examples/apparmor.d/nvme-keyd-request-key-shim
 644 usr/share/doc/nvme-keyd/examples/modprobe.d/nvme-keyd.conf
+644 usr/share/doc/nvme-keyd/examples/nvme-keyd/nvme-keyd.conf
 644 usr/share/doc/nvme-keyd/examples/selinux/nvme_keyd.fc
 644 usr/share/doc/nvme-keyd/examples/selinux/nvme_keyd.te
 644 usr/share/doc/nvme-keyd/initramfs-tools/README.md
@@ -194,6 +196,16 @@ run systemctl --root="$root" is-enabled nvme-keyd.service nvme-keyd-credentials.
 is "preset: and nothing else" "$out" "static
 static
 static"
+
+# --- tmpfiles.d links what request-key(8) and varlinkctl(1) look for
+
+is "the rule has a copy in /usr" "$(<"$root/usr/lib/nvme-keyd/request-key.conf")" "$(<"$root/etc/request-key.d/nvme-keyd.conf")"
+run systemd-tmpfiles --root="$root" --create nvme-keyd.conf
+check "tmpfiles: keeps the rule of /etc" test ! -L "$root/etc/request-key.d/nvme-keyd.conf"
+is "tmpfiles: links the socket by its interface" "$(readlink "$root/run/varlink/registry/org.nvmekeyd.Manager")" /run/nvme-keyd/org.nvmekeyd.Manager
+rm -r "$root/etc/request-key.d"
+run systemd-tmpfiles --root="$root" --create nvme-keyd.conf
+is "tmpfiles: links the rule into an /etc without it" "$status $(readlink "$root/etc/request-key.d/nvme-keyd.conf")" "0 /usr/lib/nvme-keyd/request-key.conf"
 
 # --- an installation on this machine makes the group, one into a directory does not
 

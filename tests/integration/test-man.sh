@@ -104,6 +104,10 @@ same "nvme-keyd.conf: sections and options" \
     "$(sed -n 's/^ *{"\([A-Za-z]*\)", "\([A-Za-z]*\)", set_.*/[\1] \2/p' "$SRC/nvme-keyd/config/config.c")" \
     "$(section nvme-keyd.conf.5 OPTIONS | awk '/^## / { s = $2 } /^\*/ { gsub(/[*=]/, ""); print s, $0 }')"
 
+same "nvme-keyd.conf: options of the sample" \
+    "$(sed -n 's/^ *{"\([A-Za-z]*\)", "\([A-Za-z]*\)", set_.*/[\1] \2/p' "$SRC/nvme-keyd/config/config.c")" \
+    "$(awk '/^\[/ { s = $1 } /^#[A-Z][A-Za-z]*=/ { sub(/^#/, ""); sub(/=.*/, ""); print s, $0 }' "$SRC/nvme-keyd/config/nvme-keyd.conf")"
+
 # KeyringMode= is an option of systemd.
 unknown=$(comm -23 <(grep -oE '\b[A-Z][A-Za-z]+=' "$TOP/catalog/nvme-keyd.catalog" | grep -vx KeyringMode= | sort -u) \
     <(sed -n 's/^ *{"[A-Za-z]*", "\([A-Za-z]*\)", set_.*/\1=/p' "$SRC/nvme-keyd/config/config.c" | sort -u))

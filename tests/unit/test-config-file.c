@@ -319,3 +319,103 @@ TEST(no_directory)
     ASSERT_OK(symlink("/dev/null", path));
     ASSERT_TRUE(loads(&f, &c, ".d: cannot be read, ignored: Not a directory", NULL));
 }
+
+/* Loads the directories "etc" and "usr" below f->dir. Returns the number of problems. */
+static size_t load_from(const Fixture *f, Config *ret)
+{
+    _cleanup_(config_problems_done) ConfigProblems problems = {.n = 0};
+    char dirs[2][160];
+    const char *const directories[] = {dirs[0], dirs[1], NULL};
+
+    snprintf(dirs[0], sizeof(dirs[0]), "%s/etc", f->dir);
+    snprintf(dirs[1], sizeof(dirs[1]), "%s/usr", f->dir);
+    config_load_from(directories, ret, &problems);
+    return problems.n;
+}
+
+static bool put_in(const Fixture *f, const char *directory, const char *name, const char *text)
+{
+    char path[320];
+    FILE *file;
+    bool ok;
+
+    snprintf(path, sizeof(path), "%s/%s", f->dir, directory);
+    (void)mkdir(path, 0755);
+    snprintf(path, sizeof(path), "%s/%s/nvme-keyd.conf.d", f->dir, directory);
+    (void)mkdir(path, 0755);
+    snprintf(path, sizeof(path), "%s/%s/%s", f->dir, directory, name);
+    file = fopen(path, "w");
+    ok = file && fputs(text, file) >= 0;
+    return file && fclose(file) == 0 && ok;
+}
+
+/* The file of the first directory alone counts. Drop-ins of all directories are read in the order
+ * of their names, and beat it. */
+TEST(directories)
+{
+    Config c;
+    FIXTURE;
+
+    ASSERT_EQ(load_from(&f, &c), 0);
+    ASSERT_EQ(memcmp(&c, &config_default, sizeof(c)), 0);
+    ASSERT_TRUE(put_in(&f, "usr", "nvme-keyd.conf", "[Manager]\nRetireSec=1\nIdleExitSec=100\n"));
+    ASSERT_TRUE(put_in(&f, "usr", "nvme-keyd.conf.d/20-b.conf", "[Manager]\nMaxAgeSec=2\n"));
+    ASSERT_TRUE(
+        put_in(&f, "etc", "nvme-keyd.conf.d/10-a.conf", "[Manager]\nMaxAgeSec=3\nRetireSec=4\n"));
+    ASSERT_EQ(load_from(&f, &c), 0);
+    ASSERT_EQ(c.idle_exit_usec, 100 * USEC_PER_SEC);
+    ASSERT_EQ(c.retire_usec, 4 * USEC_PER_SEC);
+    ASSERT_EQ(c.max_age_usec, 2 * USEC_PER_SEC);
+    ASSERT_TRUE(put_in(&f, "etc", "nvme-keyd.conf", "[Manager]\nRetireSec=1\n"));
+    ASSERT_EQ(load_from(&f, &c), 0);
+    ASSERT_EQ(c.idle_exit_usec, config_default.idle_exit_usec);
+}
+
+/* An empty file, a link to /dev/null or another file of the same name hides the one of a later
+ * directory. */
+TEST(masks)
+{
+    Config c;
+    char path[160];
+    FIXTURE;
+
+    ASSERT_TRUE(put_in(&f, "usr", "nvme-keyd.conf", "[Upcall]\nNegativeTimeoutSec=9\n"));
+    ASSERT_TRUE(put_in(&f, "usr", "nvme-keyd.conf.d/1.conf", "[Manager]\nRetireSec=1\n"));
+    ASSERT_TRUE(put_in(&f, "usr", "nvme-keyd.conf.d/2.conf", "[Manager]\nMaxAgeSec=2\n"));
+    ASSERT_TRUE(put_in(&f, "usr", "nvme-keyd.conf.d/3.conf", "[Keyring]\nStandIn=yes\nbad\n"));
+    ASSERT_TRUE(put_in(&f, "etc", "nvme-keyd.conf.d/1.conf", ""));
+    ASSERT_TRUE(put_in(&f, "etc", "nvme-keyd.conf.d/2.conf", "[Keyring]\nGuard=no\n"));
+    ASSERT_EQ(load_from(&f, &c), 1);
+    ASSERT_TRUE(c.stand_in && !c.guard);
+    ASSERT_EQ(c.negative_timeout_sec, 9);
+    snprintf(path, sizeof(path), "%s/etc/nvme-keyd.conf.d/3.conf", f.dir);
+    ASSERT_OK(symlink("/dev/null", path));
+    snprintf(path, sizeof(path), "%s/etc/nvme-keyd.conf", f.dir);
+    ASSERT_OK(symlink("/dev/null", path));
+    ASSERT_EQ(load_from(&f, &c), 0);
+    ASSERT_EQ(c.retire_usec, config_default.retire_usec);
+    ASSERT_EQ(c.max_age_usec, config_default.max_age_usec);
+    ASSERT_EQ(c.negative_timeout_sec, config_default.negative_timeout_sec);
+    ASSERT_TRUE(!c.stand_in && !c.guard);
+}
+
+/* The sample has each option with its default, commented out. */
+TEST(sample)
+{
+    _cleanup_(freep) char *text = NULL;
+    size_t size, n = 0;
+    Config c;
+    FIXTURE;
+
+    ASSERT_OK(tree_read(getenv("CONFIG_SAMPLE"), &text, &size));
+    for (char *p = text; (p = strchr(p, '\n')); p++)
+        if (p[1] == '#' && p[2] >= 'A' && p[2] <= 'Z' &&
+            strcspn(p + 1, "=") < strcspn(p + 1, " \n")) {
+            p[1] = ' ';
+            n++;
+        }
+    ASSERT_TRUE(n > 10);
+    ASSERT_TRUE(put(&f, NULL, text));
+    ASSERT_TRUE(loads(&f, &c, NULL));
+    ASSERT_EQ(memcmp(&c, &config_default, sizeof(c)), 0);
+}

@@ -64,7 +64,7 @@ void check_keyring(Doctor *d)
                           "are there",
                     "the kernel has no keyring %s", name);
     else if (strcmp(name, NAMES_RING) != 0)
-        doctor_warn(d, "remove StandIn= from " NAMES_CONFIG_FILE,
+        doctor_warn(d, "remove StandIn= from " NAMES_CONFIG_NAME,
                     "nvme-keyd uses the keyring %s, in which the kernel does not look", name);
     else
         doctor_ok(d, "the kernel has the keyring %s", name);

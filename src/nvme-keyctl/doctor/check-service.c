@@ -204,7 +204,7 @@ void check_configuration(Doctor *d)
                         json_object_get_string(json_object_array_get_idx(problems, i)));
     }
     if (detail[0])
-        doctor_warn(d, "kernel/README.md, or remove Provision=on-demand from " NAMES_CONFIG_FILE,
+        doctor_warn(d, "kernel/README.md, or remove Provision=on-demand from " NAMES_CONFIG_NAME,
                     "%s", detail);
     if (doctor_is_fine(d))
         doctor_ok(d, "nothing was ignored");

@@ -10,6 +10,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "basic/names.h"
 #include "basic/text.h"
 #include "nvme-keyd/config/config-file.h"
 #include "nvme-keyd/config/limits.h"
@@ -163,17 +164,13 @@ static int open_file(const char *path, FILE **ret, const char **reterr_why)
     return r < 0 ? r : *reterr_why ? -EINVAL : 0;
 }
 
-/* missing: true if the file may be missing. A dangling symlink is not a missing file. */
-static void load_file(Load *l, const char *path, bool missing)
+static void load_file(Load *l, const char *path)
 {
     _cleanup_(fclosep) FILE *f = NULL;
     const char *why = NULL;
     size_t before = l->problems->n;
-    struct stat st;
     int line, r = open_file(path, &f, &why);
 
-    if (r == -ENOENT && missing && lstat(path, &st) < 0)
-        return;
     if (r < 0) {
         add_problem(l->problems, path, 0, "cannot be read, ignored: %s", why ? why : strerror(-r));
         return;
@@ -198,42 +195,137 @@ static int is_conf(const struct dirent *e)
     return n > 5 && e->d_name[0] != '.' && strcmp(e->d_name + n - 5, ".conf") == 0;
 }
 
-static int compare_names(const struct dirent **a, const struct dirent **b)
+/* Paths of drop-ins, each with another name. */
+typedef struct DropIns {
+    char **paths;
+    size_t n;
+} DropIns;
+
+static void drop_ins_done(DropIns *d)
 {
-    return strcmp((*a)->d_name, (*b)->d_name);
+    for (size_t i = 0; i < d->n; i++)
+        free(d->paths[i]);
+    free(d->paths);
 }
 
-static void load_drop_ins(Load *l, const char *path)
+static const char *name_of(const char *path)
 {
-    _cleanup_(freep) char *dir = NULL;
-    struct dirent **entries = NULL;
-    int n = asprintf(&dir, "%s.d", path) < 0 ? -1 : scandir(dir, &entries, is_conf, compare_names);
+    return strrchr(path, '/') + 1;
+}
 
-    if (n < 0 && errno != ENOENT)
-        add_problem(l->problems, dir ? dir : path, 0, "cannot be read, ignored: %s",
-                    strerror(errno));
-    for (int i = 0; i < n; i++) {
-        _cleanup_(freep) char *file = NULL;
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(name_of(*(char *const *)a), name_of(*(char *const *)b));
+}
 
-        if (asprintf(&file, "%s/%s", dir, entries[i]->d_name) < 0)
-            add_problem(l->problems, dir, 0, "%s", strerror(ENOMEM));
-        else
-            load_file(l, file, false);
-        free(entries[i]);
+/* Adds dir/name, unless a directory before has a drop-in of this name. */
+static int add_drop_in(DropIns *d, const char *dir, const char *name)
+{
+    char **paths;
+
+    for (size_t i = 0; i < d->n; i++)
+        if (strcmp(name_of(d->paths[i]), name) == 0)
+            return 0;
+    paths = reallocarray(d->paths, d->n + 1, sizeof(*paths));
+    if (!paths)
+        return -ENOMEM;
+    d->paths = paths;
+    if (asprintf(&paths[d->n], "%s/%s", dir, name) < 0)
+        return -ENOMEM;
+    d->n++;
+    return 0;
+}
+
+static int find_drop_ins(DropIns *d, const char *dir)
+{
+    _cleanup_(closedirp) DIR *entries = opendir(dir);
+    const struct dirent *e;
+    int r = 0;
+
+    if (!entries)
+        return errno == ENOENT ? 0 : -errno;
+    while (r >= 0) {
+        errno = 0;
+        e = readdir(entries);
+        if (!e)
+            return -errno;
+        if (is_conf(e))
+            r = add_drop_in(d, dir, e->d_name);
     }
-    free(entries);
+    return r;
+}
+
+/* A dangling symlink is not a missing file. */
+static bool exists(const char *path)
+{
+    struct stat st;
+
+    return lstat(path, &st) == 0 || errno != ENOENT;
+}
+
+/* Reads the file of the first directory that has one, and finds the drop-ins of all. */
+static int load_directories(Load *l, const char *const *directories, const char *name,
+                            DropIns *drop_ins)
+{
+    bool found = false;
+
+    for (const char *const *d = directories; *d; d++) {
+        _cleanup_(freep) char *file = NULL, *drop_in_dir = NULL;
+        int r;
+
+        if (asprintf(&file, "%s/%s", *d, name) < 0 || asprintf(&drop_in_dir, "%s.d", file) < 0)
+            return -ENOMEM;
+        if (!found && exists(file)) {
+            load_file(l, file);
+            found = true;
+        }
+        r = find_drop_ins(drop_ins, drop_in_dir);
+        if (r < 0)
+            add_problem(l->problems, drop_in_dir, 0, "cannot be read, ignored: %s", strerror(-r));
+    }
+    return 0;
+}
+
+static void load(const char *const *directories, const char *name, Config *ret,
+                 ConfigProblems *ret_problems)
+{
+    _cleanup_(drop_ins_done) DropIns drop_ins = {.n = 0};
+    Load l = {.config = config_default, .problems = ret_problems};
+
+    *ret_problems = (ConfigProblems){.n = 0};
+    if (load_directories(&l, directories, name, &drop_ins) < 0)
+        add_problem(ret_problems, name, 0, "cannot be read, ignored: %s", strerror(ENOMEM));
+    if (drop_ins.n > 0)
+        qsort(drop_ins.paths, drop_ins.n, sizeof(*drop_ins.paths), compare_names);
+    for (size_t i = 0; i < drop_ins.n; i++)
+        load_file(&l, drop_ins.paths[i]);
+    if (ret_problems->n > CONFIG_PROBLEMS_MAX &&
+        asprintf(&ret_problems->lines[CONFIG_PROBLEMS_MAX], "%s/%s: %zu more problems, not listed",
+                 directories[0], name, ret_problems->n - CONFIG_PROBLEMS_MAX) < 0)
+        ret_problems->lines[CONFIG_PROBLEMS_MAX] = NULL;
+    *ret = l.config;
+}
+
+void config_load_from(const char *const *directories, Config *ret, ConfigProblems *ret_problems)
+{
+    load(directories, NAMES_CONFIG_NAME, ret, ret_problems);
 }
 
 void config_load(const char *path, Config *ret, ConfigProblems *ret_problems)
 {
-    Load l = {.config = config_default, .problems = ret_problems};
+    static const char *const system[] = {NAMES_CONFIG_DIRECTORIES, NULL};
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    _cleanup_(freep) char *dir = NULL;
 
-    *ret_problems = (ConfigProblems){.n = 0};
-    load_file(&l, path, true);
-    load_drop_ins(&l, path);
-    if (ret_problems->n > CONFIG_PROBLEMS_MAX &&
-        asprintf(&ret_problems->lines[CONFIG_PROBLEMS_MAX], "%s: %zu more problems, not listed",
-                 path, ret_problems->n - CONFIG_PROBLEMS_MAX) < 0)
-        ret_problems->lines[CONFIG_PROBLEMS_MAX] = NULL;
-    *ret = l.config;
+    if (!path)
+        config_load_from(system, ret, ret_problems);
+    else {
+        const char *directories[] = {".", NULL};
+
+        if (slash) {
+            dir = strndup(path, (size_t)(slash - path));
+            directories[0] = dir;
+        }
+        load(directories, slash ? slash + 1 : path, ret, ret_problems);
+    }
 }
