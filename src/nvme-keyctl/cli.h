@@ -166,6 +166,7 @@ int verb_generate(const Options *o);
 int verb_identity(const Options *o);
 int verb_import(const Options *o);
 int verb_list(const Options *o);
+int verb_metrics(const Options *o);
 int verb_monitor(const Options *o);
 int verb_move(const Options *o);
 int verb_activate(const Options *o);

@@ -232,6 +232,7 @@ static const Verb verb_table[] = {
      "nvme-keyctl status"},
     {"doctor", NULL, OPT_SUBSYSNQN | OPT_NO_PAGER, verb_doctor,
      "look for what keeps connections from coming up", NULL},
+    {"metrics", NULL, 0, verb_metrics, "print the state as metrics for node_exporter", NULL},
     {"monitor", NULL, 0, verb_monitor, "print what happens to keys, as it happens", NULL},
     {"Slots and store", NULL, 0, NULL, NULL, NULL},
     {"slot list", NULL, OPT_NO_PAGER, verb_slot_list, "list the slots, which open the store", NULL},

@@ -58,6 +58,7 @@ minimum() {
 644 usr/share/doc/nvme-keyd/docs/ARCHITECTURE.md
 644 usr/share/doc/nvme-keyd/docs/BOOT.md
 644 usr/share/doc/nvme-keyd/docs/CREDSTORE.md
+644 usr/share/doc/nvme-keyd/docs/FLEET.md
 644 usr/share/doc/nvme-keyd/docs/NEIGHBOURS.md
 644 usr/share/doc/nvme-keyd/docs/OPERATIONS.md
 644 usr/share/doc/nvme-keyd/docs/ROOT-ON-TLS.md

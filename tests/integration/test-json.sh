@@ -101,7 +101,7 @@ json_of "slot remove" "$slot"
 keyctl_pair=(--issuer=i.pem --issuer-key=i.key --hostnqn="$HOST" --subsysnqn="$SUBSYSTEM" --to=i.pem)
 (cd "$tmp" && ctl envelope issuer i.key >i.pem && ctl envelope seal "${keyctl_pair[@]}" --generate >envelope)
 json_of "envelope show" "$tmp/envelope"
-
+json_of metrics
 run ctl probe "$(ctl list --state=active --json=short | json 'o["keys"][0]["id"]')" --address=127.0.0.1:1 --json=short
 status=0
 fits probe probe
