@@ -70,6 +70,15 @@ completed_by_command() {
 }
 
 same "nvme-keyctl: commands" "$commands" "$(section nvme-keyctl.1 COMMANDS | entries)"
+# "Options: *--a=*, *--b*." ends the entry of a command.
+documented_by_command() {
+    section nvme-keyctl.1 COMMANDS | awk '
+        /^\*/ { name = $0; gsub(/\*/, "", name); sub(/ *\[?_.*/, "", name); inside = 0 }
+        /^\tOptions: / { inside = 1 }
+        /^$/ { inside = 0 }
+        inside { n = split($0, words); for (i = 1; i <= n; i++) if (words[i] ~ /^\*--/) { gsub(/[*,.]/, "", words[i]); print name, words[i] } }'
+}
+same "nvme-keyctl: options of each command" "$(options_by_command)" "$(documented_by_command)"
 same "nvme-keyctl: options" "$options" "$(tr -d ' ' <<<"$described" | tr , '\n' | grep -E '^--')"
 
 for short in $(tr -d ' ' <<<"$described" | tr , '\n' | grep -E '^-[a-z]$'); do
