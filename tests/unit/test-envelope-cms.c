@@ -42,7 +42,7 @@ static bool fleet_make(Fleet *f)
 }
 
 #define FLEET                                                                                      \
-    _cleanup_(fleet_done) Fleet f = {NULL};                                                        \
+    _cleanup_(fleet_done) Fleet f = {.issuer = NULL};                                              \
     _cleanup_(secret_freep) Secret *content = secret_new_copy("{\"keys\":[]}", 11);                \
     _cleanup_(secret_freep) Secret *opened = NULL;                                                 \
     _cleanup_(freep) char *sealed = NULL;                                                          \
@@ -223,6 +223,7 @@ TEST(unsigned_content)
     BIO_free(in);
     BIO_free(out);
     CMS_ContentInfo_free(cms);
+    (void)sealed;
     (void)expected;
 }
 

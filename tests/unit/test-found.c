@@ -13,7 +13,7 @@ static Part part(const char *text)
 /* Names and texts that are too long are faults and not cut. */
 TEST(lengths)
 {
-    char name[1024], found[FOUND_SIZE] = "";
+    char name[1024] = "", found[FOUND_SIZE] = "";
     FoundKey k = {.line = 7, .key = part(KEY), .hostnqn = part(name)};
 
     memset(name, 'n', sizeof(name) - 1);

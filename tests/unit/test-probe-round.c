@@ -181,6 +181,7 @@ TEST(own_target)
     char port[16];
     ROUND;
 
+    (void)detail;
     cannot = peer_start(&p);
     if (cannot)
         TEST_SKIP(cannot);

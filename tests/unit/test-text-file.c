@@ -16,7 +16,7 @@ static int make_file(size_t size)
     if (fd >= 0)
         (void)unlink(name);
     for (size_t i = 0; fd >= 0 && i < size; i++)
-        if (write(fd, "abc" + i % 3, 1) != 1)
+        if (write(fd, &"abc"[i % 3], 1) != 1)
             return -1;
     return fd >= 0 && lseek(fd, 0, SEEK_SET) == 0 ? fd : -1;
 }

@@ -170,7 +170,6 @@ TEST(others_come_after)
 /* A stream that goes on sees no batch either. */
 TEST(stream_between)
 {
-    _cleanup_(varlink_buffer_donep) VarlinkBuffer in = VARLINK_BUFFER(VARLINK_MESSAGE_MAX);
     _cleanup_(fixture_freep) Fixture *f = fixture_new();
     int fds[3];
 

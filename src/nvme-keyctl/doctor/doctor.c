@@ -110,7 +110,8 @@ static void store_line(Doctor *d, DoctorResult result, const char *remedy, char 
     d->n_check_lines++;
 }
 
-static void add(Doctor *d, DoctorResult result, const char *remedy, const char *format, va_list ap)
+_printf_(4, 0) static void add(Doctor *d, DoctorResult result, const char *remedy,
+                               const char *format, va_list ap)
 {
     char *text = NULL;
 
