@@ -10,13 +10,15 @@
 #include <termios.h>
 
 #include "credstore/seal/recovery-key.h"
-#include "credstore/store.h"
 #include "nvme-keyctl/cli.h"
 
 /* Room for white space around a secret, and to detect one that is too long. */
 #define INPUT_MAX 4096
 /* Shorter than any key, longer than a mention of the format in a comment. */
 #define SECRET_WORD_MIN 32
+/* Hex digits of the IDs that the replies of Generate and AddSlot have. */
+#define KEY_ID_LENGTH 16
+#define SLOT_ID_LENGTH 8
 
 /* A terminal without echo. Signals that end the program wait until echo is on again. */
 typedef struct Prompt {
@@ -226,7 +228,7 @@ int cli_read_psk(const Options *o, const char *hostnqn, const char *subsysnqn, S
     if (asprintf(&question, "PSK of host %s\nand subsystem %s (NVMeTLSkey-1:...): ", hostnqn,
                  subsysnqn) < 0)
         return cli_out_of_memory();
-    r = read_secret(o, "PSK", question, STORE_ID_SIZE - 1, &psk);
+    r = read_secret(o, "PSK", question, KEY_ID_LENGTH, &psk);
 
     if (!psk)
         return r;
@@ -241,7 +243,7 @@ int cli_read_recovery_key(const Options *o, Secret **ret)
 {
     _cleanup_(secret_freep) Secret *text = NULL, *key = NULL;
     unsigned group;
-    int r = read_secret(o, "recovery key", "Recovery key: ", SLOT_ID_SIZE - 1, &text);
+    int r = read_secret(o, "recovery key", "Recovery key: ", SLOT_ID_LENGTH, &text);
 
     if (!text)
         return r;

@@ -7,8 +7,7 @@
 #include "basic/limits.h"
 #include "basic/log.h"
 #include "basic/names.h"
-#include "credstore/seal/creds/blob.h"
-#include "credstore/seal/creds/host-key.h"
+#include "nvme-keyd/api/methods.h"
 #include "nvme-keyd/daemon-log.h"
 #include "nvme-keyd/handed/limits.h"
 #include "nvme-keyd/keys/broken.h"
@@ -394,21 +393,6 @@ static void log_slow(DaemonLog *l)
     l->slow = true;
 }
 
-void daemon_log_host_key(const Manager *m)
-{
-    static const LogFields transient = {.message_id = MESSAGE_HOST_KEY_TRANSIENT};
-    HostKey key = host_key_of_system();
-
-    if (creds_blobs_need_host_key(store_slots(manager_store(m))) && host_key_is_transient(&key))
-        (void)log_full(
-            LOG_WARNING, 0, &transient,
-            "Only the host key opens the store, and %s is in memory: after a boot "
-            "with another machine id the store stays locked. Save the machine id to disk "
-            "(systemd-machine-id-setup --commit), or add a recovery key "
-            "(nvme-keyctl slot add recovery)",
-            key.machine_id);
-}
-
 static void log_made_warnings(const Manager *m)
 {
     static const LogFields fields = {.message_id = MESSAGE_SLOT_WARNING};
@@ -446,11 +430,11 @@ void daemon_log_store(DaemonLog *l, const Manager *m, VaultEvent event)
     case VAULT_CREATED:
         log_created(m);
         log_made_warnings(m);
-        daemon_log_host_key(m);
+        methods_log_host_key(m);
         break;
     case VAULT_OPENED:
         log_opened(l, m);
-        daemon_log_host_key(m);
+        methods_log_host_key(m);
         break;
     case VAULT_FAILED:
         log_unavailable(l, m);

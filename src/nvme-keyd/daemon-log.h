@@ -34,9 +34,6 @@ ExitCode daemon_log_result(Manager *m, const char *state_dir, int error, const R
 /* Logs an event of the store. */
 void daemon_log_store(DaemonLog *l, const Manager *m, VaultEvent event);
 
-/* Warns if only the host key opens the store and the machine id may change with the next boot. */
-void daemon_log_host_key(const Manager *m);
-
 /* Logs the problems of the credentials that were read last. */
 void daemon_log_problems(const Manager *m);
 

@@ -10,11 +10,11 @@
 #include "basic/names.h"
 #include "basic/text.h"
 #include "credstore/seal/creds/blob.h"
+#include "credstore/seal/creds/host-key.h"
 #include "credstore/seal/limits.h"
 #include "credstore/seal/recovery-key.h"
 #include "credstore/slot-warnings.h"
 #include "nvme-keyd/api/methods-private.h"
-#include "nvme-keyd/daemon-log.h"
 
 /* The methods about slots, and Unlock. */
 
@@ -247,6 +247,21 @@ static void log_warnings(json_object *warnings)
                        json_object_get_string(json_object_array_get_idx(warnings, i)));
 }
 
+void methods_log_host_key(const Manager *m)
+{
+    static const LogFields transient = {.message_id = MESSAGE_HOST_KEY_TRANSIENT};
+    HostKey key = host_key_of_system();
+
+    if (creds_blobs_need_host_key(store_slots(manager_store(m))) && host_key_is_transient(&key))
+        (void)log_full(
+            LOG_WARNING, 0, &transient,
+            "Only the host key opens the store, and %s is in memory: after a boot "
+            "with another machine id the store stays locked. Save the machine id to disk "
+            "(systemd-machine-id-setup --commit), or add a recovery key "
+            "(nvme-keyctl slot add recovery)",
+            key.machine_id);
+}
+
 static int reply_sealed(VarlinkCall *call, Manager *m, const SealedSlot *sealed, bool resealed)
 {
     json_object *slot = store_find_slot(manager_store(m), sealed->id), *warnings = NULL;
@@ -257,7 +272,7 @@ static int reply_sealed(VarlinkCall *call, Manager *m, const SealedSlot *sealed,
     log_slot(call, sealed->id, type, resealed ? "resealed" : "added");
     if (sealed->new_tpm)
         log_new_tpm(call, sealed->id);
-    daemon_log_host_key(m);
+    methods_log_host_key(m);
     r = slot_warnings_of(store_slots(manager_store(m)), sealed->id, !resealed, &warnings);
     if (r == -ENOMEM)
         return r;

@@ -193,7 +193,7 @@ static int set_store_id(Config *c, const char *value)
 
     strcpy(c->store_id, CONFIG_STORE_ID_BAD);
     if (length > 0 &&
-        (length != STORE_IDENTITY_SIZE - 1 || strspn(value, "0123456789abcdef") != length))
+        (length != CONFIG_STORE_ID_SIZE - 1 || strspn(value, "0123456789abcdef") != length))
         return -EINVAL;
     strcpy(c->store_id, value);
     return 0;

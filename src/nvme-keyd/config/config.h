@@ -5,8 +5,9 @@
 #include <stdint.h>
 
 #include "basic/macro.h"
-#include "credstore/store.h"
 
+/* The id of a store, as nvme-keyctl status shows it: 32 lower-case hex digits and a NUL. */
+#define CONFIG_STORE_ID_SIZE 33
 /* store_id after an invalid value of Id=. */
 #define CONFIG_STORE_ID_BAD "?"
 
@@ -24,7 +25,7 @@ typedef struct Config {
     unsigned closed_ways;
     /* The expected store, or "" for any; CONFIG_STORE_ID_BAD, which no store has, after an invalid
      * value. */
-    char store_id[STORE_IDENTITY_SIZE];
+    char store_id[CONFIG_STORE_ID_SIZE];
     bool other_counters;   /* the TPM may have rollback counters of other stores */
     bool export_keys;      /* hand keys out to root, in the clear */
     bool guard;            /* put back what other programs take out of the ring */

@@ -75,6 +75,7 @@ static VaultRules rules_of(const Config *c)
                         .other_counters = c->other_counters,
                         .id_is_bad = strcmp(c->store_id, CONFIG_STORE_ID_BAD) == 0};
 
+    _Static_assert(sizeof(rules.id) == CONFIG_STORE_ID_SIZE, "two sizes of one thing");
     if (!rules.id_is_bad)
         memcpy(rules.id, c->store_id, sizeof(rules.id));
     return rules;
