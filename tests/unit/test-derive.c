@@ -425,8 +425,8 @@ static void take_complement(const uint8_t *data, uint8_t ret[static SAMPLE])
         ret[i] = (uint8_t)~data[i];
 }
 
-/* Makes a key and writes it as text. The functions below return complements in ret, and return true
- * if the sample was found while it was in use. */
+/* Makes a key and returns it as text. ret_key gets the complement of a sample of the key, which
+ * count_sample() takes. */
 static Secret *new_text(uint8_t ret_key[static SAMPLE])
 {
     _cleanup_(secret_freep) Secret *key = NULL, *text = NULL;
@@ -438,6 +438,8 @@ static Secret *new_text(uint8_t ret_key[static SAMPLE])
     return TAKE_PTR(text);
 }
 
+/* Each of the use_*() functions has a secret in memory and returns true if its sample is found
+ * then: the search works. The secret should be gone when the function has returned. */
 static bool use_format(const Mappings *m, uint8_t ret[static SAMPLE])
 {
     _cleanup_(secret_freep) Secret *text = new_text(ret);

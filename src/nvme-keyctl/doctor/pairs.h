@@ -7,8 +7,8 @@
 #include "basic/macro.h"
 #include "nvme-keyctl/doctor/doctor.h"
 
-/* The active keys by host and subsystem, in the order of "HOSTNQN SUBNQN", so that one which the
- * kernel could take for others stands before them. */
+/* The active keys, sorted by the text "HOSTNQN SUBNQN". The kernel could take a key for another one
+ * whose text begins with its own; in this order it stands before that one. */
 
 typedef struct Pair {
     char *text;       /* "HOSTNQN SUBNQN" */
@@ -22,7 +22,7 @@ typedef struct Pairs {
 
 void pairs_done(Pairs *p);
 
-/* Keys of List that doctor_key_is(), of a host or of a target. Returns -ENOMEM. */
+/* Takes the keys of List for which doctor_key_is() is true. Returns -ENOMEM. */
 int pairs_read(const Doctor *d, bool of_host, Pairs *ret) _must_check_;
 
 /* A key of the pair, or NULL. */

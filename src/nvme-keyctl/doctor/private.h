@@ -28,7 +28,7 @@ json_object *doctor_status(const Doctor *d, const char *member);
 /* A number of an object, 0 if there is none. */
 uint64_t doctor_count(json_object *o, const char *member);
 
-/* True if a key of List is to be checked: not ended, of d->subsysnqn, and for a host, or for a
+/* True if a key of List is to be checked: active, of d->subsysnqn, and for a host, or for a
  * target. */
 bool doctor_key_is(const Doctor *d, json_object *key, bool of_host);
 

@@ -56,8 +56,8 @@ DEFINE_CLEANUP(Follow, follow_free)
 void follow_set_report(Follow *f, AttemptHandler report, void *userdata);
 
 /* Attempts once, now, to switch to a key. target: the only one to be asked, or NULL for those of
- * the controllers. Returns -ENOENT or -EBUSY (its state is against it), with a detail, or -ENOMEM;
- * then handler is not called. */
+ * the controllers. Returns -ENOENT or -EBUSY (the state of the key forbids it), with a detail, or
+ * -ENOMEM; then handler is not called. */
 int follow_try(Follow *f, const char *id, const ProbeTarget *target, AttemptHandler handler,
                void *userdata, char **reterr_detail) _must_check_;
 

@@ -12,9 +12,12 @@
  * A rotation. A target accepts the new key beside the old one from the beginning. A host offers one
  * key, so its successor is pending until the target is known to have it:
  *
- *    target   rotate: new active, old retiring ............................ old gone at its
- * deadline host     rotate: new pending ... activate: new active, old retiring ... old gone at its
- * deadline, if the new one has worked
+ *    target   rotate     new active, old retiring
+ *             deadline   old removed
+ *
+ *    host     rotate     new pending
+ *             activate   new active, old retiring
+ *             deadline   old removed, once the new one has worked
  *
  * The old key of a host is not in the ring, but sealed: manager_revert() activates it again.
  */

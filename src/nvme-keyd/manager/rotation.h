@@ -10,9 +10,9 @@
  * Manager, these functions log nothing; *reterr_detail gets a line for people, to be freed. They
  * return
  *    -ENOENT     there is no such key
- *    -EBUSY      a handed-in key, or its state is against it
+ *    -EBUSY      a handed-in key, or one whose state forbids it
  *    -EADDRINUSE a controller needs the key, or could: force overrides that
- *    -EINVAL     the new PSK is against it
+ *    -EINVAL     the new PSK is the old one, or no PSK of the hash
  *    -EEXIST     another key is in the way
  *    -EROFS, or an error of the store: then nothing has changed
  *    -ENOTCONN   the store has changed, but the ring failed

@@ -91,8 +91,8 @@ bool vault_is_working(const Vault *v);
 bool vault_is_refused(const Vault *v);
 /* True if that is because it is not the expected store, or because the expected one is missing. */
 bool vault_is_foreign(const Vault *v);
-/* Why the last opening could not learn whether the TPM has the rollback counter of another store;
- * NULL where it could, or did not ask. */
+/* The error of the last opening when it asked the TPM for rollback counters of other stores. NULL
+ * if the TPM has answered or was not asked. */
 const char *vault_counters_unseen(const Vault *v);
 
 /* Opens the store by its recovery key. If a slot is being tried, that try ends, because it may
