@@ -205,6 +205,8 @@ int transition_commit(Transition *t)
     for (size_t i = 0; i < t->n; i++) {
         settle(t, t->former[i].key);
         emit(t, t->former[i].key, t->former[i].state);
+        /* A retiring key that is active again is one whose end is reported. */
+        manager_note_expiry(t->m, t->former[i].key);
         t->former[i].key->is_changing = false;
     }
     for (size_t i = 0; i < t->n_added; i++) {
