@@ -40,7 +40,7 @@ is "rotate: no warning" "$err" ""
 id=$(tail -n 1 <<<"$out")
 is "rotate: nothing is published" "$(ring_names)" ""
 like "list: no serial" "$(ctl list --no-legend)" "$id +active +host +- "
-like "show: until it is asked for" "$(ctl show "$id")" "not in the keyring, until the kernel asks for it"
+like "show: until it is asked for" "$(ctl show "$id")" "Key serial: none until the kernel asks for the key"
 is "show: the lifetime, JSON" "$(ctl show "$id" --json=short | json 'o["key"]["lifetimeSec"]')" 55
 run add three t --role=target
 is "a target's key: no warning" "$err" ""
