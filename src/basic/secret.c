@@ -12,6 +12,9 @@
 #include "basic/limits.h"
 #include "basic/secret.h"
 
+/* OpenSSL's arena has no smaller blocks. */
+#define BLOCK_MIN ((size_t)32)
+
 int secret_memory_init(void)
 {
     static const struct rlimit no_core = {0, 0};
@@ -24,7 +27,7 @@ int secret_memory_init(void)
     mallopt(M_PERTURB, 0xff);
 #endif
     /* 1: locked and guarded; 2: mapped, but mlock() or madvise() failed; 0: no memory. */
-    switch (CRYPTO_secure_malloc_init(SECRET_ARENA_SIZE, 32)) {
+    switch (CRYPTO_secure_malloc_init(SECRET_ARENA_SIZE, BLOCK_MIN)) {
     case 1:
         return 0;
     case 2:
@@ -41,6 +44,15 @@ Secret *secret_new(size_t size)
     if (s)
         s->size = size;
     return s;
+}
+
+size_t secret_footprint(size_t size)
+{
+    size_t block = BLOCK_MIN;
+
+    while (block < SECRET_ARENA_SIZE && block - sizeof(Secret) < size)
+        block *= 2;
+    return block;
 }
 
 Secret *secret_new_copy(const void *data, size_t size)

@@ -27,6 +27,9 @@ int secret_memory_init(void) _must_check_;
 Secret *secret_new(size_t size);
 Secret *secret_new_copy(const void *data, size_t size);
 
+/* The locked memory that a secret of size bytes takes: the arena is divided into powers of two. */
+size_t secret_footprint(size_t size);
+
 /* Wipes and frees; accepts NULL; always returns NULL. */
 Secret *secret_free(Secret *s);
 DEFINE_CLEANUP(Secret, secret_free)

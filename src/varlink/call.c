@@ -301,32 +301,41 @@ static void end_call(VarlinkCall *call, int r)
         answer_failure(call, r);
 }
 
-/* Returns false if the gate of the method is closed. */
-static bool handle_call(VarlinkConnection *c, VarlinkCallMessage *m, bool *ret_sensitive)
+/* Lets a call wait whose gate is closed, or answers it if there is no room. */
+static int wait_at_gate(VarlinkCall *call, const char *data, size_t size, bool sensitive,
+                        const InterfaceEntry *entry)
+{
+    VarlinkConnection *c = call->connection;
+    bool first = !c->server->turned_away;
+
+    if (varlink_connection_park(c, data, size, sensitive))
+        return 0;
+    c->server->turned_away = true;
+    return entry->interface->turn_away(call, first);
+}
+
+static void handle_call(VarlinkConnection *c, VarlinkCallMessage *m, const char *data, size_t size)
 {
     VarlinkCall call = {.connection = c, .message = *m, .peer = c->peer};
     const VarlinkMethod *method = NULL;
     const InterfaceEntry *entry = NULL;
-    bool open = true;
     int r = find_call(&call, &method, &entry);
+    /* A message without a method may hold a secret as well. */
+    bool sensitive = !method || (method->flags & VARLINK_METHOD_SENSITIVE);
 
     if (r == 0)
         r = check_call(&call, method);
-    if (r == 0)
+    if (r == 0) {
         flush_before(c->server, method, entry);
-    if (r == 0 && method->gate)
-        open = method->gate(&call, m->parameters, entry->userdata);
-    if (r == 0 && open)
-        r = call_method(&call, method, entry);
-    if (open)
+        r = !method->gate || method->gate(&call, m->parameters, entry->userdata)
+                ? call_method(&call, method, entry)
+                : wait_at_gate(&call, data, size, sensitive, entry);
+    }
+    if (!c->waiting)
         end_call(&call, r);
-
-    /* A message without a method may hold a secret as well. */
-    *ret_sensitive = !method || (method->flags & VARLINK_METHOD_SENSITIVE);
-    if (*ret_sensitive)
+    if (sensitive)
         varlink_json_erase(m->root);
     json_object_put(m->root);
-    return open;
 }
 
 VarlinkCall *varlink_call_hold(VarlinkCall *call)
@@ -380,19 +389,19 @@ static void refuse_message(VarlinkConnection *c)
     c->ending = true;
 }
 
-bool varlink_connection_dispatch(VarlinkConnection *c, const char *data, size_t size,
-                                 bool *ret_sensitive)
+void varlink_connection_dispatch(VarlinkConnection *c, const char *data, size_t size)
 {
     VarlinkCallMessage m;
     int r = varlink_call_message_parse(data, size, &m);
 
-    if (r == 0)
-        return handle_call(c, &m, ret_sensitive);
+    if (r == 0) {
+        handle_call(c, &m, data, size);
+        return;
+    }
     log_debug_errno(r, "varlink: message not understood");
     if (r == -EBADMSG)
         refuse_message(c);
     else
         /* Not answered: oneway with more forbids a reply and asks for several. */
         c->ending = true;
-    return true;
 }

@@ -66,7 +66,7 @@ int varlink_server_add_connection(VarlinkServer *s, int fd)
 static void unpark(VarlinkConnection *c)
 {
     if (c->parked)
-        c->server->parked -= c->parked->size;
+        c->server->parked -= secret_footprint(c->parked->size);
     c->parked = secret_free(c->parked);
 }
 
@@ -103,34 +103,27 @@ static void consume_message(VarlinkConnection *c, size_t size)
         varlink_end_long(c);
 }
 
-/* Keeps a call until its gate opens. One that may hold a secret goes into locked memory, which has
- * no room for a long one. */
-static void park(VarlinkConnection *c, const char *data, size_t size, bool sensitive)
+bool varlink_connection_park(VarlinkConnection *c, const char *data, size_t size, bool sensitive)
 {
+    size_t footprint = secret_footprint(size);
     VarlinkServer *s = c->server;
 
-    c->waiting = true;
-    if (!sensitive || size > VARLINK_SHORT_MESSAGE_MAX)
-        return;
-    if (s->parked + size <= VARLINK_PARKED_MAX)
-        c->parked = secret_new_copy(data, size);
-    if (!c->parked) {
-        c->broken = true;
-        return;
+    if (sensitive && !c->parked && size <= VARLINK_SHORT_MESSAGE_MAX) {
+        if (s->parked + footprint <= VARLINK_PARKED_MAX)
+            c->parked = secret_new_copy(data, size);
+        if (!c->parked)
+            return false;
+        s->parked += footprint;
     }
-    s->parked += size;
-    consume_message(c, size);
+    c->waiting = true;
+    return true;
 }
 
 static void handle_parked(VarlinkConnection *c)
 {
-    bool sensitive = true;
-
-    if (!varlink_connection_dispatch(c, (const char *)c->parked->data, c->parked->size,
-                                     &sensitive)) {
-        c->waiting = true;
+    varlink_connection_dispatch(c, (const char *)c->parked->data, c->parked->size);
+    if (c->waiting)
         return;
-    }
     unpark(c);
     varlink_server_notice(c->server);
 }
@@ -138,7 +131,6 @@ static void handle_parked(VarlinkConnection *c)
 /* Handles the first queued message. Returns false if there is none. */
 static bool handle_queued(VarlinkConnection *c)
 {
-    bool sensitive = true;
     const char *data;
     size_t size;
     int r = varlink_buffer_next(&c->input, &data, &size);
@@ -151,12 +143,11 @@ static bool handle_queued(VarlinkConnection *c)
     }
     if (r <= 0)
         return r < 0;
-    if (!varlink_connection_dispatch(c, data, size, &sensitive)) {
-        park(c, data, size, sensitive);
-        return true;
-    }
-    consume_message(c, size);
-    varlink_server_notice(c->server);
+    varlink_connection_dispatch(c, data, size);
+    if (!c->waiting || c->parked)
+        consume_message(c, size);
+    if (!c->waiting)
+        varlink_server_notice(c->server);
     return true;
 }
 
@@ -266,6 +257,7 @@ void varlink_server_resume(VarlinkServer *s)
     VarlinkConnection *c = s->connections, *previous;
     size_t n = 0;
 
+    s->turned_away = false;
     /* The oldest connection comes first. */
     while (c && c->next)
         c = c->next;

@@ -50,7 +50,8 @@ struct VarlinkServer {
     VarlinkLane root, others;
     sd_event_source *idle_timer; /* armed while there are connections of others */
     uint64_t others_idle_usec;
-    size_t parked;                 /* bytes of all parked calls */
+    size_t parked;                 /* locked memory of all parked calls */
+    bool turned_away;              /* a call, since varlink_server_resume() */
     const InterfaceEntry *batch;   /* its methods may hold calls until varlink_flush() */
     VarlinkConnection *sends_long; /* the one that may, until all that it sent is handled */
     sd_event_source *long_timer;   /* armed while there are crowded connections */
@@ -132,10 +133,12 @@ static inline bool varlink_connection_is_waiting(const VarlinkConnection *c)
 void varlink_connection_send(VarlinkConnection *c);
 
 /* Handles one message: afterwards it is answered, or the connection is ending or broken, or has a
- * stream or a held call. Returns false if its gate is closed; *ret_sensitive is true if such a
- * message may hold a secret. */
-bool varlink_connection_dispatch(VarlinkConnection *c, const char *data, size_t size,
-                                 bool *ret_sensitive);
+ * stream or a held call; or it is waiting, because the gate of the call is closed. */
+void varlink_connection_dispatch(VarlinkConnection *c, const char *data, size_t size);
+
+/* Lets the connection wait with a message whose gate is closed: in locked memory if it may hold a
+ * secret, unless it is too long for that. Returns false if there is no room. */
+bool varlink_connection_park(VarlinkConnection *c, const char *data, size_t size, bool sensitive);
 
 /* Sends the next piece of the stream of a connection; ends the stream when it has answered. */
 void varlink_connection_stream(VarlinkConnection *c);

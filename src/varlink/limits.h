@@ -45,8 +45,10 @@
  * them: so many new keys take some 5 ms of processor time, and the same two syncs as one key. */
 #define VARLINK_BATCH_MAX 32
 
-/* Calls with a secret that wait for the store: half of the locked memory, so that requests of the
- * kernel always have some. */
+/* Calls with a secret that wait for the store: half of the locked memory. So many plain calls to
+ * add a key fit as root has connections, and half as many with long names. The store could not open
+ * without the other half: the result of a job (vault/job.c) takes half of that, and requests of the
+ * kernel and the keys of a batch need little. */
 #define VARLINK_PARKED_MAX (SECRET_ARENA_SIZE / 2)
 
 #define VARLINK_JSON_DEPTH_MAX 16

@@ -100,4 +100,4 @@ static const VarlinkMethod methods[] = {
 };
 
 const VarlinkInterface varlink_service_interface = {"org.varlink.service", description, methods,
-                                                    NULL};
+                                                    NULL, NULL};

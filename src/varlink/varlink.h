@@ -54,6 +54,11 @@ typedef void (*VarlinkFlushFn)(void *userdata);
  * dropped if its peer hangs up. A gate must not answer, and may be asked any number of times. */
 typedef bool (*VarlinkGateFn)(const VarlinkCall *call, json_object *parameters, void *userdata);
 
+/* Answers a call with a secret that would have to wait at its gate, when so many wait that locked
+ * memory has no room for it. first: no other one was answered so since varlink_server_resume().
+ * Returns as a method does. */
+typedef int (*VarlinkTurnAwayFn)(VarlinkCall *call, bool first);
+
 typedef struct VarlinkMethod {
     const char *name; /* without the interface */
     unsigned flags;
@@ -69,6 +74,8 @@ typedef struct VarlinkInterface {
     const char *description;      /* in the interface definition language */
     const VarlinkMethod *methods; /* ends with one without a name */
     VarlinkFlushFn flush;         /* NULL where there is no batch method */
+    /* NULL where no method has both a gate and VARLINK_METHOD_SENSITIVE. */
+    VarlinkTurnAwayFn turn_away;
 } VarlinkInterface;
 
 /* The reply of GetInfo. */

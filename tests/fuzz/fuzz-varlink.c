@@ -47,7 +47,7 @@ static const VarlinkMethod methods[] = {
     {"Count", VARLINK_METHOD_MORE_REQUIRED, count, NULL, NULL},
     {NULL, 0, NULL, NULL, NULL},
 };
-static const VarlinkInterface interface = {"a.b", "interface a.b\n", methods, NULL};
+static const VarlinkInterface interface = {"a.b", "interface a.b\n", methods, NULL, NULL};
 
 /* Parsed JSON can be written, and parses to the same. */
 static void check_json(const char *data, size_t size)

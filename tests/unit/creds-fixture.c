@@ -103,8 +103,8 @@ static void serve(int listener)
         {"Decrypt", VARLINK_METHOD_SENSITIVE, on_decrypt, decrypt_parameters_259, NULL},
         {NULL, 0, NULL, NULL, NULL},
     };
-    static const VarlinkInterface interface = {"io.systemd.Credentials",
-                                               "interface io.systemd.Credentials\n", methods, NULL};
+    static const VarlinkInterface interface = {
+        "io.systemd.Credentials", "interface io.systemd.Credentials\n", methods, NULL, NULL};
     VarlinkServer *server;
     sd_event *event;
 

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <openssl/crypto.h>
 #include <stdint.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -103,6 +104,23 @@ TEST(copy_and_equal)
         ASSERT_TRUE(!secret_equal(a, b));
         b->data[i] ^= 0x80;
     }
+}
+
+TEST(footprint)
+{
+    static const size_t sizes[] = {0, 1, 23, 24, 25, 56, 57, 60000, 65528, 65529, 120000};
+
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        size_t used = CRYPTO_secure_used();
+        Secret *s = secret_new(sizes[i]);
+
+        ASSERT_TRUE(s);
+        ASSERT_EQ(secret_footprint(sizes[i]), CRYPTO_secure_used() - used);
+        secret_free(s);
+        ASSERT_EQ(CRYPTO_secure_used(), used);
+    }
+    /* More than there is. */
+    ASSERT_TRUE(secret_footprint(SIZE_MAX) >= SECRET_ARENA_SIZE);
 }
 
 TEST(free_wipes)

@@ -177,7 +177,7 @@ TEST(short_after_long)
     text[0] = '\0';
     ASSERT_EQ(send(fd, text, 1 + sizeof(call), 0), 1 + sizeof(call));
     ASSERT_STR(next_text(f, fd, &in), PONG);
-    ASSERT_EQ(f->server->parked, sizeof(call) - 1);
+    ASSERT_EQ(f->server->parked, secret_footprint(sizeof(call) - 1));
     ASSERT_TRUE(!f->server->sends_long);
     f->ready = true;
     varlink_server_resume(f->server);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -396,32 +397,86 @@ TEST(message_of_others)
     close(fd);
 }
 
-#define LONG_WAIT_SIZE 60000
+enum {
+    SHORT_WAIT_SIZE = 520, /* takes twice as much locked memory */
+    SHORT_FIT = 128,
+};
 
-/* Waiting calls with a secret leave some of the locked memory to others. */
+static void send_wait(Fixture *f, int fd, size_t size)
+{
+    _cleanup_(freep) char *text = malloc(size + 1);
+
+    memset(text, ' ', size);
+    memcpy(text, "{\"method\":\"org.example.test.Wait\"}", 34);
+    text[size] = '\0';
+    send_text(f, fd, text, size + 1);
+}
+
+/* Waiting calls with a secret leave some of the locked memory to others, whatever their size. */
 TEST(parked_calls)
 {
-    enum {
-        FIT = VARLINK_PARKED_MAX / LONG_WAIT_SIZE
-    };
-    _cleanup_(freep) char *text = malloc(LONG_WAIT_SIZE + 1);
+    static const struct {
+        size_t size, fit;
+    } cases[] = {{60000, 2}, {VARLINK_SHORT_MESSAGE_MAX, 1}, {SHORT_WAIT_SIZE, SHORT_FIT}};
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        _cleanup_(varlink_buffer_donep) VarlinkBuffer in = VARLINK_BUFFER(VARLINK_MESSAGE_MAX);
+        _cleanup_(fixture_freep) Fixture *f = fixture_new();
+        size_t fit = cases[i].fit, used = CRYPTO_secure_used();
+        int fds[SHORT_FIT + 1];
+
+        NEEDS_ROOT;
+        open_all(f, fds, fit + 1, 0);
+        for (size_t n = 0; n < fit; n++)
+            send_wait(f, fds[n], cases[i].size);
+        ASSERT_EQ(f->server->parked, VARLINK_PARKED_MAX);
+        ASSERT_EQ(CRYPTO_secure_used() - used, VARLINK_PARKED_MAX);
+        send_wait(f, fds[fit], cases[i].size);
+        ASSERT_STR(next_text(f, fds[fit], &in), FULL);
+        f->ready = true;
+        varlink_server_resume(f->server);
+        ASSERT_TRUE(pump(f));
+        ASSERT_EQ(f->server->parked, 0);
+        ASSERT_EQ(CRYPTO_secure_used(), used);
+        ASSERT_EQ(f->echoed, fit);
+        close_all(fds, fit + 1);
+    }
+}
+
+/* A call that is turned away costs its peer nothing else, and it may try again. */
+TEST(turned_away)
+{
+    _cleanup_(varlink_buffer_donep) VarlinkBuffer in = VARLINK_BUFFER(VARLINK_MESSAGE_MAX),
+                                                  first = VARLINK_BUFFER(VARLINK_MESSAGE_MAX);
     _cleanup_(fixture_freep) Fixture *f = fixture_new();
-    int fds[FIT + 1];
+    int fds[SHORT_FIT + 1], last;
 
     NEEDS_ROOT;
-    memset(text, ' ', LONG_WAIT_SIZE);
-    memcpy(text, "{\"method\":\"org.example.test.Wait\"}", 34);
-    text[LONG_WAIT_SIZE] = '\0';
-    for (int i = 0; i <= FIT; i++) {
-        fds[i] = client_socket(f);
-        send_text(f, fds[i], text, LONG_WAIT_SIZE + 1);
-        ASSERT_TRUE(is_closed(f, fds[i]) == (i == FIT));
-    }
-    ASSERT_EQ(f->server->parked, FIT * LONG_WAIT_SIZE);
+    open_all(f, fds, SHORT_FIT + 1, 0);
+    last = fds[SHORT_FIT];
+    for (size_t n = 0; n < SHORT_FIT; n++)
+        send_wait(f, fds[n], SHORT_WAIT_SIZE);
+    send_wait(f, last, SHORT_WAIT_SIZE);
+    ASSERT_STR(next_text(f, last, &in), FULL);
+    send_wait(f, last, SHORT_WAIT_SIZE);
+    ASSERT_STR(next_text(f, last, &in), STILL_FULL);
+    SEND(f, last, "{\"method\":\"org.example.test.Wait\",\"oneway\":true}\0" PING);
+    ASSERT_STR(next_text(f, last, &in), PONG);
+    /* The gate is asked again, and is still closed. */
+    varlink_server_resume(f->server);
+    ASSERT_TRUE(pump(f));
+    send_wait(f, last, SHORT_WAIT_SIZE);
+    ASSERT_STR(next_text(f, last, &in), FULL);
+    /* A peer that hangs up makes room. */
+    close(fds[1]);
+    send_wait(f, last, SHORT_WAIT_SIZE);
+    ASSERT_TRUE(pump(f));
+    ASSERT_EQ(f->echoed, 0);
     f->ready = true;
     varlink_server_resume(f->server);
-    ASSERT_EQ(f->server->parked, 0);
-    ASSERT_TRUE(pump(f));
-    ASSERT_EQ(f->echoed, FIT);
-    close_all(fds, FIT + 1);
+    ASSERT_STR(next_text(f, last, &in), PONG);
+    ASSERT_STR(next_text(f, fds[0], &first), PONG);
+    ASSERT_EQ(f->echoed, SHORT_FIT);
+    fds[1] = last;
+    close_all(fds, SHORT_FIT);
 }

@@ -264,8 +264,14 @@ static const VarlinkMethod methods[] = {
     {NULL, 0, NULL, NULL, NULL},
 };
 
+static int turn_away(VarlinkCall *call, bool first)
+{
+    return varlink_call_error(call, first ? "org.example.test.Full" : "org.example.test.StillFull",
+                              NULL);
+}
+
 const VarlinkInterface interface = {"org.example.test", "interface org.example.test\n", methods,
-                                    flush};
+                                    flush, turn_away};
 
 static void on_idle(VarlinkServer *s, void *userdata)
 {

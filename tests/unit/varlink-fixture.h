@@ -13,6 +13,8 @@
 
 #define PING "{\"method\":\"org.example.test.Ping\"}"
 #define PONG "{\"parameters\":{}}"
+#define FULL "{\"error\":\"org.example.test.Full\",\"parameters\":{}}"
+#define STILL_FULL "{\"error\":\"org.example.test.StillFull\",\"parameters\":{}}"
 
 #define NEEDS_ROOT                                                                                 \
     if (geteuid() != 0)                                                                            \

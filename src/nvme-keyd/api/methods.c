@@ -350,6 +350,18 @@ static bool gate_sync(_unused_ const VarlinkCall *call, _unused_ json_object *p,
     return manager_await_sync(userdata);
 }
 
+/* One line in the journal for many calls. */
+static int turn_away(VarlinkCall *call, bool first)
+{
+    if (first)
+        (void)log_warning("Too many calls with PSKs wait for the store: further ones are refused "
+                          "until it is open");
+    return methods_reply_error(call, NAMES_MANAGER_INTERFACE ".TooManyCalls",
+                               "too many calls with PSKs wait for the store, so nothing was done: "
+                               "try again once nvme-keyctl status shows that it is open",
+                               NULL);
+}
+
 #define NEW_KEY                                                                                    \
     "subsystemNQN", "hostNQN", "role", "identityVersions", "derivation", "comment", "force",       \
         "expiresInSec", "rotateAfterSec"
@@ -419,8 +431,5 @@ static const VarlinkMethod methods[] = {
 };
 
 const VarlinkInterface manager_interface = {
-    NAMES_MANAGER_INTERFACE,
-    manager_description,
-    methods,
-    flush,
+    NAMES_MANAGER_INTERFACE, manager_description, methods, flush, turn_away,
 };
