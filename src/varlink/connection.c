@@ -254,24 +254,18 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdat
 
 void varlink_server_resume(VarlinkServer *s)
 {
-    VarlinkConnection *c = s->connections, *previous;
-    size_t n = 0;
+    VarlinkConnection *c = s->connections;
 
     s->turned_away = false;
     /* The oldest connection comes first. */
     while (c && c->next)
         c = c->next;
-    for (; c; c = previous) {
-        previous = c->previous;
+    for (; c; c = c->previous) {
         if (!c->waiting)
             continue;
         c->waiting = false;
-        varlink_unschedule(c);
-        varlink_connection_turn(c);
-        if (++n % VARLINK_BATCH_MAX == 0)
-            varlink_flush(s);
+        varlink_schedule(c);
     }
-    varlink_flush(s);
 }
 
 void varlink_server_wake(VarlinkServer *s)

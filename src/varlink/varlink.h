@@ -118,7 +118,7 @@ void varlink_server_set_authorize(VarlinkServer *s, VarlinkAuthorizeFn fn, void 
 typedef void (*VarlinkRefusedFn)(const struct ucred *peer, const char *method, void *userdata);
 void varlink_server_set_refused_hook(VarlinkServer *s, VarlinkRefusedFn fn, void *userdata);
 
-/* Asks the gates of all waiting calls again before it returns. A method must not call it. */
+/* Lets the gates of all waiting calls be asked again, in the turns of their connections. */
 void varlink_server_resume(VarlinkServer *s);
 
 /* Calls fn when a connection was opened or closed, when a call was handled and when a batch was

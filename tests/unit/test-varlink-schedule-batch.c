@@ -228,7 +228,7 @@ TEST(lost)
     close(fds[2]);
 }
 
-/* Calls that a gate has let through together are batches, too. */
+/* Calls that a gate has let through together are batches, too, and each is a turn. */
 TEST(resumed)
 {
     _cleanup_(fixture_freep) Fixture *f = fixture_new();
@@ -241,12 +241,16 @@ TEST(resumed)
     ASSERT_EQ(f->flushes, 0);
     f->ready = true;
     varlink_server_resume(f->server);
-    ASSERT_EQ(f->n_staged, 0);
+    for (unsigned n = 1; n <= 4; n++) {
+        ASSERT_TRUE(pump_to_flush(f, n));
+        ASSERT_EQ(f->staged_in_all, n < 4 ? n * N : MANY - 1);
+        ASSERT_EQ(f->n_staged, 0);
+    }
+    ASSERT_TRUE(all_get(f, fds, MANY, PONG));
     ASSERT_EQ(f->flushes, 4);
     ASSERT_EQ(f->largest, N);
     ASSERT_EQ(f->echoed, 1);
     ASSERT_EQ(f->server->parked, 0);
-    ASSERT_TRUE(all_get(f, fds, MANY, PONG));
     ASSERT_EQ(f->peeked, 0);
     close_all(fds, MANY);
 }
