@@ -137,7 +137,8 @@ TEST(one_of_each_connection)
     ASSERT_EQ(f->largest, 1);
 }
 
-/* Other methods, of any interface, and streams see no batch; they share the turn of one. */
+/* Other methods, of any interface, their gates, and streams see no batch; they share the turn of
+ * one. */
 TEST(others_come_after)
 {
     static const char *const others[] = {
@@ -145,6 +146,7 @@ TEST(others_come_after)
         "{\"method\":\"org.varlink.service.GetInfo\"}",
         "{\"method\":\"org.example.test.Stream\",\"parameters\":{\"n\":1},\"more\":true}",
         "{\"method\":\"org.example.test.Hold\"}",
+        "{\"method\":\"org.example.test.Wait\"}",
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
@@ -155,6 +157,7 @@ TEST(others_come_after)
         post_all(fds, 2, STAGE);
         post(fds[2], others[i]);
         post_all(fds + 3, 2, STAGE);
+        f->ready = true;
         schedule_in_order(f);
         ASSERT_TRUE(pump(f));
         ASSERT_TRUE(all_get(f, fds, 2, PONG) && all_get(f, fds + 3, 2, PONG));
@@ -165,6 +168,51 @@ TEST(others_come_after)
         ASSERT_TRUE(pump(f));
         f->held = f->held ? varlink_held_call_end(f->held, -EIO) : NULL;
     }
+}
+
+/* A second interface with a batch method. */
+static int stage_other(VarlinkCall *call, _unused_ json_object *parameters, void *userdata)
+{
+    Fixture *f = userdata;
+
+    f->peeked += f->n_staged > 0;
+    f->held = varlink_call_hold(call);
+    return f->held ? 0 : -ENOMEM;
+}
+
+static void flush_other(void *userdata)
+{
+    Fixture *f = userdata;
+
+    f->held = varlink_held_call_end(f->held, varlink_call_reply(f->held, NULL));
+}
+
+static const VarlinkMethod other_methods[] = {
+    {"Stage", VARLINK_METHOD_BATCH, stage_other, NULL, NULL},
+    {NULL, 0, NULL, NULL, NULL},
+};
+static const VarlinkInterface other_interface = {
+    "org.example.other", "interface org.example.other\n", other_methods, flush_other, NULL,
+};
+
+/* A batch is one of one interface. */
+TEST(other_interface)
+{
+    _cleanup_(fixture_freep) Fixture *f = fixture_new();
+    int fds[3];
+
+    ASSERT_OK(varlink_server_add_interface(f->server, &other_interface, f));
+    open_all(f, fds, 3, 0);
+    post(fds[0], STAGE);
+    post(fds[1], "{\"method\":\"org.example.other.Stage\"}");
+    post(fds[2], STAGE);
+    schedule_in_order(f);
+    ASSERT_TRUE(pump(f));
+    ASSERT_TRUE(all_get(f, fds, 3, PONG));
+    ASSERT_EQ(f->flushes, 2);
+    ASSERT_EQ(f->largest, 1);
+    ASSERT_EQ(f->peeked, 0);
+    close_all(fds, 3);
 }
 
 /* A stream that goes on sees no batch either. */

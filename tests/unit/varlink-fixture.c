@@ -169,7 +169,7 @@ static int fail(VarlinkCall *call, json_object *parameters, void *userdata)
     return json_get_uint(parameters, "errno", 4095, &error) < 0 ? -EINVAL : -(int)error;
 }
 
-/* The gate of Wait. */
+/* The gate of StageLater. */
 static bool is_ready(_unused_ const VarlinkCall *call, _unused_ json_object *parameters,
                      void *userdata)
 {
@@ -177,6 +177,16 @@ static bool is_ready(_unused_ const VarlinkCall *call, _unused_ json_object *par
 
     f->waited++;
     return f->ready;
+}
+
+/* The same for a method that must not see a batch. */
+static bool is_ready_alone(_unused_ const VarlinkCall *call, _unused_ json_object *parameters,
+                           void *userdata)
+{
+    Fixture *f = userdata;
+
+    f->peeked += f->n_staged > 0;
+    return is_ready(call, parameters, userdata);
 }
 
 /* Leaves the answer to flush(), or refuses at once. */
@@ -255,7 +265,7 @@ static const VarlinkMethod methods[] = {
     {"Burst", VARLINK_METHOD_MORE_REQUIRED, burst, NULL, NULL},
     {"Fail", 0, fail, NULL, NULL},
     {"Twice", 0, twice, NULL, NULL},
-    {"Wait", VARLINK_METHOD_SENSITIVE, echo, NULL, is_ready},
+    {"Wait", VARLINK_METHOD_SENSITIVE, echo, NULL, is_ready_alone},
     {"Hold", 0, hold, NULL, NULL},
     {"Stage", VARLINK_METHOD_BATCH, stage, NULL, NULL},
     {"StageLater", VARLINK_METHOD_BATCH | VARLINK_METHOD_SENSITIVE, stage, NULL, is_ready},
