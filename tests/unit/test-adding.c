@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <openssl/crypto.h>
+#include <openssl/rand.h>
+#include <sys/random.h>
 
 #include "life-fixture.h"
 
@@ -13,8 +15,10 @@ typedef struct Added {
     const char *subsysnqn;
     bool force;
     uint8_t seed; /* of its PSK; 0: one without bytes, which is refused */
+    Manager *m;
     unsigned calls;
     int error;
+    bool in_table;        /* a key of its pair, when it was told */
     char id[KEY_ID_SIZE]; /* of the key, or of the one in the way */
     char *detail;
 } Added;
@@ -24,12 +28,18 @@ typedef struct Added {
         __VA_ARGS__, .error = -EINPROGRESS                                                         \
     }
 
+static bool in_table(Manager *m, const Added *a)
+{
+    return key_table_pair(manager_keys(m), HOST, strlen(HOST), a->subsysnqn, strlen(a->subsysnqn));
+}
+
 static void on_added(int error, Key *k, const char *detail, void *userdata)
 {
     Added *a = userdata;
 
     a->calls++;
     a->error = error;
+    a->in_table = in_table(a->m, a);
     a->detail = detail ? strdup(detail) : NULL;
     strcpy(a->id, k ? k->id : "");
     if (error < 0)
@@ -54,6 +64,7 @@ static void add(Fixture *f, Added *a, ManagerAdded done)
                           .force = a->force,
                           .configured = psk};
 
+    a->m = f->m;
     manager_add(f->m, &q, done, a);
 }
 
@@ -71,12 +82,13 @@ static void forget(Added *a, size_t n)
     }
 }
 
-/* True if n additions have ended with this error, and each was told once. */
+/* True if n additions have ended with this error, and each was told once, when its key was added or
+ * gone. */
 static bool ended(const Added *a, size_t n, int error)
 {
     for (size_t i = 0; i < n; i++)
         if (a[i].calls != 1 || a[i].error != error || !a[i].id[0] != (error != 0) ||
-            !a[i].detail != (error == 0))
+            a[i].in_table != (error == 0) || !a[i].detail != (error == 0))
             return false;
     return true;
 }
@@ -181,8 +193,7 @@ TEST(fails)
         ASSERT_EQ(ring_size(), 1);
         ASSERT_EQ(CRYPTO_secure_used(), used);
         for (size_t i = 0; i < ARRAY_SIZE(a); i++)
-            ASSERT_TRUE(!key_table_pair(manager_keys(f.m), HOST, strlen(HOST), a[i].subsysnqn,
-                                        strlen(a[i].subsysnqn)));
+            ASSERT_TRUE(!in_table(f.m, &a[i]));
         forget(a, ARRAY_SIZE(a));
     }
     add_all(&f, a, ARRAY_SIZE(a));
@@ -191,6 +202,68 @@ TEST(fails)
     ASSERT_EQ(fixture_keys(&f), 4);
     ASSERT_TRUE(all_kept(&f, a, ARRAY_SIZE(a)));
     forget(a, ARRAY_SIZE(a));
+}
+
+/* The next random number for the id or the nonce of a record cannot be had. */
+static bool random_fails;
+
+int RAND_bytes(unsigned char *buffer, int size)
+{
+    bool fails = random_fails;
+
+    random_fails = false;
+    return !fails && getrandom(buffer, (size_t)size, 0) == size;
+}
+
+/* A key that the transaction does not take says why, and disturbs no other. */
+TEST(not_staged)
+{
+    Added a[] = {ADDED(NAME(1), .seed = 1), ADDED(NAME(2), .seed = 2), ADDED(NAME(3), .seed = 3)};
+    ADDING;
+
+    add(&f, &a[0], on_added);
+    random_fails = true;
+    add(&f, &a[1], on_added);
+    ASSERT_TRUE(!random_fails && ended(&a[1], 1, -EIO));
+    ASSERT_TRUE(strstr(a[1].detail, "cannot write the store"));
+    add(&f, &a[2], on_added);
+    manager_commit(f.m);
+    ASSERT_EQ(n_commits, 1);
+    ASSERT_TRUE(ended(&a[0], 1, 0) && ended(&a[2], 1, 0));
+    ASSERT_EQ(fixture_keys(&f), 3);
+    ASSERT_EQ(CRYPTO_secure_used(), used);
+    forget(a, ARRAY_SIZE(a));
+}
+
+static unsigned n_unsealed;
+
+static int count_unseal(_unused_ const Key *k, _unused_ void *userdata,
+                        _unused_ Secret **ret_payload)
+{
+    n_unsealed++;
+    return -EIO;
+}
+
+/* What was just sealed is published without unsealing it. */
+TEST(publishes_what_it_has)
+{
+    static const KeySource counting = {.unseal = count_unseal, .is_persistent = true};
+    Added a = ADDED(NAME(1), .seed = 1);
+    const KeySource *records;
+    Key *k;
+    ADDING;
+
+    add(&f, &a, on_added);
+    k = key_table_pair(manager_keys(f.m), HOST, strlen(HOST), NAME(1), strlen(NAME(1)));
+    ASSERT_TRUE(k);
+    records = k->source;
+    k->source = &counting;
+    manager_commit(f.m);
+    k->source = records;
+    ASSERT_TRUE(ended(&a, 1, 0));
+    ASSERT_EQ(n_unsealed, 0);
+    ASSERT_TRUE(life_in_ring(&f, a.id));
+    forget(&a, 1);
 }
 
 /* A key that another one of the same batch is against: the other one is committed first. */
