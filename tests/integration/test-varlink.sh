@@ -83,6 +83,7 @@ base = {
     "Rotate": {"id": "0" * 16},
     "Import": {"keys": [], "dryRun": True},
     "Adopt": {"dryRun": True},
+    "Schedule": {"id": "0" * 16, "rotateAfterSec": 60},
     "Activate": {"id": "0" * 16},
     "Revert": {"id": "0" * 16},
     "Retire": {"id": "0" * 16},
