@@ -66,7 +66,9 @@ keyctl unlink "$serial" "$(ring)"
 # --- a secret in the arguments of a process
 
 secret=$(psk leak)
-sh -c 'read -r _; :' "$secret" < <(sleep 1000) &
+mkfifo "$tmp/wait"
+# Opening the pipe takes until it is killed, and leaves no other process behind.
+sh -c 'read -r _ <"$0"' "$tmp/wait" "$secret" &
 leaker=$!
 defer "kill $leaker"
 wait_for 10 grep -qz NVMeTLSkey "/proc/$leaker/cmdline"

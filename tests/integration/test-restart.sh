@@ -87,6 +87,7 @@ is "reload, bad: fails" "$status" 1
 cp "$tmp/good.conf" "$conf"
 check "reload: succeeds again" systemctl reload reload.service
 becomes "reload, bad: did not reach the service" 2 reloads
+systemctl stop reload.service
 
 # --- a start before /var is mounted, below a root that is read-only: nothing can be made in there
 
