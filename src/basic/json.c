@@ -119,26 +119,27 @@ int json_format(json_object *object, char **ret)
     return *ret ? 0 : -ENOMEM;
 }
 
+/* A string that was not taken may hold a secret. */
+static int drop(json_object *value)
+{
+    if (json_object_is_type(value, json_type_string))
+        json_string_erase(value);
+    json_object_put(value);
+    return -ENOMEM;
+}
+
 int json_add_take(json_object *object, const char *key, json_object *value)
 {
     if (!value)
         return -ENOMEM;
-    if (json_object_object_add(object, key, value) < 0) {
-        json_object_put(value);
-        return -ENOMEM;
-    }
-    return 0;
+    return json_object_object_add(object, key, value) < 0 ? drop(value) : 0;
 }
 
 int json_append_take(json_object *array, json_object *value)
 {
     if (!value)
         return -ENOMEM;
-    if (json_object_array_add(array, value) < 0) {
-        json_object_put(value);
-        return -ENOMEM;
-    }
-    return 0;
+    return json_object_array_add(array, value) < 0 ? drop(value) : 0;
 }
 
 int json_add_string(json_object *object, const char *key, const char *value)

@@ -48,6 +48,7 @@ int json_format(json_object *object, char **ret) _must_check_;
 int json_add_string(json_object *object, const char *key, const char *value) _must_check_;
 int json_add_uint(json_object *object, const char *key, uint64_t value) _must_check_;
 int json_add_bool(json_object *object, const char *key, bool value) _must_check_;
-/* Takes ownership of value in every case; NULL counts as -ENOMEM. */
+/* Takes ownership of value in every case, and erases a string that it cannot add; NULL counts as
+ * -ENOMEM. An object that holds a secret is not erased: add it with json-c itself. */
 int json_add_take(json_object *object, const char *key, json_object *value) _must_check_;
 int json_append_take(json_object *array, json_object *value) _must_check_;

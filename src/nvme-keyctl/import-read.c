@@ -139,7 +139,10 @@ static int add_to_call(ImportRead *r, const Found *f, const char *hostnqn, const
                (f->identity ? strlen(f->identity) : strlen(hostnqn) + strlen(subsysnqn));
     if (!r->keys)
         r->keys = json_object_new_array();
-    return r->keys ? json_append_take(r->keys, TAKE_PTR(key)) : -ENOMEM;
+    if (!r->keys || json_object_array_add(r->keys, key) < 0)
+        return -ENOMEM;
+    (void)TAKE_PTR(key);
+    return 0;
 }
 
 static int add_psk(ImportRead *r, const Found *f)

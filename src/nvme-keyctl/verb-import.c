@@ -40,8 +40,10 @@ static int make_call(ImportRead *r, json_object **ret)
     const Options *o = r->o;
     int e;
 
-    if (!p || json_add_take(p, "keys", TAKE_PTR(r->keys)) < 0 ||
-        json_add_bool(p, "dryRun", o->dry_run) < 0 || json_add_bool(p, "force", o->force) < 0 ||
+    if (!p || json_object_object_add(p, "keys", r->keys) < 0)
+        return cli_out_of_memory();
+    (void)TAKE_PTR(r->keys);
+    if (json_add_bool(p, "dryRun", o->dry_run) < 0 || json_add_bool(p, "force", o->force) < 0 ||
         (o->n_force_for > 0 && add_force_for(o, p) < 0) ||
         (o->role && json_add_string(p, "role", o->role) < 0) ||
         (o->derivation && json_add_string(p, "derivation", o->derivation) < 0))

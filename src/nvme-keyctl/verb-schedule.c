@@ -108,7 +108,10 @@ static int rotate(const Options *o, VarlinkClient *client, json_object *key, jso
         return cli_fail_with_error(where, error, reply);
     if (o->json == JSON_OFF)
         return print_rotated(o, reply);
-    return json_append_take(rotated, TAKE_PTR(reply)) < 0 ? cli_out_of_memory() : EXIT_OK;
+    if (json_object_array_add(rotated, reply) < 0)
+        return cli_out_of_memory();
+    (void)TAKE_PTR(reply);
+    return EXIT_OK;
 }
 
 /* Rotates what is due, until one key fails. */

@@ -299,8 +299,10 @@ TEST(string_erase)
 #if defined(__SANITIZE_ADDRESS__)
 #define CANNOT_FAIL true
 static size_t fail_at, n_calls;
+static bool strdup_fails;
 #else
 #define CANNOT_FAIL false
+static bool strdup_fails;
 /* The call of realloc() that fails, counted from 1; 0 for none. */
 static size_t fail_at, n_calls;
 
@@ -310,7 +312,55 @@ void *realloc(void *p, size_t size)
 {
     return fail_at > 0 && ++n_calls == fail_at ? NULL : __libc_realloc(p, size);
 }
+
+char *strdup(const char *s)
+{
+    size_t size = strlen(s) + 1;
+    char *copy = strdup_fails ? NULL : malloc(size);
+
+    return copy ? memcpy(copy, s, size) : NULL;
+}
 #endif
+
+/* A string that cannot be added, and to which something else still refers. */
+static json_object *new_secret(void)
+{
+    return json_object_get(json_object_new_string("NVMeTLSkey-1:01:VRLbtnN9:"));
+}
+
+static bool is_erased(json_object *string)
+{
+    const char *text = json_object_get_string(string);
+
+    for (int i = 0; i < json_object_get_string_len(string); i++)
+        if (text[i])
+            return false;
+    return true;
+}
+
+/* json-c copies the name of a member, and an array grows. */
+TEST(add_without_memory)
+{
+    _cleanup_(json_putp) json_object *o = json_object_new_object(), *first = new_secret(),
+                                     *second = new_secret(), *array = json_object_new_array_ext(1);
+    int r;
+
+    if (CANNOT_FAIL)
+        TEST_SKIP("needs allocations of its own");
+    ASSERT_TRUE(o && array && first && second && !is_erased(first));
+    strdup_fails = true;
+    r = json_add_take(o, "psk", first);
+    strdup_fails = false;
+    ASSERT_EQ(r, -ENOMEM);
+    ASSERT_TRUE(is_erased(first));
+    ASSERT_OK(json_append_take(array, json_object_new_string("fills it")));
+    n_calls = 0;
+    fail_at = 1;
+    r = json_append_take(array, second);
+    fail_at = 0;
+    ASSERT_EQ(r, -ENOMEM);
+    ASSERT_TRUE(is_erased(second));
+}
 
 /* Without memory json-c's printer omits parts of the text and returns no error. */
 TEST(format_without_memory)

@@ -5,6 +5,7 @@
 #include "basic/json.h"
 #include "basic/names.h"
 #include "nvme-keyd/api/methods-private.h"
+#include "varlink/json-wire.h"
 
 /* Export: hands the PSKs of one key out, in the clear. */
 
@@ -46,7 +47,8 @@ static int add_tls_psks(json_object *o, const Key *k, const Secret *payload)
 
 static int reply_psks(VarlinkCall *call, Manager *m, const Key *k)
 {
-    _cleanup_(json_putp) json_object *o = json_object_new_object(), *key = NULL;
+    _cleanup_(varlink_json_erase_putp) json_object *o = json_object_new_object();
+    _cleanup_(json_putp) json_object *key = NULL;
     _cleanup_(secret_freep) Secret *payload = NULL;
     const LogFields fields = methods_fields_of(MESSAGE_KEY_EXPORTED, k);
     const uint8_t *bytes;

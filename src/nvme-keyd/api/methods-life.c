@@ -11,6 +11,7 @@
 #include "basic/names.h"
 #include "nvme-keyd/api/methods-private.h"
 #include "nvme-keyd/manager/rotation.h"
+#include "varlink/json-wire.h"
 
 /* The life of a key: Rotate, Activate, Revert, Retire, Revoke, Remove. */
 
@@ -309,7 +310,7 @@ static int read_rotation(json_object *p, LifeRequest *life, Rotation *q, bool *r
 
 int method_rotate(VarlinkCall *call, json_object *p, void *userdata)
 {
-    _cleanup_(json_putp) json_object *o = json_object_new_object();
+    _cleanup_(varlink_json_erase_putp) json_object *o = json_object_new_object();
     _cleanup_(freep) char *detail = NULL, *warning = NULL;
     _cleanup_(secret_freep) Secret *psk = NULL;
     Rotation q = {.same_psk = false};

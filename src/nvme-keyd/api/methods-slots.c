@@ -15,6 +15,7 @@
 #include "credstore/seal/recovery-key.h"
 #include "credstore/slot-warnings.h"
 #include "nvme-keyd/api/methods-private.h"
+#include "varlink/json-wire.h"
 
 /* The methods about slots, and Unlock. */
 
@@ -180,7 +181,8 @@ static int add_recovery_key(json_object *o, const Secret *key)
 static int reply_slot(VarlinkCall *call, Manager *m, json_object *slot, json_object *warnings,
                       const Secret *key)
 {
-    _cleanup_(json_putp) json_object *o = json_object_new_object(), *own = warnings;
+    _cleanup_(varlink_json_erase_putp) json_object *o = json_object_new_object();
+    _cleanup_(json_putp) json_object *own = warnings;
     json_object *shown;
     int r;
 

@@ -13,6 +13,7 @@
 #include "nvme-keyd/api/key-json.h"
 #include "nvme-keyd/api/methods-private.h"
 #include "nvme-keyd/keys/broken.h"
+#include "varlink/json-wire.h"
 
 /* Errors of the Manager and their names on the wire. Any other error is one of the store. */
 static const struct {
@@ -177,7 +178,8 @@ int methods_add_psk(json_object *o, const Key *k)
 /* Replies with a key, and with its PSK if the caller asked for it. */
 static int reply_key(VarlinkCall *call, Manager *m, const Key *k, bool with_psk)
 {
-    _cleanup_(json_putp) json_object *o = json_object_new_object(), *key = NULL;
+    _cleanup_(varlink_json_erase_putp) json_object *o = json_object_new_object();
+    _cleanup_(json_putp) json_object *key = NULL;
     int r;
 
     if (!o)
