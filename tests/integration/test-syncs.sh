@@ -43,6 +43,11 @@ keys() {
     ctl list --no-legend | grep -c "$1"
 }
 
+# state_of ID
+state_of() {
+    ctl show "$1" --json=short | json 'o["key"]["state"]'
+}
+
 rotate() {
     psk another | ctl rotate "$id" --force
 }
@@ -57,9 +62,17 @@ import_three() {
 
 is "add" "$(syncs add two two)" 2
 is "import of three keys" "$(syncs import_three)" 2
-# A pending key first, and then the switch.
-is "rotate on a host, without asking its targets" "$(syncs rotate)" 2
-id=$(<"$tmp/id")
+# By default the new key of a host is pending until its targets accept it, so a rotation is two changes.
+is "rotate on a host, to a pending key" "$(syncs ctl rotate "$id" --generate)" 2
+new=$(<"$tmp/id")
+is "the new key is pending" "$(state_of "$id") $(state_of "$new")" "active pending"
+is "activate" "$(syncs ctl activate "$new" --force)" 2
+is "the new key is active" "$(state_of "$id") $(state_of "$new")" "retiring active"
+id=$new
+is "rotate --force: new key and switch in one change" "$(syncs rotate)" 2
+new=$(<"$tmp/id")
+is "the new key is active at once" "$(state_of "$id") $(state_of "$new")" "retiring active"
+id=$new
 is "list" "$(syncs ctl list)" 0
 is "remove" "$(syncs ctl remove --force "$id")" 2
 
