@@ -58,7 +58,7 @@ struct Daemon {
     bool retry;   /* publishing has to be retried */
     bool ready;   /* READY=1 was sent */
     bool preload; /* daemon_preload() has started it */
-    int result;   /* of the last publish_all() */
+    int result;   /* of the last reconcile() */
     ReconcileResult sync;
 };
 
@@ -96,7 +96,7 @@ static void read_credentials(const Daemon *d)
     daemon_log_problems(d->manager);
 }
 
-static void hold(const Daemon *d)
+static void keep(const Daemon *d)
 {
     int r = publisher_keep(manager_publisher(d->manager));
 
@@ -106,7 +106,7 @@ static void hold(const Daemon *d)
 
 /* Reconciles the ring. Failures are logged and retried, not fatal: a daemon that can say why is
  * more useful than none. --preload changes no store and logs its result at the end. */
-static void publish_all(Daemon *d)
+static void reconcile(Daemon *d)
 {
     int r =
         d->preload ? manager_reconcile(d->manager, &d->sync) : manager_sync(d->manager, &d->sync);
@@ -118,7 +118,7 @@ static void publish_all(Daemon *d)
     if (r > 0)
         return;
     if (r < 0 && !manager_store(d->manager))
-        hold(d);
+        keep(d);
     /* A missing ring is not retried: a unit starts when it appears, with an event of its own. */
     d->retry = r < 0 && r != -ENOKEY;
 }
@@ -154,11 +154,11 @@ static void on_vault(VaultEvent event, void *userdata)
     if (!d->preload)
         daemon_log_store(&d->log, d->manager, event);
     if (event == VAULT_OPENED)
-        publish_all(d);
+        reconcile(d);
     else if (event == VAULT_FAILED)
         d->retry = true;
     if (event == VAULT_FAILED || event == VAULT_SLOW)
-        hold(d);
+        keep(d);
     /* Each slot may take up to SEAL_TIMEOUT_USEC, and there may be several. */
     if (event == VAULT_SLOW && !d->ready)
         notifier_extend(d->notifier, SEAL_TIMEOUT_USEC);
@@ -198,7 +198,7 @@ static void notify_status(const Daemon *d)
     notifier_status(d->notifier, text);
 }
 
-/* True if publish_all() has to be tried again. */
+/* True if reconcile() has to be tried again. */
 static bool has_failed(const Daemon *d)
 {
     ManagerDue due;
@@ -311,7 +311,7 @@ static int on_idle(sd_event_source *source, _unused_ uint64_t usec, void *userda
 
 static void on_due(void *userdata)
 {
-    publish_all(userdata);
+    reconcile(userdata);
     on_activity(userdata);
 }
 
@@ -330,7 +330,7 @@ static int on_again(_unused_ sd_event_source *source, _unused_ uint64_t usec, vo
 
     /* A lagging counter is no reason to read the whole ring. */
     if (has_failed(d))
-        publish_all(d);
+        reconcile(d);
     on_activity(d);
     return 0;
 }
@@ -402,7 +402,7 @@ static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si,
     reload_config(d);
     daemon_log_provision(d->manager);
     read_credentials(d);
-    publish_all(d);
+    reconcile(d);
     notifier_ready(d->notifier);
     on_activity(d);
     return 0;
@@ -540,7 +540,7 @@ void daemon_start(Daemon *d)
 {
     daemon_log_provision(d->manager);
     read_credentials(d);
-    publish_all(d);
+    reconcile(d);
     if (!vault_is_opening(manager_vault(d->manager)))
         become_ready(d);
     controller_timer_start(d->controllers);
@@ -553,7 +553,7 @@ void daemon_preload(Daemon *d, uint64_t timeout_usec)
     arm(d->idle, now_monotonic() + timeout_usec);
     /* Without a ring there is no need to wait for a TPM. */
     if (publisher_ring(manager_publisher(d->manager), &d->result))
-        publish_all(d);
+        reconcile(d);
     on_activity(d);
 }
 
