@@ -20,7 +20,7 @@
 typedef enum EnvelopeRefusal {
     ENVELOPE_MALFORMED = 1, /* no such CMS message, or a damaged one */
     ENVELOPE_NOT_FOR_US,    /* no recipient has our key */
-    ENVELOPE_ISSUER,        /* signed by nobody that is trusted, or not signed */
+    ENVELOPE_ISSUER,        /* not signed, or by an issuer that is not trusted */
     ENVELOPE_SIGNATURE,     /* the signature of a trusted issuer is wrong */
 } EnvelopeRefusal;
 

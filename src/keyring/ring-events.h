@@ -15,7 +15,7 @@ typedef struct RingEvents RingEvents;
 typedef enum RingNews {
     RING_NO_NEWS,
     RING_CHANGED, /* a key has come or gone, or notifications were lost */
-    RING_GONE,    /* the ring is revoked, or watched no longer: no more notifications come */
+    RING_GONE,    /* the ring is revoked, or watched no longer: its notifications have ended */
 } RingNews;
 
 /* Begins to watch a ring. Returns an error where the kernel cannot: -ENOPKG, -EINVAL, -EOPNOTSUPP,

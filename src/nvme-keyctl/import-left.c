@@ -9,7 +9,8 @@
 
 /* What import leaves behind: secrets in files, and commands that comment them out. */
 
-/* More ranges make a command that nobody reads; another one names the secrets by their form. */
+/* More ranges would make a command too long to be read, so another one names the secrets by their
+ * form. */
 #define RANGES_MAX 64
 
 typedef struct Lines {

@@ -81,7 +81,7 @@ pid_t pager_start(void)
 
 void pager_wait(pid_t pid)
 {
-    /* The pager ends when nobody can write to it any more. */
+    /* The pager ends when all writers have closed its input. */
     (void)close(STDERR_FILENO);
     while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
         ;

@@ -37,7 +37,7 @@ bool psk_identity_fits_version_0(const char *hostnqn, const char *subsysnqn);
 int psk_identity_parse(const char *text, size_t length, PskIdentity *ret) _must_check_;
 
 /* The part of a description that decides whether a search of the kernel finds the key, pointing
- * into the text. It compares no more than "NVMe0Rhh HOSTNQN SUBSYSNQN" or "NVMe1Rhh HOSTNQN
+ * into the text. It compares only "NVMe0Rhh HOSTNQN SUBSYSNQN" or "NVMe1Rhh HOSTNQN
  * SUBSYSNQN", wherever the description ends. So the subsystem NQN is any beginning of word. */
 typedef struct PskSearch {
     unsigned version;

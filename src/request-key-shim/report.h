@@ -8,7 +8,7 @@
  * which allocates, and blocks if the reader does. A message without a reader is lost.
  */
 
-/* Takes a level of syslog(3). No more than 200 bytes are sent. */
+/* Takes a level of syslog(3). Only the first 200 bytes are sent. */
 void report(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Reports a refused request. Any user can make many, so at most ten a second are reported. */

@@ -29,7 +29,7 @@ static EVP_PKEY *read_key(void)
     return key;
 }
 
-/* An envelope, in DER or PEM. Nobody is trusted, so nothing may come out. */
+/* An envelope, in DER or PEM. No issuer is trusted, so nothing may come out. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static EVP_PKEY *key;

@@ -73,7 +73,7 @@ is "list: the key has a rival" "$(ctl list --json=short | json '[k.get("rivals")
 keyctl unlink "$theirs" "$(ring)"
 becomes "without it the status is good again" 0 eval 'ctl status --check >/dev/null; echo $?'
 
-# The kernel compares no more than the names, so these are found as well.
+# The kernel compares only the names, so these are found as well.
 malformed=$(put_foreign "NVMe1R01 $HOST $SUBSYSTEM not a digest")
 check "a malformed name for our pair: the log names it" logged "$(printf '%08x' "$malformed") has no valid identity, but the kernel finds it for $SUBSYSTEM"
 is "list: it is a rival" "$(ctl list --json=short | json '[k.get("rivals") for k in o["keys"] if k["id"] == "'"$host"'"]')" "[[$malformed]]"

@@ -264,7 +264,7 @@ const char *machine_lacks(Machine *m, const char *check, DoctorResult result, co
         if (strcmp(line->check, check) != 0)
             continue;
         last = line->text;
-        /* A fault without a remedy helps nobody. */
+        /* A fault without a remedy does not help. */
         if (line->result == result && worst == result && strstr(line->text, text) &&
             (result == DOCTOR_OK) == !line->remedy)
             return "";

@@ -90,7 +90,8 @@ TEST(once)
     ASSERT_EQ(manager_expiry(f.m), 0);
 }
 
-/* Those that end together are counted together, and no more of them are returned than asked for. */
+/* Those that end together are counted together, and only as many are returned as there is room for.
+ */
 TEST(together)
 {
     const Key *keys[2] = {NULL, NULL};

@@ -286,7 +286,7 @@ TEST(all_conflicts)
     ASSERT_EQ(fixture_keys(&f), 1);
 }
 
-/* What is forced for one subsystem stands, and no more than that. */
+/* A force for one subsystem does not reach the others. */
 TEST(force_for)
 {
     static const char *first[] = {SUBSYSTEM}, *both[] = {SUBSYSTEM, SUBSYSTEM "1"};

@@ -371,7 +371,7 @@ TEST(no_rival_on_a_target)
     ASSERT_EQ(publisher_ring_notices(manager_publisher(f.m))->n, 0);
 }
 
-/* The kernel compares no more than "NVMe1R01 HOST SUBSYSTEM": what follows is nothing to it. */
+/* The kernel compares only "NVMe1R01 HOST SUBSYSTEM": what follows is nothing to it. */
 TEST(malformed_rivals)
 {
     static const char *const found[] = {

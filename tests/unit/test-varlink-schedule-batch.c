@@ -237,7 +237,7 @@ TEST(stream_between)
     close_all(fds, 3);
 }
 
-/* A call that is refused at once does not end the batch, and its answer waits for nobody. */
+/* A call that is refused at once does not end the batch, and its answer does not wait. */
 TEST(refused)
 {
     _cleanup_(fixture_freep) Fixture *f = fixture_new();

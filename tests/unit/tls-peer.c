@@ -37,7 +37,7 @@ static int find_session(SSL *ssl, const unsigned char *identity, size_t size, SS
     return 1;
 }
 
-/* Valid for an hour, for nobody in particular. */
+/* Valid for an hour, without names. */
 static void use_certificate(SSL_CTX *context)
 {
     EVP_PKEY *key = EVP_EC_gen("P-256");

@@ -13,7 +13,7 @@
 typedef enum PeerMode {
     PEER_TLS,         /* has one PSK */
     PEER_CERTIFICATE, /* has a certificate in place of a PSK */
-    PEER_HALF,        /* sends the first part of its answer, and no more */
+    PEER_HALF,        /* sends only the first part of its answer */
     PEER_CLOSES,      /* closes at once */
     PEER_LIKE_TLSHD,  /* reads a whole record, closes without an alert */
     PEER_LIKE_NVME,   /* reads the head of a PDU, closes */

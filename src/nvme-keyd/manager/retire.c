@@ -27,8 +27,8 @@
  *
  * A step that was planned for a span from now, by a clock that was not synchronised, has a wall
  * deadline that is as wrong as that clock. So it moves with each step of the clock, until the clock
- * is synchronised; then it is right and stays. If that has happened before the key was loaded,
- * nobody knows how much of the span has passed, and it begins again.
+ * is synchronised; then it is right and stays. If that has happened before the key was loaded, it
+ * is unknown how much of the span has passed, so the span begins again.
  *
  * All steps that are due are taken in one commit, activations first, so that no host is without a
  * key in between. A step that would cost a controller its key stays due. So does the removal of a

@@ -15,7 +15,7 @@ typedef struct Rival {
 } Rival;
 
 /* Finds a pair of ours whose search on a host could end with a key of this description before it
- * gets to those of ours that are in the ring. The kernel compares no more than the names, see
+ * gets to those of ours that are in the ring. The kernel compares only the names, see
  * PskSearch; kernel_is_exact: it compares whole names, so nothing is a shadow. */
 Rival rival_find(const KeyTable *table, const char *description, bool kernel_is_exact);
 

@@ -43,7 +43,7 @@ boot_cmdline() {
     # A panic restarts the guest, which finds that it did not get to the end (guest/init.sh); the console has its trace.
     # After an oops the kernel would go on, with whatever the task held.
     echo "root=/dev/vda rw console=ttyS0 panic=1 oops=panic systemd.show_status=false"
-    # The kernel's test of its timer panics where nobody has time for the guest.
+    # The kernel's test of its timer panics where the guest gets too little time.
     echo no_timer_check
     echo "nvme_keyd_vm.scenarios=$(IFS=, && echo "$*")"
     [ -z "${NVME_KEYD_VM_KEYS:-}" ] || echo "nvme_keyd_vm.keys=$NVME_KEYD_VM_KEYS"

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# An initrd with no more than it takes to mount the disk, for guests whose boot is not what is tested: Debian's takes
+# An initrd with only what it takes to mount the disk, for guests whose boot is not what is tested: Debian's takes
 # longer than the kernel under emulation.
 
 early_modules=(virtio_blk ext4)
