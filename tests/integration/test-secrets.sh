@@ -177,6 +177,19 @@ sleep 1
 nowhere "start with a store" "$daemon"
 store_keys "start with a store"
 
+# A record that has no TLS PSK of version 0, although it should: Export has the configured PSK in its reply then.
+daemon_stop
+sed -n 's/^{"id":"\([0-9a-f]*\)".*"meta":\(.*org.example:b".*\),"secret":.*/\1 \2/p' "$state/store" |
+    sed 's/"identityVersions":\[1\]/"identityVersions":[0,1]/' >"$tmp/meta"
+key=$(python3 "$source/tests/integration/read-store.py" --show-keys "$state" | sed -n 's/^key //p')
+python3 "$source/tests/integration/edit-store.py" "$state/store" meta "$key" <"$tmp/meta" || bail "edit-store.py"
+daemon_start
+export_to_pipe() { ctl export "$1" | cat; }
+run export_to_pipe "$(cut -d ' ' -f 1 "$tmp/meta")"
+is "export fails" "$out$err" "nvme-keyctl: nvme-keyd answered with the error io.systemd.System"
+nowhere "an export that fails" "$daemon"
+run ctl remove --force "$(cut -d ' ' -f 1 "$tmp/meta")"
+
 check "the daemon has locked memory" grep -qE '^VmLck:[[:space:]]+[1-9]' "/proc/$daemon/status"
 is "the daemon leaves no core" "$(awk '/^Max core file size/ { print $5, $6 }' "/proc/$daemon/limits")" "0 0"
 
