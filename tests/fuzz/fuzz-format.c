@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,6 +63,12 @@ static int take(const Found *f, void *userdata)
     return s->keys == 1000;
 }
 
+/* Unlike strchr(3), false for a NUL, which a line may have. */
+static bool is_blank(char c)
+{
+    return c && strchr(" \t\r\n", c);
+}
+
 /* The parts of a line are within it, without blanks around them. */
 static void check_ini(const char *text, size_t size)
 {
@@ -73,8 +80,8 @@ static void check_ini(const char *text, size_t size)
 
         if (p->length == 0)
             continue;
-        if (p->text < text || p->text + p->length > text + size || strchr(" \t\r\n", p->text[0]) ||
-            (p->text[0] && strchr(" \t\r\n", p->text[p->length - 1]) && p->text[p->length - 1]))
+        if (p->text < text || p->text + p->length > text + size || is_blank(p->text[0]) ||
+            is_blank(p->text[p->length - 1]))
             abort();
     }
 }
