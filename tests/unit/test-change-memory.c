@@ -235,7 +235,7 @@ static int run_import(Manager *m, _unused_ const char *id, const Secret *psk)
     const ImportRequest q = {
         .common = {.role = KEY_ROLE_BOTH, .force = true}, .keys = keys, .n = ARRAY_SIZE(keys)};
     _cleanup_(import_result_done) ImportResult result = {.is_unchanged = NULL};
-    ImportFault fault;
+    _cleanup_(import_fault_done) ImportFault fault = {.n = 0};
     int r = psk_interchange_format(PSK_HASH_SHA256, psk, &text);
 
     for (size_t n = 0; n < q.n && r == 0; n++)

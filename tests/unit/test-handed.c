@@ -436,7 +436,7 @@ TEST(import)
     ImportKey key = {.hostnqn = HOST, .subsysnqn = SUBSYSTEM, .psk = PSK_A};
     const ImportRequest q = {.common = {.role = KEY_ROLE_HOST}, .keys = &key, .n = 1};
     _cleanup_(freep) char *detail = NULL;
-    ImportFault fault;
+    _cleanup_(import_fault_done) ImportFault fault = {.n = 0};
     _cleanup_(import_result_done) ImportResult result = {.is_unchanged = NULL};
     ReconcileResult s;
     GIVEN;

@@ -120,7 +120,7 @@ bool manager_await_import(Manager *m, const ImportRequest *request)
 {
     _cleanup_(freep) char *detail = NULL;
     ImportRequest q = *request;
-    ImportResult result;
+    _cleanup_(import_result_done) ImportResult result = {.is_unchanged = NULL};
     _cleanup_(import_fault_done) ImportFault fault = {.n = 0};
 
     if (!vault_await(m->vault))
