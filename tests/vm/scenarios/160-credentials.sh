@@ -88,7 +88,7 @@ $sub $HOSTNQN nvme-keyd.psk.disk1"
     is "such a credential takes no key away" "$(ring_list | cut -d' ' -f1)" "$serials"
     rm "$broken"
     check "fetched again" systemctl restart nvme-keyd-credentials.service nvme-keyd.service
-    is "the keys are known again" "$(nvme-keyctl list --json=short | jq -r '.keys[].identities[].serial')" "$serials"
+    is "the keys are known again" "$(nvme-keyctl list --json=short | jq -r '.keys[].identities[].serial' | sort)" "$(sort <<<"$serials")"
 
     # As the manual page has it, with the key that all of them have here.
     mkdir -p "${sealed%/*}"
