@@ -6,7 +6,7 @@
 #include "psk/interchange.h"
 
 /*
- * What a file says about one PSK. The reader of a format calls a FoundFn for each, in the order of
+ * One PSK as a file has it. The reader of a format calls a FoundFn for each, in the order of
  * the file.
  */
 

@@ -7,7 +7,7 @@
 #include "basic/json.h"
 #include "nvme-keyctl/import-read.h"
 
-/* What import leaves behind: secrets in files, and commands that comment them out. */
+/* Secrets that import leaves in files, and commands that comment them out. */
 
 /* More ranges would make a command too long to be read, so another one names the secrets by their
  * form. */

@@ -43,7 +43,7 @@ static bool is_beginning(const char *word, size_t length)
     return is_hex(word) && (strlen(word) < length || (strlen(word) == length && !is_lower));
 }
 
-/* What a word may mean: the beginning of an ID, or an NQN. */
+/* Two meanings of a word: the beginning of an ID, or an NQN. */
 typedef struct Search {
     const char *word;
     const char *state; /* of the key that an NQN means */

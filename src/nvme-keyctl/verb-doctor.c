@@ -16,7 +16,7 @@
 
 /* doctor: asks nvme-keyd, the service manager and the journal, and runs the checks on that. */
 
-/* What nvme-keyd has answered. */
+/* Answers of nvme-keyd. */
 typedef struct Answers {
     json_object *status, *keys, *slots;
     char *unreachable, *no_keys;

@@ -7,7 +7,7 @@
 #include "basic/macro.h"
 #include "psk/limits.h"
 
-/* What the configuration of nvme-cli says about hosts and subsystems. */
+/* Hosts and subsystems in the configuration of nvme-cli. */
 
 typedef struct ConfiguredEntry {
     char hostnqn[NQN_LENGTH_MAX + 2];   /* "": that of the machine */

@@ -82,7 +82,7 @@ static void clean(char *text)
     for (unsigned char *p = (unsigned char *)text; *p; p++)
         if (*p < ' ' || *p == 0x7f || (!is_valid && *p > '~'))
             *p = '?';
-    /* What is left are control characters above ASCII. */
+    /* Only control characters above ASCII are left. */
     if (!text_is_printable(text))
         for (char *p = text; *p; p++)
             if ((unsigned char)*p > '~')

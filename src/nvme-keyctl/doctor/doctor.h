@@ -40,7 +40,7 @@ typedef struct DoctorMessage {
 } DoctorMessage;
 
 typedef struct Doctor {
-    /* What the checks read. The caller owns all of it but messages. */
+    /* Input of the checks. The caller owns all of it but messages. */
     int root;                           /* descriptor of "/", or of a test's tree */
     bool privileged;                    /* runs as root */
     const char *subsysnqn;              /* check only the keys of this subsystem; or NULL */
@@ -56,7 +56,7 @@ typedef struct Doctor {
     bool clock_synchronized;
     unsigned openssl_version; /* 0x30300 for 3.3.0 */
 
-    /* What they have found. */
+    /* Their results. */
     DoctorLine *lines;
     size_t n_lines;
     size_t counts[3]; /* by result */

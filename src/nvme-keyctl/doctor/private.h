@@ -6,7 +6,7 @@
 #include "nvme-keyctl/doctor/doctor.h"
 #include "psk/limits.h"
 
-/* What the checks share. */
+/* Shared by the checks. */
 
 /* Adds a line to the present check. Control characters of a text are replaced, because it may come
  * from a file. remedy is copied. A lack of memory ends the run. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What the kernel, tlshd and nvme-cli print when a connection fails. TROUBLESHOOTING in
+/* Error texts of the kernel, tlshd and nvme-cli for a failed connection. TROUBLESHOOTING in
  * nvme-keyctl(1) and a table in README.md have the same rows. */
 typedef struct Trouble {
     const char *text; /* a part of the message; "..." stands for any text */

@@ -93,7 +93,7 @@ static int read_call(json_object *p, ImportRequest *q, const char **reterr_membe
 
 /* The part of a message that conflicts may fill. */
 #define CONFLICTS_SIZE_MAX (VARLINK_MESSAGE_MAX / 4 * 3)
-/* What a conflict takes besides its texts, at most. */
+/* Size of a conflict besides its texts, at most. */
 #define CONFLICT_SIZE_MAX 160
 
 static int add_conflict(json_object *array, const Conflict *c, size_t *size)
