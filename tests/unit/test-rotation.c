@@ -239,6 +239,38 @@ TEST(target_later)
     ASSERT_TRUE(life_find(&f, old)->deadline_usec >= now_realtime() + RETIRE_USEC - DAY_USEC / 24);
 }
 
+/* A target could have keys of two hashes, or of two derivations, side by side, but a rotation has
+ * only one of them active: at once, at its time, and after going back. */
+TEST(target_other_hash)
+{
+    for (int later = 0; later < 2; later++) {
+        char old[KEY_ID_SIZE], new[KEY_ID_SIZE], back[KEY_ID_SIZE];
+        Rotation compat = {
+            .key = {.derivation = PSK_COMPAT, .versions = KEY_VERSION_BIT(1)},
+            .has_derivation = true,
+            .same_psk = true,
+        };
+        LIFE;
+
+        compat.at_usec = later ? now_realtime() + DAY_USEC : 0;
+        ASSERT_TRUE(life_add(&f, KEY_ROLE_TARGET, 1, old));
+        ASSERT_OK(life_rotate(&f, old, &compat, 0, new));
+        life_set_clocks(later ? DAY_USEC : 0, 0, true);
+        ASSERT_TRUE(life_sync(&f));
+        ASSERT_TRUE(life_state(&f, new) == KEY_ACTIVE && life_state(&f, old) == KEY_RETIRING);
+        ASSERT_EQ(life_find(&f, old)->step, KEY_STEP_REMOVE);
+        ASSERT_TRUE(!manager_is_due(f.m, life_find(&f, new)));
+
+        ASSERT_OK(life_revert(&f, new, back));
+        ASSERT_STR(back, old);
+        ASSERT_TRUE(life_state(&f, old) == KEY_ACTIVE && life_state(&f, new) == KEY_RETIRING);
+        ASSERT_OK(life_revert(&f, new, back));
+        ASSERT_STR(back, new);
+        ASSERT_TRUE(life_state(&f, new) == KEY_ACTIVE && life_state(&f, old) == KEY_RETIRING);
+        ASSERT_TRUE(life_in_ring(&f, old) && life_in_ring(&f, new));
+    }
+}
+
 /* Hosts of several versions of libnvme use one PSK in several derivations. */
 TEST(variants)
 {

@@ -103,6 +103,11 @@ bool manager_has_psk(const Key *k, const Key *other, const Secret *payload);
 int manager_check_revoked(const Manager *m, const Key *new, const Secret *payload,
                           char **reterr_detail) _must_check_;
 
+/* True if only one of two keys of a pair may be active: they collide, or a rotation replaced one by
+ * the other. A target may have both of the latter, such as two derivations of one PSK, but it was
+ * told which of them comes after the other. */
+bool manager_share_place(const Manager *m, const Key *a, const Key *b);
+
 /* Returns the active key that stands in the place of a retiring one, or NULL. */
 Key *manager_find_successor(Manager *m, const Key *k);
 

@@ -88,7 +88,8 @@ Key *manager_find_successor(Manager *m, const Key *k)
 
     KEY_TABLE_FOREACH_OF_PAIR(&m->keys, k, o)
     {
-        if (o != k && o->state == KEY_ACTIVE && !key_is_handed_in(o) && key_collides(o, k))
+        if (o != k && o->state == KEY_ACTIVE && !key_is_handed_in(o) &&
+            manager_share_place(m, o, k))
             return o;
     }
     return NULL;

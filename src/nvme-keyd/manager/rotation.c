@@ -227,6 +227,19 @@ int manager_rotate(Manager *m, const char *id, const Rotation *request, Key **re
     return 0;
 }
 
+/* True if k replaced o, or a key that had replaced o, and so on. */
+static bool has_replaced(const Manager *m, const Key *k, const Key *o)
+{
+    while (k && k->succeeds[0] && strcmp(k->succeeds, o->id) != 0)
+        k = key_table_find(&m->keys, k->succeeds);
+    return k && k->succeeds[0];
+}
+
+bool manager_share_place(const Manager *m, const Key *a, const Key *b)
+{
+    return key_collides(a, b) || has_replaced(m, a, b) || has_replaced(m, b, a);
+}
+
 int manager_switch(Transition *t, Key *k)
 {
     int r = transition_apply(t, k, KEY_EVENT_ACTIVATE);
@@ -235,7 +248,7 @@ int manager_switch(Transition *t, Key *k)
     KEY_TABLE_FOREACH_OF_PAIR(&t->m->keys, k, o)
     {
         if (r == 0 && o != k && !key_is_handed_in(o) && o->state == KEY_ACTIVE &&
-            key_collides(o, k))
+            manager_share_place(t->m, o, k))
             r = transition_apply(t, o, KEY_EVENT_DISPLACE);
     }
     return r;
@@ -272,7 +285,7 @@ static Key *find_predecessor(Manager *m, const Key *k)
 
     KEY_TABLE_FOREACH_OF_PAIR(&m->keys, k, o)
     {
-        if (o == k || o->state != KEY_RETIRING || !key_collides(o, k))
+        if (o == k || o->state != KEY_RETIRING || !manager_share_place(m, o, k))
             continue;
         if (strcmp(o->id, k->succeeds) == 0)
             return o;

@@ -18,8 +18,7 @@ static bool is_rotating(Manager *m, const Key *k)
     KEY_TABLE_FOREACH_OF_PAIR(&m->keys, k, o)
     {
         if (o != k && !key_is_handed_in(o) &&
-            (o->state == KEY_PENDING || o->state == KEY_RETIRING) &&
-            (strcmp(o->succeeds, k->id) == 0 || key_collides(o, k)))
+            (o->state == KEY_PENDING || o->state == KEY_RETIRING) && manager_share_place(m, o, k))
             return true;
     }
     return false;
