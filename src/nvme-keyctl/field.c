@@ -20,10 +20,15 @@ bool field_time(json_object *key, const char *member, struct tm *ret)
 
 bool field_step(json_object *key, char *ret, size_t size)
 {
+    bool follow = false;
     const char *step;
     char time[24];
     struct tm tm;
 
+    if (json_get_bool(key, "follow", &follow) > 0 && follow) {
+        (void)snprintf(ret, size, "activate when accepted");
+        return true;
+    }
     if (json_get_string(key, "step", &step) <= 0 || !field_time(key, "deadline", &tm) ||
         strftime(time, sizeof(time), "%Y-%m-%d %H:%M", &tm) == 0)
         return false;

@@ -167,7 +167,7 @@ static int print_list(const Options *o, json_object *keys)
     bool left_out[N_COLUMNS] = {[COLUMN_SERIAL] = narrow,
                                 [COLUMN_IDENTITY] = narrow,
                                 [COLUMN_FINGERPRINT] = narrow,
-                                [COLUMN_STEP] = !any_has(keys, "step"),
+                                [COLUMN_STEP] = !any_has(keys, "step") && !any_has(keys, "follow"),
                                 [COLUMN_CREDENTIAL] = !any_has(keys, "credential"),
                                 [COLUMN_FOREIGN] = !any_has(keys, "rivals"),
                                 [COLUMN_EXPIRES] = !any_has(keys, "expires")};

@@ -9,12 +9,9 @@
 static void print_step(json_object *key)
 {
     char text[64];
-    bool follow = false;
 
     if (field_step(key, text, sizeof(text)))
         field_print("Next step", text);
-    if (json_get_bool(key, "follow", &follow) > 0 && follow)
-        field_print("Next step", "activate as soon as the target accepts it");
 }
 
 static void print_schedule(json_object *key)

@@ -130,6 +130,9 @@ void daemon_log_attempt(const Manager *m, const AttemptResult *r)
     LogFields fields = {.message_id = r->detail ? MESSAGE_PROBED : MESSAGE_KEY_ACTIVATED,
                         .key_id = r->id};
 
+    /* The attempt that has activated it is logged. */
+    if (r->detail && k && k->state == KEY_ACTIVE)
+        return;
     if (k && k->hostnqn) {
         fields.hostnqn = k->hostnqn;
         fields.subsysnqn = k->subsysnqn;

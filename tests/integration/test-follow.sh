@@ -102,6 +102,7 @@ run ctl rotate "$old" --wait --no-block <<<"$three"
 new=$out
 like "--wait --no-block: pending, and followed" "$status $err" "^0 .*nvme-keyd asks again until it can switch to key $new"
 is "it follows its target" "$(ctl show "$new" --json=short | json 'o["key"]["state"], o["key"]["follow"]')" "('pending', True)"
+like "list and show: the next step" "$(ctl list && ctl show "$new")" "NEXT STEP" "$new +pending.* activate when accepted" "Next step: activate when accepted"
 ctl activate "$new" --wait >"$tmp/wait.out" 2>&1 &
 waiter=$!
 daemon_stop
@@ -117,6 +118,27 @@ check "the host switches by itself" wait_for 120 has_state "$new" "active publis
 wait "$waiter"
 is "--wait ends" "$? $(state_of "$old")" "0 retiring -"
 is "it no longer follows" "$(ctl show "$new" --json=short | json 'o["key"].get("follow")')" None
+
+# --- twice
+
+old=$new
+serve_psk "$one"
+new=$(ctl rotate "$old" --in=1d <<<"$one")
+# The target answers when both calls wait for it.
+kill -STOP "$server"
+for i in 1 2; do
+    (
+        ctl activate "$new" >"$tmp/twice$i" 2>&1
+        echo "$?" >>"$tmp/twice$i"
+    ) &
+    callers[i]=$!
+done
+sleep 2
+kill -CONT "$server"
+wait "${callers[@]}"
+is "two calls at once: both say that the key is active" "$(cat "$tmp"/twice[12]) $(state_of "$new")" "0
+0 active published"
+is "the log: it was activated once" "$(grep -c "Key $new .* activated: " "$log") $(grep -c "Key $new .* not activated" "$log")" "1 0"
 
 # --- at a time
 

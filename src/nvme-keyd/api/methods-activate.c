@@ -25,8 +25,9 @@ static int add_answers(json_object *o, const AttemptResult *r)
     return error < 0 ? error : json_add_take(o, "results", results);
 }
 
-/* Replies with the key, which is active, or pending and following its targets. */
-static int reply_with_key(const Activation *a, const AttemptResult *r)
+/* Replies with the key, which is active, or pending and following its targets. detail: why it is
+ * not active, or NULL. */
+static int reply_with_key(const Activation *a, const AttemptResult *r, const char *detail)
 {
     _cleanup_(json_putp) json_object *o = json_object_new_object(), *key = NULL;
     const Key *k = key_table_find(manager_keys(a->manager), r->id);
@@ -37,7 +38,7 @@ static int reply_with_key(const Activation *a, const AttemptResult *r)
         methods_describe_key(a->manager, k, publisher_on_demand_sec(manager_publisher(a->manager)),
                              &key) < 0 ||
         json_add_take(o, "key", TAKE_PTR(key)) < 0 ||
-        (r->detail && json_add_string(o, "detail", r->detail) < 0))
+        (detail && json_add_string(o, "detail", detail) < 0))
         return -ENOMEM;
     methods_log_unpublished(a->manager, k);
     return varlink_call_reply(a->call, TAKE_PTR(o));
@@ -57,13 +58,14 @@ static int answer(const Activation *a, const AttemptResult *r)
     Key *k = key_table_find(manager_keys(a->manager), r->id);
     int error;
 
-    if (!r->detail)
-        return reply_with_key(a, r);
+    /* Another call, or the service itself, may have switched to the key meanwhile. */
+    if (!r->detail || (k && k->state == KEY_ACTIVE))
+        return reply_with_key(a, r, NULL);
     if (!a->follow || !k || k->state != KEY_PENDING)
         return reply_not_accepted(a, r);
     error = manager_set_following(a->manager, k, true);
     return error < 0 ? methods_reply_failure(a->call, -EIO, strerror(-error), NULL)
-                     : reply_with_key(a, r);
+                     : reply_with_key(a, r, r->detail);
 }
 
 static void on_attempt(const AttemptResult *r, void *userdata)
