@@ -144,6 +144,10 @@ void cli_warn_of_mode(int fd, const char *path);
 /* Judges a reply of Status: prints one line, but not with --json=, and returns the exit code. */
 int cli_check_status(const Options *o, json_object *status);
 
+/* Checks that the kernel shows the hosts of this machine's target. Returns an exit code as
+ * cli_call() does; EXIT_OTHER if it does not. */
+int cli_check_hosts(const Options *o);
+
 /* Waits until no host of this machine's target uses the key of this id, and prints which ones do.
  * Returns an exit code as cli_call() does; EXIT_OTHER if the kernel does not show it. */
 int cli_wait_unused(const Options *o, const char *id);

@@ -234,6 +234,13 @@ static int describe(const Options *o, const char *id, json_object **ret)
                : r;
 }
 
+int cli_check_hosts(const Options *o)
+{
+    _cleanup_(json_putp) json_object *hosts = json_object_new_array();
+
+    return hosts ? cli_call_list(o, "ListHosts", "host", hosts) : cli_out_of_memory();
+}
+
 int cli_wait_unused(const Options *o, const char *id)
 {
     uint64_t end = o->timeout_usec > 0 ? now_monotonic() + o->timeout_usec : 0;

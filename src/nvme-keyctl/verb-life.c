@@ -157,9 +157,11 @@ int verb_activate(const Options *o)
 int verb_retire(const Options *o)
 {
     _cleanup_(json_putp) json_object *p = make_parameters(o), *reply = NULL;
-    int r = change(o, "Retire", false);
+    bool plans = o->at || o->in;
+    /* Before anything is changed. */
+    int r = o->when_unused && !plans ? cli_check_hosts(o) : EXIT_OK;
 
-    if (r != EXIT_OK || o->at || o->in)
+    if (r != EXIT_OK || (r = change(o, "Retire", false)) != EXIT_OK || plans)
         return r;
     if (!o->when_unused) {
         cli_report_users(o, o->arguments[0]);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,22 @@ static const struct {
     {"unavailable", "nothing was sent to the target: see DETAIL"},
 };
 
+/* An address with or without a scope. Names are not looked up. */
+static bool is_address(const char *text, size_t n)
+{
+    char address[INET6_ADDRSTRLEN];
+    struct in6_addr bytes;
+    const char *scope = memchr(text, '%', n);
+
+    n = scope ? (size_t)(scope - text) : n;
+    if (n >= sizeof(address))
+        return false;
+    memcpy(address, text, n);
+    address[n] = '\0';
+    return inet_pton(AF_INET6, address, &bytes) == 1 ||
+           (!scope && inet_pton(AF_INET, address, &bytes) == 1);
+}
+
 int cli_add_address(json_object *p, const char *text)
 {
     const char *colon = strrchr(text, ':'), *host = text, *port = NULL;
@@ -43,6 +60,9 @@ int cli_add_address(json_object *p, const char *text)
         n = (size_t)(colon - text);
         port = colon + 1;
     }
+    if (!is_address(host, n))
+        return cli_fail(EXIT_USAGE, "--address= needs an IP address, such as 192.0.2.10, "
+                                    "192.0.2.10:4420 or [2001:db8::10]:4420");
     if (json_add_take(p, "address", json_object_new_string_len(host, (int)n)) < 0)
         return cli_out_of_memory();
     if (!port)

@@ -291,6 +291,11 @@ ctl activate "$new"
 run ctl retire "$new" --when-unused --timeout=3s
 like "retire: a host that is away may still have it" "$status$err" "^5.*is known to use the active key, so it stays"
 ctl activate "$new"
+mv "$tmp/nvmet" "$tmp/away"
+run ctl retire "$new" --when-unused
+is "retire: nothing is changed if the kernel does not show the hosts" \
+    "$status $(ctl show "$new" --json=short | json 'o["key"]["state"]')" "1 active"
+mv "$tmp/away" "$tmp/nvmet"
 next=$(psk nine | ctl rotate "$new")
 host 1 "$(serial_of "$next")"
 check "retire: removed when its host uses another one" ctl retire "$new" --when-unused --timeout=60s
