@@ -168,6 +168,25 @@ TEST(way_back)
     ASSERT_TRUE(life_find(&f, new)->confirmed_usec > 0 && fixture_keys(&f) == 1);
 }
 
+/* The end of a new key that has not worked leaves the old one as the only PSK of the pair. */
+TEST(way_back_alone)
+{
+    for (int revoked = 0; revoked < 2; revoked++) {
+        char old[KEY_ID_SIZE], new[KEY_ID_SIZE], back[KEY_ID_SIZE];
+        LIFE;
+
+        ASSERT_TRUE(life_add(&f, KEY_ROLE_HOST, 1, old));
+        ASSERT_OK(life_stage(&f, old, 2, new));
+        ASSERT_OK(life_activate(&f, new));
+        ASSERT_OK(revoked ? life_revoke(&f, new, true) : fixture_remove(&f, new));
+        life_set_clocks(2 * RETIRE_USEC, 2 * RETIRE_USEC, true);
+        ASSERT_TRUE(life_sync(&f) && life_restart(&f));
+        ASSERT_EQ(life_state(&f, old), KEY_RETIRING);
+        ASSERT_OK(life_revert(&f, old, back));
+        ASSERT_TRUE(life_in_ring(&f, old));
+    }
+}
+
 TEST(confirm)
 {
     char old[KEY_ID_SIZE], new[KEY_ID_SIZE];
@@ -362,7 +381,8 @@ TEST(cutover)
 {
     _cleanup_(freep) char *detail = NULL, *warning = NULL, *other = NULL;
     const Rotation q = {.key = {.dry_run = true}},
-                   planned = {.key = {.dry_run = true}, .at_usec = UINT32_MAX};
+                   planned = {.key = {.dry_run = true}, .at_usec = UINT32_MAX},
+                   sha384 = {.key = {.dry_run = true, .hash = PSK_HASH_SHA384}, .has_hash = true};
     char id[KEY_ID_SIZE], new[KEY_ID_SIZE];
     Rotation forced = {.key = {.force = true}};
     Key *k = NULL;
@@ -370,6 +390,9 @@ TEST(cutover)
 
     ASSERT_OK(fixture_try_add(&f, SUBSYSTEM, KEY_ROLE_TARGET, KEY_VERSION_BIT(0), 1, &k));
     strcpy(id, k->id);
+    /* An identity has the hash, so this is another one. */
+    ASSERT_OK(manager_rotate(f.m, id, &sha384, &k, &warning, &detail));
+    ASSERT_TRUE(!warning);
     ASSERT_EQ(manager_rotate(f.m, id, &q, &k, &warning, &detail), -EBUSY);
     ASSERT_TRUE(detail && strstr(detail, "version 0") && !warning);
     ASSERT_OK(manager_rotate(f.m, id, &planned, &k, &warning, &other));

@@ -44,6 +44,13 @@ int manager_settle(Manager *m, const Key *of, const Key *new, const Secret *payl
     return r;
 }
 
+/* True if both keys are known to have another hash, and so other identities. The digest of a new
+ * key, which shows it too, is not known yet. */
+static bool have_other_hash(const Key *old, const Key *new)
+{
+    return old->hash != PSK_HASH_NONE && new->hash != PSK_HASH_NONE && old->hash != new->hash;
+}
+
 /* True if both keys are published under one identity, but as different PSKs. */
 static bool is_cutover(const Key *old, const Key *new)
 {
@@ -54,7 +61,7 @@ static bool is_cutover(const Key *old, const Key *new)
         if (old->versions & new->versions & KEY_VERSION_BIT(v) &&
             (old->identities[v] && new->identities[v]
                  ? strcmp(old->identities[v], new->identities[v]) == 0
-                 : v == 0))
+                 : v == 0 && !have_other_hash(old, new)))
             return true;
     return false;
 }

@@ -142,6 +142,29 @@ static void plan_end(const Transition *t, Key *k, KeyEvent event)
     transition_plan_span(t, k, deadline > 0 ? KEY_STEP_REMOVE : KEY_STEP_NONE, deadline);
 }
 
+/* The keys that an active key of a host has replaced lose their end with it, because it has not
+ * been known to work: one of them may be the only PSK that the target has. */
+static int keep_ways_back(Transition *t, const Key *k)
+{
+    int r = 0;
+    Key *o;
+
+    KEY_TABLE_FOREACH_OF_PAIR(&t->m->keys, k, o)
+    {
+        if (r < 0 || o == k || o->state != KEY_RETIRING || o->step != KEY_STEP_REMOVE ||
+            !manager_share_place(t->m, o, k))
+            continue;
+        r = transition_take(t, o);
+        transition_plan(t, o, KEY_STEP_NONE, 0);
+    }
+    return r;
+}
+
+static bool is_unproved(const Key *k)
+{
+    return k->state == KEY_ACTIVE && k->role & KEY_ROLE_HOST && k->confirmed_usec == 0;
+}
+
 int transition_apply(Transition *t, Key *k, KeyEvent event)
 {
     int r = transition_take(t, k);
@@ -149,6 +172,9 @@ int transition_apply(Transition *t, Key *k, KeyEvent event)
 
     if (r < 0 || key_life_next(k->state, event, k->role, &next))
         return r < 0 ? r : -EINVAL;
+    if ((next == KEY_GONE || next == KEY_REVOKED) && is_unproved(k) &&
+        (r = keep_ways_back(t, k)) < 0)
+        return r;
     if (next != k->state)
         k->changed_usec = t->now_usec;
     k->state = next;
