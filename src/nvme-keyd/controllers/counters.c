@@ -55,6 +55,7 @@ int key_updates_read(const char *path, KeyUpdates *ret)
     if (r < 0 && r != -ENOENT)
         return r;
     key_updates_parse(text, r < 0 ? 0 : strlen(text), ret);
+    ret->has_tls = r >= 0;
     return 0;
 }
 
