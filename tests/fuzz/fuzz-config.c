@@ -8,7 +8,7 @@
 
 #include "basic/io.h"
 #include "basic/limits.h"
-#include "nvme-keyd/config/config-file.h"
+#include "nvme-keyd/config/config.h"
 #include "nvme-keyd/config/limits.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

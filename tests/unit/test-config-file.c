@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "basic/limits.h"
-#include "nvme-keyd/config/config-file.h"
+#include "nvme-keyd/config/config.h"
 #include "nvme-keyd/config/limits.h"
 #include "test.h"
 #include "tree.h"

@@ -10,7 +10,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "basic/names.h"
+#include "basic/macro.h"
 #include "basic/text.h"
 #include "nvme-keyd/config/config-file.h"
 #include "nvme-keyd/config/limits.h"
@@ -21,7 +21,7 @@
  * was not called by the time the next line is read, inih could not parse that line.
  */
 typedef struct Load {
-    Config config;
+    const ConfigForm *form;
     ConfigProblems *problems;
     const char *path;
     FILE *file;
@@ -76,14 +76,14 @@ static int on_option(void *userdata, const char *section, const char *option, co
     int r;
 
     l->expected = false;
-    r = config_set(&l->config, section, option, value);
+    r = l->form->set(l->form->target, section, option, value);
     if (r == -ENOENT) {
         add_problem(l->problems, l->path, l->line, "unknown option %s= in section [%s], ignored",
                     option, section);
         l->problems->n_unknown++;
     } else if (r < 0)
         add_problem(l->problems, l->path, l->line, "%s= in [%s] cannot be \"%s\": give %s", option,
-                    section, value, config_allowed(section, option));
+                    section, value, l->form->allowed(section, option));
     return 1;
 }
 
@@ -286,11 +286,11 @@ static int load_directories(Load *l, const char *const *directories, const char 
     return 0;
 }
 
-static void load(const char *const *directories, const char *name, Config *ret,
-                 ConfigProblems *ret_problems)
+void config_file_load(const char *const *directories, const char *name, const ConfigForm *form,
+                      ConfigProblems *ret_problems)
 {
     _cleanup_(drop_ins_done) DropIns drop_ins = {.n = 0};
-    Load l = {.config = config_default, .problems = ret_problems};
+    Load l = {.form = form, .problems = ret_problems};
 
     *ret_problems = (ConfigProblems){.n = 0};
     if (load_directories(&l, directories, name, &drop_ins) < 0)
@@ -303,29 +303,13 @@ static void load(const char *const *directories, const char *name, Config *ret,
         asprintf(&ret_problems->lines[CONFIG_PROBLEMS_MAX], "%s/%s: %zu more problems, not listed",
                  directories[0], name, ret_problems->n - CONFIG_PROBLEMS_MAX) < 0)
         ret_problems->lines[CONFIG_PROBLEMS_MAX] = NULL;
-    *ret = l.config;
 }
 
-void config_load_from(const char *const *directories, Config *ret, ConfigProblems *ret_problems)
+void config_file_load_path(const char *path, const ConfigForm *form, ConfigProblems *ret_problems)
 {
-    load(directories, NAMES_CONFIG_NAME, ret, ret_problems);
-}
+    const char *slash = strrchr(path, '/');
+    _cleanup_(freep) char *dir = slash ? strndup(path, (size_t)(slash - path)) : NULL;
+    const char *directories[] = {slash ? dir : ".", NULL};
 
-void config_load(const char *path, Config *ret, ConfigProblems *ret_problems)
-{
-    static const char *const system[] = {NAMES_CONFIG_DIRECTORIES, NULL};
-    const char *slash = path ? strrchr(path, '/') : NULL;
-    _cleanup_(freep) char *dir = NULL;
-
-    if (!path)
-        config_load_from(system, ret, ret_problems);
-    else {
-        const char *directories[] = {".", NULL};
-
-        if (slash) {
-            dir = strndup(path, (size_t)(slash - path));
-            directories[0] = dir;
-        }
-        load(directories, slash ? slash + 1 : path, ret, ret_problems);
-    }
+    config_file_load(directories, slash ? slash + 1 : path, form, ret_problems);
 }

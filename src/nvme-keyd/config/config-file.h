@@ -3,7 +3,6 @@
 
 #include <stddef.h>
 
-#include "nvme-keyd/config/config.h"
 #include "nvme-keyd/config/limits.h"
 
 /* Mistakes in the files of a configuration: one line for people each, with file and line number. */
@@ -19,19 +18,26 @@ void config_problems_done(ConfigProblems *p);
 /* The i-th line; NULL past the last one. */
 const char *config_problem(const ConfigProblems *p, size_t i);
 
-/*
- * Reads nvme-keyd.conf of the first of the directories that has it, then all files of
- * nvme-keyd.conf.d in each of them whose names end in ".conf", in the order of their names, over
- * the defaults. Of several drop-ins of one name only that of the first directory counts. So an
- * empty file, or a link to /dev/null, masks what a later directory has. directories: ends with
- * NULL.
- *
- * An invalid line is ignored: its option keeps the value that it had before (exceptions:
- * config_set()). A file that cannot be read is ignored as a whole. *ret_problems gets a line for
- * each; the caller frees it with config_problems_done(). *ret is always set.
- */
-void config_load_from(const char *const *directories, Config *ret, ConfigProblems *ret_problems);
+/* The options of a program. set: takes the value of one, as config_set() does; allowed: as
+ * config_allowed(). target is given to set. */
+typedef struct ConfigForm {
+    int (*set)(void *target, const char *section, const char *option, const char *value);
+    const char *(*allowed)(const char *section, const char *option);
+    void *target;
+} ConfigForm;
 
-/* The same for the directories of the system if path is NULL; otherwise for path and path.d alone.
+/*
+ * Reads the file name in the first of the directories that has it, then all files of name.d in
+ * each of them whose names end in ".conf", in the order of their names. Of several drop-ins of one
+ * name only that of the first directory counts. So an empty file, or a link to /dev/null, masks
+ * what a later directory has. directories: ends with NULL.
+ *
+ * An invalid line is ignored: its option keeps the value that it had before, unless set() does
+ * otherwise. A file that cannot be read is ignored as a whole. *ret_problems gets a line for
+ * each; the caller frees it with config_problems_done().
  */
-void config_load(const char *path, Config *ret, ConfigProblems *ret_problems);
+void config_file_load(const char *const *directories, const char *name, const ConfigForm *form,
+                      ConfigProblems *ret_problems);
+
+/* The same for path and path.d alone. */
+void config_file_load_path(const char *path, const ConfigForm *form, ConfigProblems *ret_problems);

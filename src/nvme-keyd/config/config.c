@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "basic/limits.h"
+#include "basic/names.h"
 #include "credstore/seal/ways.h"
 #include "nvme-keyd/config/config.h"
 #include "nvme-keyd/config/limits.h"
@@ -293,4 +294,30 @@ const char *config_allowed(const char *section, const char *option)
     size_t i = find_option(section, option);
 
     return i < ARRAY_SIZE(options) ? options[i].allowed : NULL;
+}
+
+static int set_option(void *target, const char *section, const char *option, const char *value)
+{
+    return config_set(target, section, option, value);
+}
+
+void config_load_from(const char *const *directories, Config *ret, ConfigProblems *ret_problems)
+{
+    const ConfigForm form = {.set = set_option, .allowed = config_allowed, .target = ret};
+
+    *ret = config_default;
+    config_file_load(directories, NAMES_CONFIG_NAME, &form, ret_problems);
+}
+
+void config_load(const char *path, Config *ret, ConfigProblems *ret_problems)
+{
+    static const char *const system[] = {NAMES_CONFIG_DIRECTORIES, NULL};
+    const ConfigForm form = {.set = set_option, .allowed = config_allowed, .target = ret};
+
+    if (!path) {
+        config_load_from(system, ret, ret_problems);
+        return;
+    }
+    *ret = config_default;
+    config_file_load_path(path, &form, ret_problems);
 }

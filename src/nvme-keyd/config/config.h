@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "basic/macro.h"
+#include "nvme-keyd/config/config-file.h"
 
 /* The id of a store, as nvme-keyctl status shows it: 32 lower-case hex digits and a NUL. */
 #define CONFIG_STORE_ID_SIZE 33
@@ -47,3 +48,11 @@ const char *config_allowed(const char *section, const char *option);
 /* Parses a time span as systemd.time(7) writes it: a sum of numbers, each with a unit
  * (us ms s min h d w; seconds without one), or "infinity". */
 int config_parse_span(const char *s, uint64_t *ret_usec) _must_check_;
+
+/* Reads nvme-keyd.conf and its drop-ins over the defaults, by config_file_load() (exceptions of its
+ * rule about invalid lines: config_set()). *ret is always set. */
+void config_load_from(const char *const *directories, Config *ret, ConfigProblems *ret_problems);
+
+/* The same for the directories of the system if path is NULL; otherwise for path and path.d alone.
+ */
+void config_load(const char *path, Config *ret, ConfigProblems *ret_problems);

@@ -3,7 +3,7 @@
 
 #include <systemd/sd-event.h>
 
-#include "nvme-keyd/config/config-file.h"
+#include "nvme-keyd/config/config.h"
 #include "nvme-keyd/guard/guard.h"
 #include "nvme-keyd/keys/key-make.h"
 #include "nvme-keyd/publish/publisher.h"
