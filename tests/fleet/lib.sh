@@ -52,8 +52,8 @@ defer 'fetch_stop'
 # has_come NAME TEXT: the newest file of the envelope in the inbox.
 has_come() {
     local file
-    file=$(find "$inbox" -name "$1.[0-9]*" ! -name '*.reason' | sort -t. -k2 -n | tail -n 1)
-    [ -n "$file" ] && [ "$(<"$file")" = "$2" ]
+    file=$(find "$inbox" -name "$1.[0-9]*" ! -name '*.reason' ! -name '*.tmp' 2>/dev/null | sort -t. -k2 -n | tail -n 1)
+    [ -n "$file" ] && [ "$(cat "$file" 2>/dev/null)" = "$2" ]
 }
 
 # comes TEXT NAME CONTENT [SECONDS]

@@ -68,7 +68,7 @@ TEST(all_options)
     ASSERT_EQ(c.presence_sec, 60);
     ASSERT_STR(c.service, "no");
     ASSERT_TRUE(fetch_config_is_complete(&c, &why));
-    /* An empty value begins a list anew. */
+    /* An empty value empties a list. */
     ASSERT_GOOD("[Source]\nEndpoint=https://a:1\nEndpoint=\nEndpoint=https://b:1\n");
     ASSERT_EQ(c.n_endpoints, 1);
     ASSERT_STR(c.endpoints[0], "https://b:1");
