@@ -45,7 +45,7 @@ disk_fill() {
     done
     # An emulated processor takes seconds to unpack these.
     find "$root"/usr/lib/modules/*/kernel/{crypto,lib,arch/x86/crypto,drivers/{nvme,net/virtio_net.ko.xz},net/{9p,tls},fs/{9p,netfs}} \
-        -name '*.ko.xz' -exec xz -d {} +
+        -name '*.ko.xz' -exec xz -df {} +
     for kernel in "$root"/usr/lib/modules/*; do
         chroot "$root" depmod -a "$(basename "$kernel")"
     done
