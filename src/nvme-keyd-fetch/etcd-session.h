@@ -42,40 +42,40 @@ struct Source {
     Http *http;
     sd_event_source *timer;
 
-    EtcdKey envelopes; /* with a slash at the end */
-    EtcdKey presence, status;
-
     size_t endpoint;
-    unsigned failures;    /* in a row */
-    unsigned restarts;    /* of the session, without a failure */
     uint64_t pause_until; /* 0: in a session */
     Secret *token;        /* of the whole cluster */
-    bool is_open;         /* it wants no login */
-
     HttpCall *call;
     EtcdReplyFn on_reply;
 
     /* take */
-    EtcdHeader seen; /* everything until this revision was taken; 0: nothing */
-    bool is_listing;
-    EtcdHeader listing;                 /* of the first page */
-    EtcdKey page;                       /* where the next page begins */
-    Wanted wanted[FETCH_ENVELOPES_MAX]; /* the last one is next */
+    EtcdHeader seen;    /* everything until this revision was taken; 0: nothing */
+    EtcdHeader listing; /* of the first page */
     size_t n_wanted;
     HttpCall *watch;
-    bool is_watching;     /* the watch was created */
-    uint64_t watch_since; /* when that was, or when it was asked for */
+    uint64_t watch_since; /* when it was created, or asked for */
     uint64_t line_since;  /* when the line that is not complete yet began */
     JsonLines lines;
-    bool watch_restarts; /* why a line has ended the watch: no failure */
-    char watch_why[ETCD_WHY_MAX + 1];
 
     /* tell */
     uint64_t lease;
     uint64_t alive_at; /* the time of the next sign of life */
+    char *report;
+
+    Wanted wanted[FETCH_ENVELOPES_MAX]; /* the last one is next */
+
+    unsigned failures; /* in a row */
+    unsigned restarts; /* of the session, without a failure */
+    EtcdKey envelopes; /* with a slash at the end */
+    EtcdKey presence, status;
+    EtcdKey page;                     /* where the next page of names begins */
+    char watch_why[ETCD_WHY_MAX + 1]; /* why a line has ended the watch */
+    bool watch_restarts;              /* and that this is no failure */
+    bool is_open;                     /* the cluster wants no login */
+    bool is_listing;
+    bool is_watching;  /* the watch was created */
     bool is_present;   /* under this lease */
     bool may_not_tell; /* it was denied; said once */
-    char *report;
     bool is_reported;
 };
 

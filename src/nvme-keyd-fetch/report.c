@@ -123,7 +123,7 @@ int report_format(const Envelopes *envelopes, json_object *pairs, char **ret)
         r = json_format(o, &text);
     if (r < 0)
         return r;
-    if (strlen(text) > FETCH_REPORT_MAX)
+    if (text && strlen(text) > FETCH_REPORT_MAX)
         return -EMSGSIZE;
     *ret = TAKE_PTR(text);
     return 0;

@@ -52,14 +52,14 @@ defer 'fetch_stop'
 # has_come NAME TEXT: the newest file of the envelope in the inbox.
 has_come() {
     local file
-    file=$(find "$inbox" -name "$1.[0-9]*" ! -name '*.reason' ! -name '*.tmp' 2>/dev/null | sort -t. -k2 -n | tail -n 1)
+    file=$(find "$inbox" -name "$1.[0-9]*" ! -name '*.reason' ! -name '*.tmp' 2>/dev/null | sort -V | tail -n 1)
     [ -n "$file" ] && [ "$(cat "$file" 2>/dev/null)" = "$2" ]
 }
 
 # comes TEXT NAME CONTENT [SECONDS]
 comes() {
     wait_for "${4:-30}" has_come "$2" "$3"
-    result $? "$1" || diag "in the inbox: $(cd "$inbox" && ls | xargs)" "$(tail -n 15 "$log")"
+    result $? "$1" || diag "in the inbox: $(find "$inbox" -type f -printf "%f ")" "$(tail -n 15 "$log")"
 }
 
 # logs TEXT REGEX [SECONDS]: since the last call of log_mark.

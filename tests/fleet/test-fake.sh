@@ -35,8 +35,11 @@ survives() {
     [ "$most" -le "$peak" ] || peak=$most
 }
 peak=0
-restart_list() { # the next session lists again: a restored cluster has an older revision
-    echo "revision $((1000 + RANDOM))" >>"$fake/commands"
+revision=1000
+# Makes it another cluster, which is at a newer revision.
+restart_list() {
+    revision=$((revision + 1000))
+    echo "revision $revision" >>"$fake/commands"
 }
 
 put one first
@@ -95,16 +98,17 @@ echo compacted >"$fake/mode"
 logs "compaction: says so" "is compacted"
 put after compaction
 comes "compaction: lists and goes on" after compaction
-restart_list
-put after restored
+echo "revision 5" >>"$fake/commands"
+put restored back
 echo half-line >"$fake/mode"
 sleep 1
 echo good >"$fake/mode"
-comes "a cluster that was restored, whose revisions are older: lists again" after restored
+comes "a cluster that was restored, whose revisions are older: lists again" restored back
 
 fetch_stop
+rm "$inbox"/restored.*
 start
-comes "a later start brings everything again" after restored
+comes "a later start brings everything again" restored back
 restart_list
 echo token-ended >"$fake/mode"
 put after new-token

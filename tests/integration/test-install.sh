@@ -82,9 +82,11 @@ manuals() {
     cat <<END
 644 usr/share/man/man1/nvme-keyctl.1
 644 usr/share/man/man5/nvme-keyd.conf.5
+644 usr/share/man/man5/nvme-keyd-fetch.conf.5
 644 usr/share/man/man7/nvme-keyd-rotation.7
 644 usr/share/man/man7/nvme-keyd-recovery.7
 644 usr/share/man/man7/nvme-keyd-credentials.7
+644 usr/share/man/man8/nvme-keyd-fetch.service.8
 644 usr/share/man/man8/nvme-keyd.service.8
 777 usr/share/man/man8/nvme-keyd.8
 777 usr/share/man/man8/nvme-keyd.socket.8
@@ -116,6 +118,14 @@ handshake() {
 755 usr/lib/nvme-keyd/handshake-tree
 755 usr/lib/nvme-keyd/initrd-connect
 644 $unit_dir/nvme-keyd-tlshd.service
+END
+}
+
+fetch() {
+    cat <<END
+755 usr/lib/nvme-keyd/nvme-keyd-fetch
+644 $unit_dir/nvme-keyd-fetch.service
+644 usr/share/doc/nvme-keyd/examples/nvme-keyd/nvme-keyd-fetch.conf
 END
 }
 
@@ -169,17 +179,18 @@ if command -v scdoc >/dev/null; then
 else
     man=(-Dman=disabled)
 fi
-fresh "$tmp/full" "${man[@]}" -Dkernel=true -Ddracut=true -Dinitramfs-tools=true -Dtests=false
+fresh "$tmp/full" "${man[@]}" -Dkernel=true -Ddracut=true -Dinitramfs-tools=true -Dfetch=enabled -Dtests=false
 installs "all" "$tmp/full" < <(
     minimum
     dracut
     initramfs_tools
     handshake
+    fetch
     kernel
     [ "${man[0]}" = -Dman=disabled ] || manuals
 )
 
-fresh "$tmp/least" -Dtpm2=disabled -Dman=disabled -Dstatic-shim=disabled -Dtests=false -Dkernel=false -Ddracut=false -Dinitramfs-tools=false
+fresh "$tmp/least" -Dtpm2=disabled -Dman=disabled -Dstatic-shim=disabled -Dfetch=disabled -Dtests=false -Dkernel=false -Ddracut=false -Dinitramfs-tools=false
 installs "least" "$tmp/least" < <(minimum)
 for program in nvme-keyd nvme-keyctl; do
     is "least: $program does without tpm2-tss" "$(ldd "$tmp/least/$program" | grep -c tss2)" 0
@@ -226,7 +237,7 @@ rm "$tmp/sysusers"
 check "sysusers: not with DESTDIR" test ! -e "$tmp/sysusers"
 is "sysusers: meson runs it without DESTDIR" "$(meson introspect --install-plan "$tmp/least" >/dev/null && grep -c 'run-sysusers.sh' "$tmp/least/meson-private/install.dat")" 1
 
-fresh "$tmp/local" --prefix=/opt/keyd -Dtpm2=disabled -Dman=disabled -Dtests=false -Dkernel=false -Ddracut=false -Dinitramfs-tools=false -Dgroup=keyring
+fresh "$tmp/local" --prefix=/opt/keyd -Dtpm2=disabled -Dman=disabled -Dfetch=disabled -Dtests=false -Dkernel=false -Ddracut=false -Dinitramfs-tools=false -Dgroup=keyring
 rm -rf "$tmp/root"
 DESTDIR=$tmp/root meson install -C "$tmp/local" --no-rebuild --quiet >/dev/null 2>&1
 check "another prefix: the daemon" test -x "$tmp/root/opt/keyd/lib/nvme-keyd/nvme-keyd"

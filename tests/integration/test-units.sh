@@ -29,7 +29,9 @@ mkdir -p "$root/usr/lib/systemd/system" "$root/bin"
 cp -an /usr/lib/systemd/system/. "$root/usr/lib/systemd/system/"
 install -m 755 /dev/null "$root/bin/kill"
 install -m 755 /dev/null "$root/bin/sleep"
-for unit in nvme-keyd.service nvme-keyd-host-key.service nvme-keyd-credentials.service nvme-keyd.socket nvme-keyd-request.socket nvme-keyd-preload.service nvme-keyd-probe.socket nvme-keyd-probe@1.service nvme-keyd-stop.target nvme-keyd-rotate.timer nvme-keyd-rotate.service; do
+fetch=()
+[ ! -e "$units/nvme-keyd-fetch.service" ] || fetch=(nvme-keyd-fetch.service)
+for unit in "${fetch[@]}" nvme-keyd.service nvme-keyd-host-key.service nvme-keyd-credentials.service nvme-keyd.socket nvme-keyd-request.socket nvme-keyd-preload.service nvme-keyd-probe.socket nvme-keyd-probe@1.service nvme-keyd-stop.target nvme-keyd-rotate.timer nvme-keyd-rotate.service; do
     quiet "$unit: systemd-analyze verify" systemd-analyze verify --man=no --root="$root" "$unit"
 done
 # Its program is in a tree that is not there yet, and systemd before 255 does not know one of its settings.
@@ -86,6 +88,15 @@ for unit in nvme-keyd-preload.service nvme-keyd-credentials.service nvme-keyd-ho
 done
 exposure 11 nvme-keyd-probe@1.service
 is "nvme-keyd-probe@.service: exposure is at most 1.1" "$status" 0
+for unit in "${fetch[@]}"; do
+    exposure 11 "$unit"
+    is "$unit: exposure is at most 1.1" "$status" 0
+    check "$unit: no keyrings" grep -qE '^SystemCallFilter=~.*@keyring' "$units/$unit"
+    check "$unit: no store" grep -q '^InaccessiblePaths=-/var/lib/nvme-keyd ' "$units/$unit"
+    is "$unit: its inbox is below its own directory" \
+        "$(sed -n 's/^RuntimeDirectory=//p' "$units/$unit")" \
+        "$(sed -n 's,^#Directory=/run/\(.*\)/inbox$,\1,p' "$source/src/nvme-keyd-fetch/nvme-keyd-fetch.conf")"
+done
 like "the varlink socket is where nvme-keyctl looks" "$(<"$units/nvme-keyd.socket")" \
     "ListenStream=$(sed -n 's/^#define NAMES_MANAGER_SOCKET "\(.*\)"/\1/p' "$source/src/basic/names.h")"$'\n'
 like "the request socket is where the shim looks" "$(<"$units/nvme-keyd-request.socket")" \
