@@ -4,7 +4,6 @@
 #include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
-#include <stdbool.h>
 #include <string.h>
 
 /* Has functions for PEM only after pem.h. */
@@ -13,14 +12,9 @@
 #include "basic/encoding.h"
 #include "envelope/cms.h"
 #include "envelope/limits.h"
+#include "envelope/signed.h"
 
-DEFINE_CLEANUP(BIO, BIO_free_all)
 DEFINE_CLEANUP(CMS_ContentInfo, CMS_ContentInfo_free)
-
-static void certificates_freep(STACK_OF(X509) * *s)
-{
-    sk_X509_free(*s);
-}
 
 static int openssl_failed(void)
 {
@@ -71,20 +65,6 @@ static int take_text(BIO *b, char **ret)
     return *ret ? 0 : -ENOMEM;
 }
 
-static int sign(const Secret *content, X509 *issuer, EVP_PKEY *key, BIO **ret)
-{
-    const unsigned flags = CMS_BINARY | CMS_NOCERTS | CMS_NOSMIMECAP | CMS_PARTIAL | CMS_USE_KEYID;
-    _cleanup_(BIO_free_allp) BIO *in = BIO_new_mem_buf(content->data, (int)content->size);
-    _cleanup_(BIO_free_allp) BIO *out = BIO_new(BIO_s_mem());
-    _cleanup_(CMS_ContentInfo_freep) CMS_ContentInfo *cms = CMS_sign(NULL, NULL, NULL, NULL, flags);
-
-    if (!in || !out || !cms || !CMS_add1_signer(cms, issuer, key, EVP_sha256(), flags) ||
-        CMS_final(cms, in, NULL, flags) != 1 || i2d_CMS_bio(out, cms) != 1)
-        return openssl_failed();
-    *ret = TAKE_PTR(out);
-    return 0;
-}
-
 /* The default key derivation is by SHA-1. */
 static int add_recipient(CMS_ContentInfo *cms, X509 *certificate)
 {
@@ -110,7 +90,7 @@ int envelope_seal(const Secret *content, X509 *issuer, EVP_PKEY *issuer_key,
     /* Otherwise the message would have no content. */
     if (!out || !cms || CMS_set_detached(cms, 0) != 1)
         return openssl_failed();
-    r = sign(content, issuer, issuer_key, &inner);
+    r = signed_make(content->data, content->size, issuer, issuer_key, &inner);
     for (size_t i = 0; i < n && r == 0; i++)
         r = add_recipient(cms, recipients[i]);
     if (r < 0)
@@ -120,14 +100,15 @@ int envelope_seal(const Secret *content, X509 *issuer, EVP_PKEY *issuer_key,
     return take_text(out, ret);
 }
 
-/* Reads one message of a type, with nothing after it. */
-static int read_message(const void *der, size_t size, int type, CMS_ContentInfo **ret)
+/* Reads one message with nothing after it. */
+static int read_message(const void *der, size_t size, CMS_ContentInfo **ret)
 {
     const unsigned char *p = der;
     _cleanup_(CMS_ContentInfo_freep) CMS_ContentInfo *cms =
         size <= ENVELOPE_SIZE_MAX ? d2i_CMS_ContentInfo(NULL, &p, (long)size) : NULL;
 
-    if (!cms || p != (const unsigned char *)der + size || OBJ_obj2nid(CMS_get0_type(cms)) != type)
+    if (!cms || p != (const unsigned char *)der + size ||
+        OBJ_obj2nid(CMS_get0_type(cms)) != NID_id_smime_ct_authEnvelopedData)
         return refuse(ENVELOPE_MALFORMED);
     *ret = TAKE_PTR(cms);
     return 0;
@@ -143,7 +124,7 @@ static int read_envelope(const void *data, size_t size, CMS_ContentInfo **ret)
     if (size > ENVELOPE_SIZE_MAX)
         return refuse(ENVELOPE_MALFORMED);
     if (size < strlen(begin) || memcmp(data, begin, strlen(begin)) != 0)
-        return read_message(data, size, NID_id_smime_ct_authEnvelopedData, ret);
+        return read_message(data, size, ret);
     in = BIO_new_mem_buf(data, (int)size);
     if (!in)
         return -ENOMEM;
@@ -205,65 +186,20 @@ static int decrypt(const void *data, size_t size, EVP_PKEY *machine, BIO **ret)
     return 0;
 }
 
-/* SHA-1 can be made to collide. */
-static bool has_good_digest(CMS_SignerInfo *info)
-{
-    X509_ALGOR *digest = NULL;
-    int nid;
-
-    CMS_SignerInfo_get0_algs(info, NULL, NULL, &digest, NULL);
-    nid = digest ? OBJ_obj2nid(digest->algorithm) : NID_undef;
-    return nid == NID_sha256 || nid == NID_sha384 || nid == NID_sha512;
-}
-
-/* Returns the certificate of the one signer, or NULL. */
-static X509 *find_issuer(CMS_ContentInfo *cms, X509 *const *issuers, size_t n)
-{
-    STACK_OF(CMS_SignerInfo) *signers = CMS_get0_SignerInfos(cms);
-
-    if (sk_CMS_SignerInfo_num(signers) != 1)
-        return NULL;
-    for (size_t i = 0; i < n; i++)
-        if (CMS_SignerInfo_cert_cmp(sk_CMS_SignerInfo_value(signers, 0), issuers[i]) == 0)
-            return issuers[i];
-    return NULL;
-}
-
-/* The certificates of the message itself count for nothing. */
-static int verify(BIO *inner, X509 *const *issuers, size_t n, Secret **ret,
-                  char ret_issuer[static MACHINE_FINGERPRINT_SIZE])
-{
-    const unsigned flags = CMS_BINARY | CMS_NOINTERN | CMS_NO_SIGNER_CERT_VERIFY;
-    _cleanup_(CMS_ContentInfo_freep) CMS_ContentInfo *cms = NULL;
-    _cleanup_(certificates_freep) STACK_OF(X509) *known = sk_X509_new_null();
-    _cleanup_(BIO_free_allp) BIO *out = BIO_new(BIO_s_mem());
-    X509 *issuer;
-    char *der;
-    long size = BIO_get_mem_data(inner, &der);
-    int r;
-
-    if (!known || !out)
-        return -ENOMEM;
-    r = read_message(der, size > 0 ? (size_t)size : 0, NID_pkcs7_signed, &cms);
-    if (r != 0)
-        return r;
-    issuer = find_issuer(cms, issuers, n);
-    if (!issuer || OBJ_obj2nid(CMS_get0_eContentType(cms)) != NID_pkcs7_data)
-        return refuse(ENVELOPE_ISSUER);
-    if (sk_X509_push(known, issuer) <= 0)
-        return -ENOMEM;
-    if (!has_good_digest(sk_CMS_SignerInfo_value(CMS_get0_SignerInfos(cms), 0)) ||
-        CMS_verify(cms, known, NULL, NULL, out, flags) != 1)
-        return refuse(ENVELOPE_SIGNATURE);
-    r = machine_fingerprint(X509_get0_pubkey(issuer), ret_issuer);
-    return r < 0 ? r : take_bytes(out, ret);
-}
-
 int envelope_open(const void *data, size_t size, EVP_PKEY *machine, X509 *const *issuers, size_t n,
                   Secret **ret, char ret_issuer[static MACHINE_FINGERPRINT_SIZE])
 {
-    _cleanup_(BIO_free_allp) BIO *inner = NULL;
+    _cleanup_(BIO_free_allp) BIO *inner = NULL, *content = NULL;
+    X509 *issuer;
+    char *der;
+    long der_size;
     int r = decrypt(data, size, machine, &inner);
 
-    return r != 0 ? r : verify(inner, issuers, n, ret, ret_issuer);
+    if (r != 0)
+        return r;
+    der_size = BIO_get_mem_data(inner, &der);
+    r = signed_open(der, der_size > 0 ? (size_t)der_size : 0, issuers, n, &content, &issuer);
+    if (r == 0)
+        r = machine_fingerprint(X509_get0_pubkey(issuer), ret_issuer);
+    return r == 0 ? take_bytes(content, ret) : r;
 }
