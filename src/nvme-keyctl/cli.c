@@ -324,3 +324,16 @@ int cli_hostnqn(const Options *o, char ret[static NQN_LENGTH_MAX + 2])
         strcpy(ret, o->hostnqn);
     return r;
 }
+
+int cli_parse_versions(const char *versions, unsigned *ret)
+{
+    if (strcmp(versions, "0") == 0)
+        *ret = 1;
+    else if (strcmp(versions, "1") == 0)
+        *ret = 2;
+    else if (strcmp(versions, "0,1") == 0 || strcmp(versions, "1,0") == 0)
+        *ret = 3;
+    else
+        return cli_fail(EXIT_USAGE, "--identity-version= must be 0, 1 or 0,1");
+    return EXIT_OK;
+}

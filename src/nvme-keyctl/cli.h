@@ -107,6 +107,8 @@ int cli_add_time(const Options *o, json_object *p);
 /* Adds --identity-version=, "0", "1" or "0,1", to the parameters of a call. NULL adds nothing.
  * Returns an exit code as cli_call() does, like all that follow. */
 int cli_add_versions(json_object *p, const char *versions);
+/* Reads such a list: bit 0 and bit 1. */
+int cli_parse_versions(const char *versions, unsigned *ret);
 
 /* Prints o as --json= says; not for JSON_OFF. */
 void cli_print_json(const Options *o, json_object *object);
@@ -166,6 +168,7 @@ int verb_envelope_seal(const Options *o);
 int verb_envelope_show(const Options *o);
 int verb_doctor(const Options *o);
 int verb_export(const Options *o);
+int verb_fleet(const Options *o);
 int verb_generate(const Options *o);
 int verb_identity(const Options *o);
 int verb_import(const Options *o);

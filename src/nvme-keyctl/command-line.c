@@ -94,13 +94,21 @@ static int take_option(const CommandLine *line, Options *o, size_t row, const ch
     return set_option(o, option, value);
 }
 
+/* The number of rows if there is no such option. */
 static size_t row_of(const CommandLine *line, const char *name)
 {
     size_t row = 0;
 
-    while (strcmp(line->options[row].name, name) != 0)
+    while (row < line->n_options && strcmp(line->options[row].name, name) != 0)
         row++;
     return row;
+}
+
+static bool reads_secret(const CommandLine *line, const Verb *verb)
+{
+    size_t row = row_of(line, "key-file");
+
+    return row < line->n_options && line->options[row].bit & verb->options;
 }
 
 static int parse_options(const CommandLine *line, int argc, char **argv, Options *o,
@@ -172,8 +180,7 @@ static int check_arguments(const CommandLine *line, const Verb *verb, int n)
     if (n > most)
         return cli_fail(EXIT_USAGE, "unexpected argument after %s%s%s%s", verb->name,
                         argument ? " " : "", argument ? argument : "",
-                        line->options[row_of(line, "key-file")].bit & verb->options ? READS_SECRET
-                                                                                    : "");
+                        reads_secret(line, verb) ? READS_SECRET : "");
     return EXIT_OK;
 }
 

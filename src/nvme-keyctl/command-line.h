@@ -6,7 +6,8 @@
 
 #include "nvme-keyctl/cli.h"
 
-#define OPT_COMMON ((uint64_t)1 << 63) /* goes with every verb */
+#define OPT_COMMON ((uint64_t)1 << 63)   /* goes with every verb */
+#define OPT_NO_PAGER ((uint64_t)1 << 62) /* a verb that takes it uses a pager */
 
 typedef struct Option {
     uint64_t bit;

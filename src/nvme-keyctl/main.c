@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
-#include <locale.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "basic/crypto-memory.h"
 #include "basic/names.h"
-#include "build-config.h"
 #include "nvme-keyctl/command-line.h"
-#include "nvme-keyctl/output.h"
-#include "nvme-keyctl/pager.h"
+#include "nvme-keyctl/fleet-program.h"
+#include "nvme-keyctl/fleet-verbs.h"
+#include "nvme-keyctl/program.h"
 #include "nvme-keyd/config/config.h"
 #include "psk/nqn.h"
 
@@ -49,8 +47,6 @@
 #define OPT_WAIT OPT(28)
 #define OPT_NO_BLOCK OPT(29)
 #define OPT_STATE OPT(30)
-/* A verb that takes it uses a pager. */
-#define OPT_NO_PAGER OPT(31)
 #define OPT_FORCE_FOR OPT(32)
 #define OPT_TO OPT(33)
 #define OPT_ISSUER OPT(34)
@@ -186,6 +182,8 @@ static const Option option_table[] = {
 
 static int verb_help(const Options *o);
 
+#define FLEET_ROW(function, name, argument, help) {name, argument, 0, verb_fleet, help, NULL},
+
 static const Verb verb_table[] = {
     {"Keys", NULL, 0, NULL, NULL, NULL},
     {"list", NULL, OPTS_PAIR | OPT_ROLE | OPT_STATE | OPT_OLDER_THAN | OPT_NO_PAGER, verb_list,
@@ -257,7 +255,8 @@ static const Verb verb_table[] = {
      verb_envelope_seal, "seal a PSK to the machines of a pair, and sign it", NULL},
     {"envelope show", "[FILE]", OPT_MACHINE_KEY | OPT_ISSUER, verb_envelope_show,
      "print which machines an envelope is for, or its pairs", NULL},
-    {"Without the service", NULL, 0, NULL, NULL, NULL},
+    {"Fleets", NULL, 0, NULL, NULL, NULL},
+    FLEET_VERBS(FLEET_ROW){"Without the service", NULL, 0, NULL, NULL, NULL},
     {"identity", NULL, OPTS_PAIR | OPT_KEY_FILE | OPT_MATCH, verb_identity,
      "print the identities of a PSK, store nothing", NULL},
     {"help", "[COMMAND...]", OPT_NO_PAGER, verb_help, "show all commands, or the options of one",
@@ -351,6 +350,8 @@ static const CommandLine command_line = {option_table, ARRAY_SIZE(option_table),
 
 static int verb_help(const Options *o)
 {
+    if (o->arguments[0] && strcmp(o->arguments[0], FLEET_VERB) == 0)
+        return fleet_help(o->arguments);
     return help_print(&command_line, o->arguments);
 }
 
@@ -364,37 +365,12 @@ static int resolve_argument(const Verb *verb, Options *o)
     return cli_resolve_key(o, verb->run == verb_activate ? "pending" : "active");
 }
 
-/* look: see Verb. *ret_pager: 0 for none. */
-static int run(int argc, char **argv, Options *o, const char **ret_look, pid_t *ret_pager)
+/* Several subsystems are for one verb. */
+static int prepare(const Verb *verb, Options *o)
 {
-    const Verb *verb;
-    int r;
-
-    r = crypto_memory_init();
-    if (r == 0)
-        r = secret_memory_init();
-    if (r < 0)
-        return cli_fail(EXIT_OTHER,
-                        "cannot lock memory for secrets (%s): raise the limit with ulimit -l",
-                        strerror(-r));
-    r = command_line_parse(&command_line, argc, argv, o, &verb);
-    if (r != EXIT_OK)
-        return r;
-    if (o->help)
-        return help_print(&command_line, o->arguments);
-    if (o->version) {
-        printf("nvme-keyctl " PROJECT_VERSION "\n");
-        return EXIT_OK;
-    }
     if (o->n_subsysnqns > 1 && verb->run != verb_store_image)
         return cli_fail(EXIT_USAGE, "--subsysnqn was given twice");
-    r = resolve_argument(verb, o);
-    if (r != EXIT_OK)
-        return r;
-    *ret_look = o->dry_run ? NULL : verb->look;
-    if (verb->options & OPT_NO_PAGER && o->columns > 0 && !o->no_pager && !o->check)
-        *ret_pager = pager_start();
-    return verb->run(o);
+    return resolve_argument(verb, o);
 }
 
 int main(int argc, char **argv)
@@ -402,25 +378,11 @@ int main(int argc, char **argv)
     _cleanup_(freep) const char **subsysnqns = calloc((size_t)argc + 1, sizeof(*subsysnqns));
     _cleanup_(freep) const char **force_for = calloc((size_t)argc + 1, sizeof(*force_for));
     _cleanup_(freep) const char **to = calloc((size_t)argc + 1, sizeof(*to));
-    Options o = {.legend = true,
-                 .subsysnqns = subsysnqns,
-                 .force_for = force_for,
-                 .to = to,
-                 .columns = output_columns()};
-    const char *look = NULL;
-    pid_t pager = 0;
-    int r = output_init();
+    Options o = {.legend = true, .subsysnqns = subsysnqns, .force_for = force_for, .to = to};
 
-    /* Tables and QR codes have to know the characters of the terminal. */
-    (void)setlocale(LC_CTYPE, "");
-    if (r < 0)
-        return cli_fail(EXIT_OTHER, "cannot open /dev/null: %s", strerror(-r));
     if (!subsysnqns || !force_for || !to)
         return cli_out_of_memory();
-    r = run(argc, argv, &o, &look, &pager);
-    if (pager == 0)
-        return output_finish(r, look);
-    (void)fclose(stdout);
-    pager_wait(pager);
-    return r;
+    if (fleet_is_meant(argv))
+        return fleet_execute(argv);
+    return program_run(&command_line, argc, argv, &o, prepare);
 }

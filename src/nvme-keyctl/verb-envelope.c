@@ -108,21 +108,6 @@ static int check_names(const Options *o, EnvelopeEntry *e)
     return EXIT_OK;
 }
 
-static int read_versions(const Options *o, unsigned *ret)
-{
-    const char *text = o->versions ? o->versions : "1";
-
-    if (strcmp(text, "0") == 0)
-        *ret = 1;
-    else if (strcmp(text, "1") == 0)
-        *ret = 2;
-    else if (strcmp(text, "0,1") == 0 || strcmp(text, "1,0") == 0)
-        *ret = 3;
-    else
-        return cli_fail(EXIT_USAGE, "--identity-version= must be 0, 1 or 0,1");
-    return EXIT_OK;
-}
-
 static int make_psk(const Options *o, EnvelopeEntry *e)
 {
     _cleanup_(secret_freep) Secret *text = NULL;
@@ -146,7 +131,7 @@ static int make_psk(const Options *o, EnvelopeEntry *e)
 /* The time orders the generations of a pair without a memory of them. */
 static int fill_entry(const Options *o, EnvelopeEntry *e, uint64_t now)
 {
-    int r = read_versions(o, &e->versions);
+    int r = cli_parse_versions(o->versions ? o->versions : "1", &e->versions);
 
     e->generation = o->generation > 0 ? o->generation : now;
     e->expires_usec = o->lifetime_usec > 0 ? now + o->lifetime_usec : 0;

@@ -14,6 +14,7 @@ source=$(realpath "$(dirname "$0")/../..")
 # The interpreter itself: a wrapper may be out of reach for other users.
 python=$(python3 -c 'import sys; print(sys.executable)')
 readonly build source python
+export NVME_KEYD_FLEET_PROGRAM=$build/src/nvme-keyctl-fleet/nvme-keyctl-fleet
 
 . "$(dirname "${BASH_SOURCE[0]}")/../tap.sh"
 

@@ -24,6 +24,7 @@ udev_dir=$(variable udev udevdir /usr/lib/udev)
 minimum() {
     cat <<END
 755 usr/bin/nvme-keyctl
+755 usr/lib/nvme-keyd/nvme-keyctl-fleet
 755 usr/lib/nvme-keyd/nvme-keyd
 755 usr/lib/nvme-keyd/nvme-keyd-probe
 755 usr/lib/nvme-keyd/request-key-shim

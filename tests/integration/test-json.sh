@@ -101,6 +101,18 @@ json_of "slot remove" "$slot"
 keyctl_pair=(--issuer=i.pem --issuer-key=i.key --hostnqn="$HOST" --subsysnqn="$SUBSYSTEM" --to=i.pem)
 (cd "$tmp" && ctl envelope issuer i.key >i.pem && ctl envelope seal "${keyctl_pair[@]}" --generate >envelope)
 json_of "envelope show" "$tmp/envelope"
+# The certificates of issuers will do for machines.
+mkdir "$tmp/place"
+fleet=(--place="$tmp/place" --issuer="$tmp/i.pem" --issuer-key="$tmp/i.key")
+(cd "$tmp" && ctl envelope issuer m.key >m.pem)
+json_of "fleet enrol" "$tmp/m.pem" --place="$tmp/place"
+machine=$(json 'o["fingerprint"]' <<<"$out")
+json_of "fleet approve" "$machine" "${fleet[@]}"
+json_of "fleet issue" "${fleet[@]}" --host="$machine" --target="$machine" --hostnqn="$HOST" --subsysnqn="$SUBSYSTEM"
+json_of "fleet rotate" "$SUBSYSTEM" "${fleet[@]}" --no-block
+json_of "fleet status" "${fleet[@]:0:2}"
+json_of "fleet end" "$SUBSYSTEM" "${fleet[@]}"
+json_of "fleet revoke" "$machine" "${fleet[@]}"
 json_of metrics
 run ctl probe "$(ctl list --state=active --json=short | json 'o["keys"][0]["id"]')" --address=127.0.0.1:1 --json=short
 status=0

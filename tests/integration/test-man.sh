@@ -37,6 +37,7 @@ options_of() {
     grep -oE '^  --[^ ]+' | tr -d ' '
 }
 
+export NVME_KEYD_FLEET_PROGRAM=$BUILD/src/nvme-keyctl-fleet/nvme-keyctl-fleet
 keyctl_help=$("$BUILD/nvme-keyctl" help)
 daemon_help=$("$BUILD/nvme-keyd" --help)
 commands=$(commands_of <<<"$keyctl_help")

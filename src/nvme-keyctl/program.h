@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "nvme-keyctl/command-line.h"
+
+/* What main() of a program with verbs does: standard output, locked memory, the command line, help,
+ * a pager, the verb. prepare() checks the options of the verb before it runs, and returns an exit
+ * code. Returns the exit code of the program. */
+int program_run(const CommandLine *line, int argc, char **argv, Options *o,
+                int (*prepare)(const Verb *verb, Options *o));
