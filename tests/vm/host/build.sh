@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# Builds the project in a chroot of the guest's tree, by the compiler of Debian 13.
+# Builds the project in a chroot of the guest's tree, by the compiler of its release.
 
 # in_chroot TREE SRC DIR COMMAND...: with TREE, a directory or a disk, as its root. It sees that through an overlay that
 # is thrown away, SRC as /src (read only), and DIR as /build. The mounts live in a mount namespace and the processes in a
@@ -96,4 +96,16 @@ build_helpers() {
                 for c in /src/*.c; do
                         cc -static -O2 -Wall -Wextra -Werror -o "/build/$(basename "$c" .c)" "$c" -lkeyutils
                 done'
+}
+
+# build_next_debs DIR DEST: the packages in DIR, and in DEST/next nvme-keyd once more, as the next version.
+build_next_debs() {
+    local unpacked=$work_dir/unpacked
+
+    mkdir -p "$2/next"
+    cp "$1"/*.deb "$2/"
+    dpkg-deb -R "$2"/nvme-keyd_*.deb "$unpacked"
+    sed -i 's/^Version: .*/&+1/' "$unpacked/DEBIAN/control"
+    dpkg-deb -b "$unpacked" "$2/next"
+    rm -rf "$unpacked"
 }

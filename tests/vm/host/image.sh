@@ -1,9 +1,10 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# The guest's base tree: a plain Debian 13 that can also build the project.
+# The guest's base tree: a plain Debian that can also build the project. Its release is trixie, or sid with the nvme-cli
+# of experimental. What else a release adds is in image-RELEASE.sh.
 
-image_suite=trixie
+image_release=trixie
 image_packages=(
     # the machine
     systemd systemd-sysv udev kmod linux-image-amd64 procps iproute2 util-linux
@@ -25,10 +26,22 @@ image_second_suite=sid
 image_hostnqn=nqn.2014-08.org.nvmexpress:uuid:6f1f3c0a-52c4-4b0b-9d1c-3a5d7e0c9b21
 image_hostid=6f1f3c0a-52c4-4b0b-9d1c-3a5d7e0c9b21
 
-# A changed recipe makes another image. The versions of the packages are not part of the key: remove the cache
-# directory to get newer ones.
-image_key() {
-    cat "$vm_dir"/host/image{,-backports}.sh "$vm_dir/guest/nvme-keyd-vm.service" | sha256sum | cut -c1-16
+# Its directory. A changed recipe makes another image. The versions of the packages are not part of the key: remove the
+# cache directory to get newer ones.
+image_path() {
+    local key
+
+    key=$(cat "$vm_dir/host/image.sh" "$vm_dir/host/image-$image_release.sh" "$vm_dir/guest/nvme-keyd-vm.service" |
+        sha256sum | cut -c1-16)
+    echo "$cache_dir/guest-$image_release-$key"
+}
+
+# The kernels that the release has.
+image_kernels() {
+    case $image_release in
+    trixie) echo stock backports ;;
+    sid) echo stock ;;
+    esac
 }
 
 image_build() {
@@ -39,13 +52,15 @@ image_build() {
     tmp=$(mktemp -d "$cache_dir/image.tmp.XXXXXX")
 
     image_tree "$tmp/tree"
-    image_kernels "$tmp"
-    image_second_suite "$tmp"
-    image_other_units "$tmp"
+    image_kernel_versions "$tmp"
+    if [ "$image_release" != "$image_second_suite" ]; then
+        image_second_suite "$tmp"
+        image_other_units "$tmp"
+    fi
     image_settings "$tmp/tree"
     image_verify "$tmp/tree"
     sync -f "$tmp"
-    rm -rf "$cache_dir"/image-* "$cache_dir"/build-*
+    rm -rf "$cache_dir/guest-$image_release"-* "$cache_dir/build-guest-$image_release"-*
     mv "$tmp" "$dir"
 }
 
@@ -53,19 +68,21 @@ image_tree() {
     local list
 
     list=$(IFS=, && echo "${image_packages[*]}")
-    # The manual pages and translations would only make the disk bigger.
+    # The manual pages and translations would only make the disk bigger. The release file of sid may be past its date on
+    # a slow mirror; its signature is still checked.
     mmdebstrap --mode=root --variant=minbase --include="$list" \
         --dpkgopt='path-exclude=/usr/share/man/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' \
         --dpkgopt='path-exclude=/usr/share/doc/*' \
-        --customize-hook="$vm_dir/host/image-backports.sh" \
-        "$image_suite" "$1"
+        --aptopt='Acquire::Check-Valid-Until "false"' \
+        --customize-hook="$vm_dir/host/image-$image_release.sh" \
+        "$image_release" "$1"
 }
 
-# The kernels stock and backports.
-image_kernels() {
+# Their versions, each in a file of its name.
+image_kernel_versions() {
     mv "$1/tree/kernel-stock" "$1/"
-    ls --ignore="$(image_kernel "$1" stock)" "$1/tree/usr/lib/modules" >"$1/kernel-backports"
+    [[ $(image_kernels) != *backports* ]] || ls --ignore="$(image_kernel "$1" stock)" "$1/tree/usr/lib/modules" >"$1/kernel-backports"
 }
 
 # image_kernel IMAGE NAME: its version
@@ -75,8 +92,6 @@ image_kernel() { cat "$1/kernel-$2"; }
 image_second_suite() {
     local unpacked=$1/second dest=$1/tree/opt/sid name
 
-    # The release file of a development suite may be past its date on a slow mirror. Its signature is still
-    # checked.
     mmdebstrap --mode=root --variant=extract --include=nvme-cli,ktls-utils \
         --aptopt='Acquire::Check-Valid-Until "false"' \
         "$image_second_suite" "$unpacked"
@@ -141,10 +156,12 @@ image_verify() {
     local version
 
     chroot "$1" nvme version
-    chroot "$1" /opt/sid/nvme version
-    chroot "$1" /opt/sid/tlshd --version
     test -e "$1/usr/sbin/tlshd"
-    ls "$1"/opt/units/{nvme-discoverd,stafd,nvmf-autoconnect}.service
+    if [ "$image_release" != "$image_second_suite" ]; then
+        chroot "$1" /opt/sid/nvme version
+        chroot "$1" /opt/sid/tlshd --version
+        ls "$1"/opt/units/{nvme-discoverd,stafd,nvmf-autoconnect}.service
+    fi
     for version in $(cat "$1"/../kernel-*); do
         ls "$1/boot/vmlinuz-$version" "$1/boot/initrd.img-$version" "$1/usr/lib/modules/$version/build"
     done

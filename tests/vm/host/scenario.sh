@@ -9,6 +9,7 @@
 #   tpm: yes                the guest has a TPM; for scenarios that are alone, or all of a boot
 #   cmdline: WORDS          more kernel parameters, for all of its boot
 #   needs: nvme-keyd        without the product there is nothing to run
+#   needs: debs             installs the Debian packages of --debs, on a guest without the product
 #   suite: NAME             of run-tests that it belongs to, if not to vm
 #   long: yes               only where it is asked for, by its name or that of its suite
 #   timeout: SECONDS        (read in the guest)
@@ -47,10 +48,6 @@ scenario_header() {
     sed -n "s/^# $2: *//p" "$vm_dir/scenarios/$1.sh" | head -n 1
 }
 
-scenario_needs_product() {
-    [ -n "$(scenario_header "$1" needs)" ]
-}
-
 scenario_kernels() {
     local kernels
 
@@ -78,7 +75,13 @@ scenario_boot() {
 
 # scenario_label NAME KERNEL: its name in the results
 scenario_label() {
-    if [ "$(scenario_kernels "$1")" = stock ]; then echo "$1"; else echo "$1 ($2)"; fi
+    if [ "$image_release" != trixie ]; then
+        echo "$1 ($image_release)"
+    elif [ "$(scenario_kernels "$1")" = stock ]; then
+        echo "$1"
+    else
+        echo "$1 ($2)"
+    fi
 }
 
 # The line after the headers says what a scenario shows.

@@ -15,7 +15,7 @@ modprobe nvme-keyring
 before=$(ring_list | cut -d' ' -f2-)
 old_ring=$(nvme_ring)
 
-check "unload all of NVMe over fabrics" modprobe -r nvmet-tcp nvme-tcp nvmet nvme-fabrics nvme-keyring
+check "unload all of NVMe over fabrics" modprobe -r nvmet-tcp nvme-tcp nvmet nvme-fabrics nvme-core nvme-keyring
 is "nvme_keyring is gone" "$(ls -d /sys/module/nvme_keyring 2>/dev/null)" ""
 check "load nvme_keyring" modprobe nvme-keyring
 start=$(now_ms)

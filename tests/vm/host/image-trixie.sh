@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# image-backports.sh TREE (called by mmdebstrap, with the tree complete): adds the newest kernel that Debian has for
-# this release. The rest stays as it is: apt takes from backports only what is asked for by that name.
+# image-trixie.sh TREE (called by mmdebstrap, with the tree complete): adds the newest kernel that Debian has for this
+# release. The rest stays as it is: apt takes from backports only what is asked for by that name.
 
 set -eu
 
