@@ -126,8 +126,6 @@ class Gateway(http.server.BaseHTTPRequestHandler):
             self.send_header("Location", "http://127.0.0.1:1/")
             self.send_header("Content-Length", "0")
             self.end_headers()
-        elif now == "token-ended" and self.headers.get("Authorization") != "token.token-ended":
-            self.fault(401, 16, "etcdserver: invalid auth token")
         elif now == "token-never":
             self.fault(401, 16, "etcdserver: invalid auth token")
         else:
@@ -164,6 +162,9 @@ class Gateway(http.server.BaseHTTPRequestHandler):
 
     def watch(self, body, now):
         start = int(body["create_request"]["start_revision"])
+        if now == "token-ended" and self.headers.get("Authorization") != "token.token-ended":
+            self.fault(401, 16, "etcdserver: invalid auth token")
+            return
         self.send_response(200)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
