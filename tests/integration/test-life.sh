@@ -75,6 +75,22 @@ ctl remove "$out"
 run ctl rotate "$zero" --generate --force
 is "rotate: a cutover that is forced" "$status $(state "$out") $(in_ring "$zero")" "0 active 0"
 
+# --- both keys of a target in one identity
+
+both=$(add both b --role=target)
+run ctl rotate "$both" --generate --in=1h
+like "a pending key waits for version 0: nothing is missing" "$(ctl status --check)" "^OK: "
+is "the old key has both versions" "$(in_ring "$both") $(in_ring "$out")" "2 1"
+pending=$out
+check "retire the old one" ctl retire "$both"
+is "a retiring key keeps version 0" "$(in_ring "$both") $(in_ring "$pending")" "2 1"
+check "activate" ctl activate "$pending"
+is "then the active one has it" "$(in_ring "$both") $(in_ring "$pending")" "1 2"
+like "and nothing is missing" "$(ctl status --check)" "^OK: "
+is "the journal says that nothing is missing" "$(grep -c "Key \($both\|$pending\) is stored, but not in" "$log")" 0
+ctl remove "$pending" >/dev/null
+ctl remove "$both" >/dev/null
+
 # --- revoke
 
 run ctl revoke "$v1"
@@ -105,8 +121,9 @@ for verb in activate retire revoke remove; do
 done
 check "retire --at" ctl retire "$other" --at=tomorrow
 is "retire --at: a step" "$(state "$other") $(of "$other" step)" "active retire"
-check "revoke --in takes its place" ctl revoke "$other" --in=2s
+check "revoke --in takes its place" ctl revoke "$other" --in=1h
 is "revoke --in: a step" "$(state "$other") $(of "$other" step)" "active revoke"
+check "revoke --in: sooner" ctl revoke "$other" --in=1s
 becomes "revoke --in: at its time" revoked state "$other"
 check "the journal says so" wait_for 5 grep -q "Key $other for host .* revoked as planned" "$log"
 check "remove --in" ctl remove "$other" --in=1s

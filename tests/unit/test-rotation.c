@@ -258,6 +258,52 @@ TEST(target_later)
     ASSERT_TRUE(life_find(&f, old)->deadline_usec >= now_realtime() + RETIRE_USEC - DAY_USEC / 24);
 }
 
+/* True if the key has its identity of version 0 in the ring, alone of all. */
+static bool has_version_0(const Fixture *f, const char *id, const char *const *others)
+{
+    for (; *others; others++)
+        if (strcmp(*others, id) != 0 && life_find(f, *others) &&
+            ring_has_key(life_find(f, *others), 0))
+            return false;
+    return ring_has_key(life_find(f, id), 0);
+}
+
+/* An identity of version 0 belongs to the key that was active last, also after a restart and if the
+ * active key has none. Nothing is missing then. */
+TEST(version_0_of_retiring_keys)
+{
+    char a[KEY_ID_SIZE], b[KEY_ID_SIZE], c[KEY_ID_SIZE], d[KEY_ID_SIZE], e[KEY_ID_SIZE] = "";
+    const char *const ids[] = {a, b, c, NULL};
+    Rotation plain = {.same_psk = false}, v1 = {.key = {.versions = KEY_VERSION_BIT(1)}};
+    LIFE;
+
+    ASSERT_TRUE(life_add(&f, KEY_ROLE_TARGET, 1, a));
+    ASSERT_OK(life_rotate(&f, a, &plain, 2, b));
+    ASSERT_EQ(manager_look(f.m, true)->missing, 0);
+    ASSERT_EQ(manager_look(f.m, true)->identities, 3);
+    ASSERT_OK(life_rotate(&f, b, &plain, 3, c));
+    ASSERT_OK(life_rotate(&f, c, &v1, 4, d));
+    ASSERT_TRUE(has_version_0(&f, c, ids) && ring_size() == 5);
+    ASSERT_TRUE(life_restart(&f) && has_version_0(&f, c, ids));
+    ASSERT_EQ(keyctl_clear(fixture_ring()), 0);
+    ASSERT_TRUE(life_sync(&f) && has_version_0(&f, c, ids) && ring_size() == 5);
+    ASSERT_EQ(manager_look(f.m, true)->missing, 0);
+
+    /* A pending key has it once no other needs it. */
+    ASSERT_OK(fixture_remove(&f, d));
+    ASSERT_OK(life_activate(&f, c));
+    plain.at_usec = now_realtime() + DAY_USEC;
+    ASSERT_OK(life_rotate(&f, c, &plain, 5, e));
+    ASSERT_OK(life_retire(&f, c, false));
+    ASSERT_TRUE(has_version_0(&f, c, ids) && !ring_has_key(life_find(&f, e), 0));
+    ASSERT_EQ(manager_look(f.m, true)->missing, 0);
+    ASSERT_TRUE(life_restart(&f) && has_version_0(&f, c, ids));
+    life_set_clocks(RETIRE_USEC + USEC_PER_SEC, 0, true);
+    ASSERT_TRUE(life_sync(&f));
+    ASSERT_EQ(life_state(&f, c), KEY_GONE);
+    ASSERT_TRUE(ring_has_key(life_find(&f, e), 0));
+}
+
 /* A target could have keys of two hashes, or of two derivations, side by side, but a rotation has
  * only one of them active: at once, at its time, and after going back. */
 TEST(target_other_hash)

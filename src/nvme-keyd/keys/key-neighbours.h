@@ -17,3 +17,8 @@ typedef struct KeyCheck {
  * shadow each other), with a detail; or 0. */
 int key_check_neighbours(KeyTable *t, const Key *new, const KeyCheck *check, Key **ret,
                          char **reterr_detail) _must_check_;
+
+/* The versions whose identity belongs to this key, as KEY_VERSION_BIT()s: while a target accepts
+ * several keys of a pair, an identity of more than one, as that of version 0, belongs to one of
+ * them, see key_goes_before(). */
+unsigned key_own_versions(const KeyTable *t, const Key *k);

@@ -22,6 +22,16 @@ bool key_covers(const Key *have, const Key *k)
     return true;
 }
 
+bool key_goes_before(const Key *k, const Key *other)
+{
+    static const unsigned ranks[] = {[KEY_ACTIVE] = 2, [KEY_RETIRING] = 1, [KEY_GONE] = 0};
+
+    if (ranks[k->state] != ranks[other->state])
+        return ranks[k->state] > ranks[other->state];
+    return k->changed_usec != other->changed_usec ? k->changed_usec > other->changed_usec
+                                                  : k->created_usec > other->created_usec;
+}
+
 /* The least of the ranks at which the search of a host for this key ends. There are two while the
  * hash is not known. */
 static unsigned last_rank(const Key *k)

@@ -12,6 +12,10 @@ bool key_same_pair(const Key *a, const Key *b);
  * nothing. */
 bool key_covers(const Key *have, const Key *k);
 
+/* True if an identity that both keys of a target are published under belongs to k: to the active
+ * key, else to the one that was active last. A pending key waits until no other needs it. */
+bool key_goes_before(const Key *k, const Key *other);
+
 /* True if the kernel may get this key when it searches for the subsystem of the other one: it
  * compares only the beginning of a description, so "nqn.x:ab" answers for "nqn.x:a". A host
  * searches by version and hash before it compares names, so a key of a lesser version, or of a

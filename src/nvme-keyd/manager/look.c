@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "basic/io.h"
+#include "nvme-keyd/keys/key-neighbours.h"
 #include "nvme-keyd/manager/limits.h"
 #include "nvme-keyd/manager/manager-private.h"
 
@@ -18,15 +19,19 @@ static void count_keys(const Manager *m, ManagerLook *look)
 
     KEY_TABLE_FOREACH(&m->keys, k)
     {
-        bool wanted = key_is_publishable(k, now);
+        unsigned own = key_is_publishable(k, now) ? key_own_versions(&m->keys, k) : 0;
+        bool missing = false;
 
         look->broken += k->state == KEY_BROKEN;
         look->expired += manager_has_expired(m, k);
-        look->missing += wanted && key_is_missing(k, look->on_demand_sec);
         for (unsigned v = 0; v < KEY_VERSIONS; v++) {
-            look->identities += k->identities[v] && wanted;
+            bool wanted = k->identities[v] && own & KEY_VERSION_BIT(v);
+
+            look->identities += wanted;
             look->published += k->serials[v] != 0;
+            missing |= wanted && !k->serials[v];
         }
+        look->missing += missing && key_lifetime(k, look->on_demand_sec) == 0;
     }
 }
 

@@ -7,6 +7,7 @@
 
 #include "basic/io.h"
 #include "basic/names.h"
+#include "nvme-keyd/keys/key-neighbours.h"
 #include "nvme-keyd/keys/key-rules.h"
 #include "nvme-keyd/publish/need.h"
 #include "nvme-keyd/publish/publisher.h"
@@ -142,29 +143,20 @@ unsigned publisher_lifetime(const Publisher *p, const Key *k)
 
 bool publisher_lacks(const Publisher *p, const Key *k)
 {
-    return key_is_missing(k, 0) && key_is_missing(k, publisher_on_demand_sec(p));
+    unsigned versions;
+
+    if (!key_is_missing(k, publisher_on_demand_sec(p)))
+        return false;
+    versions = key_own_versions(p->keys, k);
+    for (unsigned v = 0; v < KEY_VERSIONS; v++)
+        if (versions & KEY_VERSION_BIT(v) && k->identities[v] && !k->serials[v])
+            return true;
+    return false;
 }
 
 int publisher_error(const Publisher *p)
 {
     return p->error;
-}
-
-unsigned publisher_own_versions(const Publisher *p, const Key *k)
-{
-    unsigned versions = k->versions;
-    const Key *other;
-
-    if (k->state == KEY_ACTIVE)
-        return versions;
-    for (other = key_table_pair(p->keys, k->hostnqn, strlen(k->hostnqn), k->subsysnqn,
-                                strlen(k->subsysnqn));
-         other; other = other->next_of_pair)
-        for (unsigned v = 0; v < KEY_VERSIONS; v++)
-            if (other->state == KEY_ACTIVE && k->identities[v] && other->identities[v] &&
-                strcmp(other->identities[v], k->identities[v]) == 0)
-                versions &= ~KEY_VERSION_BIT(v);
-    return versions;
 }
 
 static int reconcile(Publisher *p, ReconcileResult *ret)
@@ -283,7 +275,7 @@ static int reconcile_unasked(Publisher *p)
 /* Publishes one key. If the ring is gone, the new one gets all keys. */
 static int publish(Publisher *p, Key *k, const Secret *payload, unsigned on_demand_sec)
 {
-    unsigned versions = publisher_own_versions(p, k);
+    unsigned versions = key_own_versions(p->keys, k);
     const Ring *ring;
     Serials before;
     int r;

@@ -72,12 +72,9 @@ unsigned publisher_on_demand_sec(const Publisher *p);
 /* The lifetime of a key that is published now, in seconds; 0: for ever. */
 unsigned publisher_lifetime(const Publisher *p, const Key *k);
 
-/* True if a key should be in the ring, but was not at the last look. */
+/* True if a key that should be in the ring was not there at the last look, under an identity that
+ * belongs to it. */
 bool publisher_lacks(const Publisher *p, const Key *k);
-
-/* The versions whose identity belongs to this key, as KEY_VERSION_BIT()s: while a target accepts
- * two keys of a pair, an identity of both, as that of version 0, belongs to the active one. */
-unsigned publisher_own_versions(const Publisher *p, const Key *k);
 
 /* Reconciles the ring, opening it if necessary; see reconcile_ring(). If nvme_keyring was reloaded,
  * the new ring gets the keys. Frees no key. Returns -ENOKEY without a ring, or the error of a key.

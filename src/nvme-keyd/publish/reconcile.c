@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "basic/io.h"
+#include "nvme-keyd/keys/key-rules.h"
 #include "nvme-keyd/publish/need.h"
 #include "nvme-keyd/publish/reconcile.h"
 #include "nvme-keyd/publish/rival.h"
@@ -72,8 +73,7 @@ static void plan_done(const Plan *p)
     free(p->unready);
 }
 
-/* On a target, two keys of one pair may share their version 0 identity for a while; it belongs to
- * the active one. */
+/* On a target, keys of one pair may share their version 0 identity for a while. */
 static int plan_want(Plan *p, Want want)
 {
     const char *identity = want.key->identities[want.version];
@@ -84,7 +84,7 @@ static int plan_want(Plan *p, Want want)
         Want loser = want;
 
         slot = (Want *)(uintptr_t)lh_entry_v(e);
-        if (want.publish && (!slot->publish || want.key->state == KEY_ACTIVE)) {
+        if (want.publish && (!slot->publish || key_goes_before(want.key, slot->key))) {
             loser = *slot;
             *slot = want;
         }

@@ -9,6 +9,7 @@
 #include "basic/log.h"
 #include "basic/names.h"
 #include "basic/text.h"
+#include "nvme-keyd/keys/key-neighbours.h"
 #include "nvme-keyd/upcall/answer.h"
 #include "nvme-keyd/upcall/limits.h"
 #include "psk/identity.h"
@@ -53,7 +54,7 @@ static const Key *find_identity(Manager *m, const PskIdentity *i, const char *te
         const char *identity = k->identities[i->version];
 
         if (identity && strcmp(identity, text) == 0 && key_is_publishable(k, now) &&
-            publisher_own_versions(manager_publisher(m), k) & KEY_VERSION_BIT(i->version))
+            key_own_versions(manager_keys(m), k) & KEY_VERSION_BIT(i->version))
             break;
     }
     return k;
