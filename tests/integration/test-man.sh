@@ -97,6 +97,30 @@ same "nvme-keyctl: exit codes" \
     "$(sed -n 's/^ *EXIT_[A-Z_]* = \([0-9]*\),.*/\1/p' "$SRC/basic/exit-code.h")" \
     "$(section nvme-keyctl.1 'EXIT STATUS' | sed -n 's/^|.*\*\([0-9]*\)\*$/\1/p')"
 
+# --- the interface
+
+readonly INTERFACE=$SRC/nvme-keyd/api/org.nvmekeyd.Manager.varlink
+# methods_with WORD COMMAND...: names of the methods whose entry in the table passes the command
+methods_of_table() {
+    awk '/^static const VarlinkMethod methods\[\]/ { inside = 1; next } /NULL, 0/ { inside = 0 } inside' "$SRC/nvme-keyd/api/methods.c" |
+        tr -d '\n' | grep -oE '\{"[A-Za-z]+", [^,]*,' | "$@" | cut -d '"' -f 2
+}
+# subsection NAME: of the methods in the manual
+subsection() {
+    section nvme-keyd-varlink.7 METHODS | awk -v name="## $1" '/^## / { inside = $0 == name; next } inside' | entries
+}
+same "interface: methods that only root may call" "$(methods_of_table grep ROOT)" "$(subsection "For root" | sed 's/, more$//')"
+same "interface: methods of the group" "$(methods_of_table grep -v ROOT)" "$(subsection "For root and the group" | sed 's/, more$//')"
+same "interface: methods with several replies" "$(methods_of_table grep MORE)" \
+    "$(section nvme-keyd-varlink.7 METHODS | entries | sed -n 's/, more$//p')"
+same "interface: errors" "$(sed -n 's/^error \([A-Za-z]*\).*/\1/p' "$INTERFACE")" "$(section nvme-keyd-varlink.7 ERRORS | entries)"
+same "interface: the exit status of each error" \
+    "$(awk -F '[".,} ]+' 'FNR == NR { if (/^ *EXIT_[A-Z_]* = /) status[$2] = $4; next } /NAMES_MANAGER_INTERFACE "/ { for (i = 1; i <= NF; i++) if ($i ~ /^EXIT_/) print $3, status[$i] }' \
+        "$SRC/basic/exit-code.h" "$SRC/nvme-keyctl/cli.c")" \
+    "$(section nvme-keyd-varlink.7 ERRORS | awk '/^\*/ { name = $0; gsub(/\*/, "", name) } match($0, /\([0-9]+\)$/) { s = substr($0, RSTART + 1, RLENGTH - 2); if (s != 1) print name, s }')"
+
+# --- doctor, and the texts of errors
+
 same "nvme-keyctl: checks of doctor" \
     "$(sed -nE 's/^ *\{"([a-z-]+)", "[a-z-]+", check_.*/\1/p' "$SRC/nvme-keyctl/doctor/doctor.c")" \
     "$(section nvme-keyctl.1 'CHECKS OF DOCTOR' | entries)"
@@ -104,6 +128,8 @@ troubles=$(sed -nE 's/^    \{"([^"]*)",.*/\1/p' "$SRC/nvme-keyctl/doctor/trouble
 same "nvme-keyctl: error texts" "$troubles" "$(section nvme-keyctl.1 TROUBLESHOOTING | entries)"
 same "nvme-keyctl: error texts in README.md" "$troubles" \
     "$(awk '/^## / { inside = $0 == "## It does not connect"; next } inside && /^\| / && !/^\| Printed/' "$TOP/README.md" | sed -E 's/^\| ([^|]*) \|.*/\1/')"
+
+same "nvme-keyctl: error texts in TROUBLESHOOTING.md" "$troubles" "$(sed -n 's/^### //p' "$TOP/docs/TROUBLESHOOTING.md")"
 
 # "-c --config=FILE  read ...": options end at two blanks.
 same "nvme-keyd: options" \
