@@ -17,7 +17,7 @@ extern char **environ;
 
 /* Ends at once when all fits, keeps colours and the screen, and shows a prompt with the position.
  */
-#define LESS_OPTIONS "FRSXMK"
+#define LESS_OPTIONS "FRXMK"
 
 static const char *chosen(void)
 {

@@ -135,7 +135,7 @@ static int print(const Options *o, const Doctor *d)
     _cleanup_(json_putp) json_object *reply = NULL;
 
     if (o->json == JSON_OFF) {
-        doctor_print(d, stdout, cli_use_colours(o), o->legend);
+        doctor_print(d, stdout, cli_use_colours(o), o->legend, o->columns);
     } else {
         if (doctor_to_json(d, &reply) < 0)
             return cli_out_of_memory();

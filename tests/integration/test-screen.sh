@@ -10,7 +10,7 @@ screen_server() { env -u TMUX TERM=xterm-256color tmux -S "$tmp/tmux" -f /dev/nu
 defer 'screen_server kill-server 2>/dev/null'
 
 # screen WIDTH WORD...: sets out to what nvme-keyctl shows on a terminal of that width, with colours as
-# escape sequences. The file appears when the program has ended.
+# escape sequences. A line that the terminal had to wrap is one line (-J). The file appears when the program has ended.
 screen() {
     local width=$1 end=$((SECONDS + 20)) command
     shift
@@ -19,7 +19,7 @@ screen() {
     screen_server kill-session -t screen 2>/dev/null
     screen_server new-session -d -s screen -x "$width" -y 150 "env $variables $command; touch $tmp/done; sleep 60"
     until [ -e "$tmp/done" ] || [ "$SECONDS" -gt "$end" ]; do sleep 0.1; done
-    out=$(screen_server capture-pane -t screen -p -e | sed 's/\x1b\[39m//g; s/ *$//' | sed -e :a -e '/^\n*$/{$d;N;ba' -e '}')
+    out=$(screen_server capture-pane -t screen -p -e -J | sed 's/\x1b\[39m//g; s/ *$//' | sed -e :a -e '/^\n*$/{$d;N;ba' -e '}')
 }
 # The text alone.
 plain() { printf "%s\n" "$out" | sed 's/\x1b\[[0-9;]*m//g'; }
@@ -46,6 +46,19 @@ for width in 80 120 200; do
     is "$width columns: no NQN is cut off" "$(nqn_of SUBSYSTEM)" "${subsystem}nqn.2026-11.org.example:a"
     like "$width columns: the total" "$(plain)" "2 keys listed\\.$"
 done
+# The other screens: what is for people is wrapped between words. NQNs, identities and commands to copy are not.
+variables="SYSTEMD_PAGER="
+for words in "show $id" status "slot list" "controllers" help "help list" doctor; do
+    read -ra command <<<"$words"
+    for width in 80 120 200; do
+        screen "$width" "${command[@]}"
+        is "$width columns: ${command[*]//$id/ID}: no line is longer" \
+            "$(plain | awk -v w="$width" 'length > w && !/^ *(->|(Host|Subsystem) NQN:|Identity:)/')" ""
+    done
+done
+variables=
+screen 80 show "$id"
+like "80 columns: show: an identity is not cut off" "$(plain)" "NVMe1R01 $HOST $subsystem [A-Za-z0-9+/]{43}="
 screen 200 list
 is "200 columns: one line for each key" "$(plain | grep -cE '^[0-9a-f]{16} .* nqn\.')" 2
 

@@ -7,6 +7,8 @@
 #include "nvme-keyctl/doctor/output.h"
 
 #define COLOUR_OFF "\033[0m"
+/* Text is not wrapped into a column that is narrower. */
+#define WORDS_MIN 20
 
 static const char *colour_of(DoctorResult result)
 {
@@ -16,23 +18,44 @@ static const char *colour_of(DoctorResult result)
     return colours[result];
 }
 
-static void print_line(const DoctorLine *line, FILE *f, bool colours, int width)
+/* Prints text from column indent on, in lines that end before columns if that leaves room for
+ * words. */
+static void print_wrapped(FILE *f, const char *text, int indent, unsigned columns)
 {
-    (void)fprintf(f, "%s%-4s%s  %-*s  %s\n", colours ? colour_of(line->result) : "",
+    size_t room = columns > (unsigned)indent + WORDS_MIN ? columns - (unsigned)indent : SIZE_MAX;
+
+    while (strlen(text) > room) {
+        const char *end = memrchr(text, ' ', room + 1);
+
+        if (!end)
+            end = strchrnul(text, ' ');
+        if (*end == '\0')
+            break;
+        (void)fprintf(f, "%.*s\n%*s", (int)(end - text), text, indent, "");
+        text = end + 1;
+    }
+    (void)fprintf(f, "%s\n", text);
+}
+
+/* A remedy is a command to copy, so it is left in one line. */
+static void print_line(const DoctorLine *line, FILE *f, bool colours, unsigned columns, int width)
+{
+    (void)fprintf(f, "%s%-4s%s  %-*s  ", colours ? colour_of(line->result) : "",
                   doctor_result_to_string(line->result), colours ? COLOUR_OFF : "", width,
-                  line->check, line->text);
+                  line->check);
+    print_wrapped(f, line->text, width + 8, columns);
     if (line->remedy)
         (void)fprintf(f, "%*s  -> %s\n", width + 6, "", line->remedy);
 }
 
-void doctor_print(const Doctor *d, FILE *f, bool colours, bool legend)
+void doctor_print(const Doctor *d, FILE *f, bool colours, bool legend, unsigned columns)
 {
     size_t width = 0;
 
     for (size_t i = 0; i < d->n_lines; i++)
         width = CONST_MAX(width, strlen(d->lines[i].check));
     for (size_t i = 0; i < d->n_lines; i++)
-        print_line(&d->lines[i], f, colours, (int)width);
+        print_line(&d->lines[i], f, colours, columns, (int)width);
     if (legend)
         (void)fprintf(f, "\n%zu ok, %zu warning%s, %zu failure%s.\n", d->counts[DOCTOR_OK],
                       d->counts[DOCTOR_WARN], d->counts[DOCTOR_WARN] == 1 ? "" : "s",
