@@ -21,7 +21,7 @@ tree, directory = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
 LIST = tree / "tests/integration/examples-elsewhere"
 BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.S | re.M)
 FOLDERS = {"vm": "tests/vm/scenarios/{}.sh", "guest": "tests/vm/guest/{}.sh", "unit": "tests/unit/test-{}.c",
-           "suite": "tests/suites/{}", "here": "{}"}
+           "fleet": "tests/fleet/test-{}.sh", "suite": "tests/suites/{}", "here": "{}"}
 wrong = []
 
 
