@@ -85,7 +85,7 @@ for page in pages:
             last = None
             continue
         last = None
-        if language in ("c", "diff", "json"):
+        if language in ("c", "diff", "ini", "json"):
             continue
         first = body.splitlines()[0]
         if re.match(r"\[(Manager|Keyring|Store)\]", first):
