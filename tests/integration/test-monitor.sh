@@ -4,6 +4,7 @@
 # nvme-keyctl monitor: events in their order, for people and for programs, and no effect on others.
 . "$(dirname "$0")/lib.sh"
 
+printf '[Keyring]\nStandIn=yes\n' >"$conf"
 daemon_start
 
 # watch OUTPUT [OPTION...]: begins to watch, and waits until the service has replied.
@@ -31,6 +32,24 @@ check "JSON: the same events" saw json '"kind":"withdrawn"'
 is "JSON: those since its start, in order" \
     "$(sed '1s/^/[/; $!s/$/,/; $s/$/]/' "$tmp/json" | json '[e["kind"] for e in o]')" "['removed', 'withdrawn']"
 check "no event says anything of the PSK" bash -c "! grep -q NVMeTLSkey '$tmp/text' '$tmp/json'"
+
+# --- the life of a key, and what others do to it
+
+old=$(add one t --role=target)
+new=$(ctl rotate "$old" --generate)
+check "rotate: the new key has switched" saw text "switched +$new "
+check "rotate: the old key is retired" saw text "retired +$old "
+check "revoke" ctl revoke "$old"
+check "a key is revoked" saw text "revoked +$old "
+keyctl clear "$(ring)"
+check "a key is put back" saw text "put_back +$new "
+# The kernel of a host may use either; a target looks for the one that is offered.
+add three h >/dev/null
+keyctl padd user "NVMe1R01 $HOST nqn.2026-11.org.example:h xHAzkPd1F0wDt4yXIEcMLGYjqV2lZtV8Cc0hUhVUnXA=" "$(ring)" \
+    <<<"of another program" >/dev/null
+check "a foreign key is seen" saw text "foreign +.*example:h"
+ctl probe "$new" --address=192.0.2.1 >/dev/null 2>&1
+check "a target has been probed" saw text "probed +$new .*192\.0\.2\.1"
 
 kill "$first"
 wait "$first"
