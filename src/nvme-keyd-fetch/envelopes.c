@@ -72,13 +72,15 @@ static int find_or_add(Envelopes *e, const char *name, Envelope **ret)
     return 0;
 }
 
-/* Forgets the revision that was there. One that waits is left to nvme-keyd. */
+/* Removes what is left of the revision that was there: the newest counts alone, so files of a
+ * service that does not look into the inbox stay few. If it is just reading this one, it goes on
+ * with that. */
 static void drop_file(const Envelopes *e, Envelope *envelope)
 {
     FetchInboxName file;
 
     fetch_inbox_name(envelope->name, envelope->revision, file);
-    if (envelope->has_file && fetch_inbox_look(e->inbox, file, envelope->reason) == INBOX_REFUSED)
+    if (envelope->has_file)
         fetch_inbox_remove(e->inbox, file);
     envelope->reason[0] = '\0';
     envelope->has_file = false;

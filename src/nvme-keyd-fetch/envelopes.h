@@ -19,8 +19,8 @@ DEFINE_CLEANUP(Envelopes, envelopes_free)
 /* True if this revision is known. */
 bool envelopes_has(const Envelopes *e, const char *name, uint64_t revision);
 
-/* Puts an envelope into the inbox and remembers it. The file of an older revision that was refused
- * is removed. Returns -ENOSPC past FETCH_ENVELOPES_MAX names, or the error of fetch_inbox_put(). */
+/* Puts an envelope into the inbox and remembers it. The file of an older revision is removed.
+ * Returns -ENOSPC past FETCH_ENVELOPES_MAX names, or the error of fetch_inbox_put(). */
 int envelopes_pass(Envelopes *e, const char *name, uint64_t revision, const void *data, size_t size)
     _must_check_;
 

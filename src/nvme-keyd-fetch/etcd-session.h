@@ -64,6 +64,7 @@ struct Source {
 
     Wanted wanted[FETCH_ENVELOPES_MAX]; /* the last one is next */
 
+    unsigned pages;    /* of names, in this list */
     unsigned failures; /* in a row */
     unsigned restarts; /* of the session, without a failure */
     EtcdKey envelopes; /* with a slash at the end */

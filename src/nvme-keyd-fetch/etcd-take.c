@@ -70,15 +70,17 @@ static void on_page(Source *s, const EtcdReply *reply)
 {
     EtcdHeader header;
     bool more = false;
-    size_t before = s->n_wanted;
 
     if (!reply->is_good) {
         session_fault(s, reply->fault, reply->why);
         return;
     }
-    if (etcd_answer_range(reply->text, reply->size, want, s, &header, &more) < 0 ||
-        (more && s->n_wanted == before && s->page[0] == '\0')) {
+    if (etcd_answer_range(reply->text, reply->size, want, s, &header, &more) < 0) {
         session_fail(s, "its list of envelopes makes no sense");
+        return;
+    }
+    if (more && ++s->pages == FETCH_PAGES_MAX) {
+        session_fail(s, "its list of envelopes does not end");
         return;
     }
     if (s->listing.revision == 0)
@@ -95,6 +97,7 @@ static void list(Source *s)
         s->is_listing = true;
         s->listing = (EtcdHeader){.revision = 0};
         s->n_wanted = 0;
+        s->pages = 0;
         (void)snprintf(s->page, sizeof(s->page), "%s", s->envelopes);
     }
     session_post(s, "/v3/kv/range",

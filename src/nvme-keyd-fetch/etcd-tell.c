@@ -24,7 +24,7 @@ static void on_lease(Source *s, const EtcdReply *reply)
 {
     uint64_t id, ttl;
 
-    if (!reply->is_good && reply->fault == ETCD_FAULT_LEASE) {
+    if (!reply->is_good && reply->fault == ETCD_FAULT_LEASE && s->lease != 0) {
         s->lease = 0;
         return;
     }
@@ -32,7 +32,7 @@ static void on_lease(Source *s, const EtcdReply *reply)
         session_fault(s, reply->fault, reply->why);
         return;
     }
-    if (etcd_answer_lease(reply->text, reply->size, &id, &ttl) < 0) {
+    if (etcd_answer_lease(reply->text, reply->size, &id, &ttl) < 0 || (ttl == 0 && s->lease == 0)) {
         session_fail(s, "its answer about the lease makes no sense");
         return;
     }
@@ -57,9 +57,10 @@ static bool is_denied(Source *s, const EtcdReply *reply, const char *key)
 
 static void on_present(Source *s, const EtcdReply *reply)
 {
-    if (!reply->is_good && reply->fault == ETCD_FAULT_LEASE)
+    if (!reply->is_good && reply->fault == ETCD_FAULT_LEASE) {
         s->lease = 0;
-    else if (reply->is_good || is_denied(s, reply, s->presence))
+        session_restart(s, reply->why);
+    } else if (reply->is_good || is_denied(s, reply, s->presence))
         s->is_present = true;
     else
         session_fault(s, reply->fault, reply->why);

@@ -30,7 +30,7 @@ void fetch_inbox_close(FetchInbox *i);
 int fetch_inbox_put(const FetchInbox *i, const FetchInboxName name, const void *data, size_t size)
     _must_check_;
 
-/* Removes an envelope that was refused, with its reason. */
+/* Removes an envelope, and the reason why it was refused, if they are there. */
 void fetch_inbox_remove(const FetchInbox *i, const FetchInboxName name);
 
 typedef enum FetchInboxState {

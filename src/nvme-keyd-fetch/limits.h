@@ -10,8 +10,8 @@
 /* A line of the configuration has up to 200 bytes. */
 #define FETCH_VALUE_MAX 200
 
-/* Envelopes of one machine. An envelope has up to 64 keys. */
-#define FETCH_ENVELOPES_MAX 1024
+/* Envelopes of one machine: a target has one for each of its hosts. */
+#define FETCH_ENVELOPES_MAX 2048
 /* A name becomes the name of a file, with ".reason" after it. */
 #define FETCH_NAME_MAX 200
 /* In PEM; ENVELOPE_SIZE_MAX bytes in DER become a third more. */
@@ -21,6 +21,8 @@
 
 /* Names of envelopes that are asked for at once, each of up to 800 bytes in an answer. */
 #define FETCH_PAGE 500
+/* A list that has more pages has no end. */
+#define FETCH_PAGES_MAX 64
 /* The answers: such a page, or one envelope in base64 and what is around it. */
 #define FETCH_ANSWER_MAX ((size_t)512 * 1024)
 /* etcd cuts what it has to say in a watch into parts of 1.5 MiB, which are 2 MiB in base64. */
@@ -53,5 +55,5 @@
 #define FETCH_LOOK_USEC (60 * USEC_PER_SEC)
 /* Its answer comes at once, unless it waits for a TPM to open the store. */
 #define FETCH_LIST_USEC (2 * USEC_PER_SEC)
-/* etcd takes 1.5 MiB; a report of so many bytes has some 500 keys. */
-#define FETCH_REPORT_MAX ((size_t)256 * 1024)
+/* docs/FLEET.md allows as much; etcd takes 1.5 MiB. */
+#define FETCH_REPORT_MAX ((size_t)1024 * 1024)

@@ -119,6 +119,8 @@ class Gateway(http.server.BaseHTTPRequestHandler):
                 self.wfile.write(b"x" * 65536)
         elif now == "garbage":
             self.answer(b"\xff\xfe{}")
+        elif now == "more-forever":
+            self.answer({"header": header(), "more": True})
         elif now == "html":
             self.answer("<html>Bad Gateway</html>", 502)
         elif now == "redirect":
@@ -149,7 +151,10 @@ class Gateway(http.server.BaseHTTPRequestHandler):
         self.answer({"header": header()})
 
     def lease_grant(self, body, now):
-        self.answer({"header": header(), "ID": "4711", "TTL": body["TTL"]})
+        reply = {"header": header(), "ID": "4711"}
+        if now != "no-lease":
+            reply["TTL"] = body["TTL"]
+        self.answer(reply)
 
     def lease_keepalive(self, body, now):
         if now == "stall-member":
