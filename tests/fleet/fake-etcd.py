@@ -3,7 +3,8 @@
 """usage: fake-etcd.py DIRECTORY - speaks as much of etcd's JSON gateway as nvme-keyd-fetch needs, and misbehaves
 as the file DIRECTORY/mode says.
 
-DIRECTORY/port gets the port. A line "put NAME TEXT" of DIRECTORY/commands sets an envelope, "revision N" the revision.
+DIRECTORY/port gets the port. A line "put NAME TEXT" of DIRECTORY/commands sets an envelope, "hide NAME TEXT" one
+whose event is compacted, "revision N" the revision.
 DIRECTORY/requests gets the path of each request and the mode at that time. A watch ends when the mode changes.
 """
 
@@ -50,7 +51,8 @@ def run_commands():
                     text = "x" * int(rest[2]) if rest[1] == "bytes" else rest[1]
                     kv = {"key": b64(key), "mod_revision": str(state["revision"]), "value": b64(text)}
                     state["kvs"][key] = kv
-                    state["events"].append((state["revision"], kv))
+                    if word == "put":
+                        state["events"].append((state["revision"], kv))
             state["lines"] = len(lines)
         time.sleep(0.05)
 

@@ -93,13 +93,18 @@ survives stall-range "no answer" "[Tt]imed out|[Tt]imeout"
 is "100 MB are not kept: at most 32 MB of memory" "$((peak <= 32 * 1024 ? 1 : 0))" 1
 diag "peak: $peak KiB"
 
+put restarted all
 fetch_stop
 start
 log_mark
+comes "before the compaction" restarted all
+echo "hide hidden in-the-list" >>"$fake/commands"
+sleep 0.3
 echo compacted >"$fake/mode"
 logs "compaction: says so" "is compacted"
+comes "compaction: what the watch cannot bring comes by the list" hidden in-the-list
 put after compaction
-comes "compaction: lists and goes on" after compaction
+comes "compaction: and the watch goes on" after compaction
 echo "revision 5" >>"$fake/commands"
 put restored back
 echo half-line >"$fake/mode"
@@ -119,12 +124,17 @@ wait_for 10 grep -q '^/v3/watch token-ended token.token-ended$' "$fake/requests"
 result $? "with the new token"
 survives token-never "invalid auth token"
 survives denied-put "permission denied"
+presences() { grep -c '/presence ' "$fake/puts"; }
+had=$(presences)
 echo lease-ended >"$fake/mode"
 grants() { grep -c '/v3/lease/grant lease-ended' "$fake/requests"; }
 got_grant() { [ "$(grants)" -gt 0 ]; }
 wait_for 20 got_grant
 result $? "a lease that has ended is granted again"
 echo good >"$fake/mode"
+is_present_again() { [ "$(presences)" -gt "$had" ]; }
+wait_for 20 is_present_again
+result $? "and presence is put under it"
 
 if [ -n "${LONG-}" ]; then
     survives stall-line "stopped in the middle of a line" "stopped in the middle" 90
