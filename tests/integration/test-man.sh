@@ -93,6 +93,24 @@ same "nvme-keyctl: options of each command in the completion" "$(options_by_comm
 same "nvme-keyctl: commands in the completion" "$names" \
     "$(bash -c '. "$1"; declare -A options; _nvme_keyctl_options; printf "%s\n" "${!options[@]}"' - "$TOP/shell-completion/bash/nvme-keyctl")"
 
+# Commands in running text: "nvme-keyctl VERB --option", on one line.
+by_command=$(options_by_command)
+mentioned=$(
+    grep -ohE '`nvme-keyctl [a-z][^`]*`' "$TOP/README.md" "$TOP"/docs/*.md | tr -d '`'
+    grep -ohE '\*nvme-keyctl [a-z][^*]*\*' "$MAN"/*.scd | tr -d '*'
+)
+unknown=$(while read -r _ verb sub rest; do
+    verb=${verb%[,;]} name=${verb%[,;]}
+    ! grep -qxF "$verb $sub" <<<"$names" || name="$verb $sub"
+    grep -qxF -- "$name" <<<"$names" || [ "$name" = help ] || { echo "$name" && continue; }
+    for word in $sub $rest; do
+        [[ $word =~ ^(--[a-z0-9-]+=?) ]] || continue
+        grep -qxE -- "($name )?${BASH_REMATCH[1]}([A-Z|a-z]+)?" <<<"$by_command"$'\n'"$common" || echo "$name ${BASH_REMATCH[1]}"
+    done
+done <<<"$mentioned" | sort -u)
+[ -n "$mentioned" ] && [ -z "$unknown" ]
+result $? "nvme-keyctl: commands and options in running text exist${unknown:+: not ${unknown//$'\n'/, }}"
+
 same "nvme-keyctl: exit codes" \
     "$(sed -n 's/^ *EXIT_[A-Z_]* = \([0-9]*\),.*/\1/p' "$SRC/basic/exit-code.h")" \
     "$(section nvme-keyctl.1 'EXIT STATUS' | sed -n 's/^|.*\*\([0-9]*\)\*$/\1/p')"
