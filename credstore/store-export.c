@@ -5,8 +5,7 @@
 #include "credstore/limits.h"
 #include "credstore/store-private.h"
 
-/* Makes a store with some of the records of another: their lines as they are, after a head of its
- * own. */
+/* Makes a store with records of another: their lines as they are, after a head of its own. */
 
 /* A piece has at most this much of the head, which grows with the index, because each peer that
  * does not read holds one piece. */
@@ -37,46 +36,63 @@ StoreExport *store_export_free(StoreExport *e)
     return NULL;
 }
 
-/* Makes the header from that of the store, with the members of an export. */
-static int make_head(StoreExport *e, const Store *s)
+static size_t count_size(const StoreExport *e)
 {
-    Header header = s->header;
-    int r;
+    size_t size = e->head_size;
 
-    header.counter = (RollbackCounter){.present = false};
-    header.n_orphans = 0;
-    r = store_make_id((HEADER_ID_SIZE - 1) / 2, header.image);
-    return r < 0 ? r
-                 : store_format_head(s, &header, e->records, e->n_records, &e->head, &e->head_size);
+    for (size_t i = 0; i < e->n_records; i++)
+        size += e->records[i]->size;
+    return size;
 }
 
-int store_export_new(Store *s, StoreChoose choose, void *userdata, StoreExport **ret)
+/* choose: NULL for all. max: of the text. */
+static int make(const Store *s, const Header *header, StoreChoose choose, void *userdata,
+                size_t max, StoreExport **ret)
 {
-    _cleanup_(store_export_freep) StoreExport *e = NULL;
-    size_t total;
+    _cleanup_(store_export_freep) StoreExport *e = calloc(1, sizeof(*e));
     int r;
 
-    if (store_is_export(s))
-        return -EROFS;
-    e = calloc(1, sizeof(*e));
     if (!e)
         return -ENOMEM;
     e->records = calloc(s->n_records + 1, sizeof(*e->records));
     if (!e->records)
         return -ENOMEM;
     for (size_t i = 0; i < s->n_records; i++)
-        if (s->records[i]->public.error == 0 && choose(&s->records[i]->public, userdata))
+        if (s->records[i]->public.error == 0 &&
+            (!choose || choose(&s->records[i]->public, userdata)))
             e->records[e->n_records++] = record_share(s->records[i]);
-    r = make_head(e, s);
+    r = store_format_head(s, header, e->records, e->n_records, &e->head, &e->head_size);
     if (r < 0)
         return r;
-    total = e->head_size;
-    for (size_t i = 0; i < e->n_records; i++)
-        total += e->records[i]->size;
-    if (total > STORE_EXPORT_MAX)
+    if (count_size(e) > max)
         return -E2BIG;
     *ret = TAKE_PTR(e);
     return 0;
+}
+
+int store_export_new(Store *s, StoreChoose choose, void *userdata, StoreExport **ret)
+{
+    Header header = s->header;
+    int r;
+
+    if (store_is_export(s))
+        return -EROFS;
+    header.counter = (RollbackCounter){.present = false};
+    header.n_orphans = 0;
+    r = store_make_id((HEADER_ID_SIZE - 1) / 2, header.image);
+    return r < 0 ? r : make(s, &header, choose, userdata, STORE_EXPORT_MAX, ret);
+}
+
+int store_backup_new(Store *s, StoreExport **ret)
+{
+    if (store_is_export(s))
+        return -EROFS;
+    return make(s, &s->header, NULL, NULL, STORE_FILE_MAX, ret);
+}
+
+size_t store_export_count(const StoreExport *e)
+{
+    return e->n_records;
 }
 
 bool store_export_next(StoreExport *e, const char **ret, size_t *ret_size)

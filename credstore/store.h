@@ -244,8 +244,15 @@ typedef struct StoreExport StoreExport;
  * is an export itself, -E2BIG past STORE_EXPORT_MAX, -ENOMEM, -EIO. */
 typedef bool (*StoreChoose)(const StoreRecord *record, void *userdata);
 int store_export_new(Store *s, StoreChoose choose, void *userdata, StoreExport **ret) _must_check_;
+/* Makes the text of a backup: the store as it is, without its broken records. A backup is a store,
+ * with the rollback counter of its time. Returns -EROFS, -E2BIG past STORE_FILE_MAX, -ENOMEM, -EIO.
+ */
+int store_backup_new(Store *s, StoreExport **ret) _must_check_;
 StoreExport *store_export_free(StoreExport *e);
 DEFINE_CLEANUP(StoreExport, store_export_free)
+
+/* The number of records in the text. */
+size_t store_export_count(const StoreExport *e);
 
 /* Returns the next piece of the text, of the head or one record, borrowed from the export; false if
  * there is none left. */

@@ -98,6 +98,8 @@ int cli_resolve_slot(Options *o);
 void cli_print_warnings(json_object *reply);
 /* Prints that a call has made the store, and how to add a recovery key. */
 void cli_print_new_store(json_object *reply);
+/* Warns of n keys that a call has stored, but could not publish; nothing for 0. */
+void cli_print_unpublished(uint64_t n);
 
 /* verb-life.c: adds --at= or --in= to the parameters of a call, except for now. Returns an exit
  * code.
@@ -162,6 +164,7 @@ int cli_adopt(const Options *o, bool all);
 /* Verbs, one file for each group; usage and options are in main.c. */
 int verb_add(const Options *o);
 int verb_adopt(const Options *o);
+int verb_backup(const Options *o);
 int verb_controllers(const Options *o);
 int verb_envelope_issuer(const Options *o);
 int verb_envelope_seal(const Options *o);
@@ -180,6 +183,7 @@ int verb_activate(const Options *o);
 int verb_retire(const Options *o);
 int verb_revoke(const Options *o);
 int verb_remove(const Options *o);
+int verb_restore(const Options *o);
 int verb_rotate(const Options *o);
 int verb_schedule_run(const Options *o);
 int verb_schedule_set(const Options *o);

@@ -11,11 +11,12 @@
 #include "basic/json.h"
 #include "basic/text.h"
 #include "nvme-keyctl/cli.h"
+#include "nvme-keyctl/output.h"
 
-/* store image: writes a store for a boot image, once all of it has arrived. */
+/* store image and backup: write a sealed store once all of it has arrived. */
 
 typedef struct Export {
-    char *dir;
+    char *dir;    /* of store image */
     FILE *memory; /* writes text */
     char *text;
     size_t size;
@@ -98,7 +99,18 @@ static int fetch(const Options *o, Export *e)
     return cli_call_more(o, "StoreImage", TAKE_PTR(parameters), take_piece, e);
 }
 
-/* The file gets its name when it is complete. */
+/* The file gets its name when it is complete; until then it has another one. */
+static int write_file(int dirfd, const char *temporary, const char *name, const Export *e)
+{
+    int r = io_write_file_at(dirfd, temporary, e->text, e->size);
+
+    if (r == 0 && renameat(dirfd, temporary, dirfd, name) < 0) {
+        r = -errno;
+        (void)unlinkat(dirfd, temporary, 0);
+    }
+    return r < 0 ? r : io_sync_dir(dirfd);
+}
+
 static int write_store(const Export *e)
 {
     _cleanup_(closep) int fd = -EBADF;
@@ -110,11 +122,7 @@ static int write_store(const Export *e)
     fd = open(e->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     r = fd < 0 || fchmod(fd, 0700) < 0 ? -errno : 0;
     if (r == 0)
-        r = io_write_file_at(fd, "store.new", e->text, e->size);
-    if (r == 0 && renameat(fd, "store.new", fd, "store") < 0) {
-        r = -errno;
-        (void)unlinkat(fd, "store.new", 0);
-    }
+        r = write_file(fd, "store.new", "store", e);
     if (r < 0 && made)
         (void)rmdir(e->dir);
     return r;
@@ -130,7 +138,8 @@ static int put_in_place(Export *e)
     return r < 0 ? fail_to_make(e, -r) : EXIT_OK;
 }
 
-static int print_result(const Options *o, const Export *e)
+/* where: the place of the keys. */
+static int print_result(const Options *o, const Export *e, const char *where)
 {
     uint64_t keys, broken;
 
@@ -140,7 +149,7 @@ static int print_result(const Options *o, const Export *e)
     if (o->json != JSON_OFF)
         cli_print_json(o, e->result);
     else if (o->legend)
-        printf("%llu keys in %s\n", (unsigned long long)keys, e->dir);
+        printf("%llu keys in %s\n", (unsigned long long)keys, where);
     if (broken > 0)
         (void)cli_fail(EXIT_OK, "warning: %llu keys are broken and left out, see nvme-keyctl list",
                        (unsigned long long)broken);
@@ -155,7 +164,68 @@ int verb_store_image(const Options *o)
     if ((r = check_dir(o->arguments[0], &e)) != EXIT_OK || (r = fetch(o, &e)) != EXIT_OK ||
         (r = put_in_place(&e)) != EXIT_OK)
         return r;
-    return print_result(o, &e);
+    return print_result(o, &e, e.dir);
+}
+
+static int fail_to_back_up(const char *path, int error)
+{
+    return cli_fail(EXIT_OTHER, "cannot make %s: %s", path, strerror(error));
+}
+
+/* A backup replaces an older one as a whole. */
+static int check_place(const char *path)
+{
+    struct stat st;
+
+    if (strcmp(path, "-") == 0)
+        return isatty(STDOUT_FILENO)
+                   ? cli_fail(EXIT_USAGE, "a backup is not for a terminal: redirect it, or give "
+                                          "the name of a file")
+                   : EXIT_OK;
+    if (lstat(path, &st) < 0)
+        return errno == ENOENT ? EXIT_OK : fail_to_back_up(path, errno);
+    return S_ISREG(st.st_mode) ? EXIT_OK
+                               : cli_fail(EXIT_CONFLICT, "%s is not a regular file", path);
+}
+
+static int write_backup(const Export *e, const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    _cleanup_(freep) char *dir = slash ? strndup(path, (size_t)(name - path)) : strdup("."),
+                          *temporary = NULL;
+    _cleanup_(closep) int fd = -EBADF;
+
+    if (!dir || asprintf(&temporary, ".%s.new", name) < 0)
+        return -ENOMEM;
+    fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? -errno : write_file(fd, temporary, name, e);
+}
+
+int verb_backup(const Options *o)
+{
+    _cleanup_(export_done) Export e = {.dir = NULL};
+    const char *path = o->arguments[0];
+    bool is_output = strcmp(path, "-") == 0;
+    int r = check_place(path);
+
+    if (r == EXIT_OK && is_output && o->json != JSON_OFF)
+        r = cli_fail(EXIT_USAGE, "--json= needs a file for the backup");
+    if (r != EXIT_OK)
+        return r;
+    e.memory = open_memstream(&e.text, &e.size);
+    if (!e.memory)
+        return cli_out_of_memory();
+    r = cli_call_more(o, "Backup", NULL, take_piece, &e);
+    if (r != EXIT_OK)
+        return r;
+    if (fflush(e.memory) != 0)
+        return cli_out_of_memory();
+    if (is_output) {
+        r = io_write_all(STDOUT_FILENO, e.text, e.size);
+        return r < 0 ? cli_fail(EXIT_OTHER, "standard output %s", output_error_text(r)) : EXIT_OK;
+    }
+    r = write_backup(&e, path);
+    return r < 0 ? fail_to_back_up(path, -r) : print_result(o, &e, path);
 }
 
 /* Removes the rollback counter of a store that is gone. */

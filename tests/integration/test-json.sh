@@ -93,9 +93,12 @@ json_of "slot list"
 json_of "slot add" recovery --comment=safe
 slot=$(json 'o["slot"]["id"]' <<<"$out")
 json_of "slot reseal" "$slot"
+json '"\n" + o["recoveryKey"]' <<<"$out" >"$tmp/recovery"
 json_of "slot reseal"
 mkdir -m 700 "$tmp/image"
 json_of "store image" "$tmp/image"
+json_of backup "$tmp/backup"
+json_of restore "$tmp/backup" --key-file="$tmp/recovery" --force
 json_of "slot remove" "$slot"
 
 keyctl_pair=(--issuer=i.pem --issuer-key=i.key --hostnqn="$HOST" --subsysnqn="$SUBSYSTEM" --to=i.pem)

@@ -98,6 +98,9 @@ base = {
     "RemoveCounter": {"index": 0x01800000},
     "Unlock": {"recoveryKey": "0"},
     "StoreImage": {},
+    "Backup": {},
+    "StageBackup": {"offset": 1, "content": "x"},
+    "Restore": {"recoveryKey": "0"},
 }
 
 
@@ -309,7 +312,7 @@ chmod 644 "$tmp/nobody.py" "$tmp/varlink.py"
 chmod 755 "$tmp"
 chmod 666 "$varlink"
 methods=(org.varlink.service.GetInfo)
-for method in Add Adopt Generate Import List Describe Rotate Activate Revert Retire Revoke Remove Probe Export StoreImage Sync Status; do
+for method in Add Adopt Generate Import List Describe Rotate Activate Revert Retire Revoke Remove Probe Export StoreImage Backup StageBackup Restore Sync Status; do
     methods+=("org.nvmekeyd.Manager.$method")
 done
 relay setpriv --reuid=65534 --regid=65534 --clear-groups \

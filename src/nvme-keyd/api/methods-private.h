@@ -52,8 +52,13 @@ int methods_try(VarlinkCall *call, Manager *m, const char *id, const ProbeTarget
 /* Export, of one key in the clear. */
 int method_export(VarlinkCall *call, json_object *p, void *userdata);
 
-/* StoreImage. */
+/* methods-image.c */
 int method_store_image(VarlinkCall *call, json_object *p, void *userdata);
+int method_backup(VarlinkCall *call, json_object *p, void *userdata);
+
+/* methods-restore.c */
+int method_stage_backup(VarlinkCall *call, json_object *p, void *userdata);
+int method_restore(VarlinkCall *call, json_object *p, void *userdata);
 
 /* methods-life.c */
 int method_rotate(VarlinkCall *call, json_object *p, void *userdata);
@@ -106,3 +111,6 @@ int methods_add_made(json_object *reply, Manager *m) _must_check_;
 int method_remove_slot(VarlinkCall *call, json_object *p, void *userdata);
 int method_remove_counter(VarlinkCall *call, json_object *p, void *userdata);
 int method_unlock(VarlinkCall *call, json_object *p, void *userdata);
+/* Reads the member recoveryKey. Without a key in *ret it has replied, and the caller returns its
+ * result. */
+int methods_read_recovery_key(VarlinkCall *call, json_object *p, Secret **ret) _must_check_;

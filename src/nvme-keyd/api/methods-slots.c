@@ -547,20 +547,27 @@ static int reply_mistyped(VarlinkCall *call, int error, unsigned group)
     return reply_wrong_key(call, message);
 }
 
-int method_unlock(VarlinkCall *call, json_object *p, void *userdata)
+int methods_read_recovery_key(VarlinkCall *call, json_object *p, Secret **ret)
 {
-    _cleanup_(secret_freep) Secret *key = NULL;
-    _cleanup_(freep) char *detail = NULL;
-    Manager *m = userdata;
     unsigned group = 0;
     const char *text;
     int r;
 
     if (json_get_string(p, "recoveryKey", &text) <= 0)
         return varlink_call_invalid_parameter(call, "recoveryKey");
-    r = recovery_key_parse(text, strlen(text), &key, &group);
-    if (r < 0)
-        return reply_mistyped(call, r, group);
+    r = recovery_key_parse(text, strlen(text), ret, &group);
+    return r < 0 ? reply_mistyped(call, r, group) : 0;
+}
+
+int method_unlock(VarlinkCall *call, json_object *p, void *userdata)
+{
+    _cleanup_(secret_freep) Secret *key = NULL;
+    _cleanup_(freep) char *detail = NULL;
+    Manager *m = userdata;
+    int r = methods_read_recovery_key(call, p, &key);
+
+    if (!key)
+        return r;
     r = vault_unlock(manager_vault(m), key, &detail);
     if (r == -ENOENT || r == -EKEYREJECTED)
         return reply_wrong_key(call, detail);

@@ -392,6 +392,8 @@ static const char *const activate_parameters[] = {
 static const char *const remove_slot_parameters[] = {"id", "force", NULL};
 static const char *const remove_counter_parameters[] = {"index", NULL};
 static const char *const unlock_parameters[] = {"recoveryKey", NULL};
+static const char *const stage_backup_parameters[] = {"offset", "content", NULL};
+static const char *const restore_parameters[] = {"recoveryKey", "force", NULL};
 static const char *const no_parameters[] = {NULL};
 
 static const VarlinkMethod methods[] = {
@@ -421,6 +423,11 @@ static const VarlinkMethod methods[] = {
     {"Export", VARLINK_METHOD_ROOT, method_export, id_parameters, gate_key},
     {"StoreImage", VARLINK_METHOD_ROOT | VARLINK_METHOD_MORE_REQUIRED, method_store_image,
      store_image_parameters, gate_store},
+    {"Backup", VARLINK_METHOD_ROOT | VARLINK_METHOD_MORE_REQUIRED, method_backup, no_parameters,
+     gate_store},
+    {"StageBackup", VARLINK_METHOD_ROOT, method_stage_backup, stage_backup_parameters, NULL},
+    {"Restore", VARLINK_METHOD_ROOT | VARLINK_METHOD_SENSITIVE, method_restore, restore_parameters,
+     gate_store},
     {"ListSlots", 0, method_list_slots, no_parameters, gate_store},
     {"AddSlot", VARLINK_METHOD_ROOT, method_add_slot, add_slot_parameters, gate_add_slot},
     {"ResealSlot", VARLINK_METHOD_ROOT, method_reseal_slot, reseal_slot_parameters, gate_store},

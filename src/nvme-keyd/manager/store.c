@@ -38,8 +38,11 @@ static int load_record(const StoreRecord *record, void *userdata)
 
 static int load_keys(Manager *m)
 {
-    int r = store_for_each(vault_store(m->vault), load_record, m);
+    int r;
 
+    /* A restored store has taken the place of an open one. */
+    key_table_remove_all(&m->keys, false);
+    r = store_for_each(vault_store(m->vault), load_record, m);
     if (r < 0)
         key_table_remove_all(&m->keys, false);
     manager_update_deadline(m);

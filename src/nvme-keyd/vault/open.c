@@ -207,13 +207,14 @@ bool vault_await(Vault *v)
     return r < 0;
 }
 
-static int find_by_recovery(const Vault *v, const Secret *key, Secret **ret, char **reterr_detail)
+int vault_find_by_recovery(const Vault *v, const Store *s, const Secret *key, Secret **ret,
+                           char **reterr_detail)
 {
     int r;
 
     if (v->rules.closed_ways & WAY_RECOVERY)
         return detail_set(reterr_detail, -EXDEV, "recovery: " WAY_CLOSED);
-    r = store_find_key_by_recovery(v->store, key, ret);
+    r = store_find_key_by_recovery(s, key, ret);
     if (r == -ENOENT)
         return detail_set(reterr_detail, r, "the store has no recovery key");
     if (r == -EKEYREJECTED)
@@ -229,9 +230,9 @@ static int find_to_unlock(Vault *v, const Secret *key, Secret **ret, char **rete
     if (v->state == VAULT_STATE_CLOSED)
         r = store_attach(v->state_dir, &v->store, reterr_detail);
     if (r == -ENOENT)
-        return detail_set(reterr_detail, -ENOMEDIUM, "there is no store yet");
+        return vault_no_store(reterr_detail);
     if (r == 0)
-        r = find_by_recovery(v, key, ret, reterr_detail);
+        r = vault_find_by_recovery(v, v->store, key, ret, reterr_detail);
     /* An attached store is locked, which would keep the next try out. */
     if (r < 0 && v->state == VAULT_STATE_CLOSED)
         v->store = store_close(v->store);

@@ -11,7 +11,7 @@
 /* The random index of a counter may be taken, but hardly so many of them. */
 #define COUNTER_TRIES 4
 
-static int no_store(char **reterr_detail)
+int vault_no_store(char **reterr_detail)
 {
     return detail_set(reterr_detail, -ENOMEDIUM, "there is no store yet");
 }
@@ -38,7 +38,7 @@ static int check_request(const Vault *v, const char *type, const char *replaces,
                          char **reterr_detail)
 {
     if (!vault_store(v))
-        return no_store(reterr_detail);
+        return vault_no_store(reterr_detail);
     if (!store_has_slot_type(type))
         return detail_set(reterr_detail, -EINVAL, "there are no slots of type \"%s\"", type);
     if (replaces && !store_find_slot(v->store, replaces))
@@ -162,7 +162,7 @@ int vault_remove_slot(Vault *v, const char *id, bool force, char **reterr_detail
     int r;
 
     if (!vault_store(v))
-        return no_store(reterr_detail);
+        return vault_no_store(reterr_detail);
     r = store_remove_slot(v->store, id, force);
     switch (r) {
     case 0:
@@ -189,7 +189,7 @@ int vault_slots(Vault *v, json_object **ret, char **reterr_detail)
     if (!s) {
         r = store_attach(v->state_dir, &attached, reterr_detail);
         if (r < 0)
-            return r == -ENOENT ? no_store(reterr_detail) : r;
+            return r == -ENOENT ? vault_no_store(reterr_detail) : r;
         s = attached;
     }
     *ret = json_object_get(store_slots(s));

@@ -10,8 +10,8 @@
 #include "nvme-keyd/vault/limits.h"
 #include "nvme-keyd/vault/vault.h"
 
-/* Shared by the files of the Vault: vault.c (states and requests), open.c, create.c, trust.c (is it
- * the right store), slots.c, counter.c. */
+/* Shared by the files of the Vault: vault.c (states and requests), open.c, create.c, restore.c,
+ * trust.c (is it the right store), slots.c, counter.c. */
 
 /* The top of vault.c has the transitions. */
 typedef enum VaultState {
@@ -91,6 +91,8 @@ void vault_run_next(Vault *v);
 
 /* Enters VAULT_STATE_OPENING or VAULT_STATE_CREATING, and starts the timer of VAULT_SLOW. */
 void vault_begin(Vault *v, VaultState state);
+/* Closes the store; waiting requests end with -ECANCELED. */
+void vault_close(Vault *v);
 /* CLOCK_MONOTONIC; a try that failed now may be repeated then. */
 uint64_t vault_retry_time(const Vault *v);
 
@@ -101,6 +103,10 @@ void vault_note_failure(Vault *v, char **detail, int error, const char *type, co
  * memory. */
 char *vault_explain(const char *type, int error);
 
+/* open.c: gets the key of an attached store by its recovery key. Returns as vault_unlock(). */
+int vault_find_by_recovery(const Vault *v, const Store *s, const Secret *key, Secret **ret,
+                           char **reterr_detail) _must_check_;
+
 /* trust.c: whether a store, or none (NULL), is the one that the rules expect. Returns 0, or
  * -EXDEV. */
 int vault_check_id(const Vault *v, const Store *s, char **reterr_detail) _must_check_;
@@ -110,6 +116,9 @@ int vault_start_counter_check(Vault *v, JobDone done) _must_check_;
 /* Judges the result of that job, which done got. Returns 0, or -EXDEV with a detail. */
 int vault_end_counter_check(Vault *v, int error, const Secret *output, const char *detail,
                             char **reterr_detail) _must_check_;
+
+/* slots.c: sets the detail for a store that is absent. Returns -ENOMEDIUM. */
+int vault_no_store(char **reterr_detail);
 
 /* slots.c, counter.c: start the first request. */
 int vault_start_sealing(Vault *v, char **reterr_detail) _must_check_;

@@ -16,6 +16,7 @@
  *     creating -- the header is written ------------------> open      VAULT_CREATED
  *     creating -- no slot type seals, or the disk fails --> closed    VAULT_FAILED
  *     closed, opening -- vault_unlock() ------------------> open      VAULT_OPENED
+ *     closed, opening, open -- vault_restore() -----------> open      VAULT_OPENED
  *     any ------- vault_set_rules() ----------------------> closed    VAULT_IDLE
  *     any ------- vault_fail() ---------------------------> closed
  *
@@ -67,7 +68,7 @@ static void stop(Vault *v)
     v->request_at_work = false;
 }
 
-static void close_vault(Vault *v)
+void vault_close(Vault *v)
 {
     stop(v);
     v->store = store_close(v->store);
@@ -80,7 +81,7 @@ Vault *vault_free(Vault *v)
 {
     if (!v)
         return NULL;
-    close_vault(v);
+    vault_close(v);
     free(v->detail);
     free(v->make_detail);
     free(v->counters_unseen);
@@ -91,7 +92,7 @@ Vault *vault_free(Vault *v)
 
 void vault_fail(Vault *v, int error)
 {
-    close_vault(v);
+    vault_close(v);
     v->error = error;
     v->retry_usec = vault_retry_time(v);
     free(v->detail);
@@ -117,7 +118,7 @@ void vault_set_rules(Vault *v, const VaultRules *rules)
     if (v->state == VAULT_STATE_OPEN && may_stay_open(v))
         stop(v); /* the job may have begun by the old rules */
     else
-        close_vault(v);
+        vault_close(v);
     vault_run_next(v);
     vault_notify(v, VAULT_IDLE);
 }

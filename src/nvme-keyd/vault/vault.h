@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <stdlib.h>
 #include <systemd/sd-event.h>
 
 #include "basic/macro.h"
@@ -108,6 +109,38 @@ bool vault_take_new(Vault *v);
 /* Warnings about that store, to be put by the caller: each slot type that could have sealed it but
  * failed, with the reason, and the lines of slot_warnings(). Returns -ENOMEM. */
 int vault_new_warnings(const Vault *v, json_object **ret) _must_check_;
+
+/*
+ * Backups.
+ */
+
+/* Makes the text of a backup of the store. *ret_broken: records that it lacks. Returns -ENOKEY for
+ * a store without a recovery key, -ENOMEDIUM (no store), as vault_require_writable(), or an error
+ * of store_backup_new(); with a detail. */
+int vault_backup(const Vault *v, StoreExport **ret, size_t *ret_broken, char **reterr_detail)
+    _must_check_;
+
+/* Writes a part of a backup aside; see staged_write(). With a detail. */
+int vault_stage(const Vault *v, uint64_t offset, const void *data, size_t size,
+                char **reterr_detail) _must_check_;
+
+typedef struct VaultRestored {
+    size_t records;
+    char *kept; /* path of the store that was replaced, to be freed; NULL if there was none */
+} VaultRestored;
+
+static inline void vault_restored_done(VaultRestored *r)
+{
+    free(r->kept);
+}
+
+/* Puts the backup that was staged into the place of the store, and opens it by its recovery key.
+ * force: even if that loses records, or some of the backup are broken. Keys that were published
+ * stay in the ring, for the handler to reconcile. Returns -EBADMSG (not a sound backup), -EEXIST
+ * (it would lose records), -ENOENT, -EKEYREJECTED, -EXDEV as vault_unlock(), -EBUSY (the store is
+ * being made), or an error of staged_install(); with a detail. Afterwards nothing is staged. */
+int vault_restore(Vault *v, const Secret *recovery_key, bool force, VaultRestored *ret,
+                  char **reterr_detail) _must_check_;
 
 /*
  * Slots.
