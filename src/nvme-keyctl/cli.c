@@ -16,6 +16,7 @@
 #include "psk/limits.h"
 #include "psk/nqn.h"
 #include "varlink/client.h"
+#include "varlink/frame.h"
 #include "varlink/json-wire.h"
 #include "varlink/message.h"
 
@@ -296,10 +297,16 @@ int cli_call_list(const Options *o, const char *method, const char *member, json
 
 void cli_print_json(const Options *o, json_object *object)
 {
-    int flags = JSON_C_TO_STRING_NOSLASHESCAPE |
-                (o->json == JSON_PRETTY ? JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED : 0);
+    _cleanup_(varlink_buffer_done) VarlinkBuffer b = VARLINK_BUFFER(SIZE_MAX);
+    int r = o->json == JSON_PRETTY ? varlink_json_append_pretty(&b, object)
+                                   : varlink_json_append(&b, object);
 
-    printf("%s\n", json_object_to_json_string_ext(object, flags));
+    if (r == 0)
+        r = varlink_buffer_append(&b, "\n", 1);
+    if (r == 0)
+        (void)fwrite(b.data + b.start, 1, varlink_buffer_size(&b), stdout);
+    else
+        (void)cli_fail(EXIT_OTHER, "cannot print the answer: %s", strerror(-r));
 }
 
 int cli_check_nqn(const Options *o, const char *name, const char *what)

@@ -17,6 +17,9 @@
 /* Of a terminal that does not know its width, such as a serial console. */
 #define DEFAULT_COLUMNS 80
 
+/* Static because standard output is: stdio gives no access to a buffer of its own. */
+static char buffer[BUFSIZ];
+
 int output_init(void)
 {
     /* The wrong mode on purpose, as glibc does for setuid programs: reading and writing fail. */
@@ -26,6 +29,7 @@ int output_init(void)
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", modes[fd] | O_NOCTTY) < 0)
             return -errno;
+    (void)setvbuf(stdout, buffer, isatty(STDOUT_FILENO) ? _IOLBF : _IOFBF, sizeof(buffer));
     return 0;
 }
 
@@ -87,8 +91,11 @@ int output_check_secret(const char *what)
 
 int output_flush(void)
 {
-    if (fflush(stdout) != 0)
-        return -errno;
+    int r = fflush(stdout) != 0 ? -errno : 0;
+
+    explicit_bzero(buffer, sizeof(buffer));
+    if (r < 0)
+        return r;
     /* An earlier write has consumed errno. */
     return ferror(stdout) ? -EIO : 0;
 }

@@ -10,7 +10,8 @@
  */
 
 /* Gives each of the descriptors 0, 1 and 2 that is closed a file on which reading or writing fails,
- * so that no socket gets its number. Returns 0 or an error. */
+ * so that no socket gets its number, and standard output a buffer that output_flush() can wipe.
+ * Returns 0 or an error. */
 int output_init(void) _must_check_;
 
 /* The width of the terminal that standard output is, or 0. */
@@ -21,7 +22,8 @@ unsigned output_columns(void);
  * that goes away is an error of output_flush() instead of a SIGPIPE. */
 int output_check_secret(const char *what) _must_check_;
 
-/* Flushes standard output. Returns 0, or an error for output_error_text(). */
+/* Flushes standard output, and wipes its buffer, which may hold a secret. Returns 0, or an error
+ * for output_error_text(). */
 int output_flush(void) _must_check_;
 
 /* An error of standard output in words, as a static string. */

@@ -215,7 +215,7 @@ static int print_key(const Options *o, json_object *reply)
     else
         printf("%s\n", id);
     if (o->json == JSON_OFF && json_get_string(reply, "psk", &psk) > 0)
-        printf("%s\n", psk);
+        (void)puts(psk);
     r = o->print_key ? output_flush() : 0;
     if (r < 0)
         return o->generate ? lost_rotation(o, key, id, r) : undo_generate(o, id, r);

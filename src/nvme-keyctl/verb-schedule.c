@@ -73,10 +73,12 @@ static int print_rotated(const Options *o, json_object *reply)
     int r;
 
     (void)json_get_object(reply, "key", &key);
-    if (o->print_key && !o->dry_run)
-        printf("%s %s %s\n", json_string_or(key, "hostNQN", "-"),
-               json_string_or(key, "subsystemNQN", "-"), json_string_or(reply, "psk", "-"));
-    else
+    if (o->print_key && !o->dry_run) {
+        printf("%s %s ", json_string_or(key, "hostNQN", "-"),
+               json_string_or(key, "subsystemNQN", "-"));
+        /* Not by printf(), which has a buffer of its own. */
+        (void)puts(json_string_or(reply, "psk", "-"));
+    } else
         printf("%s\n", json_string_or(key, "id", "-"));
     r = output_flush();
     if (r < 0 && o->print_key)

@@ -197,7 +197,10 @@ static int print_slot(const Options *o, json_object *reply, bool is_new)
     if (o->json != JSON_OFF)
         cli_print_json(o, reply);
     else
-        printf("%s\n%s%s", id, key ? key : "", key ? "\n" : "");
+        printf("%s\n", id);
+    /* Not by printf(), which has a buffer of its own. */
+    if (key && o->json == JSON_OFF)
+        (void)puts(key);
     if (key && o->json == JSON_OFF && o->columns > 0)
         qr_print(key);
     cli_print_new_store(reply);

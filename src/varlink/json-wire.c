@@ -152,40 +152,74 @@ int varlink_json_append_string(VarlinkBuffer *b, const char *s, size_t length)
     return r < 0 ? r : varlink_buffer_append(b, "\"", 1);
 }
 
-static int append_array(VarlinkBuffer *b, json_object *array)
-{
-    int r = varlink_buffer_append(b, "[", 1);
+/* The depth of a value in a text of many lines, or FLAT for a text of one. */
+#define FLAT (-1)
 
-    for (size_t i = 0; i < json_object_array_length(array) && r == 0; i++) {
-        if (i > 0)
-            r = varlink_buffer_append(b, ",", 1);
-        if (r == 0)
-            r = varlink_json_append(b, json_object_array_get_idx(array, i));
-    }
-    return r < 0 ? r : varlink_buffer_append(b, "]", 1);
+static int append_value(VarlinkBuffer *b, json_object *o, int depth);
+
+/* Begins the line of a member at a depth. */
+static int append_line(VarlinkBuffer *b, int depth)
+{
+    int r = depth >= 0 ? varlink_buffer_append(b, "\n", 1) : 0;
+
+    for (int i = 0; i < depth && r == 0; i++)
+        r = varlink_buffer_append(b, "  ", 2);
+    return r;
 }
 
-static int append_object(VarlinkBuffer *b, json_object *object)
+static int inner(int depth)
 {
-    const char *separator = "{";
-    int r = 0;
+    return depth >= 0 ? depth + 1 : FLAT;
+}
+
+/* Appends what stands before a member. */
+static int append_separator(VarlinkBuffer *b, bool is_first, int depth)
+{
+    int r = is_first ? 0 : varlink_buffer_append(b, ",", 1);
+
+    return r < 0 ? r : append_line(b, inner(depth));
+}
+
+static int append_end(VarlinkBuffer *b, const char *bracket, bool is_empty, int depth)
+{
+    int r = is_empty ? 0 : append_line(b, depth);
+
+    return r < 0 ? r : varlink_buffer_append(b, bracket, 1);
+}
+
+static int append_array(VarlinkBuffer *b, json_object *array, int depth)
+{
+    size_t n = json_object_array_length(array);
+    int r = varlink_buffer_append(b, "[", 1);
+
+    for (size_t i = 0; i < n && r == 0; i++) {
+        r = append_separator(b, i == 0, depth);
+        if (r == 0)
+            r = append_value(b, json_object_array_get_idx(array, i), inner(depth));
+    }
+    return r < 0 ? r : append_end(b, "]", n == 0, depth);
+}
+
+static int append_object(VarlinkBuffer *b, json_object *object, int depth)
+{
+    int r = varlink_buffer_append(b, "{", 1);
+    bool is_empty = true;
 
     json_object_object_foreach (object, key, value) {
-        r = varlink_buffer_append(b, separator, 1);
+        if (r == 0)
+            r = append_separator(b, is_empty, depth);
         if (r == 0)
             r = varlink_json_append_string(b, key, strlen(key));
         if (r == 0)
-            r = varlink_buffer_append(b, ":", 1);
+            r = depth >= 0 ? varlink_buffer_append(b, ": ", 2) : varlink_buffer_append(b, ":", 1);
         if (r == 0)
-            r = varlink_json_append(b, value);
-        if (r < 0)
-            return r;
-        separator = ",";
+            r = append_value(b, value, inner(depth));
+        is_empty = false;
     }
-    return *separator == '{' ? varlink_buffer_append(b, "{}", 2) : varlink_buffer_append(b, "}", 1);
+    return r < 0 ? r : append_end(b, "}", is_empty, depth);
 }
 
-int varlink_json_append(VarlinkBuffer *b, json_object *o)
+static int append_value(VarlinkBuffer *b, json_object *o, int depth)
 {
     size_t length;
     const char *s;
@@ -195,9 +229,9 @@ int varlink_json_append(VarlinkBuffer *b, json_object *o)
         return varlink_json_append_string(b, json_object_get_string(o),
                                           (size_t)json_object_get_string_len(o));
     case json_type_array:
-        return append_array(b, o);
+        return append_array(b, o, depth);
     case json_type_object:
-        return append_object(b, o);
+        return append_object(b, o, depth);
     case json_type_double:
         /* JSON has no form for infinity and NaN. */
         if (!isfinite(json_object_get_double(o)))
@@ -211,4 +245,14 @@ int varlink_json_append(VarlinkBuffer *b, json_object *o)
     /* No secret is a number. */
     s = json_object_to_json_string_length(o, JSON_C_TO_STRING_PLAIN, &length);
     return s ? varlink_buffer_append(b, s, length) : -ENOMEM;
+}
+
+int varlink_json_append(VarlinkBuffer *b, json_object *o)
+{
+    return append_value(b, o, FLAT);
+}
+
+int varlink_json_append_pretty(VarlinkBuffer *b, json_object *o)
+{
+    return append_value(b, o, 0);
 }

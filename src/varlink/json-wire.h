@@ -28,4 +28,6 @@ DEFINE_CLEANUP(json_object, varlink_json_erase_put)
 /* Appends the text of o (NULL is null) to b. Strings must be UTF-8. Returns -EINVAL for a number
  * that is not finite, -ENOBUFS, -ENOMEM; a part may be queued then. */
 int varlink_json_append(VarlinkBuffer *b, json_object *o) _must_check_;
+/* Same, in many lines for people, indented. */
+int varlink_json_append_pretty(VarlinkBuffer *b, json_object *o) _must_check_;
 int varlink_json_append_string(VarlinkBuffer *b, const char *s, size_t length) _must_check_;

@@ -213,6 +213,38 @@ check "the daemon: not in its words or environment" not_in_process "$daemon"
 kill -CONT "$daemon"
 wait "$waiting"
 
+# --- the command, after it has printed secrets
+
+# ends_with TEXT COMMAND...: nvme-keyctl prints the PSK of $one, and stays for a while as it ends.
+ends_with() {
+    local text=$1 tracer child shown
+    shift
+    strace -o /dev/null -e trace=exit_group -e inject=exit_group:delay_enter=60000000 \
+        "$build/nvme-keyctl" --socket="$varlink" "$@" >"$tmp/shown" &
+    tracer=$!
+    wait_for 60 grep -qsF "${one:16:20}" "$tmp/shown" || bail "$text: it prints no PSK"
+    wait_for 60 is_leaving "$tracer" || bail "$text: it does not end"
+    child=$(pgrep -P "$tracer")
+    is "$text: nothing in its memory" "$(in_client "$child")" ""
+    kill -KILL "$child" "$tracer"
+    wait "$tracer" 2>/dev/null
+}
+# Its standard output is closed as its last step.
+is_leaving() {
+    local child
+    child=$(pgrep -P "$1") && ! [ -e "/proc/$child/fd/1" ]
+}
+if command -v strace >/dev/null; then
+    id=$(ctl list --json=short | json '[k["id"] for k in o["keys"] if k["subsystemNQN"] == "nqn.2026-11.org.example:w"][0]')
+    (umask 077 && : >"$tmp/shown")
+    for mode in short pretty; do
+        ends_with "nvme-keyctl export --json=$mode" export "$id" --json="$mode"
+    done
+    ends_with "nvme-keyctl export" export "$id" --format=interchange
+else
+    skip "nvme-keyctl, after it has printed secrets" "no strace"
+fi
+
 # --- the files and programs of both
 
 # The files where a secret of either program would be.
