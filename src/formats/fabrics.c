@@ -3,8 +3,7 @@
 
 #include "formats/fabrics.h"
 #include "formats/ini.h"
-
-#define DISCOVERY_NQN "nqn.2014-08.org.nvmexpress.discovery"
+#include "psk/nqn.h"
 
 typedef enum SectionKind {
     SECTION_OTHER,
@@ -85,7 +84,7 @@ static int report_endpoint(const Reader *r)
     if (s.key.length == 0)
         return 0;
     if (discovery && s.nqn.length == 0)
-        s.nqn = (Part){DISCOVERY_NQN, strlen(DISCOVERY_NQN)};
+        s.nqn = (Part){NQN_DISCOVERY, strlen(NQN_DISCOVERY)};
     if (s.nqn.length == 0)
         return found_note(FOUND_FAULT, s.line, "this [Subsystem] has a tls-key= and no nqn=", r->fn,
                           r->userdata);

@@ -16,6 +16,15 @@ void cli_print_warnings(json_object *reply)
     }
 }
 
+void cli_print_unpublished(uint64_t n)
+{
+    if (n > 0)
+        (void)cli_fail(EXIT_OK,
+                       "warning: %llu keys are stored, but not in the kernel's keyring, see "
+                       "nvme-keyctl status",
+                       (unsigned long long)n);
+}
+
 void cli_print_new_store(json_object *reply)
 {
     const char *first = "", *second = NULL;

@@ -189,11 +189,7 @@ static int print_result(const Options *o, bool all, json_object *reply)
         return r;
     cli_print_new_store(reply);
     cli_print_warnings(reply);
-    if (unpublished > 0)
-        (void)cli_fail(EXIT_OK,
-                       "warning: %llu keys are stored, but not in the kernel's keyring, see "
-                       "nvme-keyctl status",
-                       (unsigned long long)unpublished);
+    cli_print_unpublished(unpublished);
     return code;
 }
 

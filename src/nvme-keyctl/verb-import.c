@@ -142,11 +142,7 @@ static int print_result(ImportRead *r, json_object *reply)
         import_print_left(r);
     if (o->n_force_for > 0 && added > 0 && !json_object_object_get_ex(reply, "forced", NULL))
         (void)cli_fail(EXIT_OK, "warning: no conflict needed --force-for=");
-    if (unpublished > 0)
-        (void)cli_fail(EXIT_OK,
-                       "warning: %llu keys are stored, but not in the kernel's keyring, see "
-                       "nvme-keyctl status",
-                       (unsigned long long)unpublished);
+    cli_print_unpublished(unpublished);
     return EXIT_OK;
 }
 

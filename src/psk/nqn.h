@@ -6,6 +6,9 @@
 
 #include "basic/macro.h"
 
+/* The well-known name of the discovery subsystem (NVMe Base Specification). */
+#define NQN_DISCOVERY "nqn.2014-08.org.nvmexpress.discovery"
+
 /* Why a name is no NQN, and where. */
 typedef enum NqnFault {
     NQN_OK = 0,

@@ -12,8 +12,7 @@
 #include "nvme-keyctl/doctor/files.h"
 #include "nvme-keyctl/doctor/limits.h"
 #include "nvme-keyctl/doctor/parse.h"
-
-#define DISCOVERY_NQN "nqn.2014-08.org.nvmexpress.discovery"
+#include "psk/nqn.h"
 
 void configured_list_done(ConfiguredList *l)
 {
@@ -42,7 +41,7 @@ static void set_nqn(char ret[static NQN_LENGTH_MAX + 2], const char *nqn)
 
 static bool is_discovery(const char *nqn)
 {
-    return strcasecmp(nqn, DISCOVERY_NQN) == 0;
+    return strcasecmp(nqn, NQN_DISCOVERY) == 0;
 }
 
 static void set_subsysnqn(ConfiguredEntry *e, const char *nqn)
@@ -180,7 +179,7 @@ int configured_parse_conf(const char *text, ConfiguredList *l)
             ConfiguredEntry e = {.discovery = strcmp(line.section, "Discovery Controller") == 0};
 
             if (e.discovery)
-                set_nqn(e.subsysnqn, DISCOVERY_NQN);
+                set_nqn(e.subsysnqn, NQN_DISCOVERY);
             r = append(l, &e);
             section = line.n_section;
         }
@@ -229,7 +228,7 @@ int configured_parse_discovery(const char *text, ConfiguredList *l)
             continue;
         if (!get_option(line, end, "--nqn", nqn, sizeof(nqn)))
             (void)get_option(line, end, "-n", nqn, sizeof(nqn));
-        set_subsysnqn(&e, nqn[0] ? nqn : DISCOVERY_NQN);
+        set_subsysnqn(&e, nqn[0] ? nqn : NQN_DISCOVERY);
         if (!get_option(line, end, "--hostnqn", e.hostnqn, sizeof(e.hostnqn)))
             (void)get_option(line, end, "-q", e.hostnqn, sizeof(e.hostnqn));
         e.tls = get_option(line, end, "--tls", none, sizeof(none));

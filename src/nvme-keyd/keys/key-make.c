@@ -12,7 +12,6 @@
 #include "psk/nqn.h"
 
 #define UUID_PREFIX "nqn.2014-08.org.nvmexpress:uuid:"
-#define DISCOVERY_NQN "nqn.2014-08.org.nvmexpress.discovery"
 
 int key_read_hostnqn(char ret[static NQN_LENGTH_MAX + 2], char **reterr_detail)
 {
@@ -34,7 +33,7 @@ static int check_sides(const KeyRequest *q, const char *hostnqn, char **reterr_d
         return 0;
     if (strcmp(hostnqn, q->subsysnqn) == 0)
         why = "both are the same";
-    else if (strcmp(hostnqn, DISCOVERY_NQN) == 0)
+    else if (strcmp(hostnqn, NQN_DISCOVERY) == 0)
         why = "the host NQN is that of discovery subsystems";
     else if (text_after(q->subsysnqn, UUID_PREFIX) && !text_after(hostnqn, UUID_PREFIX))
         why = "the subsystem NQN has the form of a host NQN, and the host NQN does not";
