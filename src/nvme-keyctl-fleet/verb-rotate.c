@@ -122,6 +122,9 @@ static int make_plan(Run *run, uint64_t since, uint64_t now)
     run->asked = calloc(f->n_machines + 1, sizeof(*run->asked));
     if (!run->asked || plan_begin(f->plan, f->n, since, now, &limits, &run->plan) < 0)
         return cli_out_of_memory();
+    if (run->plan.total == 0 && run->o->arguments[0])
+        return cli_fail(EXIT_CONFLICT,
+                        "the pair has ended: nvme-keyctl fleet issue makes it again");
     if (o->percent > 0)
         run->plan.limits.max_in_flight =
             CONST_MIN(limits.max_in_flight, (run->plan.total * o->percent + 99) / 100);

@@ -214,6 +214,7 @@ is "end" "$status$out" "0$pair"
 is "end: a tombstone" "$(opened "place/$envelope" host1 | json 'o["keys"][0].get("psk"), o["keys"][0]["tombstone"]')" "(None, True)"
 settle
 is "end: both have removed it" "$(states)" "done=9 ended=1"
+refused "end: it is not rotated" 5 "the pair has ended: nvme-keyctl fleet issue" fleet rotate "$pair"
 run fleet issue --host="$(host_nqn host1)" --target="$(host_nqn target1)" --subsysnqn="$SUBSYSTEM" --no-legend
 is "end: the pair can be made again" "$status$out$err" "0$pair"
 settle
