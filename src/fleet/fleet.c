@@ -220,9 +220,9 @@ static int load_pair(const char *name, const PlaceValue *value, void *userdata)
     return r == 0 ? add_entry(f, &pair, value->version) : r;
 }
 
-static int compare_entries(const void *a, const void *b)
+static int compare_id(const void *id, const void *entry)
 {
-    return strcmp(((const FleetEntry *)a)->pair.id, ((const FleetEntry *)b)->pair.id);
+    return strcmp(id, ((const FleetEntry *)entry)->pair.id);
 }
 
 /* A revoked machine is no end of a pair, whatever it reports. */
@@ -235,11 +235,10 @@ static void join_end(const Fleet *f, const char *fingerprint, size_t *ret_machin
 
 static void take_report(Fleet *f, size_t machine, const FleetReport *report)
 {
-    FleetEntry wanted, *e;
+    FleetEntry *e =
+        f->n == 0 ? NULL : bsearch(report->id, f->entries, f->n, sizeof(*e), compare_id);
     PlanEnd end = {.exists = true, .generation = report->generation, .report = report->state};
 
-    strcpy(wanted.pair.id, report->id);
-    e = f->n == 0 ? NULL : bsearch(&wanted, f->entries, f->n, sizeof(*e), compare_entries);
     if (!e)
         return;
     if (e->host == machine) {
