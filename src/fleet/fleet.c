@@ -230,7 +230,17 @@ static void join_end(const Fleet *f, const char *fingerprint, size_t *ret_machin
 {
     *ret_machine = fleet_find_machine(f, fingerprint);
     ret->exists = *ret_machine == FLEET_NO_MACHINE || !f->machines[*ret_machine].revoked;
-    ret->offline = *ret_machine != FLEET_NO_MACHINE && !f->machines[*ret_machine].online;
+}
+
+static bool is_offline(const Fleet *f, size_t machine)
+{
+    return machine != FLEET_NO_MACHINE && !f->machines[machine].online;
+}
+
+void fleet_note_presence(Fleet *f, size_t entry)
+{
+    f->plan[entry].host.offline = is_offline(f, f->entries[entry].host);
+    f->plan[entry].target.offline = is_offline(f, f->entries[entry].target);
 }
 
 static void take_report(Fleet *f, size_t machine, const FleetReport *report)
@@ -346,5 +356,7 @@ int fleet_load(Fleet *f)
     }
     for (size_t i = 0; i < f->n_machines && r == 0; i++)
         r = fleet_refresh(f, i);
+    for (size_t i = 0; i < f->n; i++)
+        fleet_note_presence(f, i);
     return r == 0 ? check_deliveries(f) : r;
 }

@@ -53,6 +53,9 @@ int fleet_load(Fleet *f) _must_check_;
 /* Reads what one machine says, and whether it is in reach. */
 int fleet_refresh(Fleet *f, size_t machine) _must_check_;
 
+/* Has the plan know which machines of a pair are in reach. */
+void fleet_note_presence(Fleet *f, size_t entry);
+
 /* The machine of a whole fingerprint; FLEET_NO_MACHINE if there is none. */
 size_t fleet_find_machine(const Fleet *f, const char *fingerprint);
 

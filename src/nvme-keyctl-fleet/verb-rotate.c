@@ -176,11 +176,13 @@ static int ask(Run *run)
 
     run->round++;
     for (size_t i = 0; i < run->plan.n_in_flight && r == EXIT_OK; i++) {
-        const FleetEntry *e = &run->session.fleet.entries[run->plan.in_flight[i]];
+        size_t entry = run->plan.in_flight[i];
+        const FleetEntry *e = &run->session.fleet.entries[entry];
 
         r = ask_machine(run, e->target);
         if (r == EXIT_OK)
             r = ask_machine(run, e->host);
+        fleet_note_presence(&run->session.fleet, entry);
     }
     return r;
 }

@@ -200,6 +200,36 @@ TEST(revoked_machine)
     ASSERT_EQ(plan_state(&after.plan[0]), PLAN_WAITING_TARGET);
 }
 
+/* As in etcd, where presence is under a lease. */
+TEST(presence)
+{
+    WORLD;
+    PlaceType type = *w.place->type;
+    _cleanup_(fleet_done) Fleet f = fleet_of(&w), after = fleet_of(&w);
+    char key[PLACE_KEY_SIZE];
+
+    type.has_presence = true;
+    w.place->type = &type;
+    ASSERT_OK(issue_pairs(&w, 1));
+    ASSERT_OK(fleet_load(&f));
+    ASSERT_TRUE(!f.machines[0].online);
+    ASSERT_EQ(plan_state(&f.plan[0]), PLAN_OFFLINE);
+    place_key(key, "machines/%s/presence", w.target);
+    ASSERT_OK(put(&w, key, "{}"));
+    ASSERT_OK(fleet_refresh(&f, fleet_find_machine(&f, w.target)));
+    fleet_note_presence(&f, 0);
+    ASSERT_EQ(plan_state(&f.plan[0]), PLAN_WAITING_TARGET);
+    /* Its report has no effect on that. */
+    place_key(key, "machines/%s/status", w.target);
+    ASSERT_OK(put(&w, key,
+                  "{\"format\":\"nvme-keyd status\",\"version\":1,\"pairs\":[{\"hostNQN\":"
+                  "\"nqn.2026-11.org.example:h0\",\"subsystemNQN\":\"" SUBSYSTEM
+                  "\",\"generation\":1000,\"state\":\"active\"}]}"));
+    ASSERT_OK(fleet_load(&after));
+    ASSERT_EQ(plan_state(&after.plan[0]), PLAN_OFFLINE);
+    ASSERT_TRUE(!after.plan[0].target.offline && after.plan[0].host.offline);
+}
+
 static size_t pairs_wanted(void)
 {
     const char *s = getenv("FLEET_TEST_PAIRS");
