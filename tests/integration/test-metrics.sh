@@ -57,6 +57,13 @@ is "two keys: the identities" "$(sample nvme_keyd_identities) $(sample nvme_keyd
 is "two keys: the oldest active one" "$(sample nvme_keyd_oldest_active_key_created_timestamp_seconds)" \
     "$(ctl list --json=short | json 'min(k["created"] for k in o["keys"] if k["state"] == "active") // 1000000')"
 
+# Without the guard the key stays out, and the numbers differ.
+keyctl clear "$(ring)"
+metrics "a key is taken out"
+is "a key is taken out: identities, published, missing" \
+    "$(sample nvme_keyd_identities) $(sample nvme_keyd_identities_published) $(sample nvme_keyd_keys_missing)" "1 0 1"
+ctl sync >/dev/null 2>&1
+
 printf '[Keyring]\nStandIn=yes\nGuard=yes\n' >"$conf"
 daemon_stop
 daemon_start
