@@ -37,7 +37,7 @@ function __nvme_keyctl_command
         string match --quiet -- '-*' $word; or set --append words $word
     end
     switch "$words[1]"
-        case schedule slot store envelope fleet
+        case schedule slot store envelope fleet machine
             echo $words[1..2]
         case '*'
             echo $words[1]
@@ -72,10 +72,10 @@ end
 function __nvme_keyctl_arguments
     switch "$argv"
         case ''
-            __nvme_keyctl_rows '[a-z]+' | string replace --regex '^(schedule|slot|store|envelope|fleet)\t.*' '$1' | sort -u
+            __nvme_keyctl_rows '[a-z]+' | string replace --regex '^(schedule|slot|store|envelope|fleet|machine)\t.*' '$1' | sort -u
         case help
             __nvme_keyctl_rows '[a-z]+' | string replace --regex '\t.*' '' | sort -u
-        case schedule slot store envelope fleet
+        case schedule slot store envelope fleet machine
             __nvme_keyctl_rows "$argv [a-z]+" | string replace "$argv " ''
         case 'slot add'
             printf '%s\n' tpm2 systemd-creds recovery
@@ -85,7 +85,7 @@ function __nvme_keyctl_arguments
             __nvme_keyctl_keys
         case move
             __nvme_keyctl_column 6
-        case backup import restore 'store image' 'envelope show' 'envelope issuer' 'fleet enrol'
+        case backup import restore 'store image' 'envelope show' 'envelope issuer' 'fleet enrol' 'envelope take' 'machine trust'
             __fish_complete_path (commandline --current-token)
     end
 end

@@ -17,4 +17,5 @@ typedef enum ExitCode {
     EXIT_NOT_ACCEPTED = 11, /* a target did not accept a key, or there is none to ask */
     EXIT_NOT_MOVED = 12,    /* a controller was not brought to the active key */
     EXIT_CHECK_FAILED = 13, /* a check of doctor has failed */
+    EXIT_REFUSED = 14,      /* an envelope was refused */
 } ExitCode;

@@ -65,12 +65,15 @@
 
 /* Credentials with PSKs have this name, or it and a dot and more. */
 #define NAMES_PSK_CREDENTIAL "nvme-keyd.psk"
+/* Credentials with the certificates of issuers, in the same way. */
+#define NAMES_ISSUER_CREDENTIAL "nvme-keyd.issuer"
 /* A second directory with them, and the file in it that says that all have been fetched. */
 #define NAMES_ENV_CREDENTIALS "NVME_KEYD_CREDENTIALS_DIRECTORY"
 #define NAMES_FETCHED_CREDENTIAL "nvme-keyd.fetched"
 
 #define NAMES_ENV_LOG_LEVEL "NVME_KEYD_LOG_LEVEL"
 /* Tests replace paths above by these. */
+#define NAMES_ENV_ISSUERS "NVME_KEYD_ISSUERS"
 #define NAMES_ENV_SERVICE_MANAGER "NVME_KEYD_SERVICE_MANAGER"
 #define NAMES_ENV_RUNNING_UNITS "NVME_KEYD_RUNNING_UNITS"
 #define NAMES_ENV_CONTROLLERS "NVME_KEYD_CONTROLLERS"
@@ -131,4 +134,7 @@
 #define MESSAGE_REQUEST_REFUSED "27e917b425e84c49a4936e673069d372"
 #define MESSAGE_LOG_DROPPED "21c7b7e23f224dcebc68c773704d613b"
 #define MESSAGE_CALL_REFUSED "75b17cfcd4aa4eebba5de46126310489"
+#define MESSAGE_ISSUER_CHANGED "5c6c996ffb87434d9d991f2370f3c4d0"
+#define MESSAGE_ENVELOPE_TAKEN "35cb76353de74cb2926c7076408ed76c"
+#define MESSAGE_ENVELOPE_REFUSED "a476e6187ab94f6496131ab9d9e28ef9"
 #define MESSAGE_PROBED "2e90b37ec28443469ed3ae01af239ffa"

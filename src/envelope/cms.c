@@ -39,6 +39,14 @@ const char *envelope_refusal_text(int refusal)
         return "signed by no issuer that this machine trusts";
     case ENVELOPE_SIGNATURE:
         return "the signature is wrong";
+    case ENVELOPE_OTHER_PAIRS:
+        return "no pair in it is one of this machine";
+    case ENVELOPE_NOT_YET:
+        return "its time has not come yet";
+    case ENVELOPE_EXPIRED:
+        return "its time is over";
+    case ENVELOPE_REPLAYED:
+        return "it was taken before, or one that was made later";
     default:
         return "refused";
     }

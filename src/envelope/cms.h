@@ -22,6 +22,11 @@ typedef enum EnvelopeRefusal {
     ENVELOPE_NOT_FOR_US,    /* no recipient has our key */
     ENVELOPE_ISSUER,        /* not signed, or by an issuer that is not trusted */
     ENVELOPE_SIGNATURE,     /* the signature of a trusted issuer is wrong */
+    /* Of the content, which envelope_open() does not read. */
+    ENVELOPE_OTHER_PAIRS, /* no pair of this machine is in it */
+    ENVELOPE_NOT_YET,
+    ENVELOPE_EXPIRED,
+    ENVELOPE_REPLAYED, /* this generation of a pair was taken before, or a later one */
 } EnvelopeRefusal;
 
 const char *envelope_refusal_text(int refusal);

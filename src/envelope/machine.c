@@ -22,6 +22,7 @@
 
 DEFINE_CLEANUP(BIO, BIO_free_all)
 DEFINE_CLEANUP(X509_EXTENSION, X509_EXTENSION_free)
+DEFINE_CLEANUP(X509_REQ, X509_REQ_free)
 DEFINE_CLEANUP(BIGNUM, BN_free)
 DEFINE_CLEANUP(ASN1_OCTET_STRING, ASN1_OCTET_STRING_free)
 
@@ -46,6 +47,37 @@ static bool is_p256(EVP_PKEY *key)
            EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof(group),
                                           NULL) == 1 &&
            strcmp(group, CURVE_GROUP) == 0;
+}
+
+int machine_key_to_der(EVP_PKEY *key, Secret **ret)
+{
+    _cleanup_(secret_freep) Secret *der = NULL;
+    unsigned char *p;
+    int n = i2d_PrivateKey(key, NULL);
+
+    if (n <= 0)
+        return openssl_failed();
+    der = secret_new((size_t)n);
+    if (!der)
+        return -ENOMEM;
+    p = der->data;
+    if (i2d_PrivateKey(key, &p) != n)
+        return openssl_failed();
+    *ret = TAKE_PTR(der);
+    return 0;
+}
+
+int machine_key_from_der(const Secret *der, EVP_PKEY **ret)
+{
+    const unsigned char *p = der->data;
+    _cleanup_(EVP_PKEY_freep) EVP_PKEY *key =
+        d2i_PrivateKey(EVP_PKEY_EC, NULL, &p, (long)der->size);
+
+    ERR_clear_error();
+    if (!key || p != der->data + der->size || !is_p256(key))
+        return -EBADMSG;
+    *ret = TAKE_PTR(key);
+    return 0;
 }
 
 static int digest_public_key(EVP_PKEY *key, unsigned char ret[static EVP_MAX_MD_SIZE])
@@ -180,6 +212,35 @@ static int take_text(BIO *b, char **ret)
 
     *ret = n > 0 ? strndup(data, (size_t)n) : NULL;
     return *ret ? 0 : -ENOMEM;
+}
+
+static void extensions_freep(STACK_OF(X509_EXTENSION) * *s)
+{
+    sk_X509_EXTENSION_pop_free(*s, X509_EXTENSION_free);
+}
+
+static int request_name(X509_REQ *q, const char *name)
+{
+    _cleanup_(extensions_freep) STACK_OF(X509_EXTENSION) *list = sk_X509_EXTENSION_new_null();
+    _cleanup_(X509_EXTENSION_freep) X509_EXTENSION *san = make_san(name);
+
+    if (!list || !san || sk_X509_EXTENSION_push(list, san) <= 0)
+        return -EIO;
+    san = NULL;
+    return X509_REQ_add_extensions(q, list) == 1 ? 0 : -EIO;
+}
+
+int machine_request(EVP_PKEY *key, const char *name, char **ret)
+{
+    _cleanup_(X509_REQ_freep) X509_REQ *q = X509_REQ_new();
+    _cleanup_(BIO_free_allp) BIO *b = BIO_new(BIO_s_mem());
+
+    if (!q || !b || X509_REQ_set_version(q, X509_REQ_VERSION_1) != 1 ||
+        set_subject(X509_REQ_get_subject_name(q), key) < 0 || X509_REQ_set_pubkey(q, key) != 1 ||
+        (name && request_name(q, name) < 0) || X509_REQ_sign(q, key, EVP_sha256()) <= 0 ||
+        PEM_write_bio_X509_REQ(b, q) != 1)
+        return openssl_failed();
+    return take_text(b, ret);
 }
 
 int machine_certificate_to_pem(X509 *certificate, char **ret)

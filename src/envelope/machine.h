@@ -21,12 +21,20 @@ DEFINE_CLEANUP(X509, X509_free)
 /* Returns 0, -ENOMEM or -EIO (OpenSSL failed), as all that follow. The caller frees the result. */
 int machine_key_new(EVP_PKEY **ret) _must_check_;
 
+/* A private key as ECPrivateKey in DER (RFC 5915). Reading returns -EBADMSG if it is none of P-256.
+ */
+int machine_key_to_der(EVP_PKEY *key, Secret **ret) _must_check_;
+int machine_key_from_der(const Secret *der, EVP_PKEY **ret) _must_check_;
+
 int machine_fingerprint(EVP_PKEY *key, char ret[static MACHINE_FINGERPRINT_SIZE]) _must_check_;
 
 /* A certificate that the key signs itself, so that programs that know certificates only can seal to
  * it. name: a host NQN, as a URI in the SAN; NULL for none. There is no CN: etcd takes one for a
  * user. Issuers have is_issuer: they sign. */
 int machine_certificate(EVP_PKEY *key, const char *name, bool is_issuer, X509 **ret) _must_check_;
+
+/* A certificate request (PKCS #10) with the same subject and name, in PEM, to be freed. */
+int machine_request(EVP_PKEY *key, const char *name, char **ret) _must_check_;
 
 /* In PEM, to be freed. machine_certificate_from_pem() reads the first certificate and returns
  * -EBADMSG without one, or if its key is not of P-256. */

@@ -48,7 +48,7 @@ typedef struct Options {
     uint64_t timeout_usec; /* for a call, including the connection; 0: the default of the verb */
     bool generate, print_key, force, dry_run, check, rollback_counter, new_tpm, help, version;
     bool stalled, target, when_unused, same_psk, revert, wait, no_block, for_peer;
-    bool no_pager, tombstone, all, from_keyring;
+    bool no_pager, tombstone, all, from_keyring, list, request;
     JsonMode json;
     bool legend;
     unsigned columns;     /* of the terminal; 0 if standard output is none */
@@ -169,6 +169,10 @@ int verb_controllers(const Options *o);
 int verb_envelope_issuer(const Options *o);
 int verb_envelope_seal(const Options *o);
 int verb_envelope_show(const Options *o);
+int verb_envelope_take(const Options *o);
+int verb_machine_show(const Options *o);
+int verb_machine_trust(const Options *o);
+int verb_machine_distrust(const Options *o);
 int verb_doctor(const Options *o);
 int verb_export(const Options *o);
 int verb_fleet(const Options *o);

@@ -60,6 +60,8 @@
 #define OPT_FORMAT OPT(42)
 #define OPT_FOR_PEER OPT(43)
 #define OPT_OUTPUT OPT(44)
+#define OPT_LIST OPT(45)
+#define OPT_REQUEST OPT(46)
 
 #define OPTS_PAIR (OPT_SUBSYSNQN | OPT_HOSTNQN)
 #define OPTS_NEW                                                                                   \
@@ -144,6 +146,9 @@ static const Option option_table[] = {
      "of an export: nvme-cli, interchange or spdk (nvme-cli)"},
     {OPT_FOR_PEER, "for-peer", NULL, MEMBER(for_peer), NULL, "export for import at the other end"},
     {OPT_OUTPUT, "output", "FILE", MEMBER(output), NULL, "make FILE, mode 0600, for the export"},
+    {OPT_LIST, "list", NULL, MEMBER(list), NULL, "list the issuers that are trusted"},
+    {OPT_REQUEST, "request", NULL, MEMBER(request), NULL,
+     "print a certificate request in the place of the certificate"},
     {OPT_CHECK, "check", NULL, MEMBER(check), NULL,
      "print one line; the exit status is the result"},
     {OPT_DRY_RUN, "dry-run", NULL, MEMBER(dry_run), NULL, "only say what would be done"},
@@ -178,6 +183,7 @@ static const Option option_table[] = {
 };
 
 #define LOOK_KEYS "nvme-keyctl list"
+#define LOOK_ISSUERS "nvme-keyctl machine trust --list"
 #define LOOK_SLOTS "nvme-keyctl slot list"
 
 static int verb_help(const Options *o);
@@ -259,6 +265,14 @@ static const Verb verb_table[] = {
      verb_envelope_seal, "seal a PSK to the machines of a pair, and sign it", NULL},
     {"envelope show", "[FILE]", OPT_MACHINE_KEY | OPT_ISSUER, verb_envelope_show,
      "print which machines an envelope is for, or its pairs", NULL},
+    {"envelope take", "[FILE]", 0, verb_envelope_take,
+     "have this machine take the pairs of an envelope", LOOK_KEYS},
+    {"machine show", NULL, OPT_REQUEST, verb_machine_show,
+     "print the identity of this machine, and its certificate", NULL},
+    {"machine trust", "[FILE]", OPT_LIST, verb_machine_trust,
+     "take envelopes of the issuer with this certificate", LOOK_ISSUERS},
+    {"machine distrust", "DIGEST", 0, verb_machine_distrust,
+     "take no further envelopes of an issuer", LOOK_ISSUERS},
     {"Fleets", NULL, 0, NULL, NULL, NULL},
     FLEET_VERBS(FLEET_ROW){"Without the service", NULL, 0, NULL, NULL, NULL},
     {"identity", NULL, OPTS_PAIR | OPT_KEY_FILE | OPT_MATCH, verb_identity,

@@ -17,6 +17,7 @@
 #include "nvme-keyd/controller-timer.h"
 #include "nvme-keyd/daemon-log.h"
 #include "nvme-keyd/daemon.h"
+#include "nvme-keyd/manager/envelopes.h"
 #include "nvme-keyd/manager/follow.h"
 #include "nvme-keyd/manager/rotation.h"
 #include "nvme-keyd/notifier.h"
@@ -218,7 +219,7 @@ static bool is_needed(const Daemon *d)
            (d->upcall && upcall_server_connections(d->upcall) > 0) || has_failed(d) ||
            vault_has_to_count(vault) || manager_deadline(d->manager) > 0 ||
            vault_is_working(vault) || vault_is_unlocked_by_hand(vault) ||
-           follow_is_busy(manager_follow(d->manager)) ||
+           follow_is_busy(manager_follow(d->manager)) || manager_is_taking(d->manager) ||
            guard_is_looking(manager_guard(d->manager)) || tlshd_watch_is_busy(d->tlshd) ||
            notifier_is_behind(d->notifier) ||
            /* During a shutdown no new instance would be started to answer the kernel. */

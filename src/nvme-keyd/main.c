@@ -11,9 +11,10 @@
 #include "build-config.h"
 #include "nvme-keyd/daemon-log.h"
 #include "nvme-keyd/daemon.h"
+#include "nvme-keyd/envelopes/work.h"
 #include "nvme-keyd/host-key-setup.h"
 #include "nvme-keyd/preload.h"
-#include "nvme-keyd/vault/job.h"
+#include "nvme-keyd/vault/seal-job.h"
 
 static const char *state_directory(void)
 {
@@ -143,8 +144,10 @@ int main(int argc, char **argv)
     Arguments a = {.timeout_usec = PRELOAD_TIMEOUT_SEC * USEC_PER_SEC};
     int r;
 
-    if (argc == 2 && strcmp(argv[1], JOB_HELPER_OPTION) == 0)
-        return job_helper_main();
+    if (argc == 2 && strcmp(argv[1], SEAL_JOB_OPTION) == 0)
+        return seal_job_main();
+    if (argc == 2 && strcmp(argv[1], ENVELOPE_JOB_OPTION) == 0)
+        return envelope_job_main();
     log_setup("nvme-keyd");
     r = parse_arguments(argc, argv, &a);
     if (r != 0)

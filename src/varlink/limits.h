@@ -47,7 +47,7 @@
 
 /* Calls with a secret that wait for the store: half of the locked memory. So many plain calls to
  * add a key fit as root has connections, and half as many with long names. The store could not open
- * without the other half: the result of a job (vault/job.c) takes half of that, and requests of the
+ * without the other half: the result of a job (job/job.c) takes half of that, and requests of the
  * kernel and the keys of a batch need little. */
 #define VARLINK_PARKED_MAX (SECRET_ARENA_SIZE / 2)
 

@@ -42,6 +42,13 @@ WORDS = {
     "hash": ("none", "sha256", "sha384"),
     "derivation": ("rfc8446", "compat", "lastfrag"),
 }
+# Records that are no keys.
+OTHERS = {
+    "machine": ["kind", "created", "name", "fingerprint", "certificate"],
+    "issuer": ["kind", "created", "fingerprint"],
+    "pair": ["kind", "hostNQN", "subsystemNQN", "generation", "changed", "envelope", "issuer"],
+}
+DIGEST = re.compile(r"[0-9a-f]{64}")
 STEPS = ("activate", "retire", "revoke", "remove")
 ID = re.compile(r"[0-9a-f]{16}")
 NQN = re.compile(r"[!-:<-~]{1,223}")
@@ -219,6 +226,23 @@ def check_values(meta):
         raise Bad("not a comment")
 
 
+def check_other(meta):
+    for member, value in meta.items():
+        good = {
+            "kind": lambda v: True,
+            "created": is_time,
+            "changed": is_time,
+            "generation": lambda v: is_time(v, 1),
+            "name": lambda v: isinstance(v, str) and (not v or NQN.fullmatch(v)),
+            "certificate": lambda v: isinstance(v, str) and v.startswith("-----BEGIN CERTIFICATE-----\n"),
+            "envelope": lambda v: isinstance(v, str) and re.fullmatch("[0-9a-f]{32}", v),
+            "hostNQN": lambda v: isinstance(v, str) and NQN.fullmatch(v),
+            "subsystemNQN": lambda v: isinstance(v, str) and NQN.fullmatch(v),
+        }.get(member, lambda v: isinstance(v, str) and DIGEST.fullmatch(v))
+        if not good(value):
+            raise Bad(f"{member} has no such value")
+
+
 def read_meta(text):
     """Returns the metadata, whose text has to be the one that they have."""
     text.encode()
@@ -226,10 +250,14 @@ def read_meta(text):
         meta = json.loads(text, parse_constant=no_number)
     except RecursionError:
         raise Bad("metadata are nested too deep") from None
-    members = [m for m in META if m in meta or m not in OPTIONAL]
+    other = OTHERS.get(meta.get("kind"))
+    members = other or [m for m in META if m in meta or m not in OPTIONAL]
     if list(meta) != members or json.dumps(meta, separators=(",", ":"), ensure_ascii=False) != text:
         raise Bad("metadata in another form")
-    check_values(meta)
+    if other:
+        check_other(meta)
+    else:
+        check_values(meta)
     return meta
 
 

@@ -20,7 +20,7 @@
 #include "credstore/seal/environment.h"
 #include "credstore/seal/helper.h"
 #include "credstore/seal/limits.h"
-#include "nvme-keyd/vault/job.h"
+#include "nvme-keyd/vault/seal-job.h"
 #include "test.h"
 
 typedef struct Fixture {
@@ -130,7 +130,7 @@ static void try(Fixture *f, uint64_t limit_usec, const Secret *request)
     _cleanup_(job_freep) Job *j = NULL;
 
     f->done = 0;
-    f->error = job_start(f->event, limit_usec, request, on_done, f, &j);
+    f->error = seal_job_start(f->event, limit_usec, request, on_done, f, &j);
     if (f->error == 0)
         run(f);
 }
@@ -215,7 +215,7 @@ TEST(nothing_is_inherited)
     ASSERT_OK(setenv("OF_NO_CONCERN", "1", 1));
     /* Without close-on-exec, so exec would keep it. */
     ASSERT_TRUE(dup2(f.tpm_fd, 100) == 100);
-    ASSERT_OK(job_start(f.event, 60 * USEC_PER_SEC, request, on_done, &f, &j));
+    ASSERT_OK(seal_job_start(f.event, 60 * USEC_PER_SEC, request, on_done, &f, &j));
     /* The child is at work once it asks the TPM. */
     fd = accept4(f.tpm_fd, (struct sockaddr *)&peer, &size, SOCK_CLOEXEC);
     ASSERT_TRUE(fd >= 0);
@@ -250,7 +250,7 @@ TEST(it_does_not_come_back)
     ASSERT_TRUE(all_reaped(&f));
 
     f.done = 0;
-    ASSERT_OK(job_start(f.event, 60 * USEC_PER_SEC, request, on_done, &f, &j));
+    ASSERT_OK(seal_job_start(f.event, 60 * USEC_PER_SEC, request, on_done, &f, &j));
     helper = find_helper();
     ASSERT_TRUE(helper > 0);
     ASSERT_OK(kill(helper, SIGKILL));
@@ -262,7 +262,7 @@ TEST(it_does_not_come_back)
 
     /* Freeing a job does not wait for its child. */
     f.done = 0;
-    ASSERT_OK(job_start(f.event, USEC_PER_SEC, request, on_done, &f, &j));
+    ASSERT_OK(seal_job_start(f.event, USEC_PER_SEC, request, on_done, &f, &j));
     j = job_free(j);
     ASSERT_TRUE(sd_event_run(f.event, USEC_PER_SEC) >= 0);
     ASSERT_EQ(f.done, 0);

@@ -2,7 +2,7 @@
 #include <signal.h>
 
 #include "basic/secret.h"
-#include "nvme-keyd/vault/job.h"
+#include "nvme-keyd/vault/seal-job.h"
 #include "test.h"
 
 bool test_failed;
@@ -69,8 +69,8 @@ int main(int argc, char **argv)
     bool failed = false;
 
     /* The test program is its own seal helper, as the daemon is. */
-    if (argc == 2 && strcmp(*names, JOB_HELPER_OPTION) == 0)
-        return job_helper_main();
+    if (argc == 2 && strcmp(*names, SEAL_JOB_OPTION) == 0)
+        return seal_job_main();
     if (argc == 2 && strcmp(*names, "--list") == 0) {
         list();
         return 0;

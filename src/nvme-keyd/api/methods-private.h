@@ -32,6 +32,17 @@ int method_import(VarlinkCall *call, json_object *p, void *userdata);
 bool gate_adopt(const VarlinkCall *call, json_object *p, void *userdata);
 int method_adopt(VarlinkCall *call, json_object *p, void *userdata);
 
+/* methods-machine.c; the gate has a store made. */
+bool gate_new_store(const VarlinkCall *call, json_object *p, void *userdata);
+int method_machine(VarlinkCall *call, json_object *p, void *userdata);
+int method_trust_issuer(VarlinkCall *call, json_object *p, void *userdata);
+int method_distrust_issuer(VarlinkCall *call, json_object *p, void *userdata);
+int method_list_issuers(VarlinkCall *call, json_object *p, void *userdata);
+
+/* methods-envelope.c */
+int method_take_envelope(VarlinkCall *call, json_object *p, void *userdata);
+int method_list_pairs(VarlinkCall *call, json_object *p, void *userdata);
+
 /* Monitor. */
 int method_monitor(VarlinkCall *call, json_object *p, void *userdata);
 

@@ -394,6 +394,10 @@ static const char *const remove_counter_parameters[] = {"index", NULL};
 static const char *const unlock_parameters[] = {"recoveryKey", NULL};
 static const char *const stage_backup_parameters[] = {"offset", "content", NULL};
 static const char *const restore_parameters[] = {"recoveryKey", "force", NULL};
+static const char *const machine_parameters[] = {"withRequest", NULL};
+static const char *const trust_parameters[] = {"certificate", NULL};
+static const char *const distrust_parameters[] = {"fingerprint", NULL};
+static const char *const take_parameters[] = {"envelope", NULL};
 static const char *const no_parameters[] = {NULL};
 
 static const VarlinkMethod methods[] = {
@@ -435,6 +439,13 @@ static const VarlinkMethod methods[] = {
     {"RemoveCounter", VARLINK_METHOD_ROOT, method_remove_counter, remove_counter_parameters, NULL},
     {"Unlock", VARLINK_METHOD_ROOT | VARLINK_METHOD_SENSITIVE, method_unlock, unlock_parameters,
      NULL},
+    {"Machine", VARLINK_METHOD_ROOT, method_machine, machine_parameters, gate_new_store},
+    {"TrustIssuer", VARLINK_METHOD_ROOT, method_trust_issuer, trust_parameters, gate_new_store},
+    {"DistrustIssuer", VARLINK_METHOD_ROOT, method_distrust_issuer, distrust_parameters,
+     gate_store},
+    {"ListIssuers", VARLINK_METHOD_ROOT, method_list_issuers, no_parameters, gate_store},
+    {"TakeEnvelope", VARLINK_METHOD_ROOT, method_take_envelope, take_parameters, gate_store},
+    {"ListPairs", VARLINK_METHOD_MORE_REQUIRED, method_list_pairs, no_parameters, gate_store},
     {"Status", 0, method_status, no_parameters, gate_status},
     {NULL, 0, NULL, NULL, NULL},
 };

@@ -10,7 +10,7 @@
 /* Retiring, revoking and removing keys, and planning it. */
 
 /* Without the key that it uses, a controller would be deleted at its next reset. */
-static int check_needed(Manager *m, const Key *k, char **reterr_detail)
+int manager_check_needed(Manager *m, const Key *k, char **reterr_detail)
 {
     _cleanup_(publisher_need_done) PublisherNeed need = {.looked = false};
     char controller[32];
@@ -115,7 +115,7 @@ static int check_psk_needed(Manager *m, const Key *k, char **reterr_detail)
     {
         if (r == 0 && !key_is_handed_in(o) && o->state != KEY_REVOKED &&
             (o == k || manager_has_psk(o, k, payload)))
-            r = check_needed(m, o, reterr_detail);
+            r = manager_check_needed(m, o, reterr_detail);
     }
     return r;
 }
@@ -151,7 +151,7 @@ int manager_remove(Manager *m, const char *id, bool force, char **reterr_detail)
     int r;
 
     if ((r = manager_find(m, id, &k, reterr_detail)) < 0 ||
-        (!force && (r = check_needed(m, k, reterr_detail)) < 0))
+        (!force && (r = manager_check_needed(m, k, reterr_detail)) < 0))
         return r;
     if ((r = transition_apply(&t, k, KEY_EVENT_REMOVE)) < 0 || (r = transition_commit(&t)) < 0)
         return manager_store_failed(r, reterr_detail);

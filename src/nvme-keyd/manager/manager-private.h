@@ -3,6 +3,8 @@
 
 #include "basic/detail.h"
 #include "basic/limits.h"
+#include "nvme-keyd/envelopes/records.h"
+#include "nvme-keyd/envelopes/worker.h"
 #include "nvme-keyd/manager/controllers.h"
 #include "nvme-keyd/manager/rotation.h"
 #include "nvme-keyd/manager/transition.h"
@@ -13,7 +15,8 @@
  * readers), store.c (keys of the store), transition.c (changes of keys that take effect together),
  * change.c (what changes share), adding.c (add), rotation.c (rotate, activate), ending.c (retire,
  * revoke, remove), retire.c (steps at their time), import.c, export.c, override.c (handed-in keys),
- * controllers.c and controller-watch.c (connections). */
+ * controllers.c and controller-watch.c (connections), machine.c (identity and issuers), take.c
+ * (envelopes). */
 
 /* See manager_watch_controllers(). */
 typedef struct ControllerWatch {
@@ -60,6 +63,8 @@ struct Manager {
     uint64_t look_revision;
     uint64_t look_usec; /* CLOCK_MONOTONIC, until when look is valid; 0: it is not */
     KeyTable keys;
+    Records fleet; /* records of the store that are no keys */
+    Worker *worker;
     Batch batch;            /* empty between two calls */
     KeySource records;      /* source of the keys that the store has */
     size_t n_handed_in;     /* keys without a record: the handed-in ones */
@@ -107,6 +112,13 @@ int manager_check_revoked(const Manager *m, const Key *new, const Secret *payloa
  * the other. A target may have both of the latter, such as two derivations of one PSK, but it was
  * told which of them comes after the other. */
 bool manager_share_place(const Manager *m, const Key *a, const Key *b);
+
+/* Returns -EADDRINUSE with a detail if a controller needs a key, -ENOTCONN if that cannot be found
+ * out. */
+int manager_check_needed(Manager *m, const Key *k, char **reterr_detail) _must_check_;
+/* Returns -EBUSY with a detail if a target cannot have both keys, or sets a warning. */
+int manager_check_cutover(const Rotation *q, const Key *old, const Key *new, char **ret_warning,
+                          char **reterr_detail) _must_check_;
 
 /* Returns the active key that stands in the place of a retiring one, or NULL. */
 Key *manager_find_successor(Manager *m, const Key *k);

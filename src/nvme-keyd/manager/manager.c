@@ -46,7 +46,8 @@ int manager_new(sd_event *event, const Config *config, const char *state_dir, Ev
     if (manager_new_vault(m, event, state_dir) < 0 ||
         publisher_new(&rules, &m->keys, events, &m->publisher) < 0 ||
         prober_new(event, probe ? probe : NAMES_PROBE_SOCKET, &m->prober) < 0 ||
-        guard_new(event, m->publisher, &m->guard) < 0 || follow_new(event, m, &m->follow) < 0)
+        guard_new(event, m->publisher, &m->guard) < 0 || follow_new(event, m, &m->follow) < 0 ||
+        worker_new(event, &m->worker) < 0)
         return -ENOMEM;
     m->batch.transition.m = m;
     m->records = (KeySource){.unseal = unseal_record, .userdata = m, .is_persistent = true};
@@ -62,8 +63,10 @@ Manager *manager_free(Manager *m)
         return NULL;
     m->handler = NULL;
     follow_free(m->follow);
+    worker_free(m->worker);
     prober_free(m->prober);
     vault_free(m->vault);
+    records_done(&m->fleet);
     key_table_done(&m->keys);
     guard_free(m->guard);
     publisher_free(m->publisher);

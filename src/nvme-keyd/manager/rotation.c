@@ -67,8 +67,8 @@ static bool is_cutover(const Key *old, const Key *new)
 }
 
 /* An identity of version 0 does not say which PSK it is of, so a target has one of them. */
-static int check_cutover(const Rotation *q, const Key *old, const Key *new, char **ret_warning,
-                         char **reterr_detail)
+int manager_check_cutover(const Rotation *q, const Key *old, const Key *new, char **ret_warning,
+                          char **reterr_detail)
 {
     bool is_target = old->role == KEY_ROLE_TARGET;
 
@@ -212,7 +212,7 @@ int manager_rotate(Manager *m, const char *id, const Rotation *request, Key **re
         return detail_set(reterr_detail, -EBUSY, "the rotation of key %s is not due", id);
     q = describe_successor(request, old);
     if ((r = key_new(&q, q.hostnqn, &k)) < 0 || (r = check_others(m, old, k, reterr_detail)) < 0 ||
-        (r = check_cutover(request, old, k, ret_warning, reterr_detail)) < 0)
+        (r = manager_check_cutover(request, old, k, ret_warning, reterr_detail)) < 0)
         return r;
     if (q.dry_run) {
         *ret = old;

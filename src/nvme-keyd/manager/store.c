@@ -15,6 +15,8 @@ static int load_record(const StoreRecord *record, void *userdata)
     _cleanup_(key_freep) Key *k = NULL;
     int r = record->error;
 
+    if (r == 0 && (r = records_load(&m->fleet, record)) > 0)
+        return 0;
     if (r == 0)
         r = key_from_meta(record->meta, record->meta_size, &k);
     if (r == -ENOMEM)
@@ -42,9 +44,12 @@ static int load_keys(Manager *m)
 
     /* A restored store has taken the place of an open one. */
     key_table_remove_all(&m->keys, false);
+    records_done(&m->fleet);
     r = store_for_each(vault_store(m->vault), load_record, m);
-    if (r < 0)
+    if (r < 0) {
+        records_done(&m->fleet);
         key_table_remove_all(&m->keys, false);
+    }
     manager_update_deadline(m);
     manager_update_expiry(m);
     manager_update_overrides(m);
@@ -63,6 +68,7 @@ static void on_vault(VaultEvent event, void *userdata)
     }
     /* The Vault has closed the store, so its keys are gone. */
     if (event == VAULT_IDLE && !vault_store(m->vault)) {
+        records_done(&m->fleet);
         key_table_remove_all(&m->keys, false);
         manager_update_overrides(m);
         manager_update_complete(m);

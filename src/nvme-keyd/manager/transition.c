@@ -19,7 +19,7 @@ struct Former {
     uint64_t changed_usec, confirmed_usec, planned_usec, deadline_usec, uptime_deadline_usec;
 };
 
-static int begin(Transition *t)
+int transition_begin(Transition *t)
 {
     if (t->now_usec == 0)
         t->now_usec = now_realtime();
@@ -52,7 +52,7 @@ static int add_on_trial(Transition *t, Key *k)
 
 int transition_add(Transition *t, Key **k, const Secret *payload)
 {
-    int r = begin(t);
+    int r = transition_begin(t);
 
     if (r == 0)
         r = make_room_to_add(t);
@@ -91,7 +91,7 @@ int transition_take(Transition *t, Key *k)
                                  .deadline_usec = k->deadline_usec,
                                  .uptime_deadline_usec = k->uptime_deadline_usec};
     k->is_changing = true;
-    return begin(t);
+    return transition_begin(t);
 }
 
 static void take_back(const Former *f)

@@ -31,6 +31,10 @@ typedef struct Transition {
     bool trial;        /* no commit comes, so nothing is written, and no store is needed */
 } Transition;
 
+/* Has t->store for other records that change in the same commit, which needs an open store that can
+ * be changed; the other functions call it. Returns as store_begin(). */
+int transition_begin(Transition *t) _must_check_;
+
 /* Takes *k over on success. An error leaves the rest of the transition as it is. In a trial the key
  * has neither a source nor an id that anyone knows. */
 int transition_add(Transition *t, Key **k, const Secret *payload) _must_check_;

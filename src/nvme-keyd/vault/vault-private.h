@@ -6,7 +6,7 @@
 #include "basic/detail.h"
 #include "basic/io.h"
 #include "credstore/seal/limits.h"
-#include "nvme-keyd/vault/job.h"
+#include "nvme-keyd/job/job.h"
 #include "nvme-keyd/vault/limits.h"
 #include "nvme-keyd/vault/vault.h"
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "credstore/seal/ways.h"
+#include "nvme-keyd/vault/seal-job.h"
 #include "nvme-keyd/vault/vault-private.h"
 
 /*
@@ -155,7 +156,7 @@ void vault_note_failure(Vault *v, char **detail, int error, const char *type, co
 int vault_start_job(Vault *v, uint64_t limit_usec, const Secret *request, JobDone done)
 {
     v->job = job_free(v->job);
-    return job_start(v->event, limit_usec, request, done, v, &v->job);
+    return seal_job_start(v->event, limit_usec, request, done, v, &v->job);
 }
 
 /* Repeated, because each event extends the start-up time at the service manager. */

@@ -12,12 +12,15 @@
 #include "basic/io.h"
 #include "basic/log.h"
 #include "basic/names.h"
-#include "credstore/seal/environment.h"
-#include "credstore/seal/helper.h"
-#include "nvme-keyd/vault/job.h"
+#include "basic/text.h"
+#include "nvme-keyd/job/job.h"
 
 #define SELF "/proc/self/exe"
 #define DETAIL_MAX ((size_t)4096)
+
+/* The request on the pipe: the size of the secret, the secret, then the data up to the end. */
+/* A pipe takes so much without being made larger. */
+#define PIPE_SIZE ((size_t)64 * 1024)
 
 /* The result on the pipe: this, then the detail, then the output. */
 typedef struct ResultHead {
@@ -134,27 +137,64 @@ static int write_result(int fd, int error, const Secret *output, const char *det
     return r;
 }
 
-static int read_request(Secret **ret)
+/* Reads size bytes, or up to the end of the request. */
+static int read_some(void *data, size_t size, size_t *ret_size)
 {
-    _cleanup_(secret_freep) Secret *buffer = secret_new(SEAL_REQUEST_MAX + 1);
     size_t have = 0;
     ssize_t n = 1;
 
-    if (!buffer)
-        return -ENOMEM;
-    while (n != 0 && have < buffer->size) {
-        n = read(STDIN_FILENO, buffer->data + have, buffer->size - have);
+    while (n != 0 && have < size) {
+        n = read(STDIN_FILENO, (uint8_t *)data + have, size - have);
         if (n < 0 && errno != EINTR)
             return -errno;
         have += n > 0 ? (size_t)n : 0;
     }
-    *ret = have > 0 ? secret_new_copy(buffer->data, have) : NULL;
-    return *ret ? 0 : -EBADMSG;
+    *ret_size = have;
+    return 0;
 }
 
-int job_helper_main(void)
+static int read_secret(Secret **ret)
 {
-    _cleanup_(secret_freep) Secret *request = NULL, *output = NULL;
+    _cleanup_(secret_freep) Secret *secret = NULL;
+    uint32_t size = 0;
+    size_t have;
+    int r = read_some(&size, sizeof(size), &have);
+
+    if (r < 0)
+        return r;
+    if (have != sizeof(size) || size > JOB_SECRET_MAX)
+        return -EBADMSG;
+    secret = secret_new(size);
+    if (!secret)
+        return -ENOMEM;
+    r = read_some(secret->data, size, &have);
+    if (r < 0 || have != size)
+        return r < 0 ? r : -EBADMSG;
+    *ret = TAKE_PTR(secret);
+    return 0;
+}
+
+static int do_work(JobWork work, Secret **ret_output, char **reterr_detail)
+{
+    _cleanup_(secret_freep) Secret *secret = NULL;
+    _cleanup_(freep) uint8_t *data = malloc(JOB_DATA_MAX);
+    size_t size = 0;
+    int r = secret_memory_init();
+
+    if (!data)
+        return -ENOMEM;
+    if (r == 0)
+        r = read_secret(&secret);
+    if (r == 0)
+        r = read_some(data, JOB_DATA_MAX, &size);
+    if (r == 0)
+        r = work(secret, data, size, ret_output, reterr_detail);
+    return r == 0 && *ret_output && (*ret_output)->size > JOB_OUTPUT_MAX ? -E2BIG : r;
+}
+
+int job_helper_main(JobWork work)
+{
+    _cleanup_(secret_freep) Secret *output = NULL;
     _cleanup_(freep) char *detail = NULL;
     int fd, r;
 
@@ -164,33 +204,31 @@ int job_helper_main(void)
         (fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)) < 0 ||
         dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
         return EXIT_FAILURE;
-    r = secret_memory_init();
-    if (r == 0)
-        r = read_request(&request);
-    if (request)
-        r = seal_work(request->data, request->size, &output, &detail);
-    if (r == 0 && output && output->size > JOB_OUTPUT_MAX)
-        r = -E2BIG;
+    r = do_work(work, &output, &detail);
     return write_result(fd, r, r == 0 ? output : NULL, detail) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-/* Variables that slot types read, and those that say where to log. */
-static size_t make_environment(char *ret[], size_t n_max)
+static bool is_listed(const char *entry, const char *const *names)
 {
-    static const char *const names[] = {
-        "CREDENTIALS_DIRECTORY", NAMES_ENV_CREDENTIALS, TPM2_ENV_TCTI, CREDS_ENV_SOCKET, "TSS2_LOG",
-        NAMES_ENV_LOG_LEVEL,     "JOURNAL_STREAM"};
+    for (; names && *names; names++) {
+        const char *rest = text_after(entry, *names);
+
+        if (rest && *rest == '=')
+            return true;
+    }
+    return false;
+}
+
+/* Those of the kind, and those that say where to log. */
+static void make_environment(const JobKind *kind, char *ret[], size_t n_max)
+{
+    static const char *const logs[] = {NAMES_ENV_LOG_LEVEL, "JOURNAL_STREAM", NULL};
     size_t n = 0;
 
     for (char **e = environ; *e && n + 1 < n_max; e++)
-        for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-            size_t length = strlen(names[i]);
-
-            if (strncmp(*e, names[i], length) == 0 && (*e)[length] == '=')
-                ret[n++] = *e;
-        }
+        if (is_listed(*e, kind->variables) || is_listed(*e, logs))
+            ret[n++] = *e;
     ret[n] = NULL;
-    return n;
 }
 
 /* Under valgrind /proc/self/exe is valgrind, and only its text names this program. After an update
@@ -208,10 +246,9 @@ static const char *own_program(char buffer[static PATH_MAX])
 /* After this the child has none of our descriptors. A copy of a client's would hide the end of its
  * connection, and one of the store's lock would keep the store locked. The group of its own is for
  * processes that the child starts, which are killed with it. */
-static int spawn(int request_fd, int result_fd, pid_t *ret)
+static int spawn(const JobKind *kind, int request_fd, int result_fd, pid_t *ret)
 {
-    char *const argv[] = {(char *)(uintptr_t) "nvme-keyd", (char *)(uintptr_t)JOB_HELPER_OPTION,
-                          NULL};
+    char *const argv[] = {(char *)(uintptr_t) "nvme-keyd", (char *)(uintptr_t)kind->option, NULL};
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     short flags = POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
@@ -219,7 +256,7 @@ static int spawn(int request_fd, int result_fd, pid_t *ret)
     sigset_t none, all;
     int r;
 
-    (void)make_environment(environment, ARRAY_SIZE(environment));
+    make_environment(kind, environment, ARRAY_SIZE(environment));
     sigemptyset(&none);
     sigfillset(&all);
     if (posix_spawn_file_actions_init(&actions) != 0)
@@ -280,16 +317,25 @@ static int watch(Job *j, sd_event *event, int fd, uint64_t limit_usec)
 
 /* The pipe must take the whole request at once, because nothing reads it yet. A user with many
  * pipes gets small ones from the kernel; then this must fail and not wait. */
-static int send_request(int fd, const Secret *request)
+static int send_request(int fd, const Secret *secret, const void *data, size_t size)
 {
-    if (request->size > SEAL_REQUEST_MAX)
+    uint32_t secret_size = (uint32_t)secret->size;
+    size_t all = sizeof(secret_size) + secret->size + size;
+    int r;
+
+    if (secret->size > JOB_SECRET_MAX || size > JOB_DATA_MAX)
         return -E2BIG;
-    if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+    if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0 ||
+        (all > PIPE_SIZE && fcntl(fd, F_SETPIPE_SZ, (int)all) < 0))
         return -errno;
-    return io_write_all(fd, request->data, request->size);
+    r = io_write_all(fd, &secret_size, sizeof(secret_size));
+    if (r == 0)
+        r = io_write_all(fd, secret->data, secret->size);
+    return r == 0 && size > 0 ? io_write_all(fd, data, size) : r;
 }
 
-static int start(Job *j, sd_event *event, uint64_t limit_usec, const Secret *request)
+static int start(Job *j, sd_event *event, const JobKind *kind, const Secret *secret,
+                 const void *data, size_t size)
 {
     _cleanup_(closep) int request_read = -EBADF, request_write = -EBADF, result_read = -EBADF,
                           result_write = -EBADF;
@@ -303,14 +349,14 @@ static int start(Job *j, sd_event *event, uint64_t limit_usec, const Secret *req
         return -errno;
     result_read = fds[0];
     result_write = fds[1];
-    r = send_request(request_write, request);
+    r = send_request(request_write, secret, data, size);
     if (r == 0)
-        r = spawn(request_read, result_write, &j->pid);
-    return r < 0 ? r : watch(j, event, TAKE_FD(result_read), limit_usec);
+        r = spawn(kind, request_read, result_write, &j->pid);
+    return r < 0 ? r : watch(j, event, TAKE_FD(result_read), kind->limit_usec);
 }
 
-int job_start(sd_event *event, uint64_t limit_usec, const Secret *request, JobDone done,
-              void *userdata, Job **ret)
+int job_start(sd_event *event, const JobKind *kind, const Secret *secret, const void *data,
+              size_t size, JobDone done, void *userdata, Job **ret)
 {
     _cleanup_(job_freep) Job *j = calloc(1, sizeof(*j));
     int r;
@@ -322,7 +368,7 @@ int job_start(sd_event *event, uint64_t limit_usec, const Secret *request, JobDo
     j->result = secret_new(RESULT_MAX);
     if (!j->result)
         return -ENOMEM;
-    r = start(j, event, limit_usec, request);
+    r = start(j, event, kind, secret, data, size);
     if (r == 0)
         *ret = TAKE_PTR(j);
     return r;
