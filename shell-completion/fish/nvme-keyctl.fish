@@ -85,7 +85,7 @@ function __nvme_keyctl_arguments
             __nvme_keyctl_keys
         case move
             __nvme_keyctl_column 6
-        case backup import restore 'store image' 'envelope show' 'envelope issuer' 'fleet enrol' 'envelope take' 'machine trust'
+        case backup import restore 'store image' 'envelope show' 'envelope issuer' 'fleet enrol' inbox 'envelope take' 'machine trust'
             __fish_complete_path (commandline --current-token)
     end
 end

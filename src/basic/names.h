@@ -5,6 +5,8 @@
 
 #define NAMES_MANAGER_INTERFACE "org.nvmekeyd.Manager"
 #define NAMES_MANAGER_SOCKET "/run/nvme-keyd/org.nvmekeyd.Manager"
+/* Drop directory of envelopes. */
+#define NAMES_INBOX "/run/nvme-keyd/inbox"
 #define NAMES_REQUEST_SOCKET "/run/nvme-keyd/request"
 /* Each connection starts an nvme-keyd-probe. */
 #define NAMES_PROBE_SOCKET "/run/nvme-keyd/probe"

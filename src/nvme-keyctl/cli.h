@@ -179,6 +179,7 @@ int verb_fleet(const Options *o);
 int verb_generate(const Options *o);
 int verb_identity(const Options *o);
 int verb_import(const Options *o);
+int verb_inbox(const Options *o);
 int verb_list(const Options *o);
 int verb_metrics(const Options *o);
 int verb_monitor(const Options *o);

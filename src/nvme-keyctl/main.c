@@ -267,6 +267,7 @@ static const Verb verb_table[] = {
      "print which machines an envelope is for, or its pairs", NULL},
     {"envelope take", "[FILE]", 0, verb_envelope_take,
      "have this machine take the pairs of an envelope", LOOK_KEYS},
+    {"inbox", "[DIR]", 0, verb_inbox, "take the envelopes in a directory", LOOK_KEYS},
     {"machine show", NULL, OPT_REQUEST, verb_machine_show,
      "print the identity of this machine, and its certificate", NULL},
     {"machine trust", "[FILE]", OPT_LIST, verb_machine_trust,

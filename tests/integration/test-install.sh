@@ -40,6 +40,8 @@ minimum() {
 644 $unit_dir/nvme-keyd-request.socket
 644 $unit_dir/nvme-keyd-credentials.service
 644 $unit_dir/nvme-keyd-host-key.service
+644 $unit_dir/nvme-keyd-inbox.path
+644 $unit_dir/nvme-keyd-inbox.service
 644 $unit_dir/nvme-keyd-preload.service
 644 $unit_dir/nvme-keyd-probe.socket
 644 $unit_dir/nvme-keyd-probe@.service

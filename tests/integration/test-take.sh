@@ -11,7 +11,8 @@ cd "$tmp" || exit
 
 # A machine has a store and a host NQN. The files of this machine are left alone.
 prepare() {
-    mkdir -pm 700 "$1.state" "$1.etc/nvme"
+    mkdir -p "$1.state" "$1.etc/nvme"
+    chmod 700 "$1.state"
     cp /etc/{passwd,group,machine-id,nsswitch.conf,ld.so.cache} "$1.etc/"
     [ -z "$2" ] || echo "$2" >"$1.etc/nvme/hostnqn"
 }
@@ -53,11 +54,11 @@ like "host: the request has the name" "$(openssl req -in host.csr -noout -text)"
 
 # --- issuers
 on target
-seal --to=host.pem --to=target.pem --generation=1 <<<"$(psk one)" >one
-refused "an unknown issuer" 14 "signed by no issuer that this machine trusts" ctl envelope take one
+seal --to=host.pem --to=target.pem --generation=1 <<<"$(psk one)" >first
+refused "an unknown issuer" 14 "signed by no issuer that this machine trusts" ctl envelope take first
 like "trust" "$(ctl machine trust issuer.pem)" "^$(fingerprint issuer.pem) is trusted from now on"
 like "trust: twice" "$(ctl machine trust issuer.pem)" "was trusted already"
-refused "trust: no certificate" 3 "one has no certificate of a P-256 key" ctl machine trust one
+refused "trust: no certificate" 3 "first has no certificate of a P-256 key" ctl machine trust first
 refused "trust: nothing" 2 "needs the certificate of an issuer, or --list" ctl machine trust
 cp other.pem issuers.d/other.pem
 cp other.pem credentials/nvme-keyd.issuer
@@ -72,13 +73,13 @@ rm issuers.d/*.pem credentials/*
 refused "trust: its file is gone" 14 "signed by no issuer" ctl envelope take other2
 
 # --- the first envelope, at both ends
-like "target: takes it" "$(ctl envelope take one)" "^$HOST $SUBSYSTEM: added, key [0-9a-f]{16}"
+like "target: takes it" "$(ctl envelope take first)" "^$HOST $SUBSYSTEM: added, key [0-9a-f]{16}"
 is "target: the key" "$(ctl list --json=short --subsysnqn="$SUBSYSTEM" | json 'o["keys"][0]["role"], o["keys"][0]["state"]')" "('target', 'active')"
-refused "target: a replay" 14 "it was taken before, or one that was made later" ctl envelope take one
+refused "target: a replay" 14 "it was taken before, or one that was made later" ctl envelope take first
 on host
-refused "host: nothing is trusted yet" 14 "signed by no issuer" ctl envelope take one
+refused "host: nothing is trusted yet" 14 "signed by no issuer" ctl envelope take first
 ctl machine trust issuer.pem >/dev/null
-like "host: takes it" "$(ctl envelope take - <one)" ": added, key"
+like "host: takes it" "$(ctl envelope take - <first)" ": added, key"
 is "host: the key is that PSK" "$(ctl list --json=short | json 'o["keys"][0]["role"], o["keys"][0]["state"], len(o["keys"])')" "('host', 'active', 1)"
 old=$(ctl list --json=short | json 'o["keys"][0]["id"]')
 is "host: it is in the keyring" "$(ring_names | wc -l)" 1
@@ -86,9 +87,8 @@ is "host: it is in the keyring" "$(ring_names | wc -l)" 1
 # --- refusals change nothing
 seal --to=target.pem --generation=9 <<<"$(psk x)" >notours
 refused "for another machine" 14 "sealed to other machines" ctl envelope take notours
-openssl cms -decrypt -in one -inform PEM -inkey <(openssl ecparam -genkey -name prime256v1 -noout) -binary >/dev/null 2>&1
-head -c 400 one >cut
-refused "truncated" 14 "not an envelope, or a damaged one" ctl envelope take cut
+head -c 400 first >cut.cms
+refused "truncated" 14 "not an envelope, or a damaged one" ctl envelope take cut.cms
 refused "not an envelope" 14 "not an envelope" ctl envelope take issuer.pem
 refused "empty" 3 "it is empty" ctl envelope take /dev/null
 head -c 200000 /dev/zero >large
@@ -101,30 +101,30 @@ refused "expired" 14 "its time is over" ctl envelope take short
 refused "the pair of another machine" 14 "no pair in it is one of this machine" ctl envelope take resealed
 "$source/tests/integration/reseal-envelope.py" issuer.pem issuer.key host.pem "$(fingerprint host.pem)" notBefore >later 2>/dev/null
 refused "not yet" 14 "its time has not come yet" ctl envelope take later
-"$source/tests/integration/reseal-envelope.py" issuer.pem issuer.key host.pem "$(fingerprint host.pem)" damaged >damaged 2>/dev/null
-refused "a bad signature" 14 "the signature is wrong" ctl envelope take damaged
-"$source/tests/integration/reseal-envelope.py" issuer.pem issuer.key host.pem "$(fingerprint host.pem)" nonsense >nonsense 2>/dev/null
-refused "another content" 14 "content|JSON|malformed|not an envelope" ctl envelope take nonsense
+"$source/tests/integration/reseal-envelope.py" issuer.pem issuer.key host.pem "$(fingerprint host.pem)" damaged >damaged.cms 2>/dev/null
+refused "a bad signature" 14 "the signature is wrong" ctl envelope take damaged.cms
+"$source/tests/integration/reseal-envelope.py" issuer.pem issuer.key host.pem "$(fingerprint host.pem)" nonsense >nonsense.cms 2>/dev/null
+refused "another content" 14 "content|JSON|malformed|not an envelope" ctl envelope take nonsense.cms
 
 # --- a rotation: the target accepts both, the host waits
-seal --to=host.pem --to=target.pem --generation=2 <<<"$(psk two)" >two
-like "host: a successor" "$(ctl envelope take two)" ": pending, key"
+seal --to=host.pem --to=target.pem --generation=2 <<<"$(psk two)" >second
+like "host: a successor" "$(ctl envelope take second)" ": pending, key"
 is "host: it waits" "$(states)" "[('host', 'active'), ('host', 'pending')]"
 is "host: one key in the keyring" "$(ring_names | wc -l)" 1
 is "host: it follows its target" "$(ctl list --json=short | json '[k.get("follow") for k in o["keys"] if k["state"] == "pending"]')" "[True]"
-refused "host: an older one" 14 "made later" ctl envelope take one
-seal --to=host.pem --to=target.pem --generation=3 <<<"$(psk three)" >three
-ctl envelope take three >/dev/null
+refused "host: an older one" 14 "made later" ctl envelope take first
+seal --to=host.pem --to=target.pem --generation=3 <<<"$(psk three)" >third
+ctl envelope take third >/dev/null
 is "host: a later one takes the place of one that was not used" "$(states)" "[('host', 'active'), ('host', 'pending')]"
-refused "host: reordered" 14 "made later" ctl envelope take two
+refused "host: reordered" 14 "made later" ctl envelope take second
 new=$(ctl list --json=short | json '[k["id"] for k in o["keys"] if k["state"] == "pending"][0]')
 run ctl activate --force "$new"
 is "host: switched by hand" "$(states)" "[('host', 'active'), ('host', 'retiring')]"
 is "host: the old one is the first" "$(ctl list --json=short | json '[k["id"] for k in o["keys"] if k["state"] == "retiring"][0]')" "$old"
 daemon_restart
-refused "host: a replay after a restart" 14 "made later" ctl envelope take three
+refused "host: a replay after a restart" 14 "made later" ctl envelope take third
 on target
-for e in two three; do ctl envelope take $e >/dev/null; done
+for e in second third; do ctl envelope take $e >/dev/null; done
 is "target: it accepts three" "$(ctl list --json=short --subsysnqn="$SUBSYSTEM" | json 'sorted(k["state"] for k in o["keys"])')" "['active', 'pending', 'retiring']"
 check "target: all of them are in the keyring" test "$(ring_names | grep -c ":a")" -ge 3
 seal --to=target.pem --generation=4 <<<"$(psk three)" >again
@@ -135,7 +135,7 @@ seal --to=host.pem --to=target.pem --tombstone --generation=5 >tombstone
 like "target: a tombstone" "$(ctl envelope take tombstone)" "$SUBSYSTEM: removed"
 is "target: the pair is gone" "$(ctl list --json=short --subsysnqn="$SUBSYSTEM" | json 'len(o["keys"])')" 0
 is "target: and its keys" "$(ring_names | grep -c ":a")" 0
-refused "target: nothing brings it back but a later generation" 14 "made later" ctl envelope take three
+refused "target: nothing brings it back but a later generation" 14 "made later" ctl envelope take third
 seal --to=target.pem --generation=6 --generate >six
 like "target: a later generation" "$(ctl envelope take six)" ": added, key"
 

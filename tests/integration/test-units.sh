@@ -31,7 +31,7 @@ install -m 755 /dev/null "$root/bin/kill"
 install -m 755 /dev/null "$root/bin/sleep"
 fetch=()
 [ ! -e "$units/nvme-keyd-fetch.service" ] || fetch=(nvme-keyd-fetch.service)
-for unit in "${fetch[@]}" nvme-keyd.service nvme-keyd-host-key.service nvme-keyd-credentials.service nvme-keyd.socket nvme-keyd-request.socket nvme-keyd-preload.service nvme-keyd-probe.socket nvme-keyd-probe@1.service nvme-keyd-stop.target nvme-keyd-rotate.timer nvme-keyd-rotate.service; do
+for unit in "${fetch[@]}" nvme-keyd.service nvme-keyd-host-key.service nvme-keyd-credentials.service nvme-keyd.socket nvme-keyd-request.socket nvme-keyd-preload.service nvme-keyd-probe.socket nvme-keyd-probe@1.service nvme-keyd-stop.target nvme-keyd-rotate.timer nvme-keyd-rotate.service nvme-keyd-inbox.path nvme-keyd-inbox.service; do
     quiet "$unit: systemd-analyze verify" systemd-analyze verify --man=no --root="$root" "$unit"
 done
 # Its program is in a tree that is not there yet, and systemd before 255 does not know one of its settings.
