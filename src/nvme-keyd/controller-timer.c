@@ -29,9 +29,6 @@ ControllerTimer *controller_timer_free(ControllerTimer *t)
 
 static void log_stalled(Manager *m)
 {
-    const char *cause = manager_key_updates(m)->counted
-                            ? "and a peer has sent a KeyUpdate"
-                            : "as after a KeyUpdate of a peer, which this kernel does not count";
     const StallDevice *d;
 
     while ((d = manager_next_stalled(m)))
@@ -39,10 +36,10 @@ static void log_stalled(Manager *m)
                        &(LogFields){.message_id = MESSAGE_CONTROLLER_STALLED,
                                     .hostnqn = d->hostnqn,
                                     .subsysnqn = d->subsysnqn},
-                       "Requests of controller %s of subsystem %s do not end, %s; this kernel "
-                       "cannot go on with a connection after one: run nvme-keyctl move --stalled, "
-                       "which resets the controller",
-                       d->controller, d->subsysnqn, cause);
+                       "Requests of controller %s of subsystem %s do not end, and a peer has sent "
+                       "a KeyUpdate, after which this kernel cannot go on with a connection: run "
+                       "nvme-keyctl move --stalled, which resets the controller",
+                       d->controller, d->subsysnqn);
 }
 
 static void arm(const ControllerTimer *t, uint64_t span_usec)

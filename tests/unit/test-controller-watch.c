@@ -36,20 +36,6 @@ TEST(no_counters)
     ASSERT_EQ(manager_stalls(f.m)->n, 0);
 }
 
-/* Linux 6.12 does not count KeyUpdates, and cannot go on after one either. */
-TEST(uncounted)
-{
-    PLACE;
-
-    sysfs_write(&s, "", "tls_stat", "TlsRxSw 14\n");
-    ASSERT_TRUE(manager_watch_controllers(f.m, START));
-    ASSERT_TRUE(!manager_next_stalled(f.m));
-    ASSERT_TRUE(manager_watch_controllers(f.m, START + STALLED_USEC));
-    ASSERT_TRUE(!manager_key_updates(f.m)->counted);
-    ASSERT_TRUE(manager_next_stalled(f.m));
-    ASSERT_TRUE(stalls_has(manager_stalls(f.m), "nvme0"));
-}
-
 /* Requests that do not end are common until a peer has sent a KeyUpdate. */
 TEST(stalled)
 {

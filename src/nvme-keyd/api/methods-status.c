@@ -171,11 +171,8 @@ static int add_counts(json_object *o, const Manager *m, const ManagerLook *look)
 }
 
 /* Of controllers whose requests do not end. */
-static int add_stalled(json_object *problems, const Stalls *stalls, const KeyUpdates *updates)
+static int add_stalled(json_object *problems, const Stalls *stalls)
 {
-    const char *cause = updates->counted
-                            ? "after a KeyUpdate of its peer"
-                            : "as after a KeyUpdate of its peer, which this kernel does not count";
     const char *last = "";
     int r = 0;
 
@@ -187,8 +184,10 @@ static int add_stalled(json_object *problems, const Stalls *stalls, const KeyUpd
         if (!d->stalled || strcmp(d->controller, last) == 0)
             continue;
         last = d->controller;
-        if (asprintf(&text, "requests of %s of %s do not end %s: run nvme-keyctl move --stalled",
-                     d->controller, d->subsysnqn, cause) < 0)
+        if (asprintf(&text,
+                     "requests of %s of %s do not end after a KeyUpdate of its peer: run "
+                     "nvme-keyctl move --stalled",
+                     d->controller, d->subsysnqn) < 0)
             return -ENOMEM;
         r = json_append_take(problems, json_object_new_string(text));
     }
@@ -212,7 +211,7 @@ static int add_controllers(json_object *status, Manager *m)
             json_add_take(o, "problems", problems) < 0 || json_add_uint(o, "total", c->all) < 0 ||
             json_add_uint(o, "active", c->active) < 0 || json_add_uint(o, "old", c->old) < 0 ||
             json_add_uint(o, "stalled", c->stalled) < 0 ||
-            add_stalled(problems, manager_stalls(m), updates) < 0)
+            add_stalled(problems, manager_stalls(m)) < 0)
             return -ENOMEM;
     }
     if (!updates->counted)

@@ -55,7 +55,6 @@ int key_updates_read(const char *path, KeyUpdates *ret)
     if (r < 0 && r != -ENOENT)
         return r;
     key_updates_parse(text, r < 0 ? 0 : strlen(text), ret);
-    ret->has_tls = r >= 0;
     return 0;
 }
 

@@ -10,16 +10,15 @@
 /* Counters of the kernel, which it prints as text. */
 
 /* KeyUpdates of TLS that peers have sent on this machine's connections. The kernel cannot go on
- * with a connection of NVMe/TCP after one: its requests wait until they time out. */
+ * with a connection of NVMe/TCP after one: it waits for ever. */
 typedef struct KeyUpdates {
-    bool has_tls; /* the kernel has counters of TLS, without which it has no connection with TLS */
-    bool counted; /* KeyUpdates are among them; older kernels, as 6.12, do not count any */
+    bool counted; /* older kernels do not count them */
     uint64_t received;
     uint64_t done; /* of them, those that the receiver has carried out */
 } KeyUpdates;
 
 /* Parses /proc/net/tls_stat. Lines of other counters are left out; a counter that is no number
- * counts as missing. Does not set has_tls. */
+ * counts as missing. */
 void key_updates_parse(const char *text, size_t size, KeyUpdates *ret);
 
 /* Reads the file at path; without one, nothing is counted. Returns 0 or the error of reading. */
@@ -29,12 +28,6 @@ int key_updates_read(const char *path, KeyUpdates *ret) _must_check_;
 static inline bool key_updates_are_open(const KeyUpdates *u)
 {
     return u->counted && u->received > u->done;
-}
-
-/* True if that may be so: on a kernel that does not count KeyUpdates, but has TLS, as well. */
-static inline bool key_updates_may_be_open(const KeyUpdates *u)
-{
-    return u->counted ? key_updates_are_open(u) : u->has_tls;
 }
 
 /* The requests of a block device. */

@@ -75,7 +75,7 @@ bool manager_watch_controllers(Manager *m, uint64_t now_usec)
 
     if (!stat || key_updates_read(stat, &w->updates) < 0)
         w->updates = (KeyUpdates){.counted = false};
-    may_stall = key_updates_may_be_open(&w->updates);
+    may_stall = key_updates_are_open(&w->updates);
     if (!may_stall)
         stalls_done(&w->stalls);
     if (!may_stall && !events_have_readers(m->events))

@@ -67,9 +67,9 @@ int manager_count_controllers(const Manager *m, ControllerCounts *ret) _must_che
 int manager_look_controllers(Manager *m, const ControllerCounts **ret) _must_check_;
 
 /* To be called every few seconds; now_usec: CLOCK_MONOTONIC. Reads one file, and takes a sample of
- * the controllers if requests may stall: a peer has sent a KeyUpdate, or the kernel does not count
- * them. Emits EVENT_MOVED for controllers that use another key than at the last call, while there
- * are readers. Returns true if the controllers had to be read. */
+ * the controllers if requests may stall, because a peer has sent a KeyUpdate. Emits EVENT_MOVED for
+ * controllers that use another key than at the last call, while there are readers. Returns true if
+ * the controllers had to be read. */
 bool manager_watch_controllers(Manager *m, uint64_t now_usec);
 /* As of the last call. */
 const KeyUpdates *manager_key_updates(const Manager *m);
