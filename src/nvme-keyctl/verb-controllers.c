@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -9,6 +10,7 @@
 #include "basic/limits.h"
 #include "basic/names.h"
 #include "nvme-keyctl/cli.h"
+#include "nvme-keyctl/field.h"
 #include "nvme-keyctl/output.h"
 
 /* controllers lists connections and their keys. */
@@ -20,12 +22,14 @@
 typedef struct Row {
     char serial[16];
     char state[64];
+    char since[24];
 } Row;
 
 static void fill_row(json_object *connection, Row *row)
 {
     bool stalled = false;
     uint64_t serial;
+    struct tm tm;
 
     (void)json_get_bool(connection, "stalled", &stalled);
     (void)snprintf(row->state, sizeof(row->state), "%s%s", json_string_or(connection, "state", "-"),
@@ -34,22 +38,36 @@ static void fill_row(json_object *connection, Row *row)
         (void)snprintf(row->serial, sizeof(row->serial), "%08x", (unsigned)serial);
     else
         strcpy(row->serial, "-");
+    if (!field_time(connection, "keySince", &tm) ||
+        strftime(row->since, sizeof(row->since), "%Y-%m-%d %H:%M", &tm) == 0)
+        strcpy(row->since, "-");
 }
 
 /* A column shows a member of the connection, or a cell of Row. */
 typedef struct Column {
     const char *head;
-    const char *member; /* "" for Row.state, NULL for Row.serial */
+    const char *member;
+    size_t cell; /* without a member: its offset in Row */
 } Column;
 
 static const Column controller_columns[] = {
-    {"NAME", "name"},       {"STATE", ""},        {"KEY", "key"},
-    {"KEY ID", "keyID"},    {"KEY SERIAL", NULL}, {"SUBSYSTEM NQN", "subsystemNQN"},
-    {"ADDRESS", "address"},
+    {"NAME", .member = "name"},
+    {"STATE", .cell = offsetof(Row, state)},
+    {"KEY", .member = "key"},
+    {"SINCE", .cell = offsetof(Row, since)},
+    {"KEY ID", .member = "keyID"},
+    {"KEY SERIAL", .cell = offsetof(Row, serial)},
+    {"SUBSYSTEM NQN", .member = "subsystemNQN"},
+    {"ADDRESS", .member = "address"},
 };
 static const Column host_columns[] = {
-    {"HOST NQN", "hostNQN"}, {"KEY", "key"},         {"KEY ID", "keyID"},
-    {"KEY SERIAL", NULL},    {"ADDRESS", "address"}, {"SUBSYSTEM NQN", "subsystemNQN"},
+    {"HOST NQN", .member = "hostNQN"},
+    {"KEY", .member = "key"},
+    {"SINCE", .cell = offsetof(Row, since)},
+    {"KEY ID", .member = "keyID"},
+    {"KEY SERIAL", .cell = offsetof(Row, serial)},
+    {"ADDRESS", .member = "address"},
+    {"SUBSYSTEM NQN", .member = "subsystemNQN"},
 };
 
 static int print_connections(const Options *o, json_object *list, const Column *columns, size_t n)
@@ -67,10 +85,9 @@ static int print_connections(const Options *o, json_object *list, const Column *
 
         fill_row(connection, &rows[i]);
         for (size_t c = 0; c < n; c++)
-            cells[i * n + c] = !columns[c].member ? rows[i].serial
-                               : !columns[c].member[0]
-                                   ? rows[i].state
-                                   : json_string_or(connection, columns[c].member, "-");
+            cells[i * n + c] = columns[c].member
+                                   ? json_string_or(connection, columns[c].member, "-")
+                                   : (const char *)&rows[i] + columns[c].cell;
     }
     return cli_print_table(o, cells, n, n_rows);
 }

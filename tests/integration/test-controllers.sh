@@ -71,8 +71,10 @@ is "all about one" "$(connections "c['name'], c['state'], c['transport'], c['add
     "[('nvme0', 'live', 'tcp', 'traddr=192.0.2.1,trsvcid=4420', 1, 'NVMe1R01'"
 is "its keys, and its inode" "$(connections "c.get('keyID'), c.get('activeKeyID'), c.get('serial') == c.get('nextSerial'), c['inode']" | cut -d ')' -f 1)" \
     "[('$a', '$a', True, $(stat -c %i "$tmp/nvme/nvme0")"
+is "since when its key is active" "$(connections "c.get('keySince')" | cut -d , -f 1)" "[$(ctl show "$a" --json=short | json "o['key']['changed']")"
+is "no such time for a foreign key" "$(connections "'keySince' in c" | cut -d , -f 2)" " False"
 run ctl controllers --no-legend
-like "a line for each" "$out" "(^|"$'\n'")nvme0 live +active +$a $sa nqn.2026-11.org.example:a +traddr=192.0.2.1,trsvcid=4420"
+like "a line for each" "$out" "(^|"$'\n'")nvme0 live +active +$(date -d "@$(($(ctl show "$a" --json=short | json "o['key']['changed']") / 1000000))" '+%Y-%m-%d %H:%M') $a $sa nqn.2026-11.org.example:a +traddr=192.0.2.1,trsvcid=4420"
 run ctl controllers
 like "what to do" "$out" "6 controllers with TLS, 1 on an old key: run nvme-keyctl move\.$"
 like "status: the sum" "$(ctl status)" "Controllers: 6 with TLS, 1 on the active key, 1 on an old key: run nvme-keyctl move"
@@ -264,8 +266,8 @@ host() {
 host 1 "$old"
 host 2 "$(serial_of "$new")"
 run ctl controllers --target --no-legend
-like "hosts: the old key" "$out" "$HOST retiring $t ${old##*,} 192.0.2.7:1234 nqn.2026-11.org.example:t"
-like "hosts: the new key" "$out" "$HOST active +$new"
+like "hosts: the old key" "$out" "$HOST retiring [-0-9]{10} [:0-9]{5} $t ${old##*,} 192.0.2.7:1234 nqn.2026-11.org.example:t"
+like "hosts: the new key" "$out" "$HOST active +[-0-9]{10} [:0-9]{5} $new"
 is "hosts: JSON" "$(ctl controllers --target --json=short | json "sorted((h['controllerID'], h['key']) for h in o['hosts'])")" \
     "[(1, 'retiring'), (2, 'active')]"
 is "hosts: the list is as described" "$(described ListHosts)" ""
