@@ -45,8 +45,7 @@ static int add_key(json_object *o, int32_t serial, const KeyInUse *u)
         (serial && json_add_uint(o, "serial", (uint64_t)serial) < 0) ||
         (u->identity && add_text(o, "identity", u->identity) < 0) ||
         (u->key && json_add_string(o, "keyID", u->key->id) < 0) ||
-        (u->key && u->key->changed_usec &&
-         json_add_uint(o, "keySince", u->key->changed_usec) < 0))
+        (u->key && u->key->changed_usec && json_add_uint(o, "keySince", u->key->changed_usec) < 0))
         return -ENOMEM;
     return 0;
 }
