@@ -89,7 +89,7 @@ static void select_all(const Fleet *f)
 static int begin(Run *run, uint64_t now, uint64_t *ret_since)
 {
     const Options *o = run->o;
-    FleetRotation rotation;
+    FleetRotation rotation = {0};
     int r = EXIT_OK;
 
     *ret_since = now;
