@@ -107,7 +107,7 @@ untouched "setup"
 
 # The recipe of the manual page, with the host key that is there. systemd names the credential after the file.
 machine_id "$host_key/first-id"
-recipes=$(grep -h '^systemd-creds encrypt' "$source"/man/*.scd "$source/README.md")
+recipes=$(grep -h '^systemd-creds encrypt --name=nvme-keyd.psk ' "$source"/man/*.scd "$source/README.md")
 is "the recipe for a sealed credential is the same in both places" "$(sort -u <<<"$recipes" | wc -l)" 1
 recipe=${recipes%%$'\n'*}
 mount -t tmpfs tmpfs /etc/credstore.encrypted 2>/dev/null || recipe=${recipe/\/etc\/credstore.encrypted/$sealed}

@@ -55,7 +55,7 @@ const char *take_outcome_to_string(TakeOutcome outcome)
 /* Details for people name the pair. */
 static int check_pair(Manager *m, const TakenPair *p, uint64_t now, char **reterr_detail)
 {
-    EnvelopeRefusal refusal = ENVELOPE_REPLAYED;
+    int refusal = ENVELOPE_REPLAYED;
     uint64_t last = records_generation(&m->fleet, p->hostnqn, p->subsysnqn);
 
     if (p->generation > last)
@@ -64,7 +64,7 @@ static int check_pair(Manager *m, const TakenPair *p, uint64_t now, char **reter
                                                                   : 0;
     if (!refusal)
         return 0;
-    return detail_set(reterr_detail, (int)refusal, "%s %s: %s", p->hostnqn, p->subsysnqn,
+    return detail_set(reterr_detail, refusal, "%s %s: %s", p->hostnqn, p->subsysnqn,
                       envelope_refusal_text(refusal));
 }
 
