@@ -252,7 +252,7 @@ rm -rf "$tmp/root"
 DESTDIR=$tmp/root meson install -C "$tmp/local" --no-rebuild --quiet >/dev/null 2>&1
 check "another prefix: the daemon" test -x "$tmp/root/opt/keyd/lib/nvme-keyd/nvme-keyd"
 is "another prefix: the units have it" "$(grep -rh ^ExecStart=/ "$tmp/root" | sort | tr '\n' ' ')" \
-    "ExecStart=/bin/sleep infinity ExecStart=/opt/keyd/bin/nvme-keyctl schedule run ExecStart=/opt/keyd/bin/nvme-keyctl sync --no-legend ExecStart=/opt/keyd/lib/nvme-keyd/nvme-keyd ExecStart=/opt/keyd/lib/nvme-keyd/nvme-keyd --setup-host-key ExecStart=/opt/keyd/lib/nvme-keyd/nvme-keyd-probe "
+    "ExecStart=/bin/sleep infinity ExecStart=/opt/keyd/bin/nvme-keyctl inbox ExecStart=/opt/keyd/bin/nvme-keyctl schedule run ExecStart=/opt/keyd/bin/nvme-keyctl sync --no-legend ExecStart=/opt/keyd/lib/nvme-keyd/nvme-keyd ExecStart=/opt/keyd/lib/nvme-keyd/nvme-keyd --setup-host-key ExecStart=/opt/keyd/lib/nvme-keyd/nvme-keyd-probe "
 check "another prefix: the rule of request-key has it" grep -rq "/opt/keyd/lib/nvme-keyd/request-key-shim %k" "$tmp/root"
 is "another group: every file has it" "$(grep -rlE '^(Group=|SocketGroup=|g )keyring' "$tmp/root" | wc -l)" 3
 
