@@ -18,9 +18,9 @@
  * inbox: has the service take the envelopes in a directory, the oldest first. Each is a file that
  * has come there by a rename; names that begin with a dot or end in ".tmp" are on their way.
  *
- *    taken                          the file is removed
- *    refused                        it stays, with NAME.reason beside it, and is tried again when
- * it has changed since cannot be taken at the moment  it stays, and is tried again the next time
+ *    taken     the file is removed
+ *    refused   it stays, with NAME.reason beside it, and is tried again when it has changed
+ *    not now   it stays, and is tried again the next time
  *
  * Other people may write to the directory, so no symbolic link is followed. One is on purpose: a
  * volume of Kubernetes has its files in a directory that "..data" leads to, and replaces that link.
@@ -44,7 +44,8 @@ typedef struct Inbox {
     bool keeps;
     File *files;
     size_t n;
-    int status; /* the exit code */
+    int status;         /* the exit code */
+    json_object *taken; /* names, for --json= */
 } Inbox;
 
 static void inbox_done(const Inbox *i)
@@ -54,6 +55,7 @@ static void inbox_done(const Inbox *i)
     free(i->files);
     closep(&i->dirfd);
     varlink_client_free(i->client);
+    json_object_put(i->taken);
 }
 
 static bool has_end(const char *name, const char *end)
@@ -140,6 +142,15 @@ static int find_files(Inbox *i)
     return EXIT_OK;
 }
 
+static int note_taken(const Inbox *i, const char *name, json_object *reply)
+{
+    if (i->o->json == JSON_OFF)
+        envelope_file_report("", reply);
+    else if (json_append_take(i->taken, json_object_new_string(shown(name))) < 0)
+        return cli_out_of_memory();
+    return EXIT_OK;
+}
+
 static void remove_file(const Inbox *i, const char *name)
 {
     char reason[NAME_MAX + sizeof(REASON)];
@@ -205,12 +216,13 @@ static int take(Inbox *i, const char *name)
     if (r != EXIT_OK)
         return r;
     if (!error) {
-        envelope_file_report("", reply);
         if (!i->keeps)
             remove_file(i, name);
-    } else if (i->keeps && strcmp(error, NAMES_MANAGER_INTERFACE ".EnvelopeReplayed") == 0) {
+        return note_taken(i, name, reply);
+    }
+    if (i->keeps && strcmp(error, NAMES_MANAGER_INTERFACE ".EnvelopeReplayed") == 0)
         return EXIT_OK;
-    } else if (is_passing(error)) {
+    if (is_passing(error)) {
         _cleanup_(freep) char *where = NULL;
 
         if (asprintf(&where, "%s: ", shown(name)) < 0)
@@ -222,18 +234,38 @@ static int take(Inbox *i, const char *name)
     return EXIT_OK;
 }
 
+static int take_all(Inbox *i)
+{
+    int r = i->n > 0 ? cli_connect(i->o, &i->client) : EXIT_OK;
+
+    for (size_t j = 0; j < i->n && r == EXIT_OK; j++)
+        r = take(i, i->files[j].name);
+    return r;
+}
+
+static int print_taken(Inbox *i)
+{
+    _cleanup_(json_putp) json_object *all = json_object_new_object();
+
+    if (!all || json_add_take(all, "taken", TAKE_PTR(i->taken)) < 0)
+        return cli_out_of_memory();
+    cli_print_json(i->o, all);
+    return EXIT_OK;
+}
+
 int verb_inbox(const Options *o)
 {
-    _cleanup_(inbox_done) Inbox i = {
-        .o = o, .path = o->arguments[0] ? o->arguments[0] : NAMES_INBOX, .dirfd = -EBADF};
+    _cleanup_(inbox_done) Inbox i = {.o = o,
+                                     .path = o->arguments[0] ? o->arguments[0] : NAMES_INBOX,
+                                     .dirfd = -EBADF,
+                                     .taken = json_object_new_array()};
     int r = open_directory(&i);
 
     if (r == EXIT_OK)
         r = find_files(&i);
-    if (r != EXIT_OK || i.n == 0)
-        return r;
-    r = cli_connect(o, &i.client);
-    for (size_t j = 0; j < i.n && r == EXIT_OK; j++)
-        r = take(&i, i.files[j].name);
+    if (r == EXIT_OK)
+        r = take_all(&i);
+    if (r == EXIT_OK && o->json != JSON_OFF)
+        r = print_taken(&i);
     return r == EXIT_OK ? i.status : r;
 }

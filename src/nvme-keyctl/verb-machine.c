@@ -117,16 +117,20 @@ int verb_machine_trust(const Options *o)
     return cli_call_and_print(o, "TrustIssuer", p, print_trusted);
 }
 
+static int print_distrusted(const Options *o, json_object *reply)
+{
+    if (o->json != JSON_OFF)
+        cli_print_json(o, reply);
+    return EXIT_OK;
+}
+
 int verb_machine_distrust(const Options *o)
 {
-    json_object *p = json_object_new_object(), *reply = NULL;
-    int r;
+    json_object *p = json_object_new_object();
 
     if (!p || json_add_string(p, "fingerprint", o->arguments[0]) < 0) {
         json_object_put(p);
         return cli_out_of_memory();
     }
-    r = cli_call(o, "DistrustIssuer", p, &reply);
-    json_object_put(reply);
-    return r;
+    return cli_call_and_print(o, "DistrustIssuer", p, print_distrusted);
 }

@@ -5,6 +5,8 @@
 # all that is known of it, because CI keeps nothing but its log.
 . "$(dirname "$0")/lib.sh"
 vm_dir=$source/tests/vm
+# shellcheck disable=SC2034 # for the names of results
+image_release=trixie
 . "$vm_dir/host/scenario.sh"
 . "$vm_dir/host/tap.sh"
 

@@ -104,6 +104,20 @@ json_of "slot remove" "$slot"
 keyctl_pair=(--issuer=i.pem --issuer-key=i.key --hostnqn="$HOST" --subsysnqn="$SUBSYSTEM" --to=i.pem)
 (cd "$tmp" && ctl envelope issuer i.key >i.pem && ctl envelope seal "${keyctl_pair[@]}" --generate >envelope)
 json_of "envelope show" "$tmp/envelope"
+json_of "machine show"
+ctl machine show >"$tmp/self.pem"
+json_of "machine trust" "$tmp/i.pem"
+issuer=$(openssl x509 -in "$tmp/i.pem" -noout -pubkey | openssl pkey -pubin -outform DER | sha256sum | cut -d ' ' -f 1)
+# sealed_to_us NQN: an envelope for this machine
+sealed_to_us() {
+    (cd "$tmp" && ctl envelope seal "${keyctl_pair[@]:0:2}" --hostnqn="$HOST" --subsysnqn="$1" --to=self.pem --generate)
+}
+sealed_to_us nqn.2026-11.org.example:taken >"$tmp/envelope"
+json_of "envelope take" "$tmp/envelope"
+mkdir "$tmp/inbox"
+sealed_to_us nqn.2026-11.org.example:dropped >"$tmp/inbox/one"
+json_of inbox "$tmp/inbox"
+json_of "machine distrust" "$issuer"
 # The certificates of issuers will do for machines.
 mkdir "$tmp/place"
 fleet=(--place="$tmp/place" --issuer="$tmp/i.pem" --issuer-key="$tmp/i.key")

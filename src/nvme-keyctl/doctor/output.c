@@ -22,12 +22,14 @@ static const char *colour_of(DoctorResult result)
  * words. */
 static void print_wrapped(FILE *f, const char *text, int indent, unsigned columns)
 {
-    size_t room = columns > (unsigned)indent + WORDS_MIN ? columns - (unsigned)indent : SIZE_MAX;
+    size_t room = columns > (unsigned)indent + WORDS_MIN ? columns - (unsigned)indent : 0;
 
-    while (strlen(text) > room) {
-        const char *end = memrchr(text, ' ', room + 1);
+    while (room > 0 && strlen(text) > room) {
+        const char *end = text + room;
 
-        if (!end)
+        while (end > text && *end != ' ')
+            end--;
+        if (end == text)
             end = strchrnul(text, ' ');
         if (*end == '\0')
             break;
