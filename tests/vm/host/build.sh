@@ -87,14 +87,17 @@ build_payload() {
     tar -C "$dir/obj/dest" --owner=0 --group=0 -cf "$payload" .
 }
 
-# Small C programs of the scenarios, not of the product. One of them runs where there is no C library.
+# Small C programs of the scenarios, not of the product. They are static, because one of them runs where there is no C
+# library, except those that use OpenSSL, whose static library would need others.
 build_helpers() {
     local image=$1 dest=$2
 
     mkdir -p "$dest"
     build_in_image "$image" "$vm_dir/guest" "$dest" sh -exc '
                 for c in /src/*.c; do
-                        cc -static -O2 -Wall -Wextra -Werror -o "/build/$(basename "$c" .c)" "$c" -lkeyutils
+                        libraries="-static -lkeyutils"
+                        ! grep -q "^#include <openssl/" "$c" || libraries="-lssl -lcrypto"
+                        cc -O2 -Wall -Wextra -Werror -o "/build/$(basename "$c" .c)" "$c" $libraries
                 done'
 }
 
