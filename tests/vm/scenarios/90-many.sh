@@ -82,6 +82,15 @@ is_fast_now() {
 }
 check "sync takes at most ten times a bare loop" eval 'is_fast || is_fast_now || is_fast_now'
 
+# A search of type psk compares the descriptions one by one, and one that finds nothing, as each look of the guard has it,
+# passes by all of them.
+searches() { timeout --preserve-status 3 ringwatch "$@" | tail -n 1; }
+first=$(ring_list | awk 'NR == 1 { print $3, $4, $5 }')
+found=$(searches "$first")
+absent=$(searches "NVMe1R01 nqn.nobody nqn.nothing" "$first")
+diag "search for a key:          $found" "the same after one for none: $absent"
+like "searches among $n keys find the key" "$found $absent" "^looks [0-9]+ misses 0 .* looks [0-9]+ misses 0 "
+
 sub=nqn.2026-11.org.example:crowd
 target_up "$sub"
 defer target_down
