@@ -138,9 +138,12 @@ static void on_envelope(Source *s, const EtcdReply *reply)
 static void fetch(Source *s)
 {
     EtcdKey key;
+    int n = snprintf(key, sizeof(key), "%s%s", s->envelopes, s->wanted[s->n_wanted - 1].name);
 
-    (void)snprintf(key, sizeof(key), "%s%s", s->envelopes, s->wanted[s->n_wanted - 1].name);
-    session_post(s, "/v3/kv/range", etcd_request_get(key), on_envelope);
+    if (n < 0 || (size_t)n >= sizeof(key))
+        session_fail(s, "the name of an envelope is too long");
+    else
+        session_post(s, "/v3/kv/range", etcd_request_get(key), on_envelope);
 }
 
 /* --- watch */

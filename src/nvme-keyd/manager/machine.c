@@ -282,7 +282,7 @@ static void report_issuers(Listing *l, const Blob *fingerprints)
                                 .fingerprint = r->issuers[i].fingerprint};
     for (size_t i = 0; i < l->files.n; i++) {
         const IssuerFile *f = &l->files.items[i];
-        bool known = fingerprints[i].size == MACHINE_FINGERPRINT_SIZE - 1;
+        bool known = fingerprints && fingerprints[i].size == MACHINE_FINGERPRINT_SIZE - 1;
 
         if (known)
             memcpy(texts[i], fingerprints[i].data, fingerprints[i].size);

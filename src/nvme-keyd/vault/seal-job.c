@@ -17,6 +17,7 @@ int seal_job_start(sd_event *event, uint64_t limit_usec, const Secret *request, 
 {
     const JobKind kind = {SEAL_JOB_OPTION, variables, limit_usec};
 
+    /* NOLINTNEXTLINE(misc-redundant-expression): they are the same today */
     _Static_assert(SEAL_REQUEST_MAX <= JOB_SECRET_MAX, "a job takes each request");
     return job_start(event, &kind, request, NULL, 0, done, userdata, ret);
 }
