@@ -15,6 +15,7 @@
 #include "build-config.h"
 #include "credstore/seal/creds/blob.h"
 #include "credstore/seal/creds/host-key.h"
+#include "nvme-keyd/envelopes/issuers.h"
 #include "nvme-keyd/handed/handed.h"
 #include "nvme-keyd/host-key-setup.h"
 
@@ -31,7 +32,8 @@ static const char *const sealed_places[] = {
 /* True for the names that nvme-keyd-credentials.service imports. */
 static bool is_fetched(const char *name)
 {
-    return strcmp(name, NAMES_KEK_CREDENTIAL) == 0 || handed_is_credential(name);
+    return strcmp(name, NAMES_KEK_CREDENTIAL) == 0 || handed_is_credential(name) ||
+           issuer_is_credential(name);
 }
 
 /* A file that cannot be read, or of an unknown type, may need the host key as well. */

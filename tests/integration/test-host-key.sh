@@ -96,7 +96,7 @@ said "setup: a credential that does not need the host key may be opened" 0 "Not 
 rm "$sealed/nvme-keyd.psk"
 printf 'Whxqht+dQJax1aZeCGLxmiAAAAABAAAADAAAABAAAAA=\n' >"$sealed/another"
 said "setup: a credential of another service is ignored" 0 "Not touching the host key"
-for name in nvme-keyd.psk nvme-keyd.psk.disk1 nvme-keyd.kek; do
+for name in nvme-keyd.psk nvme-keyd.psk.disk1 nvme-keyd.issuer nvme-keyd.issuer.site nvme-keyd.kek; do
     mv "$sealed/"* "$sealed/$name"
     said "setup: $name that needs it must not be opened" 8 "No credentials are fetched, because $sealed/$name needs the host key: .*another machine id"
 done

@@ -59,10 +59,10 @@ done
 fetched=$(sed -n 's/^\(Import\|Load\)Credential\(Encrypted\)\?=/\1\2 /p' "$units/nvme-keyd-credentials.service" | sort | xargs)
 case $(pkg-config --modversion libsystemd) in
 252* | 253*)
-    is "credentials: as systemd 252 has them" "$fetched" "Load nvme-keyd.kek Load nvme-keyd.psk LoadEncrypted nvme-keyd.psk.sealed"
+    is "credentials: as systemd 252 has them" "$fetched" "Load nvme-keyd.issuer Load nvme-keyd.kek Load nvme-keyd.psk LoadEncrypted nvme-keyd.psk.sealed"
     ;;
 *)
-    is "credentials: by ImportCredential= alone" "$fetched" "Import nvme-keyd.kek Import nvme-keyd.psk Import nvme-keyd.psk.*"
+    is "credentials: by ImportCredential= alone" "$fetched" "Import nvme-keyd.issuer Import nvme-keyd.issuer.* Import nvme-keyd.kek Import nvme-keyd.psk Import nvme-keyd.psk.*"
     ;;
 esac
 like "credentials: none before the host key was looked at" "$(<"$units/nvme-keyd-credentials.service")" \

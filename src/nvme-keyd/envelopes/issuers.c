@@ -27,15 +27,21 @@ void issuer_files_done(const IssuerFiles *f)
     }
 }
 
+bool issuer_is_credential(const char *name)
+{
+    const char *rest = text_after(name, NAMES_ISSUER_CREDENTIAL);
+
+    return rest && (*rest == '\0' || *rest == '.');
+}
+
 static bool is_wanted(const char *name, IssuerSource source)
 {
     size_t n = strlen(name);
-    const char *rest = text_after(name, NAMES_ISSUER_CREDENTIAL);
 
     if (!text_is_printable(name))
         return false;
     if (source == ISSUER_CREDENTIAL)
-        return rest && (*rest == '\0' || *rest == '.');
+        return issuer_is_credential(name);
     return name[0] != '.' && n > strlen(".pem") && strcmp(name + n - strlen(".pem"), ".pem") == 0;
 }
 

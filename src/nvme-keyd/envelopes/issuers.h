@@ -30,6 +30,8 @@ typedef struct IssuerFiles {
     size_t n;
 } IssuerFiles;
 
+/* True for a systemd credential that is the certificate of an issuer. */
+bool issuer_is_credential(const char *name);
 void issuer_files_done(const IssuerFiles *f);
 
 /* Returns -E2BIG or -EFBIG past a limit, or another error, with a detail that names the file. The
