@@ -10,7 +10,7 @@
 /* Counters of the kernel, which it prints as text. */
 
 /* KeyUpdates of TLS that peers have sent on this machine's connections. The kernel cannot go on
- * with a connection of NVMe/TCP after one: it waits for ever. */
+ * with a connection of NVMe/TCP after one: it connects again, or waits for ever. */
 typedef struct KeyUpdates {
     bool counted; /* older kernels do not count them */
     uint64_t received;

@@ -5,7 +5,7 @@
 
 /*
  * Requests of controllers that do not end. After a KeyUpdate of its peer a connection of NVMe/TCP
- * waits for ever, and the controller stays live (counters.h). Then the requests of its namespaces
+ * may wait for ever, and the controller stays live (counters.h). Then the requests of its namespaces
  * stay in flight, and none of them ends. The kernel does not show which connection it is, so this
  * is judged for each block device, by samples.
  */

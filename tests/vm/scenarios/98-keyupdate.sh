@@ -32,12 +32,11 @@ proxy_start() {
 listens() { [ -n "$(ss -Hltn 'src 127.0.0.1:4440')" ]; }
 # counter NAME: of the kernel; nothing if it does not count that
 counter() { awk -v n="$1" '$1 == n { print $2 }' /proc/net/tls_stat; }
-updates_sent() { [ "$(grep -c 'KeyUpdate sent' "$tmp/proxy")" -ge "$1" ]; }
-# update N: a KeyUpdate on each I/O queue, N of them
+# update: a KeyUpdate on each I/O queue; after the first one the host may have closed the others
 update() {
     : >"$tmp/proxy"
     echo update >&7
-    wait_until 30 updates_sent "$1"
+    wait_until 30 grep -q 'KeyUpdate sent' "$tmp/proxy"
 }
 read_begin() {
     dd if="$dev" of="$tmp/read" bs=64k count=16 iflag=direct status=none 2>"$tmp/read.err" &
@@ -47,6 +46,11 @@ read_ends() { ! kill -0 "$reader" 2>/dev/null; }
 read_is_right() { wait "$reader" && cmp "$tmp/written" "$tmp/read"; }
 leaves_live() { ! ctrl_live "$ctrl"; }
 ends_or_leaves() { read_ends || leaves_live; }
+# Debian 13's own kernel counts nothing.
+counts_them() {
+    [ "$(nvme-keyctl status --json=short | jq -r '.keyUpdates | if . then "\(.received) \(.done)" else " " end')" = \
+        "$(counter TlsRxRekeyReceived) $(counter TlsRxRekeyOk)" ]
+}
 names_it() { grep -qF "requests of $ctrl of $sub do not end" <(nvme-keyctl status); }
 is_logged() { journal_since "$mark" MESSAGE_ID=$STALLED NVME_SUBSYSNQN="$sub" | grep -qF "controller $ctrl "; }
 
@@ -65,13 +69,12 @@ check "connect by the proxy" connect_tls "$sub" -s 4440 || bail "no connection: 
 defer "disconnect $sub; exec 7>&-"
 dev=$(bdev_of "$sub")
 ctrl=$(ctrl_of "$sub")
-queues=$(($(cat "/sys/class/nvme/$ctrl/queue_count") - 1))
 dd if=/dev/urandom of="$tmp/written" bs=64k count=16 status=none
 check "data goes through it" eval 'dd if="$tmp/written" of="$dev" bs=64k oflag=direct status=none && read_begin && read_is_right'
 
 mark=$(journal_mark)
 received=$(counter TlsRxRekeyReceived)
-check "a KeyUpdate on each of $queues I/O queues" update "$queues"
+check "a KeyUpdate on the I/O queues" update
 read_begin
 wait_until 10 ends_or_leaves
 diag "kernel $(uname -r): $(grep Rekey /proc/net/tls_stat | xargs)"
@@ -91,6 +94,7 @@ if leaves_live; then
     check "the read ends" wait_until 30 read_ends
     check "with the right data" read_is_right
     diag "after $(($(now_ms) - start)) ms"
+    check "status has the counters of the kernel" wait_until 20 counts_them
     is "the same controller" "$(ctrl_of "$sub")" "$ctrl"
     is "the connection uses the key" "$(tls_key_of "$sub")" "$(record_serial "$id")"
     check "no controller is stalled" eval '! names_it'
@@ -135,7 +139,7 @@ check "connect with the timeout that is the kernel's default" connect_tls "$sub"
 dev=$(bdev_of "$sub")
 ctrl=$(ctrl_of "$sub")
 mark=$(journal_mark)
-check "a KeyUpdate" update "$queues"
+check "a KeyUpdate" update
 start=$(now_ms)
 read_begin
 check "status names it before the kernel gives up" wait_until 30 names_it
