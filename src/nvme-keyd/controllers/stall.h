@@ -5,9 +5,9 @@
 
 /*
  * Requests of controllers that do not end. After a KeyUpdate of its peer a connection of NVMe/TCP
- * may wait for ever, and the controller stays live (counters.h). Then the requests of its namespaces
- * stay in flight, and none of them ends. The kernel does not show which connection it is, so this
- * is judged for each block device, by samples.
+ * may wait for ever, and the controller stays live (counters.h). Then the requests of its
+ * namespaces stay in flight, and none of them ends. The kernel does not show which connection it
+ * is, so this is judged for each block device, by samples.
  */
 typedef struct StallDevice {
     char name[48]; /* "nvme0c0n1" */
