@@ -157,7 +157,7 @@ static int read_secret(Secret **ret)
 {
     _cleanup_(secret_freep) Secret *secret = NULL;
     uint32_t size = 0;
-    size_t have;
+    size_t have = 0;
     int r = read_some(&size, sizeof(size), &have);
 
     if (r < 0)
