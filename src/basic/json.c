@@ -56,6 +56,16 @@ int json_get_string(json_object *object, const char *key, const char **ret)
     return 1;
 }
 
+bool json_copy_string(json_object *object, const char *key, char *ret, size_t size)
+{
+    const char *s;
+
+    if (json_get_string(object, key, &s) <= 0 || strlen(s) >= size)
+        return false;
+    strcpy(ret, s);
+    return true;
+}
+
 const char *json_string_or(json_object *object, const char *key, const char *otherwise)
 {
     (void)json_get_string(object, key, &otherwise);

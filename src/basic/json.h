@@ -34,6 +34,10 @@ int json_get_bool(json_object *object, const char *key, bool *ret);
 int json_get_object(json_object *object, const char *key, json_object **ret);
 int json_get_array(json_object *object, const char *key, json_object **ret);
 
+/* Copies a string that fits into size bytes with its NUL. Not for secrets. Returns false for any
+ * other, and for one that is missing. */
+bool json_copy_string(json_object *object, const char *key, char *ret, size_t size);
+
 /* Like json_get_string(), but returns the string, or otherwise if there is none. */
 const char *json_string_or(json_object *object, const char *key, const char *otherwise);
 

@@ -65,3 +65,8 @@ int hex_digit(char c)
         return c - 'a' + 10;
     return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
+
+bool text_is_hex(const char *s, size_t length)
+{
+    return strspn(s, "0123456789abcdef") == length && s[length] == '\0';
+}

@@ -13,5 +13,8 @@ bool text_is_printable(const char *s);
 /* The rest of text after prefix, or NULL if it does not begin with prefix. */
 const char *text_after(const char *text, const char *prefix);
 
+/* True for exactly so many lower-case hexadecimal digits. Not for secrets. */
+bool text_is_hex(const char *s, size_t length);
+
 /* The value of a hexadecimal digit, or -1. Not for secrets: it branches on the digit. */
 int hex_digit(char c);

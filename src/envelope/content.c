@@ -5,6 +5,7 @@
 
 #include "basic/detail.h"
 #include "basic/json.h"
+#include "basic/text.h"
 #include "envelope/content.h"
 #include "envelope/limits.h"
 #include "psk/nqn.h"
@@ -21,16 +22,23 @@ void envelope_content_done(const EnvelopeContent *c)
     free(c->entries);
 }
 
+int envelope_add_versions(json_object *o, unsigned versions)
+{
+    json_object *array = json_object_new_array();
+    int r = json_add_take(o, "identityVersions", array);
+
+    for (unsigned v = 0; v < VERSIONS_MAX && r == 0; v++)
+        if (versions & 1U << v)
+            r = json_append_take(array, json_object_new_int((int)v));
+    return r;
+}
+
 /* Texts of PSKs are erased with the whole object. */
 static int add_psk(json_object *o, const EnvelopeEntry *e)
 {
     _cleanup_(secret_freep) Secret *text = NULL;
-    json_object *versions = json_object_new_array();
-    int r = json_add_take(o, "identityVersions", versions);
+    int r = envelope_add_versions(o, e->versions);
 
-    for (unsigned v = 0; v < VERSIONS_MAX && r == 0; v++)
-        if (e->versions & 1U << v)
-            r = json_append_take(versions, json_object_new_int((int)v));
     if (r == 0)
         r = json_add_string(o, "derivation", psk_derivation_to_string(e->derivation));
     if (r == 0)
@@ -74,22 +82,6 @@ int envelope_content_format(const EnvelopeContent *c, Secret **ret)
     return *ret ? 0 : -ENOMEM;
 }
 
-/* Copies a string that has to fit. */
-static bool copy_text(json_object *o, const char *member, char *ret, size_t size)
-{
-    const char *s;
-
-    if (json_get_string(o, member, &s) <= 0 || strlen(s) >= size)
-        return false;
-    strcpy(ret, s);
-    return true;
-}
-
-static bool is_hex(const char *s, size_t size)
-{
-    return strlen(s) == size - 1 && strspn(s, "0123456789abcdef") == size - 1;
-}
-
 /* An absent fingerprint is empty. */
 static bool read_fingerprint(json_object *o, const char *member,
                              char ret[static MACHINE_FINGERPRINT_SIZE])
@@ -99,11 +91,11 @@ static bool read_fingerprint(json_object *o, const char *member,
 
     if (r <= 0)
         return r == 0;
-    return copy_text(o, member, ret, MACHINE_FINGERPRINT_SIZE) &&
-           is_hex(ret, MACHINE_FINGERPRINT_SIZE);
+    return json_copy_string(o, member, ret, MACHINE_FINGERPRINT_SIZE) &&
+           text_is_hex(ret, MACHINE_FINGERPRINT_SIZE - 1);
 }
 
-static bool read_versions(json_object *o, unsigned *ret)
+bool envelope_read_versions(json_object *o, unsigned *ret)
 {
     json_object *array;
 
@@ -123,7 +115,7 @@ static bool read_versions(json_object *o, unsigned *ret)
 static int read_nqn(json_object *o, const char *member, const char *what,
                     char ret[static NQN_LENGTH_MAX + 1], char **reterr_detail)
 {
-    if (!copy_text(o, member, ret, NQN_LENGTH_MAX + 1))
+    if (!json_copy_string(o, member, ret, NQN_LENGTH_MAX + 1))
         return detail_set(reterr_detail, -EBADMSG, "\"%s\" is missing or too long", member);
     return nqn_check_text(ret, what, reterr_detail) < 0 ? -EBADMSG : 0;
 }
@@ -143,7 +135,7 @@ static int read_psk(json_object *o, EnvelopeEntry *e, char **reterr_detail)
     if (json_get_string(o, "derivation", &derivation) <= 0 ||
         psk_derivation_from_string(derivation, &e->derivation) < 0)
         return detail_set(reterr_detail, -EBADMSG, "\"derivation\" is missing or unknown");
-    if (!read_versions(o, &e->versions))
+    if (!envelope_read_versions(o, &e->versions))
         return detail_set(reterr_detail, -EBADMSG, "\"identityVersions\" is missing or unknown");
     return 0;
 }
@@ -219,7 +211,8 @@ static int read_head(json_object *o, EnvelopeContent *c, char **reterr_detail)
         return detail_set(reterr_detail, -EBADMSG,
                           "the envelope has version %llu, and this nvme-keyd knows %d",
                           (unsigned long long)version, FORMAT_VERSION);
-    if (!copy_text(o, "id", c->id, sizeof(c->id)) || !is_hex(c->id, sizeof(c->id)) ||
+    if (!json_copy_string(o, "id", c->id, sizeof(c->id)) ||
+        !text_is_hex(c->id, sizeof(c->id) - 1) ||
         json_get_uint(o, "issued", INT64_MAX, &c->issued_usec) <= 0)
         return detail_set(reterr_detail, -EBADMSG, "\"id\" or \"issued\" is missing");
     return 0;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <json-c/json.h>
+
 #include "basic/secret.h"
 #include "envelope/machine.h"
 #include "psk/derive.h"
@@ -42,3 +44,8 @@ int envelope_content_format(const EnvelopeContent *c, Secret **ret) _must_check_
  * with it, never its PSK; or -ENOMEM. The caller releases *ret. */
 int envelope_content_parse(const char *text, size_t size, EnvelopeContent *ret,
                            char **reterr_detail) _must_check_;
+
+/* The member "identityVersions" of an entry, and of a description of a pair: bits 0 and 1. Returns
+ * -ENOMEM; false for none or any other number. */
+int envelope_add_versions(json_object *o, unsigned versions) _must_check_;
+bool envelope_read_versions(json_object *o, unsigned *ret);

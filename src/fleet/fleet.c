@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "basic/text.h"
 #include "envelope/cms.h"
 #include "envelope/signed.h"
 #include "fleet/certificate.h"
@@ -151,7 +152,7 @@ static int load_machine(const char *name, _unused_ const PlaceValue *value, void
     FleetMachine *m;
     int r;
 
-    if (!fleet_is_hex(name, MACHINE_FINGERPRINT_SIZE))
+    if (!text_is_hex(name, MACHINE_FINGERPRINT_SIZE - 1))
         return 0;
     m = grow(f->machines, f->n_machines, &f->machines_size, sizeof(*m));
     if (!m)
@@ -207,7 +208,7 @@ static int load_pair(const char *name, const PlaceValue *value, void *userdata)
     size_t size;
     int r;
 
-    if (!fleet_is_hex(name, FLEET_ID_SIZE))
+    if (!text_is_hex(name, FLEET_ID_SIZE - 1))
         return 0;
     place_key(key, "pairs/%s", name);
     r = open_signed(f, key, value, &text, &size);

@@ -27,22 +27,12 @@ int fleet_json_open(const char *text, size_t size, const char *format, json_obje
 
 bool fleet_json_text(json_object *o, const char *member, char *ret, size_t size)
 {
-    const char *s;
-
-    if (json_get_string(o, member, &s) <= 0 || strlen(s) >= size || !text_is_printable(s))
-        return false;
-    strcpy(ret, s);
-    return true;
-}
-
-bool fleet_is_hex(const char *s, size_t size)
-{
-    return strlen(s) == size - 1 && strspn(s, "0123456789abcdef") == size - 1;
+    return json_copy_string(o, member, ret, size) && text_is_printable(ret);
 }
 
 bool fleet_json_hex(json_object *o, const char *member, char *ret, size_t size)
 {
-    return fleet_json_text(o, member, ret, size) && fleet_is_hex(ret, size);
+    return fleet_json_text(o, member, ret, size) && text_is_hex(ret, size - 1);
 }
 
 bool fleet_json_nqn(json_object *o, const char *member, char ret[static NQN_LENGTH_MAX + 1])

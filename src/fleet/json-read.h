@@ -20,6 +20,3 @@ bool fleet_json_text(json_object *o, const char *member, char *ret, size_t size)
 /* Exactly size - 1 lower-case hexadecimal digits. */
 bool fleet_json_hex(json_object *o, const char *member, char *ret, size_t size);
 bool fleet_json_nqn(json_object *o, const char *member, char ret[static NQN_LENGTH_MAX + 1]);
-
-/* True for exactly size - 1 lower-case hexadecimal digits. */
-bool fleet_is_hex(const char *s, size_t size);

@@ -6,6 +6,7 @@
 #include "basic/encoding.h"
 #include "basic/json.h"
 #include "basic/text.h"
+#include "envelope/content.h"
 #include "fleet/json-read.h"
 #include "fleet/statement.h"
 #include "psk/nqn.h"
@@ -14,8 +15,6 @@
 #define FORMAT_REVOCATION "nvme-keyd revocation"
 #define FORMAT_PAIR "nvme-keyd pair"
 #define FORMAT_ROTATION "nvme-keyd rotation"
-
-#define VERSIONS_MAX 2
 
 static int digest(const char *text, char *ret, size_t bytes)
 {
@@ -85,29 +84,19 @@ int fleet_rotation_format(const FleetRotation *r, char **ret)
     return json_format(o, ret);
 }
 
-static int add_versions(json_object *o, unsigned versions)
-{
-    json_object *array = json_object_new_array();
-    int r = json_add_take(o, "identityVersions", array);
-
-    for (unsigned v = 0; v < VERSIONS_MAX && r == 0; v++)
-        if (versions & 1U << v)
-            r = json_append_take(array, json_object_new_int((int)v));
-    return r;
-}
-
 int fleet_pair_format(const FleetPair *p, char **ret)
 {
     _cleanup_(json_putp) json_object *o = new_statement(FORMAT_PAIR);
 
-    if (!o || (json_add_string(o, "hostNQN", p->hostnqn) |
-               json_add_string(o, "subsystemNQN", p->subsysnqn) |
-               json_add_string(o, "host", p->host) | json_add_string(o, "target", p->target) |
-               json_add_string(o, "hash", psk_hash_to_string(p->hash)) |
-               json_add_string(o, "derivation", psk_derivation_to_string(p->derivation)) |
-               json_add_uint(o, "lifetime", p->lifetime_usec) |
-               json_add_uint(o, "generation", p->generation) | json_add_bool(o, "ended", p->ended) |
-               json_add_string(o, "envelope", p->envelope) | add_versions(o, p->versions)) < 0)
+    if (!o ||
+        (json_add_string(o, "hostNQN", p->hostnqn) |
+         json_add_string(o, "subsystemNQN", p->subsysnqn) | json_add_string(o, "host", p->host) |
+         json_add_string(o, "target", p->target) |
+         json_add_string(o, "hash", psk_hash_to_string(p->hash)) |
+         json_add_string(o, "derivation", psk_derivation_to_string(p->derivation)) |
+         json_add_uint(o, "lifetime", p->lifetime_usec) |
+         json_add_uint(o, "generation", p->generation) | json_add_bool(o, "ended", p->ended) |
+         json_add_string(o, "envelope", p->envelope) | envelope_add_versions(o, p->versions)) < 0)
         return -ENOMEM;
     return json_format(o, ret);
 }
@@ -152,30 +141,13 @@ int fleet_rotation_parse(const char *text, size_t size, FleetRotation *ret)
     return json_get_uint(o, "started", INT64_MAX, &ret->started_usec) > 0 ? 0 : -EBADMSG;
 }
 
-static bool read_versions(json_object *o, unsigned *ret)
-{
-    json_object *array;
-
-    if (json_get_array(o, "identityVersions", &array) <= 0)
-        return false;
-    for (size_t i = 0; i < json_object_array_length(array); i++) {
-        json_object *v = json_object_array_get_idx(array, i);
-        int64_t n = json_object_get_int64(v);
-
-        if (!json_object_is_type(v, json_type_int) || n < 0 || n >= VERSIONS_MAX)
-            return false;
-        *ret |= 1U << n;
-    }
-    return *ret != 0;
-}
-
 /* How a PSK of the pair is made. */
 static bool read_recipe(json_object *o, FleetPair *p)
 {
     return psk_hash_from_string(json_string_or(o, "hash", ""), &p->hash) == 0 &&
            psk_derivation_from_string(json_string_or(o, "derivation", ""), &p->derivation) == 0 &&
            json_get_uint(o, "lifetime", LIFETIME_SEC_MAX * USEC_PER_SEC, &p->lifetime_usec) > 0 &&
-           read_versions(o, &p->versions);
+           envelope_read_versions(o, &p->versions);
 }
 
 static bool read_state(json_object *o, FleetPair *p)

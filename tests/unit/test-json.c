@@ -393,3 +393,18 @@ TEST(format_without_memory)
     fail_at = 0;
     ASSERT_TRUE(n_failed > 0);
 }
+
+TEST(copies_of_strings)
+{
+    _cleanup_(json_putp) json_object *o = json_object_new_object();
+    char copy[4] = "-";
+
+    ASSERT_TRUE(json_add_string(o, "short", "abc") == 0 && json_add_string(o, "long", "abcd") == 0);
+    ASSERT_OK(json_add_uint(o, "number", 1));
+    ASSERT_TRUE(!json_copy_string(o, "long", copy, sizeof(copy)));
+    ASSERT_TRUE(!json_copy_string(o, "number", copy, sizeof(copy)));
+    ASSERT_TRUE(!json_copy_string(o, "missing", copy, sizeof(copy)));
+    ASSERT_STR(copy, "-");
+    ASSERT_TRUE(json_copy_string(o, "short", copy, sizeof(copy)));
+    ASSERT_STR(copy, "abc");
+}

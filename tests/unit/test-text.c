@@ -90,3 +90,10 @@ TEST(hex_digits)
         ASSERT_EQ(hex_digit((char)c), p ? p - digits : q ? q - upper : -1);
     }
 }
+
+TEST(hex_texts)
+{
+    ASSERT_TRUE(text_is_hex("", 0) && text_is_hex("0a", 2) && text_is_hex("9f0e", 4));
+    ASSERT_TRUE(!text_is_hex("", 1) && !text_is_hex("0a", 1) && !text_is_hex("0a", 3));
+    ASSERT_TRUE(!text_is_hex("0A", 2) && !text_is_hex("0g", 2) && !text_is_hex(" 0", 2));
+}

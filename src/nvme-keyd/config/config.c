@@ -7,6 +7,7 @@
 
 #include "basic/limits.h"
 #include "basic/names.h"
+#include "basic/text.h"
 #include "credstore/seal/ways.h"
 #include "nvme-keyd/config/config.h"
 #include "nvme-keyd/config/limits.h"
@@ -190,11 +191,8 @@ static int set_open_by(Config *c, const char *value)
 
 static int set_store_id(Config *c, const char *value)
 {
-    size_t length = strlen(value);
-
     strcpy(c->store_id, CONFIG_STORE_ID_BAD);
-    if (length > 0 &&
-        (length != CONFIG_STORE_ID_SIZE - 1 || strspn(value, "0123456789abcdef") != length))
+    if (value[0] && !text_is_hex(value, CONFIG_STORE_ID_SIZE - 1))
         return -EINVAL;
     strcpy(c->store_id, value);
     return 0;

@@ -5,6 +5,7 @@
 
 #include "basic/io.h"
 #include "basic/scan.h"
+#include "basic/text.h"
 #include "envelope/limits.h"
 #include "nvme-keyd/envelopes/limits.h"
 #include "nvme-keyd/envelopes/records.h"
@@ -46,8 +47,7 @@ void records_done(Records *r)
 /* A string of size - 1 lower-case hexadecimal digits. */
 static bool scan_hex(Scan *s, const char *member, char *ret, size_t size)
 {
-    return scan_literal(s, member) && scan_string(s, ret, size) && strlen(ret) == size - 1 &&
-           strspn(ret, "0123456789abcdef") == size - 1;
+    return scan_literal(s, member) && scan_string(s, ret, size) && text_is_hex(ret, size - 1);
 }
 
 static bool scan_end(Scan *s)

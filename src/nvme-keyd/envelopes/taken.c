@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "basic/text.h"
 #include "envelope/limits.h"
 #include "nvme-keyd/envelopes/taken.h"
 #include "psk/nqn.h"
@@ -100,11 +101,6 @@ static bool take(const uint8_t **p, size_t *rest, void *ret, size_t size)
     return true;
 }
 
-static bool is_hex(const char *text, size_t n)
-{
-    return strspn(text, "0123456789abcdef") == n && text[n] == '\0';
-}
-
 static bool is_good(const PairHead *h)
 {
     return h->generation > 0 && h->generation <= INT64_MAX && h->not_before_usec <= INT64_MAX &&
@@ -155,7 +151,7 @@ static int parse(const uint8_t *p, size_t rest, TakenEnvelope *t)
         return -EBADMSG;
     memcpy(t->id, head.id, sizeof(head.id));
     memcpy(t->issuer, head.issuer, sizeof(head.issuer));
-    if (!is_hex(t->id, sizeof(head.id)) || !is_hex(t->issuer, sizeof(head.issuer)))
+    if (!text_is_hex(t->id, sizeof(head.id)) || !text_is_hex(t->issuer, sizeof(head.issuer)))
         return -EBADMSG;
     t->pairs = calloc(head.n, sizeof(*t->pairs));
     if (!t->pairs)
