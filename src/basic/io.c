@@ -159,3 +159,18 @@ int io_sync_dir(int dirfd)
 {
     return fsync(dirfd) < 0 ? -errno : 0;
 }
+
+int io_read_up_to(int fd, void *ret, size_t size, size_t *ret_size)
+{
+    size_t have = 0;
+    ssize_t n = 1;
+
+    while (n != 0 && have < size) {
+        n = read(fd, (uint8_t *)ret + have, size - have);
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        have += n > 0 ? (size_t)n : 0;
+    }
+    *ret_size = have;
+    return 0;
+}

@@ -27,6 +27,10 @@ int io_read_line(const char *path, char *ret, size_t size) _must_check_;
 /* Same, for a path below a directory. */
 int io_read_line_at(int dirfd, const char *path, char *ret, size_t size) _must_check_;
 
+/* Reads until size bytes are there or the input ends. Returns 0 and the number of bytes, or the
+ * error of read(2). */
+int io_read_up_to(int fd, void *ret, size_t size, size_t *ret_size) _must_check_;
+
 /* Reads a text file, which may be one of sysfs or proc, as a NUL-terminated string of at most
  * size - 1 bytes. Not for secrets. Returns -EFBIG for a longer one, -EINVAL (not a regular file),
  * or the error of open(2) or read(2). */

@@ -45,20 +45,6 @@ static int compute_version(const PlaceValue *v, uint64_t *ret)
     return 0;
 }
 
-static int read_all(int fd, size_t size, PlaceValue *ret)
-{
-    while (ret->size < size) {
-        ssize_t n = read(fd, ret->data + ret->size, size - ret->size);
-
-        if (n < 0)
-            return -errno;
-        if (n == 0)
-            break;
-        ret->size += (size_t)n;
-    }
-    return 0;
-}
-
 /* Values are replaced by rename, so the size stays. */
 static int read_value(int dirfd, const char *path, PlaceValue *ret)
 {
@@ -79,7 +65,7 @@ static int read_value(int dirfd, const char *path, PlaceValue *ret)
     v.data = calloc(1, (size_t)st.st_size + 1);
     if (!v.data)
         return -ENOMEM;
-    r = read_all(fd, (size_t)st.st_size, &v);
+    r = io_read_up_to(fd, v.data, (size_t)st.st_size, &v.size);
     if (r == 0)
         r = compute_version(&v, &v.version);
     if (r == 0) {

@@ -5,26 +5,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "basic/io.h"
 #include "basic/json.h"
 #include "envelope/limits.h"
 #include "nvme-keyctl/envelope-file.h"
 
 DEFINE_CLEANUP(BIO, BIO_free_all)
-
-static int read_all(int fd, uint8_t *ret, size_t size, size_t *ret_size)
-{
-    size_t have = 0;
-    ssize_t n = 1;
-
-    while (n != 0 && have < size) {
-        n = read(fd, ret + have, size - have);
-        if (n < 0 && errno != EINTR)
-            return -errno;
-        have += n > 0 ? (size_t)n : 0;
-    }
-    *ret_size = have;
-    return have == 0 ? -ENODATA : have == size ? -EFBIG : 0;
-}
 
 /* The service takes text. */
 static int to_pem(const uint8_t *der, size_t size, char **ret)
@@ -45,10 +31,12 @@ int envelope_file_read(int fd, char **ret)
     static const char begin[] = "-----BEGIN ";
     uint8_t data[ENVELOPE_SIZE_MAX + 1];
     size_t size = 0;
-    int r = read_all(fd, data, sizeof(data), &size);
+    int r = io_read_up_to(fd, data, sizeof(data), &size);
 
     if (r < 0)
         return r;
+    if (size == 0 || size == sizeof(data))
+        return size == 0 ? -ENODATA : -EFBIG;
     if (size < strlen(begin) || memcmp(data, begin, strlen(begin)) != 0)
         return to_pem(data, size, ret);
     if (memchr(data, '\0', size))

@@ -324,3 +324,23 @@ TEST(clocks)
     ASSERT_TRUE(now_monotonic() < monotonic + 60 * USEC_PER_SEC);
     ASSERT_TRUE(now_realtime() / USEC_PER_SEC - seconds < 60);
 }
+
+/* A part, then the rest up to the end. */
+TEST(read_up_to)
+{
+    char data[8];
+    size_t n = 9;
+    int pipe_fds[2];
+
+    ASSERT_OK(pipe(pipe_fds));
+    ASSERT_OK(io_write_all(pipe_fds[1], "abcdef", 6));
+    ASSERT_OK(io_read_up_to(pipe_fds[0], data, 4, &n));
+    ASSERT_TRUE(n == 4 && memcmp(data, "abcd", 4) == 0);
+    close(pipe_fds[1]);
+    ASSERT_OK(io_read_up_to(pipe_fds[0], data, sizeof(data), &n));
+    ASSERT_TRUE(n == 2 && memcmp(data, "ef", 2) == 0);
+    ASSERT_OK(io_read_up_to(pipe_fds[0], data, sizeof(data), &n));
+    ASSERT_EQ(n, 0);
+    close(pipe_fds[0]);
+    ASSERT_EQ(io_read_up_to(pipe_fds[0], data, sizeof(data), &n), -EBADF);
+}

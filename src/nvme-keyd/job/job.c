@@ -137,28 +137,12 @@ static int write_result(int fd, int error, const Secret *output, const char *det
     return r;
 }
 
-/* Reads size bytes, or up to the end of the request. */
-static int read_some(void *data, size_t size, size_t *ret_size)
-{
-    size_t have = 0;
-    ssize_t n = 1;
-
-    while (n != 0 && have < size) {
-        n = read(STDIN_FILENO, (uint8_t *)data + have, size - have);
-        if (n < 0 && errno != EINTR)
-            return -errno;
-        have += n > 0 ? (size_t)n : 0;
-    }
-    *ret_size = have;
-    return 0;
-}
-
 static int read_secret(Secret **ret)
 {
     _cleanup_(secret_freep) Secret *secret = NULL;
     uint32_t size = 0;
     size_t have = 0;
-    int r = read_some(&size, sizeof(size), &have);
+    int r = io_read_up_to(STDIN_FILENO, &size, sizeof(size), &have);
 
     if (r < 0)
         return r;
@@ -167,7 +151,7 @@ static int read_secret(Secret **ret)
     secret = secret_new(size);
     if (!secret)
         return -ENOMEM;
-    r = read_some(secret->data, size, &have);
+    r = io_read_up_to(STDIN_FILENO, secret->data, size, &have);
     if (r < 0 || have != size)
         return r < 0 ? r : -EBADMSG;
     *ret = TAKE_PTR(secret);
@@ -186,7 +170,7 @@ static int do_work(JobWork work, Secret **ret_output, char **reterr_detail)
     if (r == 0)
         r = read_secret(&secret);
     if (r == 0)
-        r = read_some(data, JOB_DATA_MAX, &size);
+        r = io_read_up_to(STDIN_FILENO, data, JOB_DATA_MAX, &size);
     if (r == 0)
         r = work(secret, data, size, ret_output, reterr_detail);
     return r == 0 && *ret_output && (*ret_output)->size > JOB_OUTPUT_MAX ? -E2BIG : r;
