@@ -6,7 +6,7 @@
 #include "envelope/machine.h"
 
 /*
- * What an issuer has signed: CMS SignedData (RFC 5652 section 5) with SHA-256 and no certificates.
+ * A text signed by an issuer: CMS SignedData (RFC 5652 section 5) with SHA-256 and no certificates.
  * It is the inside of an envelope, and, in PEM, a statement that everybody may read. The content
  * says which of the two it is.
  */

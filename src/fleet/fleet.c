@@ -104,7 +104,7 @@ static int load_approval(Fleet *f, FleetMachine *m)
     return 0;
 }
 
-/* What stands there and cannot be read may be the rest of one, so it counts. */
+/* A damaged value may be the rest of a revocation, so it counts as one. */
 static int load_revocation(Fleet *f, FleetMachine *m)
 {
     _cleanup_(freep) char *text = NULL;

@@ -3,7 +3,7 @@
 
 #include "fleet/fleet.h"
 
-/* What the issuer does. All need the key of the fleet, and return -ESTALE if another command has
+/* Acts of the issuer. All need the key of the fleet, and return -ESTALE if another command has
  * changed the value in between, or another error of the place, -ENOMEM, -EIO. */
 
 /* Makes a new PSK of the pair, or its tombstone if it has ended, and puts its description and its

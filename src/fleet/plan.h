@@ -14,7 +14,7 @@
  * not at all pairs.
  */
 
-/* What the newest report of a machine says of a pair. */
+/* The state of a pair in the newest report of a machine. */
 typedef enum PlanReport {
     PLAN_SILENT,
     PLAN_PENDING,

@@ -5,8 +5,8 @@
 #include "fleet/plan.h"
 #include "fleet/statement.h"
 
-/* What a machine reports about a pair of its own. Nothing vouches for it: it is a hint of when to
- * go on, and for people. */
+/* A machine's report about one of its pairs. It is not signed, so it only hints when to go on, and
+ * informs people. */
 typedef struct FleetReport {
     char id[FLEET_ID_SIZE];
     uint64_t generation;

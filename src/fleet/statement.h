@@ -9,7 +9,7 @@
 #include "psk/derive.h"
 
 /*
- * What an issuer states about a fleet in its place, as JSON in CMS SignedData: see docs/FLEET.md.
+ * Statements of an issuer about a fleet in its place, as JSON in CMS SignedData: see docs/FLEET.md.
  * Each kind names its format, so that one is never taken for another.
  */
 

@@ -3,8 +3,8 @@
 
 #include "nvme-keyctl/command-line.h"
 
-/* What main() of a program with verbs does: standard output, locked memory, the command line, help,
- * a pager, the verb. prepare() checks the options of the verb before it runs, and returns an exit
- * code. Returns the exit code of the program. */
+/* Runs a program with verbs: sets up standard output and locked memory, reads the command line, and
+ * runs help, the pager or the verb. prepare() checks the options of the verb before it runs, and
+ * returns an exit code. Returns the exit code of the program. */
 int program_run(const CommandLine *line, int argc, char **argv, Options *o,
                 int (*prepare)(const Verb *verb, Options *o));

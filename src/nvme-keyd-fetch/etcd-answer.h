@@ -64,7 +64,7 @@ int etcd_answer_token(const char *text, size_t size, Secret **ret) _must_check_;
 int etcd_answer_lease(const char *text, size_t size, uint64_t *ret_id, uint64_t *ret_ttl)
     _must_check_;
 
-/* What an error means, whether it came with an HTTP status or in a canceled watch. */
+/* The meaning of an error, whether it came with an HTTP status or in a canceled watch. */
 typedef enum EtcdFault {
     ETCD_FAULT_OTHER,
     ETCD_FAULT_TOKEN,  /* authenticate again */

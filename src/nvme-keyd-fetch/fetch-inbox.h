@@ -39,6 +39,6 @@ typedef enum FetchInboxState {
     INBOX_REFUSED,
 } FetchInboxState;
 
-/* What became of the file of that name. reason: of INBOX_REFUSED, otherwise empty. */
+/* Returns the state of the file of that name. reason: of INBOX_REFUSED, otherwise empty. */
 FetchInboxState fetch_inbox_look(const FetchInbox *i, const FetchInboxName name,
                                  char reason[static FETCH_REASON_MAX]);

@@ -6,7 +6,7 @@
 #include "basic/macro.h"
 #include "nvme-keyd-fetch/envelopes.h"
 
-/* What this machine reports to its fleet: a JSON text without secrets (docs/FLEET.md). */
+/* The report of this machine to its fleet: a JSON text without secrets (docs/FLEET.md). */
 
 /* Asks nvme-keyd at socket for its pairs. It waits FETCH_LIST_USEC at most for each reply. Returns
  * an array with what a report has of each, to be put, or NULL if it does not answer. */

@@ -18,7 +18,7 @@
  */
 typedef struct Source Source;
 
-/* What a source does with what it finds. name: has the form of fetch_name_is_valid(). revision:
+/* The receiver of what a source finds. name: has the form of fetch_name_is_valid(). revision:
  * not 0; another one means another content. */
 typedef struct SourceHandler {
     /* True if this revision was passed on or refused before: the source need not fetch it. */
@@ -33,7 +33,7 @@ typedef struct SourceHandler {
     void *userdata;
 } SourceHandler;
 
-/* What a source begins with. All of it lives longer than the source. */
+/* The settings of a source. All of them live longer than the source. */
 typedef struct SourceSetup {
     sd_event *event;
     const FetchConfig *config;

@@ -7,7 +7,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* What is read can be written, and is the same when it is read again. */
+/* A parsed input can be written, and reads the same again. */
 static void check_pair(const FleetPair *p)
 {
     _cleanup_(freep) char *text = NULL;

@@ -8,7 +8,7 @@
 #include "nvme-keyd/envelopes/taken.h"
 #include "psk/nqn.h"
 
-/* What a child process returns for an envelope: what is accepted is within all bounds. */
+/* Results of the child process that opens an envelope: an accepted one is within all bounds. */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

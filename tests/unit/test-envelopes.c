@@ -166,7 +166,7 @@ TEST(many)
     ASSERT_OK(envelopes_pass(p.envelopes, "e7", 5, "data", 4));
 }
 
-/* What an interrupted run has left is removed, nothing else. */
+/* Leftovers of an interrupted run are removed, nothing else. */
 TEST(open_again)
 {
     char inbox[96];

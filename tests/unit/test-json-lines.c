@@ -4,7 +4,7 @@
 #include "nvme-keyd-fetch/json-lines.h"
 #include "test.h"
 
-/* What came, the lines divided by '|'. */
+/* The lines that came, divided by '|'. */
 typedef struct Seen {
     char text[256];
     int result; /* of the callback */

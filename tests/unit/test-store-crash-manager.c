@@ -224,7 +224,7 @@ static int state_bit(const Key *k, bool old)
     }
 }
 
-/* What is set for a key in its state. */
+/* The bits of the settings of a key. */
 static int mark_bits(const Key *k, bool old)
 {
     if (!old)

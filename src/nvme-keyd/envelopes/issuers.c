@@ -53,7 +53,7 @@ static bool is_known(const IssuerFiles *f, IssuerSource source, const char *name
     return false;
 }
 
-/* What is no file, a link to /dev/null for example, is an empty one. */
+/* Anything but a regular file, a link to /dev/null for example, counts as an empty one. */
 static int read_text(int dirfd, const char *name, char **ret, size_t *ret_size)
 {
     _cleanup_(closep) int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);

@@ -6,8 +6,8 @@
 #include "envelope/content.h"
 
 /*
- * What a child process found in an envelope for this machine: the pairs that name it, in a fixed
- * binary form without a choice, so that the daemon need not parse JSON of others.
+ * The result of the child process that opened an envelope: the pairs that name this machine, in a
+ * fixed binary form without a choice, so that the daemon need not parse JSON of others.
  */
 typedef struct TakenPair {
     char hostnqn[NQN_LENGTH_MAX + 1], subsysnqn[NQN_LENGTH_MAX + 1];

@@ -90,7 +90,7 @@ static void issuers_done(const Issuers *i)
         X509_free(i->certificates[j]);
 }
 
-/* What is no certificate is no issuer. */
+/* Only a certificate is an issuer. */
 static void read_issuers(const Blob *blobs, size_t n, Issuers *ret)
 {
     for (size_t i = 0; i < n; i++)

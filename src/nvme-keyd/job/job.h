@@ -25,7 +25,7 @@ typedef void (*JobDone)(int error, const Secret *output, const char *detail, voi
 /* What a user may make a pipe hold (/proc/sys/fs/pipe-max-size) is twice that. */
 #define JOB_DATA_MAX ((size_t)512 * 1024 - JOB_SECRET_MAX - 64)
 
-/* What the child does. All is borrowed and constant. */
+/* The work of the child. All is borrowed and constant. */
 typedef struct JobKind {
     const char *option;           /* makes the program such a child; see job_helper_main() */
     const char *const *variables; /* of the environment, which the child gets; ends with NULL */

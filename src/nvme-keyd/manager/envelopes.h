@@ -52,7 +52,7 @@ typedef enum TakeOutcome {
 
 const char *take_outcome_to_string(TakeOutcome outcome);
 
-/* What became of a pair. */
+/* The outcome for a pair. */
 typedef struct TakeItem {
     const TakenPair *pair;
     TakeOutcome outcome;

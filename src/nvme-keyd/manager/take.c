@@ -31,7 +31,7 @@
  * RetireSec= has passed; a host that comes back after many rotations switches to the last one.
  */
 
-/* What is planned for a pair. */
+/* The plan for a pair. */
 typedef struct Plan {
     TakeItem item;
     Key *new;        /* of the table */

@@ -29,7 +29,7 @@ done
 is "the sockets and the preload unit are enabled" \
     "$(systemctl is-enabled nvme-keyd.socket nvme-keyd-request.socket nvme-keyd-preload.service | sort -u)" enabled
 
-# What the chapter takes for granted: a subsystem, and a port without TLS that nothing has enabled.
+# The chapter takes for granted: a subsystem, and a port without TLS that nothing has enabled.
 target_up "$sub" || bail "no target"
 rm "$NVMET/ports/1/subsystems/$sub"
 echo 0 >"$NVMET/subsystems/$sub/attr_allow_any_host"
